@@ -1,0 +1,85 @@
+import type { JsonObject } from './json.js';
+
+/** What happened, before it is given its circumstances: what a decider returns. */
+export interface Fact<Type extends string = string, Data extends object = JsonObject> {
+  readonly type: Type;
+  readonly data: Data;
+}
+
+/** The circumstances of an event. */
+export interface EventMetadata {
+  /** The command's time: ISO 8601, UTC, milliseconds. Folds read this, never the log's own clock. */
+  readonly at: string;
+  /** Who asked: a role or a worker's name. */
+  readonly actor: string;
+  /** Names the request this event came from. */
+  readonly correlationId: string;
+  /** Names what caused it directly: the command, or the event a process reacted to. */
+  readonly causationId: string;
+  /** The version of the shape of `data`; older ones are upcast when read. */
+  readonly schemaVersion: number;
+  /** Present when the command carried an idempotency key. */
+  readonly idempotency?: { readonly key: string; readonly hash: string };
+}
+
+/** An event as a command produces it. */
+export interface DomainEvent<Type extends string = string, Data extends object = JsonObject> extends Fact<Type, Data> {
+  readonly metadata: EventMetadata;
+}
+
+/** An event as a log holds it. */
+export interface RecordedEvent<Type extends string = string, Data extends object = JsonObject> extends DomainEvent<
+  Type,
+  Data
+> {
+  /** UUID. */
+  readonly id: string;
+  readonly stream: string;
+  /** Place in the stream, from 0, without gaps. */
+  readonly revision: bigint;
+  /** Place in the one total order of its log; gaps are allowed. */
+  readonly position: bigint;
+  /** The number of the event's type, 10–30; it never changes meaning. */
+  readonly etype: number;
+  /** The log's clock when it was recorded, ISO 8601. Informational: it differs between copies of a log. */
+  readonly recordedAt: string;
+}
+
+/** Every event type with its number. The numbers are shared with hosts and older systems: they never change meaning. */
+export const ETYPES = {
+  MissionCreated: 10,
+  MissionUpdated: 11,
+  TaskCreated: 12,
+  TaskUpdated: 13,
+  JobCreated: 14,
+  JobDispatched: 15,
+  JobCompleted: 16,
+  JobFailed: 17,
+  MissionClosed: 18,
+  JobCancelled: 19,
+  ReplicationPolicySet: 20,
+  HostStateChanged: 21,
+  ReplicasAcknowledged: 22,
+  KeyRotated: 23,
+  RetentionBudgetSet: 24,
+  EventsEvicted: 25,
+  WindowCompacted: 26,
+  LedgerBlockSealed: 27,
+  TransferProposed: 28,
+  TransferFinalized: 29,
+  PayloadStored: 30,
+} as const;
+
+/** The name of an event type in the catalogue. */
+export type EventType = keyof typeof ETYPES;
+
+/** Whether a name is in the catalogue. */
+export function isEventType(name: string): name is EventType {
+  return Object.hasOwn(ETYPES, name);
+}
+
+/** What stands before the first `-` of a stream's name. */
+export function categoryOf(stream: string): string {
+  const dash = stream.indexOf('-');
+  return dash < 0 ? stream : stream.slice(0, dash);
+}

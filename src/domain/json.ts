@@ -1,0 +1,32 @@
+/** A JSON value, as events and API inputs carry it. */
+export type Json = null | boolean | number | string | readonly Json[] | JsonObject;
+
+/** A JSON object. */
+export interface JsonObject {
+  readonly [key: string]: Json;
+}
+
+const encoder = new TextEncoder();
+
+/** The size of a value as JSON text, in bytes of UTF-8. */
+export function jsonBytes(value: Json): number {
+  return encoder.encode(JSON.stringify(value)).byteLength;
+}
+
+/** Whether two JSON values are the same value, whatever the order of their keys. */
+export function jsonEquals(a: Json, b: Json): boolean {
+  if (a === b) return true;
+  if (a === null || b === null || typeof a !== 'object' || typeof b !== 'object') return false;
+  if (isArray(a) || isArray(b)) {
+    return isArray(a) && isArray(b) && a.length === b.length && a.every((item, i) => jsonEquals(item, b[i] ?? null));
+  }
+  const keys = Object.keys(a);
+  return (
+    keys.length === Object.keys(b).length &&
+    keys.every((key) => Object.hasOwn(b, key) && jsonEquals(a[key] ?? null, b[key] ?? null))
+  );
+}
+
+function isArray(value: Json): value is readonly Json[] {
+  return Array.isArray(value);
+}

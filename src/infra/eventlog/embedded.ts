@@ -1,0 +1,242 @@
+import pLimit from 'p-limit';
+import type { RecordedEvent } from '../../domain/event.js';
+import type { Clock } from '../clock.js';
+import { Connection, type Param } from '../sqlite/connection.js';
+import { Pool } from '../sqlite/pool.js';
+import { decode, type EventRow } from './encoding.js';
+import { LogError } from './errors.js';
+import type {
+  AppendResult,
+  EventBatch,
+  EventFilter,
+  EventLog,
+  ExpectedRevision,
+  NewEvent,
+  ReadAllOptions,
+  ReadStreamOptions,
+  SubscribeOptions,
+} from './eventlog.js';
+import { filterCondition, matches } from './filter.js';
+import { openLogFile, toLogError } from './file.js';
+import { Tail, type SizedEvent } from './tail.js';
+import { Writer } from './writer.js';
+
+/** Connections for reading. */
+const READERS = 3;
+/** Events in a batch unless told. */
+const DEFAULT_BATCH = 1_000;
+/** How far one filtered read looks, in positions: rare matches must not make a statement run long. */
+const SCAN_SPAN = 20_000;
+/** How often the file is asked whether another process has written, in milliseconds. */
+const FOREIGN_POLL_MS = 100;
+
+const COLUMNS = 'position, stream, revision, id, type, etype, data, metadata, recorded_at, checksum';
+/** Truncated events stay as rows of etype 0: they hold their revision and position, and are never read. */
+const READABLE = 'etype > 0';
+const HEAD = 'SELECT max(position) AS position FROM events';
+
+/**
+ * The log in one SQLite file, `log.db`: WAL and `synchronous=FULL`, so an append that has answered has been fsynced.
+ *
+ * Appends go through the Writer, which groups them. Readers page through the file on connections of their own; those
+ * at its end share the Tail, which is nudged by appends here and by a poll of `data_version` for other processes'.
+ */
+export class EmbeddedLog implements EventLog {
+  readonly logId: string;
+  readonly #path: string;
+  readonly #writer: Writer;
+  readonly #readers: Pool;
+  readonly #poller: Connection;
+  readonly #tail: Tail;
+  readonly #closing = new AbortController();
+  readonly #timer: NodeJS.Timeout;
+  readonly #polling = pLimit(1);
+  #subscribers = 0;
+  #dataVersion: number | undefined;
+
+  private constructor(
+    path: string,
+    logId: string,
+    connection: Connection,
+    readers: Pool,
+    poller: Connection,
+    clock: Clock,
+    head: bigint,
+  ) {
+    this.#path = path;
+    this.logId = logId;
+    this.#writer = new Writer(connection, clock, path, head, () => {
+      this.#nudge();
+    });
+    this.#readers = readers;
+    this.#poller = poller;
+    this.#tail = new Tail(head, (after) => this.#page(after, undefined, DEFAULT_BATCH));
+    this.#timer = setInterval(() => void this.#polling(() => this.#pollForeign()), FOREIGN_POLL_MS).unref();
+  }
+
+  /**
+   * Opens or creates a log.
+   * @throws LogError LOG_CORRUPT, LOG_READONLY, LOG_FULL, LOG_BUSY, LOG_FAILED, saying what is wrong with the file
+   */
+  static async open(path: string, clock: Clock): Promise<EmbeddedLog> {
+    const opened: { close(): Promise<void> }[] = [];
+    try {
+      const { connection, logId } = await openLogFile(path);
+      opened.push(connection);
+      const readers = await Pool.open(path, 'read', READERS);
+      opened.push(readers);
+      const poller = await Connection.open(path, 'read');
+      opened.push(poller);
+      const [row] = await connection.all<{ position: number | null }>(HEAD);
+      return new EmbeddedLog(path, logId, connection, readers, poller, clock, BigInt(row?.position ?? 0));
+    } catch (error) {
+      for (const resource of opened) await resource.close().catch(() => undefined);
+      throw toLogError(error, path);
+    }
+  }
+
+  append(stream: string, events: readonly NewEvent[], expected: ExpectedRevision): Promise<AppendResult> {
+    return this.#writer.append(stream, events, expected);
+  }
+
+  async *readStream(stream: string, options: ReadStreamOptions = {}): AsyncIterable<RecordedEvent> {
+    const { direction = 'forward', limit = Number.POSITIVE_INFINITY } = options;
+    const forward = direction === 'forward';
+    const sql = `SELECT ${COLUMNS} FROM events WHERE stream = ? AND revision ${forward ? '>=' : '<='} ? AND ${READABLE}
+      ORDER BY revision ${forward ? 'ASC' : 'DESC'} LIMIT ?`;
+    let from = options.from ?? (forward ? 0n : BigInt(Number.MAX_SAFE_INTEGER));
+    let left = limit;
+    while (left > 0) {
+      const size = Math.min(DEFAULT_BATCH, left);
+      const rows = await this.#select(sql, [stream, from, size]);
+      for (const row of rows) yield decode(row);
+      const last = rows.at(-1);
+      if (last === undefined || rows.length < size) return;
+      left -= rows.length;
+      from = BigInt(last.revision) + (forward ? 1n : -1n);
+      if (from < 0n) return;
+    }
+  }
+
+  async *readAll(options: ReadAllOptions = {}): AsyncIterable<RecordedEvent> {
+    const { filter, limit = Number.POSITIVE_INFINITY } = options;
+    const head = await this.head();
+    let after = options.after ?? 0n;
+    let left = limit;
+    while (left > 0 && after < head) {
+      const { events, through } = await this.#scan(after, head, filter, Math.min(DEFAULT_BATCH, left));
+      for (const event of events) yield event;
+      left -= events.length;
+      after = through;
+    }
+  }
+
+  async *subscribe(options: SubscribeOptions): AsyncIterable<EventBatch> {
+    const { filter, batchSize = DEFAULT_BATCH } = options;
+    const signal = AbortSignal.any([options.signal, this.#closing.signal]);
+    if (this.#subscribers === 0) this.#tail.reset(await this.head());
+    this.#subscribers += 1;
+    this.#nudge();
+    try {
+      let cursor = options.after;
+      let announced = false;
+      while (!signal.aborted) {
+        const batch = this.#tail.covers(cursor)
+          ? this.#fromTail(cursor, filter, batchSize)
+          : await this.#scan(cursor, this.#tail.to, filter, batchSize);
+        if (batch.through > cursor || (batch.live && !announced)) {
+          cursor = batch.through;
+          announced = batch.live;
+          yield batch;
+          continue;
+        }
+        await this.#tail.changed(cursor, signal);
+        // Woken with nothing new: a read failed, and reading again tells the reader why.
+        if (!signal.aborted && this.#tail.to <= cursor) await this.#page(cursor, undefined, 1);
+      }
+    } finally {
+      this.#subscribers -= 1;
+    }
+    if (!options.signal.aborted) throw new LogError('LOG_CLOSED', 'The log is closed.');
+  }
+
+  truncate(stream: string, before: bigint): Promise<void> {
+    return this.#writer.truncate(stream, before);
+  }
+
+  tombstone(stream: string): Promise<void> {
+    return this.#writer.tombstone(stream);
+  }
+
+  async head(): Promise<bigint> {
+    const [row] = await this.#select<{ position: number | null }>(HEAD, []);
+    return BigInt(row?.position ?? 0);
+  }
+
+  async close(): Promise<void> {
+    if (this.#closing.signal.aborted) return;
+    this.#closing.abort();
+    clearInterval(this.#timer);
+    await this.#polling(() => this.#poller.close());
+    await this.#writer.close();
+    await this.#readers.close();
+  }
+
+  #nudge(): void {
+    if (this.#subscribers > 0) void this.#tail.refresh();
+  }
+
+  /** Looks whether another process has written. */
+  async #pollForeign(): Promise<void> {
+    if (this.#subscribers === 0 || this.#closing.signal.aborted) return;
+    const [row] = await this.#poller.all<{ data_version: number }>('PRAGMA data_version').catch(() => []);
+    if (row === undefined || row.data_version === this.#dataVersion) return;
+    this.#dataVersion = row.data_version;
+    this.#nudge();
+  }
+
+  async #select<R = EventRow>(sql: string, params: readonly Param[]): Promise<R[]> {
+    if (this.#closing.signal.aborted) throw new LogError('LOG_CLOSED', 'The log is closed.');
+    try {
+      return await this.#readers.use((reader) => reader.all<R>(sql, params));
+    } catch (error) {
+      throw toLogError(error, this.#path);
+    }
+  }
+
+  #fromTail(cursor: bigint, filter: EventFilter | undefined, batchSize: number): EventBatch {
+    const end = this.#tail.to;
+    const events = this.#tail.after(cursor, batchSize);
+    const last = events.at(-1);
+    const through = events.length === batchSize && last !== undefined ? last.position : end;
+    return {
+      events: filter === undefined ? events : events.filter((event) => matches(filter, event)),
+      through: through > cursor ? through : cursor,
+      live: through >= end,
+    };
+  }
+
+  /** Reads a piece of the file: at most `limit` matches and at most SCAN_SPAN positions. */
+  async #scan(after: bigint, head: bigint, filter: EventFilter | undefined, limit: number): Promise<EventBatch> {
+    const span = filter === undefined ? head : after + BigInt(SCAN_SPAN);
+    const upTo = span < head ? span : head;
+    if (upTo <= after) return { events: [], through: after, live: true };
+    const page = await this.#page(after, filter, limit, upTo);
+    const last = page.at(-1);
+    const through = page.length === limit && last !== undefined ? last.event.position : upTo;
+    return { events: page.map(({ event }) => event), through, live: through >= head };
+  }
+
+  async #page(
+    after: bigint,
+    filter: EventFilter | undefined,
+    limit: number,
+    upTo = BigInt(Number.MAX_SAFE_INTEGER),
+  ): Promise<SizedEvent[]> {
+    const condition = filterCondition(filter);
+    const sql = `SELECT ${COLUMNS} FROM events WHERE position > ? AND position <= ? AND ${READABLE}
+      ${condition.sql} ORDER BY position LIMIT ?`;
+    const rows = await this.#select(sql, [after, upTo, ...condition.params, limit]);
+    return rows.map((row) => ({ event: decode(row), bytes: (row.data.length + row.metadata.length) * 4 + 400 }));
+  }
+}

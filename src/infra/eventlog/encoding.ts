@@ -1,0 +1,123 @@
+import canonicalize from 'canonicalize';
+import { crc32 } from 'node:zlib';
+import { ETYPES, isEventType, type EventMetadata, type RecordedEvent } from '../../domain/event.js';
+import type { Json, JsonObject } from '../../domain/json.js';
+import { LogError } from './errors.js';
+import { MAX_APPEND_EVENTS, MAX_EVENT_BYTES, MAX_STREAM_LENGTH, type NewEvent } from './eventlog.js';
+
+/** An event as a log stores it: data and metadata as canonical JSON (RFC 8785). */
+export interface EncodedEvent {
+  readonly id: string;
+  readonly type: string;
+  readonly etype: number;
+  readonly data: string;
+  readonly metadata: string;
+  /** Bytes of data and metadata, at most. */
+  readonly bytes: number;
+}
+
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+/** A lone surrogate, as JSON text escapes it: an odd number of backslashes before `ud8` … `udf`. */
+const LONE_SURROGATE = /(?<!\\)(?:\\\\)*\\ud[89a-f]/;
+
+/** A value as canonical JSON (RFC 8785). @throws LogError EVENT_INVALID for numbers and text that JSON cannot carry. */
+export function canonicalJson(value: unknown): string {
+  let text: string | undefined;
+  try {
+    text = canonicalize(value);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new LogError('EVENT_INVALID', `The value is not JSON: ${reason}.`, error);
+  }
+  if (text === undefined) throw new LogError('EVENT_INVALID', 'The value is not JSON.');
+  if (text.includes('\\ud') && LONE_SURROGATE.test(text)) {
+    throw new LogError('EVENT_INVALID', 'The value holds half of a surrogate pair, which UTF-8 cannot carry.');
+  }
+  return text;
+}
+
+/** Prepares the events of one append, judging everything that can be judged without the log. */
+export function encodeAppend(stream: string, events: readonly NewEvent[]): EncodedEvent[] {
+  if (!/^[a-z]+-./.test(stream) || stream.length > MAX_STREAM_LENGTH || !stream.isWellFormed()) {
+    throw new LogError(
+      'EVENT_INVALID',
+      `'${stream.slice(0, MAX_STREAM_LENGTH)}' is no stream name: it must be <category>-<id> of at most ${String(MAX_STREAM_LENGTH)} characters.`,
+    );
+  }
+  if (events.length < 1 || events.length > MAX_APPEND_EVENTS) {
+    const limit = String(MAX_APPEND_EVENTS);
+    throw new LogError('EVENT_INVALID', `An append takes 1–${limit} events; it was given ${String(events.length)}.`);
+  }
+  return events.map((event) => encode(stream, event));
+}
+
+function encode(stream: string, event: NewEvent): EncodedEvent {
+  const { id, type } = event;
+  if (!isEventType(type)) throw new LogError('EVENT_INVALID', `'${type}' is not in the event catalogue.`);
+  if (!UUID.test(id)) throw new LogError('EVENT_INVALID', `'${id}' is no event id: it must be a lowercase UUID.`);
+  const data = canonicalJson(event.data);
+  const metadata = canonicalJson(event.metadata);
+  // At most 3 bytes of UTF-8 for each UTF-16 code unit: most events need no exact count.
+  let bytes = (data.length + metadata.length) * 3;
+  if (bytes > MAX_EVENT_BYTES) bytes = Buffer.byteLength(data) + Buffer.byteLength(metadata);
+  if (bytes > MAX_EVENT_BYTES) {
+    throw new LogError(
+      'EVENT_INVALID',
+      `An event is at most ${String(MAX_EVENT_BYTES)} bytes; ${type} for '${stream}' has ${String(bytes)}.`,
+    );
+  }
+  return { id, type, etype: ETYPES[type], data, metadata, bytes };
+}
+
+/** An event's row in `log.db`, in the order of its columns. */
+export interface EventRow {
+  readonly position: number;
+  readonly stream: string;
+  readonly revision: number;
+  readonly id: string;
+  readonly type: string;
+  readonly etype: number;
+  readonly data: string;
+  readonly metadata: string;
+  readonly recorded_at: string;
+  readonly checksum: number;
+}
+
+/** The CRC-32 over everything else in a row, its place included. */
+export function checksumOf(row: Omit<EventRow, 'checksum'>): number {
+  return crc32(
+    `${String(row.position)}\n${row.stream}\n${String(row.revision)}\n${row.id}\n${row.type}\n${String(row.etype)}\n${row.recorded_at}\n${row.metadata}\n${row.data}`,
+  );
+}
+
+/** Reads a row back. @throws LogError LOG_CORRUPT, naming the position, when it is not what was written. */
+export function decode(row: EventRow): RecordedEvent {
+  if (!isIntact(row)) {
+    throw new LogError(
+      'LOG_CORRUPT',
+      `The event at position ${String(row.position)} (stream '${String(row.stream)}') is damaged: its checksum does not match. ` +
+        'Stop the core and restore log.db from a copy; `sheratan export --skip-damaged` saves what can still be read.',
+    );
+  }
+  return {
+    id: row.id,
+    stream: row.stream,
+    revision: BigInt(row.revision),
+    position: BigInt(row.position),
+    type: row.type,
+    etype: row.etype,
+    data: JSON.parse(row.data) as JsonObject,
+    metadata: JSON.parse(row.metadata) as Json as unknown as EventMetadata,
+    recordedAt: row.recorded_at,
+  };
+}
+
+function isIntact(row: EventRow): boolean {
+  return (
+    Number.isSafeInteger(row.position) &&
+    Number.isSafeInteger(row.revision) &&
+    typeof row.data === 'string' &&
+    typeof row.metadata === 'string' &&
+    checksumOf(row) === row.checksum
+  );
+}

@@ -1,0 +1,42 @@
+/** What can go wrong with a log. */
+export type LogErrorCode =
+  | 'WRONG_EXPECTED_REVISION'
+  | 'STREAM_TOMBSTONED'
+  | 'EVENT_INVALID'
+  | 'LOG_FULL'
+  | 'LOG_READONLY'
+  | 'LOG_BUSY'
+  | 'LOG_OVERLOADED'
+  | 'LOG_CORRUPT'
+  | 'LOG_CLOSED'
+  | 'LOG_FAILED';
+
+/** A failure of the log, by a stable code. */
+export class LogError extends Error {
+  override readonly name: string = 'LogError';
+  readonly code: LogErrorCode;
+
+  constructor(code: LogErrorCode, message: string, cause?: unknown) {
+    super(message, { cause });
+    this.code = code;
+  }
+}
+
+/** A stream was not at the revision the append expected. Nothing was written. */
+export class WrongExpectedRevision extends LogError {
+  override readonly name = 'WrongExpectedRevision';
+  readonly stream: string;
+  readonly expected: bigint | 'no-stream' | 'exists';
+  /** The revision of the stream's last event; −1 when it has none. */
+  readonly actual: bigint;
+
+  constructor(stream: string, expected: bigint | 'no-stream' | 'exists', actual: bigint) {
+    super(
+      'WRONG_EXPECTED_REVISION',
+      `Stream '${stream}' was expected at ${String(expected)} and is at ${actual < 0n ? 'no-stream' : actual.toString()}.`,
+    );
+    this.stream = stream;
+    this.expected = expected;
+    this.actual = actual;
+  }
+}

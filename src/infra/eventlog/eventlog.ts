@@ -1,0 +1,103 @@
+import type { DomainEvent, RecordedEvent } from '../../domain/event.js';
+
+/** An event handed to a log, with the id it shall have. */
+export interface NewEvent extends DomainEvent {
+  /** UUID. */
+  readonly id: string;
+}
+
+/** What a stream must look like for an append to be accepted: a revision (its last event's), or less than that. */
+export type ExpectedRevision = bigint | 'no-stream' | 'any' | 'exists';
+
+/** Where an append ended. */
+export interface AppendResult {
+  /** Revision of the last event appended. */
+  readonly revision: bigint;
+  /** Position of the last event appended. */
+  readonly position: bigint;
+}
+
+/** Which events to read. Given parts must all match; within a part, any. */
+export interface EventFilter {
+  readonly categories?: readonly string[] | undefined;
+  readonly types?: readonly string[] | undefined;
+  readonly streams?: readonly string[] | undefined;
+}
+
+/** A piece of a log, in order. */
+export interface EventBatch {
+  /** The events that match, possibly none. */
+  readonly events: readonly RecordedEvent[];
+  /** Everything up to here has been delivered or does not match: the place to resume after. */
+  readonly through: bigint;
+  /** Whether `through` was the end of the log when this was read. */
+  readonly live: boolean;
+}
+
+/**
+ * The log: streams of events in one total order. Every adapter passes the contract suite in `test/contract/eventlog`.
+ * Failures are LogErrors.
+ */
+export interface EventLog {
+  /** Names this log: 6 characters. Positions of one log mean nothing in another. */
+  readonly logId: string;
+
+  /**
+   * Appends 1–500 events to a stream, all or none; when it answers they are durable. The same ids at the same pinned
+   * revision answer with what is stored.
+   * @throws LogError WRONG_EXPECTED_REVISION, STREAM_TOMBSTONED, EVENT_INVALID, LOG_FULL, LOG_READONLY, LOG_BUSY,
+   * LOG_OVERLOADED, LOG_CORRUPT, LOG_CLOSED
+   */
+  append(stream: string, events: readonly NewEvent[], expected: ExpectedRevision): Promise<AppendResult>;
+
+  /** The events of a stream from a revision on (inclusive; by default from the start, or the end when backward). */
+  readStream(stream: string, options?: ReadStreamOptions): AsyncIterable<RecordedEvent>;
+
+  /** The events after a position (exclusive) up to the end of the log as it is found. */
+  readAll(options?: ReadAllOptions): AsyncIterable<RecordedEvent>;
+
+  /**
+   * Follows the log from a position on: what is there, then what comes, with no gap and no duplicate. It is pulled, so a
+   * slow reader slows only itself, and ends by its signal alone, or with an error.
+   */
+  subscribe(options: SubscribeOptions): AsyncIterable<EventBatch>;
+
+  /** Forgets the data of a stream's events below a revision; the last event always stays. */
+  truncate(stream: string, before: bigint): Promise<void>;
+
+  /** Ends a stream for good: it reads as empty and takes no more events. */
+  tombstone(stream: string): Promise<void>;
+
+  /** The position of the last event; 0 for an empty log. */
+  head(): Promise<bigint>;
+
+  /** Ends subscriptions, finishes appends under way and closes. */
+  close(): Promise<void>;
+}
+
+export interface ReadStreamOptions {
+  readonly from?: bigint;
+  readonly direction?: 'forward' | 'backward';
+  readonly limit?: number;
+}
+
+export interface ReadAllOptions {
+  readonly after?: bigint;
+  readonly filter?: EventFilter;
+  readonly limit?: number;
+}
+
+export interface SubscribeOptions {
+  readonly after: bigint;
+  readonly signal: AbortSignal;
+  readonly filter?: EventFilter;
+  /** The most events in a batch; 1,000 unless told. */
+  readonly batchSize?: number;
+}
+
+/** The most events of one append. */
+export const MAX_APPEND_EVENTS = 500;
+/** The largest event, in bytes of data and metadata as stored. */
+export const MAX_EVENT_BYTES = 1024 * 1024;
+/** The longest name of a stream, in characters. */
+export const MAX_STREAM_LENGTH = 256;

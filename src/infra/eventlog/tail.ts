@@ -1,0 +1,133 @@
+import type { RecordedEvent } from '../../domain/event.js';
+
+/** The most events kept in memory for live readers. */
+const MAX_TAIL_EVENTS = 1_024;
+/** The most bytes (estimated) of events kept in memory. */
+const MAX_TAIL_BYTES = 8 * 1024 * 1024;
+
+/** An event with its size in memory, estimated in bytes. */
+export interface SizedEvent {
+  readonly event: RecordedEvent;
+  readonly bytes: number;
+}
+
+/**
+ * The newest events of a log, read from its file once and shared by every live reader. A reader that falls out of the
+ * tail reads the file itself until it is back, so a slow one costs nothing here.
+ */
+export class Tail {
+  readonly #read: (after: bigint) => Promise<SizedEvent[]>;
+  #events: SizedEvent[] = [];
+  #bytes = 0;
+  /** Everything after this position, up to `#to`, is in the tail. */
+  #from: bigint;
+  #to: bigint;
+  #waiting = new Set<() => void>();
+  #refreshing: Promise<void> | undefined;
+  #again = false;
+
+  /** @param read the next events after a position, in order, empty at the end of the log */
+  constructor(start: bigint, read: (after: bigint) => Promise<SizedEvent[]>) {
+    this.#read = read;
+    this.#from = start;
+    this.#to = start;
+  }
+
+  /** The position this tail has read up to. */
+  get to(): bigint {
+    return this.#to;
+  }
+
+  /** Starts anew at a position; for when nobody reads. */
+  reset(position: bigint): void {
+    this.#events = [];
+    this.#bytes = 0;
+    this.#from = position;
+    this.#to = position;
+  }
+
+  covers(position: bigint): boolean {
+    return position >= this.#from;
+  }
+
+  /** The events after a position that the tail covers. */
+  after(position: bigint, limit: number): RecordedEvent[] {
+    let low = 0;
+    let high = this.#events.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((this.#events[middle]?.event.position ?? 0n) <= position) low = middle + 1;
+      else high = middle;
+    }
+    return this.#events.slice(low, low + limit).map(({ event }) => event);
+  }
+
+  /**
+   * Says that the log may have grown. Reads what is new, one read at a time, and wakes the waiting. A failing read wakes
+   * them too: they find the tail no further, read the file themselves, and meet the error.
+   */
+  refresh(): Promise<void> {
+    if (this.#refreshing !== undefined) {
+      this.#again = true;
+      return this.#refreshing;
+    }
+    this.#refreshing = this.#catchUp()
+      .catch(() => {
+        this.#wake();
+      })
+      .finally(() => {
+        this.#refreshing = undefined;
+      });
+    return this.#refreshing;
+  }
+
+  /** Waits until the tail has grown beyond a position, a read has failed, or the signal. */
+  changed(position: bigint, signal: AbortSignal): Promise<void> {
+    if (this.#to > position || signal.aborted) return Promise.resolve();
+    return new Promise((resolve) => {
+      const wake = () => {
+        this.#waiting.delete(wake);
+        signal.removeEventListener('abort', wake);
+        resolve();
+      };
+      this.#waiting.add(wake);
+      signal.addEventListener('abort', wake);
+    });
+  }
+
+  async #catchUp(): Promise<void> {
+    do {
+      this.#again = false;
+      for (;;) {
+        const events = await this.#read(this.#to);
+        const last = events.at(-1);
+        if (last === undefined) break;
+        this.#append(events, last.event.position);
+      }
+    } while (this.#again);
+  }
+
+  #append(events: readonly SizedEvent[], to: bigint): void {
+    for (const sized of events) {
+      this.#events.push(sized);
+      this.#bytes += sized.bytes;
+    }
+    let drop = 0;
+    while (this.#events.length - drop > MAX_TAIL_EVENTS || this.#bytes > MAX_TAIL_BYTES) {
+      const oldest = this.#events[drop];
+      if (oldest === undefined) break;
+      this.#bytes -= oldest.bytes;
+      this.#from = oldest.event.position;
+      drop += 1;
+    }
+    if (drop > 0) this.#events.splice(0, drop);
+    this.#to = to;
+    this.#wake();
+  }
+
+  #wake(): void {
+    const waiting = this.#waiting;
+    this.#waiting = new Set();
+    for (const wake of waiting) wake();
+  }
+}
