@@ -171,7 +171,7 @@ export const job: Decider<JobCommand, JobFact, JobState> = {
       const idle = { attempt: 0, worker: null, leaseExpiresAt: null, result: null, cost: null, failure: null };
       return { status: 'PENDING', ...fields, ...idle, createdAt: at, updatedAt: at };
     }
-    if (state.status === 'ABSENT') return state;
+    if (state.status === 'ABSENT' || isFinished(state.status)) return state;
     switch (event.type) {
       case 'JobDispatched': {
         const { worker, attempt, leaseExpiresAt } = event.data;

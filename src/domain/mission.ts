@@ -91,12 +91,12 @@ export const mission: Decider<MissionCommand, MissionFact, MissionState> = {
         return { status: 'OPEN', ...fields, closedReason: null, createdAt: at, updatedAt: at };
       }
       case 'MissionUpdated': {
-        if (state.status === 'ABSENT') return state;
+        if (state.status !== 'OPEN') return state;
         const { missionId: _, ...changes } = event.data;
         return { ...state, ...changes, updatedAt: at };
       }
       case 'MissionClosed':
-        if (state.status === 'ABSENT') return state;
+        if (state.status !== 'OPEN') return state;
         return { ...state, status: event.data.outcome, closedReason: event.data.reason, updatedAt: at };
       default:
         return unreachable(event);
