@@ -94,7 +94,7 @@ function jsonFlaw(value: Json, depth: number): string | undefined {
   if (typeof value === 'string') return value.isWellFormed() ? undefined : 'must hold well-formed Unicode only';
   if (typeof value === 'number') return Number.isFinite(value) ? undefined : 'must hold finite numbers only';
   if (value === null || typeof value !== 'object') return undefined;
-  for (const [key, item] of Object.entries(value) as [string, Json][]) {
+  for (const [key, item] of Object.entries<Json>(value)) {
     if (!key.isWellFormed()) return 'must have keys of well-formed Unicode only';
     const flaw = jsonFlaw(item, depth + 1);
     if (flaw !== undefined) return flaw;
