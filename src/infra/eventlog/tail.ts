@@ -1,4 +1,5 @@
 import type { RecordedEvent } from '../../domain/event.js';
+import { Nudge } from '../nudge.js';
 
 /** The most events kept in memory for live readers. */
 const MAX_TAIL_EVENTS = 1_024;
@@ -22,7 +23,7 @@ export class Tail {
   /** Everything after this position, up to `#to`, is in the tail. */
   #from: bigint;
   #to: bigint;
-  #waiting = new Set<() => void>();
+  readonly #nudge = new Nudge();
   #refreshing: Promise<void> | undefined;
   #again = false;
 
@@ -73,7 +74,7 @@ export class Tail {
     }
     this.#refreshing = this.#catchUp()
       .catch(() => {
-        this.#wake();
+        this.#nudge.notify();
       })
       .finally(() => {
         this.#refreshing = undefined;
@@ -84,15 +85,7 @@ export class Tail {
   /** Waits until the tail has grown beyond a position, a read has failed, or the signal. */
   changed(position: bigint, signal: AbortSignal): Promise<void> {
     if (this.#to > position || signal.aborted) return Promise.resolve();
-    return new Promise((resolve) => {
-      const wake = () => {
-        this.#waiting.delete(wake);
-        signal.removeEventListener('abort', wake);
-        resolve();
-      };
-      this.#waiting.add(wake);
-      signal.addEventListener('abort', wake);
-    });
+    return this.#nudge.wait(signal);
   }
 
   async #catchUp(): Promise<void> {
@@ -122,12 +115,6 @@ export class Tail {
     }
     if (drop > 0) this.#events.splice(0, drop);
     this.#to = to;
-    this.#wake();
-  }
-
-  #wake(): void {
-    const waiting = this.#waiting;
-    this.#waiting = new Set();
-    for (const wake of waiting) wake();
+    this.#nudge.notify();
   }
 }

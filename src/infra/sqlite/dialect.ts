@@ -82,7 +82,7 @@ class PoolConnection implements DatabaseConnection {
     return { rows: [], numAffectedRows: BigInt(changes) };
   }
 
-  // eslint-disable-next-line require-yield -- nothing here reads row by row; pages are read whole
+   
   async *streamQuery<R>(): AsyncIterableIterator<QueryResult<R>> {
     await Promise.resolve();
     throw new Error('streaming queries are not supported; read in pages');

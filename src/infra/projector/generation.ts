@@ -1,0 +1,116 @@
+import type { AnyRow, Table, Tables } from '../../projections/projection.js';
+import type { Connection } from '../sqlite/connection.js';
+
+/**
+ * A generation is one set of a projection's tables. A file holds up to three: the live one, the next one while it is
+ * being rebuilt, and the previous one, kept for a rollback. Each has the place in the log it has reached.
+ */
+export type Slot = 'live' | 'next' | 'prev';
+
+const SUFFIXES: Record<Slot, string> = { live: '', next: '__next', prev: '__prev' };
+
+/** The name of a table in a slot. */
+export function tableName(table: string, slot: Slot): string {
+  return `${table}${SUFFIXES[slot]}`;
+}
+
+const SQL_TYPES = { text: 'TEXT', integer: 'INTEGER', real: 'REAL', position: 'INTEGER' } as const;
+
+/** Makes the tables of a slot, without secondary indexes. */
+export async function createTables(connection: Connection, tables: Tables, slot: Slot): Promise<void> {
+  for (const [name, table] of Object.entries(tables)) {
+    const columns = Object.entries(table.columns).map(([column, { type, nullable }]) => {
+      const key = column === table.key ? ' PRIMARY KEY' : '';
+      return `${column} ${SQL_TYPES[type]}${nullable ? '' : ' NOT NULL'}${key}`;
+    });
+    await connection.exec(`CREATE TABLE ${tableName(name, slot)} (${columns.join(', ')})`);
+  }
+}
+
+/** The statements that make the secondary indexes of a slot; their names carry the generation's number. */
+export function indexStatements(tables: Tables, slot: Slot, generation: number): string[] {
+  return Object.entries(tables).flatMap(([name, table]) =>
+    Object.entries(table.indexes).map(([index, { columns, where }]) => {
+      const condition = where === undefined ? '' : ` WHERE ${where}`;
+      return `CREATE INDEX IF NOT EXISTS ${name}_${index}_g${String(generation)} ON ${tableName(name, slot)} (${columns.join(', ')})${condition}`;
+    }),
+  );
+}
+
+/** Drops every table of a slot, whatever version made it. */
+export async function dropTables(connection: Connection, slot: Exclude<Slot, 'live'>): Promise<void> {
+  for (const name of await tablesOf(connection, slot)) await connection.exec(`DROP TABLE ${name}`);
+}
+
+/** Renames every table of one slot into another, which must be empty. */
+export async function moveTables(connection: Connection, from: Slot, to: Slot): Promise<void> {
+  for (const name of await tablesOf(connection, from)) {
+    const base = from === 'live' ? name : name.slice(0, -SUFFIXES[from].length);
+    await connection.exec(`ALTER TABLE ${name} RENAME TO ${tableName(base, to)}`);
+  }
+}
+
+async function tablesOf(connection: Connection, slot: Slot): Promise<string[]> {
+  const rows = await connection.all<{ name: string }>(
+    "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND name <> 'generations' ORDER BY name",
+  );
+  const names = rows.map(({ name }) => name);
+  if (slot !== 'live') return names.filter((name) => name.endsWith(SUFFIXES[slot]));
+  return names.filter((name) => !name.endsWith(SUFFIXES.next) && !name.endsWith(SUFFIXES.prev));
+}
+
+/** The columns of a table as a SELECT reads them: positions as text, since they may exceed what a number holds. */
+export function selectList(table: Table): string {
+  return Object.entries(table.columns)
+    .map(([name, { type }]) => (type === 'position' ? `CAST(${name} AS TEXT) AS ${name}` : name))
+    .join(', ');
+}
+
+/** A row as folds see it, from a row as `selectList` reads it. */
+export function fromStored(table: Table, stored: Record<string, unknown>): AnyRow {
+  const row = stored as Record<string, string | number | bigint | null>;
+  for (const [name, { type }] of Object.entries(table.columns)) {
+    const value = row[name];
+    if (type === 'position' && value !== null && value !== undefined) row[name] = BigInt(value);
+  }
+  return row;
+}
+
+/** Reads rows by their keys, in one statement. */
+export async function loadRows(
+  connection: Connection,
+  name: string,
+  table: Table,
+  slot: Slot,
+  keys: readonly string[],
+): Promise<AnyRow[]> {
+  const sql = `SELECT ${selectList(table)} FROM ${tableName(name, slot)}
+    WHERE ${table.key} IN (SELECT value FROM json_each(?))`;
+  const rows = await connection.all(sql, [JSON.stringify(keys)]);
+  return rows.map((row) => fromStored(table, row));
+}
+
+/** Writes rows, in one statement: new ones are added; of those that are there, the columns that may change are set. */
+export async function upsertRows(
+  connection: Connection,
+  name: string,
+  table: Table,
+  slot: Slot,
+  rows: Iterable<AnyRow>,
+): Promise<void> {
+  const columns = Object.keys(table.columns);
+  const values: unknown[][] = [];
+  for (const row of rows) {
+    values.push(
+      columns.map((column) => {
+        const value = row[column];
+        return typeof value === 'bigint' ? value.toString() : value;
+      }),
+    );
+  }
+  const changing = columns.filter((column) => column !== table.key && table.columns[column]?.fixed !== true);
+  const sql = `INSERT INTO ${tableName(name, slot)} (${columns.join(', ')})
+    SELECT ${columns.map((_, i) => `value->>${String(i)}`).join(', ')} FROM jsonb_each(?) WHERE true
+    ON CONFLICT (${table.key}) DO UPDATE SET ${changing.map((column) => `${column} = excluded.${column}`).join(', ')}`;
+  await connection.run(sql, [JSON.stringify(values)]);
+}

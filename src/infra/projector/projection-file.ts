@@ -1,0 +1,234 @@
+import { Kysely } from 'kysely';
+import pLimit from 'p-limit';
+import type { Projection } from '../../projections/projection.js';
+import { Connection, SqliteError } from '../sqlite/connection.js';
+import { sqliteDialect } from '../sqlite/dialect.js';
+import { Pool } from '../sqlite/pool.js';
+import { ProjectionError } from './errors.js';
+import type { ChangedRows } from './folder.js';
+import { createTables, dropTables, indexStatements, moveTables, upsertRows, type Slot } from './generation.js';
+
+/** Connections for queries. */
+const READERS = 3;
+/** Pages of write-ahead log before it is copied back. */
+const WAL_AUTOCHECKPOINT_PAGES = 8_000;
+/** Page cache of the writing connection, in KiB. */
+const WRITER_CACHE_KIB = 32 * 1024;
+
+/** Where a generation is and how it got there; one row of `generations`. */
+export interface Generation {
+  readonly slot: Slot;
+  readonly number: number;
+  readonly version: number;
+  readonly logId: string;
+  /** Everything up to here has been folded. */
+  readonly position: bigint;
+  /** Events folded so far. */
+  readonly events: number;
+  /** Positions that an operator chose to pass over. */
+  readonly skipped: readonly bigint[];
+}
+
+const GENERATIONS = `CREATE TABLE IF NOT EXISTS generations (
+  slot TEXT PRIMARY KEY, number INTEGER NOT NULL, version INTEGER NOT NULL, log_id TEXT NOT NULL,
+  position INTEGER NOT NULL, events INTEGER NOT NULL, skipped TEXT NOT NULL) WITHOUT ROWID`;
+
+/**
+ * The SQLite file of one projection: its generations' tables and, in the same transactions, how far each has got.
+ * One connection writes, a few read. `synchronous=NORMAL`: what a power cut takes is folded again.
+ */
+export class ProjectionFile {
+  readonly path: string;
+  readonly projection: Projection;
+  readonly #writer: Connection;
+  readonly #readers: Pool;
+  /** One transaction at a time: the live generation and a rebuild share the connection. */
+  readonly #exclusively = pLimit(1);
+  readonly #db: Kysely<unknown>;
+
+  private constructor(path: string, projection: Projection, writer: Connection, readers: Pool) {
+    this.path = path;
+    this.projection = projection;
+    this.#writer = writer;
+    this.#readers = readers;
+    this.#db = new Kysely({ dialect: sqliteDialect(readers) });
+  }
+
+  /** Opens or creates a file. @throws ProjectionError PROJECTION_DAMAGED when it is no database. */
+  static async open(path: string, projection: Projection): Promise<ProjectionFile> {
+    const writer = await Connection.open(path, 'write');
+    try {
+      await writer.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;');
+      await writer.exec(`PRAGMA wal_autocheckpoint = ${String(WAL_AUTOCHECKPOINT_PAGES)};`);
+      await writer.exec(`PRAGMA cache_size = -${String(WRITER_CACHE_KIB)};`);
+      await writer.exec(GENERATIONS);
+      const readers = await Pool.open(path, 'read', READERS);
+      return new ProjectionFile(path, projection, writer, readers);
+    } catch (error) {
+      await writer.close().catch(() => undefined);
+      if (error instanceof SqliteError && (error.code === 'SQLITE_CORRUPT' || error.code === 'SQLITE_NOTADB')) {
+        throw damaged(path, error);
+      }
+      throw error;
+    }
+  }
+
+  /** Queries over the live tables. */
+  reads<Database>(): Kysely<Database> {
+    return this.#db as Kysely<Database>;
+  }
+
+  /** Borrows a reading connection. */
+  read<R>(work: (connection: Connection) => Promise<R>): Promise<R> {
+    return this.#readers.use(work);
+  }
+
+  /** What a slot holds, if anything. */
+  async generation(slot: Slot): Promise<Generation | undefined> {
+    return this.read((connection) => readGeneration(connection, slot));
+  }
+
+  /** Makes the first generation, with its indexes. */
+  async createLive(logId: string): Promise<Generation> {
+    return this.#write(async (connection) => {
+      await createTables(connection, this.projection.tables, 'live');
+      for (const sql of indexStatements(this.projection.tables, 'live', 1)) await connection.exec(sql);
+      return this.#insertGeneration(connection, 'live', 1, logId);
+    });
+  }
+
+  /** Makes room for a rebuild: drops what was left of earlier ones and the previous generation. */
+  async createNext(logId: string, skipped: readonly bigint[]): Promise<Generation> {
+    return this.#write(async (connection) => {
+      await this.#drop(connection, 'next');
+      await this.#drop(connection, 'prev');
+      await createTables(connection, this.projection.tables, 'next');
+      const [row] = await connection.all<{ number: number }>('SELECT max(number) AS number FROM generations');
+      return this.#insertGeneration(connection, 'next', (row?.number ?? 0) + 1, logId, skipped);
+    });
+  }
+
+  /** Adds the secondary indexes of the generation in `next`, each in a transaction of its own so that others get in. */
+  async indexNext(number: number): Promise<void> {
+    for (const sql of indexStatements(this.projection.tables, 'next', number)) {
+      await this.#write((connection) => connection.exec(sql));
+    }
+  }
+
+  /** Writes what a batch changed, and how far that takes the generation, in one transaction. */
+  async commit(slot: Slot, changed: ChangedRows, position: bigint, events: number): Promise<void> {
+    await this.#write(async (connection) => {
+      for (const [name, rows] of changed) {
+        const table = this.projection.tables[name];
+        if (table !== undefined && rows.size > 0) await upsertRows(connection, name, table, slot, rows.values());
+      }
+      await connection.run('UPDATE generations SET position = ?, events = events + ? WHERE slot = ?', [
+        position,
+        events,
+        slot,
+      ]);
+    });
+  }
+
+  /** Records that an event is passed over. */
+  async skip(position: bigint): Promise<void> {
+    await this.#write(async (connection) => {
+      const live = await readGeneration(connection, 'live');
+      const skipped = [...(live?.skipped ?? []), position].map(String);
+      await connection.run("UPDATE generations SET skipped = ? WHERE slot = 'live'", [JSON.stringify(skipped)]);
+    });
+  }
+
+  /** Makes the rebuilt generation the live one; the one before stays as the previous. Readers see either, never both. */
+  async switchToNext(): Promise<void> {
+    await this.#write(async (connection) => {
+      await this.#move(connection, 'live', 'prev');
+      await this.#move(connection, 'next', 'live');
+    });
+  }
+
+  /** Exchanges the live and the previous generation. */
+  async switchToPrevious(): Promise<void> {
+    await this.#write(async (connection) => {
+      await this.#drop(connection, 'next');
+      await this.#move(connection, 'live', 'next');
+      await this.#move(connection, 'prev', 'live');
+      await this.#move(connection, 'next', 'prev');
+    });
+  }
+
+  /** Drops the tables of a slot and forgets its generation. */
+  async drop(slot: Exclude<Slot, 'live'>): Promise<void> {
+    await this.#write((connection) => this.#drop(connection, slot));
+  }
+
+  /** A consistent copy of the whole file, made while others read and write. */
+  async copyTo(path: string): Promise<void> {
+    await this.read((connection) => connection.run('VACUUM INTO ?', [path]));
+  }
+
+  async close(): Promise<void> {
+    await this.#db.destroy();
+    await this.#readers.close();
+    await this.#exclusively(() => this.#writer.close());
+  }
+
+  #write<R>(work: (connection: Connection) => Promise<R>): Promise<R> {
+    return this.#exclusively(() => this.#writer.transaction('BEGIN IMMEDIATE', () => work(this.#writer)));
+  }
+
+  async #insertGeneration(
+    connection: Connection,
+    slot: Slot,
+    number: number,
+    logId: string,
+    skipped: readonly bigint[] = [],
+  ): Promise<Generation> {
+    const { version } = this.projection;
+    await connection.run('INSERT INTO generations VALUES (?, ?, ?, ?, 0, 0, ?)', [
+      slot,
+      number,
+      version,
+      logId,
+      JSON.stringify(skipped.map(String)),
+    ]);
+    return { slot, number, version, logId, position: 0n, events: 0, skipped };
+  }
+
+  async #move(connection: Connection, from: Slot, to: Slot): Promise<void> {
+    await moveTables(connection, from, to);
+    await connection.run('UPDATE generations SET slot = ? WHERE slot = ?', [to, from]);
+  }
+
+  async #drop(connection: Connection, slot: Exclude<Slot, 'live'>): Promise<void> {
+    await dropTables(connection, slot);
+    await connection.run('DELETE FROM generations WHERE slot = ?', [slot]);
+  }
+}
+
+/** Reads one row of `generations`. */
+export async function readGeneration(connection: Connection, slot: Slot): Promise<Generation | undefined> {
+  const [row] = await connection.all<{
+    number: number;
+    version: number;
+    log_id: string;
+    position: string;
+    events: number;
+    skipped: string;
+  }>(
+    'SELECT number, version, log_id, CAST(position AS TEXT) AS position, events, skipped FROM generations WHERE slot = ?',
+    [slot],
+  );
+  if (row === undefined) return undefined;
+  const { number, version, log_id: logId, events } = row;
+  const skipped = (JSON.parse(row.skipped) as string[]).map(BigInt);
+  return { slot, number, version, logId, position: BigInt(row.position), events, skipped };
+}
+
+function damaged(path: string, cause: unknown): ProjectionError {
+  return new ProjectionError(
+    'PROJECTION_DAMAGED',
+    `${path} is damaged. It is only a projection: delete it and start again, and it is rebuilt from the log.`,
+    cause,
+  );
+}

@@ -1,0 +1,431 @@
+import { performance } from 'node:perf_hooks';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Projection } from '../../projections/projection.js';
+import type { EventLog } from '../eventlog/eventlog.js';
+import type { Logger } from '../logger.js';
+import { Nudge } from '../nudge.js';
+import { digestTables } from './digest.js';
+import { ProjectionError } from './errors.js';
+import { FoldError, Folder } from './folder.js';
+import { follow, type Progress } from './follow.js';
+import { loadRows, type Slot } from './generation.js';
+import { ProjectionFile, readGeneration, type Generation } from './projection-file.js';
+import { Rate } from './rate.js';
+
+/** Events folded at a time. */
+const LIVE_BATCH = 1_000;
+/** Events folded at a time by a rebuild: larger is faster, and keeps the live generation waiting longer. */
+const REBUILD_BATCH = 5_000;
+/** How long a failed write (a full disk) is left before it is tried again, in milliseconds. */
+const RETRY_DELAY_MS = 1_000;
+
+/**
+ * CATCHING_UP: folding what the log already holds. LIVE: at its end. HALTED: a handler threw; the event is kept and shown
+ * until `resume`. REBUILDING: a new generation is being filled beside the live one, which goes on answering.
+ */
+export type ProjectionState = 'CATCHING_UP' | 'LIVE' | 'HALTED' | 'REBUILDING';
+
+/** The event that stopped a projection, and why. */
+export interface ProjectionFailure {
+  readonly position: bigint;
+  readonly eventId: string;
+  readonly type: string;
+  readonly message: string;
+}
+
+/** Where a projection is. */
+export interface ProjectionStatus {
+  readonly name: string;
+  readonly version: number;
+  readonly state: ProjectionState;
+  /** What has been folded; of the new generation while REBUILDING. */
+  readonly position: bigint;
+  /** The end of the log. */
+  readonly head: bigint;
+  readonly eventsPerSecond: number;
+  /** Time to the end of the log at this rate; null when it is not moving. */
+  readonly etaSeconds: number | null;
+  readonly generation: number;
+  readonly error: ProjectionFailure | null;
+}
+
+interface Waiter {
+  readonly position: bigint;
+  readonly settle: (reached: boolean) => void;
+}
+
+/** Why a projection refused to be told something. */
+export interface Refusal {
+  readonly refused: string;
+}
+
+/**
+ * Runs one projection: follows the log into its file, rebuilds beside the live tables, switches and rolls back.
+ *
+ * The live loop follows until something needs it out of the way (a switch, a halt, a failed write), and then starts
+ * again from what the file says. A rebuild is a second loop into `next`; its end pauses the live loop, folds the last
+ * events, and switches.
+ */
+export class Projector {
+  readonly file: ProjectionFile;
+  readonly projection: Projection;
+  readonly #log: EventLog;
+  readonly #logger: Logger;
+  readonly #stopping = new AbortController();
+  readonly #committed = new Nudge();
+  readonly #waiters = new Set<Waiter>();
+  readonly #progressed = new Nudge();
+  readonly #resumed = new Nudge();
+  readonly #rate = new Rate(() => performance.now());
+  #live: Generation;
+  #frozen: boolean;
+  #isLive = false;
+  #failure: ProjectionFailure | null = null;
+  #follower = new AbortController();
+  #following: Promise<void> = Promise.resolve();
+  #pause: Promise<void> = Promise.resolve();
+  #running: Promise<void> | undefined;
+  #rebuild:
+    { readonly cancel: AbortController; readonly done: Promise<void>; position: bigint; number: number } | undefined;
+  #digest: { readonly position: bigint; readonly generation: number; readonly value: Promise<string> } | undefined;
+
+  private constructor(file: ProjectionFile, log: EventLog, logger: Logger, live: Generation) {
+    this.file = file;
+    this.projection = file.projection;
+    this.#log = log;
+    this.#logger = logger.child({ projection: file.projection.name });
+    this.#live = live;
+    this.#frozen = live.version !== file.projection.version;
+  }
+
+  /**
+   * Takes up a projection's file where it was left. The caller holds the projection's lock.
+   * @throws ProjectionError FOREIGN_LOG, CHECKPOINT_BEYOND_HEAD, PROJECTION_DAMAGED
+   */
+  static async open(path: string, projection: Projection, log: EventLog, logger: Logger): Promise<Projector> {
+    const file = await ProjectionFile.open(path, projection);
+    try {
+      const live = (await file.generation('live')) ?? (await file.createLive(log.logId));
+      await checkCheckpoint(file, live, log);
+      return new Projector(file, log, logger, live);
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
+  }
+
+  /** Starts following. A file of another version, or one whose rebuild was cut short, is rebuilt at once. */
+  async start(): Promise<void> {
+    this.#running = this.#run();
+    const unfinished = await this.file.generation('next');
+    if (this.#frozen || unfinished !== undefined) this.#startRebuild();
+  }
+
+  /** Stops following and closes the file. A rebuild under way goes on at the next start. */
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    this.#follower.abort();
+    for (const waiter of this.#waiters) waiter.settle(false);
+    this.#rebuild?.cancel.abort();
+    await this.#rebuild?.done;
+    await this.#running;
+    await this.file.close();
+  }
+
+  /** Everything up to here can be asked for. */
+  get position(): bigint {
+    return this.#live.position;
+  }
+
+  /** Resolves true once everything up to a position can be asked for; false when that takes longer than it may. */
+  reaches(position: bigint, timeoutMs: number): Promise<boolean> {
+    if (this.#live.position >= position) return Promise.resolve(true);
+    if (this.#stopping.signal.aborted) return Promise.resolve(false);
+    return new Promise((resolve) => {
+      const waiter: Waiter = {
+        position,
+        settle: (reached) => {
+          clearTimeout(timer);
+          this.#waiters.delete(waiter);
+          resolve(reached);
+        },
+      };
+      const timer = setTimeout(() => {
+        waiter.settle(false);
+      }, timeoutMs);
+      this.#waiters.add(waiter);
+    });
+  }
+
+  /** Waits for the next commit, or the signal. */
+  committed(signal: AbortSignal): Promise<void> {
+    return this.#committed.wait(signal);
+  }
+
+  /** Waits until the status may have changed, or the signal. */
+  progressed(signal: AbortSignal): Promise<void> {
+    return this.#progressed.wait(signal);
+  }
+
+  async status(): Promise<ProjectionStatus> {
+    const head = await this.#log.head();
+    const rebuilding = this.#rebuild;
+    const position = rebuilding?.position ?? this.#live.position;
+    const eventsPerSecond = this.#rate.perSecond();
+    const behind = Number(head - position);
+    return {
+      name: this.projection.name,
+      version: this.projection.version,
+      state: this.#state(),
+      position,
+      head,
+      eventsPerSecond,
+      etaSeconds: behind <= 0 ? 0 : eventsPerSecond > 0 ? behind / eventsPerSecond : null,
+      generation: rebuilding?.number ?? this.#live.number,
+      error: this.#failure,
+    };
+  }
+
+  /** The digest of the live tables and the position it is of. Rows are read once for each position asked. */
+  async digest(): Promise<{ readonly position: bigint; readonly digest: string }> {
+    const { position, number: generation } = this.#live;
+    if (this.#digest?.position !== position || this.#digest.generation !== generation) {
+      let at = position;
+      const value = this.file.read((connection) =>
+        connection.transaction('BEGIN', async () => {
+          at = (await readGeneration(connection, 'live'))?.position ?? position;
+          return digestTables(connection, this.projection.tables, 'live');
+        }),
+      );
+      await value;
+      this.#digest = { position: at, generation, value };
+    }
+    return { position: this.#digest.position, digest: await this.#digest.value };
+  }
+
+  /** Starts a rebuild beside the live tables; `status` tells how it gets on. */
+  rebuild(): Refusal | undefined {
+    if (this.#rebuild !== undefined) return { refused: 'A rebuild is under way already.' };
+    this.#startRebuild();
+    return undefined;
+  }
+
+  /** Resolves when no rebuild is under way. */
+  async rebuilt(): Promise<void> {
+    await this.#rebuild?.done;
+  }
+
+  /** Cancels a rebuild and drops what it built. */
+  async cancelRebuild(): Promise<Refusal | undefined> {
+    if (this.#rebuild === undefined) return { refused: 'No rebuild is under way.' };
+    if (this.#frozen) return { refused: 'This rebuild replaces tables of another version; it cannot be cancelled.' };
+    const { cancel, done } = this.#rebuild;
+    cancel.abort();
+    await done;
+    if (!this.#stopping.signal.aborted) await this.file.drop('next');
+    return undefined;
+  }
+
+  /** Goes back to the generation before the last rebuild, which then catches up with the log. */
+  async rollback(): Promise<Refusal | undefined> {
+    if (this.#rebuild !== undefined) return { refused: 'A rebuild is under way; cancel it or let it finish first.' };
+    const previous = await this.file.generation('prev');
+    if (previous === undefined) return { refused: 'There is no previous generation to go back to.' };
+    if (previous.version !== this.projection.version) {
+      return {
+        refused: `The previous generation has version ${previous.version}; this is version ${this.projection.version}.`,
+      };
+    }
+    await this.#whilePaused(() => this.file.switchToPrevious());
+    return undefined;
+  }
+
+  /** Goes on after a halt: tries the event again, or passes over it and records that. */
+  async resume(skip: boolean): Promise<Refusal | undefined> {
+    const failure = this.#failure;
+    if (failure === null) return { refused: 'The projection is not halted.' };
+    if (skip) await this.file.skip(failure.position);
+    this.#failure = null;
+    this.#resumed.notify();
+    return undefined;
+  }
+
+  #state(): ProjectionState {
+    if (this.#rebuild !== undefined) return 'REBUILDING';
+    if (this.#failure !== null) return 'HALTED';
+    return this.#isLive ? 'LIVE' : 'CATCHING_UP';
+  }
+
+  async #run(): Promise<void> {
+    const stopping = this.#stopping.signal;
+    while (!stopping.aborted) {
+      await this.#pause;
+      if (this.#frozen || this.#failure !== null) {
+        await this.#resumed.wait(stopping);
+        continue;
+      }
+      this.#follower = new AbortController();
+      this.#following = this.#followLive(AbortSignal.any([stopping, this.#follower.signal]));
+      try {
+        await this.#following;
+      } catch (error) {
+        if (stopping.aborted) return;
+        if (error instanceof FoldError) this.#halt(error);
+        else {
+          this.#logger.error({ err: error }, 'projection cannot go on; trying again');
+          await delay(RETRY_DELAY_MS, undefined, { signal: stopping }).catch(() => undefined);
+        }
+      }
+    }
+  }
+
+  async #followLive(signal: AbortSignal): Promise<void> {
+    const live = await this.file.generation('live');
+    if (live === undefined)
+      throw new ProjectionError('PROJECTION_DAMAGED', `${this.file.path} lost its live generation.`);
+    this.#live = live;
+    this.#isLive = false;
+    this.#announce();
+    await this.#fold('live', live, LIVE_BATCH, signal, ({ through, events, live: isLive }) => {
+      this.#live = { ...this.#live, position: through, events: this.#live.events + events };
+      this.#isLive = isLive;
+      this.#announce();
+    });
+  }
+
+  #fold(
+    slot: Slot,
+    from: Generation,
+    batchSize: number,
+    signal: AbortSignal,
+    onCommit: (progress: Progress) => void,
+  ): Promise<void> {
+    const { tables, categories } = this.projection;
+    const folder = new Folder(this.projection, (name, keys) => {
+      const table = tables[name];
+      if (table === undefined) throw new Error(`the projection has no table '${name}'`);
+      return this.file.read((connection) => loadRows(connection, name, table, slot, keys));
+    });
+    // A failed write must end the subscription even when no further event comes.
+    const failed = new AbortController();
+    const batches = this.#log.subscribe({
+      after: from.position,
+      filter: { categories },
+      batchSize,
+      signal: AbortSignal.any([signal, failed.signal]),
+    });
+    return follow(this.file, slot, folder, batches, new Set(from.skipped), failed, (progress) => {
+      this.#rate.add(progress.events);
+      onCommit(progress);
+      this.#progressed.notify();
+    });
+  }
+
+  #announce(): void {
+    const { position } = this.#live;
+    for (const waiter of this.#waiters) if (waiter.position <= position) waiter.settle(true);
+    this.#committed.notify();
+  }
+
+  #halt({ event, message }: FoldError): void {
+    this.#failure = { position: event.position, eventId: event.id, type: event.type, message };
+    this.#logger.error({ ...this.#failure, position: event.position.toString() }, 'projection halted');
+    this.#progressed.notify();
+  }
+
+  #startRebuild(): void {
+    const cancel = new AbortController();
+    const done = this.#runRebuild(AbortSignal.any([cancel.signal, this.#stopping.signal]))
+      .catch((error: unknown) => {
+        if (cancel.signal.aborted || this.#stopping.signal.aborted) return;
+        this.#logger.error({ err: error }, 'rebuild failed; the live tables are unchanged');
+        if (error instanceof FoldError) this.#halt(error);
+      })
+      .finally(() => {
+        this.#rebuild = undefined;
+        this.#progressed.notify();
+      });
+    this.#rebuild = { cancel, done, position: 0n, number: this.#live.number + 1 };
+    this.#progressed.notify();
+  }
+
+  async #runRebuild(signal: AbortSignal): Promise<void> {
+    const next = await this.#nextGeneration();
+    const track = (position: bigint) => {
+      if (this.#rebuild !== undefined) Object.assign(this.#rebuild, { position, number: next.number });
+    };
+    track(next.position);
+    let reached = next;
+    const fold = async (until: AbortController, enough: (progress: Progress) => boolean) => {
+      await this.#fold('next', reached, REBUILD_BATCH, AbortSignal.any([signal, until.signal]), (progress) => {
+        reached = { ...reached, position: progress.through };
+        track(progress.through);
+        if (enough(progress)) until.abort();
+      });
+      signal.throwIfAborted();
+    };
+    await fold(new AbortController(), ({ live }) => live);
+    await this.file.indexNext(next.number);
+    await this.#whilePaused(async () => {
+      const head = await this.#log.head();
+      if (reached.position < head) await fold(new AbortController(), ({ through }) => through >= head);
+      await this.file.switchToNext();
+      this.#frozen = false;
+    });
+    this.#logger.info({ generation: next.number }, 'rebuilt and switched');
+  }
+
+  /** The unfinished generation if it can be finished, or a new one. */
+  async #nextGeneration(): Promise<Generation> {
+    const unfinished = await this.file.generation('next');
+    const usable =
+      unfinished?.version === this.projection.version &&
+      unfinished.logId === this.#log.logId &&
+      unfinished.position <= (await this.#log.head());
+    if (usable) return unfinished;
+    // What was passed over stays so, unless the handlers are others now.
+    return this.file.createNext(this.#log.logId, this.#frozen ? [] : this.#live.skipped);
+  }
+
+  /** Runs something while the live loop stands still; it then starts again from what the file says. */
+  async #whilePaused(work: () => Promise<void>): Promise<void> {
+    const { promise, resolve } = withResolvers();
+    this.#pause = promise;
+    this.#follower.abort();
+    await this.#following.catch(() => undefined);
+    try {
+      await work();
+      const live = await this.file.generation('live');
+      if (live !== undefined) this.#live = live;
+    } finally {
+      resolve();
+      this.#resumed.notify();
+    }
+  }
+}
+
+async function checkCheckpoint(file: ProjectionFile, live: Generation, log: EventLog): Promise<void> {
+  const remedy = `Run \`sheratan replay ${file.projection.name} --reset\` to build it anew from this log.`;
+  if (live.logId !== log.logId) {
+    throw new ProjectionError(
+      'FOREIGN_LOG',
+      `${file.path} was built from log ${live.logId}; this is log ${log.logId}. ${remedy}`,
+    );
+  }
+  const head = await log.head();
+  if (live.position > head) {
+    throw new ProjectionError(
+      'CHECKPOINT_BEYOND_HEAD',
+      `${file.path} has folded up to ${live.position}, beyond the end of the log at ${head}: the log has lost events, or is an older copy. ` +
+        `Restore the right log.db, or accept this one. ${remedy}`,
+    );
+  }
+}
+
+function withResolvers(): { promise: Promise<void>; resolve: () => void } {
+  let resolve: () => void = () => undefined;
+  const promise = new Promise<void>((settle) => {
+    resolve = settle;
+  });
+  return { promise, resolve };
+}

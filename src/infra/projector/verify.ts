@@ -1,0 +1,195 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Projection } from '../../projections/projection.js';
+import type { EventLog } from '../eventlog/eventlog.js';
+import { Connection } from '../sqlite/connection.js';
+import { digestTables, rowsInKeyOrder } from './digest.js';
+import { ProjectionError } from './errors.js';
+import { Folder } from './folder.js';
+import { follow } from './follow.js';
+import { loadRows } from './generation.js';
+import { ProjectionFile, readGeneration, type Generation } from './projection-file.js';
+
+/** Events folded at a time. */
+const BATCH = 5_000;
+
+/** One value that a replay of the log does not agree with. */
+export interface Difference {
+  readonly table: string;
+  readonly key: string;
+  /** The column; `null` when the whole row is on one side only. */
+  readonly column: string | null;
+  readonly stored: unknown;
+  readonly replayed: unknown;
+}
+
+/** What a verification found. */
+export interface Verification {
+  readonly projection: string;
+  readonly position: bigint;
+  readonly events: number;
+  readonly storedDigest: string;
+  readonly replayedDigest: string;
+  /** Events an operator chose to pass over; the replay passed over them too. */
+  readonly skipped: number;
+  /** The first difference in the order of tables and keys, when the digests differ. */
+  readonly difference?: Difference;
+}
+
+/**
+ * Proves a projection: copies its rows and checkpoint as they are at one moment, replays the log into a shadow up to that
+ * checkpoint, and compares. It works beside a running core.
+ * @param scratch an existing folder with room for two copies; what is made there is removed
+ * @throws ProjectionError when the file is not of this log or version
+ */
+export async function verify(
+  path: string,
+  projection: Projection,
+  log: EventLog,
+  scratch: string,
+  onProgress: (position: bigint, until: bigint) => void = () => undefined,
+): Promise<Verification> {
+  const folder = await mkdtemp(join(scratch, 'verify-'));
+  try {
+    const copyPath = join(folder, 'copy.db');
+    await copyFile(path, copyPath);
+    const copy = await Connection.open(copyPath, 'read');
+    try {
+      const checkpoint = await readGeneration(copy, 'live');
+      assertComparable(path, projection, log, checkpoint, await log.head());
+      const shadow = await replay(join(folder, 'shadow.db'), projection, log, checkpoint, onProgress);
+      try {
+        return await shadow.read(async (replayed) => {
+          const storedDigest = await digestTables(copy, projection.tables, 'live');
+          const replayedDigest = await digestTables(replayed, projection.tables, 'live');
+          const difference =
+            storedDigest === replayedDigest ? undefined : await firstDifference(projection, copy, replayed);
+          const { position, events, skipped } = checkpoint;
+          return {
+            projection: projection.name,
+            position,
+            events,
+            storedDigest,
+            replayedDigest,
+            skipped: skipped.length,
+            ...(difference === undefined ? {} : { difference }),
+          };
+        });
+      } finally {
+        await shadow.close();
+      }
+    } finally {
+      await copy.close();
+    }
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function copyFile(from: string, to: string): Promise<void> {
+  const source = await Connection.open(from, 'read');
+  try {
+    await source.run('VACUUM INTO ?', [to]);
+  } finally {
+    await source.close();
+  }
+}
+
+function assertComparable(
+  path: string,
+  projection: Projection,
+  log: EventLog,
+  checkpoint: Generation | undefined,
+  head: bigint,
+): asserts checkpoint is Generation {
+  if (checkpoint === undefined) throw new ProjectionError('PROJECTION_DAMAGED', `${path} holds no projection.`);
+  if (checkpoint.logId !== log.logId) {
+    throw new ProjectionError(
+      'FOREIGN_LOG',
+      `${path} was built from log ${checkpoint.logId}; this is log ${log.logId}.`,
+    );
+  }
+  if (checkpoint.version !== projection.version) {
+    throw new ProjectionError(
+      'PROJECTION_BUSY',
+      `${path} has version ${checkpoint.version} and waits to be rebuilt as version ${projection.version}; start the core first.`,
+    );
+  }
+  if (checkpoint.position > head) {
+    throw new ProjectionError(
+      'CHECKPOINT_BEYOND_HEAD',
+      `${path} has folded up to ${checkpoint.position}, beyond the end of the log at ${head}: the log has lost events.`,
+    );
+  }
+}
+
+async function replay(
+  path: string,
+  projection: Projection,
+  log: EventLog,
+  { position: until, skipped }: Generation,
+  onProgress: (position: bigint, until: bigint) => void,
+): Promise<ProjectionFile> {
+  const shadow = await ProjectionFile.open(path, projection);
+  try {
+    await shadow.createNext(log.logId, skipped);
+    const folder = new Folder(projection, (name, keys) => {
+      const table = projection.tables[name];
+      if (table === undefined) throw new Error(`the projection has no table '${name}'`);
+      return shadow.read((connection) => loadRows(connection, name, table, 'next', keys));
+    });
+    const done = new AbortController();
+    await follow(shadow, 'next', folder, upTo(log, projection, until), new Set(skipped), done, ({ through }) => {
+      onProgress(through, until);
+    });
+    await shadow.switchToNext();
+    return shadow;
+  } catch (error) {
+    await shadow.close();
+    throw error;
+  }
+}
+
+/** The log in batches, as far as a position. */
+async function* upTo(log: EventLog, { categories }: Projection, until: bigint) {
+  let events = [];
+  for await (const event of log.readAll({ filter: { categories } })) {
+    if (event.position > until) break;
+    events.push(event);
+    if (events.length < BATCH) continue;
+    yield { events, through: event.position, live: false };
+    events = [];
+  }
+  yield { events, through: until, live: true };
+}
+
+async function firstDifference(
+  projection: Projection,
+  stored: Connection,
+  replayed: Connection,
+): Promise<Difference | undefined> {
+  for (const name of Object.keys(projection.tables).sort()) {
+    const table = projection.tables[name];
+    if (table === undefined) continue;
+    const left = rowsInKeyOrder(stored, name, table, 'live')[Symbol.asyncIterator]();
+    const right = rowsInKeyOrder(replayed, name, table, 'live')[Symbol.asyncIterator]();
+    for (;;) {
+      const [a, b] = await Promise.all([left.next(), right.next()]);
+      const rowA = a.done === true ? undefined : a.value;
+      const rowB = b.done === true ? undefined : b.value;
+      if (rowA === undefined && rowB === undefined) break;
+      const keyA = rowA === undefined ? undefined : String(rowA[table.key]);
+      const keyB = rowB === undefined ? undefined : String(rowB[table.key]);
+      if (keyA !== keyB || rowA === undefined || rowB === undefined) {
+        const onlyStored = keyB === undefined || (keyA !== undefined && keyA < keyB);
+        const key = (onlyStored ? keyA : keyB) ?? '';
+        return { table: name, key, column: null, stored: onlyStored ? rowA : null, replayed: onlyStored ? null : rowB };
+      }
+      const column = Object.keys(rowA).find((candidate) => rowA[candidate] !== rowB[candidate]);
+      if (column !== undefined) {
+        return { table: name, key: String(keyA), column, stored: rowA[column], replayed: rowB[column] };
+      }
+    }
+  }
+  return undefined;
+}

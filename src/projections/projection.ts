@@ -1,0 +1,78 @@
+import type { Fact, RecordedEvent } from '../domain/event.js';
+
+/** What a column holds. `position` is a place in the log: a bigint, kept as an INTEGER. */
+export type ColumnType = 'text' | 'integer' | 'real' | 'position';
+
+/** A column of a read model. */
+export interface Column {
+  readonly type: ColumnType;
+  readonly nullable?: true;
+  /** Belongs to this copy of the log (a position), so digests leave it out. */
+  readonly local?: true;
+  /** Never changes once its row is there, so updates leave it and its indexes alone. */
+  readonly fixed?: true;
+}
+
+/** An index of a read model; `where` limits it to the rows a question is about. */
+export interface Index {
+  readonly columns: readonly string[];
+  readonly where?: string;
+}
+
+/** A table of a read model: rows by one text key. */
+export interface Table {
+  readonly columns: Readonly<Record<string, Column>>;
+  readonly key: string;
+  readonly indexes: Readonly<Record<string, Index>>;
+}
+
+export type Tables = Readonly<Record<string, Table>>;
+
+type ValueOf<C extends Column> =
+  | (C['type'] extends 'text' ? string : C['type'] extends 'position' ? bigint : number)
+  | (C extends { readonly nullable: true } ? null : never);
+
+/** A row of a table, as folds see it. */
+export type RowOf<T extends Table> = { readonly [Name in keyof T['columns']]: ValueOf<T['columns'][Name]> };
+
+/** Any row. */
+export type AnyRow = Readonly<Record<string, string | number | bigint | null>>;
+
+/** The rows a fold works on: those its event touches, and those put before. */
+export interface Rows<T extends Tables> {
+  get<Name extends keyof T & string>(table: Name, key: string): RowOf<T[Name]> | undefined;
+  /** Adds a row, or replaces the one with its key. */
+  put<Name extends keyof T & string>(table: Name, row: RowOf<T[Name]>): void;
+}
+
+/** What one type of event does to a read model. */
+export interface Handler<E extends RecordedEvent<string, object>, T extends Tables> {
+  /** The existing rows that `fold` reads: table and key. A row it only adds is not named. */
+  readonly touches: (event: E) => readonly (readonly [table: keyof T & string, key: string])[];
+  /** Says through `rows.put` how the rows change. Pure: it sees the event and those rows, nothing else. */
+  readonly fold: (rows: Rows<T>, event: E) => void;
+}
+
+/** The handlers of a union of facts, each for its own type of event. */
+export type Handlers<F extends Fact<string, object>, T extends Tables> = {
+  readonly [Type in F['type']]: F extends Fact<Type, infer Data> ? Handler<RecordedEvent<Type, Data>, T> : never;
+};
+
+/** A read model: its tables, and a pure fold of events into their rows. One projection is one SQLite file. */
+export interface Projection {
+  readonly name: string;
+  /** Raised whenever tables or folds change; a file of another version is rebuilt. */
+  readonly version: number;
+  /** The categories of stream it folds. */
+  readonly categories: readonly string[];
+  readonly tables: Tables;
+  readonly handlers: Readonly<Record<string, Handler<RecordedEvent, Tables>>>;
+}
+
+/** Defines a projection whose handlers are checked against its facts and tables. */
+export function defineProjection<T extends Tables, F extends Fact<string, object>>(
+  definition: Omit<Projection, 'handlers' | 'tables'> & { readonly tables: T; readonly handlers: Handlers<F, T> },
+): Projection {
+  // The log promises that an event's data has the shape its type names; here that promise meets the types.
+  return definition as unknown as Projection;
+}
