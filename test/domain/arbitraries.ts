@@ -165,7 +165,7 @@ export const answer = fc.oneof(
 );
 
 /** A command to a job; one that is aimed gets the worker and the attempt that the job has then. */
-export type JobStep = { readonly command: JobCommand; readonly aimed: boolean };
+type JobStep = { readonly command: JobCommand; readonly aimed: boolean };
 
 export const jobStep: fc.Arbitrary<JobStep> = fc.record({
   command: fc.oneof(
