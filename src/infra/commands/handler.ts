@@ -1,0 +1,181 @@
+import type { Decider } from '../../domain/decider.js';
+import type { Fact } from '../../domain/event.js';
+import type { JsonObject } from '../../domain/json.js';
+import { invalidInput, type Problem } from '../../domain/problem.js';
+import { schemaVersionOf } from '../../domain/upcast.js';
+import type { Clock } from '../clock.js';
+import { LogError, WrongExpectedRevision } from '../eventlog/errors.js';
+import type { AppendResult, EventLog, NewEvent } from '../eventlog/eventlog.js';
+import { MAX_IDEMPOTENCY_KEY_LENGTH, type CommandContext } from './context.js';
+import { derivedId, newId } from './ids.js';
+import { advance, nothing, States, type Loaded } from './states.js';
+
+/** How often a command is judged again after others wrote to its stream. */
+const MAX_CONFLICTS = 10;
+
+/** What a command came to. */
+export type Outcome<State> =
+  | {
+      readonly done: true;
+      readonly state: State;
+      readonly revision: bigint;
+      readonly position: bigint;
+      /** The answer to a command carried out before, under the same idempotency key. */
+      readonly repeated?: true;
+    }
+  | { readonly done: false; readonly problem: Problem };
+
+/** One command for one stream. */
+export interface Order<C extends { readonly type: string }, F extends Fact<string, object>, S> {
+  readonly decider: Decider<C, F, S>;
+  readonly stream: string;
+  /** Makes the command for the time it is judged at. */
+  readonly command: (at: string) => C;
+  /** Hash of the caller's input; needed with an idempotency key. */
+  readonly hash: string;
+  /** The stream's name was just made up: there is nothing to load. */
+  readonly isNew?: boolean;
+}
+
+/** Carries out commands: load, decide, append at the revision that was judged; again when others were faster. */
+export class CommandHandler {
+  readonly #log: EventLog;
+  readonly #clock: Clock;
+  readonly #states: States;
+
+  constructor(log: EventLog, clock: Clock) {
+    this.#log = log;
+    this.#clock = clock;
+    this.#states = new States(log);
+  }
+
+  /** The state of a stream as the log has it now. */
+  load<C, F extends Fact<string, object>, S>(decider: Decider<C, F, S>, stream: string): Promise<Loaded<S>> {
+    return this.#states.load(decider, stream);
+  }
+
+  /**
+   * Carries out one command.
+   * @throws LogError when the log cannot be written
+   */
+  async execute<C extends { readonly type: string }, F extends Fact<string, object>, S>(
+    order: Order<C, F, S>,
+    context: CommandContext,
+  ): Promise<Outcome<S>> {
+    const { decider, stream, isNew = false } = order;
+    const unusable = keyProblem(context.idempotencyKey);
+    if (unusable !== undefined) return { done: false, problem: unusable };
+    // What is remembered may be behind: good enough to append on, for the log checks the revision, not to refuse on.
+    let loaded = isNew ? nothing(decider) : this.#states.remembered(decider, stream);
+    let isFresh = isNew || loaded === undefined;
+    loaded ??= await this.#states.load(decider, stream);
+    for (let conflicts = 0; ;) {
+      const judged = await this.#judge(order, context, loaded);
+      if ('outcome' in judged) {
+        if (judged.outcome.done || isFresh) return judged.outcome;
+        loaded = await this.#states.load(decider, stream);
+        isFresh = true;
+        continue;
+      }
+      try {
+        const { events } = judged;
+        const expected = loaded.revision < 0n ? 'no-stream' : loaded.revision;
+        const result = await this.#log.append(stream, events, expected);
+        return this.#appended(order, loaded, events, result);
+      } catch (error) {
+        this.#states.forget(stream);
+        if (!(error instanceof WrongExpectedRevision)) throw invalidEvent(error);
+        if (context.expectedRevision !== undefined) return conflict(stream, context.expectedRevision, error.actual);
+        conflicts += 1;
+        if (conflicts > MAX_CONFLICTS) return conflict(stream, loaded.revision, error.actual);
+        loaded = await this.#states.load(decider, stream);
+        isFresh = true;
+      }
+    }
+  }
+
+  /** The events of a command, or its outcome when there are none to append. */
+  async #judge<C extends { readonly type: string }, F extends Fact<string, object>, S>(
+    { decider, stream, command, hash }: Order<C, F, S>,
+    context: CommandContext,
+    loaded: Loaded<S>,
+  ): Promise<{ readonly outcome: Outcome<S> } | { readonly events: readonly NewEvent[] }> {
+    const { idempotencyKey: key, expectedRevision, actor, correlationId } = context;
+    const at = context.at ?? this.#clock.now().toISOString();
+    const judged = command(at);
+    const eventId = (index: number) =>
+      key === undefined ? newId() : derivedId(actor, key, judged.type, stream, index);
+    const first = key === undefined ? undefined : loaded.keyed.get(eventId(0));
+    if (first !== undefined && key !== undefined) {
+      if (first.hash !== hash) return { outcome: { done: false, problem: mismatch(key) } };
+      const then = await this.#states.loadAt(decider, stream, first.revision);
+      const { state, revision, position } = then;
+      return { outcome: { done: true, state, revision, position, repeated: true } };
+    }
+    if (expectedRevision !== undefined && expectedRevision !== loaded.revision) {
+      return { outcome: conflict(stream, expectedRevision, loaded.revision) };
+    }
+    const decision = decider.decide(loaded.state, judged);
+    if (!decision.accepted) return { outcome: { done: false, problem: decision.problem } };
+    if (decision.facts.length === 0) {
+      const { state, revision, position } = loaded;
+      return { outcome: { done: true, state, revision, position } };
+    }
+    const idempotency = key === undefined ? {} : { idempotency: { key, hash } };
+    const events = decision.facts.map(({ type, data }, index) => {
+      const metadata = { at, actor, correlationId, causationId: correlationId, schemaVersion: schemaVersionOf(type) };
+      return { id: eventId(index), type, data: data as JsonObject, metadata: { ...metadata, ...idempotency } };
+    });
+    return { events };
+  }
+
+  #appended<C extends { readonly type: string }, F extends Fact<string, object>, S>(
+    { decider, stream }: Order<C, F, S>,
+    before: Loaded<S>,
+    events: readonly NewEvent[],
+    { revision, position }: AppendResult,
+  ): Outcome<S> {
+    const first = revision - BigInt(events.length) + 1n;
+    const loaded = events.reduce(
+      (state, event, i) => advance(decider, state, { ...event, revision: first + BigInt(i), position }),
+      before,
+    );
+    this.#states.remember(stream, loaded);
+    return { done: true, state: loaded.state, revision, position };
+  }
+}
+
+function conflict(stream: string, expected: bigint, actual: bigint): { done: false; problem: Problem } {
+  return {
+    done: false,
+    problem: {
+      code: 'CONCURRENCY_CONFLICT',
+      message: `'${stream}' is at revision ${actual}, not ${expected}. Read it again and decide anew.`,
+      expectedRevision: expected.toString(),
+      actualRevision: actual.toString(),
+    },
+  };
+}
+
+function mismatch(key: string): Problem {
+  return {
+    code: 'IDEMPOTENCY_MISMATCH',
+    message: `The idempotency key '${key}' was used before with another input. Use a new key for a new request.`,
+    key,
+  };
+}
+
+function keyProblem(key: string | undefined): Problem | undefined {
+  if (key === undefined) return undefined;
+  if (key.length >= 1 && key.length <= MAX_IDEMPOTENCY_KEY_LENGTH && key.isWellFormed()) return undefined;
+  const message = `must have 1–${MAX_IDEMPOTENCY_KEY_LENGTH} characters of well-formed Unicode`;
+  return invalidInput([{ path: 'idempotencyKey', message }]);
+}
+
+/** The deciders' limits are tighter than the log's: an event the log finds invalid is a defect, and says so. */
+function invalidEvent(error: unknown): unknown {
+  if (error instanceof LogError && error.code === 'EVENT_INVALID') {
+    return new Error(`a decider made an event the log refuses: ${error.message}`, { cause: error });
+  }
+  return error;
+}

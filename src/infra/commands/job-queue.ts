@@ -1,0 +1,173 @@
+import type { Kysely } from 'kysely';
+import pLimit from 'p-limit';
+import type { Job } from '../../domain/job.js';
+import { invalidInput, type Problem } from '../../domain/problem.js';
+import { Checks, LIMITS } from '../../domain/rules.js';
+import { claimKey } from '../../projections/missions.js';
+import type { EventLog } from '../eventlog/eventlog.js';
+import type { Projector } from '../projector/projector.js';
+import type { MissionsDatabase } from '../readmodels/missions-database.js';
+import type { Commands } from './commands.js';
+import type { CommandContext } from './context.js';
+import { inputHash } from './ids.js';
+
+/** The most jobs of one claim. */
+export const MAX_CLAIM = 100;
+/** How long a keyed claim waits for the read model to reach the end of the log, in milliseconds. */
+const CATCH_UP_MS = 5_000;
+
+/** A worker's request for jobs. */
+export interface ClaimRequest {
+  readonly worker: string;
+  /** The kinds of job the worker can do; any when left out. */
+  readonly kinds?: readonly string[] | undefined;
+  readonly limit: number;
+  readonly leaseSeconds: number;
+}
+
+/** A job that was claimed, with its place. */
+export interface ClaimedJob {
+  readonly job: Job;
+  readonly revision: bigint;
+  readonly position: bigint;
+}
+
+export type ClaimOutcome =
+  | { readonly done: true; readonly jobs: readonly ClaimedJob[]; readonly position: bigint }
+  | { readonly done: false; readonly problem: Problem };
+
+/**
+ * Hands pending jobs to workers: higher priority first, then older. Candidates come from the read model; the dispatch of
+ * each is appended at the revision that was judged, so of two claims of one job one is refused and takes another.
+ */
+export class JobQueue {
+  readonly #commands: Commands;
+  readonly #log: EventLog;
+  readonly #projector: Projector;
+  readonly #db: Kysely<MissionsDatabase>;
+  /** Jobs the read model may wrongly show as pending, until it has reached a position; none while a dispatch is under way. */
+  readonly #reserved = new Map<string, bigint | undefined>();
+  /** Choosing is done one claim at a time, so that claims made together choose apart. */
+  readonly #choosing = pLimit(1);
+
+  constructor(commands: Commands, log: EventLog, projector: Projector) {
+    this.#commands = commands;
+    this.#log = log;
+    this.#projector = projector;
+    this.#db = projector.file.reads<MissionsDatabase>();
+  }
+
+  /** Claims up to `limit` jobs for a worker. Fewer, or none, when there are no more. */
+  async claim(request: ClaimRequest, context: CommandContext): Promise<ClaimOutcome> {
+    const problem = check(request);
+    if (problem !== undefined) return { done: false, problem };
+    const hash = context.idempotencyKey === undefined ? '' : inputHash(request);
+    if (context.idempotencyKey !== undefined) {
+      const earlier = await this.#earlierClaim(hash, context, context.idempotencyKey);
+      if (earlier !== undefined) return earlier;
+    }
+    const jobs: ClaimedJob[] = [];
+    const tried = new Set<string>();
+    while (jobs.length < request.limit) {
+      const wanted = request.limit - jobs.length;
+      const ids = await this.#choosing(() => this.#choose(request, wanted, tried));
+      if (ids.length === 0) break;
+      jobs.push(...(await Promise.all(ids.map((id) => this.#dispatch(id, request, hash, context)))).flat());
+    }
+    return { done: true, jobs, position: lastOf(jobs) ?? this.#projector.position };
+  }
+
+  async #dispatch(
+    id: string,
+    { worker, leaseSeconds }: ClaimRequest,
+    hash: string,
+    context: CommandContext,
+  ): Promise<ClaimedJob[]> {
+    let until: bigint | undefined;
+    try {
+      const outcome = await this.#commands.dispatchJob(id, worker, leaseSeconds, hash, context);
+      // Refused: the read model is behind, or another core was faster. It knows better once it is where the log is now.
+      until = outcome.done ? outcome.position : await this.#log.head();
+      if (!outcome.done || outcome.repeated === true || outcome.state.status === 'ABSENT') return [];
+      return [{ job: outcome.state, revision: outcome.revision, position: outcome.position }];
+    } finally {
+      if (until === undefined) this.#reserved.delete(id);
+      else this.#reserved.set(id, until);
+    }
+  }
+
+  /** What this key got before. The read model must have seen everything to say that it got nothing. */
+  async #earlierClaim(hash: string, context: CommandContext, key: string): Promise<ClaimOutcome | undefined> {
+    await this.#projector.reaches(await this.#log.head(), CATCH_UP_MS);
+    const claim = claimKey({ actor: context.actor, idempotency: { key, hash } });
+    const rows = await this.#db
+      .selectFrom('jobs')
+      .select(['id', 'claim_hash'])
+      .where('claim_key', '=', claim?.key ?? '')
+      .orderBy('priority', 'desc')
+      .orderBy('created_at')
+      .orderBy('id')
+      .execute();
+    if (rows.length === 0) return undefined;
+    if (rows.some((row) => row.claim_hash !== hash)) {
+      return {
+        done: false,
+        problem: {
+          code: 'IDEMPOTENCY_MISMATCH',
+          message: `The idempotency key '${key}' was used before with another input. Use a new key for a new claim.`,
+          key,
+        },
+      };
+    }
+    const jobs: ClaimedJob[] = [];
+    for (const { id } of rows) {
+      const { state, revision, position } = await this.#commands.currentJob(id);
+      if (state.status !== 'ABSENT') jobs.push({ job: state, revision, position });
+    }
+    return { done: true, jobs, position: lastOf(jobs) ?? this.#projector.position };
+  }
+
+  /** The best candidates that nobody else is being given, reserved. */
+  async #choose({ kinds }: ClaimRequest, wanted: number, tried: Set<string>): Promise<string[]> {
+    const reached = this.#projector.position;
+    for (const [id, until] of this.#reserved) {
+      if (until !== undefined && until <= reached) this.#reserved.delete(id);
+    }
+    let query = this.#db
+      .selectFrom('jobs')
+      .select('id')
+      .where('status', '=', 'PENDING')
+      .orderBy('priority', 'desc')
+      .orderBy('created_at')
+      .orderBy('id')
+      .limit(wanted + this.#reserved.size + tried.size);
+    if (kinds !== undefined) query = query.where('kind', 'in', kinds);
+    const rows = await query.execute();
+    const free = rows.map(({ id }) => id).filter((id) => !this.#reserved.has(id) && !tried.has(id));
+    const chosen = free.slice(0, wanted);
+    for (const id of chosen) {
+      this.#reserved.set(id, undefined);
+      tried.add(id);
+    }
+    return chosen;
+  }
+}
+
+function lastOf(jobs: readonly ClaimedJob[]): bigint | undefined {
+  return jobs.reduce<bigint | undefined>(
+    (last, { position }) => (last === undefined || position > last ? position : last),
+    undefined,
+  );
+}
+
+function check({ worker, kinds, limit, leaseSeconds }: ClaimRequest): Problem | undefined {
+  const checks = new Checks()
+    .text('worker', worker, 1, LIMITS.workerLength)
+    .integer('limit', limit, 1, MAX_CLAIM)
+    .integer('leaseSeconds', leaseSeconds, 1, LIMITS.leaseSeconds);
+  kinds?.forEach((kind, i) => checks.text(`kinds.${i}`, kind, 1, LIMITS.kindLength));
+  if (kinds !== undefined && (kinds.length === 0 || kinds.length > MAX_CLAIM)) {
+    return invalidInput([{ path: 'kinds', message: `must name 1–${MAX_CLAIM} kinds, or be left out for any` }]);
+  }
+  return checks.problem();
+}

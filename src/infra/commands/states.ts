@@ -1,0 +1,99 @@
+import { LRUCache } from 'lru-cache';
+import type { Decider, Recorded } from '../../domain/decider.js';
+import type { Fact, RecordedEvent } from '../../domain/event.js';
+import { upcast } from '../../domain/upcast.js';
+import type { EventLog } from '../eventlog/eventlog.js';
+
+/** The most memory for remembered states, in characters of the JSON they came from. */
+const MAX_CACHED_CHARACTERS = 32 * 1024 * 1024;
+/** What an entry costs beside its data. */
+const ENTRY_CHARACTERS = 300;
+
+/** An aggregate's state with its place in its stream and in the log. */
+export interface Loaded<State> {
+  readonly state: State;
+  /** Revision of the last event; −1 when there is none. */
+  readonly revision: bigint;
+  /** Position of the last event; 0 when there is none. */
+  readonly position: bigint;
+  /** Results of commands that carried an idempotency key, by the id of their first event. */
+  readonly keyed: ReadonlyMap<string, { readonly hash: string; readonly revision: bigint }>;
+  readonly characters: number;
+}
+
+/** Folds streams into states, and remembers them so that only new events are read again. */
+export class States {
+  readonly #log: EventLog;
+  readonly #cache = new LRUCache<string, Loaded<unknown>>({
+    maxSize: MAX_CACHED_CHARACTERS,
+    sizeCalculation: ({ characters }) => characters + ENTRY_CHARACTERS,
+  });
+
+  constructor(log: EventLog) {
+    this.#log = log;
+  }
+
+  /** The state as remembered, if it is; it may be behind. */
+  remembered<C, F extends Fact<string, object>, S>(_decider: Decider<C, F, S>, stream: string): Loaded<S> | undefined {
+    return this.#cache.get(stream) as Loaded<S> | undefined;
+  }
+
+  /** The state as the log has it now: what is remembered, and the events since. */
+  async load<C, F extends Fact<string, object>, S>(decider: Decider<C, F, S>, stream: string): Promise<Loaded<S>> {
+    let loaded = this.remembered(decider, stream) ?? nothing(decider);
+    for await (const event of this.#log.readStream(stream, { from: loaded.revision + 1n })) {
+      loaded = advance(decider, loaded, event);
+    }
+    if (loaded.revision >= 0n) this.#cache.set(stream, loaded);
+    return loaded;
+  }
+
+  /** The state as it was right after a revision. */
+  async loadAt<C, F extends Fact<string, object>, S>(
+    decider: Decider<C, F, S>,
+    stream: string,
+    revision: bigint,
+  ): Promise<Loaded<S>> {
+    let loaded = nothing(decider);
+    for await (const event of this.#log.readStream(stream, { limit: Number(revision) + 1 })) {
+      if (event.revision > revision) break;
+      loaded = advance(decider, loaded, event);
+    }
+    return loaded;
+  }
+
+  /** Remembers a state after its events were appended. */
+  remember(stream: string, loaded: Loaded<unknown>): void {
+    this.#cache.set(stream, loaded);
+  }
+
+  forget(stream: string): void {
+    this.#cache.delete(stream);
+  }
+}
+
+/** The state of a stream without events. */
+export function nothing<C, F extends Fact<string, object>, S>(decider: Decider<C, F, S>): Loaded<S> {
+  return { state: decider.initial, revision: -1n, position: 0n, keyed: new Map(), characters: 0 };
+}
+
+/** The state after one more event. */
+export function advance<C, F extends Fact<string, object>, S>(
+  decider: Decider<C, F, S>,
+  loaded: Loaded<S>,
+  event: Pick<RecordedEvent, 'id' | 'type' | 'data' | 'metadata' | 'revision' | 'position'>,
+): Loaded<S> {
+  const { revision, position } = event;
+  const { idempotency } = event.metadata;
+  const current = upcast(event as RecordedEvent) as unknown as Recorded<F>;
+  return {
+    state: decider.evolve(loaded.state, current),
+    revision,
+    position,
+    keyed:
+      idempotency === undefined
+        ? loaded.keyed
+        : new Map([...loaded.keyed, [event.id, { hash: idempotency.hash, revision }]]),
+    characters: loaded.characters + JSON.stringify(event.data).length,
+  };
+}
