@@ -24,6 +24,13 @@ export class SqliteError extends Error {
   }
 }
 
+/** A statement, usable at once: what is asked of it waits until it is prepared. */
+interface Prepared {
+  readonly statement: sqlite3.Statement;
+  /** Rejects when it could not be prepared; the driver then drops what waits for it without a word. */
+  readonly ready: Promise<void>;
+}
+
 /**
  * One SQLite connection whose statements run on libuv's thread pool, so that an fsync never blocks the event loop.
  * Statements are prepared once. Only `all` and `run` are used: a prepared `get` would leave its read transaction open.
@@ -31,14 +38,14 @@ export class SqliteError extends Error {
 export class Connection {
   readonly #database: sqlite3.Database;
   readonly #path: string;
-  readonly #statements: LRUCache<string, sqlite3.Statement>;
+  readonly #statements: LRUCache<string, Prepared>;
 
   private constructor(database: sqlite3.Database, path: string) {
     this.#database = database;
     this.#path = path;
     this.#statements = new LRUCache({
       max: MAX_STATEMENTS,
-      dispose: (statement) => {
+      dispose: ({ statement }) => {
         statement.finalize();
       },
     });
@@ -60,8 +67,10 @@ export class Connection {
 
   /** Runs a statement and returns its rows, all of them. */
   all<R = Row>(sql: string, params: readonly Param[] = []): Promise<R[]> {
+    const { statement, ready } = this.#prepared(sql);
     return new Promise((resolve, reject) => {
-      this.#prepared(sql).all(params.map(bindable), (error: Error | null, rows: R[]) => {
+      ready.catch(reject);
+      statement.all(params.map(bindable), (error: Error | null, rows: R[]) => {
         if (error) reject(this.#failure(error, sql));
         else resolve(rows);
       });
@@ -70,9 +79,11 @@ export class Connection {
 
   /** Runs a statement that changes something; returns how many rows it changed. */
   run(sql: string, params: readonly Param[] = []): Promise<{ readonly changes: number }> {
+    const { statement, ready } = this.#prepared(sql);
     return new Promise((resolve, reject) => {
       const failure = (error: Error) => this.#failure(error, sql);
-      this.#prepared(sql).run(params.map(bindable), function (error: Error | null) {
+      ready.catch(reject);
+      statement.run(params.map(bindable), function (error: Error | null) {
         if (error) reject(failure(error));
         else resolve({ changes: this.changes });
       });
@@ -114,15 +125,23 @@ export class Connection {
     });
   }
 
-  #prepared(sql: string): sqlite3.Statement {
+  #prepared(sql: string): Prepared {
     const cached = this.#statements.get(sql);
     if (cached !== undefined) return cached;
-    // A statement that cannot be prepared reports it through the callback of its first run as well.
+    let settle: (error: Error | null) => void = () => undefined;
+    const ready = new Promise<void>((resolve, reject) => {
+      settle = (error) => {
+        if (error === null) resolve();
+        else reject(this.#failure(error, sql));
+      };
+    });
     const statement = this.#database.prepare(sql, (error: Error | null) => {
       if (error) this.#statements.delete(sql);
+      settle(error);
     });
-    this.#statements.set(sql, statement);
-    return statement;
+    const prepared = { statement, ready };
+    this.#statements.set(sql, prepared);
+    return prepared;
   }
 
   #failure(error: Error, sql: string): SqliteError {

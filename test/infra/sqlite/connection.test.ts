@@ -1,3 +1,4 @@
+import { writeFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import { Connection, SqliteError } from '../../../src/infra/sqlite/connection.js';
 import { connect, fileWithItems, newFile } from './support.js';
@@ -157,6 +158,27 @@ describe('an error', () => {
     expect(error.cause).toBeInstanceOf(Error);
   });
 
+  it('of a statement that cannot be prepared comes every time it is tried, from all, run and exec', async () => {
+    const path = await newFile();
+    const connection = await connect(path);
+    const sql = 'SELECT * FROM missing';
+    for (const work of [() => connection.all(sql), () => connection.run(sql), () => connection.exec(sql)]) {
+      for (const _ of ['first', 'second']) {
+        const error = await failure(work());
+        expect(error.code).toBe('SQLITE_ERROR');
+        expect(error.message).toContain('no such table: missing');
+        expect(error.message).toContain(`(${path}: ${sql})`);
+      }
+    }
+  });
+
+  it('of a table that came later does not stick to the statement', async () => {
+    const connection = await connect(await newFile());
+    await failure(connection.all('SELECT n FROM late'));
+    await connection.exec('CREATE TABLE late (n INTEGER); INSERT INTO late VALUES (7);');
+    expect(await connection.all('SELECT n FROM late')).toEqual([{ n: 7 }]);
+  });
+
   it('of a long statement shows its first 120 characters', async () => {
     const path = await fileWithItems();
     const connection = await connect(path);
@@ -169,6 +191,13 @@ describe('an error', () => {
     const error = await failure(Connection.open(path, 'read'));
     expect(error.code).toBe('SQLITE_CANTOPEN');
     expect(error.message).toContain(`(opening ${path})`);
+  });
+
+  it('of a file that is no database shows at the first statement', async () => {
+    const path = await newFile();
+    await writeFile(path, 'This is a text, and not a short one. '.repeat(100));
+    const connection = await connect(path);
+    expect((await failure(connection.all('SELECT name FROM sqlite_schema'))).code).toBe('SQLITE_NOTADB');
   });
 
   it('tells a reader that it may not write', async () => {
