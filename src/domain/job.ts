@@ -214,7 +214,8 @@ function create(state: JobState, command: Extract<JobCommand, { type: 'CreateJob
   return accept({ type: 'JobCreated', data });
 }
 
-function isFinished(status: JobStatus): boolean {
+/** Whether a job has ended, for good. */
+export function isFinished(status: JobStatus): boolean {
   return status === 'COMPLETED' || status === 'FAILED' || status === 'CANCELLED';
 }
 

@@ -1,4 +1,4 @@
-import type { Logger as Pino } from 'pino';
+import type { FastifyBaseLogger } from 'fastify';
 
-/** Structured logging, as Fastify's pino does it. */
-export type Logger = Pick<Pino, 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'child' | 'level'>;
+/** Structured logging: pino, as Fastify uses it. */
+export type Logger = FastifyBaseLogger;

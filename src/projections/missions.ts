@@ -1,6 +1,6 @@
 import type { EventMetadata, RecordedEvent } from '../domain/event.js';
 import type { JobFact, JobStatus } from '../domain/job.js';
-import { statusAfterFailure } from '../domain/job.js';
+import { isFinished, statusAfterFailure } from '../domain/job.js';
 import type { MissionFact } from '../domain/mission.js';
 import type { TaskFact } from '../domain/task.js';
 import { defineProjection, type RowOf, type Rows } from './projection.js';
@@ -153,6 +153,7 @@ export const missions = defineProjection<MissionsTables, MissionFact | TaskFact 
       fold(rows, event) {
         const { missionId, title, description, metadata, tags } = event.data;
         const row = existing(rows.get('missions', missionId), 'mission', missionId);
+        if (row.status !== 'OPEN') return;
         rows.put('missions', {
           ...row,
           title: title ?? row.title,
@@ -171,6 +172,7 @@ export const missions = defineProjection<MissionsTables, MissionFact | TaskFact 
       fold(rows, event) {
         const { missionId, outcome, reason } = event.data;
         const row = existing(rows.get('missions', missionId), 'mission', missionId);
+        if (row.status !== 'OPEN') return;
         rows.put('missions', { ...row, status: outcome, closed_reason: reason, ...touched(event) });
         rows.put('mission_stats', { ...statsOf(rows, missionId), closed: 1 });
       },
@@ -313,6 +315,7 @@ function changeJob(
   changes: Partial<JobRow> & { readonly status: JobStatus },
 ): void {
   const row = existing(rows.get('jobs', event.data.jobId), 'job', event.data.jobId);
+  if (isFinished(row.status as JobStatus)) return;
   rows.put('jobs', { ...row, ...changes, ...touched(event) });
   count(rows, row.mission_id, row.status as JobStatus, changes.status);
 }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { v5 as uuidv5, v7 as uuidv7 } from 'uuid';
-import { canonicalJson } from '../eventlog/encoding.js';
+import { canonicalJson } from '../eventlog/canonical.js';
 
 /** The namespace of the ids that Sheratan derives; it never changes. */
 const NAMESPACE = '5b1e7c0a-3d0c-5f5e-9a54-6b7a0d3c1f10';

@@ -1,4 +1,4 @@
-import type { Kysely } from 'kysely';
+import { sql, type Kysely } from 'kysely';
 import pLimit from 'p-limit';
 import type { Job } from '../../domain/job.js';
 import { invalidInput, type Problem } from '../../domain/problem.js';
@@ -136,7 +136,8 @@ export class JobQueue {
     let query = this.#db
       .selectFrom('jobs')
       .select('id')
-      .where('status', '=', 'PENDING')
+      // As the partial index says it: a parameter would keep SQLite from using it.
+      .where(sql<boolean>`status = 'PENDING'`)
       .orderBy('priority', 'desc')
       .orderBy('created_at')
       .orderBy('id')

@@ -1,0 +1,60 @@
+import cliProgress from 'cli-progress';
+
+/** How often a plain line is printed where there is no terminal, in milliseconds. */
+const LINE_INTERVAL_MS = 2_000;
+
+/** Shows how far something long has got: a bar on a terminal, a line now and then elsewhere. Both go to stderr. */
+export interface Progress {
+  update(done: number, total: number): void;
+  stop(): void;
+}
+
+/** @param unit what is counted: `events`, `records` */
+export function showProgress(label: string, unit: string): Progress {
+  return process.stderr.isTTY ? bar(label, unit) : lines(label, unit);
+}
+
+function bar(label: string, unit: string): Progress {
+  const shown = new cliProgress.SingleBar({
+    stream: process.stderr,
+    format: `${label} {bar} {percentage}% · {value}/{total} ${unit} · {rate}/s · {eta_formatted} left`,
+    barCompleteChar: '█',
+    barIncompleteChar: '░',
+    hideCursor: true,
+    clearOnComplete: false,
+  });
+  const startedAt = performance.now();
+  let started = false;
+  return {
+    update(done, total) {
+      const rate = perSecond(done, startedAt);
+      if (started) {
+        shown.setTotal(total);
+        shown.update(done, { rate });
+      } else shown.start(total, done, { rate });
+      started = true;
+    },
+    stop() {
+      if (started) shown.stop();
+    },
+  };
+}
+
+function lines(label: string, unit: string): Progress {
+  const startedAt = performance.now();
+  let printedAt = startedAt;
+  return {
+    update(done, total) {
+      const now = performance.now();
+      if (now - printedAt < LINE_INTERVAL_MS) return;
+      printedAt = now;
+      const percent = total > 0 ? Math.floor((done / total) * 100) : 100;
+      process.stderr.write(`${label}: ${percent}% · ${done}/${total} ${unit} · ${perSecond(done, startedAt)}/s\n`);
+    },
+    stop: () => undefined,
+  };
+}
+
+function perSecond(done: number, startedAt: number): number {
+  return Math.round((done * 1_000) / Math.max(performance.now() - startedAt, 1));
+}

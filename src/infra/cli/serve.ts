@@ -1,0 +1,35 @@
+import pino from 'pino';
+import { systemClock } from '../clock.js';
+import type { Config } from '../config.js';
+import { startNode } from '../node.js';
+
+/** How long a stop may take, in milliseconds. */
+const STOP_TIMEOUT_MS = 9_500;
+
+/** Runs a core until it is told to stop (SIGINT, SIGTERM). Resolves with the exit code. */
+export async function serve(config: Config, print: (line: string) => void): Promise<number> {
+  const logger = pino({ level: config.logLevel, base: { process: 'core' } });
+  const stopped = stopSignal();
+  const node = await startNode(config, { clock: systemClock, logger });
+  print(`Sheratan is at ${node.url}`);
+  print(`  playground  ${node.url}/playground/`);
+  print(`  GraphQL     ${node.url}/graphql (HTTP and WebSocket)`);
+  print(`  data        ${config.dataDir}`);
+  const signal = await stopped;
+  logger.info({ signal }, 'stopping');
+  const watchdog = setTimeout(() => {
+    logger.fatal('could not stop in time');
+    process.exit(1);
+  }, STOP_TIMEOUT_MS);
+  await node.stop();
+  clearTimeout(watchdog);
+  logger.info('stopped');
+  return 0;
+}
+
+/** Resolves with the first signal to stop. */
+export function stopSignal(): Promise<NodeJS.Signals> {
+  return new Promise((resolve) => {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve(signal));
+  });
+}

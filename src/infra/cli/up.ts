@@ -1,0 +1,79 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { setTimeout as delay } from 'node:timers/promises';
+import { CONFIG_EXIT_CODE } from './errors.js';
+import { stopSignal } from './serve.js';
+
+/** One process of the machine. */
+export interface Member {
+  readonly name: string;
+  /** Arguments of `sheratan`. */
+  readonly args: readonly string[];
+}
+
+/** The first wait before a process that died is started again, in milliseconds; it doubles. */
+const RESTART_DELAY_MS = 500;
+/** The longest wait. */
+const MAX_RESTART_DELAY_MS = 30_000;
+/** A process that lived this long starts with the first wait again, in milliseconds. */
+const HEALTHY_MS = 60_000;
+/** How long the processes may take to stop, in milliseconds. */
+const STOP_TIMEOUT_MS = 10_000;
+
+/**
+ * Runs the processes of a machine as children: their output prefixed with their names, started again when they die, and
+ * stopped together. A child that cannot start at all (wrong configuration, port taken, damaged files) ends everything.
+ */
+export async function up(members: readonly Member[], script: string, print: (line: string) => void): Promise<number> {
+  const stopping = new AbortController();
+  const children = new Set<ChildProcess>();
+  const stop = (signal: NodeJS.Signals) => {
+    stopping.abort();
+    for (const child of children) child.kill(signal);
+  };
+
+  const run = async ({ name, args }: Member): Promise<number> => {
+    let wait = RESTART_DELAY_MS;
+    for (;;) {
+      const startedAt = performance.now();
+      // Its own process group: a Ctrl-C reaches the children through us alone, once.
+      const child = spawn(process.execPath, [script, ...args], { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+      children.add(child);
+      for (const stream of [child.stdout, child.stderr]) {
+        createInterface({ input: stream }).on('line', (line) => print(`[${name}] ${line}`));
+      }
+      const code = await exitOf(child);
+      children.delete(child);
+      if (stopping.signal.aborted) return code ?? 1;
+      if (code === CONFIG_EXIT_CODE) {
+        stop('SIGTERM');
+        return code;
+      }
+      if (performance.now() - startedAt > HEALTHY_MS) wait = RESTART_DELAY_MS;
+      print(`[${name}] ended (${code === null ? 'killed' : `exit code ${code}`}); starting again in ${wait / 1_000} s`);
+      await delay(wait, undefined, { signal: stopping.signal }).catch(() => undefined);
+      if (stopping.signal.aborted) return 0;
+      wait = Math.min(wait * 2, MAX_RESTART_DELAY_MS);
+    }
+  };
+
+  void stopSignal().then(stop);
+  // Should this process die without a word, its children must not stay behind.
+  process.once('exit', () => {
+    for (const child of children) child.kill('SIGTERM');
+  });
+  stopping.signal.addEventListener('abort', () => {
+    setTimeout(() => {
+      for (const child of children) child.kill('SIGKILL');
+    }, STOP_TIMEOUT_MS).unref();
+  });
+  const codes = await Promise.all(members.map(run));
+  return codes.find((code) => code !== 0) ?? 0;
+}
+
+function exitOf(child: ChildProcess): Promise<number | null> {
+  return new Promise((resolve) => {
+    child.once('error', () => resolve(1));
+    child.once('close', (code) => resolve(code));
+  });
+}

@@ -1,0 +1,84 @@
+import { z } from 'zod';
+import { ROLES, type ApiToken } from './http/auth.js';
+import { isLoopback } from './http/loopback.js';
+
+/** How a node is set up. Parsed once from environment variables, then frozen. */
+export interface Config {
+  /** Where state lives, one folder a process below it. */
+  readonly dataDir: string;
+  readonly bind: string;
+  readonly port: number;
+  readonly apiTokens: readonly ApiToken[];
+  /** Whether the schema may be asked for: on loopback unless told. */
+  readonly introspection: boolean;
+  readonly logLevel: string;
+}
+
+/** A setting is not as it must be. One line: which, what it was, what it must be. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+}
+
+const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
+const MIN_TOKEN_LENGTH = 16;
+const TOKEN = new RegExp(`^[A-Za-z0-9._~+/=-]{${MIN_TOKEN_LENGTH},200}$`);
+
+const schema = z.object({
+  SHERATAN_DATA_DIR: z.string().min(1, 'must be a folder').default('./data'),
+  SHERATAN_BIND: z
+    .string()
+    .regex(/^[A-Za-z0-9.:-]+$/, 'must be an address or a host name')
+    .default('127.0.0.1'),
+  SHERATAN_PORT: z
+    .string()
+    .regex(/^\d{1,5}$/, 'must be a port: 0–65535')
+    .transform(Number)
+    .refine((port) => port <= 65_535, 'must be a port: 0–65535')
+    .default(8001),
+  SHERATAN_API_TOKENS: z.string().transform(readTokens).default([]),
+  SHERATAN_INTROSPECTION: z.enum(['true', 'false'], 'must be true or false').optional(),
+  SHERATAN_LOG_LEVEL: z.enum(LOG_LEVELS, `must be one of ${LOG_LEVELS.join(', ')}`).default('info'),
+});
+
+/** Secrets are named in errors, never shown. */
+const SECRETS = new Set(['SHERATAN_API_TOKENS']);
+
+/** Reads the configuration from environment variables; empty ones count as unset. @throws ConfigError */
+export function readConfig(env: Readonly<Record<string, string | undefined>>): Config {
+  const set = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined && value !== ''));
+  const parsed = schema.safeParse(set);
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues;
+    const name = String(issue?.path[0] ?? 'the environment');
+    const was = SECRETS.has(name) ? 'it' : `'${String(set[name])}'`;
+    throw new ConfigError(`${name}: ${was} ${issue?.message ?? 'is invalid'}`);
+  }
+  const values = parsed.data;
+  const isLocal = isLoopback(values.SHERATAN_BIND);
+  if (!isLocal && values.SHERATAN_API_TOKENS.length === 0) {
+    throw new ConfigError(
+      `SHERATAN_API_TOKENS: must be set (token:role[,…], roles ${ROLES.join(', ')}) before SHERATAN_BIND goes beyond loopback; it is '${values.SHERATAN_BIND}'`,
+    );
+  }
+  const { SHERATAN_INTROSPECTION: introspection } = values;
+  return Object.freeze({
+    dataDir: values.SHERATAN_DATA_DIR,
+    bind: values.SHERATAN_BIND,
+    port: values.SHERATAN_PORT,
+    apiTokens: values.SHERATAN_API_TOKENS,
+    introspection: introspection === undefined ? isLocal : introspection === 'true',
+    logLevel: values.SHERATAN_LOG_LEVEL,
+  });
+}
+
+function readTokens(text: string, context: z.RefinementCtx): ApiToken[] {
+  return text.split(',').flatMap((entry) => {
+    const colon = entry.lastIndexOf(':');
+    const token = entry.slice(0, colon).trim();
+    const role = ROLES.find((known) => known === entry.slice(colon + 1).trim());
+    if (role !== undefined && TOKEN.test(token)) return [{ token, role }];
+    const message = `must be token:role[,…]: tokens of ${MIN_TOKEN_LENGTH}–200 letters, digits or . _ ~ + / = -, roles ${ROLES.join(', ')}`;
+    context.addIssue({ code: 'custom', message });
+    return [];
+  });
+}

@@ -1,0 +1,31 @@
+import type { Problem } from '../../domain/problem.js';
+import type { Outcome } from '../commands/handler.js';
+import { Consistency } from './consistency.js';
+import type { ApiContext } from './context.js';
+import { toProblemType, type ProblemType } from './problems.js';
+
+/** Answers a mutation: waits until the change is as durable as asked, or names the problem. */
+export async function answer<State, Payload extends object>(
+  { services }: ApiContext,
+  outcome: Outcome<State> | { readonly done: false; readonly problem: Problem },
+  consistency: Consistency,
+  payload: (done: {
+    readonly state: State;
+    readonly revision: bigint;
+    readonly position: string;
+    readonly durability: Consistency;
+  }) => Payload,
+): Promise<Payload | ProblemType> {
+  if (!outcome.done) return toProblemType(outcome.problem);
+  const { state, revision, position } = outcome;
+  const durability = await services.settle(position, consistency);
+  return payload({ state, revision, position: services.token(position), durability });
+}
+
+/** A state that a command has just changed, and which is therefore there. */
+export function present<State extends { readonly status: string }>(
+  state: State,
+): Exclude<State, { readonly status: 'ABSENT' }> {
+  if (state.status === 'ABSENT') throw new Error('a command that was carried out left nothing');
+  return state as Exclude<State, { readonly status: 'ABSENT' }>;
+}

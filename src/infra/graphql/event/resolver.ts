@@ -1,0 +1,76 @@
+import { Arg, Authorized, Ctx, Int, Query, Resolver, Root, Subscription } from 'type-graphql';
+import type { EventFilter as LogFilter } from '../../eventlog/eventlog.js';
+import { checkFirst } from '../connection.js';
+import type { ApiContext } from '../context.js';
+import { apiError } from '../errors.js';
+import { given } from '../inputs.js';
+import { PositionScalar } from '../scalars.js';
+import { untilReturned } from '../subscribe.js';
+import { EventConnection, EventFilter, EventRecord, toEvent } from './types.js';
+
+/** The most values in one part of a filter. */
+const MAX_FILTER_VALUES = 100;
+
+@Authorized('viewer')
+@Resolver()
+export class EventQueries {
+  @Query(() => EventConnection, { description: 'The log itself, in order.' })
+  async events(
+    @Arg('after', () => PositionScalar, { nullable: true }) after: string | null | undefined,
+    @Arg('first', () => Int, { defaultValue: 100, description: '1–100.' }) first: number,
+    @Arg('filter', () => EventFilter, { nullable: true }) filter: EventFilter | null | undefined,
+    @Ctx() { services }: ApiContext,
+  ): Promise<EventConnection> {
+    const limit = checkFirst(first);
+    const from = await services.positionOr(0n, after);
+    const edges = [];
+    for await (const event of services.log.readAll({ after: from, filter: logFilter(filter), limit: limit + 1 })) {
+      edges.push({
+        cursor: services.token(event.position),
+        node: toEvent(event, (position) => services.token(position)),
+      });
+    }
+    const page = edges.slice(0, limit);
+    return { edges: page, pageInfo: { hasNextPage: edges.length > limit, endCursor: page.at(-1)?.cursor ?? null } };
+  }
+
+  @Subscription(() => EventRecord, {
+    description:
+      'The log itself: every event that matches after a position, once, in order. Without a position, from now on.',
+    subscribe: async ({
+      args,
+      context: { services },
+    }: {
+      args: { after?: string; filter?: EventFilter };
+      context: ApiContext;
+    }) => {
+      const filter = logFilter(args.filter);
+      const after = await services.positionOr(await services.log.head(), args.after);
+      return untilReturned((signal) => services.feeds.events(after, filter, signal));
+    },
+  })
+  eventRecorded(
+    @Root() record: EventRecord,
+    @Arg('after', () => PositionScalar, { nullable: true }) _after: string | null,
+    @Arg('filter', () => EventFilter, { nullable: true }) _filter: EventFilter | null,
+  ): EventRecord {
+    return record;
+  }
+}
+
+function logFilter(filter: EventFilter | null | undefined): LogFilter {
+  const parts = {
+    types: given(filter?.types),
+    categories: given(filter?.categories),
+    streams: given(filter?.streams),
+  };
+  for (const [name, values] of Object.entries(parts)) {
+    if (values !== undefined && values.length > MAX_FILTER_VALUES) {
+      throw apiError(
+        'BAD_USER_INPUT',
+        `filter.${name} takes at most ${MAX_FILTER_VALUES} values; it has ${values.length}.`,
+      );
+    }
+  }
+  return parts;
+}

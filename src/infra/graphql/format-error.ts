@@ -1,0 +1,34 @@
+import { unwrapResolverError } from '@apollo/server/errors';
+import type { GraphQLFormattedError } from 'graphql';
+import { GraphQLError } from 'graphql';
+import { answerTo, INTERNAL_MESSAGE } from '../http/errors.js';
+import type { Logger } from '../logger.js';
+
+/** What clients are told of an error: those meant for them as they are, of others only that they were logged. */
+export function formatError(logger: Logger, error: unknown): GraphQLFormattedError {
+  const cause = unwrapResolverError(error);
+  const place = error instanceof GraphQLError ? error.toJSON() : undefined;
+  const where = {
+    ...(place?.path === undefined ? {} : { path: place.path }),
+    ...(place?.locations === undefined ? {} : { locations: place.locations }),
+  };
+  const known = answerTo(cause);
+  if (known !== undefined) {
+    if (known.status >= 500) logger.error({ err: cause }, 'request refused');
+    return { message: known.message, ...where, extensions: { code: known.code } };
+  }
+  if (cause instanceof GraphQLError) {
+    const code = codeOf(cause);
+    if (code !== 'INTERNAL_SERVER_ERROR') return { message: cause.message, ...where, extensions: { code } };
+  }
+  logger.error({ err: cause }, 'request failed');
+  return { message: INTERNAL_MESSAGE, ...where, extensions: { code: 'INTERNAL_SERVER_ERROR' } };
+}
+
+/** TypeGraphQL and graphql-js leave some errors without a code of ours. */
+function codeOf(error: GraphQLError): string {
+  const { code } = error.extensions;
+  if (code === 'UNAUTHORIZED') return 'FORBIDDEN';
+  if (typeof code === 'string') return code;
+  return error.originalError === undefined ? 'GRAPHQL_VALIDATION_FAILED' : 'INTERNAL_SERVER_ERROR';
+}

@@ -1,0 +1,42 @@
+import type { Kysely } from 'kysely';
+import { jobColumns } from '../../readmodels/columns.js';
+import type { MissionsDatabase } from '../../readmodels/missions-database.js';
+import { readPage, type Page, type PageArgs } from '../connection.js';
+import type { StoredJob } from '../loaders.js';
+import type { JobFilter } from './types.js';
+
+/** Which job changes a subscription is about. */
+export interface JobChangeFilter {
+  readonly missionId?: string | undefined;
+  readonly kinds?: readonly string[] | undefined;
+}
+
+/** A page of the jobs that a filter asks for. */
+export function jobPage<N>(
+  db: Kysely<MissionsDatabase>,
+  filter: JobFilter | null | undefined,
+  page: PageArgs,
+  toNode: (row: StoredJob) => N,
+): Promise<Page<N>> {
+  let query = db.selectFrom('jobs').select(jobColumns);
+  const { missionId, taskId, statuses, kinds, worker } = filter ?? {};
+  if (missionId) query = query.where('mission_id', '=', missionId);
+  if (taskId) query = query.where('task_id', '=', taskId);
+  if (statuses) query = query.where('status', 'in', statuses);
+  if (kinds) query = query.where('kind', 'in', kinds);
+  if (worker) query = query.where('worker', '=', worker);
+  return readPage(query, 'jobs', page, toNode);
+}
+
+/** The jobs changed after a position, in the order they changed. */
+export async function changedJobs(
+  db: Kysely<MissionsDatabase>,
+  after: bigint,
+  { missionId, kinds }: JobChangeFilter,
+  limit: number,
+): Promise<StoredJob[]> {
+  let query = db.selectFrom('jobs').select(jobColumns).where('jobs.position', '>', after.toString());
+  if (missionId !== undefined) query = query.where('mission_id', '=', missionId);
+  if (kinds !== undefined) query = query.where('kind', 'in', kinds);
+  return query.orderBy('jobs.position').limit(limit).execute();
+}

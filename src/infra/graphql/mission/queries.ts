@@ -1,0 +1,33 @@
+import { sql, type Kysely } from 'kysely';
+import { missionColumns } from '../../readmodels/columns.js';
+import type { MissionsDatabase } from '../../readmodels/missions-database.js';
+import { readPage, type Page, type PageArgs } from '../connection.js';
+import type { StoredMission } from '../loaders.js';
+import type { MissionFilter } from './types.js';
+
+/** A page of the missions that a filter asks for. */
+export function missionPage<N>(
+  db: Kysely<MissionsDatabase>,
+  filter: MissionFilter | null | undefined,
+  page: PageArgs,
+  toNode: (row: StoredMission) => N,
+): Promise<Page<N>> {
+  let query = db.selectFrom('missions').select(missionColumns);
+  const { statuses, tag, titleContains } = filter ?? {};
+  if (statuses) query = query.where('status', 'in', statuses);
+  if (tag) query = query.where(sql<boolean>`exists (select 1 from json_each(missions.tags) where value = ${tag})`);
+  if (titleContains) query = query.where(sql<boolean>`instr(lower(title), lower(${titleContains})) > 0`);
+  return readPage(query, 'missions', page, toNode);
+}
+
+/** The missions changed after a position, in the order they changed; one of them when `id` is given. */
+export async function changedMissions(
+  db: Kysely<MissionsDatabase>,
+  after: bigint,
+  id: string | undefined,
+  limit: number,
+): Promise<StoredMission[]> {
+  let query = db.selectFrom('missions').select(missionColumns).where('missions.position', '>', after.toString());
+  if (id !== undefined) query = query.where('id', '=', id);
+  return query.orderBy('missions.position').limit(limit).execute();
+}

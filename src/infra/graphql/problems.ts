@@ -1,0 +1,119 @@
+import { Field, ID, Int, InterfaceType, ObjectType, registerEnumType } from 'type-graphql';
+import type { Problem } from '../../domain/problem.js';
+
+/** The stable codes of expected failures. */
+export enum ProblemCode {
+  INVALID_INPUT = 'INVALID_INPUT',
+  NOT_FOUND = 'NOT_FOUND',
+  ALREADY_EXISTS = 'ALREADY_EXISTS',
+  MISSION_CLOSED = 'MISSION_CLOSED',
+  JOB_NOT_PENDING = 'JOB_NOT_PENDING',
+  JOB_FINISHED = 'JOB_FINISHED',
+  STALE_ATTEMPT = 'STALE_ATTEMPT',
+  CONCURRENCY_CONFLICT = 'CONCURRENCY_CONFLICT',
+  IDEMPOTENCY_MISMATCH = 'IDEMPOTENCY_MISMATCH',
+  PROJECTION_STATE = 'PROJECTION_STATE',
+}
+
+registerEnumType(ProblemCode, { name: 'ProblemCode', description: 'The stable codes of expected failures.' });
+
+@InterfaceType('Problem', { description: 'An expected failure: nothing was changed, and the message says what to do.' })
+export abstract class ProblemType {
+  @Field(() => ProblemCode)
+  readonly code!: ProblemCode;
+
+  @Field(() => String)
+  readonly message!: string;
+}
+
+@ObjectType()
+export class FieldProblem {
+  @Field(() => String, { description: 'Dotted path of the field in the input.' })
+  readonly path!: string;
+
+  @Field(() => String)
+  readonly message!: string;
+}
+
+@ObjectType({
+  implements: ProblemType,
+  description: 'Fields of the input are not as they must be; every one is named.',
+})
+export class InvalidInput extends ProblemType {
+  @Field(() => [FieldProblem])
+  readonly fields!: FieldProblem[];
+}
+
+@ObjectType({ implements: ProblemType })
+export class NotFound extends ProblemType {
+  @Field(() => String)
+  readonly entity!: string;
+
+  @Field(() => ID)
+  readonly id!: string;
+}
+
+@ObjectType({ implements: ProblemType })
+export class MissionIsClosed extends ProblemType {
+  @Field(() => ID)
+  readonly missionId!: string;
+}
+
+@ObjectType({ implements: ProblemType, description: 'The job has ended already; that is final.' })
+export class JobIsFinished extends ProblemType {
+  @Field(() => ID)
+  readonly jobId!: string;
+
+  @Field(() => String)
+  readonly status!: string;
+}
+
+@ObjectType({ implements: ProblemType, description: 'The worker does not hold the attempt it answers for.' })
+export class StaleAttempt extends ProblemType {
+  @Field(() => ID)
+  readonly jobId!: string;
+
+  @Field(() => Int)
+  readonly attempt!: number;
+
+  @Field(() => Int)
+  readonly currentAttempt!: number;
+}
+
+@ObjectType({ implements: ProblemType, description: 'Others have changed it since the revision the caller saw.' })
+export class ConcurrencyConflict extends ProblemType {
+  @Field(() => String)
+  readonly expectedRevision!: string;
+
+  @Field(() => String)
+  readonly actualRevision!: string;
+}
+
+@ObjectType({ implements: ProblemType, description: 'The idempotency key was used before with another input.' })
+export class IdempotencyMismatch extends ProblemType {
+  @Field(() => String)
+  readonly key!: string;
+}
+
+@ObjectType({ implements: ProblemType, description: 'The projection cannot do that in the state it is in.' })
+export class ProjectionStateProblem extends ProblemType {
+  @Field(() => String)
+  readonly name!: string;
+}
+
+const CLASSES = {
+  INVALID_INPUT: InvalidInput,
+  NOT_FOUND: NotFound,
+  MISSION_CLOSED: MissionIsClosed,
+  JOB_FINISHED: JobIsFinished,
+  STALE_ATTEMPT: StaleAttempt,
+  CONCURRENCY_CONFLICT: ConcurrencyConflict,
+  IDEMPOTENCY_MISMATCH: IdempotencyMismatch,
+  PROJECTION_STATE: ProjectionStateProblem,
+} as const;
+
+/** A problem as the API shows it. @throws Error for the problems no client can cause: ids are made here, jobs are claimed */
+export function toProblemType(problem: Problem): ProblemType {
+  if (problem.code === 'ALREADY_EXISTS' || problem.code === 'JOB_NOT_PENDING') throw new Error(problem.message);
+  return Object.assign(Object.create(CLASSES[problem.code].prototype) as ProblemType, problem);
+}

@@ -1,0 +1,44 @@
+import 'reflect-metadata';
+import type { GraphQLSchema } from 'graphql';
+import { buildSchemaSync, type NonEmptyArray } from 'type-graphql';
+import { allows, type Role } from '../http/auth.js';
+import type { ApiContext } from './context.js';
+import { EventQueries } from './event/resolver.js';
+import { JobControlMutations, JobQueries, JobWorkMutations } from './job/resolver.js';
+import { MissionMutations, MissionQueries } from './mission/resolver.js';
+import { NodeQueries } from './node-resolver.js';
+import { ProjectionMutations, ProjectionQueries } from './projection/resolver.js';
+import { TaskMutations, TaskQueries } from './task/resolver.js';
+
+/** A class of resolvers. */
+export type ResolverClass = abstract new () => object;
+
+const RESOLVERS: readonly ResolverClass[] = [
+  NodeQueries,
+  MissionQueries,
+  MissionMutations,
+  TaskQueries,
+  TaskMutations,
+  JobQueries,
+  JobWorkMutations,
+  JobControlMutations,
+  EventQueries,
+  ProjectionQueries,
+  ProjectionMutations,
+];
+
+/** The schema. @param extra resolvers of a bench or a test, beside those of the API */
+export function makeSchema(extra: readonly ResolverClass[] = []): GraphQLSchema {
+  return buildSchemaSync({
+    resolvers: [...RESOLVERS, ...extra] as unknown as NonEmptyArray<() => void>,
+    authChecker: ({ context }: { context: ApiContext }, roles: Role[]) =>
+      roles.every((needed) => allows(context.role, needed)),
+    // Deciders check what they are given; and every subscription brings its own source.
+    validate: false,
+    pubSub: { publish: () => undefined, subscribe: () => neverUsed() },
+  });
+}
+
+function neverUsed(): never {
+  throw new Error('subscriptions bring their own source');
+}

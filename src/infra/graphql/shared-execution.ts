@@ -1,0 +1,74 @@
+import type { DocumentNode, ExecutionArgs, ExecutionResult } from 'graphql';
+
+/**
+ * Executes once for all subscribers of the same thing. A hundred subscribers to one document with one set of variables
+ * are given the same event object by the feeds: the first executes, the others get its result.
+ */
+export class SharedExecution {
+  readonly #results = new WeakMap<object, Map<string, Promise<ExecutionResult>>>();
+  readonly #documents = new WeakMap<DocumentNode, number>();
+  #nextDocument = 0;
+
+  /**
+   * The results of a source's events, shared with others of the same document, variables and role.
+   * @param failed what its reader is told when the source breaks
+   */
+  map(
+    source: AsyncIterableIterator<object>,
+    { document, operationName, variableValues }: ExecutionArgs,
+    role: string,
+    executeFor: (event: object) => Promise<ExecutionResult>,
+    failed: (error: unknown) => ExecutionResult,
+  ): AsyncIterableIterator<ExecutionResult> {
+    const key = JSON.stringify([this.#idOf(document), operationName ?? null, variableValues ?? null, role]);
+    let ended = false;
+    return {
+      next: async () => {
+        if (ended) return { done: true, value: undefined };
+        try {
+          const { done, value } = await source.next();
+          if (done === true) return { done: true, value: undefined };
+          return { done: false, value: await this.#once(value as object, key, executeFor) };
+        } catch (error) {
+          // The source is broken: its reader is told so, as data, and then there is nothing more.
+          ended = true;
+          return { done: false, value: failed(error) };
+        }
+      },
+      return: async () => {
+        await source.return?.();
+        return { done: true, value: undefined };
+      },
+      throw: async (error: unknown) => {
+        await source.return?.();
+        throw error;
+      },
+      [Symbol.asyncIterator]() {
+        return this;
+      },
+    };
+  }
+
+  #once(event: object, key: string, executeFor: (event: object) => Promise<ExecutionResult>): Promise<ExecutionResult> {
+    let results = this.#results.get(event);
+    if (results === undefined) {
+      results = new Map();
+      this.#results.set(event, results);
+    }
+    let result = results.get(key);
+    if (result === undefined) {
+      result = executeFor(event);
+      results.set(key, result);
+    }
+    return result;
+  }
+
+  #idOf(document: DocumentNode): number {
+    let id = this.#documents.get(document);
+    if (id === undefined) {
+      id = this.#nextDocument++;
+      this.#documents.set(document, id);
+    }
+    return id;
+  }
+}

@@ -1,0 +1,135 @@
+import {
+  createSourceEventStream,
+  execute,
+  getOperationAST,
+  GraphQLError,
+  NoSchemaIntrospectionCustomRule,
+  parse,
+  specifiedRules,
+  validate,
+  type DocumentNode,
+  type ExecutionArgs,
+  type ExecutionResult,
+  type GraphQLSchema,
+} from 'graphql';
+import type { SubscribePayload } from 'graphql-ws';
+import { useServer } from 'graphql-ws/use/ws';
+import { LRUCache } from 'lru-cache';
+import type { WebSocketServer } from 'ws';
+import type { Role } from '../http/auth.js';
+import type { Logger } from '../logger.js';
+import type { ApiContext } from './context.js';
+import { formatError } from './format-error.js';
+import { limitRules, MAX_TOKENS } from './limits.js';
+import { SharedExecution } from './shared-execution.js';
+
+/** How long a connected client may take to introduce itself, in milliseconds. */
+const INIT_TIMEOUT_MS = 5_000;
+/** How long a silent client is thought to be there, in milliseconds. Longer than a client may rest without reading. */
+const KEEP_ALIVE_MS = 90_000;
+/** The most operations one connection may have open. */
+const MAX_OPERATIONS = 100;
+/** Documents kept parsed and validated. */
+const MAX_DOCUMENTS = 500;
+/** Characters of documents kept. */
+const MAX_DOCUMENT_CHARACTERS = 4 * 1024 * 1024;
+
+interface Connection {
+  /** Set once the client has introduced itself. */
+  role?: Role;
+}
+
+/** What the WebSocket door needs. */
+export interface WebSocketOptions {
+  readonly server: WebSocketServer;
+  readonly schema: GraphQLSchema;
+  readonly logger: Logger;
+  readonly introspection: boolean;
+  /** The role of the token in `connectionParams.authorization`, or of the upgrade request. */
+  readonly roleOf: (authorization: string | undefined) => Role | undefined;
+  readonly makeContext: (role: Role) => ApiContext;
+}
+
+/** Serves GraphQL over WebSocket (the graphql-ws protocol). Returns what closes it, with 1001 to every client. */
+export function serveWebSocket(options: WebSocketOptions): { dispose: () => Promise<void> | void } {
+  const { server, schema, logger, introspection, roleOf, makeContext } = options;
+  const rules = [...specifiedRules, ...limitRules(), ...(introspection ? [] : [NoSchemaIntrospectionCustomRule])];
+  const documents = new LRUCache<string, DocumentNode>({
+    max: MAX_DOCUMENTS,
+    maxSize: MAX_DOCUMENT_CHARACTERS,
+    sizeCalculation: (_document, query) => query.length + 1,
+  });
+  const shared = new SharedExecution();
+
+  const document = (query: string): DocumentNode | readonly GraphQLError[] => {
+    const known = documents.get(query);
+    if (known !== undefined) return known;
+    let parsed: DocumentNode;
+    try {
+      parsed = parse(query, { maxTokens: MAX_TOKENS });
+    } catch (error) {
+      return [error instanceof GraphQLError ? error : new GraphQLError('The document cannot be parsed.')];
+    }
+    const errors = validate(schema, parsed, rules, { hideSuggestions: true });
+    if (errors.length > 0) return errors;
+    documents.set(query, parsed);
+    return parsed;
+  };
+
+  const formatted = (result: ExecutionResult): ExecutionResult =>
+    result.errors === undefined
+      ? result
+      : { ...result, errors: result.errors.map((error) => asError(formatError(logger, error))) };
+
+  return useServer(
+    {
+      connectionInitWaitTimeout: INIT_TIMEOUT_MS,
+      onConnect: ({ connectionParams, extra }) => {
+        const given = connectionParams?.['authorization'] ?? connectionParams?.['Authorization'];
+        const role = roleOf(typeof given === 'string' ? given : extra.request.headers.authorization);
+        if (role === undefined) return false;
+        (extra as Connection).role = role;
+        return true;
+      },
+      onSubscribe: (context, _id, { query, operationName, variables }: SubscribePayload) => {
+        const connection = context.extra as Connection;
+        if (Object.keys(context.subscriptions).length > MAX_OPERATIONS) {
+          return [new GraphQLError(`A connection may have ${MAX_OPERATIONS} operations open; complete some first.`)];
+        }
+        const parsed = document(query);
+        if (!('kind' in parsed)) return [...parsed];
+        if (getOperationAST(parsed, operationName) == null) {
+          return [new GraphQLError('The document has no such operation, or several and none was named.')];
+        }
+        const contextValue = makeContext(connection.role ?? 'viewer');
+        return { schema, document: parsed, operationName, variableValues: variables, contextValue } as ExecutionArgs;
+      },
+      execute: async (args) => formatted(await execute(args)),
+      subscribe: async (args) => {
+        const source = await createSourceEventStream(args);
+        if (!(Symbol.asyncIterator in source)) return formatted(source);
+        const { role } = args.contextValue as ApiContext;
+        const executeFor = async (event: object) => {
+          // Loaders remember what they read; a later event must see later rows.
+          const contextValue = makeContext(role);
+          return formatted(await execute({ ...args, rootValue: event, contextValue }));
+        };
+        const failed = (error: unknown) =>
+          formatted({ errors: [new GraphQLError('', { originalError: asCause(error) })] });
+        return shared.map(source as AsyncIterableIterator<object>, args, role, executeFor, failed);
+      },
+      onError: (_context, _id, _payload, errors) => errors.map((error) => formatError(logger, error)),
+    },
+    server,
+    KEEP_ALIVE_MS,
+  );
+}
+
+function asCause(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
+}
+
+function asError({ message, locations, path, extensions }: ReturnType<typeof formatError>): GraphQLError {
+  const error = new GraphQLError(message, { extensions: extensions ?? {}, ...(path === undefined ? {} : { path }) });
+  return locations === undefined ? error : Object.assign(error, { locations });
+}

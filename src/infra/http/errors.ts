@@ -1,0 +1,83 @@
+import type { FastifyError, FastifyInstance } from 'fastify';
+import { LogError, type LogErrorCode } from '../eventlog/errors.js';
+
+/** What an error is to a client: a status and a body of GraphQL's shape, for every path alike. */
+export interface ErrorAnswer {
+  readonly status: number;
+  readonly code: string;
+  readonly message: string;
+}
+
+const LOG_STATUS: Partial<Record<LogErrorCode, number>> = {
+  LOG_FULL: 507,
+  LOG_OVERLOADED: 503,
+  LOG_BUSY: 503,
+  LOG_CLOSED: 503,
+};
+
+const HTTP_CODES: Readonly<Record<string, string>> = {
+  FST_ERR_CTP_BODY_TOO_LARGE: 'BODY_TOO_LARGE',
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: 'UNSUPPORTED_MEDIA_TYPE',
+  FST_ERR_CTP_EMPTY_JSON_BODY: 'BAD_REQUEST',
+  FST_ERR_CTP_INVALID_JSON_BODY: 'BAD_REQUEST',
+};
+
+/** What a client is told of an error; `undefined` for one that is nobody's business but ours. */
+export function answerTo(error: unknown): ErrorAnswer | undefined {
+  if (error instanceof LogError) {
+    return { status: LOG_STATUS[error.code] ?? 503, code: error.code, message: withoutPaths(error.message) };
+  }
+  if (error instanceof HttpError) return error;
+  if (isFastifyError(error) && error.statusCode !== undefined && error.statusCode < 500) {
+    const message = error.statusCode === 413 ? 'The body is larger than 1 MiB. Send less at a time.' : error.message;
+    return { status: error.statusCode, code: HTTP_CODES[error.code] ?? 'BAD_REQUEST', message };
+  }
+  return undefined;
+}
+
+/** An answer other than success, thrown. */
+export class HttpError extends Error implements ErrorAnswer {
+  override readonly name = 'HttpError';
+  readonly status: number;
+  readonly code: string;
+
+  constructor(status: number, code: string, message: string) {
+    super(message);
+    this.status = status;
+    this.code = code;
+  }
+}
+
+/** The body every error has. */
+export function errorBody(code: string, message: string): object {
+  return { errors: [{ message, extensions: { code } }] };
+}
+
+/** Gives Fastify's own errors, and ours, that body. What is not the client's business is logged and told as a number. */
+export function handleErrors(app: FastifyInstance): void {
+  app.setErrorHandler((error, request, reply) => {
+    const known = answerTo(error);
+    if (known === undefined) {
+      request.log.error({ err: error }, 'request failed');
+      return reply.code(500).send(errorBody('INTERNAL_SERVER_ERROR', INTERNAL_MESSAGE));
+    }
+    if (known.status >= 500) request.log.error({ err: error }, 'request refused');
+    if (known.status === 503) void reply.header('retry-after', '1');
+    return reply.code(known.status).send(errorBody(known.code, known.message));
+  });
+  app.setNotFoundHandler((request, reply) =>
+    reply.code(404).send(errorBody('NOT_FOUND', `There is nothing at ${request.method} ${request.url.slice(0, 200)}.`)),
+  );
+}
+
+/** What a client is told of what is nobody's business but ours. */
+export const INTERNAL_MESSAGE = 'Something went wrong here. It was logged; tell whoever runs this node.';
+
+/** Clients are told what happened, not where our files are: what follows in brackets is for the log. */
+function withoutPaths(message: string): string {
+  return message.replace(/ \(SQLITE_[^)]*\)?.*$/s, '.').replace(/(?:\/[\w.-]+)+\/([\w.-]+)/g, '$1');
+}
+
+function isFastifyError(error: unknown): error is FastifyError {
+  return error instanceof Error && 'statusCode' in error && 'code' in error && typeof error.code === 'string';
+}

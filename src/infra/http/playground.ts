@@ -1,0 +1,73 @@
+import { randomBytes } from 'node:crypto';
+import fastifyStatic from '@fastify/static';
+import { getDistDirectory, isSandboxFrame, renderAltair, SANDBOX_FRAME_CSP } from 'altair-static';
+import type { FastifyInstance } from 'fastify';
+
+const PATH = '/playground/';
+
+const FIRST_QUERY = `# Welcome to Sheratan. Run one with Ctrl-Enter; press "Docs" to see what there is.
+query Missions {
+  missions(first: 10) {
+    totalCount
+    edges { node { id title status tags jobCounts { pending dispatched completed } } }
+  }
+}
+
+mutation CreateMission {
+  createMission(input: { title: "Map the northern ridge", tags: ["survey"] }) {
+    ... on CreateMissionPayload { position durability mission { id title revision } }
+    ... on Problem { code message }
+  }
+}
+
+subscription Live {
+  missionChanged { position mission { id title status updatedAt } }
+}
+`;
+
+/** Serves the GraphQL playground (Altair) from local files: no request leaves the machine. `/` leads there. */
+export async function servePlayground(app: FastifyInstance): Promise<void> {
+  await app.register(fastifyStatic, {
+    root: getDistDirectory(),
+    prefix: PATH,
+    index: false,
+    setHeaders: (reply, path) => {
+      if (isSandboxFrame(path)) reply.setHeader('content-security-policy', SANDBOX_FRAME_CSP);
+    },
+  });
+  app.get('/', (_request, reply) => reply.redirect(PATH));
+  app.get('/playground', (_request, reply) => reply.redirect(PATH));
+  app.get(PATH, (_request, reply) => {
+    const nonce = randomBytes(16).toString('base64');
+    const html = renderAltair({
+      baseURL: PATH,
+      endpointURL: '/graphql',
+      initialQuery: FIRST_QUERY,
+      initialName: 'Sheratan',
+      initialSubscriptionRequestHandlerId: 'graphql-ws',
+      initialSettings: { 'banners.disable': true, 'alert.disableUpdateNotification': true },
+      disableAccount: true,
+      instanceStorageNamespace: 'sheratan_',
+      cspNonce: nonce,
+    });
+    return reply.type('text/html').header('content-security-policy', policy(nonce)).send(html);
+  });
+}
+
+/** Nothing but this node: not even a font from elsewhere. Altair compiles templates, hence `unsafe-eval`. */
+function policy(nonce: string): string {
+  return [
+    "default-src 'none'",
+    `script-src 'self' 'nonce-${nonce}' 'unsafe-eval'`,
+    "style-src 'self' 'unsafe-inline'",
+    "img-src 'self' data: blob:",
+    "font-src 'self' data:",
+    "connect-src 'self' ws: wss:",
+    "worker-src 'self' blob:",
+    "frame-src 'self'",
+    "manifest-src 'self'",
+    "base-uri 'self'",
+    "form-action 'none'",
+    "frame-ancestors 'none'",
+  ].join('; ');
+}

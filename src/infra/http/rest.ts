@@ -1,0 +1,199 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { z } from 'zod';
+import type { Json, JsonObject } from '../../domain/json.js';
+import { invalidInput, notFound, type Problem, type ProblemCode } from '../../domain/problem.js';
+import type { CommandContext } from '../commands/context.js';
+import type { Outcome } from '../commands/handler.js';
+import { Consistency } from '../graphql/consistency.js';
+import { missionPage } from '../graphql/mission/queries.js';
+import type { Services } from '../graphql/services.js';
+import { jobColumns, missionColumns } from '../readmodels/columns.js';
+import type { MissionsDatabase } from '../readmodels/missions-database.js';
+import type { Role } from './auth.js';
+import { HttpError } from './errors.js';
+
+/**
+ * The paths of the system this one replaces, through the same commands and read models as GraphQL. Names are as they
+ * were, in snake_case. Bodies are JSON whatever the content type says, for its clients did not say.
+ */
+export interface RestOptions {
+  readonly services: Services;
+  /** The caller's role, or an HttpError 401 or 403. */
+  readonly authorize: (request: FastifyRequest, needed: Role) => Role;
+}
+
+const STATUS: Partial<Record<ProblemCode, number>> = { INVALID_INPUT: 400, NOT_FOUND: 404, IDEMPOTENCY_MISMATCH: 422 };
+
+const jsonObject = z.custom<JsonObject>(
+  (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
+  'must be a JSON object',
+);
+const text = z.string('must be text');
+const newMission = z.object({
+  title: text,
+  description: text.optional(),
+  metadata: jsonObject.optional(),
+  tags: z.array(text, 'must be a list of texts').optional(),
+});
+const newTask = z.object({
+  name: text,
+  description: text.optional(),
+  kind: text.optional(),
+  params: jsonObject.optional(),
+});
+const newJob = z.object({
+  kind: text.optional(),
+  payload: jsonObject.optional(),
+  priority: z.number('must be a number').optional(),
+  max_attempts: z.number('must be a number').optional(),
+});
+const listQuery = z.object({
+  limit: z.coerce.number('must be a number').default(100),
+  after: text.optional(),
+});
+
+interface ById {
+  readonly Params: { readonly id: string };
+}
+
+/** Serves `/api`. */
+export async function serveRest(app: FastifyInstance, { services, authorize }: RestOptions): Promise<void> {
+  const { commands, db } = services;
+
+  const contextOf = (request: FastifyRequest, needed: Role): CommandContext => {
+    const key = request.headers['idempotency-key'];
+    const idempotencyKey = typeof key === 'string' ? key : undefined;
+    return { actor: authorize(request, needed), correlationId: request.id, idempotencyKey };
+  };
+
+  const created = async <S>(outcome: Outcome<S>, reply: FastifyReply, read: () => Promise<object | undefined>) => {
+    if (!outcome.done) throw problemError(outcome.problem);
+    const durability = await services.settle(outcome.position, Consistency.PROJECTED);
+    void reply.code(201).header('x-position', services.token(outcome.position)).header('x-durability', durability);
+    return read();
+  };
+
+  await app.register(
+    (api, _options, done) => {
+      api.removeAllContentTypeParsers();
+      api.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, parsed) => {
+        try {
+          parsed(null, JSON.parse(String(body)));
+        } catch {
+          parsed(new HttpError(400, 'BAD_REQUEST', 'The body is not JSON.'));
+        }
+      });
+
+      api.post('/missions', async (request, reply) => {
+        const context = contextOf(request, 'operator');
+        const { title, description, metadata, tags } = parse(newMission, request.body);
+        const optional = { ...(description && { description }), ...(metadata && { metadata }), ...(tags && { tags }) };
+        const outcome = await commands.createMission({ title, ...optional }, context);
+        return created(outcome, reply, () => readMission(outcome.done ? idOf(outcome.state, 'missionId') : ''));
+      });
+
+      api.get('/missions', async (request) => {
+        authorize(request, 'viewer');
+        const { limit, after } = parse(listQuery, request.query);
+        const page = await missionPage(db, null, { first: limit, after: after ?? null }, missionView);
+        return {
+          count: page.edges.length,
+          missions: page.edges.map(({ node }) => node),
+          next: page.pageInfo.hasNextPage ? page.pageInfo.endCursor : null,
+        };
+      });
+
+      api.get<ById>('/missions/:id', async (request) => {
+        authorize(request, 'viewer');
+        return found(await readMission(request.params.id), notFound('Mission', request.params.id));
+      });
+
+      api.post<ById>('/missions/:id/tasks', async (request, reply) => {
+        const context = contextOf(request, 'worker');
+        const { name, description, kind, params } = parse(newTask, request.body);
+        const optional = { ...(description && { description }), ...(kind && { kind }), ...(params && { params }) };
+        const outcome = await commands.createTask({ missionId: request.params.id, name, ...optional }, context);
+        return created(outcome, reply, () => readTask(outcome.done ? idOf(outcome.state, 'taskId') : ''));
+      });
+
+      api.post<ById>('/tasks/:id/jobs', async (request, reply) => {
+        const context = contextOf(request, 'worker');
+        const { max_attempts: maxAttempts, ...fields } = parse(newJob, request.body ?? {});
+        const outcome = await commands.createJob({ taskId: request.params.id, maxAttempts, ...fields }, context);
+        return created(outcome, reply, () => readJob(outcome.done ? idOf(outcome.state, 'jobId') : ''));
+      });
+
+      api.get<ById>('/jobs/:id', async (request) => {
+        authorize(request, 'viewer');
+        return found(await readJob(request.params.id), notFound('Job', request.params.id));
+      });
+
+      api.get('/status', async (request) => {
+        authorize(request, 'viewer');
+        const statuses = await Promise.all([...services.projectors.values()].map((projector) => projector.status()));
+        return {
+          status: statuses.every(({ error }) => error === null) ? 'ok' : 'degraded',
+          log: { id: services.log.logId, head: services.token(await services.log.head()) },
+          projections: statuses.map(({ name, state, position, head }) => ({
+            name,
+            state,
+            position: services.token(position),
+            behind: Number(head - position),
+          })),
+        };
+      });
+
+      done();
+    },
+    { prefix: '/api' },
+  );
+
+  async function readMission(id: string) {
+    const row = await db.selectFrom('missions').select(missionColumns).where('id', '=', id).executeTakeFirst();
+    return row && missionView(row);
+  }
+
+  async function readTask(id: string) {
+    const row = await db.selectFrom('tasks').selectAll().where('id', '=', id).executeTakeFirst();
+    if (row === undefined) return undefined;
+    const { mission_id, name, description, kind, params, created_at, updated_at } = row;
+    return { id, mission_id, name, description, kind, params: JSON.parse(params) as Json, created_at, updated_at };
+  }
+
+  async function readJob(id: string) {
+    const row = await db.selectFrom('jobs').select(jobColumns).where('id', '=', id).executeTakeFirst();
+    return row && jobView(row);
+  }
+}
+
+function missionView(row: MissionsDatabase['missions']) {
+  const { id, title, description, metadata, tags, status, created_at, updated_at } = row;
+  const json = { metadata: JSON.parse(metadata) as Json, tags: JSON.parse(tags) as string[] };
+  return { id, title, description, ...json, status, created_at, updated_at };
+}
+
+function jobView(row: MissionsDatabase['jobs']) {
+  const { id, task_id, mission_id, kind, payload, status, result, attempt, worker, created_at, updated_at } = row;
+  const json = { payload: JSON.parse(payload) as Json, result: JSON.parse(result) as Json };
+  return { id, task_id, mission_id, kind, ...json, status, attempt, worker, created_at, updated_at };
+}
+
+function found<V>(value: V | undefined, problem: Problem): V {
+  if (value === undefined) throw problemError(problem);
+  return value;
+}
+
+function parse<V>(schema: z.ZodType<V>, value: unknown): V {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const fields = result.error.issues.map(({ path, message }) => ({ path: path.join('.') || 'body', message }));
+  throw problemError(invalidInput(fields));
+}
+
+function problemError(problem: Problem): HttpError {
+  return new HttpError(STATUS[problem.code] ?? 409, problem.code, problem.message);
+}
+
+function idOf<S extends { readonly status: string }>(state: S, key: 'missionId' | 'taskId' | 'jobId'): string {
+  return key in state ? String((state as Readonly<Record<string, unknown>>)[key]) : '';
+}

@@ -1,0 +1,157 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import fastify, { LogController, type FastifyInstance, type FastifyRequest } from 'fastify';
+import type { GraphQLSchema } from 'graphql';
+import { WebSocketServer } from 'ws';
+import type { Config } from '../config.js';
+import { newId } from '../commands/ids.js';
+import type { ApiContext } from '../graphql/context.js';
+import { serveGraphQL } from '../graphql/http.js';
+import { makeLoaders } from '../graphql/loaders.js';
+import type { Services } from '../graphql/services.js';
+import { serveWebSocket } from '../graphql/websocket.js';
+import type { Logger } from '../logger.js';
+import { allows, Authenticator, type Role } from './auth.js';
+import { errorBody, handleErrors, HttpError } from './errors.js';
+import { crossSiteRefusal } from './guard.js';
+import { serveHealth } from './health.js';
+import { serveMetrics } from './metrics.js';
+import { servePlayground } from './playground.js';
+import { serveRest } from './rest.js';
+
+/** The largest body, in bytes; of a WebSocket message as well. */
+const MAX_BODY_BYTES = 1024 * 1024;
+/** How long a request may take to arrive, in milliseconds. */
+const REQUEST_TIMEOUT_MS = 30_000;
+/** The most WebSocket clients. */
+const MAX_WEBSOCKETS = 1_000;
+/** The most TCP connections. */
+const MAX_CONNECTIONS = 10_000;
+/** How long clients are given to take their leave, in milliseconds. */
+const GOODBYE_MS = 3_000;
+
+/** Paths that answer without a token: they say nothing of what is stored. */
+const OPEN = /^\/(livez|readyz|playground(\/.*)?)?$/;
+
+/** A server that listens. */
+export interface HttpServer {
+  /** Where it listens: `http://host:port`. */
+  readonly url: string;
+  /** Stops accepting, finishes what is in flight, and closes WebSockets with 1001. */
+  close(): Promise<void>;
+}
+
+/** Serves everything there is over HTTP and WebSocket. @throws the system's error when it cannot listen */
+export async function startServer(
+  config: Config,
+  services: Services,
+  schema: GraphQLSchema,
+  logger: Logger,
+): Promise<HttpServer> {
+  const authenticator = new Authenticator(config.apiTokens);
+  const hasTokens = config.apiTokens.length > 0;
+  const app: FastifyInstance = fastify({
+    loggerInstance: logger,
+    logController: new LogController({ disableRequestLogging: true }),
+    bodyLimit: MAX_BODY_BYTES,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    forceCloseConnections: 'idle',
+    genReqId: ({ headers }) => requestId(headers['x-correlation-id']),
+  });
+  app.server.maxConnections = MAX_CONNECTIONS;
+  const webSockets = new WebSocketServer({ noServer: true, maxPayload: MAX_BODY_BYTES, perMessageDeflate: false });
+  let stopping = false;
+
+  const makeContext = (role: Role, correlationId: string): ApiContext => ({
+    services,
+    loaders: makeLoaders(services.db),
+    role,
+    correlationId,
+  });
+  const authorize = (request: FastifyRequest, needed: Role): Role => {
+    const role = authenticator.role(request.headers.authorization);
+    if (role === undefined) throw unauthenticated();
+    if (!allows(role, needed))
+      throw new HttpError(403, 'FORBIDDEN', `This needs the role ${needed}; the token has ${role}.`);
+    return role;
+  };
+
+  handleErrors(app);
+  app.addHook('onRequest', (request, _reply, done) => {
+    const refusal = crossSiteRefusal(request, hasTokens);
+    if (refusal !== undefined) done(new HttpError(403, 'FORBIDDEN', refusal));
+    else if (!OPEN.test(request.url.split('?')[0] ?? ''))
+      done(authenticator.role(request.headers.authorization) === undefined ? unauthenticated() : undefined);
+    else done();
+  });
+  app.addHook('onResponse', (request, reply, done) => {
+    const { method, url } = request;
+    request.log.debug({ method, url, status: reply.statusCode, ms: reply.elapsedTime }, 'request');
+    done();
+  });
+  serveMetrics(app, services.projectors, () => webSockets.clients.size);
+  serveHealth(app, services.log, services.projectors, () => stopping);
+  await servePlayground(app);
+  await serveRest(app, { services, authorize });
+  const apollo = await serveGraphQL(app, schema, config.introspection, (request) =>
+    makeContext(authorize(request, 'viewer'), request.id),
+  );
+
+  const sockets = serveWebSocket({
+    server: webSockets,
+    schema,
+    logger,
+    introspection: config.introspection,
+    roleOf: (authorization) => authenticator.role(authorization),
+    makeContext: (role) => makeContext(role, newId()),
+  });
+  app.server.on('upgrade', (request, socket, head) => {
+    const refuse = (status: string, message: string) => {
+      const body = JSON.stringify(errorBody('FORBIDDEN', message));
+      socket.end(
+        `HTTP/1.1 ${status}\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+      );
+    };
+    socket.on('error', () => socket.destroy());
+    const refusal = crossSiteRefusal(request, hasTokens);
+    if (refusal !== undefined) refuse('403 Forbidden', refusal);
+    else if (!/^\/graphql(\?|$)/.test(request.url ?? '')) refuse('404 Not Found', 'WebSockets are served at /graphql.');
+    else if (stopping) refuse('503 Service Unavailable', 'This node is stopping.');
+    else if (webSockets.clients.size >= MAX_WEBSOCKETS)
+      refuse('503 Service Unavailable', `There are ${MAX_WEBSOCKETS} clients already.`);
+    else webSockets.handleUpgrade(request, socket, head, (client) => webSockets.emit('connection', client, request));
+  });
+
+  try {
+    const url = await app.listen({ host: config.bind, port: config.port });
+    return { url, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+
+  async function close(): Promise<void> {
+    stopping = true;
+    const goodbye = Promise.resolve(sockets.dispose());
+    await Promise.race([goodbye, delay(GOODBYE_MS, undefined, { ref: false })]);
+    for (const client of webSockets.clients) client.terminate();
+    await goodbye;
+    const closed = app.close();
+    await Promise.race([closed, delay(GOODBYE_MS, undefined, { ref: false })]);
+    app.server.closeAllConnections();
+    await closed;
+    await apollo.stop();
+  }
+}
+
+function unauthenticated(): HttpError {
+  return new HttpError(
+    401,
+    'UNAUTHENTICATED',
+    'This needs a bearer token: `authorization: Bearer <token>`, one of SHERATAN_API_TOKENS.',
+  );
+}
+
+/** A caller's own id for its request, if it is a decent one. */
+function requestId(given: string | string[] | undefined): string {
+  return typeof given === 'string' && /^[A-Za-z0-9_.:-]{1,64}$/.test(given) ? given : newId();
+}

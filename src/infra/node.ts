@@ -1,0 +1,95 @@
+import { mkdir, writeFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { missions } from '../projections/missions.js';
+import type { Clock } from './clock.js';
+import { CommandHandler } from './commands/handler.js';
+import { Commands } from './commands/commands.js';
+import { JobQueue } from './commands/job-queue.js';
+import type { Config } from './config.js';
+import { EmbeddedLog } from './eventlog/embedded.js';
+import { makeSchema, type ResolverClass } from './graphql/schema.js';
+import { Services } from './graphql/services.js';
+import { startServer } from './http/server.js';
+import type { Logger } from './logger.js';
+import { closedMissions } from './processes/closed-missions.js';
+import { leaseExpiry } from './processes/lease-expiry.js';
+import { ProcessLock } from './process-lock.js';
+import { ProjectionError } from './projector/errors.js';
+import { Projector } from './projector/projector.js';
+
+/** A node that runs. */
+export interface Node {
+  /** Where it listens: `http://host:port`. */
+  readonly url: string;
+  readonly services: Services;
+  /** Stops accepting, finishes what is in flight, flushes and lets go of its files. */
+  stop(): Promise<void>;
+}
+
+/** Where a core keeps its files. */
+export function corePaths(dataDir: string) {
+  const folder = join(dataDir, 'core');
+  return {
+    folder,
+    log: join(folder, 'log.db'),
+    missions: join(folder, 'missions.db'),
+    missionsLock: join(folder, 'missions.lock'),
+    /** Tells other commands where the running core listens. */
+    address: join(folder, 'core.json'),
+  };
+}
+
+/** What a node is given beside its configuration. */
+export interface NodeOptions {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Resolvers of a bench or a test, beside those of the API. */
+  readonly resolvers?: readonly ResolverClass[];
+}
+
+/**
+ * Builds a running node out of its parts; the one place where they meet.
+ * @throws LogError, ProjectionError or the system's error when it cannot start; what was opened is closed again
+ */
+export async function startNode(config: Config, { clock, logger, resolvers = [] }: NodeOptions): Promise<Node> {
+  const paths = corePaths(config.dataDir);
+  const opened: (() => Promise<void>)[] = [];
+  const closeAll = async () => {
+    for (const close of opened.splice(0).reverse()) await close();
+  };
+  try {
+    await mkdir(paths.folder, { recursive: true });
+    const lock = await ownProjection(paths.missionsLock);
+    opened.push(() => lock.release());
+    const log = await EmbeddedLog.open(paths.log, clock);
+    opened.push(() => log.close());
+    const projector = await Projector.open(paths.missions, missions, log, logger);
+    opened.push(() => projector.stop());
+    await projector.start();
+
+    const commands = new Commands(new CommandHandler(log, clock));
+    const services = new Services(log, commands, new JobQueue(commands, log, projector), projector);
+    const processes = [leaseExpiry(services, clock, logger), closedMissions(services, logger)];
+    opened.push(async () => {
+      await Promise.all(processes.map((process) => process.stop()));
+    });
+    const server = await startServer(config, services, makeSchema(resolvers), logger);
+    opened.push(() => server.close());
+    await writeFile(paths.address, JSON.stringify({ pid: process.pid, url: server.url }));
+    opened.push(() => rm(paths.address, { force: true }));
+    return { url: server.url, services, stop: closeAll };
+  } catch (error) {
+    await closeAll();
+    throw error;
+  }
+}
+
+/** One process runs a projection. @throws ProjectionError PROJECTION_BUSY */
+export async function ownProjection(lockPath: string): Promise<ProcessLock> {
+  const lock = await ProcessLock.take(lockPath);
+  if (lock !== undefined) return lock;
+  throw new ProjectionError(
+    'PROJECTION_BUSY',
+    `Another core runs on this data folder (${lockPath} is locked). Stop it, or set SHERATAN_DATA_DIR to another folder.`,
+  );
+}

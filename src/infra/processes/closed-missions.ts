@@ -1,0 +1,43 @@
+import { sql } from 'kysely';
+import type { Services } from '../graphql/services.js';
+import type { Logger } from '../logger.js';
+import { periodically, type Periodic } from './periodic.js';
+
+/** How often closed missions are looked at, in milliseconds. */
+const INTERVAL_MS = 500;
+/** Jobs cancelled at a time. */
+const BATCH = 100;
+/** How long the read model may take to show what was recorded, in milliseconds. */
+const SETTLE_MS = 5_000;
+
+const ACTOR = 'process:closed-missions';
+/** The reason recorded. */
+const MISSION_CLOSED = 'MISSION_CLOSED';
+
+/**
+ * Cancels the open jobs of closed missions: those left when it closed, and those that slipped in while it closed, for
+ * expected revisions are per stream.
+ */
+export function closedMissions(
+  { commands, db, missions, log }: Pick<Services, 'commands' | 'db' | 'missions' | 'log'>,
+  logger: Logger,
+): Periodic {
+  return periodically('closed-missions', INTERVAL_MS, logger, async () => {
+    for (let full = true; full;) {
+      const open = await db
+        .selectFrom('mission_stats')
+        .innerJoin('jobs', 'jobs.mission_id', 'mission_stats.mission_id')
+        .select('jobs.id')
+        // As the partial index says it: a parameter would keep SQLite from using it.
+        .where(sql<boolean>`mission_stats.closed = 1 and mission_stats.pending + mission_stats.dispatched > 0`)
+        .where('jobs.status', 'in', ['PENDING', 'DISPATCHED'])
+        .limit(BATCH)
+        .execute();
+      const context = { actor: ACTOR, idempotencyKey: 'closed' };
+      await Promise.all(
+        open.map(({ id }) => commands.cancelJob(id, MISSION_CLOSED, { ...context, correlationId: `${id}:closed` })),
+      );
+      full = open.length > 0 && (await missions.reaches(await log.head(), SETTLE_MS));
+    }
+  });
+}

@@ -1,0 +1,29 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Logger } from '../logger.js';
+
+/** Work that is looked for again and again until it is stopped; never twice at a time. */
+export interface Periodic {
+  stop(): Promise<void>;
+}
+
+/** Runs `work` at once and then every `intervalMs` after it has finished. A failure is logged and tried again. */
+export function periodically(name: string, intervalMs: number, logger: Logger, work: () => Promise<void>): Periodic {
+  const stopping = new AbortController();
+  const run = async () => {
+    while (!stopping.signal.aborted) {
+      try {
+        await work();
+      } catch (error) {
+        if (!stopping.signal.aborted) logger.error({ err: error, process: name }, 'process failed; trying again');
+      }
+      await delay(intervalMs, undefined, { signal: stopping.signal }).catch(() => undefined);
+    }
+  };
+  const running = run();
+  return {
+    async stop() {
+      stopping.abort();
+      await running;
+    },
+  };
+}

@@ -1,0 +1,56 @@
+import { sql, type AliasedRawBuilder } from 'kysely';
+
+/** A position as text: SQLite's integers may exceed what a number holds. */
+const position = <T extends string>(table: T): AliasedRawBuilder<string, 'position'> =>
+  sql<string>`cast(${sql.ref(`${table}.position`)} as text)`.as('position');
+
+export const missionColumns = [
+  'id',
+  'title',
+  'description',
+  'metadata',
+  'tags',
+  'status',
+  'closed_reason',
+  'created_at',
+  'updated_at',
+  'revision',
+  position('missions'),
+] as const;
+
+export const taskColumns = [
+  'id',
+  'mission_id',
+  'name',
+  'description',
+  'kind',
+  'params',
+  'created_at',
+  'updated_at',
+  'revision',
+  position('tasks'),
+] as const;
+
+export const jobColumns = [
+  'id',
+  'task_id',
+  'mission_id',
+  'kind',
+  'payload',
+  'priority',
+  'max_attempts',
+  'created_at',
+  'status',
+  'attempt',
+  'worker',
+  'lease_expires_at',
+  'result',
+  'cost',
+  'failure_reason',
+  'failure_message',
+  'claim_key',
+  'claim_hash',
+  'updated_at',
+  'revision',
+  position('jobs'),
+] as const;
