@@ -81,6 +81,8 @@ export class CommandHandler {
         const { events } = judged;
         const expected = loaded.revision < 0n ? 'no-stream' : loaded.revision;
         const result = await this.#log.append(stream, events, expected);
+        if (context.idempotencyKey !== undefined)
+          return await this.#recorded(order, loaded, events, context.idempotencyKey);
         return this.#appended(order, loaded, events, result);
       } catch (error) {
         this.#states.forget(stream);
@@ -142,6 +144,26 @@ export class CommandHandler {
     );
     this.#states.remember(stream, loaded);
     return { done: true, state: loaded.state, revision, position };
+  }
+
+  /**
+   * What the log holds after an append under an idempotency key. Another request with that key may have been a moment
+   * faster: the log then has its events, of the same ids, which may be of another input.
+   */
+  async #recorded<C extends { readonly type: string }, F extends Fact<string, object>, S>(
+    { decider, stream, hash }: Order<C, F, S>,
+    before: Loaded<S>,
+    events: readonly NewEvent[],
+    key: string,
+  ): Promise<Outcome<S>> {
+    let loaded = before;
+    for await (const event of this.#log.readStream(stream, { from: before.revision + 1n, limit: events.length })) {
+      loaded = advance(decider, loaded, event);
+    }
+    this.#states.remember(stream, loaded);
+    if (events.some(({ id }) => loaded.keyed.get(id)?.hash !== hash)) return { done: false, problem: mismatch(key) };
+    const { state, revision, position } = loaded;
+    return { done: true, state, revision, position };
   }
 }
 
