@@ -1,3 +1,5 @@
+import { invalidInput, type Problem } from '../../domain/problem.js';
+
 /** Who asks for a command, and how. */
 export interface CommandContext {
   /** A role, a worker, or a process of Sheratan's own. */
@@ -13,4 +15,12 @@ export interface CommandContext {
 }
 
 /** The longest idempotency key, in characters. */
-export const MAX_IDEMPOTENCY_KEY_LENGTH = 200;
+const MAX_IDEMPOTENCY_KEY_LENGTH = 200;
+
+/** What is wrong with an idempotency key, if anything. */
+export function keyProblem(key: string | undefined): Problem | undefined {
+  if (key === undefined) return undefined;
+  if (key.length >= 1 && key.length <= MAX_IDEMPOTENCY_KEY_LENGTH && key.isWellFormed()) return undefined;
+  const message = `must have 1–${MAX_IDEMPOTENCY_KEY_LENGTH} characters of well-formed Unicode`;
+  return invalidInput([{ path: 'idempotencyKey', message }]);
+}

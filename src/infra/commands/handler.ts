@@ -1,12 +1,12 @@
 import type { Decider } from '../../domain/decider.js';
 import type { Fact } from '../../domain/event.js';
 import type { JsonObject } from '../../domain/json.js';
-import { invalidInput, type Problem } from '../../domain/problem.js';
+import type { Problem } from '../../domain/problem.js';
 import { schemaVersionOf } from '../../domain/upcast.js';
 import type { Clock } from '../clock.js';
 import { LogError, WrongExpectedRevision } from '../eventlog/errors.js';
 import type { AppendResult, EventLog, NewEvent } from '../eventlog/eventlog.js';
-import { MAX_IDEMPOTENCY_KEY_LENGTH, type CommandContext } from './context.js';
+import { keyProblem, type CommandContext } from './context.js';
 import { derivedId, newId } from './ids.js';
 import { advance, nothing, States, type Loaded } from './states.js';
 
@@ -185,13 +185,6 @@ function mismatch(key: string): Problem {
     message: `The idempotency key '${key}' was used before with another input. Use a new key for a new request.`,
     key,
   };
-}
-
-function keyProblem(key: string | undefined): Problem | undefined {
-  if (key === undefined) return undefined;
-  if (key.length >= 1 && key.length <= MAX_IDEMPOTENCY_KEY_LENGTH && key.isWellFormed()) return undefined;
-  const message = `must have 1–${MAX_IDEMPOTENCY_KEY_LENGTH} characters of well-formed Unicode`;
-  return invalidInput([{ path: 'idempotencyKey', message }]);
 }
 
 /** The deciders' limits are tighter than the log's: an event the log finds invalid is a defect, and says so. */

@@ -8,7 +8,7 @@ import type { EventLog } from '../eventlog/eventlog.js';
 import type { Projector } from '../projector/projector.js';
 import type { MissionsDatabase } from '../readmodels/missions-database.js';
 import type { Commands } from './commands.js';
-import type { CommandContext } from './context.js';
+import { keyProblem, type CommandContext } from './context.js';
 import { inputHash } from './ids.js';
 
 /** The most jobs of one claim. */
@@ -49,6 +49,8 @@ export class JobQueue {
   readonly #reserved = new Map<string, bigint | undefined>();
   /** Choosing is done one claim at a time, so that claims made together choose apart. */
   readonly #choosing = pLimit(1);
+  /** Keyed claims under way, by key: another of the same key waits its turn, and then finds what this one got. */
+  readonly #keyed = new Map<string, Promise<unknown>>();
 
   constructor(commands: Commands, log: EventLog, projector: Projector) {
     this.#commands = commands;
@@ -61,11 +63,28 @@ export class JobQueue {
   async claim(request: ClaimRequest, context: CommandContext): Promise<ClaimOutcome> {
     const problem = check(request);
     if (problem !== undefined) return { done: false, problem };
-    const hash = context.idempotencyKey === undefined ? '' : inputHash(request);
-    if (context.idempotencyKey !== undefined) {
-      const earlier = await this.#earlierClaim(hash, context, context.idempotencyKey);
-      if (earlier !== undefined) return earlier;
+    const { idempotencyKey: key } = context;
+    if (key === undefined) return this.#claim(request, '', context);
+    const unusable = keyProblem(key);
+    if (unusable !== undefined) return { done: false, problem: unusable };
+    const hash = inputHash(request);
+    return this.#inTurn(
+      `${context.actor} ${key}`,
+      async () => (await this.#earlierClaim(hash, context, key)) ?? this.#claim(request, hash, context),
+    );
+  }
+
+  async #inTurn<R>(key: string, work: () => Promise<R>): Promise<R> {
+    const turn = (this.#keyed.get(key) ?? Promise.resolve()).then(work, work);
+    this.#keyed.set(key, turn);
+    try {
+      return await turn;
+    } finally {
+      if (this.#keyed.get(key) === turn) this.#keyed.delete(key);
     }
+  }
+
+  async #claim(request: ClaimRequest, hash: string, context: CommandContext): Promise<ClaimOutcome> {
     const jobs: ClaimedJob[] = [];
     const tried = new Set<string>();
     while (jobs.length < request.limit) {
