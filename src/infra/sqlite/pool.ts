@@ -5,6 +5,7 @@ export class Pool {
   readonly #connections: readonly Connection[];
   readonly #idle: Connection[];
   readonly #waiting: ((connection: Connection) => void)[] = [];
+  #closing: Promise<void> | undefined;
 
   private constructor(connections: readonly Connection[]) {
     this.#connections = connections;
@@ -17,9 +18,10 @@ export class Pool {
     return new Pool(await Promise.all(opening));
   }
 
-  /** Borrows a connection; give it back with `release`. */
+  /** Borrows a connection; give it back with `release`. A pool that closes lends no more. */
   async acquire(): Promise<Connection> {
-    return this.#idle.pop() ?? new Promise((resolve) => this.#waiting.push(resolve));
+    if (this.#closing !== undefined) throw new Error('the pool is closed');
+    return this.#next();
   }
 
   release(connection: Connection): void {
@@ -38,8 +40,17 @@ export class Pool {
     }
   }
 
-  /** Waits for the borrowed to come back, and closes all. */
-  async close(): Promise<void> {
-    await Promise.all(this.#connections.map(async () => (await this.acquire()).close()));
+  /** Waits for the borrowed to come back, and closes all. Closing again waits for the same. */
+  close(): Promise<void> {
+    this.#closing ??= this.#closeAll();
+    return this.#closing;
+  }
+
+  async #closeAll(): Promise<void> {
+    await Promise.all(this.#connections.map(async () => (await this.#next()).close()));
+  }
+
+  async #next(): Promise<Connection> {
+    return this.#idle.pop() ?? new Promise((resolve) => this.#waiting.push(resolve));
   }
 }

@@ -101,4 +101,19 @@ describe('closing a pool', () => {
     expect(await waiting).toEqual([{ one: 1 }]);
     await closed;
   });
+
+  it('may be done again, and waits for the same', async () => {
+    const pool = await openPool(2);
+    const held = await pool.acquire();
+    const closing = [pool.close(), pool.close()];
+    pool.release(held);
+    await Promise.all(closing);
+    await pool.close();
+  });
+
+  it('refuses those who come afterwards', async () => {
+    const pool = await openPool(1);
+    await pool.close();
+    await expect(pool.use((connection) => connection.all('SELECT 1'))).rejects.toThrow('the pool is closed');
+  });
 });
