@@ -1,3 +1,5 @@
+import { SqliteError } from '../sqlite/connection.js';
+
 /** What can go wrong with a projection's file. */
 export type ProjectionErrorCode = 'CHECKPOINT_BEYOND_HEAD' | 'FOREIGN_LOG' | 'PROJECTION_BUSY' | 'PROJECTION_DAMAGED';
 
@@ -10,4 +12,15 @@ export class ProjectionError extends Error {
     super(message, { cause });
     this.code = code;
   }
+}
+
+/** Says in a projection's terms that SQLite found its file damaged. */
+export function toProjectionError(error: unknown, path: string): unknown {
+  if (!(error instanceof SqliteError) || (error.code !== 'SQLITE_CORRUPT' && error.code !== 'SQLITE_NOTADB'))
+    return error;
+  return new ProjectionError(
+    'PROJECTION_DAMAGED',
+    `${path} is damaged. It is only a projection: delete it and start again, and it is rebuilt from the log.`,
+    error,
+  );
 }

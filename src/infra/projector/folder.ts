@@ -36,13 +36,15 @@ export interface Folded {
 export class Folder {
   readonly #projection: Projection;
   readonly #load: LoadRows;
+  readonly #maxCachedRows: number;
   /** By table: rows by key; `undefined` remembers that there is none. */
   readonly #cache: ReadonlyMap<string, Map<string, AnyRow | undefined>>;
   #pinned: ChangedRows[] = [];
 
-  constructor(projection: Projection, load: LoadRows) {
+  constructor(projection: Projection, load: LoadRows, maxCachedRows = MAX_CACHED_ROWS) {
     this.#projection = projection;
     this.#load = load;
+    this.#maxCachedRows = maxCachedRows;
     this.#cache = new Map(Object.keys(projection.tables).map((table) => [table, new Map()]));
   }
 
@@ -121,7 +123,7 @@ export class Folder {
   /** Called right after a fold, when no row is about to be read: a row that was found cached must still be there then. */
   #evict(): void {
     for (const [table, rows] of this.#cache) {
-      let excess = rows.size - MAX_CACHED_ROWS;
+      let excess = rows.size - this.#maxCachedRows;
       if (excess <= 0) continue;
       for (const key of rows.keys()) {
         if (excess-- <= 0) break;

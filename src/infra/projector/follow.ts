@@ -16,7 +16,7 @@ export interface Progress {
 /**
  * Folds batches into a slot until they end. Three things go on side by side: the next batch is read while this one is
  * folded and the one before is written. Rows and checkpoint are written in one transaction, so each event counts once.
- * @param failed aborted when a write fails; it must end `batches`
+ * @param ended aborted when a write or a fold fails; it must end `batches`
  * @throws FoldError after writing what came before the event whose handler threw
  */
 export async function follow(
@@ -25,7 +25,7 @@ export async function follow(
   folder: Folder,
   batches: AsyncIterable<EventBatch>,
   skipped: ReadonlySet<bigint>,
-  failed: AbortController,
+  ended: AbortController,
   onCommit: (progress: Progress) => void,
 ): Promise<void> {
   let writing: Promise<void> = Promise.resolve();
@@ -40,11 +40,12 @@ export async function follow(
       });
       // A failed write ends the batches, even when no further one would come; then it is thrown below.
       writing.catch(() => {
-        failed.abort();
+        ended.abort();
       });
       if (failure !== undefined) throw failure;
     }
   } finally {
+    ended.abort();
     await writing;
   }
 }

@@ -1,10 +1,10 @@
 import { Kysely } from 'kysely';
 import pLimit from 'p-limit';
 import type { Projection } from '../../projections/projection.js';
-import { Connection, SqliteError } from '../sqlite/connection.js';
+import { Connection } from '../sqlite/connection.js';
 import { sqliteDialect } from '../sqlite/dialect.js';
 import { Pool } from '../sqlite/pool.js';
-import { ProjectionError } from './errors.js';
+import { toProjectionError } from './errors.js';
 import type { ChangedRows } from './folder.js';
 import { createTables, dropTables, indexStatements, moveTables, upsertRows, type Slot } from './generation.js';
 
@@ -66,10 +66,7 @@ export class ProjectionFile {
       return new ProjectionFile(path, projection, writer, readers);
     } catch (error) {
       await writer.close().catch(() => undefined);
-      if (error instanceof SqliteError && (error.code === 'SQLITE_CORRUPT' || error.code === 'SQLITE_NOTADB')) {
-        throw damaged(path, error);
-      }
-      throw error;
+      throw toProjectionError(error, path);
     }
   }
 
@@ -130,13 +127,15 @@ export class ProjectionFile {
     });
   }
 
-  /** Records that an event is passed over. */
+  /** Records that an event is passed over, in every generation of this version that has yet to fold it. */
   async skip(position: bigint): Promise<void> {
-    await this.#write(async (connection) => {
-      const live = await readGeneration(connection, 'live');
-      const skipped = [...(live?.skipped ?? []), position].map(String);
-      await connection.run("UPDATE generations SET skipped = ? WHERE slot = 'live'", [JSON.stringify(skipped)]);
-    });
+    await this.#write((connection) =>
+      connection.run(
+        `UPDATE generations SET skipped = json_insert(skipped, '$[#]', ?1) WHERE version = ?2 AND position < ?3
+         AND NOT EXISTS (SELECT 1 FROM json_each(skipped) WHERE value = ?1)`,
+        [String(position), this.projection.version, position],
+      ),
+    );
   }
 
   /** Makes the rebuilt generation the live one; the one before stays as the previous. Readers see either, never both. */
@@ -223,12 +222,4 @@ export async function readGeneration(connection: Connection, slot: Slot): Promis
   const { number, version, log_id: logId, events } = row;
   const skipped = (JSON.parse(row.skipped) as string[]).map(BigInt);
   return { slot, number, version, logId, position: BigInt(row.position), events, skipped };
-}
-
-function damaged(path: string, cause: unknown): ProjectionError {
-  return new ProjectionError(
-    'PROJECTION_DAMAGED',
-    `${path} is damaged. It is only a projection: delete it and start again, and it is rebuilt from the log.`,
-    cause,
-  );
 }

@@ -4,13 +4,16 @@ import type { Projection } from '../../projections/projection.js';
 import type { EventLog } from '../eventlog/eventlog.js';
 import type { Logger } from '../logger.js';
 import { Nudge } from '../nudge.js';
+import { checkCheckpoint } from './checkpoint.js';
 import { digestTables } from './digest.js';
-import { ProjectionError } from './errors.js';
+import { ProjectionError, toProjectionError } from './errors.js';
 import { FoldError, Folder } from './folder.js';
 import { follow, type Progress } from './follow.js';
 import { loadRows, type Slot } from './generation.js';
 import { ProjectionFile, readGeneration, type Generation } from './projection-file.js';
 import { Rate } from './rate.js';
+import type { ProjectionFailure, ProjectionState, ProjectionStatus } from './status.js';
+import { Waiters } from './waiters.js';
 
 /** Events folded at a time. */
 const LIVE_BATCH = 1_000;
@@ -18,41 +21,6 @@ const LIVE_BATCH = 1_000;
 const REBUILD_BATCH = 5_000;
 /** How long a failed write (a full disk) is left before it is tried again, in milliseconds. */
 const RETRY_DELAY_MS = 1_000;
-
-/**
- * CATCHING_UP: folding what the log already holds. LIVE: at its end. HALTED: a handler threw; the event is kept and shown
- * until `resume`. REBUILDING: a new generation is being filled beside the live one, which goes on answering.
- */
-export type ProjectionState = 'CATCHING_UP' | 'LIVE' | 'HALTED' | 'REBUILDING';
-
-/** The event that stopped a projection, and why. */
-export interface ProjectionFailure {
-  readonly position: bigint;
-  readonly eventId: string;
-  readonly type: string;
-  readonly message: string;
-}
-
-/** Where a projection is. */
-export interface ProjectionStatus {
-  readonly name: string;
-  readonly version: number;
-  readonly state: ProjectionState;
-  /** What has been folded; of the new generation while REBUILDING. */
-  readonly position: bigint;
-  /** The end of the log. */
-  readonly head: bigint;
-  readonly eventsPerSecond: number;
-  /** Time to the end of the log at this rate; null when it is not moving. */
-  readonly etaSeconds: number | null;
-  readonly generation: number;
-  readonly error: ProjectionFailure | null;
-}
-
-interface Waiter {
-  readonly position: bigint;
-  readonly settle: (reached: boolean) => void;
-}
 
 /** Why a projection refused to be told something. */
 export interface Refusal {
@@ -73,20 +41,22 @@ export class Projector {
   readonly #logger: Logger;
   readonly #stopping = new AbortController();
   readonly #committed = new Nudge();
-  readonly #waiters = new Set<Waiter>();
+  readonly #waiters = new Waiters();
   readonly #progressed = new Nudge();
   readonly #resumed = new Nudge();
   readonly #rate = new Rate(() => performance.now());
   #live: Generation;
   #frozen: boolean;
   #isLive = false;
-  #failure: ProjectionFailure | null = null;
+  /** What halted the live loop, and what halted a rebuild: the live tables follow on beside that. */
+  readonly #failures = new Map<'live' | 'next', ProjectionFailure>();
   #follower = new AbortController();
   #following: Promise<void> = Promise.resolve();
   #pause: Promise<void> = Promise.resolve();
   #running: Promise<void> | undefined;
   #rebuild:
     { readonly cancel: AbortController; readonly done: Promise<void>; position: bigint; number: number } | undefined;
+  #rollingBack = false;
   #digest: { readonly position: bigint; readonly generation: number; readonly value: Promise<string> } | undefined;
 
   private constructor(file: ProjectionFile, log: EventLog, logger: Logger, live: Generation) {
@@ -110,7 +80,7 @@ export class Projector {
       return new Projector(file, log, logger, live);
     } catch (error) {
       await file.close();
-      throw error;
+      throw toProjectionError(error, path);
     }
   }
 
@@ -118,14 +88,14 @@ export class Projector {
   async start(): Promise<void> {
     this.#running = this.#run();
     const unfinished = await this.file.generation('next');
-    if (this.#frozen || unfinished !== undefined) this.#startRebuild();
+    if (this.#frozen || unfinished !== undefined) this.rebuild();
   }
 
   /** Stops following and closes the file. A rebuild under way goes on at the next start. */
   async stop(): Promise<void> {
     this.#stopping.abort();
     this.#follower.abort();
-    for (const waiter of this.#waiters) waiter.settle(false);
+    this.#waiters.dismiss();
     this.#rebuild?.cancel.abort();
     await this.#rebuild?.done;
     await this.#running;
@@ -141,20 +111,7 @@ export class Projector {
   reaches(position: bigint, timeoutMs: number): Promise<boolean> {
     if (this.#live.position >= position) return Promise.resolve(true);
     if (this.#stopping.signal.aborted) return Promise.resolve(false);
-    return new Promise((resolve) => {
-      const waiter: Waiter = {
-        position,
-        settle: (reached) => {
-          clearTimeout(timer);
-          this.#waiters.delete(waiter);
-          resolve(reached);
-        },
-      };
-      const timer = setTimeout(() => {
-        waiter.settle(false);
-      }, timeoutMs);
-      this.#waiters.add(waiter);
-    });
+    return this.#waiters.wait(position, timeoutMs);
   }
 
   /** Waits for the next commit, or the signal. */
@@ -173,16 +130,18 @@ export class Projector {
     const position = rebuilding?.position ?? this.#live.position;
     const eventsPerSecond = this.#rate.perSecond();
     const behind = Number(head - position);
+    const state = this.#state();
+    const isMoving = state !== 'HALTED' && eventsPerSecond > 0;
     return {
       name: this.projection.name,
       version: this.projection.version,
-      state: this.#state(),
+      state,
       position,
       head,
       eventsPerSecond,
-      etaSeconds: behind <= 0 ? 0 : eventsPerSecond > 0 ? behind / eventsPerSecond : null,
+      etaSeconds: behind <= 0 ? 0 : isMoving ? behind / eventsPerSecond : null,
       generation: rebuilding?.number ?? this.#live.number,
-      error: this.#failure,
+      error: this.#failure ?? null,
     };
   }
 
@@ -206,6 +165,7 @@ export class Projector {
   /** Starts a rebuild beside the live tables; `status` tells how it gets on. */
   rebuild(): Refusal | undefined {
     if (this.#rebuild !== undefined) return { refused: 'A rebuild is under way already.' };
+    if (this.#rollingBack) return { refused: 'A rollback is under way.' };
     this.#startRebuild();
     return undefined;
   }
@@ -215,52 +175,67 @@ export class Projector {
     await this.#rebuild?.done;
   }
 
-  /** Cancels a rebuild and drops what it built. */
+  /** Cancels a rebuild, under way or halted, and drops what it built. */
   async cancelRebuild(): Promise<Refusal | undefined> {
-    if (this.#rebuild === undefined) return { refused: 'No rebuild is under way.' };
     if (this.#frozen) return { refused: 'This rebuild replaces tables of another version; it cannot be cancelled.' };
-    const { cancel, done } = this.#rebuild;
-    cancel.abort();
-    await done;
-    if (!this.#stopping.signal.aborted) await this.file.drop('next');
+    this.#rebuild?.cancel.abort();
+    await this.#rebuild?.done;
+    if (this.#stopping.signal.aborted) return undefined;
+    if ((await this.file.generation('next')) === undefined) return { refused: 'No rebuild is under way.' };
+    await this.file.drop('next');
+    this.#failures.delete('next');
     return undefined;
   }
 
   /** Goes back to the generation before the last rebuild, which then catches up with the log. */
   async rollback(): Promise<Refusal | undefined> {
     if (this.#rebuild !== undefined) return { refused: 'A rebuild is under way; cancel it or let it finish first.' };
-    const previous = await this.file.generation('prev');
-    if (previous === undefined) return { refused: 'There is no previous generation to go back to.' };
-    if (previous.version !== this.projection.version) {
-      return {
-        refused: `The previous generation has version ${previous.version}; this is version ${this.projection.version}.`,
-      };
+    if (this.#rollingBack) return { refused: 'A rollback is under way already.' };
+    this.#rollingBack = true;
+    try {
+      const previous = await this.file.generation('prev');
+      if (previous === undefined) return { refused: 'There is no previous generation to go back to.' };
+      if (previous.version !== this.projection.version) {
+        return {
+          refused: `The previous generation has version ${previous.version}; this is version ${this.projection.version}.`,
+        };
+      }
+      await this.#whilePaused(() => this.file.switchToPrevious());
+      return undefined;
+    } finally {
+      this.#rollingBack = false;
     }
-    await this.#whilePaused(() => this.file.switchToPrevious());
-    return undefined;
   }
 
   /** Goes on after a halt: tries the event again, or passes over it and records that. */
   async resume(skip: boolean): Promise<Refusal | undefined> {
     const failure = this.#failure;
-    if (failure === null) return { refused: 'The projection is not halted.' };
+    if (failure === undefined) return { refused: 'The projection is not halted.' };
     if (skip) await this.file.skip(failure.position);
-    this.#failure = null;
+    const rebuilding = this.#failures.has('next');
+    this.#failures.clear();
     this.#resumed.notify();
+    if (rebuilding) this.rebuild();
     return undefined;
+  }
+
+  get #failure(): ProjectionFailure | undefined {
+    return this.#failures.get('live') ?? this.#failures.get('next');
   }
 
   #state(): ProjectionState {
     if (this.#rebuild !== undefined) return 'REBUILDING';
-    if (this.#failure !== null) return 'HALTED';
+    if (this.#failures.size > 0) return 'HALTED';
     return this.#isLive ? 'LIVE' : 'CATCHING_UP';
   }
 
   async #run(): Promise<void> {
     const stopping = this.#stopping.signal;
     while (!stopping.aborted) {
-      await this.#pause;
-      if (this.#frozen || this.#failure !== null) {
+      const pause = this.#pause;
+      await pause;
+      if (pause !== this.#pause) continue;
+      if (this.#frozen || this.#failures.has('live')) {
         await this.#resumed.wait(stopping);
         continue;
       }
@@ -270,7 +245,7 @@ export class Projector {
         await this.#following;
       } catch (error) {
         if (stopping.aborted) return;
-        if (error instanceof FoldError) this.#halt(error);
+        if (error instanceof FoldError) this.#halt('live', error);
         else {
           this.#logger.error({ err: error }, 'projection cannot go on; trying again');
           await delay(RETRY_DELAY_MS, undefined, { signal: stopping }).catch(() => undefined);
@@ -306,15 +281,14 @@ export class Projector {
       if (table === undefined) throw new Error(`the projection has no table '${name}'`);
       return this.file.read((connection) => loadRows(connection, name, table, slot, keys));
     });
-    // A failed write must end the subscription even when no further event comes.
-    const failed = new AbortController();
+    const ended = new AbortController();
     const batches = this.#log.subscribe({
       after: from.position,
       filter: { categories },
       batchSize,
-      signal: AbortSignal.any([signal, failed.signal]),
+      signal: AbortSignal.any([signal, ended.signal]),
     });
-    return follow(this.file, slot, folder, batches, new Set(from.skipped), failed, (progress) => {
+    return follow(this.file, slot, folder, batches, new Set(from.skipped), ended, (progress) => {
       this.#rate.add(progress.events);
       onCommit(progress);
       this.#progressed.notify();
@@ -322,31 +296,44 @@ export class Projector {
   }
 
   #announce(): void {
-    const { position } = this.#live;
-    for (const waiter of this.#waiters) if (waiter.position <= position) waiter.settle(true);
+    this.#waiters.reached(this.#live.position);
     this.#committed.notify();
   }
 
-  #halt({ event, message }: FoldError): void {
-    this.#failure = { position: event.position, eventId: event.id, type: event.type, message };
-    this.#logger.error({ ...this.#failure, position: event.position.toString() }, 'projection halted');
+  #halt(slot: 'live' | 'next', { event, message }: FoldError): void {
+    const failure = { position: event.position, eventId: event.id, type: event.type, message };
+    this.#failures.set(slot, failure);
+    this.#logger.error({ ...failure, position: event.position.toString(), slot }, 'projection halted');
     this.#progressed.notify();
   }
 
   #startRebuild(): void {
+    this.#failures.delete('next');
     const cancel = new AbortController();
-    const done = this.#runRebuild(AbortSignal.any([cancel.signal, this.#stopping.signal]))
-      .catch((error: unknown) => {
-        if (cancel.signal.aborted || this.#stopping.signal.aborted) return;
-        this.#logger.error({ err: error }, 'rebuild failed; the live tables are unchanged');
-        if (error instanceof FoldError) this.#halt(error);
-      })
-      .finally(() => {
-        this.#rebuild = undefined;
-        this.#progressed.notify();
-      });
+    const done = this.#keepRebuilding(AbortSignal.any([cancel.signal, this.#stopping.signal])).finally(() => {
+      this.#rebuild = undefined;
+      this.#progressed.notify();
+    });
     this.#rebuild = { cancel, done, position: 0n, number: this.#live.number + 1 };
     this.#progressed.notify();
+  }
+
+  /** Rebuilds until that is done, cancelled, or halted by a handler; meanwhile the live tables are unchanged. */
+  async #keepRebuilding(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      try {
+        await this.#runRebuild(signal);
+        return;
+      } catch (error) {
+        if (signal.aborted) return;
+        if (error instanceof FoldError) {
+          this.#halt('next', error);
+          return;
+        }
+        this.#logger.error({ err: error }, 'rebuild cannot go on; trying again');
+        await delay(RETRY_DELAY_MS, undefined, { signal }).catch(() => undefined);
+      }
+    }
   }
 
   async #runRebuild(signal: AbortSignal): Promise<void> {
@@ -388,44 +375,21 @@ export class Projector {
   }
 
   /** Runs something while the live loop stands still; it then starts again from what the file says. */
-  async #whilePaused(work: () => Promise<void>): Promise<void> {
-    const { promise, resolve } = withResolvers();
-    this.#pause = promise;
+  #whilePaused(work: () => Promise<void>): Promise<void> {
+    const done = this.#switch(work);
+    this.#pause = done.catch(() => undefined);
+    return done;
+  }
+
+  async #switch(work: () => Promise<void>): Promise<void> {
     this.#follower.abort();
     await this.#following.catch(() => undefined);
     try {
       await work();
-      const live = await this.file.generation('live');
-      if (live !== undefined) this.#live = live;
+      this.#live = (await this.file.generation('live')) ?? this.#live;
+      this.#failures.clear();
     } finally {
-      resolve();
       this.#resumed.notify();
     }
   }
-}
-
-async function checkCheckpoint(file: ProjectionFile, live: Generation, log: EventLog): Promise<void> {
-  const remedy = `Run \`sheratan replay ${file.projection.name} --reset\` to build it anew from this log.`;
-  if (live.logId !== log.logId) {
-    throw new ProjectionError(
-      'FOREIGN_LOG',
-      `${file.path} was built from log ${live.logId}; this is log ${log.logId}. ${remedy}`,
-    );
-  }
-  const head = await log.head();
-  if (live.position > head) {
-    throw new ProjectionError(
-      'CHECKPOINT_BEYOND_HEAD',
-      `${file.path} has folded up to ${live.position}, beyond the end of the log at ${head}: the log has lost events, or is an older copy. ` +
-        `Restore the right log.db, or accept this one. ${remedy}`,
-    );
-  }
-}
-
-function withResolvers(): { promise: Promise<void>; resolve: () => void } {
-  let resolve: () => void = () => undefined;
-  const promise = new Promise<void>((settle) => {
-    resolve = settle;
-  });
-  return { promise, resolve };
 }

@@ -4,7 +4,7 @@ import type { Projection } from '../../projections/projection.js';
 import type { EventLog } from '../eventlog/eventlog.js';
 import { Connection } from '../sqlite/connection.js';
 import { digestTables, rowsInKeyOrder } from './digest.js';
-import { ProjectionError } from './errors.js';
+import { ProjectionError, toProjectionError } from './errors.js';
 import { Folder } from './folder.js';
 import { follow } from './follow.js';
 import { loadRows } from './generation.js';
@@ -40,7 +40,7 @@ export interface Verification {
  * Proves a projection: copies its rows and checkpoint as they are at one moment, replays the log into a shadow up to that
  * checkpoint, and compares. It works beside a running core.
  * @param scratch an existing folder with room for two copies; what is made there is removed
- * @throws ProjectionError when the file is not of this log or version
+ * @throws ProjectionError when the file is damaged, or not of this log or version
  */
 export async function verify(
   path: string,
@@ -81,6 +81,8 @@ export async function verify(
     } finally {
       await copy.close();
     }
+  } catch (error) {
+    throw toProjectionError(error, path);
   } finally {
     await rm(folder, { recursive: true, force: true });
   }

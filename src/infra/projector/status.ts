@@ -1,0 +1,29 @@
+/**
+ * CATCHING_UP: folding what the log already holds. LIVE: at its end. HALTED: a handler threw; the event is kept and shown
+ * until `resume`. REBUILDING: a new generation is being filled beside the live one, which goes on answering.
+ */
+export type ProjectionState = 'CATCHING_UP' | 'LIVE' | 'HALTED' | 'REBUILDING';
+
+/** The event that stopped a projection, and why. */
+export interface ProjectionFailure {
+  readonly position: bigint;
+  readonly eventId: string;
+  readonly type: string;
+  readonly message: string;
+}
+
+/** Where a projection is. */
+export interface ProjectionStatus {
+  readonly name: string;
+  readonly version: number;
+  readonly state: ProjectionState;
+  /** What has been folded; of the new generation while REBUILDING. */
+  readonly position: bigint;
+  /** The end of the log. */
+  readonly head: bigint;
+  readonly eventsPerSecond: number;
+  /** Time to the end of the log at this rate; null when it is not moving. */
+  readonly etaSeconds: number | null;
+  readonly generation: number;
+  readonly error: ProjectionFailure | null;
+}
