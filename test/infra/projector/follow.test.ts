@@ -1,0 +1,167 @@
+import fc from 'fast-check';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import type { RecordedEvent } from '../../../src/domain/event.js';
+import type { EventBatch } from '../../../src/infra/eventlog/eventlog.js';
+import { FoldError, Folder } from '../../../src/infra/projector/folder.js';
+import { follow, type Progress } from '../../../src/infra/projector/follow.js';
+import { loadRows, selectList, fromStored } from '../../../src/infra/projector/generation.js';
+import { ProjectionFile } from '../../../src/infra/projector/projection-file.js';
+import { missions } from '../../../src/projections/missions.js';
+import type { AnyRow, Projection } from '../../../src/projections/projection.js';
+import { metadata } from '../../domain/support.js';
+import { cut, cuts, history } from '../../projections/histories.js';
+import { foldBatches } from '../../projections/support.js';
+import { newFolder, tally } from './support.js';
+
+const STREAM = 'mission-a';
+const NONE: ReadonlySet<bigint> = new Set();
+
+/** Events of one stream, at positions 10, 20, 30 … */
+function updates(count: number, from = 0): RecordedEvent[] {
+  return Array.from({ length: count }, (_, i) => ({
+    type: 'MissionUpdated',
+    data: { title: String(from + i + 1) },
+    metadata: metadata(0),
+    id: String(from + i),
+    stream: STREAM,
+    revision: BigInt(from + i),
+    position: BigInt(from + i + 1) * 10n,
+    etype: 11,
+    recordedAt: '',
+  }));
+}
+
+function batch(events: readonly RecordedEvent[], through = events.at(-1)?.position ?? 0n, live = false): EventBatch {
+  return { events, through, live };
+}
+
+/** Yields batches, and then waits for more that never come, until the signal. */
+async function* batchesUntil(signal: AbortSignal, ...batches: readonly EventBatch[]): AsyncGenerator<EventBatch> {
+  yield* batches;
+  if (signal.aborted) return;
+  await new Promise((resolve) => {
+    signal.addEventListener('abort', resolve, { once: true });
+  });
+}
+
+async function newFile(projection: Projection = tally()): Promise<ProjectionFile> {
+  const file = await ProjectionFile.open(join(await newFolder(), `${projection.name}.db`), projection);
+  onTestFinished(() => file.close());
+  await file.createLive('abcdef');
+  return file;
+}
+
+function folderOver(file: ProjectionFile, maxCachedRows?: number): Folder {
+  const { projection } = file;
+  const load = (name: string, keys: readonly string[]) =>
+    file.read((connection) => loadRows(connection, name, projection.tables[name]!, 'live', keys));
+  return new Folder(projection, load, maxCachedRows);
+}
+
+async function rowsOf(file: ProjectionFile): Promise<Record<string, readonly AnyRow[]>> {
+  const rows: Record<string, AnyRow[]> = {};
+  for (const [name, table] of Object.entries(file.projection.tables)) {
+    const sql = `SELECT ${selectList(table)} FROM ${name} ORDER BY ${table.key}`;
+    const stored = await file.read((connection) => connection.all(sql));
+    rows[name] = stored.map((row) => fromStored(table, row));
+  }
+  return rows;
+}
+
+describe('following', () => {
+  it('commits each batch with its checkpoint, and tells so afterwards', async () => {
+    const file = await newFile();
+    const ended = new AbortController();
+    const told: Progress[] = [];
+    const checkpoints: Promise<bigint | undefined>[] = [];
+    const batches = batchesUntil(ended.signal, batch(updates(3)), batch([], 75n), batch(updates(2, 7), 90n, true));
+    await follow(file, 'live', folderOver(file), batches, NONE, ended, (progress) => {
+      told.push(progress);
+      checkpoints.push(file.generation('live').then((live) => live?.position));
+      if (progress.live) ended.abort();
+    });
+    expect(told).toEqual([
+      { through: 30n, events: 3, live: false },
+      { through: 75n, events: 0, live: false },
+      { through: 90n, events: 2, live: true },
+    ]);
+    const read = await Promise.all(checkpoints);
+    read.forEach((checkpoint, i) => {
+      expect(checkpoint).toBeGreaterThanOrEqual(told[i]?.through ?? 0n);
+    });
+    expect(await file.generation('live')).toMatchObject({ position: 90n, events: 5 });
+    expect(await rowsOf(file)).toEqual({ tallies: [{ id: STREAM, count: 5, last: '9', position: 90n }] });
+  });
+
+  it('leaves in the file what a fold in memory makes, whatever the batches and however small the cache', async () => {
+    await fc.assert(
+      fc.asyncProperty(history, cuts, fc.integer({ min: 0, max: 3 }), async ({ events }, sizes, cacheSize) => {
+        const folder = await newFolder();
+        const file = await ProjectionFile.open(join(folder, 'missions.db'), missions);
+        await file.createLive('abcdef');
+        const batches = cut(events, sizes).map((each) => batch(each));
+        const ended = new AbortController();
+        const source = (async function* () {
+          yield* batches;
+        })();
+        await follow(file, 'live', folderOver(file, cacheSize), source, NONE, ended, () => {});
+        expect(await rowsOf(file)).toEqual(await foldBatches(missions, [events]));
+        expect(await file.generation('live')).toMatchObject({
+          position: events.at(-1)?.position ?? 0n,
+          events: events.length,
+        });
+        await file.close();
+        await rm(join(folder, 'missions.db'));
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  it('passes over the events it is told to, and moves its checkpoint past them', async () => {
+    const file = await newFile();
+    const source = batchesUntil(AbortSignal.abort(), batch(updates(3)));
+    await follow(file, 'live', folderOver(file), source, new Set([20n, 30n]), new AbortController(), () => {});
+    expect(await file.generation('live')).toMatchObject({ position: 30n, events: 1 });
+    expect(await rowsOf(file)).toEqual({ tallies: [{ id: STREAM, count: 1, last: '1', position: 10n }] });
+  });
+
+  it('throws what a handler threw, when all that came before is written, and ends the batches', async () => {
+    const broken = tally({
+      onFold: ({ position }) => {
+        if (position === 50n) throw new Error('cannot fold 50');
+      },
+    });
+    const file = await newFile(broken);
+    const ended = new AbortController();
+    const source = batchesUntil(ended.signal, batch(updates(3)), batch(updates(3, 3)), batch(updates(3, 6)));
+    const following = follow(file, 'live', folderOver(file), source, NONE, ended, () => {});
+    await expect(following).rejects.toBeInstanceOf(FoldError);
+    expect(ended.signal.aborted).toBe(true);
+    expect(await file.generation('live')).toMatchObject({ position: 49n, events: 4 });
+    expect(await rowsOf(file)).toEqual({ tallies: [{ id: STREAM, count: 4, last: '4', position: 40n }] });
+  });
+
+  it('throws what a write failed with, and ends the batches, even when no more of them come', async () => {
+    const file = await newFile();
+    const ended = new AbortController();
+    const source = batchesUntil(ended.signal, batch(updates(3)));
+    // The slot was never made, so it has no tables to write to.
+    const following = follow(file, 'next', folderOver(file), source, NONE, ended, () => {});
+    await expect(following).rejects.toThrow('no such table: tallies__next');
+    expect(ended.signal.aborted).toBe(true);
+    expect(await file.generation('live')).toMatchObject({ position: 0n, events: 0 });
+  });
+
+  it('throws what the batches end with, when what was read is written', async () => {
+    const file = await newFile();
+    const source = (async function* () {
+      yield batch(updates(3));
+      throw new Error('the log is gone');
+    })();
+    const following = follow(file, 'live', folderOver(file), source, NONE, new AbortController(), () => {});
+    await expect(following).rejects.toThrow('the log is gone');
+    expect(await file.generation('live')).toMatchObject({ position: 30n, events: 3 });
+  });
+});
