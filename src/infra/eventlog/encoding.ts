@@ -1,9 +1,9 @@
-import canonicalize from 'canonicalize';
 import { crc32 } from 'node:zlib';
 import { ETYPES, isEventType, type EventMetadata, type RecordedEvent } from '../../domain/event.js';
-import type { Json, JsonObject } from '../../domain/json.js';
+import type { JsonObject } from '../../domain/json.js';
+import { canonicalJson } from './canonical.js';
 import { LogError } from './errors.js';
-import { MAX_APPEND_EVENTS, MAX_EVENT_BYTES, MAX_STREAM_LENGTH, type NewEvent } from './eventlog.js';
+import { MAX_APPEND_BYTES, MAX_APPEND_EVENTS, MAX_EVENT_BYTES, MAX_STREAM_LENGTH, type NewEvent } from './eventlog.js';
 
 /** An event as a log stores it: data and metadata as canonical JSON (RFC 8785). */
 export interface EncodedEvent {
@@ -12,29 +12,11 @@ export interface EncodedEvent {
   readonly etype: number;
   readonly data: string;
   readonly metadata: string;
-  /** Bytes of data and metadata, at most. */
+  /** Bytes of data and metadata. */
   readonly bytes: number;
 }
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
-/** A lone surrogate, as JSON text escapes it: an odd number of backslashes before `ud8` … `udf`. */
-const LONE_SURROGATE = /(?<!\\)(?:\\\\)*\\ud[89a-f]/;
-
-/** A value as canonical JSON (RFC 8785). @throws LogError EVENT_INVALID for numbers and text that JSON cannot carry. */
-export function canonicalJson(value: unknown): string {
-  let text: string | undefined;
-  try {
-    text = canonicalize(value);
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new LogError('EVENT_INVALID', `The value is not JSON: ${reason}.`, error);
-  }
-  if (text === undefined) throw new LogError('EVENT_INVALID', 'The value is not JSON.');
-  if (text.includes('\\ud') && LONE_SURROGATE.test(text)) {
-    throw new LogError('EVENT_INVALID', 'The value holds half of a surrogate pair, which UTF-8 cannot carry.');
-  }
-  return text;
-}
 
 /** Prepares the events of one append, judging everything that can be judged without the log. */
 export function encodeAppend(stream: string, events: readonly NewEvent[]): EncodedEvent[] {
@@ -48,7 +30,15 @@ export function encodeAppend(stream: string, events: readonly NewEvent[]): Encod
     const limit = String(MAX_APPEND_EVENTS);
     throw new LogError('EVENT_INVALID', `An append takes 1–${limit} events; it was given ${String(events.length)}.`);
   }
-  return events.map((event) => encode(stream, event));
+  const encoded = events.map((event) => encode(stream, event));
+  const bytes = encoded.reduce((sum, event) => sum + event.bytes, 0);
+  if (bytes > MAX_APPEND_BYTES) {
+    throw new LogError(
+      'EVENT_INVALID',
+      `An append is at most ${String(MAX_APPEND_BYTES)} bytes; this one for '${stream}' has ${String(bytes)}.`,
+    );
+  }
+  return encoded;
 }
 
 function encode(stream: string, event: NewEvent): EncodedEvent {
@@ -57,9 +47,7 @@ function encode(stream: string, event: NewEvent): EncodedEvent {
   if (!UUID.test(id)) throw new LogError('EVENT_INVALID', `'${id}' is no event id: it must be a lowercase UUID.`);
   const data = canonicalJson(event.data);
   const metadata = canonicalJson(event.metadata);
-  // At most 3 bytes of UTF-8 for each UTF-16 code unit: most events need no exact count.
-  let bytes = (data.length + metadata.length) * 3;
-  if (bytes > MAX_EVENT_BYTES) bytes = Buffer.byteLength(data) + Buffer.byteLength(metadata);
+  const bytes = Buffer.byteLength(data) + Buffer.byteLength(metadata);
   if (bytes > MAX_EVENT_BYTES) {
     throw new LogError(
       'EVENT_INVALID',
@@ -95,7 +83,7 @@ export function decode(row: EventRow): RecordedEvent {
   if (!isIntact(row)) {
     throw new LogError(
       'LOG_CORRUPT',
-      `The event at position ${String(row.position)} (stream '${String(row.stream)}') is damaged: its checksum does not match. ` +
+      `The event at position ${String(row.position)} (stream '${row.stream}') is damaged: its checksum does not match. ` +
         'Stop the core and restore log.db from a copy; `sheratan export --skip-damaged` saves what can still be read.',
     );
   }
@@ -107,17 +95,23 @@ export function decode(row: EventRow): RecordedEvent {
     type: row.type,
     etype: row.etype,
     data: JSON.parse(row.data) as JsonObject,
-    metadata: JSON.parse(row.metadata) as Json as unknown as EventMetadata,
+    metadata: JSON.parse(row.metadata) as EventMetadata,
     recordedAt: row.recorded_at,
   };
 }
 
+/** The types are judged too: a damaged row may hold the bytes of a text as something that only prints the same. */
 function isIntact(row: EventRow): boolean {
   return (
     Number.isSafeInteger(row.position) &&
     Number.isSafeInteger(row.revision) &&
+    Number.isSafeInteger(row.etype) &&
+    typeof row.stream === 'string' &&
+    typeof row.id === 'string' &&
+    typeof row.type === 'string' &&
     typeof row.data === 'string' &&
     typeof row.metadata === 'string' &&
+    typeof row.recorded_at === 'string' &&
     checksumOf(row) === row.checksum
   );
 }

@@ -43,8 +43,8 @@ export interface EventLog {
   readonly logId: string;
 
   /**
-   * Appends 1–500 events to a stream, all or none; when it answers they are durable. The same ids at the same pinned
-   * revision answer with what is stored.
+   * Appends 1–500 events, together at most 16 MiB, to a stream, all or none; when it answers they are durable. The same
+   * ids at the same pinned revision answer with what is stored.
    * @throws LogError WRONG_EXPECTED_REVISION, STREAM_TOMBSTONED, EVENT_INVALID, LOG_FULL, LOG_READONLY, LOG_BUSY,
    * LOG_OVERLOADED, LOG_CORRUPT, LOG_CLOSED
    */
@@ -97,6 +97,8 @@ export interface SubscribeOptions {
 
 /** The most events of one append. */
 export const MAX_APPEND_EVENTS = 500;
+/** The largest append, in bytes of its events. */
+export const MAX_APPEND_BYTES = 16 * 1024 * 1024;
 /** The largest event, in bytes of data and metadata as stored. */
 export const MAX_EVENT_BYTES = 1024 * 1024;
 /** The longest name of a stream, in characters. */
