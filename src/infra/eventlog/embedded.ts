@@ -18,8 +18,8 @@ import type {
 } from './eventlog.js';
 import { filterCondition, matches } from './filter.js';
 import { openLogFile, toLogError } from './file.js';
-import { Tail, type SizedEvent } from './tail.js';
-import { Writer } from './writer.js';
+import { Tail, type Page } from './tail.js';
+import { TOMBSTONE, TRUNCATED, Writer } from './writer.js';
 
 /** Connections for reading. */
 const READERS = 3;
@@ -31,8 +31,13 @@ const SCAN_SPAN = 20_000;
 const FOREIGN_POLL_MS = 100;
 
 const COLUMNS = 'position, stream, revision, id, type, etype, data, metadata, recorded_at, checksum';
-/** Truncated events stay as rows of etype 0: they hold their revision and position, and are never read. */
-const READABLE = 'etype > 0';
+/**
+ * Truncated events stay as rows of etype 0: they hold their revision and position, and are never read. Their type says
+ * so too, lest damage to one column make an event look truncated: such a row is read, and its checksum fails.
+ */
+const READABLE = `(etype > 0 OR type NOT IN ('${TRUNCATED}', '${TOMBSTONE}'))`;
+const COUNT_POSITIONS = 'SELECT count(*) AS count FROM events WHERE position > ? AND position <= ?';
+const COUNT_REVISIONS = 'SELECT count(*) AS count FROM events WHERE stream = ? AND revision >= ? AND revision < ?';
 const HEAD = 'SELECT max(position) AS position FROM events';
 
 /**
@@ -53,6 +58,7 @@ export class EmbeddedLog implements EventLog {
   readonly #polling = pLimit(1);
   #subscribers = 0;
   #dataVersion: number | undefined;
+  #closed: Promise<void> | undefined;
 
   private constructor(
     path: string,
@@ -70,7 +76,7 @@ export class EmbeddedLog implements EventLog {
     });
     this.#readers = readers;
     this.#poller = poller;
-    this.#tail = new Tail(head, (after) => this.#page(after, undefined, DEFAULT_BATCH));
+    this.#tail = new Tail(head, (after) => this.#readOn(after));
     this.#timer = setInterval(() => void this.#polling(() => this.#pollForeign()), FOREIGN_POLL_MS).unref();
   }
 
@@ -109,11 +115,13 @@ export class EmbeddedLog implements EventLog {
     while (left > 0) {
       const size = Math.min(DEFAULT_BATCH, left);
       const rows = await this.#select(sql, [stream, from, size]);
-      for (const row of rows) yield decode(row);
-      const last = rows.at(-1);
-      if (last === undefined || rows.length < size) return;
-      left -= rows.length;
-      from = BigInt(last.revision) + (forward ? 1n : -1n);
+      const events = rows.map(decode);
+      await this.#assertRevisionsWhole(stream, events, from, forward);
+      yield* events;
+      const last = events.at(-1);
+      if (last === undefined || events.length < size) return;
+      left -= events.length;
+      from = last.revision + (forward ? 1n : -1n);
       if (from < 0n) return;
     }
   }
@@ -125,7 +133,7 @@ export class EmbeddedLog implements EventLog {
     let left = limit;
     while (left > 0 && after < head) {
       const { events, through } = await this.#scan(after, head, filter, Math.min(DEFAULT_BATCH, left));
-      for (const event of events) yield event;
+      for (const { event } of events) yield event;
       left -= events.length;
       after = through;
     }
@@ -134,7 +142,8 @@ export class EmbeddedLog implements EventLog {
   async *subscribe(options: SubscribeOptions): AsyncIterable<EventBatch> {
     const { filter, batchSize = DEFAULT_BATCH } = options;
     const signal = AbortSignal.any([options.signal, this.#closing.signal]);
-    if (this.#subscribers === 0) this.#tail.reset(await this.head());
+    const head = await this.head();
+    if (this.#subscribers === 0) this.#tail.reset(head);
     this.#subscribers += 1;
     this.#nudge();
     try {
@@ -143,7 +152,7 @@ export class EmbeddedLog implements EventLog {
       while (!signal.aborted) {
         const batch = this.#tail.covers(cursor)
           ? this.#fromTail(cursor, filter, batchSize)
-          : await this.#scan(cursor, this.#tail.to, filter, batchSize);
+          : withoutSizes(await this.#scan(cursor, this.#tail.to, filter, batchSize));
         if (batch.through > cursor || (batch.live && !announced)) {
           cursor = batch.through;
           announced = batch.live;
@@ -151,8 +160,10 @@ export class EmbeddedLog implements EventLog {
           continue;
         }
         await this.#tail.changed(cursor, signal);
-        // Woken with nothing new: a read failed, and reading again tells the reader why.
-        if (!signal.aborted && this.#tail.to <= cursor) await this.#page(cursor, undefined, 1);
+        if (signal.aborted || this.#tail.to > cursor) continue;
+        // Woken with nothing new: a read failed. Reading the same again tells the reader why, or the failure has passed.
+        await this.#readOn(cursor);
+        this.#nudge();
       }
     } finally {
       this.#subscribers -= 1;
@@ -160,12 +171,15 @@ export class EmbeddedLog implements EventLog {
     if (!options.signal.aborted) throw new LogError('LOG_CLOSED', 'The log is closed.');
   }
 
-  truncate(stream: string, before: bigint): Promise<void> {
-    return this.#writer.truncate(stream, before);
+  async truncate(stream: string, before: bigint): Promise<void> {
+    await this.#writer.truncate(stream, before);
+    this.#tail.forget();
   }
 
-  tombstone(stream: string): Promise<void> {
-    return this.#writer.tombstone(stream);
+  async tombstone(stream: string): Promise<void> {
+    await this.#writer.tombstone(stream);
+    this.#tail.forget();
+    this.#nudge();
   }
 
   async head(): Promise<bigint> {
@@ -173,13 +187,15 @@ export class EmbeddedLog implements EventLog {
     return BigInt(row?.position ?? 0);
   }
 
-  async close(): Promise<void> {
-    if (this.#closing.signal.aborted) return;
+  close(): Promise<void> {
+    this.#closed ??= this.#shutDown();
+    return this.#closed;
+  }
+
+  async #shutDown(): Promise<void> {
     this.#closing.abort();
     clearInterval(this.#timer);
-    await this.#polling(() => this.#poller.close());
-    await this.#writer.close();
-    await this.#readers.close();
+    await this.#writer.close(Promise.all([this.#polling(() => this.#poller.close()), this.#readers.close()]));
   }
 
   #nudge(): void {
@@ -216,27 +232,69 @@ export class EmbeddedLog implements EventLog {
     };
   }
 
-  /** Reads a piece of the file: at most `limit` matches and at most SCAN_SPAN positions. */
-  async #scan(after: bigint, head: bigint, filter: EventFilter | undefined, limit: number): Promise<EventBatch> {
+  /** The next events after a position, as the tail and those who lost it read them. */
+  async #readOn(after: bigint): Promise<Page> {
+    return this.#scan(after, await this.head(), undefined, DEFAULT_BATCH);
+  }
+
+  /** Reads a piece of the file up to a position there is: at most `limit` matches and at most SCAN_SPAN positions. */
+  async #scan(after: bigint, head: bigint, filter: EventFilter | undefined, limit: number): Promise<Page> {
     const span = filter === undefined ? head : after + BigInt(SCAN_SPAN);
     const upTo = span < head ? span : head;
     if (upTo <= after) return { events: [], through: after, live: true };
-    const page = await this.#page(after, filter, limit, upTo);
-    const last = page.at(-1);
-    const through = page.length === limit && last !== undefined ? last.event.position : upTo;
-    return { events: page.map(({ event }) => event), through, live: through >= head };
-  }
-
-  async #page(
-    after: bigint,
-    filter: EventFilter | undefined,
-    limit: number,
-    upTo = BigInt(Number.MAX_SAFE_INTEGER),
-  ): Promise<SizedEvent[]> {
     const condition = filterCondition(filter);
     const sql = `SELECT ${COLUMNS} FROM events WHERE position > ? AND position <= ? AND ${READABLE}
       ${condition.sql} ORDER BY position LIMIT ?`;
     const rows = await this.#select(sql, [after, upTo, ...condition.params, limit]);
-    return rows.map((row) => ({ event: decode(row), bytes: (row.data.length + row.metadata.length) * 4 + 400 }));
+    const events = rows.map((row) => ({
+      event: decode(row),
+      bytes: (row.data.length + row.metadata.length) * 4 + 400,
+    }));
+    const last = events.at(-1);
+    const through = events.length === limit && last !== undefined ? last.event.position : upTo;
+    await this.#assertPositionsWhole(events, after, through);
+    return { events, through, live: through >= head };
   }
+
+  /** Positions have no gaps in the file. Where one is missing, or comes out of order, rows were lost to damage. */
+  async #assertPositionsWhole(events: Page['events'], after: bigint, through: bigint): Promise<void> {
+    let previous = after;
+    for (const { event } of events) {
+      if (event.position <= previous) throw this.#lost(`after position ${String(previous)}`);
+      previous = event.position;
+    }
+    if (BigInt(events.length) === through - after) return;
+    const [row] = await this.#select<{ count: number }>(COUNT_POSITIONS, [after, through]);
+    if (BigInt(row?.count ?? 0) !== through - after) {
+      throw this.#lost(`between positions ${String(after)} and ${String(through)}`);
+    }
+  }
+
+  /** Nor have revisions: what a truncation empties stays as rows before the first event read. */
+  async #assertRevisionsWhole(
+    stream: string,
+    events: readonly RecordedEvent[],
+    from: bigint,
+    forward: boolean,
+  ): Promise<void> {
+    const [first] = events;
+    if (first === undefined) return;
+    const step = forward ? 1n : -1n;
+    const whole = events.every(({ revision }, i) => revision === first.revision + BigInt(i) * step);
+    const skipped = forward ? first.revision - from : 0n;
+    if (whole && skipped <= 0n) return;
+    const [row] = await this.#select<{ count: number }>(COUNT_REVISIONS, [stream, from, first.revision]);
+    if (!whole || BigInt(row?.count ?? 0) !== skipped) throw this.#lost(`of stream '${stream}'`);
+  }
+
+  #lost(where: string): LogError {
+    return new LogError(
+      'LOG_CORRUPT',
+      `${this.#path} is damaged: it has lost events ${where}. Stop the core and restore the file from a copy.`,
+    );
+  }
+}
+
+function withoutSizes({ events, through, live }: Page): EventBatch {
+  return { events: events.map(({ event }) => event), through, live };
 }

@@ -1,4 +1,5 @@
 import { randomInt } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Connection, SqliteError } from '../sqlite/connection.js';
 import { LogError } from './errors.js';
 
@@ -6,8 +7,13 @@ import { LogError } from './errors.js';
 const FORMAT_VERSION = 1;
 /** Marks the file as ours: "ShLg". */
 const APPLICATION_ID = 0x53684c67;
+/** How long a new file's switch to WAL is tried while another opens the same file, in milliseconds, and how often. */
+const MAX_SWITCH_MS = 5_000;
+const SWITCH_RETRY_MS = 20;
 /** Pages of write-ahead log before it is copied back. */
 const WAL_AUTOCHECKPOINT_PAGES = 4_000;
+/** Files of up to this size are checked whole when they are opened, which takes about 2 µs an event. */
+const MAX_CHECKED_BYTES = 64 * 1024 * 1024;
 /** Crockford's base32, lower case. */
 const LOG_ID_ALPHABET = '0123456789abcdefghjkmnpqrstvwxyz';
 const LOG_ID_LENGTH = 6;
@@ -37,9 +43,13 @@ const SCHEMA = `
 export async function openLogFile(path: string): Promise<{ connection: Connection; logId: string }> {
   const connection = await Connection.open(path, 'write');
   try {
-    await connection.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;');
-    await connection.exec(`PRAGMA wal_autocheckpoint = ${String(WAL_AUTOCHECKPOINT_PAGES)};`);
+    await refuseForeign(connection, path);
+    await switchToWal(connection);
+    await connection.exec(
+      `PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = ${String(WAL_AUTOCHECKPOINT_PAGES)};`,
+    );
     const logId = await connection.transaction('BEGIN IMMEDIATE', () => readOrCreate(connection, path));
+    await check(connection, path);
     return { connection, logId };
   } catch (error) {
     await connection.close().catch(() => undefined);
@@ -47,33 +57,73 @@ export async function openLogFile(path: string): Promise<{ connection: Connectio
   }
 }
 
-async function readOrCreate(connection: Connection, path: string): Promise<string> {
-  const [format] = await connection.all<{ user_version: number }>('PRAGMA user_version');
-  const version = format?.user_version ?? 0;
-  if (version > FORMAT_VERSION) {
+/** Of several who open a new file at once, SQLite lets some fail at once here instead of waiting: it fears a deadlock. */
+async function switchToWal(connection: Connection): Promise<void> {
+  const giveUpAt = performance.now() + MAX_SWITCH_MS;
+  for (;;) {
+    try {
+      await connection.exec('PRAGMA journal_mode = WAL');
+      return;
+    } catch (error) {
+      const busy = error instanceof SqliteError && error.code === 'SQLITE_BUSY';
+      if (!busy || performance.now() > giveUpAt) throw error;
+      await sleep(SWITCH_RETRY_MS);
+    }
+  }
+}
+
+/** Leaves a file alone that is not a log, or one of a format unknown here. */
+async function refuseForeign(connection: Connection, path: string): Promise<void> {
+  const [marks] = await connection.all<{ application_id: number; user_version: number; tables: number }>(
+    `SELECT application_id, user_version, (SELECT count(*) FROM sqlite_schema) AS tables
+     FROM pragma_application_id, pragma_user_version`,
+  );
+  if (marks === undefined || (marks.application_id === 0 && marks.user_version === 0 && marks.tables === 0)) return;
+  if (marks.application_id !== APPLICATION_ID) {
+    throw new LogError('LOG_FAILED', `${path} is a database of something else; choose another SHERATAN_DATA_DIR.`);
+  }
+  if (marks.user_version !== FORMAT_VERSION) {
     throw new LogError(
       'LOG_FAILED',
-      `${path} has format ${String(version)}; this version of Sheratan reads up to ${String(FORMAT_VERSION)}. Upgrade Sheratan.`,
+      `${path} has format ${String(marks.user_version)}; this version of Sheratan reads format ${String(FORMAT_VERSION)}. Upgrade Sheratan.`,
     );
   }
-  if (version === 0) await create(connection, path);
+}
+
+async function readOrCreate(connection: Connection, path: string): Promise<string> {
+  const [format] = await connection.all<{ user_version: number }>('PRAGMA user_version');
+  if (format?.user_version === 0) await create(connection);
   const [row] = await connection.all<{ value: string }>("SELECT value FROM log WHERE key = 'log_id'");
   if (row === undefined)
     throw new LogError('LOG_CORRUPT', `${path} does not say which log it is; restore it from a copy.`);
   return row.value;
 }
 
-async function create(connection: Connection, path: string): Promise<void> {
-  const tables = await connection.all("SELECT name FROM sqlite_schema WHERE type = 'table'");
-  if (tables.length > 0) {
-    throw new LogError('LOG_FAILED', `${path} is a database of something else; choose another SHERATAN_DATA_DIR.`);
-  }
+async function create(connection: Connection): Promise<void> {
   await connection.exec(SCHEMA);
   const logId = Array.from({ length: LOG_ID_LENGTH }, () => LOG_ID_ALPHABET[randomInt(32)]).join('');
   await connection.run("INSERT INTO log (key, value) VALUES ('log_id', ?)", [logId]);
   await connection.exec(
     `PRAGMA user_version = ${String(FORMAT_VERSION)}; PRAGMA application_id = ${String(APPLICATION_ID)};`,
   );
+}
+
+/**
+ * Reading verifies each event and that none is missing between two, but only this finds what a damaged index leaves
+ * out: the newest events of a stream, say, so that it would be continued in the wrong place.
+ */
+async function check(connection: Connection, path: string): Promise<void> {
+  const [size] = await connection.all<{ bytes: number }>(
+    'SELECT page_count * page_size AS bytes FROM pragma_page_count, pragma_page_size',
+  );
+  if (size === undefined || size.bytes > MAX_CHECKED_BYTES) return;
+  const [result] = await connection.all<{ integrity_check: string }>('PRAGMA integrity_check(1)');
+  if (result?.integrity_check !== 'ok') {
+    throw new LogError(
+      'LOG_CORRUPT',
+      `${path} is damaged: ${result?.integrity_check ?? 'it cannot be checked'}. Stop the core and restore the file from a copy.`,
+    );
+  }
 }
 
 /** Says in the log's terms what SQLite reported. */

@@ -12,12 +12,21 @@ export interface SizedEvent {
   readonly bytes: number;
 }
 
+/** A piece of a log, in order. */
+export interface Page {
+  readonly events: readonly SizedEvent[];
+  /** Every event up to here has been read. */
+  readonly through: bigint;
+  /** Whether that was the end of the log. */
+  readonly live: boolean;
+}
+
 /**
  * The newest events of a log, read from its file once and shared by every live reader. A reader that falls out of the
  * tail reads the file itself until it is back, so a slow one costs nothing here.
  */
 export class Tail {
-  readonly #read: (after: bigint) => Promise<SizedEvent[]>;
+  readonly #read: (after: bigint) => Promise<Page>;
   #events: SizedEvent[] = [];
   #bytes = 0;
   /** Everything after this position, up to `#to`, is in the tail. */
@@ -26,9 +35,10 @@ export class Tail {
   readonly #nudge = new Nudge();
   #refreshing: Promise<void> | undefined;
   #again = false;
+  #resets = 0;
 
-  /** @param read the next events after a position, in order, empty at the end of the log */
-  constructor(start: bigint, read: (after: bigint) => Promise<SizedEvent[]>) {
+  /** @param read the next events after a position */
+  constructor(start: bigint, read: (after: bigint) => Promise<Page>) {
     this.#read = read;
     this.#from = start;
     this.#to = start;
@@ -39,12 +49,18 @@ export class Tail {
     return this.#to;
   }
 
-  /** Starts anew at a position; for when nobody reads. */
+  /** Starts anew at a position; for when nobody reads. What is being read is discarded. */
   reset(position: bigint): void {
+    this.#resets += 1;
     this.#events = [];
     this.#bytes = 0;
     this.#from = position;
     this.#to = position;
+  }
+
+  /** Drops what is in memory, for the file no longer says the same. Who needs it reads the file. */
+  forget(): void {
+    this.reset(this.#to);
   }
 
   covers(position: bigint): boolean {
@@ -89,15 +105,14 @@ export class Tail {
   }
 
   async #catchUp(): Promise<void> {
+    let live = false;
     do {
       this.#again = false;
-      for (;;) {
-        const events = await this.#read(this.#to);
-        const last = events.at(-1);
-        if (last === undefined) break;
-        this.#append(events, last.event.position);
-      }
-    } while (this.#again);
+      const resets = this.#resets;
+      const page = await this.#read(this.#to);
+      live = page.live && resets === this.#resets;
+      if (resets === this.#resets && page.through > this.#to) this.#append(page.events, page.through);
+    } while (this.#again || !live);
   }
 
   #append(events: readonly SizedEvent[], to: bigint): void {

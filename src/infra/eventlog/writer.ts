@@ -29,8 +29,9 @@ const HEADS = `SELECT e.stream, e.revision, e.type FROM json_each(?) AS s
 const STORED_IDS =
   'SELECT id, position, revision FROM events WHERE stream = ? AND revision > ? ORDER BY revision LIMIT ?';
 
-const TOMBSTONE = '$tombstone';
-const TRUNCATED = '$truncated';
+/** The types of the rows that stand for truncated events and for the end of a stream. */
+export const TRUNCATED = '$truncated';
+export const TOMBSTONE = '$tombstone';
 
 /** The end of a stream: the revision of its last row, −1 for none. */
 interface Head {
@@ -85,7 +86,7 @@ export class Writer {
   /** Queues an append and answers once its group is durable. */
   append(stream: string, events: readonly NewEvent[], expected: ExpectedRevision): Promise<AppendResult> {
     return new Promise((resolve, reject) => {
-      if (this.#closed) throw new LogError('LOG_CLOSED', 'The log is closed.');
+      this.#refuseWhenClosed();
       const encoded = encodeAppend(stream, events);
       const bytes = encoded.reduce((sum, event) => sum + event.bytes, 0);
       if (this.#queue.length >= MAX_QUEUED_APPENDS || this.#queuedBytes + bytes > MAX_QUEUED_BYTES) {
@@ -102,6 +103,7 @@ export class Writer {
 
   /** Empties the rows of a stream below a revision; its last row always stays. */
   async truncate(stream: string, before: bigint): Promise<void> {
+    this.#refuseWhenClosed();
     await this.#exclusively(async () => {
       await this.#connection.run(
         `UPDATE events SET data = '', metadata = '', type = '${TRUNCATED}', etype = 0, checksum = 0
@@ -116,6 +118,7 @@ export class Writer {
 
   /** Empties a stream and marks its end. Doing it again changes nothing. */
   async tombstone(stream: string): Promise<void> {
+    this.#refuseWhenClosed();
     await this.#exclusively(async () => {
       await this.#connection.transaction('BEGIN IMMEDIATE', async () => {
         const head = (await this.#readHeads([stream])).get(stream) ?? NO_STREAM;
@@ -136,11 +139,19 @@ export class Writer {
     this.#onCommit();
   }
 
-  /** Refuses new appends, finishes those queued, and closes the connection. */
-  async close(): Promise<void> {
+  /**
+   * Refuses everything new, finishes what is queued, and closes the connection.
+   * @param others awaited first: only the last connection to close folds the write-ahead log back into the file
+   */
+  async close(others: Promise<unknown>): Promise<void> {
     this.#closed = true;
     await this.#draining;
+    await others;
     await this.#exclusively(() => this.#connection.close());
+  }
+
+  #refuseWhenClosed(): void {
+    if (this.#closed) throw new LogError('LOG_CLOSED', 'The log is closed.');
   }
 
   async #drain(): Promise<void> {

@@ -1,0 +1,23 @@
+import { describe } from 'vitest';
+import { appendContract } from './eventlog/append.js';
+import { closeContract } from './eventlog/close.js';
+import { concurrencyContract } from './eventlog/concurrency.js';
+import { createTest, type LogUnderTest } from './eventlog/log-test.js';
+import { readContract } from './eventlog/read.js';
+import { refusalContract } from './eventlog/refusal.js';
+import { retentionContract } from './eventlog/retention.js';
+import { subscribeContract } from './eventlog/subscribe.js';
+
+/** Says what every event log does, and tests it of one. */
+export function eventLogContract(name: string, makeLog: () => Promise<LogUnderTest>): void {
+  const test = createTest(makeLog);
+  describe(`the event log: ${name}`, () => {
+    appendContract(test);
+    concurrencyContract(test);
+    refusalContract(test);
+    readContract(test);
+    subscribeContract(test);
+    retentionContract(test);
+    closeContract(test);
+  });
+}

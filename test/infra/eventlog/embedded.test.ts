@@ -1,0 +1,158 @@
+import { readdir } from 'node:fs/promises';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { EmbeddedLog } from '../../../src/infra/eventlog/embedded.js';
+import { Connection } from '../../../src/infra/sqlite/connection.js';
+import { collect, expectLogError, follow, idsOf, newEvent, newEvents, newStream } from '../../support/events.js';
+import { LogFolder } from '../../support/log-folder.js';
+
+let folder: LogFolder;
+
+beforeEach(async () => {
+  folder = await LogFolder.create();
+});
+
+afterEach(() => folder.remove());
+
+describe('a closed log', () => {
+  it('is one file, which has everything', async () => {
+    const log = await folder.open();
+    await log.append(newStream(), newEvents(20), 'no-stream');
+    await log.close();
+    expect(await readdir(folder.path)).toEqual(['log.db']);
+  });
+
+  it('has the same events, id and head however often it is reopened', async () => {
+    const ids: string[] = [];
+    const logIds = new Set<string>();
+    for (let i = 0; i < 5; i += 1) {
+      const log = await folder.open();
+      expect(idsOf(await collect(log.readAll()))).toEqual(ids);
+      expect(await log.head()).toBe(BigInt(ids.length));
+      logIds.add(log.logId);
+      const events = newEvents(3);
+      await log.append('mission-1', events, i === 0 ? 'no-stream' : BigInt(ids.length - 1));
+      ids.push(...idsOf(events));
+      await log.close();
+    }
+    expect(logIds.size).toBe(1);
+  });
+
+  it('has another id than another log', async () => {
+    const [one, other] = [await folder.open(), await folder.open(`${folder.file}-2`)];
+    expect(one.logId).not.toBe(other.logId);
+  });
+});
+
+describe('positions', () => {
+  it('are 1, 2, 3 … without gaps', async () => {
+    const log = await folder.open();
+    await Promise.all(Array.from({ length: 30 }, (_, i) => log.append(newStream(), newEvents(1 + (i % 4)), 'any')));
+    const positions = (await collect(log.readAll())).map(({ position }) => position);
+    expect(positions).toEqual(positions.map((_, i) => BigInt(i + 1)));
+    expect(await log.head()).toBe(BigInt(positions.length));
+  });
+
+  for (const ending of ['truncate', 'tombstone'] as const) {
+    it(`are not used again after the newest event's ${ending}, not even by the next to open the file`, async () => {
+      const log = await folder.open();
+      const stream = newStream();
+      await log.append(stream, newEvents(5), 'no-stream');
+      await (ending === 'truncate' ? log.truncate(stream, 100n) : log.tombstone(stream));
+      const head = await log.head();
+      expect(head).toBeGreaterThanOrEqual(5n);
+      await log.close();
+
+      const reopened = await folder.open();
+      expect(await reopened.append(newStream(), [newEvent()], 'no-stream')).toMatchObject({ position: head + 1n });
+    });
+  }
+});
+
+describe('an event', () => {
+  it('is recorded at the time of the clock it was given', async () => {
+    const now = new Date('2031-05-06T07:08:09.010Z');
+    const log = await EmbeddedLog.open(folder.file, { now: () => now });
+    try {
+      await log.append('mission-1', [newEvent()], 'no-stream');
+      expect((await collect(log.readAll()))[0]?.recordedAt).toBe(now.toISOString());
+    } finally {
+      await log.close();
+    }
+  });
+
+  it('is gone from every reader, and from its row, once truncated', async () => {
+    const log = await folder.open();
+    const signal = AbortSignal.timeout(20_000);
+    // While somebody follows, the newest events are kept in memory.
+    const live = log.subscribe({ after: 0n, signal })[Symbol.asyncIterator]();
+    await live.next();
+    await log.append('mission-1', newEvents(9, { data: { secret: 'swordfish' } }), 'no-stream');
+    await live.next();
+    await log.append('mission-1', [newEvent()], 'exists');
+    await log.append('mission-2', newEvents(9, { data: { secret: 'swordfish' } }), 'no-stream');
+    const seenFromStart = () => follow(log, { after: 0n }, ({ through }) => through === head);
+
+    await log.truncate('mission-1', 9n);
+    let head = await log.head();
+    expect((await seenFromStart()).events).toHaveLength(10);
+    expect(await collect(log.readAll())).toHaveLength(10);
+    await log.tombstone('mission-2');
+    head = await log.head();
+    const { events } = await seenFromStart();
+    expect(events.map(({ stream, revision }) => ({ stream, revision }))).toEqual([
+      { stream: 'mission-1', revision: 9n },
+    ]);
+    expect(await collect(log.readAll())).toEqual(events);
+    expect(await collect(log.readAll({ filter: { streams: ['mission-1', 'mission-2'] } }))).toEqual(events);
+
+    const raw = await Connection.open(folder.file, 'read');
+    expect(await raw.all("SELECT position FROM events WHERE data || metadata LIKE '%swordfish%'")).toEqual([]);
+    await raw.close();
+  });
+});
+
+describe('more appends than the disk can keep up with', () => {
+  it('are refused beyond 10,000 waiting, and the others land', async () => {
+    const log = await folder.open();
+    const outcomes = await Promise.allSettled(
+      Array.from({ length: 10_050 }, (_, i) => log.append(`job-${i}`, [newEvent({ type: 'JobCreated' })], 'no-stream')),
+    );
+
+    expect(outcomes.slice(0, 10_000).filter(({ status }) => status === 'rejected')).toEqual([]);
+    for (const outcome of outcomes.slice(10_000)) {
+      expect(outcome).toMatchObject({ status: 'rejected', reason: { name: 'LogError', code: 'LOG_OVERLOADED' } });
+    }
+    expect(await log.head()).toBe(10_000n);
+    expect(await log.append('job-10000', [newEvent()], 'no-stream')).toMatchObject({ position: 10_001n });
+  });
+
+  it('are refused beyond 64 MiB waiting, and the others land', async () => {
+    const log = await folder.open();
+    const data = { text: 'x'.repeat(1_000_000) };
+    const outcomes = await Promise.allSettled(
+      Array.from({ length: 70 }, (_, i) => log.append(`job-${i}`, [newEvent({ data })], 'no-stream')),
+    );
+
+    const landed = outcomes.findIndex(({ status }) => status === 'rejected');
+    expect(landed).toBe(67);
+    for (const outcome of outcomes.slice(landed)) expect(outcome).toMatchObject({ reason: { code: 'LOG_OVERLOADED' } });
+    expect(await log.head()).toBe(BigInt(landed));
+  });
+});
+
+describe('a file another holds for writing', () => {
+  it('fails an append as LOG_BUSY after some seconds; reads go on, and so do appends when it lets go', async () => {
+    const log = await folder.open();
+    await log.append('mission-1', newEvents(3), 'no-stream');
+    const other = await Connection.open(folder.file, 'write');
+    await other.run('BEGIN IMMEDIATE');
+
+    const refused = expectLogError(log.append('mission-1', [newEvent()], 2n), 'LOG_BUSY');
+    expect(await collect(log.readAll())).toHaveLength(3);
+    await refused;
+    await other.run('ROLLBACK');
+    await other.close();
+
+    expect(await log.append('mission-1', [newEvent()], 2n)).toMatchObject({ revision: 3n });
+  });
+});
