@@ -45,6 +45,11 @@ export default defineConfig(
   },
 
   {
+    files: ['bench/**/*.ts'],
+    rules: { '@typescript-eslint/no-non-null-assertion': 'off' },
+  },
+
+  {
     files: ['test/**/*.ts'],
     rules: {
       // Matchers such as expect.any() and parsed responses are untyped; the assertion is the check.
@@ -52,7 +57,9 @@ export default defineConfig(
       '@typescript-eslint/no-non-null-assertion': 'off',
       '@typescript-eslint/no-unsafe-argument': 'off',
       '@typescript-eslint/no-unsafe-assignment': 'off',
+      '@typescript-eslint/no-unsafe-call': 'off',
       '@typescript-eslint/no-unsafe-member-access': 'off',
+      '@typescript-eslint/no-unsafe-return': 'off',
       '@typescript-eslint/require-await': 'off',
       'no-restricted-syntax': [
         'error',

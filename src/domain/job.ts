@@ -1,4 +1,4 @@
-import { accept, refuse, unreachable, type Decider, type Decision, type Recorded } from './decider.js';
+import { accept, refuse, unreachable, type Decider, type Decision } from './decider.js';
 import type { Fact } from './event.js';
 import type { JobId, MissionId, TaskId } from './id.js';
 import type { Json, JsonObject } from './json.js';
@@ -57,8 +57,6 @@ export type JobFact =
       }
     >
   | Fact<'JobCancelled', JobRef & { readonly reason: string }>;
-
-export type JobEvent = Recorded<JobFact>;
 
 export type JobCommand =
   | ({

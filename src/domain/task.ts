@@ -1,5 +1,5 @@
 import { changed } from './changes.js';
-import { accept, refuse, unreachable, type Decider, type Recorded } from './decider.js';
+import { accept, refuse, unreachable, type Decider } from './decider.js';
 import type { Fact } from './event.js';
 import type { MissionId, TaskId } from './id.js';
 import type { JsonObject } from './json.js';
@@ -18,8 +18,6 @@ export type TaskFields = {
 export type TaskFact =
   | Fact<'TaskCreated', TaskFields & { readonly taskId: TaskId; readonly missionId: MissionId }>
   | Fact<'TaskUpdated', Partial<TaskFields> & { readonly taskId: TaskId; readonly missionId: MissionId }>;
-
-export type TaskEvent = Recorded<TaskFact>;
 
 /** Both commands carry the mission as it was read: streams are judged one at a time. */
 export type TaskCommand =

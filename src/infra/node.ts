@@ -85,7 +85,7 @@ export async function startNode(config: Config, { clock, logger, resolvers = [] 
 }
 
 /** One process runs a projection. @throws ProjectionError PROJECTION_BUSY */
-export async function ownProjection(lockPath: string): Promise<ProcessLock> {
+async function ownProjection(lockPath: string): Promise<ProcessLock> {
   const lock = await ProcessLock.take(lockPath);
   if (lock !== undefined) return lock;
   throw new ProjectionError(

@@ -12,7 +12,7 @@ import { keyProblem, type CommandContext } from './context.js';
 import { inputHash } from './ids.js';
 
 /** The most jobs of one claim. */
-export const MAX_CLAIM = 100;
+const MAX_CLAIM = 100;
 /** How long a keyed claim waits for the read model to reach the end of the log, in milliseconds. */
 const CATCH_UP_MS = 5_000;
 

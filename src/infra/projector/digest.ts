@@ -8,7 +8,7 @@ import { tableName, type Slot } from './generation.js';
 const PAGE_ROWS = 2_000;
 
 /** The columns that tell the story, without those that belong to this copy of the log. */
-export function tellingColumns(table: Table): string[] {
+function tellingColumns(table: Table): string[] {
   return Object.entries(table.columns).flatMap(([name, { local }]) => (local === true ? [] : [name]));
 }
 
