@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
 import { CONFIG_EXIT_CODE, explain } from './infra/cli/errors.js';
@@ -40,6 +41,67 @@ program
   .action(async () => {
     const { serve } = await import('./infra/cli/serve.js');
     process.exitCode = await serve(readConfig(process.env), print);
+  });
+
+program
+  .command('replay')
+  .description('build a read model anew from the log, beside the live one')
+  .argument('[name]', 'the projection', 'missions')
+  .option('--reset', 'throw its file away first; for one that does not belong to this log', false)
+  .option('--prune', 'drop the previous generation afterwards', false)
+  .addHelpText('after', '\nWhere a core runs on the data folder, that core does it and goes on answering meanwhile.')
+  .action(async (name: string, options: { reset: boolean; prune: boolean }) => {
+    const { runReplay } = await import('./infra/cli/replay.js');
+    process.exitCode = await runReplay(name, options, readConfig(process.env), print);
+  });
+
+program
+  .command('verify')
+  .description('prove the read models: replay the log into a shadow and compare, row by row')
+  .addHelpText('after', '\nWorks beside a running core. Exit code 1 when they differ, naming the first row and column.')
+  .action(async () => {
+    const { runVerify } = await import('./infra/cli/verify.js');
+    process.exitCode = await runVerify(readConfig(process.env), print);
+  });
+
+program
+  .command('import')
+  .description('import a data folder of the prototype, or a log that `export` wrote')
+  .argument('<path>', 'a folder with missions.jsonl, tasks.jsonl and jobs.jsonl, or an NDJSON file')
+  .option('--strict', 'stop at the first bad line instead of counting it', false)
+  .addHelpText(
+    'after',
+    `
+Ids and dates are kept. Importing again adds nothing, and an import that was cut short goes on where it was.
+A bad line is reported with file and line number; exit code 1 when there were any. Works beside a running core.
+
+Example:
+  sheratan import ./prototype/data`,
+  )
+  .action(async (path: string, { strict }: { strict: boolean }) => {
+    const { runImport } = await import('./infra/cli/import.js');
+    process.exitCode = await runImport(path, strict, readConfig(process.env), print);
+  });
+
+program
+  .command('export')
+  .description('write the log as NDJSON, an event a line')
+  .argument('[file]', 'where to; stdout unless given')
+  .option('--skip-damaged', 'leave out events that are damaged, and say which, instead of stopping', false)
+  .addHelpText('after', '\nWorks beside a running core. `sheratan import <file>` of it gives the same digests.')
+  .action(async (file: string | undefined, { skipDamaged }: { skipDamaged: boolean }) => {
+    const { runExport } = await import('./infra/cli/export.js');
+    process.exitCode = await runExport(file, skipDamaged, readConfig(process.env));
+  });
+
+program
+  .command('schema', { hidden: true })
+  .description('print the GraphQL schema (SDL)')
+  .option('--write', 'write it to schema/schema.graphql', false)
+  .action(async ({ write }: { write: boolean }) => {
+    const { emitSdl } = await import('./infra/graphql/sdl.js');
+    if (!write) print(emitSdl());
+    else await writeFile(new URL('../schema/schema.graphql', import.meta.url), emitSdl());
   });
 
 try {

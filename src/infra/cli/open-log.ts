@@ -1,0 +1,26 @@
+import { access, mkdir } from 'node:fs/promises';
+import { systemClock } from '../clock.js';
+import type { Config } from '../config.js';
+import { EmbeddedLog } from '../eventlog/embedded.js';
+import type { EventLog } from '../eventlog/eventlog.js';
+import { corePaths } from '../node.js';
+import { CliError } from './errors.js';
+
+/** Opens the log of a data folder for one command, also beside a running core. @param create whether there may be none yet */
+export async function withLog<R>(config: Config, create: boolean, work: (log: EventLog) => Promise<R>): Promise<R> {
+  const paths = corePaths(config.dataDir);
+  if (create) await mkdir(paths.folder, { recursive: true });
+  else {
+    await access(paths.log).catch(() => {
+      throw new CliError(
+        `There is no log at ${paths.log}. Set SHERATAN_DATA_DIR to the folder of a core that has run.`,
+      );
+    });
+  }
+  const log = await EmbeddedLog.open(paths.log, systemClock);
+  try {
+    return await work(log);
+  } finally {
+    await log.close();
+  }
+}

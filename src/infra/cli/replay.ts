@@ -1,0 +1,160 @@
+import { readFile, rm } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
+import pino from 'pino';
+import { missions } from '../../projections/missions.js';
+import type { Config } from '../config.js';
+import { allows } from '../http/auth.js';
+import { corePaths } from '../node.js';
+import { ProcessLock } from '../process-lock.js';
+import { Projector } from '../projector/projector.js';
+import { CliError } from './errors.js';
+import { withLog } from './open-log.js';
+import { showProgress } from './progress.js';
+
+/** How often the progress of a rebuild is looked at, in milliseconds. */
+const POLL_MS = 200;
+
+/** What `sheratan replay` is told. */
+export interface ReplayOptions {
+  /** Throw the projection's file away first; for one that does not belong to this log. */
+  readonly reset: boolean;
+  /** Drop the previous generation afterwards. */
+  readonly prune: boolean;
+}
+
+/**
+ * `sheratan replay`: builds a projection anew from the log. Where a core runs, that core does it, beside its live tables;
+ * otherwise it is done here. Resolves with the exit code.
+ */
+export async function runReplay(
+  name: string,
+  options: ReplayOptions,
+  config: Config,
+  print: (line: string) => void,
+): Promise<number> {
+  if (name !== missions.name) throw new CliError(`There is no projection '${name}'. There is: ${missions.name}.`);
+  const paths = corePaths(config.dataDir);
+  const lock = await ProcessLock.take(paths.missionsLock);
+  if (lock === undefined) {
+    if (options.reset || options.prune)
+      throw new CliError('A core runs on this data folder; stop it for --reset or --prune.');
+    return replayInCore(name, config, print);
+  }
+  try {
+    return await replayHere(options, config, print);
+  } finally {
+    await lock.release();
+  }
+}
+
+async function replayHere(
+  { reset, prune }: ReplayOptions,
+  config: Config,
+  print: (line: string) => void,
+): Promise<number> {
+  const paths = corePaths(config.dataDir);
+  return withLog(config, false, async (log) => {
+    if (reset) for (const suffix of ['', '-wal', '-shm']) await rm(`${paths.missions}${suffix}`, { force: true });
+    const projector = await Projector.open(paths.missions, missions, log, pino({ level: 'silent' }));
+    try {
+      const isNew = projector.position === 0n;
+      await projector.start();
+      if (!isNew) projector.rebuild();
+      const startedAt = performance.now();
+      const status = await follow(() => projector.status());
+      if (status.error !== null) {
+        throw new CliError(
+          `${missions.name} halted at position ${status.error.position} (${status.error.type} ${status.error.eventId}): ${status.error.message}`,
+        );
+      }
+      if (prune) await projector.file.drop('prev');
+      const { digest, position } = await projector.digest();
+      const seconds = (performance.now() - startedAt) / 1_000;
+      print(`${missions.name}: replayed up to ${log.logId}:${position} in ${seconds.toFixed(1)} s`);
+      print(`digest ${digest}`);
+      return 0;
+    } finally {
+      await projector.stop();
+    }
+  });
+}
+
+interface Status {
+  readonly state: string;
+  readonly position: bigint;
+  readonly head: bigint;
+}
+
+/** Shows how a projection gets on until it is live or halted. */
+async function follow<S extends Status>(read: () => Promise<S>): Promise<S> {
+  const progress = showProgress('replay', 'positions');
+  try {
+    for (;;) {
+      const status = await read();
+      progress.update(Number(status.position), Number(status.head));
+      if (status.state === 'LIVE' || status.state === 'HALTED') return status;
+      await delay(POLL_MS);
+    }
+  } finally {
+    progress.stop();
+  }
+}
+
+interface ProjectionAnswer {
+  readonly name: string;
+  readonly state: string;
+  readonly position: string;
+  readonly head: string;
+  readonly digest: string;
+  readonly error: { readonly message: string } | null;
+}
+
+async function replayInCore(name: string, config: Config, print: (line: string) => void): Promise<number> {
+  const ask = await runningCore(config);
+  const { rebuildProjection: started } = await ask<{ rebuildProjection: { message?: string } }>(
+    `mutation { rebuildProjection(name: "${name}") { ... on Problem { message } } }`,
+  );
+  if (started.message !== undefined) throw new CliError(started.message);
+  const fields = 'name state position head error { message }';
+  const read = async () => {
+    const { projections } = await ask<{ projections: ProjectionAnswer[] }>(`{ projections { ${fields} } }`);
+    const found = projections.find((projection) => projection.name === name);
+    if (found === undefined) throw new CliError(`The running core has no projection '${name}'.`);
+    return { ...found, position: place(found.position), head: place(found.head) };
+  };
+  const status = await follow(read);
+  if (status.error !== null) throw new CliError(`${name} halted: ${status.error.message}`);
+  const { projections } = await ask<{ projections: ProjectionAnswer[] }>('{ projections { name digest } }');
+  print(`${name}: replayed by the running core up to ${status.position}`);
+  print(`digest ${projections.find((projection) => projection.name === name)?.digest ?? ''}`);
+  return 0;
+}
+
+/** Asks the core that runs on this data folder. */
+async function runningCore(config: Config): Promise<<Data>(query: string) => Promise<Data>> {
+  const { address } = corePaths(config.dataDir);
+  const text = await readFile(address, 'utf8').catch(() => {
+    throw new CliError(
+      `Another command works on this data folder, or its core is starting (${address} is not there). Try again in a moment.`,
+    );
+  });
+  const { url } = JSON.parse(text) as { url: string };
+  const token = config.apiTokens.find(({ role }) => allows(role, 'operator'))?.token;
+  const authorization = token === undefined ? {} : { authorization: `Bearer ${token}` };
+  return async <Data>(query: string): Promise<Data> => {
+    const response = await fetch(`${url}/graphql`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...authorization },
+      body: JSON.stringify({ query }),
+    });
+    const answer = (await response.json()) as { data?: Data; errors?: { message: string }[] };
+    if (answer.data === undefined || answer.data === null) {
+      throw new CliError(`The core at ${url} refused: ${answer.errors?.[0]?.message ?? response.statusText}`);
+    }
+    return answer.data;
+  };
+}
+
+function place(token: string): bigint {
+  return BigInt(token.slice(token.indexOf(':') + 1));
+}

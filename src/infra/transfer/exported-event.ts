@@ -1,0 +1,48 @@
+import { z } from 'zod';
+import { ETYPES, isEventType, type EventMetadata, type RecordedEvent } from '../../domain/event.js';
+import type { JsonObject } from '../../domain/json.js';
+import { canonicalJson } from '../eventlog/canonical.js';
+import { LineError } from './import-report.js';
+
+const object = z.custom<JsonObject>(
+  (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
+  'must be a JSON object',
+);
+const metadata = z.looseObject({
+  at: z.iso.datetime('must be a time'),
+  actor: z.string(),
+  correlationId: z.string(),
+  causationId: z.string(),
+  schemaVersion: z.int().nonnegative(),
+});
+const exported = z.object({
+  id: z.string(),
+  stream: z.string(),
+  revision: z.string().regex(/^\d{1,18}$/, 'must be digits'),
+  type: z.string(),
+  etype: z.int(),
+  data: object,
+  metadata,
+});
+
+/** An event as a line of an export: JSON whose revision and position are text, since they may exceed what a number holds. */
+export function toLine(event: RecordedEvent): string {
+  const { id, stream, revision, position, type, etype, data, metadata: circumstances, recordedAt } = event;
+  const places = { revision: revision.toString(), position: position.toString() };
+  return canonicalJson({ id, stream, ...places, type, etype, data, metadata: circumstances, recordedAt });
+}
+
+/** Reads a line of an export. @throws LineError naming what is wrong */
+export function fromLine(value: unknown) {
+  const result = exported.safeParse(value);
+  if (!result.success) {
+    throw new LineError(
+      result.error.issues.map(({ path, message }) => `${path.join('.') || 'line'}: ${message}`).join('; '),
+    );
+  }
+  const { id, stream, revision, type, etype, data } = result.data;
+  if (!isEventType(type) || ETYPES[type] !== etype)
+    throw new LineError(`'${type}' (${etype}) is not in the event catalogue`);
+  const circumstances = result.data.metadata as unknown as EventMetadata;
+  return { stream, revision: BigInt(revision), event: { id, type, data, metadata: circumstances } };
+}

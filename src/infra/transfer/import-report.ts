@@ -1,0 +1,44 @@
+/** A line that could not be taken. */
+export interface BadLine {
+  readonly file: string;
+  readonly line: number;
+  readonly reason: string;
+}
+
+/** What an import did with one file. */
+export interface FileReport {
+  readonly file: string;
+  /** Lines that are not blank. */
+  read: number;
+  /** Recorded by this import. */
+  added: number;
+  /** Were there already, the same. */
+  present: number;
+  bad: number;
+}
+
+/** Tells an import's caller how it gets on. */
+export interface ImportListener {
+  /** After each line: bytes read of all the bytes there are. */
+  readonly onProgress: (done: number, total: number) => void;
+  /** A line could not be taken. Throwing ends the import. */
+  readonly onBadLine: (bad: BadLine) => void;
+}
+
+/** The most records under way. */
+export const MAX_IN_FLIGHT = 200;
+
+/** A line's content cannot be taken; the message says why. */
+export class LineError extends Error {
+  override readonly name = 'LineError';
+}
+
+/** Parses a line of JSON. @throws LineError */
+export function parseLine(text: string | undefined): unknown {
+  if (text === undefined) throw new LineError('the line is longer than 4 MiB');
+  try {
+    return JSON.parse(text) as unknown;
+  } catch (error) {
+    throw new LineError(`the line is not JSON: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}

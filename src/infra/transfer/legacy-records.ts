@@ -1,0 +1,136 @@
+import { z } from 'zod';
+import type { Fact } from '../../domain/event.js';
+import type { Decider, Recorded } from '../../domain/decider.js';
+import { DEFAULT_MAX_ATTEMPTS, job, type JobCommand, type JobFact } from '../../domain/job.js';
+import type { Json, JsonObject } from '../../domain/json.js';
+import { mission, type MissionFact, type MissionState } from '../../domain/mission.js';
+import { task, type Task, type TaskFact } from '../../domain/task.js';
+import { DEFAULT_KIND } from '../commands/commands.js';
+import { LineError } from './import-report.js';
+
+/** The worker that jobs done or failed before the import are said to have had. */
+const WORKER = 'prototype';
+/** The lease of an attempt that was over before it was recorded, in seconds. */
+const LEASE_SECONDS = 1;
+
+const text = z.string('must be text');
+const time = z.string('must be a time').transform((value, context) => {
+  const at = new Date(value);
+  if (!Number.isNaN(at.getTime())) return at.toISOString();
+  context.addIssue({ code: 'custom', message: `'${value}' is no time` });
+  return z.NEVER;
+});
+const object = z.custom<JsonObject>(
+  (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
+  'must be a JSON object',
+);
+
+/** A mission as the prototype wrote it. */
+export const legacyMission = z.object({
+  id: text,
+  title: text,
+  description: text.default(''),
+  metadata: object.default({}),
+  tags: z.array(text, 'must be a list of texts').default([]),
+  created_at: time,
+});
+
+/** A task as the prototype wrote it. */
+export const legacyTask = z.object({
+  id: text,
+  mission_id: text,
+  name: text,
+  description: text.default(''),
+  kind: text.default(DEFAULT_KIND),
+  params: object.default({}),
+  created_at: time,
+});
+
+/** A job as the prototype wrote it. */
+export const legacyJob = z.object({
+  id: text,
+  task_id: text,
+  payload: object.default({}),
+  status: z.enum(['pending', 'done', 'failed'], 'must be pending, done or failed'),
+  result: z.custom<Json>().default(null),
+  created_at: time,
+  updated_at: time.optional(),
+});
+
+/** A fact with the time it became true. */
+export interface DatedFact {
+  readonly at: string;
+  readonly fact: Fact<string, object>;
+}
+
+/** Reads a record. @throws LineError naming the fields that are wrong */
+export function readRecord<V>(schema: z.ZodType<V>, value: unknown): V {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  throw new LineError(
+    result.error.issues.map(({ path, message }) => `${path.join('.') || 'line'}: ${message}`).join('; '),
+  );
+}
+
+/** What a mission's record says happened. @throws LineError when it breaks a rule of missions */
+export function missionFacts(record: z.output<typeof legacyMission>): DatedFact[] {
+  const { id: missionId, title, description, metadata, tags, created_at: at } = record;
+  return history(mission, [[at, { type: 'CreateMission', missionId, title, description, metadata, tags }]]);
+}
+
+/** What a task's record says happened. @throws LineError when it breaks a rule of tasks */
+export function taskFacts(record: z.output<typeof legacyTask>, parent: MissionState): DatedFact[] {
+  const { id: taskId, mission_id: missionId, name, description, kind, params, created_at: at } = record;
+  const fields = { taskId, missionId, mission: parent, name, description, kind, params };
+  return history(task, [[at, { type: 'CreateTask', ...fields }]]);
+}
+
+/** What a job's record says happened: created, and, when it is done or failed, dispatched and answered. */
+export function jobFacts(record: z.output<typeof legacyJob>, parent: Task, grandparent: MissionState): DatedFact[] {
+  const { id: jobId, task_id: taskId, payload, status, result, created_at: createdAt } = record;
+  const endedAt = record.updated_at ?? createdAt;
+  const create: JobCommand = {
+    type: 'CreateJob',
+    jobId,
+    taskId,
+    task: parent,
+    mission: grandparent,
+    kind: parent.kind,
+    payload,
+    priority: 0,
+    maxAttempts: DEFAULT_MAX_ATTEMPTS,
+  };
+  const steps: [string, JobCommand][] = [[createdAt, create]];
+  if (status !== 'pending') {
+    steps.push([endedAt, { type: 'DispatchJob', jobId, worker: WORKER, leaseSeconds: LEASE_SECONDS, at: endedAt }]);
+    const answer = { jobId, worker: WORKER, attempt: 1 };
+    steps.push([
+      endedAt,
+      status === 'done'
+        ? { type: 'CompleteJob', ...answer, result }
+        : { type: 'FailJob', ...answer, reason: 'FAILED', message: failureMessage(result), retryable: false },
+    ]);
+  }
+  return history(job, steps);
+}
+
+/** The facts of several commands, each judged on what the ones before left. */
+function history<C, F extends MissionFact | TaskFact | JobFact, S>(
+  decider: Decider<C, F, S>,
+  steps: readonly (readonly [at: string, command: C])[],
+): DatedFact[] {
+  let state = decider.initial;
+  return steps.flatMap(([at, command]) => {
+    const decision = decider.decide(state, command);
+    if (!decision.accepted) throw new LineError(decision.problem.message);
+    for (const fact of decision.facts) {
+      const metadata = { at, actor: '', correlationId: '', causationId: '', schemaVersion: 1 };
+      state = decider.evolve(state, { ...fact, metadata } as unknown as Recorded<F>);
+    }
+    return decision.facts.map((fact) => ({ at, fact }));
+  });
+}
+
+function failureMessage(result: Json): string {
+  return result === null ? '' : typeof result === 'string' ? result : JSON.stringify(result).slice(0, 10_000);
+}
