@@ -1,6 +1,6 @@
 import type { Problem } from '../../domain/problem.js';
 import type { Outcome } from '../commands/handler.js';
-import { Consistency } from './consistency.js';
+import type { Consistency } from './consistency.js';
 import type { ApiContext } from './context.js';
 import { toProblemType, type ProblemType } from './problems.js';
 

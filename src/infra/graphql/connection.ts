@@ -15,9 +15,15 @@ export class PageInfo {
   readonly endCursor!: string | null;
 }
 
+/** Which page of a connection is asked for. */
+export interface PageRequest {
+  readonly first: number;
+  readonly after?: string | null;
+}
+
 /** The arguments of a connection. */
 @ArgsType()
-export class PageArgs {
+export class PageArgs implements PageRequest {
   @Field(() => Int, { defaultValue: 20, description: '1–100.' })
   readonly first: number = 20;
 
@@ -84,7 +90,7 @@ interface Ordered {
 export async function readPage<DB, TB extends keyof DB & string, R extends Ordered, N>(
   query: SelectQueryBuilder<DB, TB, R>,
   table: TB,
-  { first, after }: PageArgs,
+  { first, after }: PageRequest,
   toNode: (row: R) => N,
 ): Promise<Page<N>> {
   const limit = checkFirst(first);
@@ -108,7 +114,7 @@ export async function readPage<DB, TB extends keyof DB & string, R extends Order
     count: async () => {
       const counted = query.clearSelect().select((eb) => eb.fn.countAll<number>().as('count'));
       const [row] = await counted.execute();
-      return Number((row as { count: number } | undefined)?.count ?? 0);
+      return (row as { readonly count: number } | undefined)?.count ?? 0;
     },
   };
 }

@@ -9,6 +9,30 @@ import { limitRules, MAX_TOKENS } from './limits.js';
 /** Makes the context of a request. @throws HttpError when it may not be served */
 export type MakeContext = (request: FastifyRequest) => ApiContext;
 
+/** Errors of a request that arrived well, though its document or its variables are wrong. */
+const REQUEST_ERRORS: ReadonlySet<unknown> = new Set([
+  'GRAPHQL_PARSE_FAILED',
+  'GRAPHQL_VALIDATION_FAILED',
+  'BAD_USER_INPUT',
+]);
+
+/**
+ * GraphQL over HTTP: a status other than 200 says that HTTP failed, to clients that know only `application/json`. Those
+ * that accept `application/graphql-response+json` are told of request errors by the status as well.
+ */
+const statusForJson: ApolloServerPlugin<ApiContext> = {
+  requestDidStart: () =>
+    Promise.resolve({
+      willSendResponse: ({ request, response, errors = [] }) => {
+        const accepted = request.http?.headers.get('accept') ?? '';
+        const isPlain = !accepted.includes('application/graphql-response+json');
+        const isUnderstood = errors.every(({ extensions }) => REQUEST_ERRORS.has(extensions['code']));
+        if (errors.length > 0 && isPlain && isUnderstood) response.http.status = 200;
+        return Promise.resolve();
+      },
+    }),
+};
+
 /** Serves GraphQL over HTTP at `/graphql`. */
 export async function serveGraphQL(
   app: FastifyInstance,
@@ -20,7 +44,7 @@ export async function serveGraphQL(
     schema,
     introspection,
     validationRules: limitRules(),
-    parseOptions: { maxTokens: MAX_TOKENS },
+    parseOptions: { maxLexicalTokens: MAX_TOKENS },
     hideSchemaDetailsFromClientErrors: true,
     allowBatchedHttpRequests: false,
     csrfPrevention: true,
@@ -34,7 +58,7 @@ export async function serveGraphQL(
         return { ...formatted, extensions: { code } };
       return formatError(app.log, error);
     },
-    plugins: [fastifyApolloDrainPlugin(app) as ApolloServerPlugin<ApiContext>],
+    plugins: [statusForJson, fastifyApolloDrainPlugin(app)],
   });
   await apollo.start();
   app.route({

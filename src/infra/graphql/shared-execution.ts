@@ -14,7 +14,7 @@ export class SharedExecution {
    * @param failed what its reader is told when the source breaks
    */
   map(
-    source: AsyncIterableIterator<object>,
+    source: AsyncIterableIterator<object, undefined>,
     { document, operationName, variableValues }: ExecutionArgs,
     role: string,
     executeFor: (event: object) => Promise<ExecutionResult>,
@@ -28,7 +28,7 @@ export class SharedExecution {
         try {
           const { done, value } = await source.next();
           if (done === true) return { done: true, value: undefined };
-          return { done: false, value: await this.#once(value as object, key, executeFor) };
+          return { done: false, value: await this.#once(value, key, executeFor) };
         } catch (error) {
           // The source is broken: its reader is told so, as data, and then there is nothing more.
           ended = true;

@@ -8,7 +8,6 @@ import {
   specifiedRules,
   validate,
   type DocumentNode,
-  type ExecutionArgs,
   type ExecutionResult,
   type GraphQLSchema,
 } from 'graphql';
@@ -66,7 +65,7 @@ export function serveWebSocket(options: WebSocketOptions): { dispose: () => Prom
     if (known !== undefined) return known;
     let parsed: DocumentNode;
     try {
-      parsed = parse(query, { maxTokens: MAX_TOKENS });
+      parsed = parse(query, { maxLexicalTokens: MAX_TOKENS });
     } catch (error) {
       return [error instanceof GraphQLError ? error : new GraphQLError('The document cannot be parsed.')];
     }
@@ -98,11 +97,11 @@ export function serveWebSocket(options: WebSocketOptions): { dispose: () => Prom
         }
         const parsed = document(query);
         if (!('kind' in parsed)) return [...parsed];
-        if (getOperationAST(parsed, operationName) == null) {
+        if (!getOperationAST(parsed, operationName)) {
           return [new GraphQLError('The document has no such operation, or several and none was named.')];
         }
         const contextValue = makeContext(connection.role ?? 'viewer');
-        return { schema, document: parsed, operationName, variableValues: variables, contextValue } as ExecutionArgs;
+        return { schema, document: parsed, operationName, variableValues: variables, contextValue };
       },
       execute: async (args) => formatted(await execute(args)),
       subscribe: async (args) => {
@@ -116,7 +115,7 @@ export function serveWebSocket(options: WebSocketOptions): { dispose: () => Prom
         };
         const failed = (error: unknown) =>
           formatted({ errors: [new GraphQLError('', { originalError: asCause(error) })] });
-        return shared.map(source as AsyncIterableIterator<object>, args, role, executeFor, failed);
+        return shared.map(source as AsyncIterableIterator<object, undefined>, args, role, executeFor, failed);
       },
       onError: (_context, _id, _payload, errors) => errors.map((error) => formatError(logger, error)),
     },

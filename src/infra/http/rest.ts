@@ -194,6 +194,6 @@ function problemError(problem: Problem): HttpError {
   return new HttpError(STATUS[problem.code] ?? 409, problem.code, problem.message);
 }
 
-function idOf<S extends { readonly status: string }>(state: S, key: 'missionId' | 'taskId' | 'jobId'): string {
+function idOf(state: object, key: 'missionId' | 'taskId' | 'jobId'): string {
   return key in state ? String((state as Readonly<Record<string, unknown>>)[key]) : '';
 }

@@ -1,7 +1,8 @@
 import { sql, type AliasedRawBuilder } from 'kysely';
+import type { MissionsDatabase } from './missions-database.js';
 
 /** A position as text: SQLite's integers may exceed what a number holds. */
-const position = <T extends string>(table: T): AliasedRawBuilder<string, 'position'> =>
+const position = (table: keyof MissionsDatabase): AliasedRawBuilder<string, 'position'> =>
   sql<string>`cast(${sql.ref(`${table}.position`)} as text)`.as('position');
 
 export const missionColumns = [

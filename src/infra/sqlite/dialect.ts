@@ -82,7 +82,6 @@ class PoolConnection implements DatabaseConnection {
     return { rows: [], numAffectedRows: BigInt(changes) };
   }
 
-   
   async *streamQuery<R>(): AsyncIterableIterator<QueryResult<R>> {
     await Promise.resolve();
     throw new Error('streaming queries are not supported; read in pages');

@@ -1,7 +1,7 @@
 import type { Kysely } from 'kysely';
 import { jobColumns } from '../../readmodels/columns.js';
 import type { MissionsDatabase } from '../../readmodels/missions-database.js';
-import { readPage, type Page, type PageArgs } from '../connection.js';
+import { readPage, type Page, type PageRequest } from '../connection.js';
 import type { StoredJob } from '../loaders.js';
 import type { JobFilter } from './types.js';
 
@@ -15,7 +15,7 @@ export interface JobChangeFilter {
 export function jobPage<N>(
   db: Kysely<MissionsDatabase>,
   filter: JobFilter | null | undefined,
-  page: PageArgs,
+  page: PageRequest,
   toNode: (row: StoredJob) => N,
 ): Promise<Page<N>> {
   let query = db.selectFrom('jobs').select(jobColumns);

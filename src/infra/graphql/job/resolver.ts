@@ -44,7 +44,7 @@ import {
   JobChange,
   JobConnection,
   JobFilter,
-  JobPayload,
+  type JobPayload,
   jobFromRow,
   jobFromState,
 } from './types.js';

@@ -1,7 +1,7 @@
 import { sql, type Kysely } from 'kysely';
 import { missionColumns } from '../../readmodels/columns.js';
 import type { MissionsDatabase } from '../../readmodels/missions-database.js';
-import { readPage, type Page, type PageArgs } from '../connection.js';
+import { readPage, type Page, type PageRequest } from '../connection.js';
 import type { StoredMission } from '../loaders.js';
 import type { MissionFilter } from './types.js';
 
@@ -9,7 +9,7 @@ import type { MissionFilter } from './types.js';
 export function missionPage<N>(
   db: Kysely<MissionsDatabase>,
   filter: MissionFilter | null | undefined,
-  page: PageArgs,
+  page: PageRequest,
   toNode: (row: StoredMission) => N,
 ): Promise<Page<N>> {
   let query = db.selectFrom('missions').select(missionColumns);

@@ -3,7 +3,7 @@ import type { ProjectionStatus } from '../../projector/status.js';
 import { NotFound, ProjectionStateProblem } from '../problems.js';
 import { PositionScalar } from '../scalars.js';
 
-export enum ProjectionState {
+enum ProjectionState {
   CATCHING_UP = 'CATCHING_UP',
   LIVE = 'LIVE',
   HALTED = 'HALTED',

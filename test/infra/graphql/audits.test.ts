@@ -1,0 +1,31 @@
+import { serverAudits } from 'graphql-http';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { TestNode } from '../../support/node.js';
+
+let node: TestNode;
+beforeAll(async () => {
+  node = await TestNode.start();
+});
+afterAll(() => node.stop());
+
+const audits = serverAudits({ url: () => `${node.url}/graphql` });
+
+describe('GraphQL over HTTP', () => {
+  it('has audits', () => {
+    expect(audits.length).toBeGreaterThan(50);
+  });
+
+  it.each(audits.map(({ id, name, fn }) => [id, name, fn] as const))('%s %s', async (_id, name, fn) => {
+    const result = await fn();
+    // What a server MAY do is its own choice: here, GET asks for a header that no other site can make a browser send.
+    const fine = name.startsWith('MAY') ? ['ok', 'notice'] : ['ok'];
+    expect(fine, 'reason' in result ? result.reason : '').toContain(result.status);
+  });
+
+  it('answers GET to those who send a header that a page of another site cannot', async () => {
+    const path = `/graphql?query=${encodeURIComponent('{ __typename }')}`;
+    const answer = await node.fetch(path, { headers: { 'apollo-require-preflight': 'true' } });
+    expect(answer).toMatchObject({ status: 200, body: { data: { __typename: 'Query' } } });
+    expect((await node.fetch(path)).status).toBe(400);
+  });
+});

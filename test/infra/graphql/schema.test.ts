@@ -1,0 +1,44 @@
+import { readFileSync } from 'node:fs';
+import { CriticalityLevel, diff } from '@graphql-inspector/core';
+import { buildSchema } from 'graphql';
+import { describe, expect, it } from 'vitest';
+import { emitSdl } from '../../../src/infra/graphql/sdl.js';
+
+const committed = readFileSync('schema/schema.graphql', 'utf8');
+
+/** Where clients of one schema would find another one broken. */
+async function breaking(before: string, after: string): Promise<string[]> {
+  const changes = await diff(buildSchema(before), buildSchema(after));
+  return changes
+    .filter(({ criticality }) => criticality.level === CriticalityLevel.Breaking)
+    .map(({ path = '' }) => path);
+}
+
+describe('schema/schema.graphql', () => {
+  it('breaks no client against the schema that is served', async () => {
+    expect(await breaking(committed, emitSdl())).toEqual([]);
+  });
+
+  it('is the schema that is served; npm run schema writes it', () => {
+    expect(emitSdl()).toBe(committed);
+  });
+
+  it.each([
+    ['a problem that is gone', / \| StaleAttempt$/m, '', 'CompleteJobResult'],
+    ['a field that is gone', /^ {2}closedReason: String\n/m, '', 'Mission.closedReason'],
+    ['a field that may be null now', /^ {2}jobCounts: JobCounts!/m, '  jobCounts: JobCounts', 'Mission.jobCounts'],
+    ['an argument that is gone', 'job(at: Position, id: ID!)', 'job(id: ID!)', 'Query.job.at'],
+    ['an argument that is needed now', 'job(at: Position, ', 'job(at: Position!, ', 'Query.job.at'],
+    [
+      'an input that is needed now',
+      /(?<=input CreateMissionInput [^}]+) metadata: JSON/,
+      ' metadata: JSON!',
+      'CreateMissionInput.metadata',
+    ],
+    ['a value that is gone', /(?<=enum JobStatus [^}]+) {2}"""[^"]+"""\n {2}CANCELLED\n/, '', 'JobStatus.CANCELLED'],
+  ])('would name %s', async (_what, from, to, path) => {
+    const changed = committed.replace(from, to);
+    expect(changed).not.toBe(committed);
+    expect(await breaking(committed, changed)).toContain(path);
+  });
+});
