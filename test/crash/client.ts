@@ -1,0 +1,119 @@
+import type { Sheratan } from '../support/core.js';
+import { mutation } from '../support/documents.js';
+import type { Untyped } from '../support/node.js';
+import type { Random } from '../support/random.js';
+import type { Ledger, Place, Request } from './ledger.js';
+
+/** Refusals that are right: what was asked of can have ended, or run out, in the meantime. */
+const FAIR = new Set(['MISSION_CLOSED', 'STALE_ATTEMPT', 'JOB_FINISHED']);
+/** How many of the newest missions and tasks are worked on, so that clients meet. */
+const NEWEST = 12;
+
+let lastNumber = 0;
+
+/** Asks one thing after another until the core is gone. */
+export async function work(core: Sheratan, ledger: Ledger, random: Random, worker: string): Promise<void> {
+  for (;;) {
+    const again = random.chance(0.7) ? ledger.lost.shift() : undefined;
+    const request = again ?? invent(ledger, random, worker);
+    if (!(await send(core, ledger, request))) return;
+  }
+}
+
+/** Sends a request and notes what it was told. Resolves false when the core is gone. */
+export async function send(core: Sheratan, ledger: Ledger, request: Request): Promise<boolean> {
+  const correlation = `request-${++lastNumber}`;
+  request.sent.push(correlation);
+  const { name, consistency, key } = request;
+  const input = key === undefined ? request.input : { ...request.input, idempotencyKey: key };
+  let body: Untyped;
+  try {
+    body = await core.ask(mutation(name), { input, consistency }, { 'x-correlation-id': correlation });
+  } catch {
+    if (key !== undefined) ledger.lost.push(request);
+    return false;
+  }
+  const result = body.data?.[name];
+  if (result === undefined || result === null) {
+    ledger.surprises.push(`${name} was answered with ${JSON.stringify(body.errors)}`);
+    return true;
+  }
+  if (typeof result.code === 'string') {
+    request.answer = { refused: result.code };
+    if (!FAIR.has(result.code)) ledger.surprises.push(`${name} was refused: ${result.code} ${result.message}`);
+    return true;
+  }
+  if (result.durability !== consistency) ledger.surprises.push(`${name} was answered as ${result.durability}`);
+  request.answer = { places: learn(ledger, name, result) };
+  return true;
+}
+
+function learn(ledger: Ledger, name: Request['name'], result: Untyped): Place[] {
+  const place = (category: string, entity: Untyped): Place => ({
+    stream: `${category}-${entity.id}`,
+    revision: BigInt(entity.revision),
+    position: BigInt((entity.position as string).split(':')[1] ?? ''),
+  });
+  switch (name) {
+    case 'createMission':
+      ledger.missions.push(result.mission.id);
+      return [place('mission', result.mission)];
+    case 'updateMission':
+    case 'closeMission':
+      return [place('mission', result.mission)];
+    case 'createTask':
+      ledger.tasks.push(result.task.id);
+      return [place('task', result.task)];
+    case 'claimJobs':
+      return (result.jobs as Untyped[]).map((job) => {
+        ledger.held.push({ id: job.id, worker: job.worker, attempt: job.attempt });
+        return place('job', job);
+      });
+    case 'createJob':
+    case 'completeJob':
+    case 'failJob':
+      return [place('job', result.job)];
+  }
+}
+
+function invent(ledger: Ledger, random: Random, worker: string): Request {
+  const number = ledger.requests.length + 1;
+  const { name, input } = choose(ledger, random, worker, number);
+  const request: Request = {
+    name,
+    input,
+    consistency: random.pick(['APPENDED', 'PROJECTED']),
+    ...(random.chance(0.5) ? { key: `key-${number}` } : {}),
+    sent: [],
+  };
+  ledger.requests.push(request);
+  return request;
+}
+
+function choose(
+  { missions, tasks, held }: Ledger,
+  random: Random,
+  worker: string,
+  number: number,
+): Pick<Request, 'name' | 'input'> {
+  const mission = missions.at(-random.between(1, NEWEST));
+  const task = tasks.at(-random.between(1, NEWEST));
+  const dice = random.next();
+  if (mission === undefined || dice < 0.1) {
+    return { name: 'createMission', input: { title: `Mission ${number}`, tags: ['crash'], metadata: { number } } };
+  }
+  if (dice < 0.3) return { name: 'updateMission', input: { id: mission, title: `Title ${number}` } };
+  if (dice < 0.31) return { name: 'closeMission', input: { id: mission, outcome: 'COMPLETED' } };
+  if (task === undefined || dice < 0.4) {
+    return { name: 'createTask', input: { missionId: mission, name: `Task ${number}` } };
+  }
+  if (dice < 0.65) return { name: 'createJob', input: { taskId: task, payload: { number } } };
+  if (held.length < 4 || dice < 0.75) {
+    const leaseSeconds = random.pick([1, 2, 600]);
+    return { name: 'claimJobs', input: { worker, limit: random.between(1, 4), leaseSeconds } };
+  }
+  const [job] = held.splice(random.between(0, held.length - 1), 1);
+  if (job === undefined) throw new Error('there is a job');
+  if (dice < 0.92) return { name: 'completeJob', input: { ...job, result: { number } } };
+  return { name: 'failJob', input: { ...job, reason: 'CRASH', message: `Failure ${number}`, retryable: dice < 0.97 } };
+}
