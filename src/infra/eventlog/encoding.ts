@@ -5,16 +5,19 @@ import { canonicalJson } from './canonical.js';
 import { LogError } from './errors.js';
 import { MAX_APPEND_BYTES, MAX_APPEND_EVENTS, MAX_EVENT_BYTES, MAX_STREAM_LENGTH, type NewEvent } from './eventlog.js';
 
-/** An event as a log stores it: data and metadata as canonical JSON (RFC 8785). */
+/** An event ready to be stored: its place is all that is missing. */
 export interface EncodedEvent {
   readonly id: string;
-  readonly type: string;
-  readonly etype: number;
-  readonly data: string;
-  readonly metadata: string;
+  /** Its columns from id to metadata, as members of a JSON array; data and metadata are canonical JSON (RFC 8785). */
+  readonly columns: string;
+  /** The checksum over these columns. */
+  readonly checksum: number;
   /** Bytes of data and metadata. */
   readonly bytes: number;
 }
+
+/** Where an event is stored, and when it was recorded. */
+type Place = Pick<EventRow, 'position' | 'stream' | 'revision' | 'recorded_at'>;
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 
@@ -23,19 +26,21 @@ export function encodeAppend(stream: string, events: readonly NewEvent[]): Encod
   if (!/^[a-z]+-./.test(stream) || stream.length > MAX_STREAM_LENGTH || !stream.isWellFormed()) {
     throw new LogError(
       'EVENT_INVALID',
-      `'${stream.slice(0, MAX_STREAM_LENGTH)}' is no stream name: it must be <category>-<id> of at most ${String(MAX_STREAM_LENGTH)} characters.`,
+      `'${stream.slice(0, MAX_STREAM_LENGTH)}' is no stream name: it must be <category>-<id> of at most ${MAX_STREAM_LENGTH} characters.`,
     );
   }
   if (events.length < 1 || events.length > MAX_APPEND_EVENTS) {
-    const limit = String(MAX_APPEND_EVENTS);
-    throw new LogError('EVENT_INVALID', `An append takes 1–${limit} events; it was given ${String(events.length)}.`);
+    throw new LogError(
+      'EVENT_INVALID',
+      `An append takes 1–${MAX_APPEND_EVENTS} events; it was given ${events.length}.`,
+    );
   }
   const encoded = events.map((event) => encode(stream, event));
   const bytes = encoded.reduce((sum, event) => sum + event.bytes, 0);
   if (bytes > MAX_APPEND_BYTES) {
     throw new LogError(
       'EVENT_INVALID',
-      `An append is at most ${String(MAX_APPEND_BYTES)} bytes; this one for '${stream}' has ${String(bytes)}.`,
+      `An append is at most ${MAX_APPEND_BYTES} bytes; this one for '${stream}' has ${bytes}.`,
     );
   }
   return encoded;
@@ -51,10 +56,22 @@ function encode(stream: string, event: NewEvent): EncodedEvent {
   if (bytes > MAX_EVENT_BYTES) {
     throw new LogError(
       'EVENT_INVALID',
-      `An event is at most ${String(MAX_EVENT_BYTES)} bytes; ${type} for '${stream}' has ${String(bytes)}.`,
+      `An event is at most ${MAX_EVENT_BYTES} bytes; ${type} for '${stream}' has ${bytes}.`,
     );
   }
-  return { id, type, etype: ETYPES[type], data, metadata, bytes };
+  const content = { id, type, etype: ETYPES[type], data, metadata };
+  return {
+    id,
+    columns: JSON.stringify(Object.values(content)).slice(1, -1),
+    checksum: contentChecksum(content),
+    bytes,
+  };
+}
+
+/** An event's row as a JSON array, in the order of its columns. */
+export function rowJson({ columns, checksum }: EncodedEvent, place: Place): string {
+  const { position, stream, revision, recorded_at } = place;
+  return `[${position},${JSON.stringify(stream)},${revision},${columns},"${recorded_at}",${placeChecksum(place, checksum)}]`;
 }
 
 /** An event's row in `log.db`, in the order of its columns. */
@@ -71,11 +88,17 @@ export interface EventRow {
   readonly checksum: number;
 }
 
-/** The CRC-32 over everything else in a row, its place included. */
+/** The CRC-32 over everything else in a row: what happened, then its place. */
 export function checksumOf(row: Omit<EventRow, 'checksum'>): number {
-  return crc32(
-    `${String(row.position)}\n${row.stream}\n${String(row.revision)}\n${row.id}\n${row.type}\n${String(row.etype)}\n${row.recorded_at}\n${row.metadata}\n${row.data}`,
-  );
+  return placeChecksum(row, contentChecksum(row));
+}
+
+function contentChecksum({ id, type, etype, metadata, data }: Omit<EventRow, keyof Place | 'checksum'>): number {
+  return crc32(`${id}\n${type}\n${etype}\n${metadata}\n${data}`);
+}
+
+function placeChecksum({ position, stream, revision, recorded_at }: Place, content: number): number {
+  return crc32(`\n${position}\n${stream}\n${revision}\n${recorded_at}`, content);
 }
 
 /** Reads a row back. @throws LogError LOG_CORRUPT, naming the position, when it is not what was written. */
@@ -83,7 +106,7 @@ export function decode(row: EventRow): RecordedEvent {
   if (!isIntact(row)) {
     throw new LogError(
       'LOG_CORRUPT',
-      `The event at position ${String(row.position)} (stream '${row.stream}') is damaged: its checksum does not match. ` +
+      `The event at position ${row.position} (stream '${row.stream}') is damaged: its checksum does not match. ` +
         'Stop the core and restore log.db from a copy; `sheratan export --skip-damaged` saves what can still be read.',
     );
   }

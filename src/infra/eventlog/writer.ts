@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache';
 import pLimit from 'p-limit';
 import type { Clock } from '../clock.js';
 import { SqliteError, type Connection } from '../sqlite/connection.js';
-import { checksumOf, encodeAppend, type EncodedEvent, type EventRow } from './encoding.js';
+import { encodeAppend, rowJson, type EncodedEvent } from './encoding.js';
 import { LogError, WrongExpectedRevision } from './errors.js';
 import type { AppendResult, ExpectedRevision, NewEvent } from './eventlog.js';
 import { toLogError } from './file.js';
@@ -18,11 +18,12 @@ const MAX_QUEUED_BYTES = 64 * 1024 * 1024;
 /** Streams whose heads are remembered. */
 const MAX_CACHED_HEADS = 50_000;
 
-const INSERT_ONE = `INSERT INTO events (position, stream, revision, id, type, etype, data, metadata, recorded_at, checksum)
-  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`;
-const INSERT_MANY = `INSERT INTO events (position, stream, revision, id, type, etype, data, metadata, recorded_at, checksum)
+/** Inserts rows given as a JSON array of arrays: one statement, however many they are. */
+const INSERT = `INSERT INTO events (position, stream, revision, id, type, etype, data, metadata, recorded_at, checksum)
   SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, value->>8, value->>9
   FROM jsonb_each(?)`;
+const INSERT_TOMBSTONE = `INSERT INTO events (position, stream, revision, id, type, etype, data, metadata, recorded_at, checksum)
+  VALUES (?, ?, ?, '', '$tombstone', 0, '', '', ?, 0)`;
 const LAST_POSITION = 'SELECT max(position) AS position FROM events';
 const HEADS = `SELECT e.stream, e.revision, e.type FROM json_each(?) AS s
   JOIN events AS e ON e.stream = s.value AND e.revision = (SELECT max(revision) FROM events WHERE stream = s.value)`;
@@ -49,6 +50,9 @@ interface Pending {
   readonly resolve: (result: AppendResult) => void;
   readonly reject: (error: unknown) => void;
 }
+
+/** Tells the callers of a group how their appends ended. */
+type Answer = () => void;
 
 /**
  * Appends in groups: while one group commits, the next gathers, and each shares one statement, one transaction and one
@@ -129,7 +133,7 @@ export class Writer {
           `UPDATE events SET data = '', metadata = '', type = '${TRUNCATED}', etype = 0, checksum = 0 WHERE stream = ?`,
           [stream],
         );
-        await this.#connection.run(INSERT_ONE, [position, stream, head.revision + 1, '', TOMBSTONE, 0, '', '', at, 0]);
+        await this.#connection.run(INSERT_TOMBSTONE, [position, stream, head.revision + 1, at]);
       });
       this.#heads.delete(stream);
       this.#lastPosition = await lastPosition(this.#connection);
@@ -157,10 +161,15 @@ export class Writer {
   async #drain(): Promise<void> {
     // Let the callers of this turn of the event loop join the first group.
     await Promise.resolve();
+    let answer: Answer = () => undefined;
     while (this.#queue.length > 0) {
       const group = this.#takeGroup();
-      await this.#exclusively(() => this.#commit(group));
+      const committing = this.#exclusively(() => this.#commit(group));
+      // The disk first: what the callers of the group before do next is done while this one commits.
+      setImmediate(answer);
+      answer = await committing;
     }
+    answer();
     this.#draining = undefined;
   }
 
@@ -176,19 +185,20 @@ export class Writer {
     return this.#queue.splice(0, count);
   }
 
-  async #commit(group: readonly Pending[]): Promise<void> {
+  async #commit(group: readonly Pending[]): Promise<Answer> {
     try {
-      const committed = (await this.#commitFast(group)) || (await this.#commitSlow(group));
-      if (committed) this.#onCommit();
+      return (await this.#commitFast(group)) ?? (await this.#commitSlow(group));
     } catch (error) {
       for (const { stream } of group) this.#heads.delete(stream);
       const failure = toLogError(error, this.#path);
-      for (const { reject } of group) reject(failure);
+      return () => {
+        for (const { reject } of group) reject(failure);
+      };
     }
   }
 
-  /** One statement for the whole group, on remembered heads. Returns false when that cannot be done or did not hold. */
-  async #commitFast(group: readonly Pending[]): Promise<boolean> {
+  /** One statement for the whole group, on remembered heads. Returns nothing when that cannot be done or did not hold. */
+  async #commitFast(group: readonly Pending[]): Promise<Answer | undefined> {
     const recordedAt = this.#clock.now().toISOString();
     const unknown = group.filter(({ stream, expected }) => expected !== 'no-stream' && !this.#heads.has(stream));
     if (unknown.length > 0) {
@@ -196,12 +206,13 @@ export class Writer {
         this.#heads.set(stream, head);
     }
     const heads = new Map<string, Head>();
-    const rows: EventRow[] = [];
+    const rows: string[] = [];
     const results: AppendResult[] = [];
-    for (const { stream, events, expected } of group) {
+    for (const pending of group) {
+      const { stream, events, expected } = pending;
       const head = heads.get(stream) ?? this.#heads.get(stream) ?? NO_STREAM;
-      if (refusal(stream, head, expected) !== undefined) return false;
-      this.#addRows(rows, stream, events, head.revision, this.#lastPosition + rows.length, recordedAt);
+      if (refusal(stream, head, expected) !== undefined) return undefined;
+      addRows(rows, pending, head, this.#lastPosition + rows.length, recordedAt);
       const revision = head.revision + events.length;
       heads.set(stream, { revision, tombstoned: false });
       results.push({ revision: BigInt(revision), position: BigInt(this.#lastPosition + rows.length) });
@@ -209,22 +220,24 @@ export class Writer {
     try {
       await this.#insert(rows);
     } catch (error) {
-      if (error instanceof SqliteError && error.code === 'SQLITE_CONSTRAINT') return false;
+      if (error instanceof SqliteError && error.code === 'SQLITE_CONSTRAINT') return undefined;
       throw error;
     }
     this.#lastPosition += rows.length;
     for (const [stream, head] of heads) this.#heads.set(stream, head);
-    group.forEach(({ resolve }, i) => {
-      const result = results[i];
-      if (result !== undefined) resolve(result);
-    });
-    return true;
+    this.#onCommit();
+    return () => {
+      group.forEach(({ resolve }, i) => {
+        const result = results[i];
+        if (result !== undefined) resolve(result);
+      });
+    };
   }
 
-  /** One append at a time, on what the file says, in one transaction under the write lock. Returns whether it wrote. */
-  async #commitSlow(group: readonly Pending[]): Promise<boolean> {
+  /** One append at a time, on what the file says, in one transaction under the write lock. */
+  async #commitSlow(group: readonly Pending[]): Promise<Answer> {
     const recordedAt = this.#clock.now().toISOString();
-    const answers: (() => void)[] = [];
+    const answers: Answer[] = [];
     const heads = new Map<string, Head>();
     let position = 0;
     let wrote = false;
@@ -243,8 +256,8 @@ export class Writer {
           });
           continue;
         }
-        const rows: EventRow[] = [];
-        this.#addRows(rows, stream, events, head.revision, position, recordedAt);
+        const rows: string[] = [];
+        addRows(rows, pending, head, position, recordedAt);
         await this.#insert(rows);
         wrote = true;
         position += rows.length;
@@ -258,8 +271,10 @@ export class Writer {
     });
     this.#lastPosition = position;
     for (const [stream, head] of heads) this.#heads.set(stream, head);
-    for (const answer of answers) answer();
-    return wrote;
+    if (wrote) this.#onCommit();
+    return () => {
+      for (const answer of answers) answer();
+    };
   }
 
   /** What an append that was made before got: the same ids at the same pinned revision. */
@@ -278,37 +293,8 @@ export class Writer {
     return { revision: BigInt(last.revision), position: BigInt(last.position) };
   }
 
-  #addRows(
-    rows: EventRow[],
-    stream: string,
-    events: readonly EncodedEvent[],
-    afterRevision: number,
-    afterPosition: number,
-    recordedAt: string,
-  ): void {
-    events.forEach(({ id, type, etype, data, metadata }, i) => {
-      const place = { position: afterPosition + i + 1, stream, revision: afterRevision + i + 1 };
-      const row = { ...place, id, type, etype, data, metadata, recorded_at: recordedAt };
-      rows.push({ ...row, checksum: checksumOf(row) });
-    });
-  }
-
-  async #insert(rows: readonly EventRow[]): Promise<void> {
-    const [only] = rows;
-    const values = rows.map((row) => [
-      row.position,
-      row.stream,
-      row.revision,
-      row.id,
-      row.type,
-      row.etype,
-      row.data,
-      row.metadata,
-      row.recorded_at,
-      row.checksum,
-    ]);
-    if (rows.length === 1 && only !== undefined) await this.#connection.run(INSERT_ONE, values[0]);
-    else await this.#connection.run(INSERT_MANY, [JSON.stringify(values)]);
+  async #insert(rows: readonly string[]): Promise<void> {
+    await this.#connection.run(INSERT, [`[${rows.join(',')}]`]);
   }
 
   async #readHeads(streams: readonly string[]): Promise<Map<string, Head>> {
@@ -319,6 +305,13 @@ export class Writer {
     for (const { stream, revision, type } of rows) heads.set(stream, { revision, tombstoned: type === TOMBSTONE });
     return heads;
   }
+}
+
+/** Adds the rows of an append that follows a head and a position. */
+function addRows(rows: string[], { stream, events }: Pending, head: Head, after: number, recorded_at: string): void {
+  events.forEach((event, i) => {
+    rows.push(rowJson(event, { position: after + i + 1, stream, revision: head.revision + i + 1, recorded_at }));
+  });
 }
 
 /** Why an append may not follow a head, if it may not. */

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { checksumOf, decode, encodeAppend, type EventRow } from '../../../src/infra/eventlog/encoding.js';
+import { checksumOf, decode, encodeAppend, rowJson, type EventRow } from '../../../src/infra/eventlog/encoding.js';
 import { MAX_APPEND_BYTES } from '../../../src/infra/eventlog/eventlog.js';
 import { newEvent, newEvents, newMetadata } from '../../support/events.js';
 
@@ -24,9 +24,10 @@ describe('an encoded event', () => {
     const event = newEvent({ type: 'TaskCreated', data: { z: 'é', a: [{ c: 1, b: 2 }] }, metadata });
     const [encoded] = encodeAppend('task-1', [event]);
 
-    expect(encoded).toMatchObject({ id: event.id, type: 'TaskCreated', etype: 12 });
-    expect(encoded?.data).toBe('{"a":[{"b":2,"c":1}],"z":"é"}');
-    expect(encoded?.metadata.startsWith('{"actor":"tester","at":')).toBe(true);
+    const [id, type, etype, storedData, storedMetadata] = JSON.parse(`[${encoded?.columns ?? ''}]`);
+    expect([id, type, etype]).toEqual([event.id, 'TaskCreated', 12]);
+    expect(storedData).toBe('{"a":[{"b":2,"c":1}],"z":"é"}');
+    expect(storedMetadata.startsWith('{"actor":"tester","at":')).toBe(true);
     expect(encoded?.bytes).toBe(30 + JSON.stringify(metadata).length);
   });
 
@@ -42,6 +43,18 @@ describe('an encoded event', () => {
 });
 
 describe('a row', () => {
+  it('is a JSON array of its columns in their order, with the checksum over them', () => {
+    const event = newEvent({ data: { text: 'a "quoted"\nline' } });
+    const [encoded] = encodeAppend('mission-"1"', [event]);
+    const place = { position: 7, stream: 'mission-"1"', revision: 3, recorded_at: '2026-01-01T00:00:00.000Z' };
+    const [position, stream, revision, id, type, etype, data, metadata, recorded_at, checksum] = JSON.parse(
+      rowJson(encoded!, place),
+    );
+    const row = { position, stream, revision, id, type, etype, data, metadata, recorded_at, checksum };
+    expect(row).toMatchObject(place);
+    expect(decode(row)).toMatchObject({ id: event.id, data: event.data, metadata: event.metadata });
+  });
+
   it('reads back as the event it was', () => {
     fc.assert(
       fc.property(columns, (row) => {
