@@ -1,6 +1,6 @@
 import { unwrapResolverError } from '@apollo/server/errors';
 import type { GraphQLFormattedError } from 'graphql';
-import { GraphQLError } from 'graphql';
+import { GraphQLError, Kind } from 'graphql';
 import { answerTo, INTERNAL_MESSAGE } from '../http/errors.js';
 import type { Logger } from '../logger.js';
 
@@ -30,5 +30,7 @@ function codeOf(error: GraphQLError): string {
   const { code } = error.extensions;
   if (code === 'UNAUTHORIZED') return 'FORBIDDEN';
   if (typeof code === 'string') return code;
+  // Variables that are not of their types: over HTTP Apollo says so, over WebSocket nobody has.
+  if (error.nodes?.[0]?.kind === Kind.VARIABLE_DEFINITION) return 'BAD_USER_INPUT';
   return error.originalError === undefined ? 'GRAPHQL_VALIDATION_FAILED' : 'INTERNAL_SERVER_ERROR';
 }

@@ -1,3 +1,4 @@
+import { ApolloServerErrorCode as Code } from '@apollo/server/errors';
 import {
   createSourceEventStream,
   execute,
@@ -18,6 +19,7 @@ import type { WebSocketServer } from 'ws';
 import type { Role } from '../http/auth.js';
 import type { Logger } from '../logger.js';
 import type { ApiContext } from './context.js';
+import { apiError } from './errors.js';
 import { formatError } from './format-error.js';
 import { limitRules, MAX_TOKENS } from './limits.js';
 import { SharedExecution } from './shared-execution.js';
@@ -67,10 +69,10 @@ export function serveWebSocket(options: WebSocketOptions): { dispose: () => Prom
     try {
       parsed = parse(query, { maxLexicalTokens: MAX_TOKENS });
     } catch (error) {
-      return [error instanceof GraphQLError ? error : new GraphQLError('The document cannot be parsed.')];
+      return [withCode(error, Code.GRAPHQL_PARSE_FAILED)];
     }
     const errors = validate(schema, parsed, rules, { hideSuggestions: true });
-    if (errors.length > 0) return errors;
+    if (errors.length > 0) return errors.map((error) => withCode(error, Code.GRAPHQL_VALIDATION_FAILED));
     documents.set(query, parsed);
     return parsed;
   };
@@ -80,7 +82,7 @@ export function serveWebSocket(options: WebSocketOptions): { dispose: () => Prom
       ? result
       : { ...result, errors: result.errors.map((error) => asError(formatError(logger, error))) };
 
-  return useServer(
+  const served = useServer(
     {
       connectionInitWaitTimeout: INIT_TIMEOUT_MS,
       onConnect: ({ connectionParams, extra }) => {
@@ -93,12 +95,14 @@ export function serveWebSocket(options: WebSocketOptions): { dispose: () => Prom
       onSubscribe: (context, _id, { query, operationName, variables }: SubscribePayload) => {
         const connection = context.extra as Connection;
         if (Object.keys(context.subscriptions).length > MAX_OPERATIONS) {
-          return [new GraphQLError(`A connection may have ${MAX_OPERATIONS} operations open; complete some first.`)];
+          const message = `A connection may have ${MAX_OPERATIONS} operations open; complete some first.`;
+          return [apiError('TOO_MANY_OPERATIONS', message)];
         }
         const parsed = document(query);
         if (!('kind' in parsed)) return [...parsed];
         if (!getOperationAST(parsed, operationName)) {
-          return [new GraphQLError('The document has no such operation, or several and none was named.')];
+          const message = 'The document has no such operation, or several and none was named.';
+          return [withCode(new GraphQLError(message), Code.OPERATION_RESOLUTION_FAILURE)];
         }
         const contextValue = makeContext(connection.role ?? 'viewer');
         return { schema, document: parsed, operationName, variableValues: variables, contextValue };
@@ -122,6 +126,18 @@ export function serveWebSocket(options: WebSocketOptions): { dispose: () => Prom
     server,
     KEEP_ALIVE_MS,
   );
+  server.on('connection', (socket) => {
+    // What breaks the protocol, or is too large, is closed with the code for that. graphql-ws would print it, once; and a
+    // second error of one socket, with nobody listening, would end the process.
+    socket.removeAllListeners('error').on('error', (error) => logger.debug({ err: error }, 'WebSocket client failed'));
+  });
+  return served;
+}
+
+/** An error of a document, with the code that it has over HTTP. */
+function withCode(error: unknown, code: Code): GraphQLError {
+  const { message, source, positions } = error instanceof GraphQLError ? error : new GraphQLError(String(error));
+  return new GraphQLError(message, { source, positions, extensions: { code } });
 }
 
 function asCause(error: unknown): Error {

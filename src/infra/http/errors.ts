@@ -1,4 +1,5 @@
-import type { FastifyError, FastifyInstance } from 'fastify';
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { GraphQLError } from 'graphql';
 import { LogError, type LogErrorCode } from '../eventlog/errors.js';
 
 /** What an error is to a client: a status and a body of GraphQL's shape, for every path alike. */
@@ -15,11 +16,19 @@ const LOG_STATUS: Partial<Record<LogErrorCode, number>> = {
   LOG_CLOSED: 503,
 };
 
+/** Refusals of what is read through GraphQL and these paths alike. */
+const API_STATUS: Readonly<Record<string, number>> = { BAD_USER_INPUT: 400, CURSOR_INVALID: 400 };
+
 const HTTP_CODES: Readonly<Record<string, string>> = {
   FST_ERR_CTP_BODY_TOO_LARGE: 'BODY_TOO_LARGE',
   FST_ERR_CTP_INVALID_MEDIA_TYPE: 'UNSUPPORTED_MEDIA_TYPE',
   FST_ERR_CTP_EMPTY_JSON_BODY: 'BAD_REQUEST',
   FST_ERR_CTP_INVALID_JSON_BODY: 'BAD_REQUEST',
+};
+
+const HTTP_MESSAGES: Readonly<Record<number, string>> = {
+  413: 'The body is larger than 1 MiB. Send less at a time.',
+  415: 'Bodies are JSON here: send `content-type: application/json`.',
 };
 
 /** What a client is told of an error; `undefined` for one that is nobody's business but ours. */
@@ -28,8 +37,14 @@ export function answerTo(error: unknown): ErrorAnswer | undefined {
     return { status: LOG_STATUS[error.code] ?? 503, code: error.code, message: withoutPaths(error.message) };
   }
   if (error instanceof HttpError) return error;
+  if (error instanceof GraphQLError) {
+    const { message, extensions } = error;
+    const code = String(extensions['code']);
+    const status = API_STATUS[code];
+    return status === undefined ? undefined : { status, code, message };
+  }
   if (isFastifyError(error) && error.statusCode !== undefined && error.statusCode < 500) {
-    const message = error.statusCode === 413 ? 'The body is larger than 1 MiB. Send less at a time.' : error.message;
+    const message = HTTP_MESSAGES[error.statusCode] ?? error.message;
     return { status: error.statusCode, code: HTTP_CODES[error.code] ?? 'BAD_REQUEST', message };
   }
   return undefined;
@@ -68,6 +83,11 @@ export function handleErrors(app: FastifyInstance): void {
   app.setNotFoundHandler((request, reply) =>
     reply.code(404).send(errorBody('NOT_FOUND', `There is nothing at ${request.method} ${request.url.slice(0, 200)}.`)),
   );
+}
+
+/** Answers what Fastify refuses before there is a route: a path that cannot be decoded. */
+export function refuseUrl(error: FastifyError, _request: FastifyRequest, reply: FastifyReply): void {
+  void reply.code(error.statusCode ?? 400).send(errorBody('BAD_REQUEST', error.message));
 }
 
 /** What a client is told of what is nobody's business but ours. */
