@@ -2,7 +2,7 @@
 import { writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
-import { CONFIG_EXIT_CODE, explain } from './infra/cli/errors.js';
+import { CliError, CONFIG_EXIT_CODE, explain } from './infra/cli/errors.js';
 import { readConfig } from './infra/config.js';
 
 const ENVIRONMENT = `
@@ -74,6 +74,7 @@ program
     `
 Ids and dates are kept. Importing again adds nothing, and an import that was cut short goes on where it was.
 A bad line is reported with file and line number; exit code 1 when there were any. Works beside a running core.
+With --strict the first one ends it; up to 200 lines after that one may be in by then.
 
 Example:
   sheratan import ./prototype/data`,
@@ -104,11 +105,21 @@ program
     else await writeFile(new URL('../schema/schema.graphql', import.meta.url), emitSdl());
   });
 
-try {
-  await program.parseAsync();
-} catch (error) {
+/** Says what is wrong, when that is for the person at the terminal; a defect is thrown, with its stack. */
+function fail(error: unknown): number {
   const message = explain(error);
   if (message === undefined) throw error;
   process.stderr.write(`sheratan: ${message}\n`);
-  process.exitCode = CONFIG_EXIT_CODE;
+  return error instanceof CliError ? error.exitCode : CONFIG_EXIT_CODE;
+}
+
+// Whoever read the output has had enough (`sheratan export | head`): nothing is left to do, and nothing is wrong.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  process.exit(error.code === 'EPIPE' ? 0 : fail(error));
+});
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  process.exitCode = fail(error);
 }

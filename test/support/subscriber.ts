@@ -121,6 +121,16 @@ export class Subscriber {
     this.#socket?.terminate();
   }
 
+  /** Reads nothing more from the socket: what the server sends piles up on its side. */
+  pause(): void {
+    this.#socket?.pause();
+  }
+
+  /** Reads on. */
+  resume(): void {
+    this.#socket?.resume();
+  }
+
   async dispose(): Promise<void> {
     await this.client.dispose();
   }

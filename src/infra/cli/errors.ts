@@ -8,6 +8,12 @@ export const CONFIG_EXIT_CODE = 78;
 /** An error whose message is meant for the person at the terminal. */
 export class CliError extends Error {
   override readonly name = 'CliError';
+  readonly exitCode: number;
+
+  constructor(message: string, exitCode = CONFIG_EXIT_CODE) {
+    super(message);
+    this.exitCode = exitCode;
+  }
 }
 
 const SYSTEM_ERRORS: Readonly<Record<string, string>> = {
@@ -15,9 +21,14 @@ const SYSTEM_ERRORS: Readonly<Record<string, string>> = {
   EADDRNOTAVAIL: 'this machine has no such address: set SHERATAN_BIND to one of its own',
   EACCES: 'permission denied: choose a port above 1023, or a folder you may write (SHERATAN_DATA_DIR)',
   EROFS: 'the folder is read-only: set SHERATAN_DATA_DIR to one that can be written',
-  ENOSPC: 'the disk is full: free space, or set SHERATAN_DATA_DIR to another disk',
+  ENOSPC: 'the disk is full: free space, or use another disk',
   ENOENT: 'there is no such file or folder',
-  ENOTDIR: 'a folder is needed where a file is: set SHERATAN_DATA_DIR to another folder',
+  ENOTDIR: 'a folder is needed where a file is: move that file, or name another folder',
+  EEXIST: 'a folder is needed where a file is: move that file, or set SHERATAN_DATA_DIR to another folder',
+  EISDIR: 'a file is needed where a folder is: name another file',
+  SQLITE_CANTOPEN: 'check that the folder may be written, or set SHERATAN_DATA_DIR to another',
+  SQLITE_READONLY: 'the file or its folder is read-only: make it writable, or set SHERATAN_DATA_DIR to another folder',
+  SQLITE_FULL: 'the disk is full: free space, or set SHERATAN_DATA_DIR to another disk',
   ENOTFOUND: 'that host name is not known: set SHERATAN_BIND to an address of this machine',
 };
 

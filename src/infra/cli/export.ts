@@ -1,11 +1,12 @@
 import { createWriteStream } from 'node:fs';
-import { open, rename, rm } from 'node:fs/promises';
+import { open, realpath, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Writable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import type { Config } from '../config.js';
 import type { LogError } from '../eventlog/errors.js';
 import { exportLog, type ExportListener } from '../transfer/export-log.js';
+import { CliError } from './errors.js';
 import { withLog } from './open-log.js';
 import { showProgress } from './progress.js';
 
@@ -38,25 +39,34 @@ export async function runExport(path: string | undefined, skipDamaged: boolean, 
   return damaged === 0 ? 0 : 1;
 }
 
-/** Writes a file whole or not at all: temp, fsync, rename, fsync of the folder. */
+/** Writes a file whole or not at all: temp, fsync, rename, fsync of the folder. A device or a pipe is written as it is. */
 async function toFile<R>(path: string, write: (output: Writable) => Promise<R>): Promise<R> {
-  const temporary = `${path}.partial`;
+  const target = await realpath(path).catch(() => path);
+  const found = await stat(target).catch(() => undefined);
+  if (found?.isDirectory()) throw new CliError(`${path} is a folder. Name a file to write to.`);
+  if (found?.isFile() === false) return written(createWriteStream(target), write);
+  const temporary = `${target}.partial`;
   try {
-    const output = createWriteStream(temporary, { flush: true });
-    const done = finished(output);
-    done.catch(() => undefined);
-    const result = await Promise.race([
-      write(output),
-      done.then(() => Promise.reject(new Error('the file was closed'))),
-    ]);
-    output.end();
-    await done;
-    await rename(temporary, path);
-    const folder = await open(dirname(path), 'r');
+    const result = await written(createWriteStream(temporary, { flush: true }), write);
+    await rename(temporary, target);
+    const folder = await open(dirname(target), 'r');
     await folder.sync().finally(() => folder.close());
     return result;
   } catch (error) {
     await rm(temporary, { force: true });
     throw error;
   }
+}
+
+/** Writes a stream to its end; it may fail at any time. */
+async function written<R>(output: Writable, write: (output: Writable) => Promise<R>): Promise<R> {
+  const done = finished(output);
+  done.catch(() => undefined);
+  const result = await Promise.race([
+    write(output),
+    done.then(() => Promise.reject(new Error('the output was closed'))),
+  ]);
+  output.end();
+  await done;
+  return result;
 }

@@ -19,7 +19,7 @@ export async function runImport(
   config: Config,
   print: (line: string) => void,
 ): Promise<number> {
-  const isFolder = await stat(path).then((found) => found.isDirectory());
+  const isFolder = (await stat(path)).isDirectory();
   if (isFolder && !(await isLegacyFolder(path))) {
     throw new CliError(
       `${path} has no missions.jsonl. Name the prototype's data folder, or a file that \`sheratan export\` wrote.`,
@@ -31,7 +31,8 @@ export async function runImport(
     onProgress: (done: number, total: number) => progress.update(done, total),
     onBadLine: ({ file, line, reason }: BadLine) => {
       const message = `${file}:${line}: ${reason}`;
-      if (strict) throw new CliError(`${message}. Nothing after it was imported; correct it and import again.`);
+      if (strict)
+        throw new CliError(`${message}. Correct it and import again: what is in by now is not added twice.`, 1);
       bad += 1;
       if (bad <= MAX_SHOWN) process.stderr.write(`${message}\n`);
       if (bad === MAX_SHOWN + 1) process.stderr.write('… further bad lines are only counted\n');
@@ -48,8 +49,9 @@ export async function runImport(
       progress.stop();
     }
   });
-  for (const { file, read, added, present, bad: wrong } of reports) {
-    print(`${file}: ${read} read, ${added} added, ${present} there already, ${wrong} bad`);
+  for (const { file, missing, read, added, present, bad: wrong } of reports) {
+    if (missing === true) print(`${file}: not there`);
+    else print(`${file}: ${read} read, ${added} added, ${present} there already, ${wrong} bad`);
   }
   const total = reports.reduce((sum, { read }) => sum + read, 0);
   const seconds = (performance.now() - startedAt) / 1_000;

@@ -8,7 +8,7 @@ import { corePaths } from '../node.js';
 import { ProcessLock } from '../process-lock.js';
 import { Projector } from '../projector/projector.js';
 import { CliError } from './errors.js';
-import { withLog } from './open-log.js';
+import { assertLog, withLog } from './open-log.js';
 import { showProgress } from './progress.js';
 
 /** How often the progress of a rebuild is looked at, in milliseconds. */
@@ -34,6 +34,7 @@ export async function runReplay(
 ): Promise<number> {
   if (name !== missions.name) throw new CliError(`There is no projection '${name}'. There is: ${missions.name}.`);
   const paths = corePaths(config.dataDir);
+  await assertLog(config);
   const lock = await ProcessLock.take(paths.missionsLock);
   if (lock === undefined) {
     if (options.reset || options.prune)
@@ -146,6 +147,10 @@ async function runningCore(config: Config): Promise<<Data>(query: string) => Pro
       method: 'POST',
       headers: { 'content-type': 'application/json', ...authorization },
       body: JSON.stringify({ query }),
+    }).catch(() => {
+      throw new CliError(
+        `The core at ${url} does not answer: it is starting or stopping, or another command works on this data folder. Try again in a moment.`,
+      );
     });
     const answer = (await response.json()) as { data?: Data; errors?: { message: string }[] };
     if (answer.data === undefined || answer.data === null) {

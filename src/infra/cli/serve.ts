@@ -27,9 +27,12 @@ export async function serve(config: Config, print: (line: string) => void): Prom
   return 0;
 }
 
-/** Resolves with the first signal to stop. */
+/** Resolves with the first signal to stop. That `sheratan up` is gone, however it ended, is one too. */
 export function stopSignal(): Promise<NodeJS.Signals> {
   return new Promise((resolve) => {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve(signal));
+    process.once('disconnect', () => resolve('SIGTERM'));
+    // Listening to the channel alone must not keep the process going.
+    process.channel?.unref();
   });
 }

@@ -1,4 +1,4 @@
-import { spawn, type ChildProcess } from 'node:child_process';
+import { spawn, type ChildProcess, type StdioOptions } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { CONFIG_EXIT_CODE } from './errors.js';
@@ -36,11 +36,12 @@ export async function up(members: readonly Member[], script: string, print: (lin
     let wait = RESTART_DELAY_MS;
     for (;;) {
       const startedAt = performance.now();
-      // Its own process group: a Ctrl-C reaches the children through us alone, once.
-      const child = spawn(process.execPath, [script, ...args], { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+      // Its own process group: a Ctrl-C reaches the children through us alone, once. The channel tells them of our end.
+      const stdio: StdioOptions = ['ignore', 'pipe', 'pipe', 'ipc'];
+      const child = spawn(process.execPath, [script, ...args], { stdio, detached: true });
       children.add(child);
       for (const stream of [child.stdout, child.stderr]) {
-        createInterface({ input: stream }).on('line', (line) => print(`[${name}] ${line}`));
+        if (stream !== null) createInterface({ input: stream }).on('line', (line) => print(`[${name}] ${line}`));
       }
       const code = await exitOf(child);
       children.delete(child);

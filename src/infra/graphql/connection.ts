@@ -1,9 +1,16 @@
-import type { ExpressionBuilder, ReferenceExpression, SelectQueryBuilder } from 'kysely';
+import type { ExpressionBuilder, Kysely, ReferenceExpression, SelectQueryBuilder } from 'kysely';
 import { ArgsType, Field, Int, ObjectType, type ClassType } from 'type-graphql';
+import type { MissionsDatabase } from '../readmodels/missions-database.js';
 import { apiError } from './errors.js';
 
 /** The largest page. */
-const MAX_PAGE = 100;
+export const MAX_PAGE = 100;
+
+/** What pages are read from. */
+export interface PageSource {
+  readonly db: Kysely<MissionsDatabase>;
+  readonly log: { readonly logId: string };
+}
 
 /** Where a page of a connection ends. */
 @ObjectType()
@@ -84,16 +91,18 @@ interface Ordered {
 }
 
 /**
- * Reads a page, newest first. A cursor names the row it follows, not a count, so rows added meanwhile shift nothing.
+ * Reads a page, newest first. A cursor names the row it follows, not a count, so rows added meanwhile shift nothing; and
+ * it names its log and table, so that one of another connection is refused rather than read as a place here.
  * @throws GraphQLError BAD_USER_INPUT, CURSOR_INVALID
  */
 export async function readPage<DB, TB extends keyof DB & string, R extends Ordered, N>(
   query: SelectQueryBuilder<DB, TB, R>,
-  table: TB,
+  { logId, table }: { readonly logId: string; readonly table: TB },
   { first, after }: PageRequest,
   toNode: (row: R) => N,
 ): Promise<Page<N>> {
   const limit = checkFirst(first);
+  const scope = `${logId} ${table}`;
   const createdAt = `${table}.created_at` as ReferenceExpression<DB, TB>;
   const id = `${table}.id` as ReferenceExpression<DB, TB>;
   let page = query
@@ -101,13 +110,13 @@ export async function readPage<DB, TB extends keyof DB & string, R extends Order
     .orderBy(id, 'desc')
     .limit(limit + 1);
   if (after !== null && after !== undefined) {
-    const [time, key] = readCursor(after);
+    const [time, key] = readCursor(scope, after);
     page = page.where((eb: ExpressionBuilder<DB, TB>) =>
       eb(eb.refTuple(createdAt as never, id as never) as never, '<', eb.tuple(time, key) as never),
     );
   }
   const rows = await page.execute();
-  const edges = rows.slice(0, limit).map((row) => ({ cursor: cursorOf(row), node: toNode(row) }));
+  const edges = rows.slice(0, limit).map((row) => ({ cursor: cursorOf(scope, row), node: toNode(row) }));
   return {
     edges,
     pageInfo: { hasNextPage: rows.length > limit, endCursor: edges.at(-1)?.cursor ?? null },
@@ -119,19 +128,20 @@ export async function readPage<DB, TB extends keyof DB & string, R extends Order
   };
 }
 
-function cursorOf({ created_at, id }: Ordered): string {
-  return Buffer.from(`${created_at} ${id}`).toString('base64url');
+function cursorOf(scope: string, { created_at, id }: Ordered): string {
+  return Buffer.from(`${scope} ${created_at} ${id}`).toString('base64url');
 }
 
-const CURSOR = /^(\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z) ([A-Za-z0-9][A-Za-z0-9_.:-]{0,63})$/;
+const CURSOR =
+  /^([0-9a-z]{6} [a-z]+) (\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z) ([A-Za-z0-9][A-Za-z0-9_.:-]{0,63})$/;
 
-function readCursor(cursor: string): readonly [createdAt: string, id: string] {
+function readCursor(scope: string, cursor: string): readonly [createdAt: string, id: string] {
   const match = CURSOR.exec(Buffer.from(cursor, 'base64url').toString('utf8'));
-  const [, createdAt, id] = match ?? [];
-  if (createdAt === undefined || id === undefined) {
+  const [, given, createdAt, id] = match ?? [];
+  if (given !== scope || createdAt === undefined || id === undefined) {
     throw apiError(
       'CURSOR_INVALID',
-      `'${cursor.slice(0, 60)}' is no cursor. Use pageInfo.endCursor or an edge's cursor, unchanged.`,
+      `'${cursor.slice(0, 60)}' is no cursor of this list. Use one that a page of the same list gave you, unchanged, or none.`,
     );
   }
   return [createdAt, id];

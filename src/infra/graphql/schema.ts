@@ -3,6 +3,7 @@ import type { GraphQLSchema } from 'graphql';
 import { buildSchemaSync, type NonEmptyArray } from 'type-graphql';
 import { allows, type Role } from '../http/auth.js';
 import type { ApiContext } from './context.js';
+import { apiError } from './errors.js';
 import { EventQueries } from './event/resolver.js';
 import { JobControlMutations, JobQueries, JobWorkMutations } from './job/resolver.js';
 import { MissionMutations, MissionQueries } from './mission/resolver.js';
@@ -31,8 +32,11 @@ const RESOLVERS: readonly ResolverClass[] = [
 export function makeSchema(extra: readonly ResolverClass[] = []): GraphQLSchema {
   return buildSchemaSync({
     resolvers: [...RESOLVERS, ...extra] as unknown as NonEmptyArray<() => void>,
-    authChecker: ({ context }: { context: ApiContext }, roles: Role[]) =>
-      roles.every((needed) => allows(context.role, needed)),
+    authChecker: ({ context: { role } }: { context: ApiContext }, roles: Role[]) => {
+      const needed = roles.find((one) => !allows(role, one));
+      if (needed === undefined) return true;
+      throw apiError('FORBIDDEN', `This needs the role ${needed}; the token has ${role}.`);
+    },
     // Deciders check what they are given; and every subscription brings its own source.
     validate: false,
     pubSub: { publish: () => undefined, subscribe: () => neverUsed() },

@@ -4,6 +4,7 @@ import type { Json, JsonObject } from '../../domain/json.js';
 import { invalidInput, notFound, type Problem, type ProblemCode } from '../../domain/problem.js';
 import type { CommandContext } from '../commands/context.js';
 import type { Outcome } from '../commands/handler.js';
+import { MAX_PAGE } from '../graphql/connection.js';
 import { Consistency } from '../graphql/consistency.js';
 import { missionPage } from '../graphql/mission/queries.js';
 import type { Services } from '../graphql/services.js';
@@ -47,8 +48,14 @@ const newJob = z.object({
   priority: z.number('must be a number').optional(),
   max_attempts: z.number('must be a number').optional(),
 });
+const PAGE_SIZE = `must be 1–${MAX_PAGE}`;
 const listQuery = z.object({
-  limit: z.coerce.number('must be a number').default(100),
+  limit: z.coerce
+    .number('must be a number')
+    .int('must be a whole number')
+    .min(1, PAGE_SIZE)
+    .max(MAX_PAGE, PAGE_SIZE)
+    .default(MAX_PAGE),
   after: text.optional(),
 });
 
@@ -95,7 +102,7 @@ export async function serveRest(app: FastifyInstance, { services, authorize }: R
       api.get('/missions', async (request) => {
         authorize(request, 'viewer');
         const { limit, after } = parse(listQuery, request.query);
-        const page = await missionPage(db, null, { first: limit, after: after ?? null }, missionView);
+        const page = await missionPage(services, null, { first: limit, after: after ?? null }, missionView);
         return {
           count: page.edges.length,
           missions: page.edges.map(({ node }) => node),

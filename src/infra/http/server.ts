@@ -11,7 +11,7 @@ import type { Services } from '../graphql/services.js';
 import { serveWebSocket } from '../graphql/websocket.js';
 import type { Logger } from '../logger.js';
 import { allows, Authenticator, type Role } from './auth.js';
-import { errorBody, handleErrors, HttpError } from './errors.js';
+import { errorBody, handleErrors, HttpError, refuseUrl } from './errors.js';
 import { crossSiteRefusal } from './guard.js';
 import { serveHealth } from './health.js';
 import { serveMetrics } from './metrics.js';
@@ -54,6 +54,7 @@ export async function startServer(
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: MAX_BODY_BYTES,
     requestTimeout: REQUEST_TIMEOUT_MS,
+    frameworkErrors: refuseUrl,
     forceCloseConnections: 'idle',
     genReqId: ({ headers }) => requestId(headers['x-correlation-id']),
   });

@@ -32,9 +32,10 @@ export async function follow(
   try {
     for await (const batch of readAhead(batches)) {
       const { changed, events, failure } = await folder.fold(batch.events, skipped);
-      await writing;
       const through = failure === undefined ? batch.through : failure.event.position - 1n;
-      writing = file.commit(slot, changed, through, events).then(() => {
+      const commit = file.prepareCommit(slot, changed, through, events);
+      await writing;
+      writing = commit().then(() => {
         folder.written();
         onCommit({ through, events, live: batch.live });
       });

@@ -1,5 +1,5 @@
 import type { AnyRow, Table, Tables } from '../../projections/projection.js';
-import type { Connection } from '../sqlite/connection.js';
+import type { Connection, Param } from '../sqlite/connection.js';
 
 /**
  * A generation is one set of a projection's tables. A file holds up to three: the live one, the next one while it is
@@ -32,7 +32,7 @@ export function indexStatements(tables: Tables, slot: Slot, generation: number):
   return Object.entries(tables).flatMap(([name, table]) =>
     Object.entries(table.indexes).map(([index, { columns, where }]) => {
       const condition = where === undefined ? '' : ` WHERE ${where}`;
-      return `CREATE INDEX IF NOT EXISTS ${name}_${index}_g${String(generation)} ON ${tableName(name, slot)} (${columns.join(', ')})${condition}`;
+      return `CREATE INDEX IF NOT EXISTS ${name}_${index}_g${generation} ON ${tableName(name, slot)} (${columns.join(', ')})${condition}`;
     }),
   );
 }
@@ -90,14 +90,14 @@ export async function loadRows(
   return rows.map((row) => fromStored(table, row));
 }
 
+/** A statement and what is bound to it. */
+export interface Statement {
+  readonly sql: string;
+  readonly params: readonly Param[];
+}
+
 /** Writes rows, in one statement: new ones are added; of those that are there, the columns that may change are set. */
-export async function upsertRows(
-  connection: Connection,
-  name: string,
-  table: Table,
-  slot: Slot,
-  rows: Iterable<AnyRow>,
-): Promise<void> {
+export function upsertStatement(name: string, table: Table, slot: Slot, rows: Iterable<AnyRow>): Statement {
   const columns = Object.keys(table.columns);
   const values: unknown[][] = [];
   for (const row of rows) {
@@ -110,7 +110,7 @@ export async function upsertRows(
   }
   const changing = columns.filter((column) => column !== table.key && table.columns[column]?.fixed !== true);
   const sql = `INSERT INTO ${tableName(name, slot)} (${columns.join(', ')})
-    SELECT ${columns.map((_, i) => `value->>${String(i)}`).join(', ')} FROM jsonb_each(?) WHERE true
+    SELECT ${columns.map((_, i) => `value->>${i}`).join(', ')} FROM jsonb_each(?) WHERE true
     ON CONFLICT (${table.key}) DO UPDATE SET ${changing.map((column) => `${column} = excluded.${column}`).join(', ')}`;
-  await connection.run(sql, [JSON.stringify(values)]);
+  return { sql, params: [JSON.stringify(values)] };
 }

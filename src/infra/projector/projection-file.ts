@@ -6,7 +6,7 @@ import { sqliteDialect } from '../sqlite/dialect.js';
 import { Pool } from '../sqlite/pool.js';
 import { toProjectionError } from './errors.js';
 import type { ChangedRows } from './folder.js';
-import { createTables, dropTables, indexStatements, moveTables, upsertRows, type Slot } from './generation.js';
+import { createTables, dropTables, indexStatements, moveTables, upsertStatement, type Slot } from './generation.js';
 
 /** Connections for queries. */
 const READERS = 3;
@@ -112,19 +112,21 @@ export class ProjectionFile {
     }
   }
 
-  /** Writes what a batch changed, and how far that takes the generation, in one transaction. */
-  async commit(slot: Slot, changed: ChangedRows, position: bigint, events: number): Promise<void> {
-    await this.#write(async (connection) => {
-      for (const [name, rows] of changed) {
-        const table = this.projection.tables[name];
-        if (table !== undefined && rows.size > 0) await upsertRows(connection, name, table, slot, rows.values());
-      }
-      await connection.run('UPDATE generations SET position = ?, events = events + ? WHERE slot = ?', [
-        position,
-        events,
-        slot,
-      ]);
+  /**
+   * Prepares to write what a batch changed, and how far that takes the generation, in one transaction. What is returned
+   * does so: the rows are in words by then, so that the file is not held longer than it takes to write them.
+   */
+  prepareCommit(slot: Slot, changed: ChangedRows, position: bigint, events: number): () => Promise<void> {
+    const upserts = [...changed].flatMap(([name, rows]) => {
+      const table = this.projection.tables[name];
+      return table === undefined || rows.size === 0 ? [] : [upsertStatement(name, table, slot, rows.values())];
     });
+    const advance = 'UPDATE generations SET position = ?, events = events + ? WHERE slot = ?';
+    return () =>
+      this.#write(async (connection) => {
+        for (const { sql, params } of upserts) await connection.run(sql, params);
+        await connection.run(advance, [position, events, slot]);
+      });
   }
 
   /** Records that an event is passed over, in every generation of this version that has yet to fold it. */

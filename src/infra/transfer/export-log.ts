@@ -35,6 +35,7 @@ async function* readAround(
 ): AsyncIterable<RecordedEvent> {
   let after = 0n;
   let steps = 0;
+  let reported = '';
   while (after < head) {
     try {
       const from = after;
@@ -47,7 +48,9 @@ async function* readAround(
     } catch (error) {
       if (!(error instanceof LogError) || error.code !== 'LOG_CORRUPT' || onDamaged === undefined) throw error;
       if (steps > 0) {
-        onDamaged(error);
+        // Truncated rows before a damaged one are stepped over too, and meet it again.
+        if (error.message !== reported) onDamaged(error);
+        reported = error.message;
         after += 1n;
       }
       steps = STEPS_AFTER_DAMAGE;

@@ -3,15 +3,14 @@ import { join } from 'node:path';
 import { LRUCache } from 'lru-cache';
 import { missionStream, jobStream, taskStream } from '../../domain/id.js';
 import type { JsonObject } from '../../domain/json.js';
-import { mission } from '../../domain/mission.js';
+import { mission, type MissionState } from '../../domain/mission.js';
 import { task } from '../../domain/task.js';
 import { schemaVersionOf } from '../../domain/upcast.js';
 import type { CommandHandler } from '../commands/handler.js';
 import { derivedId, inputHash } from '../commands/ids.js';
-import { LogError } from '../eventlog/errors.js';
-import type { EventLog, NewEvent } from '../eventlog/eventlog.js';
-import { concurrently } from './concurrently.js';
-import { LineError, MAX_IN_FLIGHT, parseLine, type FileReport, type ImportListener } from './import-report.js';
+import type { EventLog } from '../eventlog/eventlog.js';
+import { importLines, type Addition, type LineReader } from './import-lines.js';
+import { LineError, type FileReport, type ImportListener } from './import-report.js';
 import {
   jobFacts,
   legacyJob,
@@ -22,7 +21,6 @@ import {
   taskFacts,
   type DatedFact,
 } from './legacy-records.js';
-import { readLines } from './lines.js';
 
 const ACTOR = 'import';
 /** Parents kept in memory; others are read from the log. */
@@ -51,7 +49,6 @@ export async function importLegacy(
   handler: CommandHandler,
   listener: ImportListener,
 ): Promise<FileReport[]> {
-  const headBefore = await log.head();
   const missions = remembered(async (id) => {
     const { state } = await handler.load(mission, missionStream(id));
     if (state.status === 'ABSENT') throw new LineError(`mission '${id}' is not known`);
@@ -62,51 +59,53 @@ export async function importLegacy(
     if (state.status === 'ABSENT') throw new LineError(`task '${id}' is not known`);
     return state;
   });
-  const append = async (stream: string, record: object, facts: readonly DatedFact[]): Promise<boolean> => {
-    const { position } = await appendOnce(log, stream, toEvents(stream, inputHash(record), facts));
-    return position > headBefore;
+  /** A record's mission. One that was closed since it was imported takes nothing new, but what it has was right. */
+  const missionOf = async (id: string, stream: string): Promise<MissionState> => {
+    const found = await missions(id);
+    if (found.status === 'OPEN' || (await isEmpty(log, stream))) return found;
+    return { ...found, status: 'OPEN' };
   };
 
-  const takers = {
-    'missions.jsonl': async (value: unknown) => {
+  const readers: Readonly<Record<(typeof FILES)[number], LineReader['read']>> = {
+    'missions.jsonl': (value) => {
       const record = readRecord(legacyMission, value);
-      return append(missionStream(record.id), record, missionFacts(record));
+      return toAddition(missionStream(record.id), record, missionFacts(record));
     },
-    'tasks.jsonl': async (value: unknown) => {
+    'tasks.jsonl': async (value) => {
       const record = readRecord(legacyTask, value);
-      const facts = taskFacts(record, await missions(record.mission_id));
-      return append(taskStream(record.id), record, facts);
+      const stream = taskStream(record.id);
+      return toAddition(stream, record, taskFacts(record, await missionOf(record.mission_id, stream)));
     },
-    'jobs.jsonl': async (value: unknown) => {
+    'jobs.jsonl': async (value) => {
       const record = readRecord(legacyJob, value);
+      const stream = jobStream(record.id);
       const parent = await tasks(record.task_id);
-      return append(jobStream(record.id), record, jobFacts(record, parent, await missions(parent.missionId)));
+      return toAddition(stream, record, jobFacts(record, parent, await missionOf(parent.missionId, stream)));
     },
   };
+  const conflict = ({ stream }: Addition) => `'${stream}' is there already, with other content`;
 
   const sizes = await Promise.all(FILES.map((file) => sizeOf(join(folder, file))));
-  const total = sizes.reduce((sum, size) => sum + size, 0);
+  const total = sizes.reduce<number>((sum, size) => sum + (size ?? 0), 0);
   const reports: FileReport[] = [];
   let before = 0;
   for (const [i, file] of FILES.entries()) {
-    const report = { file, read: 0, added: 0, present: 0, bad: 0 };
-    reports.push(report);
-    if (sizes[i] === 0) continue;
-    await concurrently(readLines(join(folder, file)), MAX_IN_FLIGHT, async ({ number, text, bytes }) => {
-      report.read += 1;
-      try {
-        if (await takers[file](parseLine(text))) report.added += 1;
-        else report.present += 1;
-      } catch (error) {
-        if (!(error instanceof LineError)) throw error;
-        report.bad += 1;
-        listener.onBadLine({ file, line: number, reason: error.message });
-      }
-      listener.onProgress(before + bytes, total);
-    });
-    before += sizes[i] ?? 0;
+    const size = sizes[i];
+    if (size === undefined) {
+      reports.push({ file, missing: true, read: 0, added: 0, present: 0, bad: 0 });
+      continue;
+    }
+    const onProgress = (end: number) => listener.onProgress(before + end, total);
+    const reader = { read: readers[file], conflict };
+    reports.push(await importLines(join(folder, file), log, reader, { ...listener, onProgress }));
+    before += size;
   }
   return reports;
+}
+
+async function isEmpty(log: EventLog, stream: string): Promise<boolean> {
+  for await (const _ of log.readStream(stream, { limit: 1 })) return false;
+  return true;
 }
 
 /** Remembers what was read by id, and what is being read: many records name one parent at once. */
@@ -122,9 +121,10 @@ function remembered<V extends object>(read: (id: string) => Promise<V>): (id: st
   };
 }
 
-function toEvents(stream: string, hash: string, facts: readonly DatedFact[]): NewEvent[] {
+function toAddition(stream: string, record: object, facts: readonly DatedFact[]): Addition {
+  const hash = inputHash(record);
   const correlationId = `import:${hash}`;
-  return facts.map(({ at, fact }, index) => ({
+  const events = facts.map(({ at, fact }, index) => ({
     id: derivedId(ACTOR, hash, stream, index),
     type: fact.type,
     data: fact.data as JsonObject,
@@ -136,26 +136,15 @@ function toEvents(stream: string, hash: string, facts: readonly DatedFact[]): Ne
       schemaVersion: schemaVersionOf(fact.type),
     },
   }));
+  return { stream, events, expected: 'no-stream' };
 }
 
-/** Appends a stream's first events. The log answers for those it holds already; others in their place are an error. */
-async function appendOnce(log: EventLog, stream: string, events: readonly NewEvent[]) {
+/** The size of a file, if it is there. */
+async function sizeOf(path: string): Promise<number | undefined> {
   try {
-    return await log.append(stream, events, 'no-stream');
+    return (await stat(path)).size;
   } catch (error) {
-    if (error instanceof LogError && error.code === 'WRONG_EXPECTED_REVISION') {
-      throw new LineError(`'${stream}' is there already, with other content`);
-    }
-    if (error instanceof LogError && (error.code === 'EVENT_INVALID' || error.code === 'STREAM_TOMBSTONED')) {
-      throw new LineError(error.message);
-    }
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
     throw error;
   }
-}
-
-async function sizeOf(path: string): Promise<number> {
-  return stat(path).then(
-    ({ size }) => size,
-    () => 0,
-  );
 }

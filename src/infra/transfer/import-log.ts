@@ -1,11 +1,9 @@
 import { stat } from 'node:fs/promises';
-import { basename } from 'node:path';
-import { LogError } from '../eventlog/errors.js';
+import { canonicalJson } from '../eventlog/canonical.js';
 import type { EventLog } from '../eventlog/eventlog.js';
-import { concurrently } from './concurrently.js';
 import { fromLine } from './exported-event.js';
-import { LineError, MAX_IN_FLIGHT, parseLine, type FileReport, type ImportListener } from './import-report.js';
-import { readLines } from './lines.js';
+import { importLines, type Addition } from './import-lines.js';
+import { LineError, type FileReport, type ImportListener } from './import-report.js';
 
 /**
  * Imports an export (NDJSON, an event a line): events keep their ids, streams and revisions, and get new positions, in
@@ -13,37 +11,30 @@ import { readLines } from './lines.js';
  * @throws LogError when the log cannot be written
  */
 export async function importLog(path: string, log: EventLog, listener: ImportListener): Promise<FileReport> {
-  const file = basename(path);
   const { size } = await stat(path);
-  const headBefore = await log.head();
-  const report: FileReport = { file, read: 0, added: 0, present: 0, bad: 0 };
-  // Appends are judged in the order they are made, so the events of a stream may be under way together.
-  await concurrently(readLines(path), MAX_IN_FLIGHT, async ({ number, text, bytes }) => {
-    report.read += 1;
-    try {
-      const { position } = await append(log, parseLine(text));
-      if (position > headBefore) report.added += 1;
-      else report.present += 1;
-    } catch (error) {
-      if (!(error instanceof LineError)) throw error;
-      report.bad += 1;
-      listener.onBadLine({ file, line: number, reason: error.message });
-    }
-    listener.onProgress(bytes, size);
-  });
-  return report;
+  const reader = {
+    read(value: unknown): Addition {
+      const { stream, revision, event } = fromLine(value);
+      return { stream, events: [event], expected: revision === 0n ? 'no-stream' : revision - 1n };
+    },
+    conflict: (addition: Addition) =>
+      `revision ${revisionOf(addition)} of '${addition.stream}' does not follow what the log holds, or is another event there`,
+    compare: (addition: Addition) => assertSame(log, addition),
+  };
+  return importLines(path, log, reader, { ...listener, onProgress: (end) => listener.onProgress(end, size) });
 }
 
-async function append(log: EventLog, value: unknown) {
-  const { stream, revision, event } = fromLine(value);
-  try {
-    return await log.append(stream, [event], revision === 0n ? 'no-stream' : revision - 1n);
-  } catch (error) {
-    if (!(error instanceof LogError)) throw error;
-    if (error.code === 'WRONG_EXPECTED_REVISION') {
-      throw new LineError(`revision ${revision} of '${stream}' does not follow what the log holds: ${error.message}`);
-    }
-    if (error.code === 'EVENT_INVALID' || error.code === 'STREAM_TOMBSTONED') throw new LineError(error.message);
-    throw error;
+/** The log knows an event it has by its id; an export that was edited may say something else of it. */
+async function assertSame(log: EventLog, addition: Addition): Promise<void> {
+  const [event] = addition.events;
+  const from = revisionOf(addition);
+  for await (const { type, data, metadata } of log.readStream(addition.stream, { from, limit: 1 })) {
+    const said = { type: event?.type, data: event?.data, metadata: event?.metadata };
+    if (canonicalJson({ type, data, metadata }) === canonicalJson(said)) continue;
+    throw new LineError(`event ${event?.id ?? ''} is there already, with other content`);
   }
+}
+
+function revisionOf({ expected }: Addition): bigint {
+  return expected === 'no-stream' ? 0n : expected + 1n;
 }

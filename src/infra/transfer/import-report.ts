@@ -1,3 +1,5 @@
+import type { Line } from './lines.js';
+
 /** A line that could not be taken. */
 export interface BadLine {
   readonly file: string;
@@ -8,6 +10,8 @@ export interface BadLine {
 /** What an import did with one file. */
 export interface FileReport {
   readonly file: string;
+  /** Set when the file is not there. */
+  readonly missing?: true;
   /** Lines that are not blank. */
   read: number;
   /** Recorded by this import. */
@@ -17,7 +21,7 @@ export interface FileReport {
   bad: number;
 }
 
-/** Tells an import's caller how it gets on. */
+/** Tells an import's caller how it gets on, line by line in the order of the file. */
 export interface ImportListener {
   /** After each line: bytes read of all the bytes there are. */
   readonly onProgress: (done: number, total: number) => void;
@@ -25,17 +29,22 @@ export interface ImportListener {
   readonly onBadLine: (bad: BadLine) => void;
 }
 
-/** The most records under way. */
-export const MAX_IN_FLIGHT = 200;
-
 /** A line's content cannot be taken; the message says why. */
 export class LineError extends Error {
   override readonly name = 'LineError';
 }
 
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
 /** Parses a line of JSON. @throws LineError */
-export function parseLine(text: string | undefined): unknown {
-  if (text === undefined) throw new LineError('the line is longer than 4 MiB');
+export function parseLine({ content }: Line): unknown {
+  if (content === undefined) throw new LineError('the line is longer than 4 MiB');
+  let text: string;
+  try {
+    text = utf8.decode(content);
+  } catch {
+    throw new LineError('the line is not UTF-8');
+  }
   try {
     return JSON.parse(text) as unknown;
   } catch (error) {

@@ -14,12 +14,10 @@ const WORKER = 'prototype';
 const LEASE_SECONDS = 1;
 
 const text = z.string('must be text');
-const time = z.string('must be a time').transform((value, context) => {
-  const at = new Date(value);
-  if (!Number.isNaN(at.getTime())) return at.toISOString();
-  context.addIssue({ code: 'custom', message: `'${value}' is no time` });
-  return z.NEVER;
-});
+/** A time that names no zone is UTC, as the prototype meant it. */
+const time = z.iso
+  .datetime({ offset: true, local: true, error: 'must be a time such as 2021-03-06T15:51:20Z' })
+  .transform((value) => new Date(/(Z|[+-]\d\d:\d\d)$/.test(value) ? value : `${value}Z`).toISOString());
 const object = z.custom<JsonObject>(
   (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
   'must be a JSON object',

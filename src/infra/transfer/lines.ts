@@ -2,29 +2,36 @@ import { createReadStream } from 'node:fs';
 
 /** The longest line, in bytes: an event of the largest size, with room for its names. */
 const MAX_LINE_BYTES = 4 * 1024 * 1024;
+/** What some editors put before the first line of UTF-8. */
+const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf]);
+const BLANKS: ReadonlySet<number> = new Set(Buffer.from(' \t\r'));
 
 /** One line of a file. */
 export interface Line {
   /** From 1. */
   readonly number: number;
-  /** Its text; `undefined` when it is longer than a line may be. */
-  readonly text: string | undefined;
-  /** Bytes of the file read up to here. */
+  /** What it holds; `undefined` when that is more than a line may hold. */
+  readonly content: Buffer | undefined;
+  /** Bytes held. */
   readonly bytes: number;
+  /** Bytes of the file up to its end. */
+  readonly end: number;
 }
 
 /** The lines of a file that are not blank, streaming: memory holds one line and one block. */
 export async function* readLines(path: string): AsyncIterable<Line> {
   let number = 0;
-  let bytes = 0;
+  let end = 0;
   let parts: Buffer[] = [];
   let length = 0;
   const take = (): Line | undefined => {
     number += 1;
-    const text = length > MAX_LINE_BYTES ? undefined : Buffer.concat(parts).toString('utf8');
+    let content = length > MAX_LINE_BYTES ? undefined : Buffer.concat(parts);
     parts = [];
     length = 0;
-    return text?.trim() === '' ? undefined : { number, text, bytes };
+    if (number === 1 && content?.subarray(0, 3).equals(BYTE_ORDER_MARK)) content = content.subarray(3);
+    if (content?.every((byte) => BLANKS.has(byte))) return undefined;
+    return { number, content, bytes: content?.length ?? 0, end };
   };
   const keep = (part: Buffer): void => {
     length += part.length;
@@ -33,15 +40,15 @@ export async function* readLines(path: string): AsyncIterable<Line> {
   };
   for await (const chunk of createReadStream(path) as AsyncIterable<Buffer>) {
     let start = 0;
-    for (let end = chunk.indexOf(10); end >= 0; end = chunk.indexOf(10, start)) {
-      keep(chunk.subarray(start, end));
-      bytes += end + 1 - start;
-      start = end + 1;
+    for (let stop = chunk.indexOf(10); stop >= 0; stop = chunk.indexOf(10, start)) {
+      keep(chunk.subarray(start, stop));
+      end += stop + 1 - start;
+      start = stop + 1;
       const line = take();
       if (line !== undefined) yield line;
     }
     keep(chunk.subarray(start));
-    bytes += chunk.length - start;
+    end += chunk.length - start;
   }
   if (length > 0) {
     const line = take();

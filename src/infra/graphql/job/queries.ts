@@ -1,7 +1,7 @@
 import type { Kysely } from 'kysely';
 import { jobColumns } from '../../readmodels/columns.js';
 import type { MissionsDatabase } from '../../readmodels/missions-database.js';
-import { readPage, type Page, type PageRequest } from '../connection.js';
+import { readPage, type Page, type PageRequest, type PageSource } from '../connection.js';
 import type { StoredJob } from '../loaders.js';
 import type { JobFilter } from './types.js';
 
@@ -13,7 +13,7 @@ export interface JobChangeFilter {
 
 /** A page of the jobs that a filter asks for. */
 export function jobPage<N>(
-  db: Kysely<MissionsDatabase>,
+  { db, log }: PageSource,
   filter: JobFilter | null | undefined,
   page: PageRequest,
   toNode: (row: StoredJob) => N,
@@ -25,7 +25,7 @@ export function jobPage<N>(
   if (statuses) query = query.where('status', 'in', statuses);
   if (kinds) query = query.where('kind', 'in', kinds);
   if (worker) query = query.where('worker', '=', worker);
-  return readPage(query, 'jobs', page, toNode);
+  return readPage(query, { logId: log.logId, table: 'jobs' }, page, toNode);
 }
 
 /** The jobs changed after a position, in the order they changed. */

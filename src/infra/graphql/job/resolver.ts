@@ -79,7 +79,7 @@ export class JobQueries {
     @Ctx() { services }: ApiContext,
   ): Promise<Page<Job>> {
     await services.at(at);
-    return jobPage(services.db, filter, page, (row) => jobFromRow(row, (position) => services.token(position)));
+    return jobPage(services, filter, page, (row) => jobFromRow(row, (position) => services.token(position)));
   }
 
   @FieldResolver(() => Task, { nullable: true })

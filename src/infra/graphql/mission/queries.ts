@@ -1,13 +1,13 @@
 import { sql, type Kysely } from 'kysely';
 import { missionColumns } from '../../readmodels/columns.js';
 import type { MissionsDatabase } from '../../readmodels/missions-database.js';
-import { readPage, type Page, type PageRequest } from '../connection.js';
+import { readPage, type Page, type PageRequest, type PageSource } from '../connection.js';
 import type { StoredMission } from '../loaders.js';
 import type { MissionFilter } from './types.js';
 
 /** A page of the missions that a filter asks for. */
 export function missionPage<N>(
-  db: Kysely<MissionsDatabase>,
+  { db, log }: PageSource,
   filter: MissionFilter | null | undefined,
   page: PageRequest,
   toNode: (row: StoredMission) => N,
@@ -17,7 +17,7 @@ export function missionPage<N>(
   if (statuses) query = query.where('status', 'in', statuses);
   if (tag) query = query.where(sql<boolean>`exists (select 1 from json_each(missions.tags) where value = ${tag})`);
   if (titleContains) query = query.where(sql<boolean>`instr(lower(title), lower(${titleContains})) > 0`);
-  return readPage(query, 'missions', page, toNode);
+  return readPage(query, { logId: log.logId, table: 'missions' }, page, toNode);
 }
 
 /** The missions changed after a position, in the order they changed; one of them when `id` is given. */

@@ -65,7 +65,7 @@ export class MissionQueries {
     @Ctx() { services }: ApiContext,
   ): Promise<Page<Mission>> {
     await services.at(at);
-    return missionPage(services.db, filter, page, (row) => missionFromRow(row, (position) => services.token(position)));
+    return missionPage(services, filter, page, (row) => missionFromRow(row, (position) => services.token(position)));
   }
 
   @FieldResolver(() => TaskConnection, { description: 'Newest first.' })
@@ -75,7 +75,9 @@ export class MissionQueries {
     @Ctx() { services }: ApiContext,
   ): Promise<Page<Task>> {
     const tasks = services.db.selectFrom('tasks').select(taskColumns).where('mission_id', '=', id);
-    return readPage(tasks, 'tasks', page, (row) => taskFromRow(row, (position) => services.token(position)));
+    return readPage(tasks, { logId: services.log.logId, table: 'tasks' }, page, (row) =>
+      taskFromRow(row, (position) => services.token(position)),
+    );
   }
 
   @FieldResolver(() => JobCounts)

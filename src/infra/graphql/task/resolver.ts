@@ -49,7 +49,7 @@ export class TaskQueries {
     @Args(() => PageArgs) page: PageArgs,
     @Ctx() { services }: ApiContext,
   ): Promise<Page<Job>> {
-    return jobPage(services.db, { taskId: id }, page, (row) => jobFromRow(row, (position) => services.token(position)));
+    return jobPage(services, { taskId: id }, page, (row) => jobFromRow(row, (position) => services.token(position)));
   }
 }
 
