@@ -5,23 +5,30 @@ import type { FastifyInstance } from 'fastify';
 
 const PATH = '/playground/';
 
-const FIRST_QUERY = `# Welcome to Sheratan. Run one with Ctrl-Enter; press "Docs" to see what there is.
+const FIRST_QUERY = `# Welcome to Sheratan. Run one of these; "Docs" shows what else there is.
+subscription Live {
+  missionChanged {
+    position
+    mission { title status updatedAt }
+  }
+}
+
 query Missions {
   missions(first: 10) {
     totalCount
-    edges { node { id title status tags jobCounts { pending dispatched completed } } }
+    edges { node { id title status jobCounts { pending completed } } }
   }
 }
 
 mutation CreateMission {
-  createMission(input: { title: "Map the northern ridge", tags: ["survey"] }) {
-    ... on CreateMissionPayload { position durability mission { id title revision } }
+  createMission(input: { title: "Map the northern ridge" }) {
+    ... on CreateMissionPayload {
+      position
+      durability
+      mission { id title revision }
+    }
     ... on Problem { code message }
   }
-}
-
-subscription Live {
-  missionChanged { position mission { id title status updatedAt } }
 }
 `;
 
@@ -42,6 +49,7 @@ export async function servePlayground(app: FastifyInstance): Promise<void> {
     const html = renderAltair({
       baseURL: PATH,
       endpointURL: '/graphql',
+      subscriptionsEndpoint: '/graphql',
       initialQuery: FIRST_QUERY,
       initialName: 'Sheratan',
       initialSubscriptionRequestHandlerId: 'graphql-ws',
