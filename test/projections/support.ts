@@ -66,9 +66,9 @@ export async function foldBatches(
   const tables = new MemoryTables(projection);
   const folder = new Folder(projection, tables.load, maxCachedRows);
   for (const batch of batches) {
-    const { changed, failure } = await folder.fold(batch, new Set());
+    const { failure } = await folder.fold(batch, new Set());
     if (failure !== undefined) throw failure;
-    tables.write(changed);
+    tables.write(folder.take());
     folder.written();
   }
   return tables.rows();

@@ -26,16 +26,15 @@ export class FoldError extends Error {
   }
 }
 
-/** What folding a batch led to: the rows to write, and where it stopped if a handler threw. */
+/** How far folding a batch got: how many events were folded, and where it stopped if a handler threw. */
 export interface Folded {
-  readonly changed: ChangedRows;
   readonly events: number;
   readonly failure?: FoldError;
 }
 
 /**
  * Folds batches of events into rows in memory. Rows are read in one query a table and kept, newest last, so that the
- * next batch finds them; those changed but not yet written are pinned until `written` is called for their batch.
+ * next batch finds them; those that are changed stay until `take` was called for them, and then `written`.
  */
 export class Folder {
   readonly #projection: Projection;
@@ -43,7 +42,10 @@ export class Folder {
   readonly #maxCachedRows: number;
   /** By table: rows by key; `undefined` remembers that there is none. */
   readonly #cache: ReadonlyMap<string, Map<string, AnyRow | undefined>>;
-  #pinned: ChangedRows[] = [];
+  /** Changed since rows were last taken. */
+  #changed = new Map<string, Map<string, AnyRow>>();
+  /** Taken, and not yet written; the oldest first. */
+  readonly #taken: ChangedRows[] = [];
 
   constructor(projection: Projection, load: LoadRows, maxCachedRows = MAX_CACHED_ROWS) {
     this.#projection = projection;
@@ -54,9 +56,8 @@ export class Folder {
 
   /** Folds a batch. Events in `skipped` (by position) are passed over. */
   async fold(batch: readonly RecordedEvent[], skipped: ReadonlySet<bigint>): Promise<Folded> {
-    const events = batch.filter(({ position }) => !skipped.has(position)).map(upcast);
+    const events = (skipped.size === 0 ? batch : batch.filter(({ position }) => !skipped.has(position))).map(upcast);
     await this.#loadTouched(events);
-    const changed = new Map<string, Map<string, AnyRow>>();
     let count = 0;
     let failure: FoldError | undefined;
     for (const event of events) {
@@ -70,18 +71,25 @@ export class Folder {
           failure = new FoldError(event, error);
           break;
         }
-        for (const [table, key, row] of staged) this.#keep(changed, table, key, row);
+        for (const [table, key, row] of staged) this.#keep(table, key, row);
       }
       count += 1;
     }
-    this.#pinned.push(changed);
     this.#evict();
-    return { changed, events: count, ...(failure === undefined ? {} : { failure }) };
+    return { events: count, ...(failure === undefined ? {} : { failure }) };
   }
 
-  /** Says that the rows of the oldest unwritten batch are in the file now. */
+  /** The rows that have changed since the last time, to be written; `written` is then called once they are. */
+  take(): ChangedRows {
+    const changed = this.#changed;
+    this.#changed = new Map();
+    this.#taken.push(changed);
+    return changed;
+  }
+
+  /** Says that the rows that were taken first are in the file now. */
   written(): void {
-    this.#pinned.shift();
+    this.#taken.shift();
   }
 
   async #loadTouched(events: readonly RecordedEvent[]): Promise<void> {
@@ -127,23 +135,24 @@ export class Folder {
 
   /** Called right after a fold, when no row is about to be read: a row that was found cached must still be there then. */
   #evict(): void {
+    const pinned = [this.#changed, ...this.#taken];
     for (const [table, rows] of this.#cache) {
       let excess = rows.size - this.#maxCachedRows;
       if (excess <= 0) continue;
       for (const key of rows.keys()) {
         if (excess-- <= 0) break;
-        if (!this.#pinned.some((changed) => changed.get(table)?.has(key))) rows.delete(key);
+        if (!pinned.some((changed) => changed.get(table)?.has(key))) rows.delete(key);
       }
     }
   }
 
-  #keep(changed: Map<string, Map<string, AnyRow>>, table: string, key: string, row: AnyRow): void {
+  #keep(table: string, key: string, row: AnyRow): void {
+    const changed = this.#changed.get(table) ?? new Map<string, AnyRow>();
+    this.#changed.set(table, changed);
     const cache = this.#cache.get(table);
     // Deleting first moves the key to the newest end, which is where eviction looks last.
-    cache?.delete(key);
+    if (!changed.has(key)) cache?.delete(key);
     cache?.set(key, row);
-    const rows = changed.get(table);
-    if (rows === undefined) changed.set(table, new Map([[key, row]]));
-    else rows.set(key, row);
+    changed.set(key, row);
   }
 }

@@ -13,39 +13,55 @@ export interface Progress {
   readonly live: boolean;
 }
 
+/** What is folded, and where to. */
+export interface Following {
+  readonly file: ProjectionFile;
+  readonly slot: Slot;
+  readonly folder: Folder;
+  readonly batches: AsyncIterable<EventBatch>;
+  /** How many batches one commit writes, unless the end of the log or a failure comes before. */
+  readonly batchesPerCommit: number;
+  /** Positions to pass over. */
+  readonly skipped: ReadonlySet<bigint>;
+  /** Aborted when a write or a fold fails; it must end `batches`. */
+  readonly ended: AbortController;
+  readonly onCommit: (progress: Progress) => void;
+}
+
 /**
  * Folds batches into a slot until they end. Three things go on side by side: the next batch is read while this one is
- * folded and the one before is written. Rows and checkpoint are written in one transaction, so each event counts once.
- * @param ended aborted when a write or a fold fails; it must end `batches`
+ * folded and those before are written. Rows and checkpoint are written in one transaction, so each event counts once.
  * @throws FoldError after writing what came before the event whose handler threw
  */
-export async function follow(
-  file: ProjectionFile,
-  slot: Slot,
-  folder: Folder,
-  batches: AsyncIterable<EventBatch>,
-  skipped: ReadonlySet<bigint>,
-  ended: AbortController,
-  onCommit: (progress: Progress) => void,
-): Promise<void> {
+export async function follow(following: Following): Promise<void> {
+  const { file, slot, folder, batchesPerCommit, skipped, ended, onCommit } = following;
   let writing: Promise<void> = Promise.resolve();
+  let unwritten = { batches: 0, events: 0, through: 0n };
+  const write = async (live: boolean) => {
+    const { events, through } = unwritten;
+    unwritten = { batches: 0, events: 0, through };
+    const commit = await file.prepareCommit(slot, folder.take(), through, events);
+    await writing;
+    writing = commit().then(() => {
+      folder.written();
+      onCommit({ through, events, live });
+    });
+    // A failed write ends the batches, even when no further one would come; then it is thrown below.
+    writing.catch(() => {
+      ended.abort();
+    });
+  };
   try {
-    for await (const batch of readAhead(batches)) {
-      const { changed, events, failure } = await folder.fold(batch.events, skipped);
-      const through = failure === undefined ? batch.through : failure.event.position - 1n;
-      const commit = file.prepareCommit(slot, changed, through, events);
-      await writing;
-      writing = commit().then(() => {
-        folder.written();
-        onCommit({ through, events, live: batch.live });
-      });
-      // A failed write ends the batches, even when no further one would come; then it is thrown below.
-      writing.catch(() => {
-        ended.abort();
-      });
+    for await (const batch of readAhead(following.batches)) {
+      const { events, failure } = await folder.fold(batch.events, skipped);
+      unwritten.batches += 1;
+      unwritten.events += events;
+      unwritten.through = failure === undefined ? batch.through : failure.event.position - 1n;
+      if (batch.live || failure !== undefined || unwritten.batches >= batchesPerCommit) await write(batch.live);
       if (failure !== undefined) throw failure;
     }
   } finally {
+    if (unwritten.batches > 0) await write(false);
     ended.abort();
     await writing;
   }

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Kysely } from 'kysely';
 import pLimit from 'p-limit';
 import type { Projection } from '../../projections/projection.js';
@@ -5,13 +6,24 @@ import { Connection } from '../sqlite/connection.js';
 import { sqliteDialect } from '../sqlite/dialect.js';
 import { Pool } from '../sqlite/pool.js';
 import { toProjectionError } from './errors.js';
-import type { ChangedRows } from './folder.js';
-import { createTables, dropTables, indexStatements, moveTables, upsertStatement, type Slot } from './generation.js';
+import type { ChangedRows, LoadRows } from './folder.js';
+import {
+  createTables,
+  dropTables,
+  indexStatements,
+  loadRows,
+  moveTables,
+  upsertStatement,
+  type Slot,
+  type Statement,
+} from './generation.js';
 
 /** Connections for queries. */
 const READERS = 3;
 /** Pages of write-ahead log before it is copied back. */
 const WAL_AUTOCHECKPOINT_PAGES = 8_000;
+/** Rows written by one statement. */
+const MAX_STATEMENT_ROWS = 1_000;
 /** Page cache of the writing connection, in KiB. */
 const WRITER_CACHE_KIB = 32 * 1024;
 
@@ -80,6 +92,15 @@ export class ProjectionFile {
     return this.#readers.use(work);
   }
 
+  /** Reads the rows of a slot for a fold. */
+  loader(slot: Slot): LoadRows {
+    return (name, keys) => {
+      const table = this.projection.tables[name];
+      if (table === undefined) throw new Error(`the projection has no table '${name}'`);
+      return this.read((connection) => loadRows(connection, name, table, slot, keys));
+    };
+  }
+
   /** What a slot holds, if anything. */
   async generation(slot: Slot): Promise<Generation | undefined> {
     return this.read((connection) => readGeneration(connection, slot));
@@ -113,14 +134,25 @@ export class ProjectionFile {
   }
 
   /**
-   * Prepares to write what a batch changed, and how far that takes the generation, in one transaction. What is returned
-   * does so: the rows are in words by then, so that the file is not held longer than it takes to write them.
+   * Prepares to write what has changed, and how far that takes the generation, in one transaction. What is returned does
+   * so: the rows are in words by then, so that the file is not held longer than it takes to write them.
    */
-  prepareCommit(slot: Slot, changed: ChangedRows, position: bigint, events: number): () => Promise<void> {
-    const upserts = [...changed].flatMap(([name, rows]) => {
+  async prepareCommit(
+    slot: Slot,
+    changed: ChangedRows,
+    position: bigint,
+    events: number,
+  ): Promise<() => Promise<void>> {
+    const upserts: Statement[] = [];
+    for (const [name, rows] of changed) {
       const table = this.projection.tables[name];
-      return table === undefined || rows.size === 0 ? [] : [upsertStatement(name, table, slot, rows.values())];
-    });
+      if (table === undefined) continue;
+      const all = [...rows.values()];
+      for (let from = 0; from < all.length; from += MAX_STATEMENT_ROWS) {
+        if (from > 0) await nextTurn();
+        upserts.push(upsertStatement(name, table, slot, all.slice(from, from + MAX_STATEMENT_ROWS)));
+      }
+    }
     const advance = 'UPDATE generations SET position = ?, events = events + ? WHERE slot = ?';
     return () =>
       this.#write(async (connection) => {

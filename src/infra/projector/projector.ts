@@ -9,16 +9,16 @@ import { digestTables } from './digest.js';
 import { ProjectionError, toProjectionError } from './errors.js';
 import { FoldError, Folder } from './folder.js';
 import { follow, type Progress } from './follow.js';
-import { loadRows, type Slot } from './generation.js';
+import type { Slot } from './generation.js';
 import { ProjectionFile, readGeneration, type Generation } from './projection-file.js';
 import { Rate } from './rate.js';
 import type { ProjectionFailure, ProjectionState, ProjectionStatus } from './status.js';
 import { Waiters } from './waiters.js';
 
 /** Events folded at a time. */
-const LIVE_BATCH = 1_000;
-/** Events folded at a time by a rebuild: larger is faster, and keeps the live generation waiting longer. */
-const REBUILD_BATCH = 5_000;
+const BATCH = 1_000;
+/** Batches written by one commit of a rebuild: more are faster, and keep the live generation waiting longer. */
+const REBUILD_BATCHES_PER_COMMIT = 5;
 /** How long a failed write (a full disk) is left before it is tried again, in milliseconds. */
 const RETRY_DELAY_MS = 1_000;
 
@@ -261,7 +261,7 @@ export class Projector {
     this.#live = live;
     this.#isLive = false;
     this.#announce();
-    await this.#fold('live', live, LIVE_BATCH, signal, ({ through, events, live: isLive }) => {
+    await this.#fold('live', live, 1, signal, ({ through, events, live: isLive }) => {
       this.#live = { ...this.#live, position: through, events: this.#live.events + events };
       this.#isLive = isLive;
       this.#announce();
@@ -271,27 +271,31 @@ export class Projector {
   #fold(
     slot: Slot,
     from: Generation,
-    batchSize: number,
+    batchesPerCommit: number,
     signal: AbortSignal,
     onCommit: (progress: Progress) => void,
   ): Promise<void> {
-    const { tables, categories } = this.projection;
-    const folder = new Folder(this.projection, (name, keys) => {
-      const table = tables[name];
-      if (table === undefined) throw new Error(`the projection has no table '${name}'`);
-      return this.file.read((connection) => loadRows(connection, name, table, slot, keys));
-    });
+    const { categories } = this.projection;
     const ended = new AbortController();
     const batches = this.#log.subscribe({
       after: from.position,
       filter: { categories },
-      batchSize,
+      batchSize: BATCH,
       signal: AbortSignal.any([signal, ended.signal]),
     });
-    return follow(this.file, slot, folder, batches, new Set(from.skipped), ended, (progress) => {
-      this.#rate.add(progress.events);
-      onCommit(progress);
-      this.#progressed.notify();
+    return follow({
+      file: this.file,
+      slot,
+      folder: new Folder(this.projection, this.file.loader(slot)),
+      batches,
+      batchesPerCommit,
+      skipped: new Set(from.skipped),
+      ended,
+      onCommit: (progress) => {
+        this.#rate.add(progress.events);
+        onCommit(progress);
+        this.#progressed.notify();
+      },
     });
   }
 
@@ -344,11 +348,17 @@ export class Projector {
     track(next.position);
     let reached = next;
     const fold = async (until: AbortController, enough: (progress: Progress) => boolean) => {
-      await this.#fold('next', reached, REBUILD_BATCH, AbortSignal.any([signal, until.signal]), (progress) => {
-        reached = { ...reached, position: progress.through };
-        track(progress.through);
-        if (enough(progress)) until.abort();
-      });
+      await this.#fold(
+        'next',
+        reached,
+        REBUILD_BATCHES_PER_COMMIT,
+        AbortSignal.any([signal, until.signal]),
+        (progress) => {
+          reached = { ...reached, position: progress.through };
+          track(progress.through);
+          if (enough(progress)) until.abort();
+        },
+      );
       signal.throwIfAborted();
     };
     await fold(new AbortController(), ({ live }) => live);

@@ -7,11 +7,12 @@ import { digestTables, rowsInKeyOrder } from './digest.js';
 import { ProjectionError, toProjectionError } from './errors.js';
 import { Folder } from './folder.js';
 import { follow } from './follow.js';
-import { loadRows } from './generation.js';
 import { ProjectionFile, readGeneration, type Generation } from './projection-file.js';
 
 /** Events folded at a time. */
-const BATCH = 5_000;
+const BATCH = 1_000;
+/** Batches written by one commit of the shadow. */
+const BATCHES_PER_COMMIT = 5;
 
 /** One value that a replay of the log does not agree with. */
 export interface Difference {
@@ -135,14 +136,17 @@ async function replay(
   const shadow = await ProjectionFile.open(path, projection);
   try {
     await shadow.createNext(log.logId, skipped);
-    const folder = new Folder(projection, (name, keys) => {
-      const table = projection.tables[name];
-      if (table === undefined) throw new Error(`the projection has no table '${name}'`);
-      return shadow.read((connection) => loadRows(connection, name, table, 'next', keys));
-    });
-    const done = new AbortController();
-    await follow(shadow, 'next', folder, upTo(log, projection, until), new Set(skipped), done, ({ through }) => {
-      onProgress(through, until);
+    await follow({
+      file: shadow,
+      slot: 'next',
+      folder: new Folder(projection, shadow.loader('next')),
+      batches: upTo(log, projection, until),
+      batchesPerCommit: BATCHES_PER_COMMIT,
+      skipped: new Set(skipped),
+      ended: new AbortController(),
+      onCommit: ({ through }) => {
+        onProgress(through, until);
+      },
     });
     await shadow.switchToNext();
     return shadow;

@@ -5,7 +5,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import type { RecordedEvent } from '../../../src/domain/event.js';
 import type { EventBatch } from '../../../src/infra/eventlog/eventlog.js';
 import { FoldError, Folder } from '../../../src/infra/projector/folder.js';
-import { follow, type Progress } from '../../../src/infra/projector/follow.js';
+import { follow, type Following, type Progress } from '../../../src/infra/projector/follow.js';
 import { loadRows, selectList, fromStored } from '../../../src/infra/projector/generation.js';
 import { ProjectionFile } from '../../../src/infra/projector/projection-file.js';
 import { missions } from '../../../src/projections/missions.js';
@@ -16,6 +16,7 @@ import { foldBatches } from '../../projections/support.js';
 import { newFolder, tally } from './support.js';
 
 const STREAM = 'mission-a';
+const small = fc.integer({ min: 0, max: 3 });
 const NONE: ReadonlySet<bigint> = new Set();
 
 /** Events of one stream, at positions 10, 20, 30 … */
@@ -70,6 +71,20 @@ async function rowsOf(file: ProjectionFile): Promise<Record<string, readonly Any
   return rows;
 }
 
+/** Follows, one batch a commit unless told. */
+function folding(
+  file: ProjectionFile,
+  slot: Following['slot'],
+  folder: Folder,
+  batches: AsyncIterable<EventBatch>,
+  skipped: ReadonlySet<bigint>,
+  ended: AbortController,
+  onCommit: Following['onCommit'],
+  batchesPerCommit = 1,
+): Promise<void> {
+  return follow({ file, slot, folder, batches, batchesPerCommit, skipped, ended, onCommit });
+}
+
 describe('following', () => {
   it('commits each batch with its checkpoint, and tells so afterwards', async () => {
     const file = await newFile();
@@ -77,7 +92,7 @@ describe('following', () => {
     const told: Progress[] = [];
     const checkpoints: Promise<bigint | undefined>[] = [];
     const batches = batchesUntil(ended.signal, batch(updates(3)), batch([], 75n), batch(updates(2, 7), 90n, true));
-    await follow(file, 'live', folderOver(file), batches, NONE, ended, (progress) => {
+    await folding(file, 'live', folderOver(file), batches, NONE, ended, (progress) => {
       told.push(progress);
       checkpoints.push(file.generation('live').then((live) => live?.position));
       if (progress.live) ended.abort();
@@ -95,9 +110,41 @@ describe('following', () => {
     expect(await rowsOf(file)).toEqual({ tallies: [{ id: STREAM, count: 5, last: '9', position: 90n }] });
   });
 
+  it('commits several batches at once when told, sooner at the end of the log, and what is left when they end', async () => {
+    const file = await newFile();
+    const told: Progress[] = [];
+    const source = (async function* () {
+      for (let n = 0; n < 5; n += 1) yield batch(updates(1, n));
+      yield batch(updates(1, 5), 60n, true);
+      yield batch(updates(1, 6));
+    })();
+    const note = (progress: Progress) => void told.push(progress);
+    await folding(file, 'live', folderOver(file), source, NONE, new AbortController(), note, 3);
+    expect(told).toEqual([
+      { through: 30n, events: 3, live: false },
+      { through: 60n, events: 3, live: true },
+      { through: 70n, events: 1, live: false },
+    ]);
+    expect(await rowsOf(file)).toEqual({ tallies: [{ id: STREAM, count: 7, last: '7', position: 70n }] });
+  });
+
+  it('writes what came before an event that cannot be folded, however many batches a commit takes', async () => {
+    const broken = tally({
+      onFold: ({ position }) => {
+        if (position === 50n) throw new Error('cannot fold 50');
+      },
+    });
+    const file = await newFile(broken);
+    const ended = new AbortController();
+    const source = batchesUntil(ended.signal, batch(updates(3)), batch(updates(3, 3)));
+    const following = folding(file, 'live', folderOver(file), source, NONE, ended, () => {}, 10);
+    await expect(following).rejects.toBeInstanceOf(FoldError);
+    expect(await file.generation('live')).toMatchObject({ position: 49n, events: 4 });
+  });
+
   it('leaves in the file what a fold in memory makes, whatever the batches and however small the cache', async () => {
     await fc.assert(
-      fc.asyncProperty(history, cuts, fc.integer({ min: 0, max: 3 }), async ({ events }, sizes, cacheSize) => {
+      fc.asyncProperty(history, cuts, small, small, async ({ events }, sizes, cacheSize, more) => {
         const folder = await newFolder();
         const file = await ProjectionFile.open(join(folder, 'missions.db'), missions);
         await file.createLive('abcdef');
@@ -106,7 +153,7 @@ describe('following', () => {
         const source = (async function* () {
           yield* batches;
         })();
-        await follow(file, 'live', folderOver(file, cacheSize), source, NONE, ended, () => {});
+        await folding(file, 'live', folderOver(file, cacheSize), source, NONE, ended, () => {}, 1 + more);
         expect(await rowsOf(file)).toEqual(await foldBatches(missions, [events]));
         expect(await file.generation('live')).toMatchObject({
           position: events.at(-1)?.position ?? 0n,
@@ -122,7 +169,7 @@ describe('following', () => {
   it('passes over the events it is told to, and moves its checkpoint past them', async () => {
     const file = await newFile();
     const source = batchesUntil(AbortSignal.abort(), batch(updates(3)));
-    await follow(file, 'live', folderOver(file), source, new Set([20n, 30n]), new AbortController(), () => {});
+    await folding(file, 'live', folderOver(file), source, new Set([20n, 30n]), new AbortController(), () => {});
     expect(await file.generation('live')).toMatchObject({ position: 30n, events: 1 });
     expect(await rowsOf(file)).toEqual({ tallies: [{ id: STREAM, count: 1, last: '1', position: 10n }] });
   });
@@ -136,7 +183,7 @@ describe('following', () => {
     const file = await newFile(broken);
     const ended = new AbortController();
     const source = batchesUntil(ended.signal, batch(updates(3)), batch(updates(3, 3)), batch(updates(3, 6)));
-    const following = follow(file, 'live', folderOver(file), source, NONE, ended, () => {});
+    const following = folding(file, 'live', folderOver(file), source, NONE, ended, () => {});
     await expect(following).rejects.toBeInstanceOf(FoldError);
     expect(ended.signal.aborted).toBe(true);
     expect(await file.generation('live')).toMatchObject({ position: 49n, events: 4 });
@@ -148,7 +195,7 @@ describe('following', () => {
     const ended = new AbortController();
     const source = batchesUntil(ended.signal, batch(updates(3)));
     // The slot was never made, so it has no tables to write to.
-    const following = follow(file, 'next', folderOver(file), source, NONE, ended, () => {});
+    const following = folding(file, 'next', folderOver(file), source, NONE, ended, () => {});
     await expect(following).rejects.toThrow('no such table: tallies__next');
     expect(ended.signal.aborted).toBe(true);
     expect(await file.generation('live')).toMatchObject({ position: 0n, events: 0 });
@@ -160,7 +207,7 @@ describe('following', () => {
       yield batch(updates(3));
       throw new Error('the log is gone');
     })();
-    const following = follow(file, 'live', folderOver(file), source, NONE, new AbortController(), () => {});
+    const following = folding(file, 'live', folderOver(file), source, NONE, new AbortController(), () => {});
     await expect(following).rejects.toThrow('the log is gone');
     expect(await file.generation('live')).toMatchObject({ position: 30n, events: 3 });
   });
