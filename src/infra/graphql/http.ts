@@ -1,7 +1,7 @@
 import { ApolloServer, type ApolloServerPlugin } from '@apollo/server';
 import { fastifyApolloDrainPlugin, fastifyApolloHandler } from '@as-integrations/fastify';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import type { GraphQLSchema } from 'graphql';
+import { GraphQLError, OperationTypeNode, type GraphQLSchema } from 'graphql';
 import type { ApiContext } from './context.js';
 import { formatError } from './format-error.js';
 import { limitRules, MAX_TOKENS } from './limits.js';
@@ -33,6 +33,19 @@ const statusForJson: ApolloServerPlugin<ApiContext> = {
     }),
 };
 
+/** One answer is all that HTTP has. */
+const noSubscriptions: ApolloServerPlugin<ApiContext> = {
+  requestDidStart: () =>
+    Promise.resolve({
+      didResolveOperation: ({ operation }) => {
+        if (operation?.operation !== OperationTypeNode.SUBSCRIPTION) return Promise.resolve();
+        const message =
+          'Subscriptions are served over WebSocket: connect to /graphql with the graphql-transport-ws protocol.';
+        throw new GraphQLError(message, { extensions: { code: 'BAD_REQUEST', http: { status: 400 } } });
+      },
+    }),
+};
+
 /** Serves GraphQL over HTTP at `/graphql`. */
 export async function serveGraphQL(
   app: FastifyInstance,
@@ -58,7 +71,7 @@ export async function serveGraphQL(
         return { ...formatted, extensions: { code } };
       return formatError(app.log, error);
     },
-    plugins: [statusForJson, fastifyApolloDrainPlugin(app)],
+    plugins: [statusForJson, noSubscriptions, fastifyApolloDrainPlugin(app)],
   });
   await apollo.start();
   app.route({

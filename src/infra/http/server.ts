@@ -106,19 +106,20 @@ export async function startServer(
     makeContext: (role) => makeContext(role, newId()),
   });
   app.server.on('upgrade', (request, socket, head) => {
-    const refuse = (status: string, message: string) => {
-      const body = JSON.stringify(errorBody('FORBIDDEN', message));
+    const refuse = (status: string, code: string, message: string) => {
+      const body = JSON.stringify(errorBody(code, message));
       socket.end(
         `HTTP/1.1 ${status}\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
       );
     };
     socket.on('error', () => socket.destroy());
     const refusal = crossSiteRefusal(request, hasTokens);
-    if (refusal !== undefined) refuse('403 Forbidden', refusal);
-    else if (!/^\/graphql(\?|$)/.test(request.url ?? '')) refuse('404 Not Found', 'WebSockets are served at /graphql.');
-    else if (stopping) refuse('503 Service Unavailable', 'This node is stopping.');
+    if (refusal !== undefined) refuse('403 Forbidden', 'FORBIDDEN', refusal);
+    else if (!/^\/graphql(\?|$)/.test(request.url ?? ''))
+      refuse('404 Not Found', 'NOT_FOUND', 'WebSockets are served at /graphql.');
+    else if (stopping) refuse('503 Service Unavailable', 'STOPPING', 'This node is stopping.');
     else if (webSockets.clients.size >= MAX_WEBSOCKETS)
-      refuse('503 Service Unavailable', `There are ${MAX_WEBSOCKETS} clients already.`);
+      refuse('503 Service Unavailable', 'TOO_MANY_CLIENTS', `There are ${MAX_WEBSOCKETS} clients already.`);
     else webSockets.handleUpgrade(request, socket, head, (client) => webSockets.emit('connection', client, request));
   });
 
