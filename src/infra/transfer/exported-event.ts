@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { ETYPES, isEventType, type EventMetadata, type RecordedEvent } from '../../domain/event.js';
 import type { JsonObject } from '../../domain/json.js';
 import { canonicalJson } from '../eventlog/canonical.js';
+import type { NewEvent } from '../eventlog/eventlog.js';
 import { LineError } from './import-report.js';
 
 const object = z.custom<JsonObject>(
@@ -25,6 +26,13 @@ const exported = z.object({
   metadata,
 });
 
+/** What a line of an export says. */
+export interface ExportedEvent {
+  readonly stream: string;
+  readonly revision: bigint;
+  readonly event: NewEvent;
+}
+
 /** An event as a line of an export: JSON whose revision and position are text, since they may exceed what a number holds. */
 export function toLine(event: RecordedEvent): string {
   const { id, stream, revision, position, type, etype, data, metadata: circumstances, recordedAt } = event;
@@ -33,7 +41,7 @@ export function toLine(event: RecordedEvent): string {
 }
 
 /** Reads a line of an export. @throws LineError naming what is wrong */
-export function fromLine(value: unknown) {
+export function fromLine(value: unknown): ExportedEvent {
   const result = exported.safeParse(value);
   if (!result.success) {
     throw new LineError(

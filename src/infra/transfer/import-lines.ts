@@ -1,9 +1,12 @@
 import { basename } from 'node:path';
-import { LogError } from '../eventlog/errors.js';
+import { LogError, type LogErrorCode } from '../eventlog/errors.js';
 import type { EventLog, ExpectedRevision, NewEvent } from '../eventlog/eventlog.js';
 import { LineError, parseLine, type FileReport, type ImportListener } from './import-report.js';
 import { inOrder } from './in-order.js';
 import { readLines, type Line } from './lines.js';
+
+/** Failures of the log that are a line's own, and no other's. */
+const LINE_FAULTS: ReadonlySet<LogErrorCode> = new Set(['EVENT_INVALID', 'STREAM_TOMBSTONED']);
 
 /** What a line asks to be appended. */
 export interface Addition {
@@ -14,12 +17,10 @@ export interface Addition {
 
 /** What an importer knows of its kind of line. */
 export interface LineReader {
-  /** @throws LineError */
-  read(value: unknown): Addition | Promise<Addition>;
+  /** What a line asks for; nothing when the log holds it already. @throws LineError */
+  read(value: unknown): Addition | Promise<Addition | undefined>;
   /** What the log's refusal to append means. */
   conflict(addition: Addition): string;
-  /** Judges what was there before this import. @throws LineError when it is not the same after all */
-  compare?(addition: Addition): Promise<void>;
 }
 
 /** How far a line has got: what it came to, or why it cannot be taken. */
@@ -41,19 +42,16 @@ export async function importLines(
   listener: Pick<ImportListener, 'onBadLine'> & { onProgress(end: number): void },
 ): Promise<FileReport> {
   const file = basename(path);
-  const headBefore = await log.head();
   const report: FileReport = { file, read: 0, added: 0, present: 0, bad: 0 };
   const additions = inOrder(readLines(path), (line) => step(line, async () => reader.read(parseLine(line))));
   const appended = inOrder(additions, ({ line, result }) =>
     step(line, async () => {
       if (result instanceof LineError) throw result;
-      const position = await append(log, result, reader);
-      if (position <= headBefore) await reader.compare?.(result);
-      return position;
+      return result === undefined ? 0n : append(log, result, reader);
     }),
   );
   // What is new comes after all before it; what does not was there, if only since an earlier line.
-  let newest = headBefore;
+  let newest = await log.head();
   for await (const { line, result } of appended) {
     report.read += 1;
     if (result instanceof LineError) {
@@ -74,6 +72,9 @@ async function step<R>(line: Line, work: () => Promise<R>): Promise<Step<R>> {
     return { line, bytes, result: await work() };
   } catch (error) {
     if (error instanceof LineError) return { line, bytes, result: error };
+    if (error instanceof LogError && LINE_FAULTS.has(error.code)) {
+      return { line, bytes, result: new LineError(error.message) };
+    }
     throw error;
   }
 }
@@ -84,9 +85,9 @@ async function append(log: EventLog, addition: Addition, reader: LineReader): Pr
   try {
     return (await log.append(stream, events, expected)).position;
   } catch (error) {
-    if (!(error instanceof LogError)) throw error;
-    if (error.code === 'WRONG_EXPECTED_REVISION') throw new LineError(reader.conflict(addition));
-    if (error.code === 'EVENT_INVALID' || error.code === 'STREAM_TOMBSTONED') throw new LineError(error.message);
+    if (error instanceof LogError && error.code === 'WRONG_EXPECTED_REVISION') {
+      throw new LineError(reader.conflict(addition));
+    }
     throw error;
   }
 }

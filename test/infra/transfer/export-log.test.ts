@@ -1,0 +1,116 @@
+import { setImmediate as turn } from 'node:timers/promises';
+import { PassThrough, Writable } from 'node:stream';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import type { LogError } from '../../../src/infra/eventlog/errors.js';
+import type { EventLog } from '../../../src/infra/eventlog/eventlog.js';
+import { exportLog } from '../../../src/infra/transfer/export-log.js';
+import { Connection } from '../../../src/infra/sqlite/connection.js';
+import { newDataDir } from '../../support/core.js';
+import { collect, idsOf, newEvents } from '../../support/events.js';
+import { newLog } from '../projector/support.js';
+
+/** Exports a log into memory, passing around damage when told to; answers with the ids and the damage. */
+async function exported(log: EventLog, skipDamaged = false) {
+  const output = new PassThrough({ highWaterMark: 1024 });
+  const text = collect<Buffer>(output);
+  const damaged: string[] = [];
+  const progress: [bigint, bigint][] = [];
+  const onDamaged = ({ message }: LogError) => void damaged.push(message);
+  const count = await exportLog(log, output, {
+    onProgress: (position, head) => void progress.push([position, head]),
+    ...(skipDamaged && { onDamaged }),
+  });
+  output.end();
+  const lines = Buffer.concat(await text)
+    .toString()
+    .split('\n')
+    .filter(Boolean);
+  const ids = lines.map((line) => (JSON.parse(line) as { id: string }).id);
+  return { count, ids, damaged, progress };
+}
+
+/** A log of two streams in turns; `damage` runs on its file. */
+async function damagedLog(count: number, damage: (file: Connection) => Promise<unknown>) {
+  const folder = await newDataDir();
+  const log = await newLog(folder);
+  const events = newEvents(count);
+  await Promise.all(events.map((event, i) => log.append(`mission-${i % 2}`, [event], 'any')));
+  const file = await Connection.open(join(folder, 'log.db'), 'write');
+  await damage(file);
+  await file.close();
+  return { log, ids: idsOf(events) };
+}
+
+function flip(...positions: number[]) {
+  return (file: Connection) =>
+    file.run(`UPDATE events SET data = replace(data, 'A title', 'A tidle') WHERE position IN (${positions.join()})`);
+}
+
+describe('an export', () => {
+  it('holds each event once, in order, and tells how far it has got', async () => {
+    const { log, ids } = await damagedLog(2_500, async () => undefined);
+    const { count, ids: found, progress } = await exported(log);
+    expect(count).toBe(2_500);
+    expect(found).toEqual(ids);
+    expect(progress.at(-1)).toEqual([2_500n, 2_500n]);
+  });
+
+  it('of an empty log is empty', async () => {
+    expect(await exported(await newLog())).toMatchObject({ count: 0, ids: [] });
+  });
+
+  it('waits for a slow reader', async () => {
+    const { log } = await damagedLog(200, async () => undefined);
+    let most = 0;
+    const output: Writable = new Writable({
+      highWaterMark: 1_000,
+      write(_chunk, _encoding, done) {
+        most = Math.max(most, output.writableLength);
+        void turn().then(() => done());
+      },
+    });
+    await exportLog(log, output, { onProgress: () => undefined });
+    expect(most).toBeLessThan(2_000);
+  });
+
+  it('ends with the error of its output', async () => {
+    const { log } = await damagedLog(200, async () => undefined);
+    const output = new Writable({ highWaterMark: 100, write: (_chunk, _encoding, done) => done(new Error('gone')) });
+    output.on('error', () => undefined);
+    await expect(exportLog(log, output, { onProgress: () => undefined })).rejects.toThrow('gone');
+  });
+
+  it('ends at a damaged event, naming its position, unless told to pass around it', async () => {
+    const { log } = await damagedLog(10, flip(4));
+    await expect(exported(log)).rejects.toMatchObject({
+      code: 'LOG_CORRUPT',
+      message: expect.stringContaining('position 4 '),
+    });
+  });
+
+  it('leaves out exactly what is damaged, and says which, when told to pass around it', async () => {
+    const bad = [1, 2, 700, 1_000, 1_001, 2_400];
+    const { log, ids } = await damagedLog(2_400, flip(...bad));
+    const { count, ids: found, damaged } = await exported(log, true);
+    expect(found).toEqual(ids.filter((_, i) => !bad.includes(i + 1)));
+    expect(count).toBe(2_400 - bad.length);
+    expect(damaged).toEqual(bad.map((position) => expect.stringContaining(`position ${position} `)));
+  });
+
+  it('leaves out events whose rows are gone', async () => {
+    const { log, ids } = await damagedLog(20, (file) => file.run('DELETE FROM events WHERE position IN (5, 6)'));
+    const { ids: found, damaged } = await exported(log, true);
+    expect(found).toEqual(ids.filter((_, i) => i !== 4 && i !== 5));
+    expect(damaged).not.toEqual([]);
+  });
+
+  it('names a damaged event once, also where those before it were truncated', async () => {
+    const { log, ids } = await damagedLog(20, flip(11));
+    await log.truncate('mission-0', 5n);
+    await log.truncate('mission-1', 5n);
+    const { ids: found, damaged } = await exported(log, true);
+    expect(found).toEqual(ids.filter((_, i) => i > 10));
+    expect(damaged).toEqual([expect.stringContaining('position 11 ')]);
+  });
+});
