@@ -1,0 +1,68 @@
+/**
+ * createMission over HTTP from 64 connections, each asking again once it is answered, against a mutation on the same core
+ * that takes and returns the same and keeps nothing: what HTTP and GraphQL cost by themselves. PROJECTED is what clients
+ * get unless they ask otherwise: fsynced in the log and in the read models. Every answer is checked.
+ */
+import autocannon from 'autocannon';
+import { withCore } from './support/core.js';
+import { median, perSecondText, result, Rounds, setting } from './support/measure.js';
+import { inScratch } from './support/scratch.js';
+
+const FLOOR = 0.6;
+const P99_CEILING = 3;
+const CONNECTIONS = 64;
+const seconds = setting('BENCH_SECONDS', 3);
+const rounds = setting('BENCH_ROUNDS', 7);
+
+const FIELDS = 'id title description metadata tags status closedReason createdAt updatedAt revision position';
+const input = { title: 'Map the ridge', description: 'North face first', metadata: { grid: 'C4' }, tags: ['survey'] };
+const latencies = new Map<string, number[]>();
+
+/** Answers a second; the 99th percentile of the latency is noted. */
+async function drive(url: string, name: string, field: string, consistency: string): Promise<number> {
+  const query = `mutation ($input: CreateMissionInput!, $consistency: Consistency!) {
+    ${field}(input: $input, consistency: $consistency) {
+      ... on CreateMissionPayload { position durability mission { ${FIELDS} } }
+      ... on Problem { code message }
+    }
+  }`;
+  const { requests, latency, duration, errors, non2xx, mismatches } = await autocannon({
+    url: `${url}/graphql`,
+    connections: CONNECTIONS,
+    duration: seconds,
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ query, variables: { input, consistency } }),
+    verifyBody: (body) => String(body).includes(`"durability":"${consistency}"`),
+  });
+  if (errors + non2xx + mismatches > 0 || requests.total === 0) {
+    throw new Error(`${name}: ${errors} errors, ${non2xx} refusals, ${mismatches} wrong answers of ${requests.total}`);
+  }
+  latencies.set(name, [...(latencies.get(name) ?? []), latency.p99]);
+  return requests.total / duration;
+}
+
+await inScratch((folder) =>
+  withCore(folder, async (url) => {
+    const contestants = {
+      projected: () => drive(url, 'projected', 'createMission', 'PROJECTED'),
+      nothing: () => drive(url, 'nothing', 'doNothing', 'PROJECTED'),
+      appended: () => drive(url, 'appended', 'createMission', 'APPENDED'),
+    };
+    // The first round is for the compiler.
+    for (const run of Object.values(contestants)) await run();
+    latencies.clear();
+    const rates = await Rounds.run(rounds, contestants);
+    const p99 = (name: string) => median(latencies.get(name) ?? []);
+    const nothing = `${perSecondText(rates.median('nothing'))} doing nothing`;
+    const figures = `${perSecondText(rates.median('projected'))} against ${nothing}`;
+    const appended = `APPENDED ${perSecondText(rates.median('appended'))} (${rates.ratio('appended', 'nothing').toFixed(2)})`;
+    result('mutation', rates.ratio('projected', 'nothing'), { floor: FLOOR }, `${figures}; ${appended}`);
+    result(
+      'mutation-p99',
+      p99('projected') / p99('nothing'),
+      { ceiling: P99_CEILING },
+      `${p99('projected')} ms against ${p99('nothing')} ms; APPENDED ${p99('appended')} ms`,
+    );
+  }),
+);

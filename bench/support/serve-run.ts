@@ -1,0 +1,57 @@
+/**
+ * A core with one more mutation that does nothing, in a process of its own: `node serve-run.js <data folder>`. Prints
+ * where it listens; stops when its input ends.
+ */
+import 'reflect-metadata';
+import { pino } from 'pino';
+import { Arg, Authorized, Ctx, Mutation, Resolver } from 'type-graphql';
+import { systemClock } from '../../src/infra/clock.js';
+import { newId } from '../../src/infra/commands/ids.js';
+import { readConfig } from '../../src/infra/config.js';
+import { Consistency } from '../../src/infra/graphql/consistency.js';
+import type { ApiContext } from '../../src/infra/graphql/context.js';
+import {
+  CreateMissionInput,
+  CreateMissionPayload,
+  CreateMissionResult,
+  MissionStatus,
+} from '../../src/infra/graphql/mission/types.js';
+import { startNode } from '../../src/infra/node.js';
+
+/** Takes and returns what `createMission` does, and keeps nothing. */
+@Authorized('operator')
+@Resolver()
+class NothingMutations {
+  @Mutation(() => CreateMissionResult)
+  doNothing(
+    @Arg('input', () => CreateMissionInput) { title, description, metadata, tags }: CreateMissionInput,
+    @Arg('consistency', () => Consistency, { defaultValue: Consistency.PROJECTED }) durability: Consistency,
+    @Ctx() { services }: ApiContext,
+  ): CreateMissionPayload {
+    const at = systemClock.now().toISOString();
+    const position = services.token(0n);
+    const mission = {
+      id: newId(),
+      title,
+      description: description ?? '',
+      metadata: metadata ?? {},
+      tags: tags ?? [],
+      status: MissionStatus.OPEN,
+      closedReason: null,
+      createdAt: at,
+      updatedAt: at,
+      revision: 0,
+      position,
+    };
+    return Object.assign(new CreateMissionPayload(), { position, durability, mission });
+  }
+}
+
+const [dataDir = ''] = process.argv.slice(2);
+const node = await startNode(readConfig({ SHERATAN_DATA_DIR: dataDir, SHERATAN_PORT: '0' }), {
+  clock: systemClock,
+  logger: pino({ level: 'error' }),
+  resolvers: [NothingMutations],
+});
+console.log(node.url);
+process.stdin.on('end', () => void node.stop()).resume();
