@@ -77,6 +77,7 @@ export function handleErrors(app: FastifyInstance): void {
       return reply.code(500).send(errorBody('INTERNAL_SERVER_ERROR', INTERNAL_MESSAGE));
     }
     if (known.status >= 500) request.log.error({ err: error }, 'request refused');
+    if (known.status === 401) void reply.header('www-authenticate', 'Bearer');
     if (known.status === 503) void reply.header('retry-after', '1');
     return reply.code(known.status).send(errorBody(known.code, known.message));
   });
