@@ -2,10 +2,13 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { systemClock } from '../../../src/infra/clock.js';
 import { CommandHandler } from '../../../src/infra/commands/handler.js';
+import { EmbeddedLog } from '../../../src/infra/eventlog/embedded.js';
 import type { EventLog } from '../../../src/infra/eventlog/eventlog.js';
+import { corePaths } from '../../../src/infra/node.js';
 import { importLegacy } from '../../../src/infra/transfer/import-legacy.js';
 import type { BadLine, FileReport, ImportListener } from '../../../src/infra/transfer/import-report.js';
-import { newDataDir } from '../../support/core.js';
+import { newDataDir, Sheratan } from '../../support/core.js';
+import { collect } from '../../support/events.js';
 
 /** A line of a file: a record, or what stands there as it is. */
 type Given = object | string;
@@ -85,4 +88,39 @@ export async function importFolder(folder: string, log: EventLog, heard = new He
 /** What an import did, by file: read, added, there already, bad. */
 export function countsOf(reports: readonly FileReport[]): Record<string, number[]> {
   return Object.fromEntries(reports.map(({ file, read, added, present, bad }) => [file, [read, added, present, bad]]));
+}
+
+/** Uses the log of a data folder, which need not have been used yet, from this process. */
+export async function withLogOf<R>(dataDir: string, use: (log: EmbeddedLog) => Promise<R>): Promise<R> {
+  const paths = corePaths(dataDir);
+  await mkdir(paths.folder, { recursive: true });
+  const log = await EmbeddedLog.open(paths.log, systemClock);
+  try {
+    return await use(log);
+  } finally {
+    await log.close();
+  }
+}
+
+/** A data folder whose log holds a history; nothing runs on it. */
+export async function dataDirOf(records: Records): Promise<string> {
+  const dataDir = await newDataDir();
+  const folder = await legacyFolder(records);
+  await withLogOf(dataDir, (log) => importFolder(folder, log));
+  return dataDir;
+}
+
+/** What makes the events of a data folder's log what they are, in any log. */
+export function eventsOf(dataDir: string) {
+  return withLogOf(dataDir, async (log) =>
+    (await collect(log.readAll())).map(({ recordedAt: _, position: __, ...event }) => event),
+  );
+}
+
+const PROGRESS = /^(import|export|replay|verify): \d+% · /;
+
+/** Runs a command to its end; how it got on in the meantime, which a slow machine shows and a fast one does not, is left out. */
+export async function sheratan(...given: Parameters<typeof Sheratan.run>): ReturnType<typeof Sheratan.run> {
+  const { errors, ...rest } = await Sheratan.run(...given);
+  return { ...rest, errors: errors.filter((line) => !PROGRESS.test(line)) };
 }
