@@ -85,7 +85,7 @@ export async function serveRest(app: FastifyInstance, { services, authorize }: R
       api.removeAllContentTypeParsers();
       api.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, parsed) => {
         try {
-          parsed(null, JSON.parse(String(body)));
+          parsed(null, body === '' ? undefined : JSON.parse(String(body)));
         } catch {
           parsed(new HttpError(400, 'BAD_REQUEST', 'The body is not JSON.'));
         }
