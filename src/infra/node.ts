@@ -1,11 +1,11 @@
 import { mkdir, writeFile, rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import { missions } from '../projections/missions.js';
 import type { Clock } from './clock.js';
 import { CommandHandler } from './commands/handler.js';
 import { Commands } from './commands/commands.js';
 import { JobQueue } from './commands/job-queue.js';
 import type { Config } from './config.js';
+import { corePaths } from './core-paths.js';
 import { EmbeddedLog } from './eventlog/embedded.js';
 import { makeSchema, type ResolverClass } from './graphql/schema.js';
 import { Services } from './graphql/services.js';
@@ -24,19 +24,6 @@ export interface Node {
   readonly services: Services;
   /** Stops accepting, finishes what is in flight, flushes and lets go of its files. */
   stop(): Promise<void>;
-}
-
-/** Where a core keeps its files. */
-export function corePaths(dataDir: string) {
-  const folder = join(dataDir, 'core');
-  return {
-    folder,
-    log: join(folder, 'log.db'),
-    missions: join(folder, 'missions.db'),
-    missionsLock: join(folder, 'missions.lock'),
-    /** Tells other commands where the running core listens. */
-    address: join(folder, 'core.json'),
-  };
 }
 
 /** What a node is given beside its configuration. */

@@ -1,9 +1,9 @@
 import { access, mkdir } from 'node:fs/promises';
 import { systemClock } from '../clock.js';
 import type { Config } from '../config.js';
+import { corePaths } from '../core-paths.js';
 import { EmbeddedLog } from '../eventlog/embedded.js';
 import type { EventLog } from '../eventlog/eventlog.js';
-import { corePaths } from '../node.js';
 import { CliError } from './errors.js';
 
 /** Opens the log of a data folder for one command, also beside a running core. @param create whether there may be none yet */

@@ -1,7 +1,7 @@
 import { access } from 'node:fs/promises';
 import { missions } from '../../projections/missions.js';
 import type { Config } from '../config.js';
-import { corePaths } from '../node.js';
+import { corePaths } from '../core-paths.js';
 import { verify, type Verification } from '../projector/verify.js';
 import { CliError } from './errors.js';
 import { withLog } from './open-log.js';

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { corePaths } from '../../../src/infra/node.js';
+import { corePaths } from '../../../src/infra/core-paths.js';
 import { Connection } from '../../../src/infra/sqlite/connection.js';
 import { TestNode } from '../../support/node.js';
 

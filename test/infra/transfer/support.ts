@@ -4,7 +4,7 @@ import { systemClock } from '../../../src/infra/clock.js';
 import { CommandHandler } from '../../../src/infra/commands/handler.js';
 import { EmbeddedLog } from '../../../src/infra/eventlog/embedded.js';
 import type { EventLog } from '../../../src/infra/eventlog/eventlog.js';
-import { corePaths } from '../../../src/infra/node.js';
+import { corePaths } from '../../../src/infra/core-paths.js';
 import { importLegacy } from '../../../src/infra/transfer/import-legacy.js';
 import type { BadLine, FileReport, ImportListener } from '../../../src/infra/transfer/import-report.js';
 import { newDataDir, Sheratan } from '../../support/core.js';

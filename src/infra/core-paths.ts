@@ -1,0 +1,14 @@
+import { join } from 'node:path';
+
+/** Where a core keeps its files. */
+export function corePaths(dataDir: string) {
+  const folder = join(dataDir, 'core');
+  return {
+    folder,
+    log: join(folder, 'log.db'),
+    missions: join(folder, 'missions.db'),
+    missionsLock: join(folder, 'missions.lock'),
+    /** Tells other commands where the running core listens. */
+    address: join(folder, 'core.json'),
+  };
+}
