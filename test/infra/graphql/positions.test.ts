@@ -1,6 +1,5 @@
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { corePaths } from '../../../src/infra/core-paths.js';
-import { Connection } from '../../../src/infra/sqlite/connection.js';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { holdBack } from '../../support/hold-back.js';
 import { TestNode } from '../../support/node.js';
 
 const UNKNOWN = '019b8d5e-0000-7000-8000-000000000000';
@@ -21,16 +20,6 @@ const AT = [
   'query ($at: Position) { jobs(at: $at) { totalCount } }',
 ] as const;
 const numberOf = (position: string): number => Number(position.split(':')[1]);
-
-/** Keeps the read models where they are until they are let go on. */
-async function holdBack(): Promise<() => Promise<unknown>> {
-  const connection = await Connection.open(corePaths(node.folder).missions, 'write');
-  onTestFinished(() => connection.close());
-  await connection.exec(
-    `CREATE TRIGGER held BEFORE UPDATE OF position ON generations BEGIN SELECT RAISE(ABORT, 'held back'); END`,
-  );
-  return () => connection.exec('DROP TRIGGER held');
-}
 
 describe('a query at the position of a change', () => {
   it('shows the change, though the mutation did not wait for it', async () => {
@@ -165,7 +154,7 @@ describe('a position', () => {
 describe('read models that are held back', () => {
   it('time out a query at a position they have not reached, and a mutation says that it is appended', async () => {
     const id = await node.newMission({ title: 'Before' });
-    const release = await holdBack();
+    const release = await holdBack(node);
     const { position } = await node.mutate('updateMission', { id, title: 'After' }, { consistency: 'APPENDED' });
     const projected = node.mutate('updateMission', { id, title: 'Much later' });
     const message = `^The read models have not reached ${position} within 5 s; they are at .*\\. Try again, or ask without`;
@@ -183,7 +172,7 @@ describe('read models that are held back', () => {
 
   it('let a query wait, which is answered when they go on', async () => {
     const id = await node.newMission();
-    const release = await holdBack();
+    const release = await holdBack(node);
     const { position } = await node.mutate('updateMission', { id, title: 'Waited for' }, { consistency: 'APPENDED' });
     const waiting = node.gql(MISSION, { id, at: position });
     await release();

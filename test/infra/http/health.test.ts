@@ -1,0 +1,89 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { newEvent, newEvents } from '../../support/events.js';
+import { holdBack } from '../../support/hold-back.js';
+import { TestNode } from '../../support/node.js';
+
+let node: TestNode;
+beforeEach(async () => {
+  node = await TestNode.start();
+});
+afterEach(() => node.stop());
+
+const READY = { status: 200, body: { status: 'ready' } };
+const notReady = (reason: RegExp) => ({
+  status: 503,
+  body: { status: 'not ready', reasons: [expect.stringMatching(reason)] },
+});
+
+/** Records an event that cannot be folded: a change of a mission that was never created. */
+async function breakProjection(): Promise<void> {
+  await node.services.log.append('mission-broken', [newEvent()], 'any');
+  await expect.poll(async () => (await node.services.missions.status()).state).toBe('HALTED');
+}
+
+describe('/livez', () => {
+  it('answers while the process does, whatever else is wrong', async () => {
+    expect(await node.fetch('/livez')).toMatchObject({ status: 200, body: { status: 'ok' } });
+    await breakProjection();
+    expect(await node.fetch('/livez')).toMatchObject({ status: 200, body: { status: 'ok' } });
+  });
+});
+
+describe('/readyz', () => {
+  it('answers 200 when the node can serve', async () => {
+    expect(await node.fetch('/readyz')).toMatchObject(READY);
+    await node.newMission();
+    expect(await node.fetch('/readyz')).toMatchObject(READY);
+  });
+
+  it('answers 503 with the reason while a projection is halted', async () => {
+    await node.newMission();
+    await breakProjection();
+    const answer = await node.fetch('/readyz');
+    expect(answer).toMatchObject(notReady(/^projection missions is HALTED at position 2: /));
+    expect(answer.text).not.toContain(node.folder);
+    expect((await node.fetch('/api/status')).body).toMatchObject({
+      status: 'degraded',
+      projections: [{ state: 'HALTED' }],
+    });
+    await node.gql('mutation { resumeProjection(name: "missions", skip: true) { __typename } }');
+    await expect.poll(() => node.fetch('/readyz')).toMatchObject(READY);
+    expect((await node.fetch('/api/status')).body).toMatchObject({ status: 'ok' });
+  });
+
+  it('answers 503 while a projection is more than 10,000 positions behind', async () => {
+    const release = await holdBack(node);
+    const append = (count: number) => node.services.log.append('other-many', newEvents(count), 'any');
+    for (let i = 0; i < 20; i += 1) await append(500);
+    expect(await node.fetch('/readyz')).toMatchObject(READY);
+    await append(1);
+    expect(await node.fetch('/readyz')).toMatchObject(
+      notReady(/^projection missions is 10001 positions behind \([A-Z_]+, 0 of 10001\)$/),
+    );
+    await release();
+    await expect.poll(() => node.fetch('/readyz'), { timeout: 15_000 }).toMatchObject(READY);
+  });
+
+  it('answers 503 when the log cannot be read, and says nothing of where it is', async () => {
+    await node.services.log.close();
+    const answer = await node.fetch('/readyz');
+    expect(answer).toMatchObject(notReady(/^the log cannot be read: /));
+    expect(answer.text).not.toContain(node.folder);
+    expect(answer.text).not.toMatch(/\/\w+\/|\.js|SQLITE/);
+  });
+});
+
+describe('a log that cannot be read', () => {
+  it('is a 503 with its code to everyone, told when to try again, and never where it is', async () => {
+    await node.services.log.close();
+    const events = await node.ask('{ events { edges { cursor } } }');
+    const mission = await node.fetch('/api/missions', { method: 'POST', body: '{"title":"T"}' });
+    for (const { body, text } of [events, mission]) {
+      expect(body.errors).toMatchObject([{ extensions: { code: 'LOG_CLOSED' } }]);
+      expect(text).not.toContain(node.folder);
+    }
+    expect(mission.status).toBe(503);
+    expect(mission.headers.get('retry-after')).toBe('1');
+    expect(node.logged.join('')).toContain('LOG_CLOSED');
+  });
+});
