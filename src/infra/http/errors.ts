@@ -43,6 +43,7 @@ export function answerTo(error: unknown): ErrorAnswer | undefined {
     const status = API_STATUS[code];
     return status === undefined ? undefined : { status, code, message };
   }
+  if (isFileRefusal(error)) return { status: 404, code: 'NOT_FOUND', message: 'There is no such file.' };
   if (isFastifyError(error) && error.statusCode !== undefined && error.statusCode < 500) {
     const message = HTTP_MESSAGES[error.statusCode] ?? error.message;
     return { status: error.statusCode, code: HTTP_CODES[error.code] ?? 'BAD_REQUEST', message };
@@ -97,6 +98,12 @@ export const INTERNAL_MESSAGE = 'Something went wrong here. It was logged; tell 
 /** Clients are told what happened, not where our files are: what follows in brackets is for the log. */
 function withoutPaths(message: string): string {
   return message.replace(/ \(SQLITE_[^)]*\)?.*$/s, '.').replace(/(?:\/[\w.-]+)+\/([\w.-]+)/g, '$1');
+}
+
+/** Static files refuse paths that no file has, and folders, with errors of their own. */
+function isFileRefusal(error: unknown): boolean {
+  if (!(error instanceof Error && 'statusCode' in error && 'expose' in error)) return false;
+  return error.statusCode === 400 || error.statusCode === 403;
 }
 
 function isFastifyError(error: unknown): error is FastifyError {

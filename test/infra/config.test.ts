@@ -1,0 +1,158 @@
+import { describe, expect, it } from 'vitest';
+import { ConfigError, readConfig } from '../../src/infra/config.js';
+
+const TOKEN = 'a-token-of-23-characters';
+
+function refusal(env: Readonly<Record<string, string>>): string {
+  try {
+    readConfig(env);
+  } catch (error) {
+    expect(error).toBeInstanceOf(ConfigError);
+    const { name, message } = error as ConfigError;
+    expect(name).toBe('ConfigError');
+    expect(message).not.toContain('\n');
+    return message;
+  }
+  throw new Error('it was taken');
+}
+
+describe('the configuration', () => {
+  it('of an empty environment is that of a node on loopback', () => {
+    expect(readConfig({})).toEqual({
+      dataDir: './data',
+      bind: '127.0.0.1',
+      port: 8001,
+      apiTokens: [],
+      introspection: true,
+      logLevel: 'info',
+    });
+  });
+
+  it('takes empty settings for unset ones', () => {
+    const names = ['DATA_DIR', 'BIND', 'PORT', 'API_TOKENS', 'INTROSPECTION', 'LOG_LEVEL'];
+    const empty = Object.fromEntries(names.map((name) => [`SHERATAN_${name}`, '']));
+    expect(readConfig(empty)).toEqual(readConfig({}));
+    expect(readConfig({ SHERATAN_PORT: undefined })).toEqual(readConfig({}));
+  });
+
+  it('leaves the settings of others alone', () => {
+    expect(readConfig({ PATH: '/bin', PORT: 'x', SHERATAN: 'y' })).toEqual(readConfig({}));
+  });
+
+  it('is frozen', () => {
+    expect(Object.isFrozen(readConfig({}))).toBe(true);
+  });
+});
+
+describe('SHERATAN_DATA_DIR', () => {
+  it.each(['/var/lib/sheratan', 'a folder with spaces', '.'])('may be %s', (dataDir) => {
+    expect(readConfig({ SHERATAN_DATA_DIR: dataDir })).toMatchObject({ dataDir });
+  });
+});
+
+describe('SHERATAN_BIND', () => {
+  it.each(['127.0.0.1', '127.1.2.3', '::1', 'localhost'])('may be %s without tokens', (bind) => {
+    expect(readConfig({ SHERATAN_BIND: bind })).toMatchObject({ bind, apiTokens: [], introspection: true });
+  });
+
+  it.each(['0.0.0.0', '::', '192.168.1.7', 'node-3.example.org', '128.0.0.1', '::ffff:127.0.0.1', 'localhost.example'])(
+    'may be %s with tokens only',
+    (bind) => {
+      expect(refusal({ SHERATAN_BIND: bind })).toBe(
+        `SHERATAN_API_TOKENS: must be set (token:role[,…], roles viewer, worker, operator) before SHERATAN_BIND goes beyond loopback; it is '${bind}'`,
+      );
+      expect(readConfig({ SHERATAN_BIND: bind, SHERATAN_API_TOKENS: `${TOKEN}:viewer` })).toMatchObject({ bind });
+    },
+  );
+
+  it.each(['a b', 'http://localhost', '127.0.0.1/8', 'host_name', ' '])('may not be %j', (bind) => {
+    expect(refusal({ SHERATAN_BIND: bind })).toBe(`SHERATAN_BIND: '${bind}' must be an address or a host name`);
+  });
+});
+
+describe('SHERATAN_PORT', () => {
+  it.each([
+    ['0', 0],
+    ['1', 1],
+    ['8080', 8_080],
+    ['65535', 65_535],
+  ])('may be %s', (text, port) => {
+    expect(readConfig({ SHERATAN_PORT: text })).toMatchObject({ port });
+  });
+
+  it.each(['65536', '99999', '-1', '80.5', '1e3', '0x50', 'http', ' 80', '8 0'])('may not be %j', (text) => {
+    expect(refusal({ SHERATAN_PORT: text })).toBe(`SHERATAN_PORT: '${text}' must be a port: 0–65535`);
+  });
+});
+
+describe('SHERATAN_API_TOKENS', () => {
+  const rule =
+    'SHERATAN_API_TOKENS: it must be token:role[,…]: tokens of 16–200 letters, digits or . _ ~ + / = -, roles viewer, worker, operator';
+
+  it('may be a token of any role', () => {
+    for (const role of ['viewer', 'worker', 'operator']) {
+      expect(readConfig({ SHERATAN_API_TOKENS: `${TOKEN}:${role}` }).apiTokens).toEqual([{ token: TOKEN, role }]);
+    }
+  });
+
+  it('may be several, with spaces around them', () => {
+    const tokens = ` ${TOKEN}-1 : viewer , ${TOKEN}-2:operator,${TOKEN}-3:viewer`;
+    expect(readConfig({ SHERATAN_API_TOKENS: tokens }).apiTokens).toEqual([
+      { token: `${TOKEN}-1`, role: 'viewer' },
+      { token: `${TOKEN}-2`, role: 'operator' },
+      { token: `${TOKEN}-3`, role: 'viewer' },
+    ]);
+  });
+
+  it.each(['x'.repeat(16), 'x'.repeat(200), 'AZaz09._~+/=-AZaz'])('may be %s', (token) => {
+    expect(readConfig({ SHERATAN_API_TOKENS: `${token}:worker` }).apiTokens).toEqual([{ token, role: 'worker' }]);
+  });
+
+  it.each([
+    ['without a role', TOKEN],
+    ['of an empty role', `${TOKEN}:`],
+    ['of a role there is not', `${TOKEN}:admin`],
+    ['of a role in another case', `${TOKEN}:Viewer`],
+    ['that is too short', `${'x'.repeat(15)}:viewer`],
+    ['that is too long', `${'x'.repeat(201)}:viewer`],
+    ['that is missing', ':viewer'],
+    ['with a space in it', 'a token of many parts:viewer'],
+    ['with a colon in it', `${TOKEN}:${TOKEN}:viewer`],
+    ['of other letters', `${'ü'.repeat(20)}:viewer`],
+    ['followed by nothing', `${TOKEN}:viewer,`],
+    ['that is bad beside a good one', `${TOKEN}:viewer,secret:operator`],
+  ])('may not be one %s, which is not shown', (_what, tokens) => {
+    expect(refusal({ SHERATAN_API_TOKENS: tokens })).toBe(rule);
+  });
+});
+
+describe('SHERATAN_INTROSPECTION', () => {
+  const beyond = { SHERATAN_BIND: '0.0.0.0', SHERATAN_API_TOKENS: `${TOKEN}:viewer` };
+
+  it('is on where only loopback is bound, and off beyond', () => {
+    expect(readConfig({})).toMatchObject({ introspection: true });
+    expect(readConfig({ SHERATAN_API_TOKENS: `${TOKEN}:viewer` })).toMatchObject({ introspection: true });
+    expect(readConfig(beyond)).toMatchObject({ introspection: false });
+  });
+
+  it('is what it is set to', () => {
+    expect(readConfig({ SHERATAN_INTROSPECTION: 'false' })).toMatchObject({ introspection: false });
+    expect(readConfig({ ...beyond, SHERATAN_INTROSPECTION: 'true' })).toMatchObject({ introspection: true });
+  });
+
+  it.each(['yes', '1', 'TRUE', 'on'])('may not be %s', (text) => {
+    expect(refusal({ SHERATAN_INTROSPECTION: text })).toBe(`SHERATAN_INTROSPECTION: '${text}' must be true or false`);
+  });
+});
+
+describe('SHERATAN_LOG_LEVEL', () => {
+  it.each(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])('may be %s', (logLevel) => {
+    expect(readConfig({ SHERATAN_LOG_LEVEL: logLevel })).toMatchObject({ logLevel });
+  });
+
+  it.each(['verbose', 'INFO', '30'])('may not be %s', (text) => {
+    expect(refusal({ SHERATAN_LOG_LEVEL: text })).toBe(
+      `SHERATAN_LOG_LEVEL: '${text}' must be one of fatal, error, warn, info, debug, trace, silent`,
+    );
+  });
+});

@@ -1,0 +1,110 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { TestNode } from '../../support/node.js';
+
+let node: TestNode;
+beforeAll(async () => {
+  node = await TestNode.start();
+});
+afterAll(() => node.stop());
+
+/** The samples there are, by name and labels as they are written. */
+async function samples(): Promise<ReadonlyMap<string, number>> {
+  const { text } = await node.fetch('/metrics');
+  const lines = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
+  return new Map(
+    lines.map((line) => {
+      const space = line.lastIndexOf(' ');
+      return [line.slice(0, space), Number(line.slice(space + 1))];
+    }),
+  );
+}
+
+const requestsTo = (route: string, method: string, status: number) =>
+  `sheratan_http_requests_total{route="${route}",method="${method}",status="${status}"}`;
+
+describe('/metrics', () => {
+  it('is the text format of Prometheus', async () => {
+    const { status, headers } = await node.fetch('/metrics');
+    expect(status).toBe(200);
+    expect(headers.get('content-type')).toBe('text/plain; version=0.0.4; charset=utf-8');
+  });
+
+  it('names and explains everything there is', async () => {
+    await node.fetch('/metrics');
+    const { text } = await node.fetch('/metrics');
+    const types = [...text.matchAll(/^# TYPE (sheratan_\S+) (\S+)$/gm)].map(([, name, type]) => [name, type]);
+    expect(Object.fromEntries(types)).toEqual({
+      sheratan_http_requests_total: 'counter',
+      sheratan_http_request_duration_seconds: 'histogram',
+      sheratan_projection_position: 'gauge',
+      sheratan_projection_behind: 'gauge',
+      sheratan_projection_state: 'gauge',
+      sheratan_log_head: 'gauge',
+      sheratan_websockets: 'gauge',
+    });
+    for (const [name] of types) expect(text).toMatch(new RegExp(`^# HELP ${name ?? ''} \\S.*\\.$`, 'm'));
+    for (const name of ['process_cpu_seconds_total', 'process_resident_memory_bytes', 'nodejs_eventloop_lag_seconds']) {
+      expect(text).toContain(`# TYPE ${name} `);
+    }
+  });
+
+  it('counts requests by route, method and status', async () => {
+    const counted = [
+      requestsTo('/graphql', 'POST', 200),
+      requestsTo('/api/missions/:id', 'GET', 404),
+      requestsTo('/livez', 'GET', 200),
+      requestsTo('none', 'GET', 404),
+    ];
+    const before = await samples();
+    await node.gql('{ __typename }');
+    for (const id of ['a', 'b', 'c']) await node.fetch(`/api/missions/${id}`);
+    await node.fetch('/livez');
+    await node.fetch('/nothing/here');
+    await expect
+      .poll(async () => {
+        const after = await samples();
+        return counted.map((name) => (after.get(name) ?? 0) - (before.get(name) ?? 0));
+      })
+      .toEqual([1, 3, 1, 1]);
+  });
+
+  it('has no more series however many paths are asked for', async () => {
+    const count = async () => [...(await samples()).keys()].filter((name) => name.startsWith('sheratan_')).length;
+    await node.fetch('/nothing/here');
+    await node.fetch('/api/missions/a');
+    const before = await count();
+    for (let i = 0; i < 50; i += 1) {
+      await node.fetch(`/nothing/${i}`);
+      await node.fetch(`/api/missions/${i}?x=${i}`);
+    }
+    expect(await count()).toBe(before);
+  });
+
+  it('times requests by route', async () => {
+    const name = 'sheratan_http_request_duration_seconds_count{route="/livez"}';
+    const before = (await samples()).get(name) ?? 0;
+    await node.fetch('/livez');
+    await expect.poll(async () => (await samples()).get(name)).toBe(before + 1);
+  });
+
+  it('tells how far the log and its projections are', async () => {
+    await node.newMission();
+    const head = Number(await node.services.log.head());
+    expect(head).toBeGreaterThan(0);
+    const now = await samples();
+    expect(now.get('sheratan_log_head')).toBe(head);
+    expect(now.get('sheratan_projection_position{projection="missions"}')).toBe(head);
+    expect(now.get('sheratan_projection_behind{projection="missions"}')).toBe(0);
+    const states = [...now].filter(([name]) => name.startsWith('sheratan_projection_state'));
+    expect(states).toEqual([['sheratan_projection_state{projection="missions",state="LIVE"}', 1]]);
+  });
+
+  it('counts WebSocket clients', async () => {
+    expect((await samples()).get('sheratan_websockets')).toBe(0);
+    const clients = [node.client(), node.client()];
+    for (const client of clients) await client.run('subscription { projectionProgress { name } }').take(1);
+    expect((await samples()).get('sheratan_websockets')).toBe(2);
+    for (const client of clients) await client.dispose();
+    await expect.poll(async () => (await samples()).get('sheratan_websockets')).toBe(0);
+  });
+});
