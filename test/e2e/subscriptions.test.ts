@@ -7,7 +7,7 @@ import { Sheratan } from '../support/core.js';
 import type { Untyped } from '../support/node.js';
 import { Random } from '../support/random.js';
 import { Subscriber } from '../support/subscriber.js';
-import { followTorn } from '../support/torn.js';
+import { followTorn, type Seen } from '../support/torn.js';
 
 /** Where chance starts; a failure can be looked into with the one it printed. */
 const SEED = Number(process.env['SUBSCRIPTIONS_SEED'] ?? Date.now() % 1_000_000);
@@ -21,8 +21,11 @@ const CLIENTS = 8;
 /** Missions there are from the start. */
 const MISSIONS = 100;
 
-/** Changes of each kind in one request; a request of many costs less than many requests. */
-const KINDS = { createMission: 1, createTask: 3, updateMission: 16 };
+/**
+ * Changes of each kind in one request; a request of many costs less than many requests. Updates are of the missions
+ * there are from the start: whoever misses one of the others does not see it later.
+ */
+const KINDS = { createMission: 4, createTask: 2, updateMission: 14 };
 const CHANGES_PER_REQUEST = Object.values(KINDS).reduce((sum, count) => sum + count, 0);
 
 /** Subscriptions to missions of the client that does not read, and those to the log. */
@@ -41,7 +44,9 @@ const LARGE_KIB = 60;
 const MAX_GROWTH_MIB = 250;
 
 const EVENT = 'id position stream revision type data metadata { correlationId }';
+const EVENTS_AFTER = `subscription ($after: Position) { eventRecorded(after: $after) { position event { ${EVENT} } } }`;
 const MISSION = 'id title revision position';
+const MISSIONS_AFTER = `subscription ($after: Position) { missionChanged(after: $after) { position mission { ${MISSION} } } }`;
 
 /** A core that goes with its test, and its data folder. The tests run at the same time, so each has its own context. */
 async function serve({ onTestFinished }: TestContext): Promise<Sheratan> {
@@ -79,11 +84,10 @@ function numberOf(position: string): number {
 function manyChanges(): string {
   const fields = Object.entries(KINDS).flatMap(([name, count]) => {
     const type = name.charAt(0).toUpperCase() + name.slice(1);
-    const entity = name === 'createMission' ? 'mission { id }' : '';
     return Array.from({ length: count }, (_, i) => ({
       variable: `$${name}${i}: ${type}Input!`,
       field: `${name}${i}: ${name}(input: $${name}${i}, consistency: APPENDED) {
-        ... on ${type}Payload { position ${entity} } ... on Problem { code message }
+        ... on ${type}Payload { position } ... on Problem { code message }
       }`,
     }));
   });
@@ -91,7 +95,7 @@ function manyChanges(): string {
 }
 
 /** Makes `CHANGES` changes to a core, by `CLIENTS` clients at a time. Resolves with the problems there were. */
-async function makeChanges(core: Sheratan, missions: string[], random: Random): Promise<unknown[]> {
+async function makeChanges(core: Sheratan, missions: readonly string[], random: Random): Promise<unknown[]> {
   const document = manyChanges();
   const problems: unknown[] = [];
   let requests = CHANGES / CHANGES_PER_REQUEST;
@@ -108,9 +112,8 @@ async function makeChanges(core: Sheratan, missions: string[], random: Random): 
         Array.from({ length: count }, (_, i) => [`${name}${i}`, input[name as keyof typeof KINDS]()] as const),
       );
       const answers: Untyped[] = Object.values(await core.gql(document, Object.fromEntries(variables)));
-      for (const { code, message, mission } of answers) {
+      for (const { code, message } of answers) {
         if (code !== undefined) problems.push({ code, message });
-        if (mission !== undefined) missions.push(mission.id);
       }
     }
   };
@@ -151,59 +154,66 @@ function firstDifference(actual: readonly unknown[], expected: readonly unknown[
   return index < 0 ? undefined : { index, actual: actual.slice(index, index + 3), expected: expected[index] };
 }
 
+/** States that a client saw the log: every event, once, in order. */
+function expectLog({ values, errors }: Pick<Seen, 'values' | 'errors'>, log: readonly Untyped[]): void {
+  expect(errors).toEqual([]);
+  const recorded = log.map((event) => ({ position: event.position, event }));
+  expect(firstDifference(values, recorded)).toBeUndefined();
+}
+
+/** States that what a client saw last of each mission is what queries show, and that it saw nothing out of order. */
+function expectLastStates({ values, errors }: Seen, shown: ReadonlyMap<string, Untyped>): void {
+  expect(errors).toEqual([]);
+  const positions = values.map(({ position }) => numberOf(position));
+  expect(positions.filter((position, i) => position <= (positions[i - 1] ?? 0))).toEqual([]);
+  const last = new Map(values.map(({ mission }) => [mission.id, mission]));
+  expect(last.size).toBe(shown.size);
+  expect([...shown].filter(([id, mission]) => JSON.stringify(last.get(id)) !== JSON.stringify(mission))).toEqual([]);
+}
+
 describe.concurrent('subscriptions', () => {
   it(`show clients that lose their connections every event once, and every row's last state (SUBSCRIPTIONS_SEED=${SEED})`, async (context) => {
     const core = await serve(context);
-    const random = new Random(SEED);
     const start = (await core.projection()).head;
     const missions: string[] = [];
     for (let i = 0; i < MISSIONS; i += 1) missions.push(await newMission(core, `Mission ${i}`));
 
     const ends: { event?: string; change?: string } = {};
-    const events = followTorn(
-      webSocketOf(core),
-      `subscription ($after: Position) {
-          eventRecorded(after: $after) { position event { ${EVENT} } }
-        }`,
-      start,
-      new Random(SEED + 1),
-      () => ends.event,
-    );
-    const changes = followTorn(
-      webSocketOf(core),
-      `subscription ($after: Position) {
-          missionChanged(after: $after) { position mission { ${MISSION} } }
-        }`,
-      start,
-      new Random(SEED + 2),
-      () => ends.change,
-    );
-    expect(await makeChanges(core, missions, random)).toEqual([]);
-
+    const follow = (document: string, seed: number, end: () => string | undefined) =>
+      followTorn(webSocketOf(core), document, start, new Random(seed), end);
+    const following = Promise.all([
+      follow(EVENTS_AFTER, SEED + 1, () => ends.event),
+      follow(MISSIONS_AFTER, SEED + 2, () => ends.change),
+    ]);
+    expect(await makeChanges(core, missions, new Random(SEED))).toEqual([]);
     const log = await readLog(core);
     ends.event = log.at(-1).position;
     ends.change = log.findLast(({ stream }) => stream.startsWith('mission-')).position;
-    const [seenEvents, seenChanges] = await Promise.all([events, changes]);
+    const [events, changes] = await following;
     console.log(
-      `subscriptions: seed ${SEED}, ${log.length} events over ${seenEvents.connections} connections, ` +
-        `${seenChanges.values.length} changes over ${seenChanges.connections}`,
+      `subscriptions: seed ${SEED}, ${log.length} events over ${events.connections} connections, ` +
+        `${changes.values.length} changes over ${changes.connections}`,
     );
 
     expect(log).toHaveLength(CHANGES + MISSIONS);
-    expect(seenEvents.errors).toEqual([]);
-    const recorded = log.map((event) => ({ position: event.position, event }));
-    expect(firstDifference(seenEvents.values, recorded)).toBeUndefined();
-
-    expect(seenChanges.errors).toEqual([]);
-    const positions = seenChanges.values.map(({ position }) => numberOf(position));
-    expect(positions.filter((position, i) => position <= (positions[i - 1] ?? 0))).toEqual([]);
-    const last = new Map(seenChanges.values.map(({ mission }) => [mission.id, mission]));
     const shown = await shownMissions(core);
     expect(shown.size).toBe(log.filter(({ type }) => type === 'MissionCreated').length);
-    expect([...shown.keys()].filter((id) => !last.has(id))).toEqual([]);
-    expect([...shown].filter(([id, mission]) => JSON.stringify(last.get(id)) !== JSON.stringify(mission))).toEqual([]);
+    expectLog(events, log);
+    expectLastStates(changes, shown);
     // More connections than a lucky client would need.
-    expect(Math.min(seenEvents.connections, seenChanges.connections)).toBeGreaterThan(10);
+    expect(Math.min(events.connections, changes.connections)).toBeGreaterThan(10);
+
+    // Who comes when all is done, and stays, finds it in the files.
+    const late = new Subscriber(webSocketOf(core));
+    context.onTestFinished(() => late.dispose());
+    const lateEvents = late.run(EVENTS_AFTER, { after: start });
+    const lateChanges = late.run(MISSIONS_AFTER, { after: start });
+    await Promise.all([lateEvents.take(log.length), lateChanges.take(shown.size)]);
+    const { errors } = lateEvents;
+    expectLog({ values: lateEvents.values.map(({ eventRecorded }) => eventRecorded), errors }, log);
+    expect(lateChanges.values.map(({ missionChanged }) => missionChanged.mission)).toEqual(
+      [...shown.values()].toSorted((a, b) => numberOf(a.position) - numberOf(b.position)),
+    );
   }, 180_000);
 
   it(

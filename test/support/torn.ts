@@ -5,7 +5,7 @@ import { Subscriber } from './subscriber.js';
 
 /** The least and the most a connection lasts, in milliseconds: some are torn before they are there. */
 const CONNECTION_MS = [1, 150] as const;
-/** The longest a follower goes on without seeing anything new once it has an end, in milliseconds. */
+/** The longest a follower goes on without seeing anything new, in milliseconds. */
 const PATIENCE_MS = 20_000;
 
 /** What a client saw through all of its connections. */
@@ -33,7 +33,7 @@ export async function followTorn(
   const errors: unknown[] = [];
   let connections = 0;
   let last = after;
-  for (let giveUpAt = Infinity; last !== end() && performance.now() < giveUpAt;) {
+  for (let giveUpAt = performance.now() + PATIENCE_MS; last !== end() && performance.now() < giveUpAt;) {
     const subscriber = new Subscriber(url);
     const feed = subscriber.run(document, { after: last });
     await delay(random.between(...CONNECTION_MS));
@@ -45,8 +45,7 @@ export async function followTorn(
     values.push(...seen);
     errors.push(...feed.errors);
     last = seen.at(-1)?.position ?? last;
-    if (seen.length > 0 || giveUpAt === Infinity)
-      giveUpAt = end() === undefined ? Infinity : performance.now() + PATIENCE_MS;
+    if (seen.length > 0) giveUpAt = performance.now() + PATIENCE_MS;
   }
   return { values, errors, connections };
 }
