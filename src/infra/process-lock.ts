@@ -11,10 +11,14 @@ export class ProcessLock {
     this.#connection = connection;
   }
 
-  /** Takes the lock; `undefined` when another process holds it (after waiting a few seconds for it to go). */
-  static async take(path: string): Promise<ProcessLock | undefined> {
+  /**
+   * Takes the lock; `undefined` when another process holds it.
+   * @param waitMs how long to wait for that process to go, in milliseconds; a few seconds unless told
+   */
+  static async take(path: string, waitMs?: number): Promise<ProcessLock | undefined> {
     const connection = await Connection.open(path, 'write');
     try {
+      if (waitMs !== undefined) await connection.exec(`PRAGMA busy_timeout = ${waitMs}`);
       await connection.run('BEGIN EXCLUSIVE');
       return new ProcessLock(connection);
     } catch (error) {

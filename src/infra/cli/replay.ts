@@ -14,6 +14,9 @@ import { showProgress } from './progress.js';
 /** How often the progress of a rebuild is looked at, in milliseconds. */
 const POLL_MS = 200;
 
+/** How long a core is given to go, in milliseconds; one that stays is asked to do the work. */
+const LOCK_WAIT_MS = 200;
+
 /** What `sheratan replay` is told. */
 export interface ReplayOptions {
   /** Throw the projection's file away first; for one that does not belong to this log. */
@@ -35,7 +38,7 @@ export async function runReplay(
   if (name !== missions.name) throw new CliError(`There is no projection '${name}'. There is: ${missions.name}.`);
   const paths = corePaths(config.dataDir);
   await assertLog(config);
-  const lock = await ProcessLock.take(paths.missionsLock);
+  const lock = await ProcessLock.take(paths.missionsLock, LOCK_WAIT_MS);
   if (lock === undefined) {
     if (options.reset || options.prune)
       throw new CliError('A core runs on this data folder; stop it for --reset or --prune.');
@@ -56,7 +59,7 @@ async function replayHere(
   const paths = corePaths(config.dataDir);
   return withLog(config, false, async (log) => {
     if (reset) for (const suffix of ['', '-wal', '-shm']) await rm(`${paths.missions}${suffix}`, { force: true });
-    const projector = await Projector.open(paths.missions, missions, log, pino({ level: 'silent' }));
+    const projector = await Projector.open(paths.missions, missions, log, troubles());
     try {
       const isNew = projector.position === 0n;
       await projector.start();
@@ -78,6 +81,15 @@ async function replayHere(
       await projector.stop();
     }
   });
+}
+
+/** A logger that says on stderr why a replay does not get on: a full disk, say. It goes on when it can. */
+function troubles(): pino.Logger {
+  const write = (line: string) => {
+    const { msg, err } = JSON.parse(line) as { msg: string; err?: { message: string } };
+    if (err !== undefined) process.stderr.write(`${msg}: ${err.message}\n`);
+  };
+  return pino({ level: 'error' }, { write });
 }
 
 interface Status {
