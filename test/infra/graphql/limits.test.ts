@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { JOB, MISSION } from '../../support/documents.js';
 import { TestNode, type Answer, type Untyped } from '../../support/node.js';
 
 const LARGE = 2 * 1024 * 1024;
@@ -41,7 +42,6 @@ const times = (count: number, part: (i: number) => string) =>
   Array.from({ length: count }, (_, i) => part(i)).join(' ');
 const nested = (levels: number) =>
   `{ node(id: "m") { ... on Task { ${'mission { tasks { edges { node { '.repeat(levels)} id ${'} } } }'.repeat(levels)} } } }`;
-const page = '{ edges { node { tasks { edges { node { jobs { edges { node { id kind payload } } } } } } } } }';
 /** Fragments that each spread the next one twice. */
 const doubling = (count: number) =>
   `{ node(id: "m") { ...F0 } } ${times(count, (i) => `fragment F${i} on Job { a: mission { id } task { jobs { edges { node { ...F${i + 1} } } } } b: task { jobs { edges { node { ...F${i + 1} } } } } }`)} fragment F${count} on Job { id }`;
@@ -54,7 +54,11 @@ describe('a document', () => {
       `{ ${times(31, (i) => `a${i}: projections { name }`)} }`,
       /Aliases limit of 30 exceeded/,
     ],
-    ['costs more than 5,000', `{ ${times(20, (i) => `a${i}: missions ${page}`)} }`, /Cost limit of 5000 exceeded/],
+    [
+      'costs more than 20,000',
+      `{ missions(first: 100) { edges { node { ${times(12, (i) => `a${i}: tasks(first: 3) { edges { node { id name } } }`)} } } } }`,
+      /Cost limit of 20000 exceeded/,
+    ],
     [
       'has more than 50 directives',
       `{ ${times(51, () => '__typename @skip(if: false)')} }`,
@@ -105,6 +109,42 @@ describe('a document', () => {
       await node.gql(query);
       expect(await node.client().run(query).take(1)).toHaveLength(1);
     }
+  });
+
+  const page = (size: string, within: string) => `${size} { edges { node { id ${within} } } }`;
+  const pages = (size: string) => page(`missions${size}`, page(`tasks${size}`, page(`jobs${size}`, '')));
+
+  it.each([
+    ['of variables', `query ($n: Int!) { ${pages('(first: $n)')} }`, 1_010_100],
+    [
+      'in fragments',
+      `query ($n: Int!) { ${page('missions(first: $n)', '...A ...A')} } fragment A on Mission { ${page('tasks(first: $n)', '')} }`,
+      20_100,
+    ],
+    [
+      'under many names',
+      `query ($n: Int!) { ${times(3, (i) => `a${i}: ${page('missions(first: $n)', page('tasks(first: $n)', ''))}`)} }`,
+      30_300,
+    ],
+  ])('that asks for more than 20,000 rows by pages %s is refused', async (_what, query, rows) => {
+    const message = new RegExp(
+      `^This asks for up to ${rows} rows, and may ask for 20000: .* Ask for smaller ones with`,
+    );
+    expectRefused((await node.ask(query, { n: 1 })).body.errors, 'GRAPHQL_VALIDATION_FAILED', message);
+    expectRefused(await overWebSocket(query, { n: 1 }), 'GRAPHQL_VALIDATION_FAILED', message);
+  });
+
+  it('may ask for the largest page of everything there is, and for usual pages within pages', async () => {
+    const mission = `${MISSION} jobCounts { pending dispatched completed failed cancelled }`;
+    for (const query of [
+      `missions(first: 100) { totalCount pageInfo { hasNextPage endCursor } edges { cursor node { ${mission} } } }`,
+      `jobs(first: 100) { totalCount pageInfo { hasNextPage endCursor } edges { cursor node { ${JOB} } } }`,
+      'events(first: 100) { edges { cursor node { id position stream revision type etype data recordedAt metadata { at actor correlationId causationId schemaVersion } } } }',
+      pages(''),
+    ]) {
+      await node.gql(`{ ${query} }`);
+    }
+    await node.gql(`query ($n: Int!) { ${page('missions(first: $n)', page('tasks(first: $n)', ''))} }`, { n: 100 });
   });
 
   it('of several operations needs the name of one', async () => {

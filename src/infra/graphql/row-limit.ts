@@ -1,0 +1,90 @@
+import {
+  GraphQLError,
+  Kind,
+  type ASTVisitor,
+  type FieldNode,
+  type GraphQLField,
+  type OperationDefinitionNode,
+  type ValidationContext,
+  type ValidationRule,
+} from 'graphql';
+
+/** What one definition asks for: rows of its own, and fragments, each as often as the pages around it may have rows. */
+interface Asked {
+  rows: number;
+  readonly spreads: { readonly fragment: string; readonly times: number }[];
+}
+
+/**
+ * Bounds the rows a document may ask for: a page within a page multiplies. A page size that is a variable is not known
+ * here and counts as the largest. Fragments are summed up once each, so that no nesting of them takes long.
+ */
+export function rowLimit(maxRows: number, maxPage: number): ValidationRule {
+  return (context: ValidationContext): ASTVisitor => {
+    const operations = new Map<OperationDefinitionNode, Asked>();
+    const fragments = new Map<string, Asked>();
+    const totals = new Map<string, number>();
+    let asked: Asked = { rows: 0, spreads: [] };
+    /** How often what is looked at now may be asked for. */
+    let times = 1;
+
+    const begin = (): Asked => {
+      times = 1;
+      asked = { rows: 0, spreads: [] };
+      return asked;
+    };
+    const total = ({ rows, spreads }: Asked): number =>
+      spreads.reduce((sum, spread) => sum + spread.times * ofFragment(spread.fragment), rows);
+    const ofFragment = (name: string): number => {
+      const known = totals.get(name);
+      if (known !== undefined) return known;
+      // For a fragment within itself, which another rule refuses.
+      totals.set(name, 0);
+      const fragment = fragments.get(name);
+      const sum = fragment === undefined ? 0 : total(fragment);
+      totals.set(name, sum);
+      return sum;
+    };
+
+    return {
+      OperationDefinition: (node) => void operations.set(node, begin()),
+      FragmentDefinition: ({ name }) => void fragments.set(name.value, begin()),
+      FragmentSpread: ({ name }) => void asked.spreads.push({ fragment: name.value, times }),
+      Field: {
+        enter: (node) => {
+          const size = pageSize(node, context.getFieldDef(), maxPage);
+          if (size === undefined) return;
+          times *= size;
+          asked.rows += times;
+        },
+        leave: (node) => {
+          times /= pageSize(node, context.getFieldDef(), maxPage) ?? 1;
+        },
+      },
+      Document: {
+        leave: () => {
+          for (const [node, operation] of operations) {
+            const rows = total(operation);
+            if (rows <= maxRows) continue;
+            const message = `This asks for up to ${rows} rows, and may ask for ${maxRows}: pages within pages multiply. Ask for smaller ones with \`first\` (a variable counts as ${maxPage}), or read on in another request.`;
+            context.reportError(new GraphQLError(message, { nodes: node }));
+          }
+        },
+      },
+    };
+  };
+}
+
+/** The rows a field may give: `undefined` for one that gives no page. Sizes out of bounds are refused elsewhere. */
+function pageSize(
+  { arguments: given = [] }: FieldNode,
+  field: GraphQLField<unknown, unknown> | null | undefined,
+  maxPage: number,
+): number | undefined {
+  const first = field?.args.find(({ name }) => name === 'first');
+  if (first === undefined) return undefined;
+  const value = given.find(({ name }) => name.value === 'first')?.value;
+  if (value === undefined) return Number(first.defaultValue);
+  if (value.kind !== Kind.INT) return maxPage;
+  return Math.min(Math.max(Number(value.value), 1), maxPage);
+}
