@@ -1,9 +1,15 @@
-import type { Projector } from '../projector/projector.js';
-
 /** Rows read at a time. */
 const PAGE_ROWS = 500;
 /** Pages kept while readers ask for them; one for each distinct place they are at. */
 const MAX_SHARED_PAGES = 64;
+
+/** What a feed must know of the projection whose rows it reads. */
+interface Commits {
+  /** Everything up to here can be read. */
+  readonly position: bigint;
+  /** Waits for the next commit, or the signal. */
+  committed(signal: AbortSignal): Promise<void>;
+}
 
 /** A row that changed, with the position of its last change. */
 export interface Changed<V> {
@@ -26,14 +32,14 @@ interface Page<V> {
  * ones, so it costs no memory however slow it is. Readers at the same place share one read, and the same objects.
  */
 export class ChangeFeed<V, F> {
-  readonly #projector: Projector;
+  readonly #projection: Commits;
   readonly #read: ReadChanges<V, F>;
   readonly #matches: (filter: F, value: V) => boolean;
   #pages = new Map<bigint, Promise<Page<V>>>();
   #pagesOf = -1n;
 
-  constructor(projector: Projector, read: ReadChanges<V, F>, matches: (filter: F, value: V) => boolean) {
-    this.#projector = projector;
+  constructor(projection: Commits, read: ReadChanges<V, F>, matches: (filter: F, value: V) => boolean) {
+    this.#projection = projection;
     this.#read = read;
     this.#matches = matches;
   }
@@ -49,8 +55,8 @@ export class ChangeFeed<V, F> {
       cursor = page.through;
     }
     while (!signal.aborted) {
-      if (this.#projector.position <= cursor) {
-        await this.#projector.committed(signal);
+      if (this.#projection.position <= cursor) {
+        await this.#projection.committed(signal);
         continue;
       }
       const page = await this.#shared(cursor);
@@ -63,7 +69,7 @@ export class ChangeFeed<V, F> {
 
   async #page(after: bigint, filter: F | undefined): Promise<Page<V>> {
     // Taken before the rows: whatever is at or before it is in them.
-    const reached = this.#projector.position;
+    const reached = this.#projection.position;
     const changes = await this.#read(after, filter, PAGE_ROWS);
     const last = changes.at(-1)?.position ?? after;
     return {
@@ -73,7 +79,7 @@ export class ChangeFeed<V, F> {
   }
 
   #shared(after: bigint): Promise<Page<V>> {
-    const reached = this.#projector.position;
+    const reached = this.#projection.position;
     if (this.#pagesOf !== reached || this.#pages.size >= MAX_SHARED_PAGES) {
       this.#pages = new Map();
       this.#pagesOf = reached;
