@@ -39,8 +39,10 @@ program
   .description('run the core: GraphQL, read models, playground')
   .addHelpText('after', '\nPrints where it listens; logs are JSON lines on stdout. Ctrl-C stops it within 10 s.')
   .action(async () => {
+    // Before the rest is loaded: what is wrong with it is said at once.
+    const config = readConfig(process.env);
     const { serve } = await import('./infra/cli/serve.js');
-    process.exitCode = await serve(readConfig(process.env), print);
+    process.exitCode = await serve(config, print);
   });
 
 program

@@ -1,5 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
+import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { onTestFinished } from 'vitest';
 import { systemClock } from '../../../src/infra/clock.js';
 import { CommandHandler } from '../../../src/infra/commands/handler.js';
 import { EmbeddedLog } from '../../../src/infra/eventlog/embedded.js';
@@ -123,4 +125,12 @@ const PROGRESS = /^(import|export|replay|verify): \d+% · /;
 export async function sheratan(...given: Parameters<typeof Sheratan.run>): ReturnType<typeof Sheratan.run> {
   const { errors, ...rest } = await Sheratan.run(...given);
   return { ...rest, errors: errors.filter((line) => !PROGRESS.test(line)) };
+}
+
+/** A port of the loopback that something else listens on; until the end of the test. */
+export async function takenPort(): Promise<number> {
+  const server = createServer();
+  onTestFinished(() => void server.close());
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return (server.address() as AddressInfo).port;
 }
