@@ -1,5 +1,5 @@
-/** Rows read at a time. */
-const PAGE_ROWS = 500;
+/** Rows read at a time: a reader that rests holds on to so many, and a row may have tens of KiB. */
+const PAGE_ROWS = 100;
 /** Pages kept while readers ask for them; one for each distinct place they are at. */
 const MAX_SHARED_PAGES = 64;
 
@@ -47,8 +47,8 @@ export class ChangeFeed<V, F> {
   /** Follows the changes after a position until the signal. */
   async *changes(after: bigint, filter: F | undefined, signal: AbortSignal): AsyncIterable<V> {
     let cursor = after;
-    // What happened so far is read through the filter, which an index may help; what comes is read once for all.
-    for (let full = true; full && !signal.aborted;) {
+    // With a filter, what happened so far is read through it, which an index may help. All else is read once for all.
+    for (let full = filter !== undefined; full && !signal.aborted;) {
       const page = await this.#page(cursor, filter);
       for (const { value } of page.changes) yield value;
       full = page.changes.length === PAGE_ROWS;

@@ -144,14 +144,18 @@ describe('a change feed', () => {
     ]);
   });
 
-  it('shares what it reads among those who are at the same place', async () => {
+  it('shares what it reads among those who are at the same place, when they come and when they are there', async () => {
     const rows = new Rows();
+    rows.commit(1);
     const readers = Array.from({ length: 3 }, () => new Reader(rows, 0n));
     await turn();
     await turn();
-    rows.commit(1);
+    rows.commit(2);
     const [first, ...others] = await Promise.all(readers.map((reader) => reader.end()));
-    expect(first).toHaveLength(1);
-    for (const other of others) expect(other[0]).toBe(first?.[0]);
+    expect(first).toHaveLength(2);
+    for (const other of others) {
+      expect(other).toHaveLength(2);
+      for (const [i, row] of other.entries()) expect(row).toBe(first?.[i]);
+    }
   });
 });
