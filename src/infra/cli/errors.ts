@@ -29,11 +29,17 @@ const SYSTEM_ERRORS: Readonly<Record<string, string>> = {
   SQLITE_CANTOPEN: 'check that the folder may be written, or set SHERATAN_DATA_DIR to another',
   SQLITE_READONLY: 'the file or its folder is read-only: make it writable, or set SHERATAN_DATA_DIR to another folder',
   SQLITE_FULL: 'the disk is full: free space, or set SHERATAN_DATA_DIR to another disk',
+  SQLITE_NOTADB: 'the file is damaged: delete it if it is a lock, which holds nothing, or restore it from a copy',
   ENOTFOUND: 'that host name is not known: set SHERATAN_BIND to an address of this machine',
 };
 
 /** What a person is told of an error: one line that says what to do, or nothing for a defect, which needs its stack. */
 export function explain(error: unknown): string | undefined {
+  // SQLite's messages, and statements quoted with them, may have several.
+  return explanation(error)?.replace(/\s*\n\s*/g, ' ');
+}
+
+function explanation(error: unknown): string | undefined {
   if (error instanceof ConfigError || error instanceof CliError) return error.message;
   if (error instanceof LogError || error instanceof ProjectionError) return `${error.code}: ${error.message}`;
   if (error instanceof Error && 'code' in error && typeof error.code === 'string') {

@@ -10,13 +10,15 @@ export interface Progress {
 }
 
 /** @param unit what is counted: `events`, `records` */
-export function showProgress(label: string, unit: string): Progress {
-  return process.stderr.isTTY ? bar(label, unit) : lines(label, unit);
+export function showProgress(label: string, unit: string, output: Output = process.stderr): Progress {
+  return output.isTTY === true ? bar(label, unit, output) : lines(label, unit, output);
 }
 
-function bar(label: string, unit: string): Progress {
+type Output = NodeJS.WritableStream & { readonly isTTY?: boolean };
+
+function bar(label: string, unit: string, output: Output): Progress {
   const shown = new cliProgress.SingleBar({
-    stream: process.stderr,
+    stream: output,
     format: `${label} {bar} {percentage}% · {value}/{total} ${unit} · {rate}/s · {eta_formatted} left`,
     barCompleteChar: '█',
     barIncompleteChar: '░',
@@ -40,7 +42,7 @@ function bar(label: string, unit: string): Progress {
   };
 }
 
-function lines(label: string, unit: string): Progress {
+function lines(label: string, unit: string, output: Output): Progress {
   const startedAt = performance.now();
   let printedAt = startedAt;
   return {
@@ -49,7 +51,7 @@ function lines(label: string, unit: string): Progress {
       if (now - printedAt < LINE_INTERVAL_MS) return;
       printedAt = now;
       const percent = total > 0 ? Math.floor((done / total) * 100) : 100;
-      process.stderr.write(`${label}: ${percent}% · ${done}/${total} ${unit} · ${perSecond(done, startedAt)}/s\n`);
+      output.write(`${label}: ${percent}% · ${done}/${total} ${unit} · ${perSecond(done, startedAt)}/s\n`);
     },
     stop: () => undefined,
   };

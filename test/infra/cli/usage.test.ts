@@ -1,0 +1,108 @@
+import { readFile } from 'node:fs/promises';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { Sheratan } from '../../support/core.js';
+
+type Ran = Awaited<ReturnType<typeof Sheratan.run>>;
+
+/** Nothing here gets as far as to a data folder. */
+const NOWHERE = '/nowhere';
+
+const HELP = {
+  up: ['restarted if they die', 'Ctrl-C'],
+  serve: ['GraphQL', 'playground', 'within 10 s'],
+  replay: ['[name]', 'missions', '--reset', '--prune', 'Where a core runs'],
+  verify: ['row by row', 'beside a running core', 'Exit code 1'],
+  import: ['<path>', 'missions.jsonl', '--strict', 'adds nothing', 'exit code 1', 'Example:'],
+  export: ['[file]', 'stdout', '--skip-damaged', 'same digests'],
+};
+
+const WRONG: readonly (readonly [args: readonly string[], message: string])[] = [
+  [['fly'], "error: unknown command 'fly'"],
+  [['repaly'], "error: unknown command 'repaly'"],
+  [['--fast'], "error: unknown option '--fast'"],
+  [['verify', '--fast'], "error: unknown option '--fast'"],
+  [['import', '--stricct', 'x'], "error: unknown option '--stricct'"],
+  [['import'], "error: missing required argument 'path'"],
+  [['import', 'a', 'b'], "error: too many arguments for 'import'. Expected 1 argument but got 2."],
+  [['export', 'a', 'b'], "error: too many arguments for 'export'. Expected 1 argument but got 2."],
+  [['replay', 'a', 'b'], "error: too many arguments for 'replay'. Expected 1 argument but got 2."],
+  [['up', 'a'], "error: too many arguments for 'up'. Expected 0 arguments but got 1."],
+  [['serve', 'a'], "error: too many arguments for 'serve'. Expected 0 arguments but got 1."],
+  [['verify', 'a'], "error: too many arguments for 'verify'. Expected 0 arguments but got 1."],
+];
+
+const ran = new Map<string, Ran>();
+
+/** What a command line gave. They are run once, a few at a time: most of what they take is the start of a process. */
+function resultOf(args: readonly string[]): Ran {
+  const result = ran.get(args.join(' '));
+  if (result === undefined) throw new Error(`sheratan ${args.join(' ')} was not run`);
+  return result;
+}
+
+beforeAll(async () => {
+  const helps = Object.keys(HELP).flatMap((name) => [
+    [name, '--help'],
+    ['help', name],
+  ]);
+  const lines = [[], ['--help'], ['--version'], ['-V'], ...helps, ...WRONG.map(([args]) => args)];
+  const waiting = [...lines];
+  const worker = async () => {
+    for (let args = waiting.shift(); args !== undefined; args = waiting.shift())
+      ran.set(args.join(' '), await Sheratan.run(args, NOWHERE));
+  };
+  await Promise.all([worker(), worker(), worker()]);
+}, 60_000);
+
+describe('the help of sheratan', () => {
+  it('names every command and every setting', () => {
+    const { code, output, errors } = resultOf(['--help']);
+    expect({ code, errors }).toEqual({ code: 0, errors: [] });
+    const text = output.join('\n');
+    for (const name of Object.keys(HELP)) expect(text).toMatch(new RegExp(`^  ${name}\\b`, 'm'));
+    expect(text).not.toMatch(/^ {2}schema/m);
+  });
+
+  it('names the settings that are read, and no other', async () => {
+    const source = await readFile('src/infra/config.ts', 'utf8');
+    const names = (text: string) => [...new Set(text.match(/SHERATAN_[A-Z_]+/g))].sort();
+    expect(names(resultOf(['--help']).output.join('\n'))).toEqual(names(source));
+  });
+
+  it.each(Object.entries(HELP))('of %s says what it does, what it takes, and where it ends', (name, parts) => {
+    const { code, output, errors } = resultOf([name, '--help']);
+    expect({ code, errors }).toEqual({ code: 0, errors: [] });
+    const text = output.join(' ').replace(/\s+/g, ' ');
+    expect(output[0]).toMatch(new RegExp(`^Usage: sheratan ${name}\\b`));
+    for (const part of parts) expect(text).toContain(part);
+    expect(resultOf(['help', name]).output).toEqual(output);
+  });
+
+  it('is shown, as an error, when no command is given', () => {
+    const { code, output, errors } = resultOf([]);
+    expect({ code, output }).toEqual({ code: 1, output: [] });
+    expect(errors[0]).toMatch(/^Usage: sheratan/);
+  });
+});
+
+describe('the version', () => {
+  it('is that of the package', async () => {
+    const { version } = JSON.parse(await readFile('package.json', 'utf8')) as { version: string };
+    for (const option of ['--version', '-V'])
+      expect(resultOf([option])).toMatchObject({ code: 0, output: [version], errors: [] });
+  });
+});
+
+describe('a command line that is wrong', () => {
+  it.each(WRONG)('%j ends with exit code 1 and says what is wrong and where to look', (args, message) => {
+    const { code, output, errors } = resultOf(args);
+    expect({ code, output }).toEqual({ code: 1, output: [] });
+    expect(errors[0]).toBe(message);
+    expect(errors.at(-1)).toMatch(/\(see sheratan .*--help\)/);
+  });
+
+  it('is told what may have been meant', () => {
+    expect(resultOf(['repaly']).errors).toContain('(Did you mean replay?)');
+    expect(resultOf(['import', '--stricct', 'x']).errors).toContain('(Did you mean --strict?)');
+  });
+});
