@@ -6,11 +6,12 @@ import { schemaVersionOf } from '../../domain/upcast.js';
 import type { Clock } from '../clock.js';
 import { LogError, WrongExpectedRevision } from '../eventlog/errors.js';
 import type { AppendResult, EventLog, NewEvent } from '../eventlog/eventlog.js';
+import { Turns } from '../turns.js';
 import { keyProblem, type CommandContext } from './context.js';
 import { derivedId, newId } from './ids.js';
 import { advance, nothing, States, type Loaded } from './states.js';
 
-/** How often a command is judged again after others wrote to its stream. */
+/** How often a command is judged again after another process wrote to its stream. */
 const MAX_CONFLICTS = 10;
 
 /** What a command came to. */
@@ -42,6 +43,8 @@ export class CommandHandler {
   readonly #log: EventLog;
   readonly #clock: Clock;
   readonly #states: States;
+  /** Commands for one stream wait for each other here, rather than in vain for the revision they were judged at. */
+  readonly #turns = new Turns();
 
   constructor(log: EventLog, clock: Clock) {
     this.#log = log;
@@ -62,9 +65,17 @@ export class CommandHandler {
     order: Order<C, F, S>,
     context: CommandContext,
   ): Promise<Outcome<S>> {
-    const { decider, stream, isNew = false } = order;
     const unusable = keyProblem(context.idempotencyKey);
     if (unusable !== undefined) return { done: false, problem: unusable };
+    if (order.isNew === true) return this.#carryOut(order, context);
+    return this.#turns.take(order.stream, () => this.#carryOut(order, context));
+  }
+
+  async #carryOut<C extends { readonly type: string }, F extends Fact<string, object>, S>(
+    order: Order<C, F, S>,
+    context: CommandContext,
+  ): Promise<Outcome<S>> {
+    const { decider, stream, isNew = false } = order;
     // What is remembered may be behind: good enough to append on, for the log checks the revision, not to refuse on.
     let loaded = isNew ? nothing(decider) : this.#states.remembered(decider, stream);
     let isFresh = isNew || loaded === undefined;

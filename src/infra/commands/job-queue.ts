@@ -7,6 +7,7 @@ import { claimKey } from '../../projections/missions.js';
 import type { EventLog } from '../eventlog/eventlog.js';
 import type { Projector } from '../projector/projector.js';
 import type { MissionsDatabase } from '../readmodels/missions-database.js';
+import { Turns } from '../turns.js';
 import type { Commands } from './commands.js';
 import { keyProblem, type CommandContext } from './context.js';
 import { inputHash } from './ids.js';
@@ -49,8 +50,8 @@ export class JobQueue {
   readonly #reserved = new Map<string, bigint | undefined>();
   /** Choosing is done one claim at a time, so that claims made together choose apart. */
   readonly #choosing = pLimit(1);
-  /** Keyed claims under way, by key: another of the same key waits its turn, and then finds what this one got. */
-  readonly #keyed = new Map<string, Promise<unknown>>();
+  /** Keyed claims: another of the same key waits its turn, and then finds what this one got. */
+  readonly #keyed = new Turns();
 
   constructor(commands: Commands, log: EventLog, projector: Projector) {
     this.#commands = commands;
@@ -68,20 +69,10 @@ export class JobQueue {
     const unusable = keyProblem(key);
     if (unusable !== undefined) return { done: false, problem: unusable };
     const hash = inputHash(request);
-    return this.#inTurn(
+    return this.#keyed.take(
       `${context.actor} ${key}`,
       async () => (await this.#earlierClaim(hash, context, key)) ?? this.#claim(request, hash, context),
     );
-  }
-
-  async #inTurn<R>(key: string, work: () => Promise<R>): Promise<R> {
-    const turn = (this.#keyed.get(key) ?? Promise.resolve()).then(work, work);
-    this.#keyed.set(key, turn);
-    try {
-      return await turn;
-    } finally {
-      if (this.#keyed.get(key) === turn) this.#keyed.delete(key);
-    }
   }
 
   async #claim(request: ClaimRequest, hash: string, context: CommandContext): Promise<ClaimOutcome> {

@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { RecordedEvent } from '../../domain/event.js';
 import { upcast } from '../../domain/upcast.js';
-import type { AnyRow, Projection, Rows, Tables } from '../../projections/projection.js';
+import type { AnyRow, Projection, Rows, Table, Tables } from '../../projections/projection.js';
 
 /** Rows kept in memory for each table between batches. */
 const MAX_CACHED_ROWS = 10_000;
@@ -42,6 +42,8 @@ export class Folder {
   readonly #maxCachedRows: number;
   /** By table: rows by key; `undefined` remembers that there is none. */
   readonly #cache: ReadonlyMap<string, Map<string, AnyRow | undefined>>;
+  /** By table: the columns that must hold something. */
+  readonly #required: ReadonlyMap<string, readonly string[]>;
   /** Changed since rows were last taken. */
   #changed = new Map<string, Map<string, AnyRow>>();
   /** Taken, and not yet written; the oldest first. */
@@ -51,7 +53,9 @@ export class Folder {
     this.#projection = projection;
     this.#load = load;
     this.#maxCachedRows = maxCachedRows;
-    this.#cache = new Map(Object.keys(projection.tables).map((table) => [table, new Map()]));
+    const tables = Object.entries(projection.tables);
+    this.#cache = new Map(tables.map(([table]) => [table, new Map()]));
+    this.#required = new Map(tables.map(([table, { columns }]) => [table, requiredOf(columns)]));
   }
 
   /** Folds a batch. Events in `skipped` (by position) are passed over. */
@@ -128,6 +132,11 @@ export class Folder {
   #rows(staged: (readonly [string, string, AnyRow])[]): Rows<Tables> {
     const get = (table: string, key: string): AnyRow | undefined => this.#cache.get(table)?.get(key);
     const put = (table: string, row: AnyRow): void => {
+      // SQLite would refuse the whole batch; here it is known which event is to blame.
+      for (const column of this.#required.get(table) ?? []) {
+        if (row[column] === undefined || row[column] === null)
+          throw new Error(`${table}.${column} would be left empty`);
+      }
       staged.push([table, String(row[this.#projection.tables[table]?.key ?? '']), row]);
     };
     return { get, put } as unknown as Rows<Tables>;
@@ -155,4 +164,8 @@ export class Folder {
     cache?.set(key, row);
     changed.set(key, row);
   }
+}
+
+function requiredOf(columns: Table['columns']): string[] {
+  return Object.entries(columns).flatMap(([name, { nullable }]) => (nullable === true ? [] : [name]));
 }

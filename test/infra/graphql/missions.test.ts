@@ -154,6 +154,20 @@ describe('updateMission', () => {
     expect(await shown(id)).toEqual(emptied.mission);
   });
 
+  it('lands every one of fifty changes made at once', async () => {
+    const id = await node.newMission();
+    const titles = Array.from({ length: 50 }, (_, n) => `Title ${n}`);
+    const results = await Promise.all(titles.map((title) => node.mutate('updateMission', { id, title })));
+    expect(new Set(results.map(({ __typename }) => __typename))).toEqual(new Set(['UpdateMissionPayload']));
+    const events = await streamOf(id);
+    expect(
+      events
+        .slice(1)
+        .map(({ data }) => data.title)
+        .sort(),
+    ).toEqual(titles.sort());
+  });
+
   it('records nothing when nothing changes', async () => {
     const id = await node.newMission({ title: 'Same', metadata: { a: 1, b: 2 } });
     const before = await shown(id);

@@ -173,6 +173,21 @@ describe('a folder', () => {
     expect(failure).toMatchObject({ message: 'dropped b', event: events[1] });
   });
 
+  it.each([{ id: 'b' }, { id: 'b', sum: null }])(
+    'stops at an event that would leave a column empty: %o',
+    async (row) => {
+      const emptied = defineProjection<typeof tables, Dropped>({
+        ...accounts,
+        tables,
+        handlers: { Dropped: { touches: () => [], fold: (rows) => rows.put('accounts', row as never) } },
+      });
+      const folder = new Folder(emptied, noted().load);
+      const { events: count, failure } = await folder.fold([event('Dropped', {}, 0)], NONE);
+      expect(count).toBe(0);
+      expect(failure).toMatchObject({ message: 'accounts.sum would be left empty' });
+    },
+  );
+
   it('counts events that it has no handler for', async () => {
     const folder = new Folder(accounts, noted().load);
     expect(await folder.fold([event('Unknown', {}, 0)], NONE)).toEqual({ events: 1 });
