@@ -3,7 +3,7 @@ import { ETYPES, isEventType, type EventMetadata, type RecordedEvent } from '../
 import type { JsonObject } from '../../domain/json.js';
 import { canonicalJson } from '../eventlog/canonical.js';
 import type { NewEvent } from '../eventlog/eventlog.js';
-import { LineError } from './import-report.js';
+import { LineError, reasonOf } from './import-report.js';
 
 const object = z.custom<JsonObject>(
   (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
@@ -43,11 +43,7 @@ export function toLine(event: RecordedEvent): string {
 /** Reads a line of an export. @throws LineError naming what is wrong */
 export function fromLine(value: unknown): ExportedEvent {
   const result = exported.safeParse(value);
-  if (!result.success) {
-    throw new LineError(
-      result.error.issues.map(({ path, message }) => `${path.join('.') || 'line'}: ${message}`).join('; '),
-    );
-  }
+  if (!result.success) throw new LineError(reasonOf(result.error, 'line'));
   const { id, stream, revision, type, etype, data } = result.data;
   if (!isEventType(type) || ETYPES[type] !== etype)
     throw new LineError(`'${type}' (${etype}) is not in the event catalogue`);

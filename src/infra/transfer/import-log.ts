@@ -1,5 +1,6 @@
 import { stat } from 'node:fs/promises';
 import type { EventLog } from '../eventlog/eventlog.js';
+import { assertFoldable } from './event-data.js';
 import { fromLine } from './exported-event.js';
 import { Histories } from './histories.js';
 import { importLines, type Addition } from './import-lines.js';
@@ -17,6 +18,7 @@ export async function importLog(path: string, log: EventLog, listener: ImportLis
   const reader = {
     async read(value: unknown): Promise<Addition | undefined> {
       const said = fromLine(value);
+      assertFoldable(said);
       if (!isNew && (await histories.hold(said))) return undefined;
       const { stream, revision, event } = said;
       return { stream, events: [event], expected: revision === 0n ? 'no-stream' : revision - 1n };

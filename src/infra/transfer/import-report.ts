@@ -1,3 +1,4 @@
+import type { z } from 'zod';
 import type { Line } from './lines.js';
 
 /** A line that could not be taken. */
@@ -32,6 +33,11 @@ export interface ImportListener {
 /** A line's content cannot be taken; the message says why. */
 export class LineError extends Error {
   override readonly name = 'LineError';
+}
+
+/** What is wrong with which fields. @param root what the fields are of */
+export function reasonOf({ issues }: z.ZodError, root: string): string {
+  return issues.map(({ path, message }) => `${path.join('.') || root}: ${message}`).join('; ');
 }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });

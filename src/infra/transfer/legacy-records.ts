@@ -6,7 +6,7 @@ import type { Json, JsonObject } from '../../domain/json.js';
 import { mission, type MissionFact, type MissionState } from '../../domain/mission.js';
 import { task, type Task, type TaskFact } from '../../domain/task.js';
 import { DEFAULT_KIND } from '../commands/commands.js';
-import { LineError } from './import-report.js';
+import { LineError, reasonOf } from './import-report.js';
 
 /** The worker that jobs done or failed before the import are said to have had. */
 const WORKER = 'prototype';
@@ -65,9 +65,7 @@ export interface DatedFact {
 export function readRecord<V>(schema: z.ZodType<V>, value: unknown): V {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
-  throw new LineError(
-    result.error.issues.map(({ path, message }) => `${path.join('.') || 'line'}: ${message}`).join('; '),
-  );
+  throw new LineError(reasonOf(result.error, 'line'));
 }
 
 /** What a mission's record says happened. @throws LineError when it breaks a rule of missions */

@@ -7,12 +7,12 @@ import { describe, expect, it } from 'vitest';
 import { ETYPES, isEventType } from '../../../src/domain/event.js';
 import type { JsonObject } from '../../../src/domain/json.js';
 import { canonicalJson } from '../../../src/infra/eventlog/canonical.js';
-import type { EventLog } from '../../../src/infra/eventlog/eventlog.js';
+import type { EventLog, NewEvent } from '../../../src/infra/eventlog/eventlog.js';
 import { exportLog } from '../../../src/infra/transfer/export-log.js';
 import { fromLine, toLine } from '../../../src/infra/transfer/exported-event.js';
 import { importLog } from '../../../src/infra/transfer/import-log.js';
 import { newDataDir } from '../../support/core.js';
-import { collect, newEvent, newEvents, newMetadata } from '../../support/events.js';
+import { collect, newEvent, newMetadata } from '../../support/events.js';
 import type { Untyped } from '../../support/node.js';
 import { newLog } from '../projector/support.js';
 import { countsOf, Heard, history, importFolder, legacyFolder } from './support.js';
@@ -34,10 +34,24 @@ async function fileOf(lines: readonly (string | object)[]): Promise<string> {
   return path;
 }
 
-/** A line of an export, of an event of its own. */
-function eventLine(revision: number, given: object = {}): Untyped {
-  const places = { stream: 'mission-a', revision: String(revision), position: String(revision + 1) };
-  return { ...newEvent(), ...places, etype: 11, recordedAt: '2026-01-01T00:00:00.000Z', ...given };
+/** The event of a mission at a revision: made at 0, then renamed again and again. */
+function eventAt(missionId: string, revision: number, title = 'A title'): NewEvent {
+  if (revision > 0) return newEvent({ data: { missionId, title } });
+  return newEvent({ type: 'MissionCreated', data: { missionId, title, description: '', metadata: {}, tags: [] } });
+}
+
+/** The first events of a mission, or the next ones. */
+function eventsOf(missionId: string, count: number, from = 0): NewEvent[] {
+  return Array.from({ length: count }, (_, i) => eventAt(missionId, from + i));
+}
+
+/** A line of an export, of an event of its own; `data` is beside what the event says anyway. */
+function eventLine(revision: number, { stream = 'mission-a', data = {}, ...given }: Untyped = {}): Untyped {
+  const event = eventAt(stream.replace('mission-', ''), revision);
+  const places = { stream, revision: String(revision), position: String(revision + 1) };
+  const said = Array.isArray(data) ? data : { ...event.data, ...data };
+  const etype = revision === 0 ? 10 : 11;
+  return { ...event, ...places, etype, recordedAt: '2026-01-01T00:00:00.000Z', ...given, data: said };
 }
 
 async function linesOf(path: string): Promise<Untyped[]> {
@@ -62,7 +76,7 @@ describe('an import of an export', () => {
   it('brings the same events in the same order, with their ids, revisions, metadata and data', async () => {
     const source = await newLog();
     await importFolder(await legacyFolder(history(3, 3)), source);
-    await source.append('mission-m1', newEvents(3, { data: { title: 'é€😀 "\\ \u2028' } }), 0n);
+    await source.append('mission-m1', [eventAt('m1', 1, 'é€😀 "\\ \u2028')], 0n);
     const target = await newLog();
     const { counts, bad } = await importFile(await exported(source), target);
     const events = await contentOf(source);
@@ -74,9 +88,9 @@ describe('an import of an export', () => {
 
   it('gives them new positions behind what the log holds', async () => {
     const source = await newLog();
-    await source.append('mission-a', newEvents(2), 'no-stream');
+    await source.append('mission-a', eventsOf('a', 2), 'no-stream');
     const target = await newLog();
-    await target.append('mission-b', newEvents(5), 'no-stream');
+    await target.append('mission-b', eventsOf('b', 5), 'no-stream');
     await importFile(await exported(source), target);
     expect((await collect(target.readStream('mission-a'))).map(({ position }) => position)).toEqual([6n, 7n]);
   });
@@ -106,14 +120,14 @@ describe('an import of an export', () => {
   });
 
   it('takes events of the largest size by the dozen, without asking more of the log than it lets wait', async () => {
-    const data = { text: 'x'.repeat(1_000_000) };
+    const data = { description: 'x'.repeat(1_000_000) };
     const lines = Array.from({ length: 70 }, (_, i) => eventLine(0, { stream: `mission-${i}`, data }));
     expect((await importFile(await fileOf(lines), await newLog())).counts).toEqual([70, 70, 0, 0]);
   });
 
   it('tells how far it has got, in bytes up to the end of the file', async () => {
     const source = await newLog();
-    await source.append('mission-a', newEvents(20), 'no-stream');
+    await source.append('mission-a', eventsOf('a', 20), 'no-stream');
     const { progress } = await importFile(await exported(source), await newLog());
     expect(progress).toHaveLength(20);
     expect(progress.at(-1)![0]).toBe(progress.at(-1)![1]);
@@ -132,16 +146,23 @@ describe('a line that was edited or cut short', () => {
     const bad: [line: string | object, reason: RegExp][] = [
       [JSON.stringify(eventLine(1)).slice(0, 80), /not JSON/],
       [eventLine(2), /^revision 2 of 'mission-a' does not follow/],
-      [other({ type: 'MissionMade' }), /'MissionMade' \(11\) is not in the event catalogue/],
-      [other({ etype: 12 }), /'MissionUpdated' \(12\) is not in the event catalogue/],
+      [other({ type: 'MissionMade' }), /'MissionMade' \(10\) is not in the event catalogue/],
+      [other({ etype: 12 }), /'MissionCreated' \(12\) is not in the event catalogue/],
       [other({ revision: 0 }), /^revision: /],
       [other({ revision: '-1' }), /^revision: must be digits/],
       [other({ id: 'x' }), /no event id/],
-      [other({ stream: 'nonsense' }), /no stream name/],
+      [
+        other({ stream: 'nonsense', data: { missionId: 'b' } }),
+        /'nonsense' is not the stream this MissionCreated is of/,
+      ],
       [other({ data: [] }), /^data: must be a JSON object/],
       [other({ metadata: {} }), /^metadata.at: .*; metadata.actor: /],
       [{}, /^id: .*; stream: .*; revision: .*; type: .*; etype: .*; data: .*; metadata: /],
-      [other({ data: { text: 'x'.repeat(1024 * 1024) } }), /at most 1048576 bytes/],
+      [other({ data: { description: 'x'.repeat(1024 * 1024) } }), /at most 1048576 bytes/],
+      [other({ data: { title: undefined, tags: [1] } }), /^title: must be text; tags.0: /],
+      [other({ data: { missionId: 'c' } }), /^'mission-b' is not the stream this MissionCreated is of/],
+      [other({ type: 'MissionUpdated', etype: 11 }), /^'mission-b' cannot have a MissionUpdated at revision 0/],
+      [eventLine(1, { type: 'MissionCreated', etype: 10 }), /^title|description/],
     ];
     const log = await newLog();
     const path = await fileOf([eventLine(0), ...bad.map(([line]) => line), eventLine(0, { stream: 'mission-c' })]);
@@ -158,9 +179,9 @@ describe('a line that was edited or cut short', () => {
 
   it('is reported when the log has that event with other content', async () => {
     const log = await newLog();
-    await log.append('mission-a', newEvents(3), 'no-stream');
+    await log.append('mission-a', eventsOf('a', 3), 'no-stream');
     const [first, second, third] = await linesOf(await exported(log));
-    const edited = { ...second, data: { title: 'Another title' } };
+    const edited = { ...second, data: { ...second.data, title: 'Another title' } };
     const later = { ...third, metadata: { ...third.metadata, at: '2030-01-01T00:00:00.000Z' } };
     const { counts, bad } = await importFile(await fileOf([first, edited, later]), log);
     expect(counts).toEqual([3, 0, 1, 2]);
@@ -172,13 +193,13 @@ describe('a line that was edited or cut short', () => {
 
   it('is refused where the log has another event in its place, and so is all that follows it in that stream', async () => {
     const source = await newLog();
-    const common = newEvents(2);
+    const common = eventsOf('a', 2);
     await source.append('mission-a', common, 'no-stream');
-    await source.append('mission-a', newEvents(3), 1n);
-    await source.append('mission-b', newEvents(1), 'no-stream');
+    await source.append('mission-a', eventsOf('a', 3, 2), 1n);
+    await source.append('mission-b', eventsOf('b', 1), 'no-stream');
     const target = await newLog();
     await target.append('mission-a', common, 'no-stream');
-    await target.append('mission-a', newEvents(1), 1n);
+    await target.append('mission-a', eventsOf('a', 1, 2), 1n);
     const before = await contentOf(target);
     const path = await exported(source);
     const bad = [
@@ -193,7 +214,7 @@ describe('a line that was edited or cut short', () => {
 
   it('is refused when a line before it is missing', async () => {
     const source = await newLog();
-    await source.append('mission-a', newEvents(3), 'no-stream');
+    await source.append('mission-a', eventsOf('a', 3), 'no-stream');
     const [first, , third] = await linesOf(await exported(source));
     const { counts, bad } = await importFile(await fileOf([first, third]), await newLog());
     expect(counts).toEqual([2, 1, 0, 1]);
@@ -202,7 +223,7 @@ describe('a line that was edited or cut short', () => {
 
   it('is reported when it holds what UTF-8 cannot carry, also of an event that is there', async () => {
     const log = await newLog();
-    await log.append('mission-a', newEvents(1), 'no-stream');
+    await log.append('mission-a', eventsOf('a', 1), 'no-stream');
     const text = (await readFile(await exported(log), 'utf8')).trim().replace('A title', '\\ud800');
     for (const target of [log, await newLog()]) {
       expect(await importFile(await fileOf([text]), target)).toMatchObject({
@@ -214,7 +235,7 @@ describe('a line that was edited or cut short', () => {
 
   it('is refused where the stream has ended for good', async () => {
     const source = await newLog();
-    await source.append('mission-a', newEvents(1), 'no-stream');
+    await source.append('mission-a', eventsOf('a', 1), 'no-stream');
     const target = await newLog();
     await target.tombstone('mission-a');
     const { bad } = await importFile(await exported(source), target);

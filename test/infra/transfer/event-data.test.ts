@@ -1,0 +1,50 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { assertFoldable } from '../../../src/infra/transfer/event-data.js';
+import { newEvent } from '../../support/events.js';
+import { history } from '../../projections/histories.js';
+
+describe('an event that an import takes', () => {
+  it('is any that the commands make', () => {
+    fc.assert(
+      fc.property(history, ({ events }) => {
+        for (const { stream, revision, ...event } of events) assertFoldable({ stream, revision, event });
+      }),
+    );
+  });
+
+  it('is any of a version before, in the shape of that time', () => {
+    const old = newEvent({ type: 'MissionCreated', data: { missionId: 'a', title: 'Old' } });
+    const event = { ...old, metadata: { ...old.metadata, schemaVersion: 0 } };
+    assertFoldable({ stream: 'mission-a', revision: 0n, event });
+    expect(() => assertFoldable({ stream: 'mission-a', revision: 0n, event: old })).toThrow(
+      'description: must be text',
+    );
+  });
+
+  it('is any of a type that nothing folds', () => {
+    const event = newEvent({ type: 'KeyRotated', data: { keyEpoch: 1 } });
+    assertFoldable({ stream: 'keyring-core', revision: 7n, event });
+  });
+
+  it('is no other: with any field of it missing, or of another type, or elsewhere, it is refused', () => {
+    const optional = new Set(['MissionUpdated', 'TaskUpdated']);
+    fc.assert(
+      fc.property(history, fc.nat(), ({ events }, seed) => {
+        const found = events[seed % events.length];
+        fc.pre(found !== undefined);
+        const { stream, revision, ...event } = found;
+        expect(() => assertFoldable({ stream: `${stream}x`, revision, event })).toThrow('is not the stream');
+        for (const name of Object.keys(event.data)) {
+          const { [name]: _, ...rest } = event.data;
+          const isOptional = optional.has(event.type) && !name.endsWith('Id');
+          if (!isOptional && name !== 'cost')
+            expect(() => assertFoldable({ stream, revision, event: { ...event, data: rest } })).toThrow(`${name}: `);
+          if (name === 'result') continue;
+          const odd = { ...event, data: { ...event.data, [name]: [[]] } };
+          expect(() => assertFoldable({ stream, revision, event: odd })).toThrow(name);
+        }
+      }),
+    );
+  });
+});
