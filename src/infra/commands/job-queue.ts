@@ -35,7 +35,9 @@ export interface ClaimedJob {
 
 export type ClaimOutcome =
   | { readonly done: true; readonly jobs: readonly ClaimedJob[]; readonly position: bigint }
-  | { readonly done: false; readonly problem: Problem };
+  | { readonly done: false; readonly problem: Problem }
+  /** The read model cannot say yet what the key got before: nothing was claimed, and this says what to do. */
+  | { readonly done: false; readonly behind: string };
 
 /**
  * Hands pending jobs to workers: higher priority first, then older. Candidates come from the read model; the dispatch of
@@ -108,7 +110,8 @@ export class JobQueue {
 
   /** What this key got before. The read model must have seen everything to say that it got nothing. */
   async #earlierClaim(hash: string, context: CommandContext, key: string): Promise<ClaimOutcome | undefined> {
-    await this.#projector.reaches(await this.#log.head(), CATCH_UP_MS);
+    const head = await this.#log.head();
+    if (!(await this.#projector.reaches(head, CATCH_UP_MS))) return { done: false, behind: this.#behind(head) };
     const claim = claimKey({ actor: context.actor, idempotency: { key, hash } });
     const rows = await this.#db
       .selectFrom('jobs')
@@ -135,6 +138,11 @@ export class JobQueue {
       if (state.status !== 'ABSENT') jobs.push({ job: state, revision, position });
     }
     return { done: true, jobs, position: lastOf(jobs) ?? this.#projector.position };
+  }
+
+  #behind(head: bigint): string {
+    const token = (position: bigint) => `${this.#log.logId}:${position}`;
+    return `The read models have not reached ${token(head)} within ${CATCH_UP_MS / 1_000} s; they are at ${token(this.#projector.position)}. Try again with the same key.`;
   }
 
   /** The best candidates that nobody else is being given, reserved. */

@@ -17,6 +17,7 @@ import { answer, present } from '../answer.js';
 import { PageArgs, type Page } from '../connection.js';
 import { Consistency } from '../consistency.js';
 import { commandContext, type ApiContext } from '../context.js';
+import { apiError } from '../errors.js';
 import { asObject, given, notObjects } from '../inputs.js';
 import { Mission, missionFromRow } from '../mission/types.js';
 import { toProblemType, type ProblemType } from '../problems.js';
@@ -146,6 +147,7 @@ export class JobWorkMutations {
     const { worker, kinds, limit, leaseSeconds } = input;
     const request = { worker, kinds: given(kinds), limit, leaseSeconds };
     const outcome = await context.services.queue.claim(request, commandContext(context, input));
+    if ('behind' in outcome) throw apiError('CONSISTENCY_TIMEOUT', outcome.behind);
     if (!outcome.done) return toProblemType(outcome.problem);
     const durability = await context.services.settle(outcome.position, consistency);
     return Object.assign(new ClaimJobsPayload(), {

@@ -1,0 +1,33 @@
+import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { mutation } from '../../support/documents.js';
+import { holdBack } from '../../support/hold-back.js';
+import { TestNode, type Untyped } from '../../support/node.js';
+
+const REQUEST = { worker: 'w', limit: 1, leaseSeconds: 60 };
+
+let node: TestNode;
+let taskId: string;
+beforeEach(async () => {
+  node = await TestNode.start();
+  onTestFinished(() => node.stop());
+  taskId = await node.newTask(await node.newMission());
+});
+
+describe('a keyed claim that is repeated while the read model is behind', () => {
+  it('is told to try again, and then answered with what it got: it is given no second set of jobs', async () => {
+    for (let i = 0; i < 3; i += 1) await node.newJob(taskId);
+    const letGo = await holdBack(node);
+    const input = { ...REQUEST, idempotencyKey: 'a key' };
+    const first = await node.mutate('claimJobs', input, { consistency: 'APPENDED' });
+    expect(first.jobs).toHaveLength(1);
+    const refusal = await node.refusal(mutation('claimJobs'), { input, consistency: 'APPENDED' });
+    expect(refusal.code).toBe('CONSISTENCY_TIMEOUT');
+    expect(refusal.message).toContain(`have not reached ${first.position} within 5 s`);
+
+    await letGo();
+    expect((await node.mutate('claimJobs', input)).jobs).toEqual(first.jobs);
+    const others = await node.mutate('claimJobs', { ...REQUEST, limit: 10 });
+    expect(others.jobs).toHaveLength(2);
+    expect(others.jobs.map(({ id }: Untyped): string => id)).not.toContain(first.jobs[0].id);
+  });
+});
