@@ -62,7 +62,11 @@ export class JobQueue {
     this.#db = projector.file.reads<MissionsDatabase>();
   }
 
-  /** Claims up to `limit` jobs for a worker. Fewer, or none, when there are no more. */
+  /**
+   * Claims up to `limit` jobs for a worker. Fewer when there are no more, or when the log failed after some; none when
+   * there are none.
+   * @throws LogError when the log failed before there was one
+   */
   async claim(request: ClaimRequest, context: CommandContext): Promise<ClaimOutcome> {
     const problem = check(request);
     if (problem !== undefined) return { done: false, problem };
@@ -80,11 +84,19 @@ export class JobQueue {
   async #claim(request: ClaimRequest, hash: string, context: CommandContext): Promise<ClaimOutcome> {
     const jobs: ClaimedJob[] = [];
     const tried = new Set<string>();
-    while (jobs.length < request.limit) {
-      const wanted = request.limit - jobs.length;
-      const ids = await this.#choosing(() => this.#choose(request, wanted, tried));
-      if (ids.length === 0) break;
-      jobs.push(...(await Promise.all(ids.map((id) => this.#dispatch(id, request, hash, context)))).flat());
+    try {
+      while (jobs.length < request.limit) {
+        const wanted = request.limit - jobs.length;
+        const ids = await this.#choosing(() => this.#choose(request, wanted, tried));
+        if (ids.length === 0) break;
+        const dispatched = await Promise.allSettled(ids.map((id) => this.#dispatch(id, request, hash, context)));
+        for (const result of dispatched) if (result.status === 'fulfilled') jobs.push(...result.value);
+        const failed = dispatched.find(({ status }) => status === 'rejected');
+        if (failed?.status === 'rejected') throw failed.reason;
+      }
+    } catch (error) {
+      // What was dispatched is leased by now: the worker must be told of it, whatever became of the rest.
+      if (jobs.length === 0) throw error;
     }
     return { done: true, jobs, position: lastOf(jobs) ?? this.#projector.position };
   }

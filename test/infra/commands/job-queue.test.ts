@@ -31,3 +31,19 @@ describe('a keyed claim that is repeated while the read model is behind', () => 
     expect(others.jobs.map(({ id }: Untyped): string => id)).not.toContain(first.jobs[0].id);
   });
 });
+
+describe('a claim of which the log refuses a part', () => {
+  it('is answered with the jobs that were dispatched', async () => {
+    const ids = [await node.newJob(taskId), await node.newJob(taskId), await node.newJob(taskId)];
+    // The stream ends behind the back of those who remember its state: they append, and are refused.
+    await node.services.log.tombstone(`job-${ids[1]}`);
+    const { jobs } = await node.mutate('claimJobs', { ...REQUEST, limit: 3 });
+    expect(jobs.map(({ id }: Untyped): string => id)).toEqual([ids[0], ids[2]]);
+  });
+
+  it('fails when nothing was dispatched', async () => {
+    await node.services.log.tombstone(`job-${await node.newJob(taskId)}`);
+    const refusal = await node.refusal(mutation('claimJobs'), { input: REQUEST, consistency: 'APPENDED' });
+    expect(refusal.code).toBe('STREAM_TOMBSTONED');
+  });
+});
