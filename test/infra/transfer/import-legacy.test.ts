@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { LogError } from '../../../src/infra/eventlog/errors.js';
 import type { AppendResult, EventLog } from '../../../src/infra/eventlog/eventlog.js';
 import { newDataDir } from '../../support/core.js';
@@ -120,7 +120,10 @@ describe('an import of the prototype', () => {
     expect(new Set(events.map(({ metadata }) => metadata.at))).toEqual(new Set(['2021-03-06T15:51:20.000Z']));
   });
 
-  it('reads times of any zone, and those that name none as UTC', async () => {
+  it('reads times of any zone, and those that name none as UTC wherever it runs', async () => {
+    vi.stubEnv('TZ', 'America/New_York');
+    onTestFinished(() => void vi.unstubAllEnvs());
+    expect(new Date('2021-03-06T00:00:00').toISOString()).toBe('2021-03-06T05:00:00.000Z');
     const times = {
       '2021-03-06T17:51:20+02:00': '2021-03-06T15:51:20.000Z',
       '2021-03-06T15:51:20.5-00:30': '2021-03-06T16:21:20.500Z',
