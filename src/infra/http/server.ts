@@ -1,3 +1,4 @@
+import type { Duplex } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import fastify, { LogController, type FastifyInstance, type FastifyRequest } from 'fastify';
 import type { GraphQLSchema } from 'graphql';
@@ -26,8 +27,10 @@ const REQUEST_TIMEOUT_MS = 30_000;
 const MAX_WEBSOCKETS = 1_000;
 /** The most TCP connections. */
 const MAX_CONNECTIONS = 10_000;
-/** How long clients are given to take their leave, in milliseconds. */
+/** How long clients are given to take their leave, in milliseconds: WebSockets first, then requests. */
 const GOODBYE_MS = 3_000;
+/** How long the end of a connection that was torn is waited for, in milliseconds. */
+const TORN_MS = 500;
 
 /** Paths that answer without a token: they say nothing of what is stored. */
 const OPEN = /^\/(livez|readyz|playground(\/.*)?)?$/;
@@ -36,7 +39,7 @@ const OPEN = /^\/(livez|readyz|playground(\/.*)?)?$/;
 export interface HttpServer {
   /** Where it listens: `http://host:port`. */
   readonly url: string;
-  /** Stops accepting, finishes what is in flight, and closes WebSockets with 1001. */
+  /** Stops accepting, finishes what is in flight, and closes WebSockets with 1001; what takes too long is cut off. */
   close(): Promise<void>;
 }
 
@@ -105,9 +108,15 @@ export async function startServer(
     roleOf: (authorization) => authenticator.role(authorization),
     makeContext: (role) => makeContext(role, newId()),
   });
+  /** Sockets that asked to be upgraded: the HTTP server has let go of them, and still waits for their end. */
+  const upgraded = new Set<Duplex>();
   app.server.on('upgrade', (request, socket, head) => {
+    upgraded.add(socket);
+    socket.once('close', () => upgraded.delete(socket));
     const refuse = (status: string, code: string, message: string) => {
       const body = JSON.stringify(errorBody(code, message));
+      // The other side may keep its half open for ever.
+      socket.once('finish', () => socket.destroy());
       socket.end(
         `HTTP/1.1 ${status}\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
       );
@@ -134,15 +143,23 @@ export async function startServer(
   async function close(): Promise<void> {
     stopping = true;
     const goodbye = Promise.resolve(sockets.dispose());
-    await Promise.race([goodbye, delay(GOODBYE_MS, undefined, { ref: false })]);
+    await atMost(GOODBYE_MS, goodbye);
     for (const client of webSockets.clients) client.terminate();
-    await goodbye;
+    await atMost(TORN_MS, goodbye);
     const closed = app.close();
-    await Promise.race([closed, delay(GOODBYE_MS, undefined, { ref: false })]);
+    await atMost(GOODBYE_MS, closed);
     app.server.closeAllConnections();
-    await closed;
-    await apollo.stop();
+    for (const socket of upgraded) socket.destroy();
+    await atMost(TORN_MS, closed);
+    await atMost(TORN_MS, apollo.stop());
   }
+}
+
+/** Waits for something, but only so long. */
+async function atMost(ms: number, something: Promise<unknown>): Promise<void> {
+  const waiting = new AbortController();
+  const timeout = delay(ms, undefined, { signal: waiting.signal }).catch(() => undefined);
+  await Promise.race([something, timeout]).finally(() => waiting.abort());
 }
 
 function unauthenticated(): HttpError {

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
+import { connect, type Socket } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import WebSocket from 'ws';
 import { TestNode, type Untyped } from '../../support/node.js';
@@ -60,6 +61,18 @@ async function refusal(url: string, path: string, headers: Record<string, string
   return { status: response.statusCode, type: response.headers['content-type'], body: JSON.parse(text) };
 }
 
+/** A client that asks for an upgrade that is refused, and never closes its half of the connection. */
+async function lingering(url: string): Promise<Socket> {
+  const socket = connect({ host: '127.0.0.1', port: Number(new URL(url).port), allowHalfOpen: true });
+  onTestFinished(() => void socket.destroy());
+  socket.write('GET /nope HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n');
+  let answer = '';
+  socket.on('data', (chunk) => (answer += chunk.toString()));
+  await once(socket, 'end');
+  expect(answer).toMatch(/^HTTP\/1\.1 404 Not Found\r\n/);
+  return socket;
+}
+
 describe('a socket', () => {
   it('that does not introduce itself is closed with 4408', async () => {
     const raw = await new Raw(node.url).open();
@@ -113,6 +126,14 @@ describe('a socket', () => {
         body: { errors: [{ message: 'WebSockets are served at /graphql.', extensions: { code: 'NOT_FOUND' } }] },
       });
     }
+  });
+
+  it('that was refused is let go of, though the other side keeps its half open', async () => {
+    const socket = await lingering(node.url);
+    const gone = once(socket, 'error');
+    const writing = setInterval(() => socket.write('still here'), 10);
+    onTestFinished(() => clearInterval(writing));
+    expect(await gone).toMatchObject([{ code: expect.stringMatching(/^(ECONNRESET|EPIPE)$/) }]);
   });
 
   it('from a page of another site, or under a name of another, is refused with 403', async () => {
@@ -202,6 +223,17 @@ describe('a node that stops', () => {
     expect(await idleClosed).toMatchObject({ code: 1001 });
     await Promise.all(feeds.map((feed) => feed.over()));
     expect(stopping.logged).toEqual([]);
+  });
+});
+
+describe('a node that stops, though a client keeps its half open', () => {
+  it('has stopped all the same', async () => {
+    const stopping = await TestNode.start();
+    onTestFinished(() => stopping.stop());
+    const { url } = stopping;
+    await lingering(url);
+    await stopping.halt();
+    await expect(fetch(url)).rejects.toThrow();
   });
 });
 
