@@ -76,14 +76,16 @@ export class CommandHandler {
     context: CommandContext,
   ): Promise<Outcome<S>> {
     const { decider, stream, isNew = false } = order;
-    // What is remembered may be behind: good enough to append on, for the log checks the revision, not to refuse on.
+    // What is remembered may be behind: good enough to append on, for the log checks the revision, and to say what was
+    // recorded under a key, for that stays; not to refuse on, nor to say that a command changes nothing.
     let loaded = isNew ? nothing(decider) : this.#states.remembered(decider, stream);
     let isFresh = isNew || loaded === undefined;
     loaded ??= await this.#states.load(decider, stream);
     for (let conflicts = 0; ;) {
       const judged = await this.#judge(order, context, loaded);
       if ('outcome' in judged) {
-        if (judged.outcome.done || isFresh) return judged.outcome;
+        const isRepeated = judged.outcome.done && judged.outcome.repeated === true;
+        if (isFresh || isRepeated) return judged.outcome;
         loaded = await this.#states.load(decider, stream);
         isFresh = true;
         continue;

@@ -1,0 +1,43 @@
+import { describe, expect, it } from 'vitest';
+import { systemClock } from '../../../src/infra/clock.js';
+import { Commands } from '../../../src/infra/commands/commands.js';
+import type { CommandContext } from '../../../src/infra/commands/context.js';
+import { CommandHandler, type Outcome } from '../../../src/infra/commands/handler.js';
+import type { EventLog } from '../../../src/infra/eventlog/eventlog.js';
+import { TestClock } from '../../support/node.js';
+import { newLog } from '../projector/support.js';
+
+const context: CommandContext = { actor: 'tester', correlationId: 'test' };
+const MISSION_ID = 'm';
+
+/** The commands of one process; what it remembers of a log's streams is its own. */
+const commandsOf = (log: EventLog, clock = systemClock) => new Commands(new CommandHandler(log, clock));
+
+/** What a command that was carried out led to. */
+function done<S>(outcome: Outcome<S>) {
+  if (!outcome.done) throw new Error(outcome.problem.message);
+  return outcome;
+}
+
+describe('a command that changes nothing in what a process remembers', () => {
+  it('is judged again on what another process has written since: no update is lost', async () => {
+    const log = await newLog();
+    const [here, there] = [commandsOf(log), commandsOf(log)];
+    done(await here.createMission({ id: MISSION_ID, title: 'Ours' }, context));
+    done(await there.updateMission(MISSION_ID, { title: 'Theirs' }, context));
+    const { state, revision } = done(await here.updateMission(MISSION_ID, { title: 'Ours' }, context));
+    expect({ state, revision }).toMatchObject({ state: { title: 'Ours' }, revision: 2n });
+  });
+
+  it('does not keep a lease that another process gave from running out', async () => {
+    const log = await newLog();
+    const clock = new TestClock();
+    const [here, there] = [commandsOf(log, clock), commandsOf(log, clock)];
+    done(await here.createMission({ id: MISSION_ID, title: 'A mission' }, context));
+    done(await here.createTask({ id: 't', missionId: MISSION_ID, name: 'A task' }, context));
+    done(await here.createJob({ id: 'j', taskId: 't' }, context));
+    done(await there.dispatchJob('j', 'w', 1, '', context));
+    clock.advance(1_000);
+    expect(done(await here.expireLease('j', 1, context)).state).toMatchObject({ status: 'PENDING', attempt: 1 });
+  });
+});
