@@ -96,7 +96,9 @@ describe('sheratan up', () => {
     const dataDir = await newDataDir();
     const machine = await up(dataDir);
     const pid = (await corePid(dataDir))!;
-    onTestFinished(() => void (isAlive(pid) && process.kill(pid, 'SIGKILL')));
+    onTestFinished(() => {
+      if (isAlive(pid)) process.kill(pid, 'SIGKILL');
+    });
     machine.signal('SIGKILL');
     await until('the core has gone', () => !isAlive(pid));
     expect(await corePid(dataDir)).toBeUndefined();
