@@ -4,10 +4,12 @@ import type { Fact, RecordedEvent } from '../../domain/event.js';
 import { upcast } from '../../domain/upcast.js';
 import type { EventLog } from '../eventlog/eventlog.js';
 
-/** The most memory for remembered states, in characters of the JSON they came from. */
+/** The most memory for remembered states, in characters of their JSON. */
 const MAX_CACHED_CHARACTERS = 32 * 1024 * 1024;
 /** What an entry costs beside its data. */
 const ENTRY_CHARACTERS = 300;
+/** What one idempotency key costs. */
+const KEY_CHARACTERS = 120;
 
 /** An aggregate's state with its place in its stream and in the log. */
 export interface Loaded<State> {
@@ -16,9 +18,11 @@ export interface Loaded<State> {
   readonly revision: bigint;
   /** Position of the last event; 0 when there is none. */
   readonly position: bigint;
-  /** Results of commands that carried an idempotency key, by the id of their first event. */
-  readonly keyed: ReadonlyMap<string, { readonly hash: string; readonly revision: bigint }>;
-  readonly characters: number;
+  /**
+   * Events of commands that carried an idempotency key, by their ids. All states of a stream that were folded one from
+   * the other share it, and it grows as they do: an earlier state may see keys of later events. They are in the log.
+   */
+  readonly keyed: Map<string, { readonly hash: string; readonly revision: bigint }>;
 }
 
 /** Folds streams into states, and remembers them so that only new events are read again. */
@@ -26,7 +30,8 @@ export class States {
   readonly #log: EventLog;
   readonly #cache = new LRUCache<string, Loaded<unknown>>({
     maxSize: MAX_CACHED_CHARACTERS,
-    sizeCalculation: ({ characters }) => characters + ENTRY_CHARACTERS,
+    sizeCalculation: ({ state, keyed }) =>
+      JSON.stringify(state).length + keyed.size * KEY_CHARACTERS + ENTRY_CHARACTERS,
   });
 
   constructor(log: EventLog) {
@@ -40,11 +45,12 @@ export class States {
 
   /** The state as the log has it now: what is remembered, and the events since. */
   async load<C, F extends Fact<string, object>, S>(decider: Decider<C, F, S>, stream: string): Promise<Loaded<S>> {
-    let loaded = this.remembered(decider, stream) ?? nothing(decider);
-    for await (const event of this.#log.readStream(stream, { from: loaded.revision + 1n })) {
+    const known = this.remembered(decider, stream) ?? nothing(decider);
+    let loaded = known;
+    for await (const event of this.#log.readStream(stream, { from: known.revision + 1n })) {
       loaded = advance(decider, loaded, event);
     }
-    if (loaded.revision >= 0n) this.#cache.set(stream, loaded);
+    if (loaded !== known) this.#cache.set(stream, loaded);
     return loaded;
   }
 
@@ -74,7 +80,7 @@ export class States {
 
 /** The state of a stream without events. */
 export function nothing<C, F extends Fact<string, object>, S>(decider: Decider<C, F, S>): Loaded<S> {
-  return { state: decider.initial, revision: -1n, position: 0n, keyed: new Map(), characters: 0 };
+  return { state: decider.initial, revision: -1n, position: 0n, keyed: new Map() };
 }
 
 /** The state after one more event. */
@@ -86,14 +92,6 @@ export function advance<C, F extends Fact<string, object>, S>(
   const { revision, position } = event;
   const { idempotency } = event.metadata;
   const current = upcast(event as RecordedEvent) as unknown as Recorded<F>;
-  return {
-    state: decider.evolve(loaded.state, current),
-    revision,
-    position,
-    keyed:
-      idempotency === undefined
-        ? loaded.keyed
-        : new Map([...loaded.keyed, [event.id, { hash: idempotency.hash, revision }]]),
-    characters: loaded.characters + JSON.stringify(event.data).length,
-  };
+  if (idempotency !== undefined) loaded.keyed.set(event.id, { hash: idempotency.hash, revision });
+  return { state: decider.evolve(loaded.state, current), revision, position, keyed: loaded.keyed };
 }
