@@ -1,12 +1,12 @@
 import type { Problem } from '../../domain/problem.js';
 import type { Outcome } from '../commands/handler.js';
 import type { Consistency } from './consistency.js';
-import type { ApiContext } from './context.js';
+import { settle, type ApiContext } from './context.js';
 import { toProblemType, type ProblemType } from './problems.js';
 
 /** Answers a mutation: waits until the change is as durable as asked, or names the problem. */
 export async function answer<State, Payload extends object>(
-  { services }: ApiContext,
+  context: ApiContext,
   outcome: Outcome<State> | { readonly done: false; readonly problem: Problem },
   consistency: Consistency,
   payload: (done: {
@@ -18,8 +18,8 @@ export async function answer<State, Payload extends object>(
 ): Promise<Payload | ProblemType> {
   if (!outcome.done) return toProblemType(outcome.problem);
   const { state, revision, position } = outcome;
-  const durability = await services.settle(position, consistency);
-  return payload({ state, revision, position: services.token(position), durability });
+  const durability = await settle(context, position, consistency);
+  return payload({ state, revision, position: context.services.token(position), durability });
 }
 
 /** A state that a command has just changed, and which is therefore there. */

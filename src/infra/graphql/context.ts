@@ -1,5 +1,6 @@
 import type { CommandContext } from '../commands/context.js';
 import type { Role } from '../http/auth.js';
+import type { Consistency } from './consistency.js';
 import type { Services } from './services.js';
 import type { Loaders } from './loaders.js';
 
@@ -9,6 +10,30 @@ export interface ApiContext {
   readonly loaders: Loaders;
   readonly role: Role;
   readonly correlationId: string;
+}
+
+/**
+ * Waits until the read models have reached a position a client named; what other fields read before is read anew.
+ * @throws GraphQLError POSITION_UNKNOWN, CONSISTENCY_TIMEOUT
+ */
+export async function waitForPosition(
+  { services, loaders }: ApiContext,
+  token: string | null | undefined,
+): Promise<void> {
+  if (token === null || token === undefined) return;
+  await services.at(token);
+  loaders.forget();
+}
+
+/** Waits until a change is as durable as asked, and says how durable it is; what was read before it is read anew. */
+export async function settle(
+  { services, loaders }: ApiContext,
+  position: bigint,
+  wanted: Consistency,
+): Promise<Consistency> {
+  const durability = await services.settle(position, wanted);
+  loaders.forget();
+  return durability;
 }
 
 /** The context of a command from this request. */

@@ -4,12 +4,14 @@ import type { MissionStatsRow } from '../../projections/missions.js';
 import { jobColumns, missionColumns, taskColumns } from '../readmodels/columns.js';
 import type { MissionsDatabase, Stored } from '../readmodels/missions-database.js';
 
-/** Reads by id, batched and remembered for one request. */
+/** Reads by id, batched and remembered for one request, or until they are to be read anew. */
 export interface Loaders {
   readonly mission: DataLoader<string, StoredMission | undefined>;
   readonly task: DataLoader<string, StoredTask | undefined>;
   readonly job: DataLoader<string, StoredJob | undefined>;
   readonly stats: DataLoader<string, Stored<MissionStatsRow> | undefined>;
+  /** Forgets what was read: later rows are wanted now. */
+  forget(): void;
 }
 
 export type StoredMission = MissionsDatabase['missions'];
@@ -18,13 +20,19 @@ export type StoredJob = MissionsDatabase['jobs'];
 
 /** Loaders for one request. */
 export function makeLoaders(db: Kysely<MissionsDatabase>): Loaders {
-  return {
+  const loaders = {
     mission: byKey('id', (ids) => db.selectFrom('missions').select(missionColumns).where('id', 'in', ids).execute()),
     task: byKey('id', (ids) => db.selectFrom('tasks').select(taskColumns).where('id', 'in', ids).execute()),
     job: byKey('id', (ids) => db.selectFrom('jobs').select(jobColumns).where('id', 'in', ids).execute()),
     stats: byKey('mission_id', (ids) =>
       db.selectFrom('mission_stats').selectAll().where('mission_id', 'in', ids).execute(),
     ),
+  };
+  return {
+    ...loaders,
+    forget: () => {
+      for (const loader of Object.values(loaders)) loader.clearAll();
+    },
   };
 }
 

@@ -52,8 +52,7 @@ export class Services {
   }
 
   /** Waits until the read models have reached a position a client named. @throws GraphQLError CONSISTENCY_TIMEOUT */
-  async at(token: string | null | undefined): Promise<void> {
-    if (token === null || token === undefined) return;
+  async at(token: string): Promise<void> {
     const position = await this.position(token);
     if (await this.missions.reaches(position, AT_TIMEOUT_MS)) return;
     throw apiError(

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { holdBack } from '../../support/hold-back.js';
-import { TestNode } from '../../support/node.js';
+import { TestNode, type Untyped } from '../../support/node.js';
 
 const UNKNOWN = '019b8d5e-0000-7000-8000-000000000000';
 
@@ -60,6 +60,34 @@ describe('a query at the position of a change', () => {
     const { mission, position } = await node.mutate('createMission', { title: 'Kept' }, { consistency: 'APPENDED' });
     await node.restart();
     expect((await node.gql(MISSION, { id: mission.id, at: position })).mission).toEqual({ title: 'Kept', position });
+  });
+});
+
+describe('a field at a position', () => {
+  it('shows the change, though a field beside it has read the row before', async () => {
+    const release = await holdBack(node);
+    const { mission, position } = await node.mutate('createMission', { title: 'New' }, { consistency: 'APPENDED' });
+    const both = node.gql(
+      `query ($id: ID!, $at: Position) {
+        before: mission(id: $id) { title jobCounts { pending } }
+        after: mission(id: $id, at: $at) { title jobCounts { pending } }
+      }`,
+      { id: mission.id, at: position },
+    );
+    expect((await node.gql(MISSION, { id: mission.id })).mission).toBeNull();
+    await release();
+    expect(await both).toEqual({ before: null, after: { title: 'New', jobCounts: { pending: 0 } } });
+  });
+});
+
+describe('several mutations of a document', () => {
+  it('each show what they have changed', async () => {
+    const taskId = await node.newTask(await node.newMission());
+    const create = (alias: string) =>
+      `${alias}: createJob(input: { taskId: $taskId }) { ... on CreateJobPayload { job { mission { jobCounts { pending } } } } }`;
+    const data = await node.gql(`mutation ($taskId: ID!) { ${['a', 'b', 'c'].map(create).join(' ')} }`, { taskId });
+    const pending = Object.values<Untyped>(data).map(({ job }): number => job.mission.jobCounts.pending);
+    expect(pending).toEqual([1, 2, 3]);
   });
 });
 

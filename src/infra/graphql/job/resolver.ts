@@ -16,7 +16,7 @@ import type { Outcome } from '../../commands/handler.js';
 import { answer, present } from '../answer.js';
 import { PageArgs, type Page } from '../connection.js';
 import { Consistency } from '../consistency.js';
-import { commandContext, type ApiContext } from '../context.js';
+import { commandContext, settle, waitForPosition, type ApiContext } from '../context.js';
 import { apiError } from '../errors.js';
 import { asObject, given, notObjects } from '../inputs.js';
 import { Mission, missionFromRow } from '../mission/types.js';
@@ -65,9 +65,10 @@ export class JobQueries {
   async job(
     @Arg('id', () => ID) id: string,
     @Arg('at', () => PositionScalar, { nullable: true }) at: string | null,
-    @Ctx() { services, loaders }: ApiContext,
+    @Ctx() context: ApiContext,
   ): Promise<Job | null> {
-    await services.at(at);
+    const { services, loaders } = context;
+    await waitForPosition(context, at);
     const row = await loaders.job.load(id);
     return row === undefined ? null : jobFromRow(row, (position) => services.token(position));
   }
@@ -77,9 +78,10 @@ export class JobQueries {
     @Args(() => PageArgs) page: PageArgs,
     @Arg('filter', () => JobFilter, { nullable: true }) filter: JobFilter | null,
     @Arg('at', () => PositionScalar, { nullable: true }) at: string | null,
-    @Ctx() { services }: ApiContext,
+    @Ctx() context: ApiContext,
   ): Promise<Page<Job>> {
-    await services.at(at);
+    const { services } = context;
+    await waitForPosition(context, at);
     return jobPage(services, filter, page, (row) => jobFromRow(row, (position) => services.token(position)));
   }
 
@@ -149,7 +151,7 @@ export class JobWorkMutations {
     const outcome = await context.services.queue.claim(request, commandContext(context, input));
     if ('behind' in outcome) throw apiError('CONSISTENCY_TIMEOUT', outcome.behind);
     if (!outcome.done) return toProblemType(outcome.problem);
-    const durability = await context.services.settle(outcome.position, consistency);
+    const durability = await settle(context, outcome.position, consistency);
     return Object.assign(new ClaimJobsPayload(), {
       position: context.services.token(outcome.position),
       durability,

@@ -14,7 +14,7 @@ import {
 import { answer, present } from '../answer.js';
 import { PageArgs, readPage, type Page } from '../connection.js';
 import { Consistency } from '../consistency.js';
-import { commandContext, type ApiContext } from '../context.js';
+import { commandContext, waitForPosition, type ApiContext } from '../context.js';
 import { asObject, given, notObjects, onlyGiven } from '../inputs.js';
 import { toProblemType, type ProblemType } from '../problems.js';
 import { PositionScalar } from '../scalars.js';
@@ -50,9 +50,10 @@ export class MissionQueries {
   async mission(
     @Arg('id', () => ID) id: string,
     @Arg('at', () => PositionScalar, { nullable: true }) at: string | null,
-    @Ctx() { services, loaders }: ApiContext,
+    @Ctx() context: ApiContext,
   ): Promise<Mission | null> {
-    await services.at(at);
+    const { services, loaders } = context;
+    await waitForPosition(context, at);
     const row = await loaders.mission.load(id);
     return row === undefined ? null : missionFromRow(row, (position) => services.token(position));
   }
@@ -62,9 +63,10 @@ export class MissionQueries {
     @Args(() => PageArgs) page: PageArgs,
     @Arg('filter', () => MissionFilter, { nullable: true }) filter: MissionFilter | null,
     @Arg('at', () => PositionScalar, { nullable: true }) at: string | null,
-    @Ctx() { services }: ApiContext,
+    @Ctx() context: ApiContext,
   ): Promise<Page<Mission>> {
-    await services.at(at);
+    const { services } = context;
+    await waitForPosition(context, at);
     return missionPage(services, filter, page, (row) => missionFromRow(row, (position) => services.token(position)));
   }
 

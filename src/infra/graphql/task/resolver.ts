@@ -2,7 +2,7 @@ import { Arg, Args, Authorized, Ctx, FieldResolver, ID, Mutation, Query, Resolve
 import { answer, present } from '../answer.js';
 import { PageArgs, type Page } from '../connection.js';
 import { Consistency } from '../consistency.js';
-import { commandContext, type ApiContext } from '../context.js';
+import { commandContext, waitForPosition, type ApiContext } from '../context.js';
 import { asObject, notObjects, onlyGiven } from '../inputs.js';
 import { jobPage } from '../job/queries.js';
 import { JobConnection, jobFromRow, type Job } from '../job/types.js';
@@ -30,9 +30,10 @@ export class TaskQueries {
   async task(
     @Arg('id', () => ID) id: string,
     @Arg('at', () => PositionScalar, { nullable: true }) at: string | null,
-    @Ctx() { services, loaders }: ApiContext,
+    @Ctx() context: ApiContext,
   ): Promise<Task | null> {
-    await services.at(at);
+    const { services, loaders } = context;
+    await waitForPosition(context, at);
     const row = await loaders.task.load(id);
     return row === undefined ? null : taskFromRow(row, (position) => services.token(position));
   }
