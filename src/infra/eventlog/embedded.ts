@@ -6,16 +6,17 @@ import { Connection, type Param } from '../sqlite/connection.js';
 import { Pool } from '../sqlite/pool.js';
 import { decode, type EventRow } from './encoding.js';
 import { LogError } from './errors.js';
-import type {
-  AppendResult,
-  EventBatch,
-  EventFilter,
-  EventLog,
-  ExpectedRevision,
-  NewEvent,
-  ReadAllOptions,
-  ReadStreamOptions,
-  SubscribeOptions,
+import {
+  MAX_EVENT_BYTES,
+  type AppendResult,
+  type EventBatch,
+  type EventFilter,
+  type EventLog,
+  type ExpectedRevision,
+  type NewEvent,
+  type ReadAllOptions,
+  type ReadStreamOptions,
+  type SubscribeOptions,
 } from './eventlog.js';
 import { filterCondition, matches } from './filter.js';
 import { openLogFile, toLogError } from './file.js';
@@ -26,6 +27,8 @@ import { TOMBSTONE, TRUNCATED, Writer } from './writer.js';
 const READERS = 3;
 /** Events in a batch unless told. */
 const DEFAULT_BATCH = 1_000;
+/** The most bytes of data and metadata read at a time, unless a single event has more. */
+const MAX_PAGE_BYTES = 2 * 1024 * 1024;
 /** How far one filtered read looks, in positions: rare matches must not make a statement run long. */
 const SCAN_SPAN = 20_000;
 /** Events decoded before others get a turn of the event loop: about half a millisecond's worth. */
@@ -111,18 +114,18 @@ export class EmbeddedLog implements EventLog {
   async *readStream(stream: string, options: ReadStreamOptions = {}): AsyncIterable<RecordedEvent> {
     const { direction = 'forward', limit = Number.POSITIVE_INFINITY } = options;
     const forward = direction === 'forward';
-    const sql = `SELECT ${COLUMNS} FROM events WHERE stream = ? AND revision ${forward ? '>=' : '<='} ? AND ${READABLE}
-      ORDER BY revision ${forward ? 'ASC' : 'DESC'} LIMIT ?`;
+    const condition = `stream = ? AND revision ${forward ? '>=' : '<='} ? AND ${READABLE}`;
+    const order = `revision ${forward ? 'ASC' : 'DESC'}`;
     let from = options.from ?? (forward ? 0n : BigInt(Number.MAX_SAFE_INTEGER));
     let left = limit;
     while (left > 0) {
       const size = Math.min(DEFAULT_BATCH, left);
-      const rows = await this.#select(sql, [stream, from, size]);
-      const events = rows.map(decode);
+      const { sized, isCut } = await this.#readPage(condition, order, [stream, from], size);
+      const events = sized.map(({ event }) => event);
       await this.#assertRevisionsWhole(stream, events, from, forward);
       yield* events;
       const last = events.at(-1);
-      if (last === undefined || events.length < size) return;
+      if (last === undefined || (events.length < size && !isCut)) return;
       left -= events.length;
       from = last.revision + (forward ? 1n : -1n);
       if (from < 0n) return;
@@ -245,19 +248,42 @@ export class EmbeddedLog implements EventLog {
     const span = filter === undefined ? head : after + BigInt(SCAN_SPAN);
     const upTo = span < head ? span : head;
     if (upTo <= after) return { events: [], through: after, live: true };
-    const condition = filterCondition(filter);
-    const sql = `SELECT ${COLUMNS} FROM events WHERE position > ? AND position <= ? AND ${READABLE}
-      ${condition.sql} ORDER BY position LIMIT ?`;
-    const rows = await this.#select(sql, [after, upTo, ...condition.params, limit]);
-    const events: SizedEvent[] = [];
-    for (const row of rows) {
-      if (events.length > 0 && events.length % SLICE === 0) await nextTurn();
-      events.push({ event: decode(row), bytes: (row.data.length + row.metadata.length) * 4 + 400 });
-    }
+    const matching = filterCondition(filter);
+    const condition = `position > ? AND position <= ? AND ${READABLE} ${matching.sql}`;
+    const params = [after, upTo, ...matching.params];
+    const { sized: events, isCut } = await this.#readPage(condition, 'position', params, limit);
     const last = events.at(-1);
-    const through = events.length === limit && last !== undefined ? last.event.position : upTo;
+    const through = (isCut || events.length === limit) && last !== undefined ? last.event.position : upTo;
     await this.#assertPositionsWhole(events, after, through);
     return { events, through, live: through >= head };
+  }
+
+  /**
+   * Reads the next rows, at most `limit`, and no more than MAX_PAGE_BYTES hold: large events come fewer at a time.
+   * `isCut` says that there may be more, though fewer than `limit` came.
+   */
+  async #readPage(
+    condition: string,
+    order: string,
+    params: readonly Param[],
+    limit: number,
+  ): Promise<{ readonly sized: readonly SizedEvent[]; readonly isCut: boolean }> {
+    const sizes = `SELECT stream, revision, position, octet_length(data) + octet_length(metadata) AS bytes
+      FROM events WHERE ${condition} ORDER BY ${order} LIMIT ?`;
+    const fitting = `SELECT max(1, count(*)) FROM (SELECT sum(bytes) OVER (ORDER BY ${order}) AS total FROM (${sizes}))
+      WHERE total <= ${MAX_PAGE_BYTES}`;
+    const sql = `SELECT ${COLUMNS} FROM events WHERE ${condition} ORDER BY ${order} LIMIT (${fitting})`;
+    const sized: SizedEvent[] = [];
+    let total = 0;
+    for (const row of await this.#select(sql, [...params, ...params, limit])) {
+      if (sized.length > 0 && sized.length % SLICE === 0) await nextTurn();
+      const event = decode(row);
+      // In memory, estimated from above.
+      const bytes = (row.data.length + row.metadata.length) * 4 + 400;
+      sized.push({ event, bytes });
+      total += bytes;
+    }
+    return { sized, isCut: total > MAX_PAGE_BYTES - MAX_EVENT_BYTES };
   }
 
   /** Positions have no gaps in the file. Where one is missing, or comes out of order, rows were lost to damage. */

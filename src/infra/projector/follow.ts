@@ -53,12 +53,20 @@ export async function follow(following: Following): Promise<void> {
   };
   try {
     for await (const batch of readAhead(following.batches)) {
-      const { events, failure } = await folder.fold(batch.events, skipped);
-      unwritten.batches += 1;
-      unwritten.events += events;
-      unwritten.through = failure === undefined ? batch.through : failure.event.position - 1n;
-      if (batch.live || failure !== undefined || unwritten.batches >= batchesPerCommit) await write(batch.live);
-      if (failure !== undefined) throw failure;
+      for (let rest = batch.events; ;) {
+        const { taken, events, failure } = await folder.fold(rest, skipped);
+        const last = rest[taken - 1];
+        rest = rest.slice(taken);
+        const isWhole = rest.length === 0 && failure === undefined;
+        const stoppedAt = failure === undefined ? last?.position : failure.event.position - 1n;
+        unwritten.through = isWhole ? batch.through : (stoppedAt ?? unwritten.through);
+        unwritten.events += events;
+        unwritten.batches += isWhole ? 1 : 0;
+        const isEnough = unwritten.batches >= batchesPerCommit || folder.isFull;
+        if (!isWhole || batch.live || isEnough) await write(isWhole && batch.live);
+        if (failure !== undefined) throw failure;
+        if (isWhole) break;
+      }
     }
   } finally {
     if (unwritten.batches > 0) await write(false);
@@ -71,11 +79,15 @@ export async function follow(following: Following): Promise<void> {
 async function* readAhead<V>(source: AsyncIterable<V>): AsyncIterable<V> {
   const iterator = source[Symbol.asyncIterator]();
   let next = iterator.next();
-  for (;;) {
-    const result = await next;
-    if (result.done === true) return;
-    next = iterator.next();
-    next.catch(() => undefined);
-    yield result.value;
+  try {
+    for (;;) {
+      const result = await next;
+      if (result.done === true) return;
+      next = iterator.next();
+      next.catch(() => undefined);
+      yield result.value;
+    }
+  } finally {
+    void iterator.return?.().catch(() => undefined);
   }
 }

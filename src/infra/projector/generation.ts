@@ -90,27 +90,41 @@ export async function loadRows(
   return rows.map((row) => fromStored(table, row));
 }
 
+/** The most rows written by one statement. */
+const MAX_STATEMENT_ROWS = 1_000;
+/** The characters of JSON after which a statement takes no more rows. */
+const MAX_STATEMENT_CHARACTERS = 4 * 1024 * 1024;
+
 /** A statement and what is bound to it. */
 export interface Statement {
   readonly sql: string;
   readonly params: readonly Param[];
 }
 
-/** Writes rows, in one statement: new ones are added; of those that are there, the columns that may change are set. */
-export function upsertStatement(name: string, table: Table, slot: Slot, rows: Iterable<AnyRow>): Statement {
+/**
+ * Statements that write rows: new ones are added; of those that are there, the columns that may change are set. A
+ * statement has at most MAX_STATEMENT_ROWS rows, and ends with the row that brings it to MAX_STATEMENT_CHARACTERS.
+ */
+export function* upsertStatements(name: string, table: Table, slot: Slot, rows: Iterable<AnyRow>): Iterable<Statement> {
   const columns = Object.keys(table.columns);
-  const values: unknown[][] = [];
-  for (const row of rows) {
-    values.push(
-      columns.map((column) => {
-        const value = row[column];
-        return typeof value === 'bigint' ? value.toString() : value;
-      }),
-    );
-  }
   const changing = columns.filter((column) => column !== table.key && table.columns[column]?.fixed !== true);
   const sql = `INSERT INTO ${tableName(name, slot)} (${columns.join(', ')})
     SELECT ${columns.map((_, i) => `value->>${i}`).join(', ')} FROM jsonb_each(?) WHERE true
     ON CONFLICT (${table.key}) DO UPDATE SET ${changing.map((column) => `${column} = excluded.${column}`).join(', ')}`;
-  return { sql, params: [JSON.stringify(values)] };
+  let values: string[] = [];
+  let characters = 0;
+  for (const row of rows) {
+    const json = JSON.stringify(columns.map((column) => storedValue(row[column])));
+    values.push(json);
+    characters += json.length;
+    if (values.length < MAX_STATEMENT_ROWS && characters < MAX_STATEMENT_CHARACTERS) continue;
+    yield { sql, params: [`[${values.join(',')}]`] };
+    values = [];
+    characters = 0;
+  }
+  if (values.length > 0) yield { sql, params: [`[${values.join(',')}]`] };
+}
+
+function storedValue(value: AnyRow[string] | undefined): unknown {
+  return typeof value === 'bigint' ? value.toString() : value;
 }

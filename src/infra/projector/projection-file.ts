@@ -13,7 +13,7 @@ import {
   indexStatements,
   loadRows,
   moveTables,
-  upsertStatement,
+  upsertStatements,
   type Slot,
   type Statement,
 } from './generation.js';
@@ -22,8 +22,6 @@ import {
 const READERS = 3;
 /** Pages of write-ahead log before it is copied back. */
 const WAL_AUTOCHECKPOINT_PAGES = 8_000;
-/** Rows written by one statement. */
-const MAX_STATEMENT_ROWS = 1_000;
 /** Page cache of the writing connection, in KiB. */
 const WRITER_CACHE_KIB = 32 * 1024;
 
@@ -147,10 +145,9 @@ export class ProjectionFile {
     for (const [name, rows] of changed) {
       const table = this.projection.tables[name];
       if (table === undefined) continue;
-      const all = [...rows.values()];
-      for (let from = 0; from < all.length; from += MAX_STATEMENT_ROWS) {
-        if (from > 0) await nextTurn();
-        upserts.push(upsertStatement(name, table, slot, all.slice(from, from + MAX_STATEMENT_ROWS)));
+      for (const statement of upsertStatements(name, table, slot, rows.values())) {
+        if (upserts.length > 0) await nextTurn();
+        upserts.push(statement);
       }
     }
     const advance = 'UPDATE generations SET position = ?, events = events + ? WHERE slot = ?';

@@ -43,6 +43,29 @@ describe('a closed log', () => {
   });
 });
 
+describe('events of a megabyte', () => {
+  it('are read a few at a time, all of them, in whatever way they are read', async () => {
+    const log = await folder.open();
+    const data = { text: 'x'.repeat(1_000_000) };
+    const stream = newStream();
+    const events = [...newEvents(9, { data }), ...newEvents(30)];
+    for (const [i, event] of events.entries()) await log.append(stream, [event], i === 0 ? 'no-stream' : BigInt(i - 1));
+    await log.append(newStream('task'), newEvents(3), 'no-stream');
+    const all = idsOf(await collect(log.readAll()));
+    expect(all.slice(0, events.length)).toEqual(idsOf(events));
+    expect(all).toHaveLength(events.length + 3);
+    expect(idsOf(await collect(log.readStream(stream)))).toEqual(idsOf(events));
+    const backward = await collect(log.readStream(stream, { direction: 'backward' }));
+    expect(idsOf(backward)).toEqual(idsOf(events).reverse());
+    const filter = { categories: ['mission'] };
+    expect(idsOf(await collect(log.readAll({ filter, limit: 12 })))).toEqual(idsOf(events.slice(0, 12)));
+    const followed = await follow(log, { after: 0n }, ({ live }) => live);
+    expect(idsOf(followed.events)).toEqual(all);
+    const large = followed.batches.map((batch) => batch.events.filter((event) => 'text' in event.data));
+    expect(Math.max(...large.map(({ length }) => length))).toBe(2);
+  });
+});
+
 describe('positions', () => {
   it('are 1, 2, 3 … without gaps', async () => {
     const log = await folder.open();

@@ -15,6 +15,11 @@ const tables = {
   },
 } as const;
 
+const texts = {
+  texts: { key: 'id', columns: { id: { type: 'text', fixed: true }, text: { type: 'text' } }, indexes: {} },
+} as const;
+
+type Touched = Fact<'Touched', { readonly id: string }>;
 type Moved = Fact<'Moved', { readonly from: string; readonly to: string }>;
 type Dropped = Fact<'Dropped', { readonly id: string }>;
 
@@ -77,7 +82,7 @@ describe('a folder', () => {
       fc.asyncProperty(
         moves,
         cuts,
-        fc.integer({ min: 0, max: 4 }),
+        fc.integer({ min: 1, max: 4 }),
         fc.array(fc.boolean(), { minLength: 1 }),
         async (events, sizes, cacheSize, delays) => {
           const stored = new MemoryTables(accounts);
@@ -159,7 +164,7 @@ describe('a folder', () => {
   it('passes over the events it is told to', async () => {
     const events = [moved('a', 'b', 0), event('Dropped', { id: 'b' }, 1), moved('a', 'c', 2)];
     const folder = new Folder(accounts, noted().load);
-    expect(await folder.fold(events, new Set([2n]))).toEqual({ events: 2 });
+    expect(await folder.fold(events, new Set([2n]))).toEqual({ taken: 3, events: 2 });
     expect([...(folder.take().get('accounts')?.keys() ?? [])]).toEqual(['b', 'c']);
   });
 
@@ -188,9 +193,46 @@ describe('a folder', () => {
     },
   );
 
+  it('folds a batch in parts when the rows it touches are very large, and says when much is to be written', async () => {
+    const large = defineProjection<typeof texts, Touched>({
+      name: 'texts',
+      version: 1,
+      categories: ['text'],
+      tables: texts,
+      handlers: {
+        Touched: {
+          touches: ({ data }) => [['texts', data.id]],
+          fold: (rows, { data: { id } }) => rows.put('texts', { id, text: `${rows.get('texts', id)?.text ?? ''}!` }),
+        },
+      },
+    });
+    const stored = new MemoryTables(large);
+    const rows = Array.from({ length: 400 }, (_, n) => ({ id: String(n), text: 'x'.repeat(50_000) }));
+    stored.write(new Map([['texts', new Map(rows.map((row) => [row.id, row]))]]));
+    const loaded: number[] = [];
+    const folder = new Folder(large, (table, keys) => {
+      loaded.push(keys.length);
+      return stored.load(table, keys);
+    });
+    let rest = rows.map(({ id }, n) => event('Touched', { id }, n));
+    let parts = 0;
+    for (; rest.length > 0; parts += 1) {
+      const { taken, events } = await folder.fold(rest, NONE);
+      expect(events).toBe(taken);
+      rest = rest.slice(taken);
+      expect(folder.isFull).toBe(rest.length > 0);
+      stored.write(folder.take());
+      expect(folder.isFull).toBe(false);
+      folder.written();
+    }
+    expect(parts).toBe(2);
+    expect(loaded).toEqual([250, 150]);
+    expect(stored.rows()['texts']?.map(({ text }) => String(text).length)).toEqual(rows.map(() => 50_001));
+  });
+
   it('counts events that it has no handler for', async () => {
     const folder = new Folder(accounts, noted().load);
-    expect(await folder.fold([event('Unknown', {}, 0)], NONE)).toEqual({ events: 1 });
+    expect(await folder.fold([event('Unknown', {}, 0)], NONE)).toEqual({ taken: 1, events: 1 });
     expect(folder.take()).toEqual(new Map());
   });
 });

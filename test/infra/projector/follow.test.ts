@@ -153,7 +153,7 @@ describe('following', () => {
         const source = (async function* () {
           yield* batches;
         })();
-        await folding(file, 'live', folderOver(file, cacheSize), source, NONE, ended, () => {}, 1 + more);
+        await folding(file, 'live', folderOver(file, 1 + cacheSize), source, NONE, ended, () => {}, 1 + more);
         expect(await rowsOf(file)).toEqual(await foldBatches(missions, [events]));
         expect(await file.generation('live')).toMatchObject({
           position: events.at(-1)?.position ?? 0n,
