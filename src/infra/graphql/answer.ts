@@ -22,10 +22,11 @@ export async function answer<State, Payload extends object>(
   return payload({ state, revision, position: context.services.token(position), durability });
 }
 
+/** A state of what is there. */
+export type Present<State extends { readonly status: string }> = Exclude<State, { readonly status: 'ABSENT' }>;
+
 /** A state that a command has just changed, and which is therefore there. */
-export function present<State extends { readonly status: string }>(
-  state: State,
-): Exclude<State, { readonly status: 'ABSENT' }> {
+export function present<State extends { readonly status: string }>(state: State): Present<State> {
   if (state.status === 'ABSENT') throw new Error('a command that was carried out left nothing');
-  return state as Exclude<State, { readonly status: 'ABSENT' }>;
+  return state as Present<State>;
 }

@@ -1,9 +1,13 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
+import type { Job } from '../../domain/job.js';
 import type { Json, JsonObject } from '../../domain/json.js';
+import type { Mission } from '../../domain/mission.js';
 import { invalidInput, notFound, type Problem, type ProblemCode } from '../../domain/problem.js';
+import type { Task } from '../../domain/task.js';
 import type { CommandContext } from '../commands/context.js';
 import type { Outcome } from '../commands/handler.js';
+import { present, type Present } from '../graphql/answer.js';
 import { MAX_PAGE } from '../graphql/connection.js';
 import { Consistency } from '../graphql/consistency.js';
 import { missionPage } from '../graphql/mission/queries.js';
@@ -73,11 +77,16 @@ export async function serveRest(app: FastifyInstance, { services, authorize }: R
     return { actor: authorize(request, needed), correlationId: request.id, idempotencyKey };
   };
 
-  const created = async <S>(outcome: Outcome<S>, reply: FastifyReply, read: () => Promise<object | undefined>) => {
+  /** What was made, as the command left it: the read models may be behind. */
+  const created = async <S extends { readonly status: string }>(
+    outcome: Outcome<S>,
+    reply: FastifyReply,
+    view: (made: Present<S>) => object,
+  ) => {
     if (!outcome.done) throw problemError(outcome.problem);
     const durability = await services.settle(outcome.position, Consistency.PROJECTED);
     void reply.code(201).header('x-position', services.token(outcome.position)).header('x-durability', durability);
-    return read();
+    return view(present(outcome.state));
   };
 
   await app.register(
@@ -96,7 +105,7 @@ export async function serveRest(app: FastifyInstance, { services, authorize }: R
         const { title, description, metadata, tags } = parse(newMission, request.body);
         const optional = { ...(description && { description }), ...(metadata && { metadata }), ...(tags && { tags }) };
         const outcome = await commands.createMission({ title, ...optional }, context);
-        return created(outcome, reply, () => readMission(outcome.done ? idOf(outcome.state, 'missionId') : ''));
+        return created(outcome, reply, newMissionView);
       });
 
       api.get('/missions', async (request) => {
@@ -120,14 +129,14 @@ export async function serveRest(app: FastifyInstance, { services, authorize }: R
         const { name, description, kind, params } = parse(newTask, request.body);
         const optional = { ...(description && { description }), ...(kind && { kind }), ...(params && { params }) };
         const outcome = await commands.createTask({ missionId: request.params.id, name, ...optional }, context);
-        return created(outcome, reply, () => readTask(outcome.done ? idOf(outcome.state, 'taskId') : ''));
+        return created(outcome, reply, newTaskView);
       });
 
       api.post<ById>('/tasks/:id/jobs', async (request, reply) => {
         const context = contextOf(request, 'worker');
         const { max_attempts: maxAttempts, ...fields } = parse(newJob, request.body ?? {});
         const outcome = await commands.createJob({ taskId: request.params.id, maxAttempts, ...fields }, context);
-        return created(outcome, reply, () => readJob(outcome.done ? idOf(outcome.state, 'jobId') : ''));
+        return created(outcome, reply, newJobView);
       });
 
       api.get<ById>('/jobs/:id', async (request) => {
@@ -160,13 +169,6 @@ export async function serveRest(app: FastifyInstance, { services, authorize }: R
     return row && missionView(row);
   }
 
-  async function readTask(id: string) {
-    const row = await db.selectFrom('tasks').selectAll().where('id', '=', id).executeTakeFirst();
-    if (row === undefined) return undefined;
-    const { mission_id, name, description, kind, params, created_at, updated_at } = row;
-    return { id, mission_id, name, description, kind, params: JSON.parse(params) as Json, created_at, updated_at };
-  }
-
   async function readJob(id: string) {
     const row = await db.selectFrom('jobs').select(jobColumns).where('id', '=', id).executeTakeFirst();
     return row && jobView(row);
@@ -185,6 +187,22 @@ function jobView(row: MissionsDatabase['jobs']) {
   return { id, task_id, mission_id, kind, ...json, status, attempt, worker, created_at, updated_at };
 }
 
+function newMissionView({ missionId, title, description, metadata, tags, status, createdAt, updatedAt }: Mission) {
+  const times = { created_at: createdAt, updated_at: updatedAt };
+  return { id: missionId, title, description, metadata, tags, status, ...times };
+}
+
+function newTaskView({ taskId, missionId, name, description, kind, params, createdAt, updatedAt }: Task) {
+  const times = { created_at: createdAt, updated_at: updatedAt };
+  return { id: taskId, mission_id: missionId, name, description, kind, params, ...times };
+}
+
+function newJobView({ jobId, taskId, missionId, createdAt, updatedAt, ...job }: Job) {
+  const { kind, payload, status, result, attempt, worker } = job;
+  const ids = { id: jobId, task_id: taskId, mission_id: missionId };
+  return { ...ids, kind, payload, status, result, attempt, worker, created_at: createdAt, updated_at: updatedAt };
+}
+
 function found<V>(value: V | undefined, problem: Problem): V {
   if (value === undefined) throw problemError(problem);
   return value;
@@ -199,8 +217,4 @@ function parse<V>(schema: z.ZodType<V>, value: unknown): V {
 
 function problemError(problem: Problem): HttpError {
   return new HttpError(STATUS[problem.code] ?? 409, problem.code, problem.message);
-}
-
-function idOf(state: object, key: 'missionId' | 'taskId' | 'jobId'): string {
-  return key in state ? String((state as Readonly<Record<string, unknown>>)[key]) : '';
 }

@@ -1,4 +1,5 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { holdBack } from '../../support/hold-back.js';
 import { TestNode, type Answer, type Untyped } from '../../support/node.js';
 
 const UNKNOWN = '019b8d5e-0000-7000-8000-000000000000';
@@ -118,6 +119,31 @@ describe('the walkthrough', () => {
       { streams: [`mission-${body.id}`] },
     );
     expect(events.edges).toEqual([{ node: { metadata: { correlationId: 'walk-17' } } }]);
+  });
+});
+
+describe('a POST while the read models are behind', () => {
+  it('answers with what it made, as it is read later', { timeout: 30_000 }, async () => {
+    const late = await TestNode.start();
+    onTestFinished(() => late.stop());
+    const missionId = await late.newMission();
+    const taskId = await late.newTask(missionId);
+    const release = await holdBack(late);
+    const post = (path: string, body: object) => late.fetch(path, { method: 'POST', body: JSON.stringify(body) });
+    const answers = await Promise.all([
+      post('/api/missions', { title: 'Late', tags: ['x'], metadata: { a: 1 } }),
+      post(`/api/missions/${missionId}/tasks`, { name: 'Late', params: { km: 3 } }),
+      post(`/api/tasks/${taskId}/jobs`, { payload: { leg: 1 } }),
+    ]);
+    const [mission, task, job] = answers.map(({ status, headers, body }) => {
+      expect([status, headers.get('x-durability')]).toEqual([201, 'APPENDED']);
+      return body;
+    });
+    await release();
+    await expect.poll(async () => (await late.fetch(`/api/jobs/${job.id}`)).body, { timeout: 5_000 }).toEqual(job);
+    await expect.poll(async () => (await late.fetch(`/api/missions/${mission.id}`)).body).toEqual(mission);
+    expect(task).toMatchObject({ mission_id: missionId, name: 'Late', kind: 'general', params: { km: 3 } });
+    await late.newJob(task.id);
   });
 });
 
