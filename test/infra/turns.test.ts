@@ -34,4 +34,20 @@ describe('turns', () => {
     expect(await next).toBe('done');
     expect(await turns.take('key', () => Promise.resolve('again'))).toBe('again');
   });
+
+  it('are refused under a key for which 1,000 wait already, and given again afterwards', async () => {
+    const turns = new Turns();
+    let release = (): void => {};
+    const held = turns.take('key', () => new Promise<void>((resolve) => (release = resolve)));
+    const waiting = Array.from({ length: 1_000 }, (_, i) => turns.take('key', () => Promise.resolve(i)));
+    await expect(turns.take('key', () => Promise.resolve())).rejects.toMatchObject({
+      name: 'TooManyWaiting',
+      waiting: 1_000,
+    });
+    expect(await turns.take('free', () => Promise.resolve('done'))).toBe('done');
+    release();
+    await held;
+    expect(await Promise.all(waiting)).toHaveLength(1_000);
+    expect(await turns.take('key', () => Promise.resolve('again'))).toBe('again');
+  });
 });

@@ -9,6 +9,7 @@ import type { AppendResult, EventLog, NewEvent } from '../eventlog/eventlog.js';
 import { Turns } from '../turns.js';
 import { keyProblem, type CommandContext } from './context.js';
 import { derivedId, newId } from './ids.js';
+import { inTurn } from './in-turn.js';
 import { advance, nothing, States, type Loaded } from './states.js';
 
 /** How often a command is judged again after another process wrote to its stream. */
@@ -59,7 +60,7 @@ export class CommandHandler {
 
   /**
    * Carries out one command.
-   * @throws LogError when the log cannot be written
+   * @throws LogError when the log cannot be written, or LOG_OVERLOADED when too many commands wait for the stream
    */
   async execute<C extends { readonly type: string }, F extends Fact<string, object>, S>(
     order: Order<C, F, S>,
@@ -68,7 +69,8 @@ export class CommandHandler {
     const unusable = keyProblem(context.idempotencyKey);
     if (unusable !== undefined) return { done: false, problem: unusable };
     if (order.isNew === true) return this.#carryOut(order, context);
-    return this.#turns.take(order.stream, () => this.#carryOut(order, context));
+    const { stream } = order;
+    return inTurn(this.#turns, stream, `commands wait for '${stream}'`, () => this.#carryOut(order, context));
   }
 
   async #carryOut<C extends { readonly type: string }, F extends Fact<string, object>, S>(

@@ -11,6 +11,7 @@ import { Turns } from '../turns.js';
 import type { Commands } from './commands.js';
 import { keyProblem, type CommandContext } from './context.js';
 import { inputHash } from './ids.js';
+import { inTurn } from './in-turn.js';
 
 /** The most jobs of one claim. */
 const MAX_CLAIM = 100;
@@ -75,8 +76,10 @@ export class JobQueue {
     const unusable = keyProblem(key);
     if (unusable !== undefined) return { done: false, problem: unusable };
     const hash = inputHash(request);
-    return this.#keyed.take(
+    return inTurn(
+      this.#keyed,
       `${context.actor} ${key}`,
+      `claims wait under the key '${key}'`,
       async () => (await this.#earlierClaim(hash, context, key)) ?? this.#claim(request, hash, context),
     );
   }

@@ -4,6 +4,7 @@ import { Commands } from '../../../src/infra/commands/commands.js';
 import type { CommandContext } from '../../../src/infra/commands/context.js';
 import { CommandHandler, type Outcome } from '../../../src/infra/commands/handler.js';
 import type { EventLog } from '../../../src/infra/eventlog/eventlog.js';
+import { expectLogError } from '../../support/events.js';
 import { TestClock } from '../../support/node.js';
 import { newLog } from '../projector/support.js';
 
@@ -39,5 +40,20 @@ describe('a command that changes nothing in what a process remembers', () => {
     done(await there.dispatchJob('j', 'w', 1, '', context));
     clock.advance(1_000);
     expect(done(await here.expireLease('j', 1, context)).state).toMatchObject({ status: 'PENDING', attempt: 1 });
+  });
+});
+
+describe('commands for one stream', () => {
+  it('are refused while 1,000 wait', async () => {
+    const log = await newLog();
+    const commands = commandsOf(log);
+    done(await commands.createMission({ id: MISSION_ID, title: 'A mission' }, context));
+    const update = () => commands.updateMission(MISSION_ID, { title: 'A mission' }, context);
+    const waiting = Array.from({ length: 1_001 }, update);
+    const refused = update();
+    await expectLogError(refused, 'LOG_OVERLOADED');
+    await expect(refused).rejects.toThrow("1,000 commands wait for 'mission-m'; try again in a moment.");
+    for (const outcome of await Promise.all(waiting)) expect(outcome.done).toBe(true);
+    expect((await update()).done).toBe(true);
   });
 });
