@@ -10,7 +10,7 @@ export interface Fact<Type extends string = string, Data extends object = JsonOb
 export interface EventMetadata {
   /** The command's time: ISO 8601, UTC, milliseconds. Folds read this, never the log's own clock. */
   readonly at: string;
-  /** Who asked: a role or a worker's name. */
+  /** Who asked: a role (`operator`), a token by its role and fingerprint (`worker:1f2e3d4c`), or a process of ours. */
   readonly actor: string;
   /** Names the request this event came from. */
   readonly correlationId: string;

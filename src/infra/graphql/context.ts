@@ -1,5 +1,5 @@
 import type { CommandContext } from '../commands/context.js';
-import type { Role } from '../http/auth.js';
+import type { Caller } from '../http/auth.js';
 import type { Consistency } from './consistency.js';
 import type { Services } from './services.js';
 import type { Loaders } from './loaders.js';
@@ -8,7 +8,7 @@ import type { Loaders } from './loaders.js';
 export interface ApiContext {
   readonly services: Services;
   readonly loaders: Loaders;
-  readonly role: Role;
+  readonly caller: Caller;
   readonly correlationId: string;
 }
 
@@ -38,12 +38,12 @@ export async function settle(
 
 /** The context of a command from this request. */
 export function commandContext(
-  { role, correlationId }: ApiContext,
+  { caller, correlationId }: ApiContext,
   input: { readonly idempotencyKey?: string | null; readonly expectedRevision?: number | null } = {},
 ): CommandContext {
   const { idempotencyKey, expectedRevision } = input;
   return {
-    actor: role,
+    actor: caller.actor,
     correlationId,
     idempotencyKey: idempotencyKey ?? undefined,
     expectedRevision:

@@ -32,10 +32,10 @@ const RESOLVERS: readonly ResolverClass[] = [
 export function makeSchema(extra: readonly ResolverClass[] = []): GraphQLSchema {
   return buildSchemaSync({
     resolvers: [...RESOLVERS, ...extra] as unknown as NonEmptyArray<() => void>,
-    authChecker: ({ context: { role } }: { context: ApiContext }, roles: Role[]) => {
-      const needed = roles.find((one) => !allows(role, one));
+    authChecker: ({ context: { caller } }: { context: ApiContext }, roles: Role[]) => {
+      const needed = roles.find((one) => !allows(caller.role, one));
       if (needed === undefined) return true;
-      throw apiError('FORBIDDEN', `This needs the role ${needed}; the token has ${role}.`);
+      throw apiError('FORBIDDEN', `This needs the role ${needed}; the token has ${caller.role}.`);
     },
     // Deciders check what they are given; and every subscription brings its own source.
     validate: false,

@@ -16,7 +16,7 @@ import type { SubscribePayload } from 'graphql-ws';
 import { useServer } from 'graphql-ws/use/ws';
 import { LRUCache } from 'lru-cache';
 import type { WebSocketServer } from 'ws';
-import type { Role } from '../http/auth.js';
+import type { Caller } from '../http/auth.js';
 import type { Logger } from '../logger.js';
 import type { ApiContext } from './context.js';
 import { apiError } from './errors.js';
@@ -37,7 +37,7 @@ const MAX_DOCUMENT_CHARACTERS = 4 * 1024 * 1024;
 
 interface Connection {
   /** Set once the client has introduced itself. */
-  role?: Role;
+  caller?: Caller;
 }
 
 /** What the WebSocket door needs. */
@@ -46,14 +46,14 @@ export interface WebSocketOptions {
   readonly schema: GraphQLSchema;
   readonly logger: Logger;
   readonly introspection: boolean;
-  /** The role of the token in `connectionParams.authorization`, or of the upgrade request. */
-  readonly roleOf: (authorization: string | undefined) => Role | undefined;
-  readonly makeContext: (role: Role) => ApiContext;
+  /** Whose the token in `connectionParams.authorization` is, or that of the upgrade request. */
+  readonly callerOf: (authorization: string | undefined) => Caller | undefined;
+  readonly makeContext: (caller: Caller) => ApiContext;
 }
 
 /** Serves GraphQL over WebSocket (the graphql-ws protocol). Returns what closes it, with 1001 to every client. */
 export function serveWebSocket(options: WebSocketOptions): { dispose: () => Promise<void> | void } {
-  const { server, schema, logger, introspection, roleOf, makeContext } = options;
+  const { server, schema, logger, introspection, callerOf, makeContext } = options;
   const rules = [...specifiedRules, ...limitRules(), ...(introspection ? [] : [NoSchemaIntrospectionCustomRule])];
   const documents = new LRUCache<string, DocumentNode>({
     max: MAX_DOCUMENTS,
@@ -87,13 +87,15 @@ export function serveWebSocket(options: WebSocketOptions): { dispose: () => Prom
       connectionInitWaitTimeout: INIT_TIMEOUT_MS,
       onConnect: ({ connectionParams, extra }) => {
         const given = connectionParams?.['authorization'] ?? connectionParams?.['Authorization'];
-        const role = roleOf(typeof given === 'string' ? given : extra.request.headers.authorization);
-        if (role === undefined) return false;
-        (extra as Connection).role = role;
+        const caller = callerOf(typeof given === 'string' ? given : extra.request.headers.authorization);
+        if (caller === undefined) return false;
+        (extra as Connection).caller = caller;
         return true;
       },
       onSubscribe: (context, _id, { query, operationName, variables }: SubscribePayload) => {
-        const connection = context.extra as Connection;
+        const { caller } = context.extra as Connection;
+        // The protocol refuses operations before an introduction.
+        if (caller === undefined) return [apiError('UNAUTHENTICATED', 'This connection has not introduced itself.')];
         if (Object.keys(context.subscriptions).length > MAX_OPERATIONS) {
           const message = `A connection may have ${MAX_OPERATIONS} operations open; complete some first.`;
           return [apiError('TOO_MANY_OPERATIONS', message)];
@@ -104,22 +106,22 @@ export function serveWebSocket(options: WebSocketOptions): { dispose: () => Prom
           const message = 'The document has no such operation, or several and none was named.';
           return [withCode(new GraphQLError(message), Code.OPERATION_RESOLUTION_FAILURE)];
         }
-        const contextValue = makeContext(connection.role ?? 'viewer');
+        const contextValue = makeContext(caller);
         return { schema, document: parsed, operationName, variableValues: variables, contextValue };
       },
       execute: async (args) => formatted(await execute(args)),
       subscribe: async (args) => {
         const source = await createSourceEventStream(args);
         if (!(Symbol.asyncIterator in source)) return formatted(source);
-        const { role } = args.contextValue as ApiContext;
+        const { caller } = args.contextValue as ApiContext;
         const executeFor = async (event: object) => {
           // Loaders remember what they read; a later event must see later rows.
-          const contextValue = makeContext(role);
+          const contextValue = makeContext(caller);
           return formatted(await execute({ ...args, rootValue: event, contextValue }));
         };
         const failed = (error: unknown) =>
           formatted({ errors: [new GraphQLError('', { originalError: asCause(error) })] });
-        return shared.map(source as AsyncIterableIterator<object, undefined>, args, role, executeFor, failed);
+        return shared.map(source as AsyncIterableIterator<object, undefined>, args, caller.role, executeFor, failed);
       },
       onError: (_context, _id, _payload, errors) => errors.map((error) => formatError(logger, error)),
     },

@@ -14,7 +14,7 @@ import { missionPage } from '../graphql/mission/queries.js';
 import type { Services } from '../graphql/services.js';
 import { jobColumns, missionColumns } from '../readmodels/columns.js';
 import type { MissionsDatabase } from '../readmodels/missions-database.js';
-import type { Role } from './auth.js';
+import type { Caller, Role } from './auth.js';
 import { HttpError } from './errors.js';
 
 /**
@@ -23,8 +23,8 @@ import { HttpError } from './errors.js';
  */
 export interface RestOptions {
   readonly services: Services;
-  /** The caller's role, or an HttpError 401 or 403. */
-  readonly authorize: (request: FastifyRequest, needed: Role) => Role;
+  /** The caller, or an HttpError 401 or 403. */
+  readonly authorize: (request: FastifyRequest, needed: Role) => Caller;
 }
 
 const STATUS: Partial<Record<ProblemCode, number>> = { INVALID_INPUT: 400, NOT_FOUND: 404, IDEMPOTENCY_MISMATCH: 422 };
@@ -74,7 +74,7 @@ export async function serveRest(app: FastifyInstance, { services, authorize }: R
   const contextOf = (request: FastifyRequest, needed: Role): CommandContext => {
     const key = request.headers['idempotency-key'];
     const idempotencyKey = typeof key === 'string' ? key : undefined;
-    return { actor: authorize(request, needed), correlationId: request.id, idempotencyKey };
+    return { actor: authorize(request, needed).actor, correlationId: request.id, idempotencyKey };
   };
 
   /** What was made, as the command left it: the read models may be behind. */

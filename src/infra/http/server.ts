@@ -11,7 +11,7 @@ import { makeLoaders } from '../graphql/loaders.js';
 import type { Services } from '../graphql/services.js';
 import { serveWebSocket } from '../graphql/websocket.js';
 import type { Logger } from '../logger.js';
-import { allows, Authenticator, type Role } from './auth.js';
+import { allows, Authenticator, type Caller, type Role } from './auth.js';
 import { errorBody, handleErrors, HttpError, refuseUrl } from './errors.js';
 import { crossSiteRefusal } from './guard.js';
 import { serveHealth } from './health.js';
@@ -65,18 +65,18 @@ export async function startServer(
   const webSockets = new WebSocketServer({ noServer: true, maxPayload: MAX_BODY_BYTES, perMessageDeflate: false });
   let stopping = false;
 
-  const makeContext = (role: Role, correlationId: string): ApiContext => ({
+  const makeContext = (caller: Caller, correlationId: string): ApiContext => ({
     services,
     loaders: makeLoaders(services.db),
-    role,
+    caller,
     correlationId,
   });
-  const authorize = (request: FastifyRequest, needed: Role): Role => {
-    const role = authenticator.role(request.headers.authorization);
-    if (role === undefined) throw unauthenticated();
-    if (!allows(role, needed))
-      throw new HttpError(403, 'FORBIDDEN', `This needs the role ${needed}; the token has ${role}.`);
-    return role;
+  const authorize = (request: FastifyRequest, needed: Role): Caller => {
+    const caller = authenticator.caller(request.headers.authorization);
+    if (caller === undefined) throw unauthenticated();
+    if (!allows(caller.role, needed))
+      throw new HttpError(403, 'FORBIDDEN', `This needs the role ${needed}; the token has ${caller.role}.`);
+    return caller;
   };
 
   handleErrors(app);
@@ -84,7 +84,7 @@ export async function startServer(
     const refusal = crossSiteRefusal(request, hasTokens);
     if (refusal !== undefined) done(new HttpError(403, 'FORBIDDEN', refusal));
     else if (!OPEN.test(request.url.split('?')[0] ?? ''))
-      done(authenticator.role(request.headers.authorization) === undefined ? unauthenticated() : undefined);
+      done(authenticator.caller(request.headers.authorization) === undefined ? unauthenticated() : undefined);
     else done();
   });
   app.addHook('onResponse', (request, reply, done) => {
@@ -105,8 +105,8 @@ export async function startServer(
     schema,
     logger,
     introspection: config.introspection,
-    roleOf: (authorization) => authenticator.role(authorization),
-    makeContext: (role) => makeContext(role, newId()),
+    callerOf: (authorization) => authenticator.caller(authorization),
+    makeContext: (caller) => makeContext(caller, newId()),
   });
   /** Sockets that asked to be upgraded: the HTTP server has let go of them, and still waits for their end. */
   const upgraded = new Set<Duplex>();

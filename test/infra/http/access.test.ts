@@ -1,5 +1,7 @@
+import { createHash } from 'node:crypto';
 import { request } from 'node:http';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { mutation } from '../../support/documents.js';
 import { TestNode, type Answer, type Untyped } from '../../support/node.js';
 
 const TOKENS = {
@@ -203,6 +205,50 @@ describe('a request', () => {
     const { text } = await node.post({ query: '{ __typename }' }, bearer('secret-guess-0123456789'));
     expect(text).not.toContain('secret-guess');
     expect(node.logged.join()).not.toMatch(/token-0123456789|secret-guess/);
+  });
+});
+
+describe('a caller', () => {
+  const ACTORS = 'query ($id: ID!) { events(filter: { streams: [$id] }) { edges { node { metadata { actor } } } } }';
+  const actorOf = async (one: TestNode, missionId: string, token?: string): Promise<string> => {
+    const { events } = await one.gql(ACTORS, { id: `mission-${missionId}` }, token);
+    return events.edges[0].node.metadata.actor;
+  };
+  const fingerprint = (token: string) => createHash('sha256').update(token).digest('hex').slice(0, 8);
+
+  it('is told from another of its role: one idempotency key is two, over every door', async () => {
+    const tokens = ['operator-token-of-ada-01', 'operator-token-of-bob-02'];
+    const shared = await TestNode.start({ SHERATAN_API_TOKENS: tokens.map((token) => `${token}:operator`).join(',') });
+    onTestFinished(() => shared.stop());
+    const doors: Record<string, (title: string, key: string, token: string) => Promise<string>> = {
+      http: async (title, key, token) =>
+        (await shared.mutate('createMission', { title, idempotencyKey: key }, { token })).mission.id,
+      rest: async (title, key, token) => {
+        const headers = { ...bearer(token), 'idempotency-key': key };
+        return (await shared.fetch('/api/missions', { method: 'POST', headers, body: JSON.stringify({ title }) })).body
+          .id;
+      },
+      webSocket: async (title, key, token) => {
+        const input = { title, idempotencyKey: key };
+        const client = shared.client({ connectionParams: bearer(token) });
+        const [data] = await client.run(mutation('createMission'), { input, consistency: 'PROJECTED' }).take(1);
+        return data.createMission.mission.id;
+      },
+    };
+    for (const [door, create] of Object.entries(doors)) {
+      const ids = new Set<string>();
+      for (const token of tokens) {
+        const id = await create(`By ${token}`, door, token);
+        expect(await create(`By ${token}`, door, token)).toBe(id);
+        expect(await actorOf(shared, id, token)).toBe(`operator:${fingerprint(token)}`);
+        ids.add(id);
+      }
+      expect(ids.size).toBe(2);
+    }
+  });
+
+  it('is an operator where no tokens are set', async () => {
+    expect(await actorOf(open, await open.newMission())).toBe('operator');
   });
 });
 
