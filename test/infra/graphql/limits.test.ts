@@ -222,20 +222,26 @@ describe('variables', () => {
     }
   });
 
-  it('of a filter are 100 at most', async () => {
-    const query = (kind: string) => `${kind} ($f: EventFilter) { `;
-    const filter = { streams: Array.from({ length: 101 }, (_, i) => `mission-${i}`) };
-    const { code, message } = await node.refusal(`${query('query')} events(filter: $f) { edges { cursor } } }`, {
-      f: filter,
-    });
-    expect({ code, message }).toEqual({
-      code: 'BAD_USER_INPUT',
-      message: 'filter.streams takes at most 100 values; it has 101.',
-    });
-    const errors = await overWebSocket(`${query('subscription')} eventRecorded(filter: $f) { position } }`, {
-      f: filter,
-    });
-    expectRefused(errors, 'BAD_USER_INPUT', /^filter.streams takes at most 100 values/);
+  it.each([
+    ['filter.streams', 'query', 'EventFilter', 'events(filter: $v) { edges { cursor } }'],
+    ['filter.types', 'subscription', 'EventFilter', 'eventRecorded(filter: $v) { position }'],
+    ['filter.statuses', 'query', 'MissionFilter', 'missions(filter: $v) { totalCount }'],
+    ['filter.statuses', 'query', 'JobFilter', 'jobs(filter: $v) { totalCount }'],
+    ['filter.kinds', 'query', 'JobFilter', 'jobs(filter: $v) { totalCount }'],
+    ['kinds', 'subscription', '[String!]', 'jobChanged(kinds: $v) { position }'],
+  ])('with a list are 100 at most: %s of a %s of %s', async (name, kind, type, field) => {
+    const document = `${kind} ($v: ${type}) { ${field} }`;
+    const variables = (count: number) => {
+      const list = Array<string>(count).fill(name.endsWith('statuses') ? 'COMPLETED' : 'x');
+      return { v: type.startsWith('[') ? list : { [name.replace('filter.', '')]: list } };
+    };
+    for (const count of [101, 40_000]) {
+      const message = `${name} takes at most 100 values; it has ${count}.`;
+      expectRefused(await overWebSocket(document, variables(count)), 'BAD_USER_INPUT', new RegExp(`^${message}$`));
+      if (kind === 'query')
+        expect(await node.refusal(document, variables(count))).toEqual({ code: 'BAD_USER_INPUT', message });
+    }
+    if (kind === 'query') await node.gql(document, variables(100));
   });
 
   it.each(['', 'nothing has this id', "' OR 1=1 --", '\u0000', '💥'.repeat(1_000)])(

@@ -2,6 +2,7 @@ import type { Kysely } from 'kysely';
 import { jobColumns } from '../../readmodels/columns.js';
 import type { MissionsDatabase } from '../../readmodels/missions-database.js';
 import { readPage, type Page, type PageRequest, type PageSource } from '../connection.js';
+import { checkLists } from '../inputs.js';
 import type { StoredJob } from '../loaders.js';
 import type { JobFilter } from './types.js';
 
@@ -11,8 +12,8 @@ export interface JobChangeFilter {
   readonly kinds?: readonly string[] | undefined;
 }
 
-/** A page of the jobs that a filter asks for. */
-export function jobPage<N>(
+/** A page of the jobs that a filter asks for. @throws GraphQLError BAD_USER_INPUT, CURSOR_INVALID */
+export async function jobPage<N>(
   { db, log }: PageSource,
   filter: JobFilter | null | undefined,
   page: PageRequest,
@@ -20,6 +21,7 @@ export function jobPage<N>(
 ): Promise<Page<N>> {
   let query = db.selectFrom('jobs').select(jobColumns);
   const { missionId, taskId, statuses, kinds, worker } = filter ?? {};
+  checkLists({ 'filter.statuses': statuses, 'filter.kinds': kinds });
   if (missionId) query = query.where('mission_id', '=', missionId);
   if (taskId) query = query.where('task_id', '=', taskId);
   if (statuses) query = query.where('status', 'in', statuses);

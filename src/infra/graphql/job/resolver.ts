@@ -18,7 +18,7 @@ import { PageArgs, type Page } from '../connection.js';
 import { Consistency } from '../consistency.js';
 import { commandContext, settle, waitForPosition, type ApiContext } from '../context.js';
 import { apiError } from '../errors.js';
-import { asObject, given, notObjects } from '../inputs.js';
+import { asObject, checkLists, given, notObjects } from '../inputs.js';
 import { Mission, missionFromRow } from '../mission/types.js';
 import { toProblemType, type ProblemType } from '../problems.js';
 import { PositionScalar } from '../scalars.js';
@@ -54,7 +54,7 @@ const PROJECTED = { defaultValue: Consistency.PROJECTED } as const;
 
 interface JobChangedArgs {
   readonly missionId?: string;
-  readonly kinds?: string[];
+  readonly kinds?: string[] | null;
   readonly after?: string;
 }
 
@@ -102,6 +102,7 @@ export class JobQueries {
       'Jobs as they change: after a position, first each that changed since, then changes as they happen. Without one, from now on.',
     subscribe: async ({ args, context }: { args: JobChangedArgs; context: ApiContext }) => {
       const { feeds, missions } = context.services;
+      checkLists({ kinds: args.kinds });
       const after = await context.services.positionOr(missions.position, args.after);
       const filter = { missionId: given(args.missionId), kinds: given(args.kinds) };
       return untilReturned((signal) => feeds.jobs.changes(after, filter, signal));

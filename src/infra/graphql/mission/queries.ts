@@ -2,11 +2,12 @@ import { sql, type Kysely } from 'kysely';
 import { missionColumns } from '../../readmodels/columns.js';
 import type { MissionsDatabase } from '../../readmodels/missions-database.js';
 import { readPage, type Page, type PageRequest, type PageSource } from '../connection.js';
+import { checkLists } from '../inputs.js';
 import type { StoredMission } from '../loaders.js';
 import type { MissionFilter } from './types.js';
 
-/** A page of the missions that a filter asks for. */
-export function missionPage<N>(
+/** A page of the missions that a filter asks for. @throws GraphQLError BAD_USER_INPUT, CURSOR_INVALID */
+export async function missionPage<N>(
   { db, log }: PageSource,
   filter: MissionFilter | null | undefined,
   page: PageRequest,
@@ -14,6 +15,7 @@ export function missionPage<N>(
 ): Promise<Page<N>> {
   let query = db.selectFrom('missions').select(missionColumns);
   const { statuses, tag, titleContains } = filter ?? {};
+  checkLists({ 'filter.statuses': statuses });
   if (statuses) query = query.where('status', 'in', statuses);
   if (tag) query = query.where(sql<boolean>`exists (select 1 from json_each(missions.tags) where value = ${tag})`);
   if (titleContains) query = query.where(sql<boolean>`instr(lower(title), lower(${titleContains})) > 0`);
