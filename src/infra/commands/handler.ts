@@ -22,6 +22,8 @@ export type Outcome<State> =
       readonly state: State;
       readonly revision: bigint;
       readonly position: bigint;
+      /** Whether anything was recorded now; not when it was so already, or is repeated. */
+      readonly recorded: boolean;
       /** The answer to a command carried out before, under the same idempotency key. */
       readonly repeated?: true;
     }
@@ -127,7 +129,7 @@ export class CommandHandler {
       if (first.hash !== hash) return { outcome: { done: false, problem: mismatch(key) } };
       const then = await this.#states.loadAt(decider, stream, first.revision);
       const { state, revision, position } = then;
-      return { outcome: { done: true, state, revision, position, repeated: true } };
+      return { outcome: { done: true, state, revision, position, recorded: false, repeated: true } };
     }
     if (expectedRevision !== undefined && expectedRevision !== loaded.revision) {
       return { outcome: conflict(stream, expectedRevision, loaded.revision) };
@@ -136,7 +138,7 @@ export class CommandHandler {
     if (!decision.accepted) return { outcome: { done: false, problem: decision.problem } };
     if (decision.facts.length === 0) {
       const { state, revision, position } = loaded;
-      return { outcome: { done: true, state, revision, position } };
+      return { outcome: { done: true, state, revision, position, recorded: false } };
     }
     const idempotency = key === undefined ? {} : { idempotency: { key, hash } };
     const events = decision.facts.map(({ type, data }, index) => {
@@ -158,7 +160,7 @@ export class CommandHandler {
       before,
     );
     this.#states.remember(stream, loaded);
-    return { done: true, state: loaded.state, revision, position };
+    return { done: true, state: loaded.state, revision, position, recorded: true };
   }
 
   /**
@@ -178,7 +180,7 @@ export class CommandHandler {
     this.#states.remember(stream, loaded);
     if (events.some(({ id }) => loaded.keyed.get(id)?.hash !== hash)) return { done: false, problem: mismatch(key) };
     const { state, revision, position } = loaded;
-    return { done: true, state, revision, position };
+    return { done: true, state, revision, position, recorded: true };
   }
 }
 

@@ -2,13 +2,12 @@ import { sql } from 'kysely';
 import type { Services } from '../graphql/services.js';
 import type { Logger } from '../logger.js';
 import { periodically, type Periodic } from './periodic.js';
+import { settled } from './settled.js';
 
 /** How often closed missions are looked at, in milliseconds. */
 const INTERVAL_MS = 500;
 /** Jobs cancelled at a time. */
 const BATCH = 100;
-/** How long the read model may take to show what was recorded, in milliseconds. */
-const SETTLE_MS = 5_000;
 
 const ACTOR = 'process:closed-missions';
 /** The reason recorded. */
@@ -19,11 +18,12 @@ const MISSION_CLOSED = 'MISSION_CLOSED';
  * expected revisions are per stream.
  */
 export function closedMissions(
-  { commands, db, missions, log }: Pick<Services, 'commands' | 'db' | 'missions' | 'log'>,
+  services: Pick<Services, 'commands' | 'db' | 'missions' | 'log'>,
   logger: Logger,
 ): Periodic {
-  return periodically('closed-missions', INTERVAL_MS, logger, async () => {
-    for (let full = true; full;) {
+  const { commands, db } = services;
+  return periodically('closed-missions', INTERVAL_MS, logger, async (stopping) => {
+    for (let more = true; more;) {
       const open = await db
         .selectFrom('mission_stats')
         .innerJoin('jobs', 'jobs.mission_id', 'mission_stats.mission_id')
@@ -34,10 +34,12 @@ export function closedMissions(
         .limit(BATCH)
         .execute();
       const context = { actor: ACTOR, idempotencyKey: 'closed' };
-      await Promise.all(
+      const outcomes = await Promise.all(
         open.map(({ id }) => commands.cancelJob(id, MISSION_CLOSED, { ...context, correlationId: `${id}:closed` })),
       );
-      full = open.length > 0 && (await missions.reaches(await log.head(), SETTLE_MS));
+      // A read model that was told to pass over the end of a job shows it as open for good.
+      const recorded = outcomes.some((outcome) => outcome.done && outcome.recorded);
+      more = recorded && (await settled(services, stopping));
     }
   });
 }

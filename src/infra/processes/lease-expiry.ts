@@ -1,16 +1,17 @@
 import { sql } from 'kysely';
+import type { JobState } from '../../domain/job.js';
 import type { Clock } from '../clock.js';
 import type { Commands } from '../commands/commands.js';
+import type { Outcome } from '../commands/handler.js';
 import type { Services } from '../graphql/services.js';
 import type { Logger } from '../logger.js';
 import { periodically, type Periodic } from './periodic.js';
+import { settled } from './settled.js';
 
 /** How often leases are looked at, in milliseconds. */
 const INTERVAL_MS = 1_000;
 /** Leases dealt with at a time. */
 const BATCH = 100;
-/** How long the read model may take to show what was recorded, in milliseconds. */
-const SETTLE_MS = 5_000;
 
 const ACTOR = 'process:lease-expiry';
 
@@ -19,12 +20,13 @@ const ACTOR = 'process:lease-expiry';
  * from the attempt, so that doing it twice, here or on another core, changes nothing.
  */
 export function leaseExpiry(
-  { commands, db, missions, log }: Pick<Services, 'commands' | 'db' | 'missions' | 'log'>,
+  services: Pick<Services, 'commands' | 'db' | 'missions' | 'log'>,
   clock: Clock,
   logger: Logger,
 ): Periodic {
-  return periodically('lease-expiry', INTERVAL_MS, logger, async () => {
-    for (let full = true; full;) {
+  const { commands, db } = services;
+  return periodically('lease-expiry', INTERVAL_MS, logger, async (stopping) => {
+    for (let more = true; more;) {
       const due = await db
         .selectFrom('jobs')
         .select(['id', 'attempt'])
@@ -34,13 +36,15 @@ export function leaseExpiry(
         .orderBy('lease_expires_at')
         .limit(BATCH)
         .execute();
-      await Promise.all(due.map(({ id, attempt }) => expire(commands, id, attempt)));
-      full = due.length === BATCH && (await missions.reaches(await log.head(), SETTLE_MS));
+      const outcomes = await Promise.all(due.map(({ id, attempt }) => expire(commands, id, attempt)));
+      // A read model that was told to pass over the end of an attempt shows its lease as due for good.
+      const recorded = outcomes.some((outcome) => outcome.done && outcome.recorded);
+      more = due.length === BATCH && recorded && (await settled(services, stopping));
     }
   });
 }
 
-async function expire(commands: Commands, id: string, attempt: number): Promise<void> {
+function expire(commands: Commands, id: string, attempt: number): Promise<Outcome<JobState>> {
   const cause = `lease:${attempt}`;
-  await commands.expireLease(id, attempt, { actor: ACTOR, correlationId: `${id}:${cause}`, idempotencyKey: cause });
+  return commands.expireLease(id, attempt, { actor: ACTOR, correlationId: `${id}:${cause}`, idempotencyKey: cause });
 }

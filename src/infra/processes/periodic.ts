@@ -6,13 +6,21 @@ export interface Periodic {
   stop(): Promise<void>;
 }
 
-/** Runs `work` at once and then every `intervalMs` after it has finished. A failure is logged and tried again. */
-export function periodically(name: string, intervalMs: number, logger: Logger, work: () => Promise<void>): Periodic {
+/**
+ * Runs `work` at once and then every `intervalMs` after it has finished. A failure is logged and tried again.
+ * @param work is told by its signal to end soon, for it is waited for
+ */
+export function periodically(
+  name: string,
+  intervalMs: number,
+  logger: Logger,
+  work: (stopping: AbortSignal) => Promise<void>,
+): Periodic {
   const stopping = new AbortController();
   const run = async () => {
     while (!stopping.signal.aborted) {
       try {
-        await work();
+        await work(stopping.signal);
       } catch (error) {
         if (!stopping.signal.aborted) logger.error({ err: error, process: name }, 'process failed; trying again');
       }
