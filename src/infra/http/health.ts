@@ -1,11 +1,15 @@
 import type { FastifyInstance } from 'fastify';
+import { LogError } from '../eventlog/errors.js';
 import type { EventLog } from '../eventlog/eventlog.js';
 import type { Projector } from '../projector/projector.js';
 
 /** How far a live projection may be behind before this node is not ready, in positions. */
 const MAX_BEHIND = 10_000;
 
-/** `/livez`: the process answers. `/readyz`: it can serve, or 503 with why not. */
+/**
+ * `/livez`: the process answers. `/readyz`: it can serve, or 503 with why not. Neither asks for a token, so reasons are
+ * codes and states; the details are in `projections { error }`, and in the log.
+ */
 export function serveHealth(
   app: FastifyInstance,
   log: EventLog,
@@ -14,7 +18,7 @@ export function serveHealth(
 ): void {
   app.get('/livez', () => ({ status: 'ok' }));
   app.get('/readyz', async (_request, reply) => {
-    const reasons = isStopping() ? ['the node is stopping'] : await unreadiness(log, projectors);
+    const reasons = isStopping() ? ['node: STOPPING'] : await unreadiness(log, projectors);
     if (reasons.length === 0) return { status: 'ready' };
     return reply.code(503).send({ status: 'not ready', reasons });
   });
@@ -24,16 +28,15 @@ async function unreadiness(log: EventLog, projectors: ReadonlyMap<string, Projec
   try {
     await log.head();
   } catch (error) {
-    return [`the log cannot be read: ${error instanceof Error ? error.message : String(error)}`];
+    return [`log: ${error instanceof LogError ? error.code : 'LOG_FAILED'}`];
   }
   const reasons: string[] = [];
   for (const projector of projectors.values()) {
-    const { name, error, state, position, head } = await projector.status();
+    const { name, error, state, head } = await projector.status();
     const behind = head - projector.position;
-    if (error !== null) reasons.push(`projection ${name} is HALTED at position ${error.position}: ${error.message}`);
-    else if (behind > BigInt(MAX_BEHIND)) {
-      reasons.push(`projection ${name} is ${behind} positions behind (${state}, ${position} of ${head})`);
-    }
+    // One that is not halted may have an error all the same: it goes on trying.
+    if (error !== null) reasons.push(`${name}: ${state === 'HALTED' ? state : `${state}, with an error`}`);
+    else if (behind > BigInt(MAX_BEHIND)) reasons.push(`${name}: ${behind.toLocaleString('en')} events behind`);
   }
   return reasons;
 }

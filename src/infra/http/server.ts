@@ -32,7 +32,7 @@ const GOODBYE_MS = 3_000;
 /** How long the end of a connection that was torn is waited for, in milliseconds. */
 const TORN_MS = 500;
 
-/** Paths that answer without a token: they say nothing of what is stored. */
+/** Paths that answer without a token: they say whether this node serves, in codes and states, and nothing of what is stored. */
 const OPEN = /^\/(livez|readyz|playground(\/.*)?)?$/;
 
 /** A server that listens. */
