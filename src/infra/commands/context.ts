@@ -6,7 +6,9 @@ export interface CommandContext {
   readonly actor: string;
   /** Names the request. */
   readonly correlationId: string;
-  /** Makes the command safe to send again: the same key and input answer with the first result. */
+  /**
+   * Makes the command safe to send again: the same key and input answer with the first result, if that changed anything.
+   */
   readonly idempotencyKey?: string | undefined;
   /** The revision the caller has seen; anything else is a conflict. */
   readonly expectedRevision?: bigint | undefined;

@@ -61,7 +61,9 @@ export class CommandHandler {
   }
 
   /**
-   * Carries out one command.
+   * Carries out one command. With an idempotency key what it recorded is recorded once: a repetition is answered with
+   * what the first came to. A command that changes nothing, or is refused, records no key and is judged anew each time,
+   * so that a late repetition may undo what others did since, unless it pins a revision: docs/decisions/0006.
    * @throws LogError when the log cannot be written, or LOG_OVERLOADED when too many commands wait for the stream
    */
   async execute<C extends { readonly type: string }, F extends Fact<string, object>, S>(
