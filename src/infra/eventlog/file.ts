@@ -101,11 +101,29 @@ async function readOrCreate(connection: Connection, path: string): Promise<strin
 
 async function create(connection: Connection): Promise<void> {
   await connection.exec(SCHEMA);
-  const logId = Array.from({ length: LOG_ID_LENGTH }, () => LOG_ID_ALPHABET[randomInt(32)]).join('');
-  await connection.run("INSERT INTO log (key, value) VALUES ('log_id', ?)", [logId]);
+  await connection.run("INSERT INTO log (key, value) VALUES ('log_id', ?)", [newLogId()]);
   await connection.exec(
     `PRAGMA user_version = ${String(FORMAT_VERSION)}; PRAGMA application_id = ${String(APPLICATION_ID)};`,
   );
+}
+
+/**
+ * Makes a log another log, with the same events: positions handed out before are refused from then on. For a log that
+ * has lost events: the positions of those must not be taken for the positions of what comes next. Nobody may have it open.
+ */
+export async function renewLogId(path: string): Promise<string> {
+  const { connection } = await openLogFile(path);
+  try {
+    const logId = newLogId();
+    await connection.run("UPDATE log SET value = ? WHERE key = 'log_id'", [logId]);
+    return logId;
+  } finally {
+    await connection.close();
+  }
+}
+
+function newLogId(): string {
+  return Array.from({ length: LOG_ID_LENGTH }, () => LOG_ID_ALPHABET[randomInt(32)]).join('');
 }
 
 /**

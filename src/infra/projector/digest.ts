@@ -5,7 +5,7 @@ import type { Connection } from '../sqlite/connection.js';
 import { tableName, type Slot } from './generation.js';
 
 /** Rows read at a time. */
-const PAGE_ROWS = 2_000;
+const PAGE_ROWS = 250;
 
 /** The columns that tell the story, without those that belong to this copy of the log. */
 function tellingColumns(table: Table): string[] {

@@ -124,10 +124,22 @@ export class ProjectionFile {
     });
   }
 
-  /** Adds the secondary indexes of the generation in `next`, each in a transaction of its own so that others get in. */
-  async indexNext(number: number): Promise<void> {
+  /**
+   * Adds the secondary indexes of the generation in `next`, each in a transaction of its own so that others get in.
+   * @throws when the signal ends it, also in the middle of an index
+   */
+  async indexNext(number: number, signal: AbortSignal): Promise<void> {
     for (const sql of indexStatements(this.projection.tables, 'next', number)) {
-      await this.#write((connection) => connection.exec(sql));
+      await this.#write(async (connection) => {
+        signal.throwIfAborted();
+        const interrupt = () => {
+          connection.interrupt();
+        };
+        signal.addEventListener('abort', interrupt);
+        await connection.exec(sql).finally(() => {
+          signal.removeEventListener('abort', interrupt);
+        });
+      });
     }
   }
 

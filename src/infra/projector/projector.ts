@@ -5,14 +5,15 @@ import type { EventLog } from '../eventlog/eventlog.js';
 import type { Logger } from '../logger.js';
 import { Nudge } from '../nudge.js';
 import { checkCheckpoint } from './checkpoint.js';
-import { digestTables } from './digest.js';
+import { LiveDigest, type PlacedDigest } from './live-digest.js';
 import { ProjectionError, toProjectionError } from './errors.js';
 import { FoldError, Folder } from './folder.js';
 import { follow, type Progress } from './follow.js';
 import type { Slot } from './generation.js';
-import { ProjectionFile, readGeneration, type Generation } from './projection-file.js';
+import { ProjectionFile, type Generation } from './projection-file.js';
 import { Rate } from './rate.js';
-import type { ProjectionFailure, ProjectionState, ProjectionStatus } from './status.js';
+import type { ProjectionState, ProjectionStatus } from './status.js';
+import { Troubles } from './troubles.js';
 import { Waiters } from './waiters.js';
 
 /** Events folded at a time. */
@@ -45,11 +46,11 @@ export class Projector {
   readonly #progressed = new Nudge();
   readonly #resumed = new Nudge();
   readonly #rate = new Rate(() => performance.now());
+  readonly #digest: LiveDigest;
   #live: Generation;
   #frozen: boolean;
   #isLive = false;
-  /** What halted the live loop, and what halted a rebuild: the live tables follow on beside that. */
-  readonly #failures = new Map<'live' | 'next', ProjectionFailure>();
+  readonly #troubles = new Troubles();
   #follower = new AbortController();
   #following: Promise<void> = Promise.resolve();
   #pause: Promise<void> = Promise.resolve();
@@ -57,13 +58,12 @@ export class Projector {
   #rebuild:
     { readonly cancel: AbortController; readonly done: Promise<void>; position: bigint; number: number } | undefined;
   #rollingBack = false;
-  #digest: { readonly position: bigint; readonly generation: number; readonly value: Promise<string> } | undefined;
-
   private constructor(file: ProjectionFile, log: EventLog, logger: Logger, live: Generation) {
     this.file = file;
     this.projection = file.projection;
     this.#log = log;
     this.#logger = logger.child({ projection: file.projection.name });
+    this.#digest = new LiveDigest(file);
     this.#live = live;
     this.#frozen = live.version !== file.projection.version;
   }
@@ -107,10 +107,10 @@ export class Projector {
     return this.#live.position;
   }
 
-  /** Resolves true once everything up to a position can be asked for; false when that takes longer than it may. */
+  /** Resolves true once everything up to a position can be asked for; false when that takes longer than it may, or a halt. */
   reaches(position: bigint, timeoutMs: number): Promise<boolean> {
     if (this.#live.position >= position) return Promise.resolve(true);
-    if (this.#stopping.signal.aborted) return Promise.resolve(false);
+    if (this.#stopping.signal.aborted || this.#troubles.halts('live')) return Promise.resolve(false);
     return this.#waiters.wait(position, timeoutMs);
   }
 
@@ -125,9 +125,9 @@ export class Projector {
   }
 
   async status(): Promise<ProjectionStatus> {
-    const head = await this.#log.head();
     const rebuilding = this.#rebuild;
     const position = rebuilding?.position ?? this.#live.position;
+    const head = await this.#log.head();
     const eventsPerSecond = this.#rate.perSecond();
     const behind = Number(head - position);
     const state = this.#state();
@@ -141,25 +141,13 @@ export class Projector {
       eventsPerSecond,
       etaSeconds: behind <= 0 ? 0 : isMoving ? behind / eventsPerSecond : null,
       generation: rebuilding?.number ?? this.#live.number,
-      error: this.#failure ?? null,
+      error: this.#troubles.worst ?? null,
     };
   }
 
-  /** The digest of the live tables and the position it is of. Rows are read once for each position asked. */
-  async digest(): Promise<{ readonly position: bigint; readonly digest: string }> {
-    const { position, number: generation } = this.#live;
-    if (this.#digest?.position !== position || this.#digest.generation !== generation) {
-      let at = position;
-      const value = this.file.read((connection) =>
-        connection.transaction('BEGIN', async () => {
-          at = (await readGeneration(connection, 'live'))?.position ?? position;
-          return digestTables(connection, this.projection.tables, 'live');
-        }),
-      );
-      await value;
-      this.#digest = { position: at, generation, value };
-    }
-    return { position: this.#digest.position, digest: await this.#digest.value };
+  /** The digest of the live tables, and the position it is of. */
+  digest(): Promise<PlacedDigest> {
+    return this.#digest.of(this.#live);
   }
 
   /** Starts a rebuild beside the live tables; `status` tells how it gets on. */
@@ -183,7 +171,7 @@ export class Projector {
     if (this.#stopping.signal.aborted) return undefined;
     if ((await this.file.generation('next')) === undefined) return { refused: 'No rebuild is under way.' };
     await this.file.drop('next');
-    this.#failures.delete('next');
+    this.#troubles.lift('next');
     return undefined;
   }
 
@@ -209,23 +197,19 @@ export class Projector {
 
   /** Goes on after a halt: tries the event again, or passes over it and records that. */
   async resume(skip: boolean): Promise<Refusal | undefined> {
-    const failure = this.#failure;
-    if (failure === undefined) return { refused: 'The projection is not halted.' };
+    const failure = this.#troubles.worst;
+    if (failure === undefined || !this.#troubles.isHalted) return { refused: 'The projection is not halted.' };
     if (skip) await this.file.skip(failure.position);
-    const rebuilding = this.#failures.has('next');
-    this.#failures.clear();
+    const rebuilding = this.#troubles.halts('next');
+    this.#troubles.lift();
     this.#resumed.notify();
     if (rebuilding) this.rebuild();
     return undefined;
   }
 
-  get #failure(): ProjectionFailure | undefined {
-    return this.#failures.get('live') ?? this.#failures.get('next');
-  }
-
   #state(): ProjectionState {
     if (this.#rebuild !== undefined) return 'REBUILDING';
-    if (this.#failures.size > 0) return 'HALTED';
+    if (this.#troubles.isHalted) return 'HALTED';
     return this.#isLive ? 'LIVE' : 'CATCHING_UP';
   }
 
@@ -235,7 +219,7 @@ export class Projector {
       const pause = this.#pause;
       await pause;
       if (pause !== this.#pause) continue;
-      if (this.#frozen || this.#failures.has('live')) {
+      if (this.#frozen || this.#troubles.halts('live')) {
         await this.#resumed.wait(stopping);
         continue;
       }
@@ -246,10 +230,7 @@ export class Projector {
       } catch (error) {
         if (stopping.aborted) return;
         if (error instanceof FoldError) this.#halt('live', error);
-        else {
-          this.#logger.error({ err: error }, 'projection cannot go on; trying again');
-          await delay(RETRY_DELAY_MS, undefined, { signal: stopping }).catch(() => undefined);
-        }
+        else await this.#retryLater(error, 'projection', stopping);
       }
     }
   }
@@ -293,6 +274,7 @@ export class Projector {
       ended,
       onCommit: (progress) => {
         this.#rate.add(progress.events);
+        this.#troubles.written();
         onCommit(progress);
         this.#progressed.notify();
       },
@@ -304,15 +286,23 @@ export class Projector {
     this.#committed.notify();
   }
 
-  #halt(slot: 'live' | 'next', { event, message }: FoldError): void {
-    const failure = { position: event.position, eventId: event.id, type: event.type, message };
-    this.#failures.set(slot, failure);
-    this.#logger.error({ ...failure, position: event.position.toString(), slot }, 'projection halted');
+  #halt(slot: 'live' | 'next', error: FoldError): void {
+    const failure = this.#troubles.halt(slot, error);
+    this.#logger.error({ ...failure, position: failure.position.toString(), slot }, 'projection halted');
+    // Nobody waits for what will not come.
+    if (slot === 'live') this.#waiters.dismiss();
     this.#progressed.notify();
   }
 
+  async #retryLater(error: unknown, what: string, signal: AbortSignal): Promise<void> {
+    this.#troubles.writeFailed(this.#live.position, error);
+    this.#logger.error({ err: error }, `${what} cannot go on; trying again`);
+    this.#progressed.notify();
+    await delay(RETRY_DELAY_MS, undefined, { signal }).catch(() => undefined);
+  }
+
   #startRebuild(): void {
-    this.#failures.delete('next');
+    this.#troubles.lift('next');
     const cancel = new AbortController();
     const done = this.#keepRebuilding(AbortSignal.any([cancel.signal, this.#stopping.signal])).finally(() => {
       this.#rebuild = undefined;
@@ -334,8 +324,7 @@ export class Projector {
           this.#halt('next', error);
           return;
         }
-        this.#logger.error({ err: error }, 'rebuild cannot go on; trying again');
-        await delay(RETRY_DELAY_MS, undefined, { signal }).catch(() => undefined);
+        await this.#retryLater(error, 'rebuild', signal);
       }
     }
   }
@@ -362,7 +351,7 @@ export class Projector {
       signal.throwIfAborted();
     };
     await fold(new AbortController(), ({ live }) => live);
-    await this.file.indexNext(next.number);
+    await this.file.indexNext(next.number, signal);
     await this.#whilePaused(async () => {
       const head = await this.#log.head();
       if (reached.position < head) await fold(new AbortController(), ({ through }) => through >= head);
@@ -397,7 +386,7 @@ export class Projector {
     try {
       await work();
       this.#live = (await this.file.generation('live')) ?? this.#live;
-      this.#failures.clear();
+      this.#troubles.lift();
     } finally {
       this.#resumed.notify();
     }

@@ -4,11 +4,12 @@
  */
 export type ProjectionState = 'CATCHING_UP' | 'LIVE' | 'HALTED' | 'REBUILDING';
 
-/** The event that stopped a projection, and why. */
+/** The event that stopped a projection, and why; or that its file cannot be written, which is tried again. */
 export interface ProjectionFailure {
+  /** Of the event; or up to where the file has been written. */
   readonly position: bigint;
-  readonly eventId: string;
-  readonly type: string;
+  readonly eventId: string | null;
+  readonly type: string | null;
   readonly message: string;
 }
 

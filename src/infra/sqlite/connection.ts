@@ -114,6 +114,11 @@ export class Connection {
     }
   }
 
+  /** Makes what runs fail with SQLITE_INTERRUPT. */
+  interrupt(): void {
+    this.#database.interrupt();
+  }
+
   /** Finishes what runs and closes the file. */
   close(): Promise<void> {
     this.#statements.clear();

@@ -1,6 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { EmbeddedLog } from '../../../src/infra/eventlog/embedded.js';
+import { renewLogId } from '../../../src/infra/eventlog/file.js';
 import { Connection } from '../../../src/infra/sqlite/connection.js';
 import { collect, expectLogError, follow, idsOf, newEvent, newEvents, newStream } from '../../support/events.js';
 import { LogFolder } from '../../support/log-folder.js';
@@ -40,6 +41,21 @@ describe('a closed log', () => {
   it('has another id than another log', async () => {
     const [one, other] = [await folder.open(), await folder.open(`${folder.file}-2`)];
     expect(one.logId).not.toBe(other.logId);
+  });
+});
+
+describe('a renewed log', () => {
+  it('is another log with the same events', async () => {
+    const log = await folder.open();
+    await log.append('mission-1', newEvents(5), 'no-stream');
+    const events = await collect(log.readAll());
+    await log.close();
+    const logId = await renewLogId(folder.file);
+    const renewed = await folder.open();
+    expect(renewed.logId).toBe(logId);
+    expect(logId).not.toBe(log.logId);
+    expect(await collect(renewed.readAll())).toEqual(events);
+    await renewed.append('mission-1', newEvents(1), 4n);
   });
 });
 

@@ -21,6 +21,23 @@ describe('a write that fails', () => {
     expect((await running.state('LIVE')).error).toBeNull();
   });
 
+  it('is shown until one succeeds: the projection is not halted, but it does not go on', async () => {
+    const running = await Running.begin();
+    await append(running.log, 10);
+    await running.caughtUp();
+    const broken = await running.breakWrites();
+    await append(running.log, 5);
+    const { state, error } = await running.status((status) => status.error !== null);
+    expect(state).not.toBe('HALTED');
+    expect(error).toMatchObject({ position: 10n, eventId: null, type: null });
+    expect(error?.message).not.toBe('');
+    expect(await running.projector.resume(false)).toEqual({ refused: 'The projection is not halted.' });
+    await broken.repair();
+    await running.status((status) => status.error === null);
+    await running.caughtUp();
+    expect(await running.total()).toBe(15);
+  });
+
   it('is noticed and tried again even when nothing more is appended', async () => {
     const running = await Running.begin();
     await running.state('LIVE');

@@ -23,6 +23,15 @@ async function skipsIn(running: Running, slot = 'live'): Promise<unknown> {
 }
 
 describe('a projection whose handler throws', () => {
+  it('tells those who wait for more that it will not come, and those who come to wait', async () => {
+    const running = await Running.begin(throwingAt(4n).projection);
+    const waiting = running.projector.reaches(10n, 3_600_000);
+    await append(running.log, 10);
+    expect(await waiting).toBe(false);
+    expect(await running.projector.reaches(4n, 3_600_000)).toBe(false);
+    expect(await running.projector.reaches(3n, 3_600_000)).toBe(true);
+  });
+
   it('is HALTED, and shows the event and the error', async () => {
     const running = await Running.begin(throwingAt(4n).projection);
     const head = await append(running.log, 10);

@@ -207,6 +207,22 @@ describe('an error', () => {
   });
 });
 
+describe('an interrupt', () => {
+  it('makes what runs fail, and leaves the connection usable', async () => {
+    const connection = await connect(await fileWithItems());
+    const endless = connection.all(
+      'WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n',
+    );
+    const running = failure(endless);
+    const timer = setInterval(() => {
+      connection.interrupt();
+    }, 5);
+    expect((await running).code).toBe('SQLITE_INTERRUPT');
+    clearInterval(timer);
+    expect(await connection.all('SELECT 1 AS one')).toEqual([{ one: 1 }]);
+  });
+});
+
 describe('closing', () => {
   it('finishes what runs', async () => {
     const path = await fileWithItems();

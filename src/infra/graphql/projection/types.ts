@@ -19,16 +19,16 @@ registerEnumType(ProjectionState, {
   },
 });
 
-@ObjectType({ description: 'The event that halted a projection.' })
+@ObjectType({ description: 'What keeps a projection from going on: an event, or that its file cannot be written.' })
 export class ProjectionFailure {
-  @Field(() => PositionScalar)
+  @Field(() => PositionScalar, { description: 'Of the event; or up to where its file has been written.' })
   readonly position!: string;
 
-  @Field(() => ID)
-  readonly eventId!: string;
+  @Field(() => ID, { nullable: true, description: 'The event that halted it; null when it is the file.' })
+  readonly eventId!: string | null;
 
-  @Field(() => String)
-  readonly type!: string;
+  @Field(() => String, { nullable: true, description: "The event's type." })
+  readonly type!: string | null;
 
   @Field(() => String)
   readonly message!: string;
