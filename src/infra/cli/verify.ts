@@ -2,7 +2,7 @@ import { access } from 'node:fs/promises';
 import { missions } from '../../projections/missions.js';
 import type { Config } from '../config.js';
 import { corePaths } from '../core-paths.js';
-import { verify, type Verification } from '../projector/verify.js';
+import { verify, type Difference, type Verification } from '../projector/verify.js';
 import { CliError } from './errors.js';
 import { withLog } from './open-log.js';
 import { showProgress } from './progress.js';
@@ -23,33 +23,30 @@ export async function runVerify(config: Config, print: (line: string) => void): 
       progress.stop();
     }
   });
-  for (const line of describe(result)) print(line);
-  return result.difference === undefined ? 0 : 1;
+  const { exitCode, lines } = reportOn(result);
+  for (const line of lines) print(line);
+  return exitCode;
 }
 
-function describe({
-  projection,
-  position,
-  events,
-  storedDigest,
-  replayedDigest,
-  skipped,
-  difference,
-}: Verification): string[] {
+/** What a verification comes to: it is the digests that say whether the rows are the same. */
+export function reportOn(result: Verification): { readonly exitCode: number; readonly lines: readonly string[] } {
+  const { projection, position, events, storedDigest, replayedDigest, skipped, difference } = result;
   const passedOver = skipped > 0 ? `, ${skipped} skipped` : '';
-  if (difference === undefined) {
-    return [
-      `${projection}: equal${passedOver} at position ${position} after ${events} events`,
-      `digest ${storedDigest}`,
-    ];
+  if (storedDigest === replayedDigest) {
+    const equal = `${projection}: equal${passedOver} at position ${position} after ${events} events`;
+    return { exitCode: 0, lines: [equal, `digest ${storedDigest}`] };
   }
-  const { table, key, column, stored, replayed } = difference;
-  const where = column === null ? `${table} '${key}'` : `${table} '${key}', column ${column}`;
-  return [
-    `${projection}: DIFFERS at position ${position}${passedOver}: first at ${where}`,
-    `  stored    ${JSON.stringify(stored)}`,
-    `  replayed  ${JSON.stringify(replayed)}`,
+  const [where, ...values] = difference === undefined ? ['in no row that was found'] : describe(difference);
+  const lines = [
+    `${projection}: DIFFERS at position ${position}${passedOver}: ${where}`,
+    ...values,
     `  digests   ${storedDigest} (stored), ${replayedDigest} (replayed)`,
     `Rebuild it from the log: sheratan replay ${projection}`,
   ];
+  return { exitCode: 1, lines };
+}
+
+function describe({ table, key, column, stored, replayed }: Difference): [where: string, ...values: string[]] {
+  const where = column === null ? `${table} '${key}'` : `${table} '${key}', column ${column}`;
+  return [`first at ${where}`, `  stored    ${JSON.stringify(stored)}`, `  replayed  ${JSON.stringify(replayed)}`];
 }
