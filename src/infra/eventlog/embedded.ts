@@ -321,6 +321,8 @@ export class EmbeddedLog implements EventLog {
     return new LogError(
       'LOG_CORRUPT',
       `${this.#path} is damaged: it has lost events ${where}. Stop the core and restore the file from a copy.`,
+      undefined,
+      this.#path,
     );
   }
 }

@@ -15,10 +15,13 @@ export type LogErrorCode =
 export class LogError extends Error {
   override readonly name: string = 'LogError';
   readonly code: LogErrorCode;
+  /** The file that the message names, if it names one: whoever tells clients leaves out where it is. */
+  readonly path: string | undefined;
 
-  constructor(code: LogErrorCode, message: string, cause?: unknown) {
+  constructor(code: LogErrorCode, message: string, cause?: unknown, path?: string) {
     super(message, { cause });
     this.code = code;
+    this.path = path;
   }
 }
 

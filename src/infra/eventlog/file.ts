@@ -80,12 +80,19 @@ async function refuseForeign(connection: Connection, path: string): Promise<void
   );
   if (marks === undefined || (marks.application_id === 0 && marks.user_version === 0 && marks.tables === 0)) return;
   if (marks.application_id !== APPLICATION_ID) {
-    throw new LogError('LOG_FAILED', `${path} is a database of something else; choose another SHERATAN_DATA_DIR.`);
+    throw new LogError(
+      'LOG_FAILED',
+      `${path} is a database of something else; choose another SHERATAN_DATA_DIR.`,
+      undefined,
+      path,
+    );
   }
   if (marks.user_version !== FORMAT_VERSION) {
     throw new LogError(
       'LOG_FAILED',
       `${path} has format ${String(marks.user_version)}; this version of Sheratan reads format ${String(FORMAT_VERSION)}. Upgrade Sheratan.`,
+      undefined,
+      path,
     );
   }
 }
@@ -95,7 +102,7 @@ async function readOrCreate(connection: Connection, path: string): Promise<strin
   if (format?.user_version === 0) await create(connection);
   const [row] = await connection.all<{ value: string }>("SELECT value FROM log WHERE key = 'log_id'");
   if (row === undefined)
-    throw new LogError('LOG_CORRUPT', `${path} does not say which log it is; restore it from a copy.`);
+    throw new LogError('LOG_CORRUPT', `${path} does not say which log it is; restore it from a copy.`, undefined, path);
   return row.value;
 }
 
@@ -140,6 +147,8 @@ async function check(connection: Connection, path: string): Promise<void> {
     throw new LogError(
       'LOG_CORRUPT',
       `${path} is damaged: ${result?.integrity_check ?? 'it cannot be checked'}. Stop the core and restore the file from a copy.`,
+      undefined,
+      path,
     );
   }
 }
@@ -154,6 +163,7 @@ export function toLogError(error: unknown, path: string): unknown {
         'LOG_FULL',
         `The disk that holds ${path} is full; nothing was written. Free space and try again ${because}.`,
         error,
+        path,
       );
     case 'SQLITE_READONLY':
     case 'SQLITE_PERM':
@@ -161,24 +171,27 @@ export function toLogError(error: unknown, path: string): unknown {
         'LOG_READONLY',
         `${path} cannot be written; make the file and its folder writable ${because}.`,
         error,
+        path,
       );
     case 'SQLITE_CANTOPEN':
       return new LogError(
         'LOG_READONLY',
         `${path} cannot be opened; check that its folder exists and is writable ${because}.`,
         error,
+        path,
       );
     case 'SQLITE_BUSY':
     case 'SQLITE_LOCKED':
-      return new LogError('LOG_BUSY', `Another process holds ${path} for writing; try again ${because}.`, error);
+      return new LogError('LOG_BUSY', `Another process holds ${path} for writing; try again ${because}.`, error, path);
     case 'SQLITE_CORRUPT':
     case 'SQLITE_NOTADB':
       return new LogError(
         'LOG_CORRUPT',
         `${path} is damaged. Stop the core and restore the file from a copy; \`sheratan export --skip-damaged\` saves what can still be read ${because}.`,
         error,
+        path,
       );
     default:
-      return new LogError('LOG_FAILED', `${path} could not be read or written ${because}.`, error);
+      return new LogError('LOG_FAILED', `${path} could not be read or written ${because}.`, error, path);
   }
 }

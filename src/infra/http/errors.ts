@@ -1,3 +1,4 @@
+import { basename } from 'node:path';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { GraphQLError } from 'graphql';
 import { LogError, type LogErrorCode } from '../eventlog/errors.js';
@@ -34,7 +35,7 @@ const HTTP_MESSAGES: Readonly<Record<number, string>> = {
 /** What a client is told of an error; `undefined` for one that is nobody's business but ours. */
 export function answerTo(error: unknown): ErrorAnswer | undefined {
   if (error instanceof LogError) {
-    return { status: LOG_STATUS[error.code] ?? 503, code: error.code, message: withoutPaths(error.message) };
+    return { status: LOG_STATUS[error.code] ?? 503, code: error.code, message: messageOf(error) };
   }
   if (error instanceof HttpError) return error;
   if (error instanceof GraphQLError) {
@@ -95,9 +96,10 @@ export function refuseUrl(error: FastifyError, _request: FastifyRequest, reply: 
 /** What a client is told of what is nobody's business but ours. */
 export const INTERNAL_MESSAGE = 'Something went wrong here. It was logged; tell whoever runs this node.';
 
-/** Clients are told what happened, not where our files are: what follows in brackets is for the log. */
-function withoutPaths(message: string): string {
-  return message.replace(/ \(SQLITE_[^)]*\)?.*$/s, '.').replace(/(?:\/[\w.-]+)+\/([\w.-]+)/g, '$1');
+/** Clients are told what happened, not where our files are, nor in which words SQLite said it: those are for the log. */
+function messageOf({ message, path, cause }: LogError): string {
+  const told = cause instanceof Error ? message.replace(` (${cause.message})`, () => '') : message;
+  return path === undefined ? told : told.replaceAll(path, () => basename(path));
 }
 
 /** Static files refuse paths that no file has, and folders, with errors of their own. */
