@@ -19,7 +19,7 @@ import { Waiters } from './waiters.js';
 /** Events folded at a time. */
 const BATCH = 1_000;
 /** Batches written by one commit of a rebuild: more are faster, and keep the live generation waiting longer. */
-const REBUILD_BATCHES_PER_COMMIT = 5;
+const REBUILD_BATCHES_PER_COMMIT = 10;
 /** How long a failed write (a full disk) is left before it is tried again, in milliseconds. */
 const RETRY_DELAY_MS = 1_000;
 

@@ -4,13 +4,14 @@ import type { JsonObject } from '../../domain/json.js';
 import { canonicalJson } from '../eventlog/canonical.js';
 import type { NewEvent } from '../eventlog/eventlog.js';
 import { LineError, reasonOf } from './import-report.js';
+import { instant } from './instant.js';
 
 const object = z.custom<JsonObject>(
   (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
   'must be a JSON object',
 );
 const metadata = z.looseObject({
-  at: z.iso.datetime('must be a time'),
+  at: instant,
   actor: z.string(),
   correlationId: z.string(),
   causationId: z.string(),

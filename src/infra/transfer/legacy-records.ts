@@ -4,6 +4,7 @@ import type { Decider, Recorded } from '../../domain/decider.js';
 import { DEFAULT_MAX_ATTEMPTS, job, type JobCommand, type JobFact } from '../../domain/job.js';
 import type { Json, JsonObject } from '../../domain/json.js';
 import { mission, type MissionFact, type MissionState } from '../../domain/mission.js';
+import { LIMITS } from '../../domain/rules.js';
 import { task, type Task, type TaskFact } from '../../domain/task.js';
 import { DEFAULT_KIND } from '../commands/commands.js';
 import { LineError, reasonOf } from './import-report.js';
@@ -127,6 +128,10 @@ function history<C, F extends MissionFact | TaskFact | JobFact, S>(
   });
 }
 
+/** What a failed job says of it, cut to what a message may have, and never inside a surrogate pair. */
 function failureMessage(result: Json): string {
-  return result === null ? '' : typeof result === 'string' ? result : JSON.stringify(result).slice(0, 10_000);
+  if (result === null) return '';
+  const message = typeof result === 'string' ? result : JSON.stringify(result);
+  if (message.length <= LIMITS.messageLength) return message;
+  return message.slice(0, LIMITS.messageLength).replace(/[\uD800-\uDBFF]$/, '');
 }

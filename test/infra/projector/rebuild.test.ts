@@ -13,10 +13,10 @@ import { append, newFolder, newLog, Running, tally, tallyRows } from './support.
 const STREAMS = ['mission-a', 'mission-b', 'mission-c'];
 
 /** More events than a rebuild folds at a time, twice over. */
-const MANY = 12_000;
+const MANY = 24_000;
 
 /** How far a rebuild has come that `stallRebuild` has stopped: its first batch. */
-const STALLED_AT = 5_000n;
+const STALLED_AT = 10_000n;
 
 /** A log of MANY events and the projection of them, made once and copied for each test. */
 let template: string;

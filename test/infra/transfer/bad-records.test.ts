@@ -69,6 +69,11 @@ describe('a bad line is reported with its place and reason, and the rest is impo
     expect(new Set(reasons)).toEqual(new Set(['created_at: must be a time such as 2021-03-06T15:51:20Z']));
   });
 
+  it('when a time is of no year of four digits', async () => {
+    const reasons = await reasonsFor([mission('m1', { created_at: '9999-12-31T23:59:59-01:00' })]);
+    expect(reasons).toEqual(['created_at: must be a time in UTC such as 2026-01-01T00:00:00.000Z']);
+  });
+
   it('when it breaks a rule of missions', async () => {
     const wrong = [
       { id: '' },

@@ -120,6 +120,19 @@ describe('an import of the prototype', () => {
     expect(new Set(events.map(({ metadata }) => metadata.at))).toEqual(new Set(['2021-03-06T15:51:20.000Z']));
   });
 
+  it('keeps as much of a failure as a message may have, and no half of a character', async () => {
+    const log = await newLog();
+    // In the first and the last of them, ten thousand characters end between the halves of one.
+    const results = [`x${'😀'.repeat(5_000)}`, { a: '😀'.repeat(5_000) }, { a: `x${'😀'.repeat(5_000)}` }];
+    const jobs = results.map((result, i) => job(`j${i}`, 't1', { status: 'failed', result }));
+    const folder = await legacyFolder({ missions: [mission('m1')], tasks: [task('t1', 'm1')], jobs });
+    expect((await importFolder(folder, log)).bad).toEqual([]);
+    const messages = (await collect(log.readAll()))
+      .filter(({ type }) => type === 'JobFailed')
+      .map(({ data }) => data['message']);
+    expect(messages).toEqual([`x${'😀'.repeat(4_999)}`, `{"a":"${'😀'.repeat(4_997)}`, `{"a":"x${'😀'.repeat(4_996)}`]);
+  });
+
   it('reads times of any zone, and those that name none as UTC wherever it runs', async () => {
     vi.stubEnv('TZ', 'America/New_York');
     onTestFinished(() => void vi.unstubAllEnvs());

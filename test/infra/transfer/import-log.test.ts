@@ -177,6 +177,21 @@ describe('a line that was edited or cut short', () => {
     expect((await collect(log.readAll())).map(({ stream }) => stream)).toEqual(['mission-a', 'mission-c']);
   });
 
+  it('is reported when a time is not in the one form that times are compared in', async () => {
+    const times = [
+      '2026-01-01T00:00:00Z',
+      '2026-01-01T00:00:00.000000Z',
+      '2026-01-01T00:00:00.000+00:00',
+      '2026-01-01',
+    ];
+    const created = eventLine(0);
+    const lines = times.map((at) => ({ ...created, metadata: { ...created.metadata, at } }));
+    const { counts, bad } = await importFile(await fileOf(lines), await newLog());
+    expect(counts).toEqual([4, 0, 0, 4]);
+    const reason = 'metadata.at: must be a time in UTC such as 2026-01-01T00:00:00.000Z';
+    expect(bad).toEqual(times.map((_, i) => `log.ndjson:${i + 1}: ${reason}`));
+  });
+
   it('is reported when the log has that event with other content', async () => {
     const log = await newLog();
     await log.append('mission-a', eventsOf('a', 3), 'no-stream');
