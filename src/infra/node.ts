@@ -22,7 +22,10 @@ export interface Node {
   /** Where it listens: `http://host:port`. */
   readonly url: string;
   readonly services: Services;
-  /** Stops accepting, finishes what is in flight, flushes and lets go of its files. */
+  /**
+   * Stops accepting, finishes what is in flight, flushes and lets go of its files.
+   * @throws the first error of what could not be closed, after all the rest is
+   */
   stop(): Promise<void>;
 }
 
@@ -42,7 +45,9 @@ export async function startNode(config: Config, { clock, logger, resolvers = [] 
   const paths = corePaths(config.dataDir);
   const opened: (() => Promise<void>)[] = [];
   const closeAll = async () => {
-    for (const close of opened.splice(0).reverse()) await close();
+    const failures: unknown[] = [];
+    for (const close of opened.splice(0).reverse()) await close().catch((failure: unknown) => failures.push(failure));
+    if (failures.length > 0) throw failures[0];
   };
   try {
     await mkdir(paths.folder, { recursive: true });
@@ -66,7 +71,7 @@ export async function startNode(config: Config, { clock, logger, resolvers = [] 
     opened.push(() => rm(paths.address, { force: true }));
     return { url: server.url, services, stop: closeAll };
   } catch (error) {
-    await closeAll();
+    await closeAll().catch((failure: unknown) => logger.error({ err: failure }, 'could not close what was opened'));
     throw error;
   }
 }
