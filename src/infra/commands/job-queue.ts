@@ -157,7 +157,7 @@ export class JobQueue {
 
   #behind(head: bigint): string {
     const token = (position: bigint) => `${this.#log.logId}:${position}`;
-    return `The read models have not reached ${token(head)} within ${CATCH_UP_MS / 1_000} s; they are at ${token(this.#projector.position)}. Try again with the same key.`;
+    return `The read models have not reached ${token(head)}; they are at ${token(this.#projector.position)}. Try again with the same key.`;
   }
 
   /** The best candidates that nobody else is being given, reserved. */

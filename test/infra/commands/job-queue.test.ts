@@ -22,7 +22,7 @@ describe('a keyed claim that is repeated while the read model is behind', () => 
     expect(first.jobs).toHaveLength(1);
     const refusal = await node.refusal(mutation('claimJobs'), { input, consistency: 'APPENDED' });
     expect(refusal.code).toBe('CONSISTENCY_TIMEOUT');
-    expect(refusal.message).toContain(`have not reached ${first.position} within 5 s`);
+    expect(refusal.message).toContain(`have not reached ${first.position};`);
 
     await letGo();
     expect((await node.mutate('claimJobs', input)).jobs).toEqual(first.jobs);
