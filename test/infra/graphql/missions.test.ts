@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { MISSION } from '../../support/documents.js';
-import { TestNode } from '../../support/node.js';
+import { TestNode, type Untyped } from '../../support/node.js';
 
 const QUERY = `query ($id: ID!, $at: Position) { mission(id: $id, at: $at) { ${MISSION} } }`;
 const UNKNOWN = '01890000-0000-7000-8000-000000000000';
@@ -304,15 +304,19 @@ describe('a mission', () => {
     expect(mission.tasks.edges[0].node).toEqual({ id: taskIds[2], jobs: { totalCount: 0 } });
   });
 
-  it('is found by node(id), as tasks and jobs are', async () => {
+  it('is found by node(id), as tasks and jobs are: all that are nodes', async () => {
     const missionId = await node.newMission();
     const taskId = await node.newTask(missionId);
     const jobId = await node.newJob(taskId);
-    for (const [id, type] of [
+    const nodes = [
       [missionId, 'Mission'],
       [taskId, 'Task'],
       [jobId, 'Job'],
-    ]) {
+    ] as const;
+    const { __type } = await node.gql('{ __type(name: "Node") { possibleTypes { name } } }');
+    const names = __type.possibleTypes.map(({ name }: Untyped): string => name);
+    expect(names.toSorted()).toEqual(nodes.map(([, type]) => type).toSorted());
+    for (const [id, type] of nodes) {
       expect((await node.gql('query ($id: ID!) { node(id: $id) { __typename id } }', { id })).node).toEqual({
         __typename: type,
         id,

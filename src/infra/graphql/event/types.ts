@@ -2,7 +2,6 @@ import { Field, ID, InputType, Int, ObjectType } from 'type-graphql';
 import type { Json } from '../../../domain/json.js';
 import type { RecordedEvent } from '../../../domain/event.js';
 import { PageInfo } from '../connection.js';
-import { Node } from '../node.js';
 import { DateTimeScalar, JsonScalar, PositionScalar } from '../scalars.js';
 
 @ObjectType({ description: 'The circumstances of an event.' })
@@ -23,8 +22,11 @@ export class EventMetadata {
   readonly schemaVersion!: number;
 }
 
-@ObjectType({ implements: Node, description: 'Something that happened: the log is made of these.' })
-export class Event extends Node {
+@ObjectType({ description: 'Something that happened: the log is made of these.' })
+export class Event {
+  @Field(() => ID)
+  readonly id!: string;
+
   @Field(() => PositionScalar)
   readonly position!: string;
 
