@@ -2,6 +2,9 @@ import { readFileSync } from 'node:fs';
 import { CriticalityLevel, diff } from '@graphql-inspector/core';
 import { buildSchema } from 'graphql';
 import { describe, expect, it } from 'vitest';
+import type { Problem } from '../../../src/domain/problem.js';
+import 'reflect-metadata';
+import { ProblemCode, toProblemType } from '../../../src/infra/graphql/problems.js';
 import { emitSdl } from '../../../src/infra/graphql/sdl.js';
 
 const committed = readFileSync('schema/schema.graphql', 'utf8');
@@ -13,6 +16,14 @@ async function breaking(before: string, after: string): Promise<string[]> {
     .filter(({ criticality }) => criticality.level === CriticalityLevel.Breaking)
     .map(({ path = '' }) => path);
 }
+
+describe('the schema', () => {
+  it('has no code of a problem that is never the answer', () => {
+    for (const code of Object.values(ProblemCode)) {
+      expect(toProblemType({ code, message: '' } as Problem)).toMatchObject({ code });
+    }
+  });
+});
 
 describe('schema/schema.graphql', () => {
   it('breaks no client against the schema that is served', async () => {
