@@ -8,7 +8,7 @@ import { toProblemType, type ProblemType } from './problems.js';
 export async function answer<State, Payload extends object>(
   context: ApiContext,
   outcome: Outcome<State> | { readonly done: false; readonly problem: Problem },
-  consistency: Consistency,
+  consistency: Consistency | null,
   payload: (done: {
     readonly state: State;
     readonly revision: bigint;

@@ -5,6 +5,8 @@ import { apiError } from './errors.js';
 
 /** The largest page. */
 export const MAX_PAGE = 100;
+/** The size of a page unless one is asked for. */
+const DEFAULT_PAGE = 20;
 
 /** What pages are read from. */
 export interface PageSource {
@@ -24,15 +26,16 @@ export class PageInfo {
 
 /** Which page of a connection is asked for. */
 export interface PageRequest {
-  readonly first: number;
+  /** 20 unless given. */
+  readonly first?: number | null;
   readonly after?: string | null;
 }
 
 /** The arguments of a connection. */
 @ArgsType()
 export class PageArgs implements PageRequest {
-  @Field(() => Int, { defaultValue: 20, description: '1–100.' })
-  readonly first: number = 20;
+  @Field(() => Int, { nullable: true, defaultValue: DEFAULT_PAGE, description: '1–100.' })
+  readonly first?: number | null;
 
   @Field(() => String, { nullable: true, description: 'The cursor to read on after.' })
   readonly after?: string | null;
@@ -75,8 +78,9 @@ export function connectionOf<N extends object>(name: string, node: ClassType<N>)
   return Connection;
 }
 
-/** Refuses a page size outside 1–100. @throws GraphQLError BAD_USER_INPUT */
-export function checkFirst(first: number): number {
+/** The size of a page, and a refusal of one outside 1–100. @throws GraphQLError BAD_USER_INPUT */
+export function checkFirst(given: number | null | undefined, otherwise: number): number {
+  const first = given ?? otherwise;
   if (Number.isInteger(first) && first >= 1 && first <= MAX_PAGE) return first;
   throw apiError(
     'BAD_USER_INPUT',
@@ -101,7 +105,7 @@ export async function readPage<DB, TB extends keyof DB & string, R extends Order
   { first, after }: PageRequest,
   toNode: (row: R) => N,
 ): Promise<Page<N>> {
-  const limit = checkFirst(first);
+  const limit = checkFirst(first, DEFAULT_PAGE);
   const scope = `${logId} ${table}`;
   const createdAt = `${table}.created_at` as ReferenceExpression<DB, TB>;
   const id = `${table}.id` as ReferenceExpression<DB, TB>;

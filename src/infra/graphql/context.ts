@@ -1,6 +1,6 @@
 import type { CommandContext } from '../commands/context.js';
 import type { Caller } from '../http/auth.js';
-import type { Consistency } from './consistency.js';
+import { Consistency } from './consistency.js';
 import type { Services } from './services.js';
 import type { Loaders } from './loaders.js';
 
@@ -25,13 +25,13 @@ export async function waitForPosition(
   loaders.forget();
 }
 
-/** Waits until a change is as durable as asked, and says how durable it is; what was read before it is read anew. */
+/** Waits until a change is as durable as asked (PROJECTED unless told), and says how durable it is; what was read before it is read anew. */
 export async function settle(
   { services, loaders }: ApiContext,
   position: bigint,
-  wanted: Consistency,
+  wanted: Consistency | null,
 ): Promise<Consistency> {
-  const durability = await services.settle(position, wanted);
+  const durability = await services.settle(position, wanted ?? Consistency.PROJECTED);
   loaders.forget();
   return durability;
 }

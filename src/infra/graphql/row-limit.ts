@@ -84,7 +84,7 @@ function pageSize(
   const first = field?.args.find(({ name }) => name === 'first');
   if (first === undefined) return undefined;
   const value = given.find(({ name }) => name.value === 'first')?.value;
-  if (value === undefined) return Number(first.defaultValue);
+  if (value === undefined || value.kind === Kind.NULL) return Number(first.defaultValue);
   if (value.kind !== Kind.INT) return maxPage;
   return Math.min(Math.max(Number(value.value), 1), maxPage);
 }

@@ -72,6 +72,19 @@ describe('a page', () => {
     expect(second).toMatchObject({ totalCount: 25, pageInfo: { hasNextPage: false } });
   });
 
+  it('has as many as always where its size is null', async () => {
+    const field = (name: string, args: string) => `${name}(${args}) { edges { node { id } } }`;
+    const lists = (first: string) =>
+      `{ ${field('missions', first)} ${field('jobs', first)} ${field('events', first)}
+        ofMission: mission(id: "${missions[0]}") { ${field('tasks', first)} } }`;
+    const asAlways = await node.gql(lists('after: null'));
+    expect(asAlways.missions.edges).toHaveLength(20);
+    expect(await node.gql(lists('first: null'))).toEqual(asAlways);
+    const variable = lists('first: $first').replace('{', 'query ($first: Int) {');
+    expect(await node.gql(variable, { first: null })).toEqual(asAlways);
+    expect(await node.gql(variable)).toEqual(asAlways);
+  });
+
   it.each([1, 7, 24, 25, 26, 100])('may be of %i: read on, it gives each once', async (first) => {
     const ids = await readAll((after) => page(MISSIONS, { first, after, filter }));
     expect(ids).toEqual(missions.toReversed());

@@ -29,6 +29,13 @@ describe('createMission', () => {
     expect(await shown(result.mission.id)).toEqual(result.mission);
   });
 
+  it('waits for the read models where its consistency is null', async () => {
+    const { createMission } = await node.gql(
+      'mutation { createMission(input: { title: "T" }, consistency: null) { ... on CreateMissionPayload { durability } } }',
+    );
+    expect(createMission).toEqual({ durability: 'PROJECTED' });
+  });
+
   it('fills in what is left out or null', async () => {
     const bare = { description: '', metadata: {}, tags: [] };
     const { mission } = await node.mutate('createMission', { title: 'Bare' });

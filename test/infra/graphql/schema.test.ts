@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { CriticalityLevel, diff } from '@graphql-inspector/core';
-import { buildSchema } from 'graphql';
+import { buildSchema, isNullableType, isObjectType } from 'graphql';
 import { describe, expect, it } from 'vitest';
 import type { Problem } from '../../../src/domain/problem.js';
-import 'reflect-metadata';
+import { makeSchema } from '../../../src/infra/graphql/schema.js';
 import { ProblemCode, toProblemType } from '../../../src/infra/graphql/problems.js';
 import { emitSdl } from '../../../src/infra/graphql/sdl.js';
 
@@ -18,6 +18,15 @@ async function breaking(before: string, after: string): Promise<string[]> {
 }
 
 describe('the schema', () => {
+  it('takes null for every argument that has a default', () => {
+    const fields = Object.values(makeSchema().getTypeMap()).flatMap((type) =>
+      isObjectType(type) && !type.name.startsWith('__') ? Object.values(type.getFields()) : [],
+    );
+    const withDefault = fields.flatMap(({ args }) => args.filter(({ defaultValue }) => defaultValue !== undefined));
+    expect(new Set(withDefault.map(({ name }) => name))).toEqual(new Set(['first', 'consistency', 'skip']));
+    expect(withDefault.filter(({ type }) => !isNullableType(type))).toEqual([]);
+  });
+
   it('has no code of a problem that is never the answer', () => {
     for (const code of Object.values(ProblemCode)) {
       expect(toProblemType({ code, message: '' } as Problem)).toMatchObject({ code });

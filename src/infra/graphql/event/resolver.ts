@@ -7,17 +7,21 @@ import { PositionScalar } from '../scalars.js';
 import { untilReturned } from '../subscribe.js';
 import { EventConnection, EventFilter, EventRecord, toEvent } from './types.js';
 
+/** The events of a page unless told. */
+const DEFAULT_PAGE = 100;
+
 @Authorized('viewer')
 @Resolver()
 export class EventQueries {
   @Query(() => EventConnection, { description: 'The log itself, in order.' })
   async events(
     @Arg('after', () => PositionScalar, { nullable: true }) after: string | null | undefined,
-    @Arg('first', () => Int, { defaultValue: 100, description: '1–100.' }) first: number,
+    @Arg('first', () => Int, { nullable: true, defaultValue: DEFAULT_PAGE, description: '1–100.' })
+    first: number | null | undefined,
     @Arg('filter', () => EventFilter, { nullable: true }) filter: EventFilter | null | undefined,
     @Ctx() { services }: ApiContext,
   ): Promise<EventConnection> {
-    const limit = checkFirst(first);
+    const limit = checkFirst(first, DEFAULT_PAGE);
     const from = await services.positionOr(0n, after);
     const edges = [];
     for await (const event of services.log.readAll({ after: from, filter: logFilter(filter), limit: limit + 1 })) {

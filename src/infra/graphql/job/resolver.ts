@@ -50,7 +50,7 @@ import {
   jobFromState,
 } from './types.js';
 
-const PROJECTED = { defaultValue: Consistency.PROJECTED } as const;
+const PROJECTED = { nullable: true, defaultValue: Consistency.PROJECTED } as const;
 
 interface JobChangedArgs {
   readonly missionId?: string;
@@ -124,7 +124,7 @@ export class JobWorkMutations {
   @Mutation(() => CreateJobResult)
   async createJob(
     @Arg('input', () => CreateJobInput) input: CreateJobInput,
-    @Arg('consistency', () => Consistency, PROJECTED) consistency: Consistency,
+    @Arg('consistency', () => Consistency, PROJECTED) consistency: Consistency | null,
     @Ctx() context: ApiContext,
   ): Promise<CreateJobPayload | ProblemType> {
     const invalid = notObjects({ payload: input.payload });
@@ -144,7 +144,7 @@ export class JobWorkMutations {
   @Mutation(() => ClaimJobsResult, { description: 'Gives a worker jobs to do; each job to one worker only.' })
   async claimJobs(
     @Arg('input', () => ClaimJobsInput) input: ClaimJobsInput,
-    @Arg('consistency', () => Consistency, PROJECTED) consistency: Consistency,
+    @Arg('consistency', () => Consistency, PROJECTED) consistency: Consistency | null,
     @Ctx() context: ApiContext,
   ): Promise<ClaimJobsPayload | ProblemType> {
     const { worker, kinds, limit, leaseSeconds } = input;
@@ -165,7 +165,7 @@ export class JobWorkMutations {
   @Mutation(() => CompleteJobResult)
   async completeJob(
     @Arg('input', () => CompleteJobInput) input: CompleteJobInput,
-    @Arg('consistency', () => Consistency, PROJECTED) consistency: Consistency,
+    @Arg('consistency', () => Consistency, PROJECTED) consistency: Consistency | null,
     @Ctx() context: ApiContext,
   ): Promise<CompleteJobPayload | ProblemType> {
     const { id, worker, attempt, result, cost } = input;
@@ -181,7 +181,7 @@ export class JobWorkMutations {
   @Mutation(() => FailJobResult, { description: 'Gives an attempt up; the job waits again while attempts remain.' })
   async failJob(
     @Arg('input', () => FailJobInput) input: FailJobInput,
-    @Arg('consistency', () => Consistency, PROJECTED) consistency: Consistency,
+    @Arg('consistency', () => Consistency, PROJECTED) consistency: Consistency | null,
     @Ctx() context: ApiContext,
   ): Promise<FailJobPayload | ProblemType> {
     const { id, worker, attempt, reason, message, retryable } = input;
@@ -200,7 +200,7 @@ export class JobControlMutations {
   @Mutation(() => CancelJobResult)
   async cancelJob(
     @Arg('input', () => CancelJobInput) input: CancelJobInput,
-    @Arg('consistency', () => Consistency, PROJECTED) consistency: Consistency,
+    @Arg('consistency', () => Consistency, PROJECTED) consistency: Consistency | null,
     @Ctx() context: ApiContext,
   ): Promise<CancelJobPayload | ProblemType> {
     const { id, reason } = input;
@@ -212,7 +212,7 @@ export class JobControlMutations {
 function jobAnswer<P extends JobPayload>(
   context: ApiContext,
   outcome: Outcome<JobState>,
-  consistency: Consistency,
+  consistency: Consistency | null,
   payload: new () => P,
 ): Promise<P | ProblemType> {
   return answer(context, outcome, consistency, ({ state, revision, position, durability }) =>

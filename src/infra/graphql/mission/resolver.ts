@@ -41,7 +41,7 @@ import {
   missionFromState,
 } from './types.js';
 
-const PROJECTED = { defaultValue: Consistency.PROJECTED } as const;
+const PROJECTED = { nullable: true, defaultValue: Consistency.PROJECTED } as const;
 
 @Authorized('viewer')
 @Resolver(() => Mission)
@@ -111,7 +111,7 @@ export class MissionMutations {
   @Mutation(() => CreateMissionResult)
   async createMission(
     @Arg('input', () => CreateMissionInput) input: CreateMissionInput,
-    @Arg('consistency', () => Consistency, PROJECTED) consistency: Consistency,
+    @Arg('consistency', () => Consistency, PROJECTED) consistency: Consistency | null,
     @Ctx() context: ApiContext,
   ): Promise<CreateMissionPayload | ProblemType> {
     const invalid = notObjects({ metadata: input.metadata });
@@ -131,7 +131,7 @@ export class MissionMutations {
   @Mutation(() => UpdateMissionResult)
   async updateMission(
     @Arg('input', () => UpdateMissionInput) input: UpdateMissionInput,
-    @Arg('consistency', () => Consistency, PROJECTED) consistency: Consistency,
+    @Arg('consistency', () => Consistency, PROJECTED) consistency: Consistency | null,
     @Ctx() context: ApiContext,
   ): Promise<UpdateMissionPayload | ProblemType> {
     const invalid = notObjects({ metadata: input.metadata });
@@ -151,7 +151,7 @@ export class MissionMutations {
   @Mutation(() => CloseMissionResult, { description: 'Ends a mission for good; its open jobs are cancelled.' })
   async closeMission(
     @Arg('input', () => CloseMissionInput) input: CloseMissionInput,
-    @Arg('consistency', () => Consistency, PROJECTED) consistency: Consistency,
+    @Arg('consistency', () => Consistency, PROJECTED) consistency: Consistency | null,
     @Ctx() context: ApiContext,
   ): Promise<CloseMissionPayload | ProblemType> {
     const { id, outcome: end, reason } = input;

@@ -87,10 +87,10 @@ export class ProjectionMutations {
   })
   resumeProjection(
     @Arg('name', () => String) name: string,
-    @Arg('skip', () => Boolean, { defaultValue: false }) skip: boolean,
+    @Arg('skip', () => Boolean, { nullable: true, defaultValue: false }) skip: boolean | null,
     @Ctx() context: ApiContext,
   ): Promise<ResumeProjectionPayload | ProblemType> {
-    return tell(context, name, ResumeProjectionPayload, (projector) => projector.resume(skip));
+    return tell(context, name, ResumeProjectionPayload, (projector) => projector.resume(skip ?? false));
   }
 }
 

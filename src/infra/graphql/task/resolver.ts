@@ -21,7 +21,7 @@ import {
   taskFromState,
 } from './types.js';
 
-const PROJECTED = { defaultValue: Consistency.PROJECTED } as const;
+const PROJECTED = { nullable: true, defaultValue: Consistency.PROJECTED } as const;
 
 @Authorized('viewer')
 @Resolver(() => Task)
@@ -60,7 +60,7 @@ export class TaskMutations {
   @Mutation(() => CreateTaskResult)
   async createTask(
     @Arg('input', () => CreateTaskInput) input: CreateTaskInput,
-    @Arg('consistency', () => Consistency, PROJECTED) consistency: Consistency,
+    @Arg('consistency', () => Consistency, PROJECTED) consistency: Consistency | null,
     @Ctx() context: ApiContext,
   ): Promise<CreateTaskPayload | ProblemType> {
     const invalid = notObjects({ params: input.params });
@@ -80,7 +80,7 @@ export class TaskMutations {
   @Mutation(() => UpdateTaskResult)
   async updateTask(
     @Arg('input', () => UpdateTaskInput) input: UpdateTaskInput,
-    @Arg('consistency', () => Consistency, PROJECTED) consistency: Consistency,
+    @Arg('consistency', () => Consistency, PROJECTED) consistency: Consistency | null,
     @Ctx() context: ApiContext,
   ): Promise<UpdateTaskPayload | ProblemType> {
     const invalid = notObjects({ params: input.params });
