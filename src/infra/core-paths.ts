@@ -12,3 +12,10 @@ export function corePaths(dataDir: string) {
     address: join(folder, 'core.json'),
   };
 }
+
+/** What a running core writes down for other commands. One that was killed leaves it behind. */
+export interface CoreAddress {
+  readonly url: string;
+  /** Names the log it has; its positions begin with it. */
+  readonly logId: string;
+}

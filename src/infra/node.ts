@@ -5,7 +5,7 @@ import { CommandHandler } from './commands/handler.js';
 import { Commands } from './commands/commands.js';
 import { JobQueue } from './commands/job-queue.js';
 import type { Config } from './config.js';
-import { corePaths } from './core-paths.js';
+import { corePaths, type CoreAddress } from './core-paths.js';
 import { EmbeddedLog } from './eventlog/embedded.js';
 import { makeSchema, type ResolverClass } from './graphql/schema.js';
 import { Services } from './graphql/services.js';
@@ -67,7 +67,8 @@ export async function startNode(config: Config, { clock, logger, resolvers = [] 
     });
     const server = await startServer(config, services, makeSchema(resolvers), logger);
     opened.push(() => server.close());
-    await writeFile(paths.address, JSON.stringify({ pid: process.pid, url: server.url }));
+    const address: CoreAddress = { url: server.url, logId: log.logId };
+    await writeFile(paths.address, JSON.stringify(address));
     opened.push(() => rm(paths.address, { force: true }));
     return { url: server.url, services, stop: closeAll };
   } catch (error) {

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { corePaths } from '../../src/infra/core-paths.js';
+import { ProcessLock } from '../../src/infra/process-lock.js';
 import { Connection, type Row } from '../../src/infra/sqlite/connection.js';
 import { dataDirOf, history, sheratan, withLogOf } from '../infra/transfer/support.js';
 import { newDataDir, Sheratan } from '../support/core.js';
@@ -155,5 +156,21 @@ describe('beside a running core', () => {
     expect(allowed.output).toEqual(['missions: replayed by the running core up to 51', digest]);
     expect(refused).toMatchObject({ code: 78, output: [] });
     expect(refused.errors).toEqual([expect.stringMatching(/^sheratan: The core at http\S+ refused: /)]);
+  });
+
+  it('replay asks no core of another folder that listens where one of this folder did before it was killed', async () => {
+    const [{ dataDir }, { dataDir: other }] = [await replayed(), await replayed()];
+    const core = await Sheratan.serve(dataDir);
+    await core.kill();
+    const port = new URL(core.url).port;
+    const stranger = await Sheratan.serve(other, { SHERATAN_PORT: port });
+    const lock = await ProcessLock.take(corePaths(dataDir).missionsLock);
+    const refused = await sheratan(['replay'], dataDir);
+    await lock?.release();
+    expect(refused).toMatchObject({ code: 78, output: [] });
+    expect(refused.errors).toEqual([
+      expect.stringMatching(/^sheratan: The core at http\S+ is another data folder's; .* Try again in a moment\.$/),
+    ]);
+    expect(await stranger.projection()).toMatchObject({ state: 'LIVE', generation: 1 });
   });
 });
