@@ -46,6 +46,12 @@ const SECRETS = new Set(['SHERATAN_API_TOKENS']);
 /** Reads the configuration from environment variables; empty ones count as unset. @throws ConfigError */
 export function readConfig(env: Readonly<Record<string, string | undefined>>): Config {
   const set = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined && value !== ''));
+  if ('EVENTSTORE_URL' in set) {
+    // Those who set it mean a cluster, and would find out late that their events went into a local file.
+    throw new ConfigError(
+      'EVENTSTORE_URL: this version keeps its log in SHERATAN_DATA_DIR and connects to no other; unset it',
+    );
+  }
   const parsed = schema.safeParse(set);
   if (!parsed.success) {
     const [issue] = parsed.error.issues;

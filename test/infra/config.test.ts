@@ -44,6 +44,15 @@ describe('the configuration', () => {
   });
 });
 
+describe('EVENTSTORE_URL', () => {
+  it('is refused, and not shown: the log is a local file, whatever it says', () => {
+    expect(refusal({ EVENTSTORE_URL: 'esdb://admin:changeit@cluster:2113' })).toBe(
+      'EVENTSTORE_URL: this version keeps its log in SHERATAN_DATA_DIR and connects to no other; unset it',
+    );
+    expect(readConfig({ EVENTSTORE_URL: '' })).toEqual(readConfig({}));
+  });
+});
+
 describe('SHERATAN_DATA_DIR', () => {
   it.each(['/var/lib/sheratan', 'a folder with spaces', '.'])('may be %s', (dataDir) => {
     expect(readConfig({ SHERATAN_DATA_DIR: dataDir })).toMatchObject({ dataDir });
