@@ -4,6 +4,17 @@ import { GraphQLError, Kind } from 'graphql';
 import { answerTo, INTERNAL_MESSAGE } from '../http/errors.js';
 import type { Logger } from '../logger.js';
 
+/** What graphql-js says of a document whose fields it will not compare with one another any further. */
+const ABORTED = 'Validation aborted.';
+
+/** What a document that is refused is told: the limits speak of syntax, though nothing is wrong with it. */
+export function plainMessage(message: string, code: string): string {
+  if (code !== 'GRAPHQL_VALIDATION_FAILED') return message;
+  if (message === ABORTED)
+    return 'The document selects the same fields too often in one place to be checked. Select each once.';
+  return message.replace(/^Syntax Error: /, '');
+}
+
 /** What clients are told of an error: those meant for them as they are, of others only that they were logged. */
 export function formatError(logger: Logger, error: unknown): GraphQLFormattedError {
   const cause = unwrapResolverError(error);
@@ -19,7 +30,8 @@ export function formatError(logger: Logger, error: unknown): GraphQLFormattedErr
   }
   if (cause instanceof GraphQLError) {
     const code = codeOf(cause);
-    if (code !== 'INTERNAL_SERVER_ERROR') return { message: cause.message, ...where, extensions: { code } };
+    if (code !== 'INTERNAL_SERVER_ERROR')
+      return { message: plainMessage(cause.message, code), ...where, extensions: { code } };
   }
   logger.error({ err: cause }, 'request failed');
   return { message: INTERNAL_MESSAGE, ...where, extensions: { code: 'INTERNAL_SERVER_ERROR' } };

@@ -3,7 +3,7 @@ import { fastifyApolloDrainPlugin, fastifyApolloHandler } from '@as-integrations
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { GraphQLError, OperationTypeNode, type GraphQLSchema } from 'graphql';
 import type { ApiContext } from './context.js';
-import { formatError } from './format-error.js';
+import { formatError, plainMessage } from './format-error.js';
 import { limitRules, MAX_TOKENS } from './limits.js';
 
 /** Makes the context of a request. @throws HttpError when it may not be served */
@@ -68,7 +68,7 @@ export async function serveGraphQL(
       const code = formatted.extensions?.['code'];
       // Apollo has a code for what it refuses itself; the rest is told by us.
       if (typeof code === 'string' && code !== 'INTERNAL_SERVER_ERROR' && code !== 'UNAUTHORIZED')
-        return { ...formatted, extensions: { code } };
+        return { ...formatted, message: plainMessage(formatted.message, code), extensions: { code } };
       return formatError(app.log, error);
     },
     plugins: [statusForJson, noSubscriptions, fastifyApolloDrainPlugin(app)],
