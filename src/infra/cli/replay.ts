@@ -4,9 +4,12 @@ import pino from 'pino';
 import { missions } from '../../projections/missions.js';
 import type { Config } from '../config.js';
 import { corePaths, type CoreAddress } from '../core-paths.js';
+import { renewLogId } from '../eventlog/file.js';
 import { allows } from '../http/auth.js';
 import { ProcessLock } from '../process-lock.js';
+import { readGeneration, type Generation } from '../projector/projection-file.js';
 import { Projector } from '../projector/projector.js';
+import { Connection } from '../sqlite/connection.js';
 import { CliError } from './errors.js';
 import { assertLog, withLog } from './open-log.js';
 import { showProgress } from './progress.js';
@@ -57,8 +60,8 @@ async function replayHere(
   print: (line: string) => void,
 ): Promise<number> {
   const paths = corePaths(config.dataDir);
+  if (reset) await discard(config, print);
   return withLog(config, false, async (log) => {
-    if (reset) for (const suffix of ['', '-wal', '-shm']) await rm(`${paths.missions}${suffix}`, { force: true });
     const projector = await Projector.open(paths.missions, missions, log, troubles());
     try {
       const isNew = projector.position === 0n;
@@ -81,6 +84,32 @@ async function replayHere(
       await projector.stop();
     }
   });
+}
+
+/**
+ * Throws the projection's file away. When it had seen events that the log has not, the log has lost them: it becomes
+ * another log, lest the positions of lost events be taken for those of what comes next.
+ */
+async function discard(config: Config, print: (line: string) => void): Promise<void> {
+  const paths = corePaths(config.dataDir);
+  const seen = await liveGeneration(paths.missions);
+  const { logId, head } = await withLog(config, false, async (log) => ({ logId: log.logId, head: await log.head() }));
+  if (seen?.logId === logId && seen.position > head) {
+    print(
+      `log ${logId} has lost events: it is log ${await renewLogId(paths.log)} now, and positions of ${logId} are refused`,
+    );
+  }
+  for (const suffix of ['', '-wal', '-shm']) await rm(`${paths.missions}${suffix}`, { force: true });
+}
+
+/** What a projection's file has seen, if it can be read. */
+async function liveGeneration(path: string): Promise<Generation | undefined> {
+  try {
+    const connection = await Connection.open(path, 'read');
+    return await readGeneration(connection, 'live').finally(() => connection.close());
+  } catch {
+    return undefined;
+  }
 }
 
 /** A logger that says on stderr why a replay does not get on: a full disk, say. It goes on when it can. */
