@@ -63,7 +63,7 @@ function encode(stream: string, event: NewEvent): EncodedEvent {
   return {
     id,
     columns: JSON.stringify(Object.values(content)).slice(1, -1),
-    checksum: contentChecksum(content),
+    checksum: crc32(contentText(content)),
     bytes,
   };
 }
@@ -71,7 +71,7 @@ function encode(stream: string, event: NewEvent): EncodedEvent {
 /** An event's row as a JSON array, in the order of its columns. */
 export function rowJson({ columns, checksum }: EncodedEvent, place: Place): string {
   const { position, stream, revision, recorded_at } = place;
-  return `[${position},${JSON.stringify(stream)},${revision},${columns},"${recorded_at}",${placeChecksum(place, checksum)}]`;
+  return `[${position},${JSON.stringify(stream)},${revision},${columns},"${recorded_at}",${checksumAt(place, checksum)}]`;
 }
 
 /** An event's row in `log.db`, in the order of its columns. */
@@ -90,15 +90,20 @@ export interface EventRow {
 
 /** The CRC-32 over everything else in a row: what happened, then its place. */
 export function checksumOf(row: Omit<EventRow, 'checksum'>): number {
-  return placeChecksum(row, contentChecksum(row));
+  return crc32(contentText(row) + placeText(row));
 }
 
-function contentChecksum({ id, type, etype, metadata, data }: Omit<EventRow, keyof Place | 'checksum'>): number {
-  return crc32(`${id}\n${type}\n${etype}\n${metadata}\n${data}`);
+/** The same from the checksum of what happened. */
+function checksumAt(place: Place, ofContent: number): number {
+  return crc32(placeText(place), ofContent);
 }
 
-function placeChecksum({ position, stream, revision, recorded_at }: Place, content: number): number {
-  return crc32(`\n${position}\n${stream}\n${revision}\n${recorded_at}`, content);
+function contentText({ id, type, etype, metadata, data }: Omit<EventRow, keyof Place | 'checksum'>): string {
+  return `${id}\n${type}\n${etype}\n${metadata}\n${data}`;
+}
+
+function placeText({ position, stream, revision, recorded_at }: Place): string {
+  return `\n${position}\n${stream}\n${revision}\n${recorded_at}`;
 }
 
 /** Reads a row back. @throws LogError LOG_CORRUPT, naming the position, when it is not what was written. */

@@ -40,7 +40,7 @@ export async function follow(following: Following): Promise<void> {
   const write = async (live: boolean) => {
     const { events, through } = unwritten;
     unwritten = { batches: 0, events: 0, through };
-    const commit = await file.prepareCommit(slot, folder.take(), through, events);
+    const commit = file.prepareCommit(slot, folder.take(), through, events);
     await writing;
     writing = commit().then(() => {
       folder.written();

@@ -114,7 +114,12 @@ export function* upsertStatements(name: string, table: Table, slot: Slot, rows: 
   let values: string[] = [];
   let characters = 0;
   for (const row of rows) {
-    const json = JSON.stringify(columns.map((column) => storedValue(row[column])));
+    const stored: unknown[] = [];
+    for (const column of columns) {
+      const value = row[column];
+      stored.push(typeof value === 'bigint' ? value.toString() : value);
+    }
+    const json = JSON.stringify(stored);
     values.push(json);
     characters += json.length;
     if (values.length < MAX_STATEMENT_ROWS && characters < MAX_STATEMENT_CHARACTERS) continue;
@@ -123,8 +128,4 @@ export function* upsertStatements(name: string, table: Table, slot: Slot, rows: 
     characters = 0;
   }
   if (values.length > 0) yield { sql, params: [`[${values.join(',')}]`] };
-}
-
-function storedValue(value: AnyRow[string] | undefined): unknown {
-  return typeof value === 'bigint' ? value.toString() : value;
 }

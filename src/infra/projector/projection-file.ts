@@ -1,4 +1,3 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Kysely } from 'kysely';
 import pLimit from 'p-limit';
 import type { Projection } from '../../projections/projection.js';
@@ -23,7 +22,7 @@ const READERS = 3;
 /** Pages of write-ahead log before it is copied back. */
 const WAL_AUTOCHECKPOINT_PAGES = 8_000;
 /** Page cache of the writing connection, in KiB. */
-const WRITER_CACHE_KIB = 32 * 1024;
+const WRITER_CACHE_KIB = 12 * 1024;
 
 /** Where a generation is and how it got there; one row of `generations`. */
 export interface Generation {
@@ -145,27 +144,19 @@ export class ProjectionFile {
 
   /**
    * Prepares to write what has changed, and how far that takes the generation, in one transaction. What is returned does
-   * so: the rows are in words by then, so that the file is not held longer than it takes to write them.
+   * so: its first statement is in words by then, and each further one is put into words while the one before runs.
    */
-  async prepareCommit(
-    slot: Slot,
-    changed: ChangedRows,
-    position: bigint,
-    events: number,
-  ): Promise<() => Promise<void>> {
-    const upserts: Statement[] = [];
-    for (const [name, rows] of changed) {
-      const table = this.projection.tables[name];
-      if (table === undefined) continue;
-      for (const statement of upsertStatements(name, table, slot, rows.values())) {
-        if (upserts.length > 0) await nextTurn();
-        upserts.push(statement);
-      }
-    }
-    const advance = 'UPDATE generations SET position = ?, events = events + ? WHERE slot = ?';
+  prepareCommit(slot: Slot, changed: ChangedRows, position: bigint, events: number): () => Promise<void> {
+    const upserts = this.#upserts(slot, changed);
+    let next = upserts.next();
     return () =>
       this.#write(async (connection) => {
-        for (const { sql, params } of upserts) await connection.run(sql, params);
+        while (next.done !== true) {
+          const running = connection.run(next.value.sql, next.value.params);
+          next = upserts.next();
+          await running;
+        }
+        const advance = 'UPDATE generations SET position = ?, events = events + ? WHERE slot = ?';
         await connection.run(advance, [position, events, slot]);
       });
   }
@@ -213,6 +204,13 @@ export class ProjectionFile {
     await this.#db.destroy();
     await this.#readers.close();
     await this.#exclusively(() => this.#writer.close());
+  }
+
+  *#upserts(slot: Slot, changed: ChangedRows): Generator<Statement, void> {
+    for (const [name, rows] of changed) {
+      const table = this.projection.tables[name];
+      if (table !== undefined) yield* upsertStatements(name, table, slot, rows.values());
+    }
   }
 
   #write<R>(work: (connection: Connection) => Promise<R>): Promise<R> {
