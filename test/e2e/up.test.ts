@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -17,10 +18,10 @@ async function up(dataDir: string, env: Readonly<Record<string, string>> = {}): 
   return machine;
 }
 
-/** The process id of the core on a data folder; none when it has not said so, or has gone. */
-async function corePid(dataDir: string): Promise<number | undefined> {
-  const text = await readFile(corePaths(dataDir).address, 'utf8').catch(() => '');
-  return text === '' ? undefined : (JSON.parse(text) as { pid: number }).pid;
+/** The process id of the core that a machine runs; none while there is none. */
+async function corePid(machine: Sheratan): Promise<number | undefined> {
+  const [pid] = (await readFile(`/proc/${machine.pid}/task/${machine.pid}/children`, 'utf8')).split(' ');
+  return pid === undefined || pid === '' ? undefined : Number(pid);
 }
 
 function isAlive(pid: number): boolean {
@@ -40,12 +41,12 @@ async function until(what: string, holds: () => boolean | Promise<boolean>): Pro
 }
 
 async function stopsOn(signal: NodeJS.Signals, machine: Sheratan, dataDir: string): Promise<void> {
-  const pid = (await corePid(dataDir))!;
+  const pid = (await corePid(machine))!;
   expect(isAlive(pid)).toBe(true);
   machine.signal(signal);
   expect(await machine.ended).toEqual({ code: 0, signal: null });
   expect(isAlive(pid)).toBe(false);
-  expect(await corePid(dataDir)).toBeUndefined();
+  expect(existsSync(corePaths(dataDir).address)).toBe(false);
   expect(machine.errors).toEqual([]);
 }
 
@@ -76,7 +77,7 @@ describe('sheratan up', () => {
       input: { title: 'To stay' },
       consistency: 'APPENDED',
     });
-    const before = { url: machine.url, pid: (await corePid(dataDir))! };
+    const before = { url: machine.url, pid: (await corePid(machine))! };
     process.kill(before.pid, 'SIGKILL');
     await until('it listens elsewhere', () => machine.url !== before.url);
     expect(machine.output).toContain('[core] ended (killed); starting again in 0.5 s');
@@ -86,7 +87,7 @@ describe('sheratan up', () => {
     });
     expect(mission).toEqual({ title: 'To stay' });
 
-    const pid = (await corePid(dataDir))!;
+    const pid = (await corePid(machine))!;
     expect(pid).not.toBe(before.pid);
     expect(await machine.stop()).toEqual({ code: 0, signal: null });
     expect(isAlive(pid)).toBe(false);
@@ -95,19 +96,19 @@ describe('sheratan up', () => {
   it('does not leave the core behind when it is killed itself', async () => {
     const dataDir = await newDataDir();
     const machine = await up(dataDir);
-    const pid = (await corePid(dataDir))!;
+    const pid = (await corePid(machine))!;
     onTestFinished(() => {
       if (isAlive(pid)) process.kill(pid, 'SIGKILL');
     });
     machine.signal('SIGKILL');
     await until('the core has gone', () => !isAlive(pid));
-    expect(await corePid(dataDir)).toBeUndefined();
+    expect(existsSync(corePaths(dataDir).address)).toBe(false);
   });
 
   it('stops while it waits to start the core again', async () => {
     const dataDir = await newDataDir();
     const machine = await up(dataDir);
-    process.kill((await corePid(dataDir))!, 'SIGKILL');
+    process.kill((await corePid(machine))!, 'SIGKILL');
     await until('it says so', () => machine.output.some((line) => line.includes('starting again')));
     expect(await machine.stop()).toEqual({ code: 0, signal: null });
   });
