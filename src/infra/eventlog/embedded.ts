@@ -63,6 +63,8 @@ export class EmbeddedLog implements EventLog {
   readonly #timer: NodeJS.Timeout;
   readonly #polling = pLimit(1);
   #subscribers = 0;
+  /** The head as far as it is known here: at least this much is in the file. */
+  #end: bigint;
   #dataVersion: number | undefined;
   #closed: Promise<void> | undefined;
 
@@ -77,12 +79,13 @@ export class EmbeddedLog implements EventLog {
   ) {
     this.#path = path;
     this.logId = logId;
-    this.#writer = new Writer(connection, clock, path, head, () => {
-      this.#nudge();
+    this.#writer = new Writer(connection, clock, path, head, (end) => {
+      this.#grown(end);
     });
     this.#readers = readers;
     this.#poller = poller;
-    this.#tail = new Tail(head, (after) => this.#readOn(after));
+    this.#end = head;
+    this.#tail = new Tail(head, (after) => this.#scan(after, this.#end, undefined, DEFAULT_BATCH));
     this.#timer = setInterval(() => void this.#polling(() => this.#pollForeign()), FOREIGN_POLL_MS).unref();
   }
 
@@ -151,7 +154,7 @@ export class EmbeddedLog implements EventLog {
     const head = await this.head();
     if (this.#subscribers === 0) this.#tail.reset(head);
     this.#subscribers += 1;
-    this.#nudge();
+    this.#grown(head);
     try {
       let cursor = options.after;
       let announced = false;
@@ -168,8 +171,9 @@ export class EmbeddedLog implements EventLog {
         await this.#tail.changed(cursor, signal);
         if (signal.aborted || this.#tail.to > cursor) continue;
         // Woken with nothing new: a read failed. Reading the same again tells the reader why, or the failure has passed.
-        await this.#readOn(cursor);
-        this.#nudge();
+        const end = await this.head();
+        await this.#scan(cursor, end, undefined, DEFAULT_BATCH);
+        this.#grown(end);
       }
     } finally {
       this.#subscribers -= 1;
@@ -185,7 +189,6 @@ export class EmbeddedLog implements EventLog {
   async tombstone(stream: string): Promise<void> {
     await this.#writer.tombstone(stream);
     this.#tail.forget();
-    this.#nudge();
   }
 
   async head(): Promise<bigint> {
@@ -204,7 +207,9 @@ export class EmbeddedLog implements EventLog {
     await this.#writer.close(Promise.all([this.#polling(() => this.#poller.close()), this.#readers.close()]));
   }
 
-  #nudge(): void {
+  /** The log reaches up to here now. */
+  #grown(end: bigint): void {
+    if (end > this.#end) this.#end = end;
     if (this.#subscribers > 0) void this.#tail.refresh();
   }
 
@@ -213,8 +218,10 @@ export class EmbeddedLog implements EventLog {
     if (this.#subscribers === 0 || this.#closing.signal.aborted) return;
     const [row] = await this.#poller.all<{ data_version: number }>('PRAGMA data_version').catch(() => []);
     if (row === undefined || row.data_version === this.#dataVersion) return;
+    const end = await this.head().catch(() => undefined);
+    if (end === undefined) return;
     this.#dataVersion = row.data_version;
-    this.#nudge();
+    this.#grown(end);
   }
 
   async #select<R = EventRow>(sql: string, params: readonly Param[]): Promise<R[]> {
@@ -236,11 +243,6 @@ export class EmbeddedLog implements EventLog {
       through: through > cursor ? through : cursor,
       live: through >= end,
     };
-  }
-
-  /** The next events after a position, as the tail and those who lost it read them. */
-  async #readOn(after: bigint): Promise<Page> {
-    return this.#scan(after, await this.head(), undefined, DEFAULT_BATCH);
   }
 
   /** Reads a piece of the file up to a position there is: at most `limit` matches and at most SCAN_SPAN positions. */

@@ -66,7 +66,7 @@ export class Writer {
   readonly #connection: Connection;
   readonly #clock: Clock;
   readonly #path: string;
-  readonly #onCommit: () => void;
+  readonly #onCommit: (head: bigint) => void;
   readonly #heads = new LRUCache<string, Head>({ max: MAX_CACHED_HEADS });
   readonly #exclusively = pLimit(1);
   #queue: Pending[] = [];
@@ -77,9 +77,9 @@ export class Writer {
 
   /**
    * @param head position of the log's last event
-   * @param onCommit called after each group that wrote something
+   * @param onCommit told the log's new head after each group that wrote something
    */
-  constructor(connection: Connection, clock: Clock, path: string, head: bigint, onCommit: () => void) {
+  constructor(connection: Connection, clock: Clock, path: string, head: bigint, onCommit: (head: bigint) => void) {
     this.#connection = connection;
     this.#clock = clock;
     this.#path = path;
@@ -140,7 +140,7 @@ export class Writer {
     }).catch((error: unknown) => {
       throw toLogError(error, this.#path);
     });
-    this.#onCommit();
+    this.#onCommit(BigInt(this.#lastPosition));
   }
 
   /**
@@ -225,7 +225,7 @@ export class Writer {
     }
     this.#lastPosition += rows.length;
     for (const [stream, head] of heads) this.#heads.set(stream, head);
-    this.#onCommit();
+    this.#onCommit(BigInt(this.#lastPosition));
     return () => {
       group.forEach(({ resolve }, i) => {
         const result = results[i];
@@ -271,7 +271,7 @@ export class Writer {
     });
     this.#lastPosition = position;
     for (const [stream, head] of heads) this.#heads.set(stream, head);
-    if (wrote) this.#onCommit();
+    if (wrote) this.#onCommit(BigInt(this.#lastPosition));
     return () => {
       for (const answer of answers) answer();
     };

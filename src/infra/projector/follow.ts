@@ -67,6 +67,8 @@ export async function follow(following: Following): Promise<void> {
         if (failure !== undefined) throw failure;
         if (isWhole) break;
       }
+      // At the end of the log: what comes while this is written is then one batch.
+      if (batch.live) await writing;
     }
   } finally {
     if (unwritten.batches > 0) await write(false);
@@ -75,17 +77,18 @@ export async function follow(following: Following): Promise<void> {
   }
 }
 
-/** Asks for the next value while the current one is being used. */
-async function* readAhead<V>(source: AsyncIterable<V>): AsyncIterable<V> {
+/** Asks for the next batch while the current one is being used, unless that was the end of the log. */
+async function* readAhead(source: AsyncIterable<EventBatch>): AsyncIterable<EventBatch> {
   const iterator = source[Symbol.asyncIterator]();
   let next = iterator.next();
   try {
     for (;;) {
       const result = await next;
       if (result.done === true) return;
-      next = iterator.next();
+      if (!result.value.live) next = iterator.next();
       next.catch(() => undefined);
       yield result.value;
+      if (result.value.live) next = iterator.next();
     }
   } finally {
     void iterator.return?.().catch(() => undefined);
