@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import pLimit from 'p-limit';
 import type { Clock } from '../clock.js';
-import { SqliteError, type Connection } from '../sqlite/connection.js';
+import { SqliteError, type Connection, type Param } from '../sqlite/connection.js';
 import { encodeAppend, rowJson, type EncodedEvent } from './encoding.js';
 import { LogError, WrongExpectedRevision } from './errors.js';
 import type { AppendResult, ExpectedRevision, NewEvent } from './eventlog.js';
@@ -22,6 +22,9 @@ const MAX_CACHED_HEADS = 50_000;
 const INSERT = `INSERT INTO events (position, stream, revision, id, type, etype, data, metadata, recorded_at, checksum)
   SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, value->>8, value->>9
   FROM jsonb_each(?)`;
+/** The same for a single row, which SQLite takes faster as it is. */
+const INSERT_ONE = `INSERT INTO events (position, stream, revision, id, type, etype, data, metadata, recorded_at, checksum)
+  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`;
 const INSERT_TOMBSTONE = `INSERT INTO events (position, stream, revision, id, type, etype, data, metadata, recorded_at, checksum)
   VALUES (?, ?, ?, '', '$tombstone', 0, '', '', ?, 0)`;
 const LAST_POSITION = 'SELECT max(position) AS position FROM events';
@@ -294,7 +297,9 @@ export class Writer {
   }
 
   async #insert(rows: readonly string[]): Promise<void> {
-    await this.#connection.run(INSERT, [`[${rows.join(',')}]`]);
+    const [only] = rows;
+    if (rows.length === 1 && only !== undefined) await this.#connection.run(INSERT_ONE, JSON.parse(only) as Param[]);
+    else await this.#connection.run(INSERT, [`[${rows.join(',')}]`]);
   }
 
   async #readHeads(streams: readonly string[]): Promise<Map<string, Head>> {
