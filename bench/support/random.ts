@@ -1,29 +1,10 @@
-/** Chance that a seed decides, so that every run of a bench works on the same rows (mulberry32). */
-export class Random {
-  #state: number;
+import { Random as Seeded } from '../../test/support/random.js';
 
-  constructor(seed: number) {
-    this.#state = seed >>> 0;
-  }
-
-  /** At least 0, below 1. */
-  next(): number {
-    this.#state = (this.#state + 0x6d2b79f5) >>> 0;
-    let t = this.#state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  }
-
+/** Chance that a seed decides, so that every run of a bench works on the same rows. */
+export class Random extends Seeded {
   /** A whole number below `limit`. */
   below(limit: number): number {
-    return Math.floor(this.next() * limit);
-  }
-
-  pick<V>(values: readonly V[]): V {
-    const value = values[this.below(values.length)];
-    if (value === undefined) throw new Error('there is nothing to pick from');
-    return value;
+    return this.between(0, limit - 1);
   }
 
   hex(digits: number): string {

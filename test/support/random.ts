@@ -25,6 +25,8 @@ export class Random {
   }
 
   pick<T>(from: readonly T[]): T {
-    return from[this.between(0, from.length - 1)] as T;
+    const picked = from[this.between(0, from.length - 1)];
+    if (picked === undefined) throw new Error('there is nothing to pick from');
+    return picked;
   }
 }
