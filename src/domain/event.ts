@@ -78,6 +78,27 @@ export function isEventType(name: string): name is EventType {
   return Object.hasOwn(ETYPES, name);
 }
 
+/** The categories of streams: what stands before the first `-` of their names. */
+export const CATEGORIES = [
+  'mission',
+  'task',
+  'job',
+  'replication',
+  'keyring',
+  'retention',
+  'compaction',
+  'ledger',
+  'wallet',
+  'asset',
+] as const;
+
+const KNOWN_CATEGORIES: ReadonlySet<string> = new Set(CATEGORIES);
+
+/** Whether a name is that of a category of the catalogue. */
+export function isCategory(name: string): boolean {
+  return KNOWN_CATEGORIES.has(name);
+}
+
 /** What stands before the first `-` of a stream's name. */
 export function categoryOf(stream: string): string {
   const dash = stream.indexOf('-');

@@ -18,9 +18,9 @@ import {
   type ReadStreamOptions,
   type SubscribeOptions,
 } from './eventlog.js';
-import { filterCondition, matches } from './filter.js';
+import { filterCondition } from './filter.js';
 import { openLogFile, toLogError } from './file.js';
-import { Tail, type Page, type SizedEvent } from './tail.js';
+import { ReadTail, type Page, type SizedEvent } from './tail.js';
 import { TOMBSTONE, TRUNCATED, Writer } from './writer.js';
 
 /** Connections for reading. */
@@ -58,7 +58,7 @@ export class EmbeddedLog implements EventLog {
   readonly #writer: Writer;
   readonly #readers: Pool;
   readonly #poller: Connection;
-  readonly #tail: Tail;
+  readonly #tail: ReadTail;
   readonly #closing = new AbortController();
   readonly #timer: NodeJS.Timeout;
   readonly #polling = pLimit(1);
@@ -85,7 +85,7 @@ export class EmbeddedLog implements EventLog {
     this.#readers = readers;
     this.#poller = poller;
     this.#end = head;
-    this.#tail = new Tail(head, (after) => this.#scan(after, this.#end, undefined, DEFAULT_BATCH));
+    this.#tail = new ReadTail(head, (after) => this.#scan(after, this.#end, undefined, DEFAULT_BATCH));
     this.#timer = setInterval(() => void this.#polling(() => this.#pollForeign()), FOREIGN_POLL_MS).unref();
   }
 
@@ -160,7 +160,7 @@ export class EmbeddedLog implements EventLog {
       let announced = false;
       while (!signal.aborted) {
         const batch = this.#tail.covers(cursor)
-          ? this.#fromTail(cursor, filter, batchSize)
+          ? this.#tail.batch(cursor, filter, batchSize)
           : withoutSizes(await this.#scan(cursor, this.#tail.to, filter, batchSize));
         if (batch.through > cursor || (batch.live && !announced)) {
           cursor = batch.through;
@@ -231,18 +231,6 @@ export class EmbeddedLog implements EventLog {
     } catch (error) {
       throw toLogError(error, this.#path);
     }
-  }
-
-  #fromTail(cursor: bigint, filter: EventFilter | undefined, batchSize: number): EventBatch {
-    const end = this.#tail.to;
-    const events = this.#tail.after(cursor, batchSize);
-    const last = events.at(-1);
-    const through = events.length === batchSize && last !== undefined ? last.position : end;
-    return {
-      events: filter === undefined ? events : events.filter((event) => matches(filter, event)),
-      through: through > cursor ? through : cursor,
-      live: through >= end,
-    };
   }
 
   /** Reads a piece of the file up to a position there is: at most `limit` matches and at most SCAN_SPAN positions. */

@@ -1,9 +1,9 @@
 import { crc32 } from 'node:zlib';
-import { ETYPES, isEventType, type EventMetadata, type RecordedEvent } from '../../domain/event.js';
+import { ETYPES, type EventMetadata, type RecordedEvent } from '../../domain/event.js';
 import type { JsonObject } from '../../domain/json.js';
-import { canonicalJson } from './canonical.js';
 import { LogError } from './errors.js';
-import { MAX_APPEND_BYTES, MAX_APPEND_EVENTS, MAX_EVENT_BYTES, MAX_STREAM_LENGTH, type NewEvent } from './eventlog.js';
+import type { NewEvent } from './eventlog.js';
+import { judgeAppend } from './judge.js';
 
 /** An event ready to be stored: its place is all that is missing. */
 export interface EncodedEvent {
@@ -19,53 +19,17 @@ export interface EncodedEvent {
 /** Where an event is stored, and when it was recorded. */
 type Place = Pick<EventRow, 'position' | 'stream' | 'revision' | 'recorded_at'>;
 
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
-
 /** Prepares the events of one append, judging everything that can be judged without the log. */
 export function encodeAppend(stream: string, events: readonly NewEvent[]): EncodedEvent[] {
-  if (!/^[a-z]+-./.test(stream) || stream.length > MAX_STREAM_LENGTH || !stream.isWellFormed()) {
-    throw new LogError(
-      'EVENT_INVALID',
-      `'${stream.slice(0, MAX_STREAM_LENGTH)}' is no stream name: it must be <category>-<id> of at most ${MAX_STREAM_LENGTH} characters.`,
-    );
-  }
-  if (events.length < 1 || events.length > MAX_APPEND_EVENTS) {
-    throw new LogError(
-      'EVENT_INVALID',
-      `An append takes 1–${MAX_APPEND_EVENTS} events; it was given ${events.length}.`,
-    );
-  }
-  const encoded = events.map((event) => encode(stream, event));
-  const bytes = encoded.reduce((sum, event) => sum + event.bytes, 0);
-  if (bytes > MAX_APPEND_BYTES) {
-    throw new LogError(
-      'EVENT_INVALID',
-      `An append is at most ${MAX_APPEND_BYTES} bytes; this one for '${stream}' has ${bytes}.`,
-    );
-  }
-  return encoded;
-}
-
-function encode(stream: string, event: NewEvent): EncodedEvent {
-  const { id, type } = event;
-  if (!isEventType(type)) throw new LogError('EVENT_INVALID', `'${type}' is not in the event catalogue.`);
-  if (!UUID.test(id)) throw new LogError('EVENT_INVALID', `'${id}' is no event id: it must be a lowercase UUID.`);
-  const data = canonicalJson(event.data);
-  const metadata = canonicalJson(event.metadata);
-  const bytes = Buffer.byteLength(data) + Buffer.byteLength(metadata);
-  if (bytes > MAX_EVENT_BYTES) {
-    throw new LogError(
-      'EVENT_INVALID',
-      `An event is at most ${MAX_EVENT_BYTES} bytes; ${type} for '${stream}' has ${bytes}.`,
-    );
-  }
-  const content = { id, type, etype: ETYPES[type], data, metadata };
-  return {
-    id,
-    columns: JSON.stringify(Object.values(content)).slice(1, -1),
-    checksum: crc32(contentText(content)),
-    bytes,
-  };
+  return judgeAppend(stream, events).map(({ id, type, data, metadata, bytes }) => {
+    const content = { id, type, etype: ETYPES[type], data, metadata };
+    return {
+      id,
+      columns: JSON.stringify(Object.values(content)).slice(1, -1),
+      checksum: crc32(contentText(content)),
+      bytes,
+    };
+  });
 }
 
 /** An event's row as a JSON array, in the order of its columns. */

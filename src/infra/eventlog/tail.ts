@@ -1,5 +1,7 @@
 import type { RecordedEvent } from '../../domain/event.js';
 import { Nudge } from '../nudge.js';
+import type { EventBatch, EventFilter } from './eventlog.js';
+import { matches } from './filter.js';
 
 /** The most events kept in memory for live readers. */
 const MAX_TAIL_EVENTS = 1_024;
@@ -22,24 +24,19 @@ export interface Page {
 }
 
 /**
- * The newest events of a log, read from its file once and shared by every live reader. A reader that falls out of the
- * tail reads the file itself until it is back, so a slow one costs nothing here.
+ * The newest events of a log, taken from it once and shared by every live reader. A reader that falls out of the tail
+ * reads the log itself until it is back, so a slow one costs nothing here.
  */
 export class Tail {
-  readonly #read: (after: bigint) => Promise<Page>;
   #events: SizedEvent[] = [];
   #bytes = 0;
   /** Everything after this position, up to `#to`, is in the tail. */
   #from: bigint;
   #to: bigint;
   readonly #nudge = new Nudge();
-  #refreshing: Promise<void> | undefined;
-  #again = false;
   #resets = 0;
 
-  /** @param read the next events after a position */
-  constructor(start: bigint, read: (after: bigint) => Promise<Page>) {
-    this.#read = read;
+  constructor(start: bigint) {
     this.#from = start;
     this.#to = start;
   }
@@ -47,6 +44,11 @@ export class Tail {
   /** The position this tail has read up to. */
   get to(): bigint {
     return this.#to;
+  }
+
+  /** How often it has started anew. */
+  get resets(): number {
+    return this.#resets;
   }
 
   /** Starts anew at a position; for when nobody reads. What is being read is discarded. */
@@ -79,43 +81,32 @@ export class Tail {
     return this.#events.slice(low, low + limit).map(({ event }) => event);
   }
 
-  /**
-   * Says that the log may have grown. Reads what is new, one read at a time, and wakes the waiting. A failing read wakes
-   * them too: they find the tail no further, read the file themselves, and meet the error.
-   */
-  refresh(): Promise<void> {
-    if (this.#refreshing !== undefined) {
-      this.#again = true;
-      return this.#refreshing;
-    }
-    this.#refreshing = this.#catchUp()
-      .catch(() => {
-        this.#nudge.notify();
-      })
-      .finally(() => {
-        this.#refreshing = undefined;
-      });
-    return this.#refreshing;
+  /** What a reader at a position that the tail covers is given next: nothing new, and `live`, when it is at the end. */
+  batch(cursor: bigint, filter: EventFilter | undefined, batchSize: number): EventBatch {
+    const end = this.#to;
+    const events = this.after(cursor, batchSize);
+    const last = events.at(-1);
+    const through = events.length === batchSize && last !== undefined ? last.position : end;
+    return {
+      events: filter === undefined ? events : events.filter((event) => matches(filter, event)),
+      through: through > cursor ? through : cursor,
+      live: through >= end,
+    };
   }
 
-  /** Waits until the tail has grown beyond a position, a read has failed, or the signal. */
+  /** Waits until the tail has grown beyond a position, somebody wakes those who wait, or the signal. */
   changed(position: bigint, signal: AbortSignal): Promise<void> {
     if (this.#to > position || signal.aborted) return Promise.resolve();
     return this.#nudge.wait(signal);
   }
 
-  async #catchUp(): Promise<void> {
-    let live = false;
-    do {
-      this.#again = false;
-      const resets = this.#resets;
-      const page = await this.#read(this.#to);
-      live = page.live && resets === this.#resets;
-      if (resets === this.#resets && page.through > this.#to) this.#append(page.events, page.through);
-    } while (this.#again || !live);
+  /** Wakes everyone who waits, although nothing is new. */
+  wake(): void {
+    this.#nudge.notify();
   }
 
-  #append(events: readonly SizedEvent[], to: bigint): void {
+  /** Takes what comes next, up to a position. */
+  append(events: readonly SizedEvent[], to: bigint): void {
     for (const sized of events) {
       this.#events.push(sized);
       this.#bytes += sized.bytes;
@@ -131,5 +122,48 @@ export class Tail {
     if (drop > 0) this.#events.splice(0, drop);
     this.#to = to;
     this.#nudge.notify();
+  }
+}
+
+/** A tail that reads the log itself when it is told that there is more. */
+export class ReadTail extends Tail {
+  readonly #read: (after: bigint) => Promise<Page>;
+  #refreshing: Promise<void> | undefined;
+  #again = false;
+
+  /** @param read the next events after a position */
+  constructor(start: bigint, read: (after: bigint) => Promise<Page>) {
+    super(start);
+    this.#read = read;
+  }
+
+  /**
+   * Says that the log may have grown. Reads what is new, one read at a time, and wakes the waiting. A failing read wakes
+   * them too: they find the tail no further, read the file themselves, and meet the error.
+   */
+  refresh(): Promise<void> {
+    if (this.#refreshing !== undefined) {
+      this.#again = true;
+      return this.#refreshing;
+    }
+    this.#refreshing = this.#catchUp()
+      .catch(() => {
+        this.wake();
+      })
+      .finally(() => {
+        this.#refreshing = undefined;
+      });
+    return this.#refreshing;
+  }
+
+  async #catchUp(): Promise<void> {
+    let live = false;
+    do {
+      this.#again = false;
+      const resets = this.resets;
+      const page = await this.#read(this.to);
+      live = page.live && resets === this.resets;
+      if (resets === this.resets && page.through > this.to) this.append(page.events, page.through);
+    } while (this.#again || !live);
   }
 }

@@ -10,6 +10,7 @@ const BAD_STREAMS = {
   'no category': '-1',
   'a category in upper case': 'Mission-1',
   'a category with a digit': 'mission2-1',
+  'a category that is not in the catalogue': 'host-1',
   'a space before the category': ' mission-1',
   'a system stream': '$all',
   'a metadata stream': '$$mission-1',

@@ -1,7 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { Tail, type Page, type SizedEvent } from '../../../src/infra/eventlog/tail.js';
+import { ReadTail, type Page, type SizedEvent, type Tail } from '../../../src/infra/eventlog/tail.js';
 import { newEvent } from '../../support/events.js';
 
 /** A log in memory: positions up to `head`, those in `stubs` without an event, `pageSize` of them read at a time. */
@@ -47,7 +47,7 @@ const never = new AbortController().signal;
 describe('the tail', () => {
   it('covers what came since it started, and nothing before', async () => {
     const source = new Source();
-    const tail = new Tail(5n, source.read);
+    const tail = new ReadTail(5n, source.read);
     source.head = 9n;
     await tail.refresh();
 
@@ -64,7 +64,7 @@ describe('the tail', () => {
     const source = new Source();
     source.pageSize = 3;
     source.head = 20n;
-    const tail = new Tail(0n, source.read);
+    const tail = new ReadTail(0n, source.read);
     await tail.refresh();
     expect(positionsAfter(tail, 0n)).toEqual(range(1n, 20n));
   });
@@ -73,7 +73,7 @@ describe('the tail', () => {
     const source = new Source();
     source.head = 4n;
     for (const stub of [2n, 4n]) source.stubs.add(stub);
-    const tail = new Tail(0n, source.read);
+    const tail = new ReadTail(0n, source.read);
     await tail.refresh();
     expect(tail.to).toBe(4n);
     expect(positionsAfter(tail, 0n)).toEqual([1n, 3n]);
@@ -82,7 +82,7 @@ describe('the tail', () => {
   it('keeps the newest 1,024 events', async () => {
     const source = new Source();
     source.head = 3_000n;
-    const tail = new Tail(0n, source.read);
+    const tail = new ReadTail(0n, source.read);
     await tail.refresh();
     expect(tail.covers(1_975n)).toBe(false);
     expect(tail.covers(1_976n)).toBe(true);
@@ -93,7 +93,7 @@ describe('the tail', () => {
     const source = new Source();
     source.eventBytes = 1024 * 1024;
     source.head = 20n;
-    const tail = new Tail(0n, source.read);
+    const tail = new ReadTail(0n, source.read);
     await tail.refresh();
     expect(tail.covers(11n)).toBe(false);
     expect(positionsAfter(tail, 12n)).toEqual(range(13n, 20n));
@@ -102,7 +102,7 @@ describe('the tail', () => {
   it('reads once for many who ask at once, and once more for what came meanwhile', async () => {
     const source = new Source();
     source.head = 5n;
-    const tail = new Tail(0n, source.read);
+    const tail = new ReadTail(0n, source.read);
     const asking = Array.from({ length: 20 }, () => tail.refresh());
     source.head = 8n;
     await Promise.all(asking);
@@ -112,7 +112,7 @@ describe('the tail', () => {
 
   it('wakes those who wait when it has grown, and them only', async () => {
     const source = new Source();
-    const tail = new Tail(0n, source.read);
+    const tail = new ReadTail(0n, source.read);
     let woken = false;
     const waiting = tail.changed(0n, never).then(() => (woken = true));
     await tail.refresh();
@@ -128,7 +128,7 @@ describe('the tail', () => {
     const source = new Source();
     source.head = 3n;
     source.failure = new Error('the disk');
-    const tail = new Tail(0n, source.read);
+    const tail = new ReadTail(0n, source.read);
     const waiting = tail.changed(0n, never);
     await tail.refresh();
     await waiting;
@@ -140,7 +140,7 @@ describe('the tail', () => {
   });
 
   it('wakes one who waits at their signal', async () => {
-    const tail = new Tail(0n, new Source().read);
+    const tail = new ReadTail(0n, new Source().read);
     const controller = new AbortController();
     const waiting = tail.changed(0n, controller.signal);
     controller.abort();
@@ -151,7 +151,7 @@ describe('the tail', () => {
   it('forgets what it holds, even what is just being read', async () => {
     const source = new Source();
     source.head = 5n;
-    const tail = new Tail(0n, source.read);
+    const tail = new ReadTail(0n, source.read);
     await tail.refresh();
     source.head = 8n;
     let release = () => {};
@@ -177,7 +177,7 @@ describe('the tail', () => {
         const source = new Source();
         source.pageSize = pageSize;
         source.delay = () => turn();
-        const tail = new Tail(0n, source.read);
+        const tail = new ReadTail(0n, source.read);
         let seen = 0n;
         const look = () => {
           if (!tail.covers(seen)) seen = tail.to > seen ? tail.to : seen;

@@ -47,7 +47,7 @@ describe('/readyz', () => {
   });
 
   it('answers 503 while a projection is more than 10,000 events behind', async () => {
-    for (let i = 0; i < 21; i += 1) await node.services.log.append('other-many', newEvents(500), 'any');
+    for (let i = 0; i < 21; i += 1) await node.services.log.append('wallet-many', newEvents(500), 'any');
     await expect.poll(() => node.fetch('/readyz'), { timeout: 15_000 }).toMatchObject(READY);
     const position = vi.spyOn(node.services.missions, 'position', 'get');
     position.mockReturnValue(500n);

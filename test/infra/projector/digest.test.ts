@@ -66,7 +66,7 @@ describe('the digest of missions, tasks and jobs', () => {
     await appendAll(log, story);
     const copy = await newLog();
     await copy.append(
-      'host-a',
+      'wallet-a',
       [{ id: randomUUID(), type: 'HostStateChanged', data: {}, metadata: metadata(0) }],
       'any',
     );

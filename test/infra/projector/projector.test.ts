@@ -72,7 +72,7 @@ describe('a projector', () => {
     const running = await Running.begin();
     const before = await append(running.log, 1);
     const event = { id: randomUUID(), type: 'HostStateChanged', data: {}, metadata: metadata(0) };
-    const { position } = await running.log.append('host-a', [event], 'no-stream');
+    const { position } = await running.log.append('wallet-a', [event], 'no-stream');
     expect(position).toBeGreaterThan(before);
     expect(await running.projector.reaches(position, 10_000)).toBe(true);
     expect((await tallyRows(running.projector)).position).toBe(position);

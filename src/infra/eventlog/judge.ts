@@ -1,0 +1,60 @@
+import { categoryOf, isCategory, isEventType, type EventType } from '../../domain/event.js';
+import { canonicalJson } from './canonical.js';
+import { LogError } from './errors.js';
+import { MAX_APPEND_BYTES, MAX_APPEND_EVENTS, MAX_EVENT_BYTES, MAX_STREAM_LENGTH, type NewEvent } from './eventlog.js';
+
+/** An event that a log takes. */
+export interface JudgedEvent {
+  readonly id: string;
+  readonly type: EventType;
+  /** Canonical JSON (RFC 8785). */
+  readonly data: string;
+  /** Canonical JSON (RFC 8785). */
+  readonly metadata: string;
+  /** Bytes of data and metadata. */
+  readonly bytes: number;
+}
+
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+
+/** Judges everything about an append that can be judged without the log. @throws LogError EVENT_INVALID */
+export function judgeAppend(stream: string, events: readonly NewEvent[]): JudgedEvent[] {
+  const isStream = /^[a-z]+-./.test(stream) && isCategory(categoryOf(stream));
+  if (!isStream || stream.length > MAX_STREAM_LENGTH || !stream.isWellFormed()) {
+    throw new LogError(
+      'EVENT_INVALID',
+      `'${stream.slice(0, MAX_STREAM_LENGTH)}' is no stream name: it must be <category>-<id> of at most ${MAX_STREAM_LENGTH} characters, its category in the event catalogue.`,
+    );
+  }
+  if (events.length < 1 || events.length > MAX_APPEND_EVENTS) {
+    throw new LogError(
+      'EVENT_INVALID',
+      `An append takes 1–${MAX_APPEND_EVENTS} events; it was given ${events.length}.`,
+    );
+  }
+  const judged = events.map((event) => judge(stream, event));
+  const bytes = judged.reduce((sum, event) => sum + event.bytes, 0);
+  if (bytes > MAX_APPEND_BYTES) {
+    throw new LogError(
+      'EVENT_INVALID',
+      `An append is at most ${MAX_APPEND_BYTES} bytes; this one for '${stream}' has ${bytes}.`,
+    );
+  }
+  return judged;
+}
+
+function judge(stream: string, event: NewEvent): JudgedEvent {
+  const { id, type } = event;
+  if (!isEventType(type)) throw new LogError('EVENT_INVALID', `'${type}' is not in the event catalogue.`);
+  if (!UUID.test(id)) throw new LogError('EVENT_INVALID', `'${id}' is no event id: it must be a lowercase UUID.`);
+  const data = canonicalJson(event.data);
+  const metadata = canonicalJson(event.metadata);
+  const bytes = Buffer.byteLength(data) + Buffer.byteLength(metadata);
+  if (bytes > MAX_EVENT_BYTES) {
+    throw new LogError(
+      'EVENT_INVALID',
+      `An event is at most ${MAX_EVENT_BYTES} bytes; ${type} for '${stream}' has ${bytes}.`,
+    );
+  }
+  return { id, type, data, metadata, bytes };
+}
