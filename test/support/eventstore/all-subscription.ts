@@ -1,0 +1,137 @@
+/**
+ * A subscription to `$all`: catches up page by page, then follows what is written, until its client is so slow that it
+ * has to catch up again. From 24.2 the server moves both ways, and a filtered subscription gets a checkpoint each time
+ * it goes live; older ones catch up once.
+ *
+ * Checkpoints of a filtered subscription come when as many records have been looked at as its interval says: while
+ * catching up at the end of a page, and live at the record itself, counted from when the subscription began.
+ */
+import { readForwards } from './all-pages.js';
+import { PAGE_SIZE, type Filter } from './filter.js';
+import { Growth } from './growth.js';
+import type { Node } from './node.js';
+import type { Outlet } from './outlet.js';
+import { at, compare, START, type Position } from './position.js';
+import type { StoredRecord } from './record.js';
+
+/** A live subscription behind by more records than this catches up again. */
+export const LIVE_BUFFER = 32;
+
+const FIRST_RECORD: Position = { commit: 0n, prepare: 0n };
+
+export class AllSubscription {
+  readonly #node: Node;
+  readonly #outlet: Outlet;
+  readonly #filter: Filter | undefined;
+  readonly #growth: Growth;
+  readonly #bornAtOrdinal: number;
+  /** What was sent last, event or checkpoint; nothing at or before it is sent. */
+  #sent: Position = START;
+  #sentCheckpoint: Position = START;
+
+  constructor(node: Node, outlet: Outlet, filter: Filter | undefined) {
+    this.#node = node;
+    this.#outlet = outlet;
+    this.#filter = filter;
+    this.#growth = new Growth(node.store, outlet);
+    this.#bornAtOrdinal = node.store.ordinal;
+  }
+
+  async run(id: string, after: Position | 'start' | 'end'): Promise<void> {
+    const { store, version } = this.#node;
+    const head = at(store.head);
+    await this.#outlet.confirm(id);
+    this.#sent = after === 'start' ? START : after === 'end' ? head : after;
+    if (compare(this.#sent, head) < 0) await this.#catchUp();
+    // An older server takes no notice that a client knows of events it does not have.
+    else if (!version.movesBothWays) this.#sent = head;
+    for (;;) {
+      await this.#goLive();
+      if (this.#outlet.isOver) return;
+      await this.#catchUp();
+    }
+  }
+
+  async #catchUp(): Promise<void> {
+    const { store, version } = this.#node;
+    const { searchWindow = Infinity, checkpointInterval = Infinity, allows = () => true } = this.#filter ?? {};
+    let position = this.#sent;
+    let considered = 0;
+    while (!this.#outlet.isOver) {
+      const page = readForwards(store, position, { maxCount: PAGE_SIZE, searchWindow, allows });
+      for (const record of page.records) {
+        const wait = this.#deliver(record);
+        if (wait !== undefined) await wait;
+      }
+      if (compare(this.#sent, page.current) < 0 && compare(page.current, page.next) < 0) this.#sent = page.current;
+      considered += page.considered;
+      if (page.isEnd) {
+        if (compare(this.#sent, FIRST_RECORD) < 0) this.#sent = FIRST_RECORD;
+        if (version.movesBothWays) await this.#checkpoint(this.#sent);
+        return;
+      }
+      if (considered >= checkpointInterval) {
+        considered %= checkpointInterval;
+        await this.#checkpoint(this.#sent);
+      }
+      position = page.next;
+    }
+  }
+
+  /** Returns when the subscription is over or has fallen behind. */
+  async #goLive(): Promise<void> {
+    const { store, version } = this.#node;
+    if (version.saysCaughtUp) await this.#outlet.caughtUp();
+    let cursor = this.#sent.commit;
+    while (!this.#outlet.isOver) {
+      const wait = this.#follow(cursor, (seen) => (cursor = seen + 1n));
+      if (wait === undefined) {
+        await this.#growth.more();
+        continue;
+      }
+      await wait;
+      if (version.movesBothWays && store.size - store.indexFrom(cursor) > LIVE_BUFFER) {
+        await this.#checkpoint(this.#sent);
+        return;
+      }
+    }
+  }
+
+  /** Delivers from a position on until there is no more (then it returns nothing) or the client takes no more. */
+  #follow(from: bigint, see: (position: bigint) => void): Promise<void> | undefined {
+    const { store } = this.#node;
+    for (let index = store.indexFrom(from); ; index += 1) {
+      const record = store.events[index];
+      if (record === undefined) return undefined;
+      see(record.position);
+      const [event, checkpoint] = [this.#deliver(record), this.#checkpointAt(record)];
+      const wait = checkpoint ?? event;
+      if (wait !== undefined) return wait;
+    }
+  }
+
+  #deliver(record: StoredRecord): Promise<void> | undefined {
+    const position = at(record.position);
+    if (compare(position, this.#sent) <= 0 || this.#filter?.allows(record) === false) return undefined;
+    this.#sent = position;
+    return this.#outlet.event(record);
+  }
+
+  /** The live checkpoint that is due at a record, if one is. */
+  #checkpointAt(record: StoredRecord): Promise<void> | undefined {
+    const position = at(record.position);
+    const counted = record.ordinal - this.#bornAtOrdinal;
+    const isDue = this.#filter !== undefined && counted > 0 && counted % this.#filter.checkpointInterval === 0;
+    if (!isDue || compare(position, this.#sent) < 0) return undefined;
+    this.#sent = position;
+    return this.#checkpoint(position);
+  }
+
+  #checkpoint(position: Position): Promise<void> | undefined {
+    if (this.#filter === undefined) return undefined;
+    const said = this.#node.checkpointsAtEnd ? { commit: this.#node.store.end, prepare: 0n } : position;
+    if (compare(said, this.#sentCheckpoint) <= 0) return undefined;
+    this.#sentCheckpoint = said;
+    return this.#outlet.checkpoint(said);
+  }
+}

@@ -1,0 +1,118 @@
+import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+
+/** A connection, and its other half behind the door, once there is one. */
+interface Link {
+  readonly outer: Socket;
+  inner: Socket | undefined;
+}
+
+/**
+ * The door clients come in by: passes bytes to and from a server on this machine, and can tear, refuse or hold the
+ * connections. It never looks at what passes.
+ */
+export class FrontDoor {
+  readonly #innerPort: number;
+  readonly #links = new Set<Link>();
+  #server: Server | undefined;
+  #port = 0;
+  #isStalled = false;
+  #accepted = 0;
+
+  private constructor(innerPort: number) {
+    this.#innerPort = innerPort;
+  }
+
+  /** @param port 0 for any that is free */
+  static async open(innerPort: number, port: number): Promise<FrontDoor> {
+    const door = new FrontDoor(innerPort);
+    door.#port = port;
+    await door.accept();
+    return door;
+  }
+
+  get port(): number {
+    return this.#port;
+  }
+
+  get isOpen(): boolean {
+    return this.#server !== undefined;
+  }
+
+  /** Connections open now. */
+  get connections(): number {
+    return this.#links.size;
+  }
+
+  /** Connections there ever were. */
+  get accepted(): number {
+    return this.#accepted;
+  }
+
+  /** Tears every connection. */
+  drop(): void {
+    for (const { outer, inner } of [...this.#links]) {
+      outer.resetAndDestroy();
+      inner?.destroy();
+    }
+  }
+
+  /** Tears every connection and takes no more. */
+  async refuse(): Promise<void> {
+    const server = this.#server;
+    this.#server = undefined;
+    const closed = server === undefined ? undefined : new Promise<unknown>((resolve) => server.close(resolve));
+    this.drop();
+    await closed;
+  }
+
+  /** Takes connections, on the same port as ever. */
+  async accept(): Promise<void> {
+    if (this.#server !== undefined) return;
+    const server = createServer((outer) => this.#enter(outer));
+    this.#server = server;
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(this.#port, '127.0.0.1', resolve);
+    });
+    this.#port = (server.address() as AddressInfo).port;
+  }
+
+  /** Connections stay and are taken, but nothing passes. */
+  stall(): void {
+    this.#isStalled = true;
+    for (const { outer, inner } of this.#links) {
+      if (inner === undefined) continue;
+      outer.unpipe(inner);
+      inner.unpipe(outer);
+    }
+  }
+
+  /** Lets pass what was held and what comes. */
+  unstall(): void {
+    this.#isStalled = false;
+    for (const link of this.#links) this.#join(link);
+  }
+
+  #enter(outer: Socket): void {
+    const link: Link = { outer, inner: undefined };
+    this.#links.add(link);
+    this.#accepted += 1;
+    outer.setNoDelay(true);
+    outer.on('error', () => undefined);
+    outer.once('close', () => {
+      this.#links.delete(link);
+      link.inner?.destroy();
+    });
+    if (!this.#isStalled) this.#join(link);
+  }
+
+  #join(link: Link): void {
+    if (link.inner === undefined) {
+      link.inner = connect({ host: '127.0.0.1', port: this.#innerPort, noDelay: true });
+      link.inner.on('error', () => undefined);
+      link.inner.once('close', () => link.outer.destroy());
+    }
+    link.outer.pipe(link.inner);
+    link.inner.pipe(link.outer);
+  }
+}

@@ -1,0 +1,42 @@
+import type { Access } from './access.js';
+import type { Endpoint, Faults } from './faults.js';
+import type { Outlet } from './outlet.js';
+import type { Store } from './store.js';
+
+/** What the services know of the node they are served by. */
+export interface Node {
+  readonly store: Store;
+  readonly faults: Faults;
+  readonly access: Access;
+  readonly role: 'leader' | 'follower';
+  /** The cluster's leader, if there is one that can be reached. */
+  readonly leader: Endpoint | undefined;
+  /** In bytes, as the server counts them. */
+  readonly maxAppendSize: number;
+  /** How long each append's answer is held, in milliseconds. */
+  readonly latency: number;
+  readonly version: Version;
+  /** Whether checkpoints are put at the end of the log. */
+  readonly checkpointsAtEnd: boolean;
+  /** The open subscriptions. */
+  readonly outlets: Set<Outlet>;
+  /** Tears every connection. */
+  drop(): void;
+}
+
+/** What differs between versions of the server. */
+export interface Version {
+  readonly text: string;
+  /** Says when a subscription has caught up: from 23.10. */
+  readonly saysCaughtUp: boolean;
+  /** Goes back and forth between catching up and live, with a checkpoint each time it goes live: from 24.2. */
+  readonly movesBothWays: boolean;
+}
+
+/** @param text such as `24.10.0` */
+export function parseVersion(text: string): Version {
+  const [major = 0, minor = 0] = text.split('.').map(Number);
+  const isFrom = (thatMajor: number, thatMinor: number) =>
+    major > thatMajor || (major === thatMajor && minor >= thatMinor);
+  return { text, saysCaughtUp: isFrom(23, 10), movesBothWays: isFrom(24, 2) };
+}

@@ -1,0 +1,90 @@
+import { DELETED_REVISION, type StoredRecord } from './record.js';
+
+/** What a stream's metadata says of how much of it can be read. */
+export interface Limits {
+  /** The first revision to be read. */
+  readonly truncateBefore?: bigint;
+  readonly maxCount?: bigint;
+  readonly maxAgeMs?: number;
+}
+
+export const UNLIMITED: Limits = {};
+/** Of a metadata stream only the last event is read. */
+export const METADATA_LIMITS: Limits = { maxCount: 1n };
+
+/** Metadata that is no JSON object, or has other types in it, limits nothing. */
+export function parseLimits(metadata: Uint8Array): Limits {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(Buffer.from(metadata).toString('utf8'));
+  } catch {
+    return UNLIMITED;
+  }
+  if (typeof parsed !== 'object' || parsed === null) return UNLIMITED;
+  const number = (key: string): number | undefined => {
+    const value = (parsed as Record<string, unknown>)[key];
+    return typeof value === 'number' && value >= 0 ? value : undefined;
+  };
+  const [truncateBefore, maxCount, maxAge] = [number('$tb'), number('$maxCount'), number('$maxAge')];
+  return {
+    // The greatest revision has no number of its own in JSON's arithmetic.
+    ...(truncateBefore !== undefined && {
+      truncateBefore: truncateBefore >= 2 ** 63 ? DELETED_REVISION : BigInt(Math.floor(truncateBefore)),
+    }),
+    ...(maxCount !== undefined && { maxCount: BigInt(Math.floor(maxCount)) }),
+    ...(maxAge !== undefined && { maxAgeMs: maxAge * 1_000 }),
+  };
+}
+
+/** The events of one stream, a scavenge having removed those before the first. */
+export class StoredStream {
+  readonly name: string;
+  readonly #records: StoredRecord[] = [];
+
+  constructor(name: string) {
+    this.name = name;
+  }
+
+  get records(): readonly StoredRecord[] {
+    return this.#records;
+  }
+
+  get last(): StoredRecord | undefined {
+    return this.#records.at(-1);
+  }
+
+  /** The revision of the last event; -1 if there is none. */
+  get lastRevision(): bigint {
+    return this.last?.revision ?? -1n;
+  }
+
+  get isTombstoned(): boolean {
+    return this.lastRevision === DELETED_REVISION;
+  }
+
+  push(record: StoredRecord): void {
+    this.#records.push(record);
+  }
+
+  at(revision: bigint): StoredRecord | undefined {
+    const first = this.#records[0];
+    return first === undefined || revision < first.revision
+      ? undefined
+      : this.#records[Number(revision - first.revision)];
+  }
+
+  /** The first revision the limits let be read. */
+  firstReadable(limits: Limits): bigint {
+    let first = this.#records[0]?.revision ?? 0n;
+    if (limits.truncateBefore !== undefined && limits.truncateBefore > first) first = limits.truncateBefore;
+    if (limits.maxCount !== undefined) {
+      const counted = this.lastRevision - limits.maxCount + 1n;
+      if (counted > first) first = counted;
+    }
+    if (limits.maxAgeMs !== undefined) {
+      const threshold = Date.now() - limits.maxAgeMs;
+      while (first <= this.lastRevision && (this.at(first)?.createdMs ?? 0) < threshold) first += 1n;
+    }
+    return first;
+  }
+}
