@@ -9,6 +9,10 @@ export type LogErrorCode =
   | 'LOG_OVERLOADED'
   | 'LOG_CORRUPT'
   | 'LOG_CLOSED'
+  /** The server cannot be reached now. */
+  | 'LOG_UNAVAILABLE'
+  /** The server does not let us in, or not do this. */
+  | 'LOG_DENIED'
   | 'LOG_FAILED';
 
 /** A failure of the log, by a stable code. */

@@ -1,7 +1,7 @@
-import { randomInt } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Connection, SqliteError } from '../sqlite/connection.js';
 import { LogError } from './errors.js';
+import { newLogId } from './log-id.js';
 
 /** The version of the file's layout, in `user_version`. */
 const FORMAT_VERSION = 1;
@@ -14,9 +14,6 @@ const SWITCH_RETRY_MS = 20;
 const WAL_AUTOCHECKPOINT_PAGES = 4_000;
 /** Files of up to this size are checked whole when they are opened, which takes about 2 µs an event. */
 const MAX_CHECKED_BYTES = 64 * 1024 * 1024;
-/** Crockford's base32, lower case. */
-const LOG_ID_ALPHABET = '0123456789abcdefghjkmnpqrstvwxyz';
-const LOG_ID_LENGTH = 6;
 
 /**
  * `position` is assigned by the writer, so that the checksum covers it; truncated events stay as rows with etype 0, so
@@ -127,10 +124,6 @@ export async function renewLogId(path: string): Promise<string> {
   } finally {
     await connection.close();
   }
-}
-
-function newLogId(): string {
-  return Array.from({ length: LOG_ID_LENGTH }, () => LOG_ID_ALPHABET[randomInt(32)]).join('');
 }
 
 /**

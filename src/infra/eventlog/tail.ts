@@ -33,12 +33,15 @@ export class Tail {
   /** Everything after this position, up to `#to`, is in the tail. */
   #from: bigint;
   #to: bigint;
+  /** The log is known to go at least this far. */
+  #expected: bigint;
   readonly #nudge = new Nudge();
   #resets = 0;
 
   constructor(start: bigint) {
     this.#from = start;
     this.#to = start;
+    this.#expected = start;
   }
 
   /** The position this tail has read up to. */
@@ -58,6 +61,12 @@ export class Tail {
     this.#bytes = 0;
     this.#from = position;
     this.#to = position;
+    this.#expected = position;
+  }
+
+  /** Says that the log goes at least this far: a reader is not at its end before. */
+  expect(position: bigint): void {
+    if (position > this.#expected) this.#expected = position;
   }
 
   /** Drops what is in memory, for the file no longer says the same. Who needs it reads the file. */
@@ -90,7 +99,7 @@ export class Tail {
     return {
       events: filter === undefined ? events : events.filter((event) => matches(filter, event)),
       through: through > cursor ? through : cursor,
-      live: through >= end,
+      live: through >= end && through >= this.#expected,
     };
   }
 

@@ -1,0 +1,244 @@
+import {
+  ANY,
+  NO_STREAM,
+  STREAM_EXISTS,
+  StreamDeletedError,
+  WrongExpectedVersionError,
+  type AppendExpectedRevision,
+  type AppendResult as ServerResult,
+  type EventStoreDBClient,
+  type JSONEventData,
+} from '@eventstore/db-client';
+import { LogError, WrongExpectedRevision } from '../errors.js';
+import type { AppendResult, ExpectedRevision } from '../eventlog.js';
+import { toLogError } from './failures.js';
+import { answered, PATIENCE_MS, type Link } from './link.js';
+
+/**
+ * The most messages on their way. The client's stream takes 16 before it makes its callers wait, and when the connection
+ * is torn then, it rejects promises that nobody can handle, which ends the process.
+ */
+const MAX_MESSAGES = 15;
+/** How much of an append the client puts into one message, in bytes. */
+const MESSAGE_BYTES = 2 * 1024 * 1024;
+/** The most appends, and bytes of them, that wait. */
+const MAX_WAITING = 10_000;
+const MAX_WAITING_BYTES = 64 * 1024 * 1024;
+
+/** An append that has been judged as far as that goes without the server. */
+export interface Append {
+  readonly stream: string;
+  /** The stream as the server knows it. */
+  readonly name: string;
+  readonly events: readonly JSONEventData[];
+  readonly expected: ExpectedRevision;
+  readonly bytes: number;
+}
+
+/** Where the events of an append are, if they are there. */
+export interface Lookup {
+  /** The place of the last of some events, if a stream has them near its end; and the stream's revision, −1 without events. */
+  find(name: string, events: readonly JSONEventData[]): Promise<{ found?: AppendResult; revision: bigint }>;
+  /** The position of an event of a stream. */
+  position(name: string, revision: bigint): Promise<bigint>;
+}
+
+interface Entry extends Append {
+  /** What the server is told to expect: pinned once it is not known whether the server has it already. */
+  pinned: ExpectedRevision;
+  readonly messages: number;
+  readonly since: number;
+  attempts: number;
+  isDone: boolean;
+  readonly resolve: (result: AppendResult) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/**
+ * Sends appends in the order they came, several at a time. When it is not known what became of one, the connection was
+ * torn or nothing was answered, it and all behind it are sent again in that order, with the same ids: the server answers
+ * for what it has. So an append never lands before one that came earlier, and none lands twice.
+ */
+export class Appender {
+  readonly #link: Link;
+  readonly #lookup: Lookup;
+  #waiting: Entry[] = [];
+  #sent: Entry[] = [];
+  #messages = 0;
+  #bytes = 0;
+  /** How many messages may be on their way: one until the first answer on a new connection, whose start may reorder them. */
+  #window = 1;
+  #failures = 0;
+  #recovering = false;
+  /** Counts recoveries: what fails of an earlier time has been put back already. */
+  #time = 0;
+  #closed: Promise<void> | undefined;
+  #drained: (() => void) | undefined;
+
+  constructor(link: Link, lookup: Lookup) {
+    this.#link = link;
+    this.#lookup = lookup;
+  }
+
+  /** @throws LogError LOG_CLOSED, LOG_OVERLOADED, LOG_UNAVAILABLE (it may have been recorded), LOG_DENIED, … */
+  append(append: Append): Promise<AppendResult> {
+    return new Promise((resolve, reject) => {
+      if (this.#closed !== undefined) throw new LogError('LOG_CLOSED', 'The log is closed.');
+      if (this.#waiting.length >= MAX_WAITING || this.#bytes + append.bytes > MAX_WAITING_BYTES) {
+        throw new LogError('LOG_OVERLOADED', 'Too many appends wait for the server; try again in a moment.');
+      }
+      const messages = Math.min(MAX_MESSAGES, Math.ceil(append.bytes / MESSAGE_BYTES) || 1);
+      const since = performance.now();
+      const { expected: pinned } = append;
+      this.#bytes += append.bytes;
+      this.#waiting.push({ ...append, pinned, messages, since, attempts: 0, isDone: false, resolve, reject });
+      this.#pump();
+    });
+  }
+
+  /** Refuses what comes, and resolves when what was taken before has been answered. */
+  close(): Promise<void> {
+    this.#closed ??= new Promise((resolve) => {
+      this.#drained = resolve;
+      this.#drain();
+    });
+    return this.#closed;
+  }
+
+  #pump(): void {
+    while (!this.#recovering) {
+      const [next] = this.#waiting;
+      if (next === undefined || (this.#messages > 0 && this.#messages + next.messages > this.#window)) return;
+      this.#waiting.shift();
+      this.#sent.push(next);
+      this.#messages += next.messages;
+      next.attempts += 1;
+      void this.#send(next, this.#link.client);
+    }
+  }
+
+  async #send(entry: Entry, client: EventStoreDBClient): Promise<void> {
+    const { name, events, pinned } = entry;
+    const time = this.#time;
+    try {
+      const options = { expectedRevision: toServer(pinned), requiresLeader: true, batchAppendSize: MESSAGE_BYTES };
+      const result = await answered(client.appendToStream(name, events as JSONEventData[], options));
+      const place = await this.#placeOf(name, result);
+      this.#link.succeeded();
+      this.#failures = 0;
+      if (!this.#recovering) this.#window = MAX_MESSAGES;
+      this.#settle(entry, () => entry.resolve(place));
+    } catch (error) {
+      const verdict = verdictOf(error, entry);
+      if (verdict !== undefined) this.#settle(entry, () => entry.reject(verdict));
+      else if (time === this.#time) this.#recover(client, error);
+    }
+  }
+
+  /** Some servers do not say where events are that they had already. */
+  async #placeOf(name: string, { nextExpectedRevision: revision, position }: ServerResult): Promise<AppendResult> {
+    const isKnown = position !== undefined && position.commit < 2n ** 63n;
+    return { revision, position: isKnown ? position.commit : await this.#lookup.position(name, revision) };
+  }
+
+  #settle(entry: Entry, tell: () => void): void {
+    if (entry.isDone) return;
+    entry.isDone = true;
+    this.#bytes -= entry.bytes;
+    const index = this.#sent.indexOf(entry);
+    if (index >= 0) {
+      this.#sent.splice(index, 1);
+      this.#messages -= entry.messages;
+    } else this.#waiting = this.#waiting.filter((waiting) => waiting !== entry);
+    tell();
+    this.#pump();
+    this.#drain();
+  }
+
+  #drain(): void {
+    if (this.#sent.length + this.#waiting.length === 0) this.#drained?.();
+  }
+
+  /** It is not known what became of what was sent: puts it back in front, and sends it again after a rest. */
+  #recover(client: EventStoreDBClient, error: unknown): void {
+    this.#recovering = true;
+    this.#time += 1;
+    this.#window = 1;
+    this.#messages = 0;
+    this.#waiting = [...this.#sent, ...this.#waiting];
+    this.#sent = [];
+    void this.#resume(client, error).then(() => {
+      this.#recovering = false;
+      this.#pump();
+    });
+  }
+
+  async #resume(client: EventStoreDBClient, error: unknown): Promise<void> {
+    try {
+      this.#link.failed(client, error);
+    } catch (final) {
+      this.#giveUp(() => true, final);
+      return;
+    }
+    await this.#link.rest(this.#failures);
+    this.#failures += 1;
+    const isOver = ({ since }: Entry) => this.#link.isLost || performance.now() - since > PATIENCE_MS;
+    this.#giveUp(isOver, toLogError(error, this.#link.address.shown));
+    for (const entry of this.#waiting.filter(({ attempts, expected }) => attempts > 0 && isLoose(expected))) {
+      await this.#pin(entry);
+    }
+  }
+
+  #giveUp(isOver: (entry: Entry) => boolean, error: unknown): void {
+    for (const entry of this.#waiting.filter(isOver)) {
+      this.#settle(entry, () => entry.reject(entry.attempts === 0 ? error : undecided(error)));
+    }
+  }
+
+  /**
+   * An append at no revision may land twice when it is made again, for what the server remembers of ids is not for ever.
+   * So it is looked for; if it is not there, it is made at the revision the stream has.
+   */
+  async #pin(entry: Entry): Promise<void> {
+    try {
+      const { found, revision } = await this.#lookup.find(entry.name, entry.events);
+      if (found !== undefined) this.#settle(entry, () => entry.resolve(found));
+      else if (revision >= 0n) entry.pinned = revision;
+      else if (entry.expected === 'any') entry.pinned = 'no-stream';
+      else this.#settle(entry, () => entry.reject(new WrongExpectedRevision(entry.stream, 'exists', revision)));
+    } catch (error) {
+      this.#settle(entry, () => entry.reject(error));
+    }
+  }
+}
+
+function isLoose(expected: ExpectedRevision): boolean {
+  return expected === 'any' || expected === 'exists';
+}
+
+function toServer(expected: ExpectedRevision): AppendExpectedRevision {
+  if (expected === 'any') return ANY;
+  if (expected === 'no-stream') return NO_STREAM;
+  return expected === 'exists' ? STREAM_EXISTS : expected;
+}
+
+/** What the server decided; nothing when it is not known whether it did. */
+function verdictOf(error: unknown, { expected, pinned, stream }: Entry): LogError | undefined {
+  if (error instanceof WrongExpectedVersionError) {
+    const actual = typeof error.actualVersion === 'bigint' ? error.actualVersion : -1n;
+    if (expected !== 'any' && expected === pinned) return new WrongExpectedRevision(stream, expected, actual);
+    // The stream has grown since it was looked at: that is looked at again.
+    return undefined;
+  }
+  if (error instanceof StreamDeletedError) {
+    return new LogError('STREAM_TOMBSTONED', `Stream '${stream}' was tombstoned; it takes no more events.`, error);
+  }
+  return error instanceof LogError ? error : undefined;
+}
+
+/** The same error for an append that was sent: nobody knows what became of it. */
+function undecided(error: unknown): unknown {
+  if (!(error instanceof LogError) || error.code !== 'LOG_UNAVAILABLE') return error;
+  const advice = 'The change may have been recorded or not: ask again with the same idempotency key.';
+  return new LogError(error.code, `${error.message} ${advice}`, error.cause);
+}

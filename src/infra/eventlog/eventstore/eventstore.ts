@@ -1,0 +1,314 @@
+import { randomUUID } from 'node:crypto';
+import { StreamDeletedError, type JSONEventData } from '@eventstore/db-client';
+import type { RecordedEvent } from '../../../domain/event.js';
+import type { Logger } from '../../logger.js';
+import { LogError, WrongExpectedRevision } from '../errors.js';
+import type {
+  AppendResult,
+  EventBatch,
+  EventFilter,
+  EventLog,
+  ExpectedRevision,
+  NewEvent,
+  ReadAllOptions,
+  ReadStreamOptions,
+  SubscribeOptions,
+} from '../eventlog.js';
+import { judgeAppend } from '../judge.js';
+import { Appender, type Lookup } from './appender.js';
+import type { ServerAddress } from './address.js';
+import { isInvalidPosition, toLogError } from './failures.js';
+import { Feed } from './feed.js';
+import { pieces } from './following.js';
+import { nameLog, nameOfLog } from './identity.js';
+import { Link } from './link.js';
+import { Reader } from './reader.js';
+import { Records, type AnyRecord } from './records.js';
+import { saidAfter } from './said.js';
+
+/** Events in a batch unless told. */
+const DEFAULT_BATCH = 1_000;
+/** Where stream metadata says which revision is the first that is left. */
+const TRUNCATE_BEFORE = '$tb';
+
+/**
+ * The log on an EventStoreDB or KurrentDB server, or a cluster of them. An append that has answered is as durable as
+ * the server makes it: on a quorum of a cluster's disks. Everything is asked of the leader, so that whoever has written
+ * reads it. Events that were truncated or tombstoned are still met by who reads all streams, until the server is scavenged.
+ */
+export class EventStoreLog implements EventLog {
+  readonly logId: string;
+  readonly #link: Link;
+  readonly #records: Records;
+  readonly #reader: Reader;
+  readonly #appender: Appender;
+  readonly #feed: Feed;
+  readonly #closing = new AbortController();
+  #closed: Promise<void> | undefined;
+
+  private constructor(logId: string, link: Link, records: Records, reader: Reader, appender: Appender) {
+    this.logId = logId;
+    this.#link = link;
+    this.#records = records;
+    this.#reader = reader;
+    this.#appender = appender;
+    this.#feed = new Feed(link, records, reader);
+  }
+
+  /**
+   * Connects, and gives the log a name if it has none.
+   * @throws LogError LOG_UNAVAILABLE when the server does not answer for a while; LOG_DENIED when it does not let us in
+   */
+  static async open(address: ServerAddress, logger: Logger): Promise<EventStoreLog> {
+    return connected(address, logger, async ({ link, records, reader, appender }) => {
+      const logId = await nameOfLog(records, reader, appender);
+      // Whoever may read streams may not be allowed to read all of them: that is said now.
+      await reader.head();
+      return new EventStoreLog(logId, link, records, reader, appender);
+    });
+  }
+
+  /** Makes a log another log, with the same events: positions handed out before are refused from then on. */
+  static async rename(address: ServerAddress, logger: Logger): Promise<string> {
+    return connected(address, logger, async ({ link, records, reader, appender }) => {
+      const logId = await nameLog(records, reader, appender);
+      link.close();
+      return logId;
+    });
+  }
+
+  async append(stream: string, events: readonly NewEvent[], expected: ExpectedRevision): Promise<AppendResult> {
+    this.#assertOpen();
+    const bytes = judgeAppend(stream, events).reduce((sum, event) => sum + event.bytes, 0);
+    const records = events.map((event) => this.#records.toServer(event));
+    const name = this.#records.streamName(stream);
+    const result = await this.#appender.append({ stream, name, events: records, expected, bytes });
+    this.#feed.tail.expect(result.position);
+    return result;
+  }
+
+  async *readStream(stream: string, options: ReadStreamOptions = {}): AsyncIterable<RecordedEvent> {
+    this.#assertOpen();
+    for await (const record of this.#reader.stream(this.#records.streamName(stream), options)) {
+      const event = this.#records.toEvent(record);
+      if (event !== undefined) yield event;
+    }
+  }
+
+  async *readAll(options: ReadAllOptions = {}): AsyncIterable<RecordedEvent> {
+    const { after = 0n, filter, limit = Number.POSITIVE_INFINITY } = options;
+    const head = await this.head();
+    let left = limit;
+    if (left <= 0) return;
+    const { signal } = this.#closing;
+    for await (const { events } of this.#past(after, head, filter, Math.min(DEFAULT_BATCH, limit), signal)) {
+      for (const event of events) {
+        if (event.position > head) return;
+        yield event;
+        left -= 1;
+        if (left === 0) return;
+      }
+    }
+    this.#assertOpen();
+  }
+
+  async *subscribe(options: SubscribeOptions): AsyncIterable<EventBatch> {
+    this.#assertOpen();
+    const { filter, batchSize = DEFAULT_BATCH } = options;
+    const signal = AbortSignal.any([options.signal, this.#closing.signal]);
+    const { tail } = this.#feed;
+    if (options.signal.aborted) return;
+    await this.#feed.join();
+    try {
+      let cursor = options.after;
+      let announced = false;
+      while (!signal.aborted) {
+        if (!tail.covers(cursor)) {
+          for await (const batch of this.#past(cursor, tail.to, filter, batchSize, signal)) {
+            cursor = batch.through;
+            announced = false;
+            yield batch;
+            if (signal.aborted || tail.covers(cursor)) break;
+          }
+          continue;
+        }
+        const batch = tail.batch(cursor, filter, batchSize);
+        if (batch.through > cursor || (batch.live && !announced)) {
+          cursor = batch.through;
+          announced = batch.live;
+          yield batch;
+          continue;
+        }
+        this.#feed.assertWell();
+        await tail.changed(cursor, signal);
+      }
+    } finally {
+      this.#feed.leave();
+    }
+    if (!options.signal.aborted) throw new LogError('LOG_CLOSED', 'The log is closed.');
+  }
+
+  async truncate(stream: string, before: bigint): Promise<void> {
+    this.#assertOpen();
+    const name = this.#records.streamName(stream);
+    const metaName = `$$${name}`;
+    for (;;) {
+      const last = await first(this.#reader.stream(name, { direction: 'backward', limit: 1 }));
+      const metadata = await first(this.#reader.stream(metaName, { direction: 'backward', limit: 1 }));
+      if (last === undefined) return;
+      const target = before < last.revision ? before : last.revision;
+      const data = (metadata?.data ?? {}) as Readonly<Record<string, unknown>>;
+      if (target <= BigInt(Number(data[TRUNCATE_BEFORE] ?? 0))) return;
+      try {
+        await this.#appender.append({
+          stream: metaName,
+          name: metaName,
+          events: [metadataEvent({ ...data, [TRUNCATE_BEFORE]: Number(target) })],
+          expected: metadata?.revision ?? 'no-stream',
+          bytes: 0,
+        });
+        return;
+      } catch (error) {
+        // Somebody else changed it meanwhile: both changes shall hold.
+        if (!(error instanceof WrongExpectedRevision)) throw error;
+      }
+    }
+  }
+
+  async tombstone(stream: string): Promise<void> {
+    this.#assertOpen();
+    const name = this.#records.streamName(stream);
+    await this.#link.call(async (client) => {
+      await client.tombstoneStream(name, { requiresLeader: true }).catch((error: unknown) => {
+        if (!(error instanceof StreamDeletedError)) throw error;
+      });
+    });
+  }
+
+  async head(): Promise<bigint> {
+    this.#assertOpen();
+    return this.#reader.head();
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#shutDown();
+    return this.#closed;
+  }
+
+  async #shutDown(): Promise<void> {
+    this.#closing.abort();
+    await this.#appender.close();
+    this.#link.close();
+  }
+
+  #assertOpen(): void {
+    if (this.#closing.signal.aborted) throw new LogError('LOG_CLOSED', 'The log is closed.');
+  }
+
+  /** What is there after a position, at least up to `head`, which is a position that there is. */
+  async *#past(
+    after: bigint,
+    head: bigint,
+    filter: EventFilter | undefined,
+    batchSize: number,
+    signal: AbortSignal,
+  ): AsyncIterable<EventBatch> {
+    const prefixes = this.#records.prefixes(filter);
+    let cursor = after;
+    if (prefixes.length === 0 && cursor < head) {
+      cursor = head;
+      yield { events: [], through: head, live: false };
+    }
+    let from = cursor;
+    for (let failures = 0; cursor < head && !signal.aborted; failures += 1) {
+      const { client } = this.#link;
+      try {
+        const said = saidAfter(client, from, prefixes, signal);
+        for await (const piece of pieces(said, this.#records, {
+          after: cursor,
+          head,
+          filter,
+          batchSize,
+          isLive: false,
+        })) {
+          this.#link.succeeded();
+          failures = 0;
+          cursor = piece.through;
+          from = cursor;
+          yield piece;
+          if (cursor >= head) return;
+        }
+      } catch (error) {
+        if (signal.aborted) return;
+        if (isInvalidPosition(error)) {
+          from = await this.#reader.recordBefore(cursor, head);
+          continue;
+        }
+        this.#link.failed(client, error);
+        if (this.#link.isLost) throw toLogError(error, this.#link.address.shown);
+        await this.#link.rest(failures);
+      }
+    }
+  }
+}
+
+interface Parts {
+  readonly link: Link;
+  readonly records: Records;
+  readonly reader: Reader;
+  readonly appender: Appender;
+}
+
+/** Makes the parts, and lets go of them when they cannot be used. */
+async function connected<R>(address: ServerAddress, logger: Logger, use: (parts: Parts) => Promise<R>): Promise<R> {
+  const link = new Link(address, logger);
+  const records = new Records(address.streamPrefix);
+  const reader = new Reader(link, records);
+  const appender = new Appender(link, lookup(reader));
+  try {
+    return await use({ link, records, reader, appender });
+  } catch (error) {
+    link.close();
+    throw error;
+  }
+}
+
+function lookup(reader: Reader): Lookup {
+  return {
+    async find(name, events) {
+      const ids = new Set(events.map(({ id }) => id));
+      let revision = -1n;
+      let last: AppendResult | undefined;
+      let found = 0;
+      // Others may have written since, but hardly more than this.
+      for await (const record of reader.stream(name, { direction: 'backward', limit: events.length + 1_000 })) {
+        if (record.revision > revision) revision = record.revision;
+        if (!ids.has(record.id)) continue;
+        found += 1;
+        last ??= { revision: record.revision, position: record.position?.commit ?? 0n };
+        if (found === ids.size) return { found: last, revision };
+      }
+      return { revision };
+    },
+    async position(name, revision) {
+      const record = await first(reader.stream(name, { from: revision, limit: 1 }));
+      if (record?.position === undefined) throw new LogError('LOG_FAILED', `'${name}' has no event at ${revision}.`);
+      return record.position.commit;
+    },
+  };
+}
+
+async function first(records: AsyncIterable<AnyRecord>): Promise<AnyRecord | undefined> {
+  for await (const record of records) return record;
+  return undefined;
+}
+
+function metadataEvent(data: Readonly<Record<string, unknown>>): JSONEventData {
+  return {
+    id: randomUUID(),
+    type: '$metadata',
+    data: { ...data },
+    metadata: undefined,
+    contentType: 'application/json',
+  };
+}

@@ -1,0 +1,56 @@
+import { randomUUID } from 'node:crypto';
+import type { JSONEventData } from '@eventstore/db-client';
+import { LogError, WrongExpectedRevision } from '../errors.js';
+import { isLogId, newLogId } from '../log-id.js';
+import type { Appender } from './appender.js';
+import type { Reader } from './reader.js';
+import type { AnyRecord, Records } from './records.js';
+
+/** The stream whose last event says which log this is. It is none of the log's own. */
+const STREAM = 'sheratan-log';
+const NAMED = 'LogNamed';
+
+/** The log's name; it is given one by the first who asks. @throws LogError */
+export async function nameOfLog(records: Records, reader: Reader, appender: Appender): Promise<string> {
+  const last = await lastNaming(records, reader);
+  if (last !== undefined) return readName(last);
+  try {
+    return await append(records, appender, 'no-stream');
+  } catch (error) {
+    // Another was a moment faster.
+    if (error instanceof WrongExpectedRevision) return nameOfLog(records, reader, appender);
+    throw error;
+  }
+}
+
+/** Gives the log another name. @throws LogError */
+export async function nameLog(records: Records, reader: Reader, appender: Appender): Promise<string> {
+  const last = await lastNaming(records, reader);
+  return append(records, appender, last?.revision ?? 'no-stream');
+}
+
+async function append(records: Records, appender: Appender, expected: bigint | 'no-stream'): Promise<string> {
+  const logId = newLogId();
+  const name = records.streamName(STREAM);
+  const event: JSONEventData = {
+    id: randomUUID(),
+    type: NAMED,
+    data: { logId },
+    metadata: undefined,
+    contentType: 'application/json',
+  };
+  await appender.append({ stream: STREAM, name, events: [event], expected, bytes: 0 });
+  return logId;
+}
+
+async function lastNaming(records: Records, reader: Reader): Promise<AnyRecord | undefined> {
+  const options = { direction: 'backward', limit: 1 } as const;
+  for await (const record of reader.stream(records.streamName(STREAM), options)) return record;
+  return undefined;
+}
+
+function readName({ data }: AnyRecord): string {
+  const { logId } = data as { readonly logId?: unknown };
+  if (isLogId(logId)) return logId;
+  throw new LogError('LOG_CORRUPT', `The stream '${STREAM}' does not say which log this is: restore the server.`);
+}

@@ -1,0 +1,149 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { EventStoreDBClient } from '@eventstore/db-client';
+import type { Logger } from '../../logger.js';
+import { LogError } from '../errors.js';
+import type { ServerAddress } from './address.js';
+import { NoAnswer, reasonOf, remedyFor, toLogError } from './failures.js';
+
+/** How long the server may take to answer, in milliseconds. */
+export const ANSWER_MS = 5_000;
+/** How long a call is tried, and how long an outage is waited out by those who ask, in milliseconds. */
+export const PATIENCE_MS = 10_000;
+/** The first and the longest wait before something is tried again, in milliseconds; it doubles between. */
+const FIRST_WAIT_MS = 50;
+const LONGEST_WAIT_MS = 2_000;
+/** Clients are made anew at most this often, in milliseconds. */
+const RENEWAL_MS = 50;
+/** What the client takes for its keep-alive timeout unless told, in milliseconds. */
+const KEEP_ALIVE_TIMEOUT_MS = 10_000;
+
+/** How long to wait before trying again after so many failures in a row, in milliseconds: the same half, and chance. */
+export function waitAfter(failures: number): number {
+  const longest = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** Math.min(failures, 10));
+  return longest / 2 + (Math.random() * longest) / 2;
+}
+
+/**
+ * The way to a server: a client at a time, made anew when it gets stuck, and whether the server answers. The client
+ * reconnects by itself after some failures and not after others; here every failure ends in a connection that is new.
+ */
+export class Link {
+  readonly address: ServerAddress;
+  readonly #logger: Logger;
+  readonly #closing = new AbortController();
+  #client: EventStoreDBClient;
+  #made = 0;
+  #madeAt = 0;
+  #downSince: number | undefined;
+
+  constructor(address: ServerAddress, logger: Logger) {
+    this.address = address;
+    this.#logger = logger;
+    this.#client = this.#make();
+  }
+
+  get client(): EventStoreDBClient {
+    return this.#client;
+  }
+
+  /** Ends with the link. */
+  get closing(): AbortSignal {
+    return this.#closing.signal;
+  }
+
+  /** Whether the server has not answered for longer than anyone should wait for it. */
+  get isLost(): boolean {
+    return this.#downSince !== undefined && performance.now() - this.#downSince > PATIENCE_MS;
+  }
+
+  /** The server has answered. */
+  succeeded(): void {
+    if (this.#downSince === undefined) return;
+    const seconds = ((performance.now() - this.#downSince) / 1_000).toFixed(1);
+    this.#downSince = undefined;
+    this.#logger.info(`${this.address.shown} answers again, after ${seconds} s`);
+  }
+
+  /** A call on a client has failed. @throws LogError when asking again is of no use */
+  failed(client: EventStoreDBClient, error: unknown): void {
+    const remedy = remedyFor(error);
+    if (remedy === 'none') throw toLogError(error, this.address.shown);
+    if (remedy === 'ask-again') return;
+    if (this.#downSince === undefined) {
+      this.#downSince = performance.now();
+      this.#logger.warn(`${this.address.shown} does not answer; trying again (${reasonOf(error)})`);
+    }
+    if (client !== this.#client || performance.now() - this.#madeAt < RENEWAL_MS) return;
+    this.#client = this.#make();
+    void retire(client, remedy === 'replace');
+  }
+
+  /** Asks the server, again when it does not answer. @throws LogError */
+  async call<R>(work: (client: EventStoreDBClient) => Promise<R>): Promise<R> {
+    const startedAt = performance.now();
+    for (let failures = 0; ; failures += 1) {
+      if (this.#closing.signal.aborted) throw new LogError('LOG_CLOSED', 'The log is closed.');
+      const { client } = this;
+      try {
+        const result = await answered(work(client));
+        this.succeeded();
+        return result;
+      } catch (error) {
+        if (this.#closing.signal.aborted) continue;
+        this.failed(client, error);
+        if (this.isLost || performance.now() - startedAt > PATIENCE_MS) throw toLogError(error, this.address.shown);
+        await this.rest(failures);
+      }
+    }
+  }
+
+  /** Rests before the next try, or until the link is closed. */
+  async rest(failures: number): Promise<void> {
+    await delay(waitAfter(failures), undefined, { signal: this.#closing.signal }).catch(() => undefined);
+  }
+
+  close(): void {
+    if (this.#closing.signal.aborted) return;
+    this.#closing.abort();
+    void retire(this.#client, true);
+  }
+
+  /**
+   * Each client has a keep-alive timeout of its own, by a millisecond: gRPC shares connections among clients of the same
+   * settings, and with them the long waits between attempts of one that could not connect.
+   */
+  #make(): EventStoreDBClient {
+    this.#made += 1;
+    this.#madeAt = performance.now();
+    const { clientUrl } = this.address;
+    const given = /keepAliveTimeout=(-?\d+)/.exec(clientUrl)?.[1];
+    const timeout = Number(given ?? KEEP_ALIVE_TIMEOUT_MS);
+    const distinct = timeout < 0 ? timeout : timeout + (this.#made % 1_000);
+    return EventStoreDBClient.connectionString(`${clientUrl}&keepAliveTimeout=${distinct}&throwOnAppendFailure=true`);
+  }
+}
+
+/** Fails when something takes longer than a server may. */
+export async function answered<R>(work: Promise<R>, ms = ANSWER_MS): Promise<R> {
+  const waiting = new AbortController();
+  work.catch(() => undefined);
+  const timeout = delay(ms, undefined, { signal: waiting.signal }).then(() => {
+    throw new NoAnswer(ms);
+  });
+  timeout.catch(() => undefined);
+  try {
+    return await Promise.race([work, timeout]);
+  } finally {
+    waiting.abort();
+  }
+}
+
+/** Lets go of a client: what it has under way is cancelled, and its connection closed if it holds one. */
+async function retire(client: EventStoreDBClient, isConnected: boolean): Promise<void> {
+  await client.dispose().catch(() => undefined);
+  if (!isConnected) return;
+  // The client has no other way to let go of its connection.
+  const { getChannel } = client as unknown as { readonly getChannel: () => Promise<{ close(): void }> };
+  const channel = await answered(getChannel()).catch(() => undefined);
+  channel?.close();
+}

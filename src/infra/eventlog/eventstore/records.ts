@@ -1,0 +1,106 @@
+import type { AllStreamRecordedEvent, JSONEventData, RecordedEvent as ServerRecord } from '@eventstore/db-client';
+import {
+  CATEGORIES,
+  ETYPES,
+  categoryOf,
+  isCategory,
+  isEventType,
+  type EventMetadata,
+  type RecordedEvent,
+} from '../../../domain/event.js';
+import type { JsonObject } from '../../../domain/json.js';
+import { LogError } from '../errors.js';
+import type { EventFilter, NewEvent } from '../eventlog.js';
+
+/** What a server says where it does not know a position. */
+const NO_POSITION = 2n ** 64n - 1n;
+/** The type of the record that ends a stream. */
+const STREAM_DELETED = '$streamDeleted';
+
+/** The names under which the server's own tools look for these. */
+interface StoredMetadata extends Omit<EventMetadata, 'correlationId' | 'causationId'> {
+  readonly $correlationId: string;
+  readonly $causationId: string;
+}
+
+/** An event as the server holds it. */
+export type AnyRecord = AllStreamRecordedEvent | ServerRecord;
+
+/**
+ * How our events lie in a server. Ours are those of the catalogue's types in streams of its categories; whatever else is
+ * there (the server's own statistics, streams of others) is passed over.
+ */
+export class Records {
+  readonly #prefix: string;
+
+  /** @param streamPrefix what every stream's name begins with there */
+  constructor(streamPrefix: string) {
+    this.#prefix = streamPrefix;
+  }
+
+  streamName(stream: string): string {
+    return `${this.#prefix}${stream}`;
+  }
+
+  /** Beginnings of the names of the streams that a filter may want something of. */
+  prefixes(filter?: EventFilter): string[] {
+    if (filter?.streams !== undefined) return filter.streams.map((stream) => this.streamName(stream));
+    return (filter?.categories ?? CATEGORIES).map((category) => this.streamName(`${category}-`));
+  }
+
+  /** An event as the client takes it. @throws LogError EVENT_INVALID */
+  toServer({ id, type, data, metadata }: NewEvent): JSONEventData {
+    if ('$correlationId' in metadata || '$causationId' in metadata) {
+      throw new LogError(
+        'EVENT_INVALID',
+        'Metadata may not have $correlationId or $causationId: those names are ours.',
+      );
+    }
+    const { correlationId: $correlationId, causationId: $causationId, ...others } = metadata;
+    const stored: StoredMetadata = { ...others, $correlationId, $causationId };
+    return { id, type, data, metadata: { ...stored }, contentType: 'application/json' };
+  }
+
+  /** Whether a record counts for the end of the log: an event of ours, or the end of a stream of ours. */
+  isOurs({ streamId, type }: AnyRecord): boolean {
+    if (!streamId.startsWith(this.#prefix)) return false;
+    if (!isEventType(type) && type !== STREAM_DELETED) return false;
+    return isCategory(categoryOf(streamId.slice(this.#prefix.length)));
+  }
+
+  /** Reads an event of ours; nothing for any other record. @throws LogError LOG_CORRUPT, LOG_FAILED */
+  toEvent(record: AnyRecord): RecordedEvent | undefined {
+    const { type, data, metadata, revision, streamId, created } = record;
+    if (!isEventType(type) || !this.isOurs(record)) return undefined;
+    const stream = streamId.slice(this.#prefix.length);
+    const position = record.position?.commit ?? NO_POSITION;
+    if (position === NO_POSITION) {
+      throw new LogError(
+        'LOG_FAILED',
+        'The server does not say where in the log events of a stream are. Use EventStoreDB 22.6 or later, and no transactions.',
+      );
+    }
+    if (!isObject(data) || !isObject(metadata)) {
+      throw new LogError(
+        'LOG_CORRUPT',
+        `The event at position ${position} (stream '${stream}') holds no JSON: it was not written by Sheratan.`,
+      );
+    }
+    const { $correlationId, $causationId, ...others } = metadata as unknown as StoredMetadata;
+    return {
+      id: record.id,
+      stream,
+      revision,
+      position,
+      type,
+      etype: ETYPES[type],
+      data: data as JsonObject,
+      metadata: { ...others, correlationId: $correlationId, causationId: $causationId },
+      recordedAt: created.toISOString(),
+    };
+  }
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Uint8Array);
+}
