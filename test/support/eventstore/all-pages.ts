@@ -1,7 +1,9 @@
-import { invalidPosition } from './errors.js';
 import { compare, type Position } from './position.js';
 import type { StoredRecord } from './record.js';
 import type { Store } from './store.js';
+
+/** A position in the middle of a record. */
+export class InvalidPosition extends Error {}
 
 export interface Page {
   /** Those the filter lets through. */
@@ -22,7 +24,7 @@ export interface PageLimits {
 
 /**
  * Reads `$all` from a position on; a record there is the first.
- * @throws ServiceError where the position is in the middle of a record
+ * @throws InvalidPosition where the position is in the middle of a record
  */
 export function readForwards(store: Store, current: Position, limits: PageLimits): Page {
   checkPosition(store, current);
@@ -46,7 +48,7 @@ export function readForwards(store: Store, current: Position, limits: PageLimits
 
 /**
  * Reads `$all` backwards: a record is before a position if it ends there or earlier.
- * @throws ServiceError where the position is in the middle of a record
+ * @throws InvalidPosition where the position is in the middle of a record
  */
 export function readBackwards(store: Store, current: Position, limits: PageLimits): Page {
   checkPosition(store, current);
@@ -68,5 +70,5 @@ export function readBackwards(store: Store, current: Position, limits: PageLimit
 }
 
 function checkPosition(store: Store, { commit }: Position): void {
-  if (store.isWithinRecord(commit)) throw invalidPosition();
+  if (store.isWithinRecord(commit)) throw new InvalidPosition(`there is no record at ${commit.toString()}`);
 }

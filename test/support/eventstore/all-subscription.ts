@@ -4,7 +4,8 @@
  * it goes live; older ones catch up once.
  *
  * Checkpoints of a filtered subscription come when as many records have been looked at as its interval says: while
- * catching up at the end of a page, and live at the record itself, counted from when the subscription began.
+ * catching up at the end of a page, and live at the record itself, counted from when the subscription began, or by older
+ * servers from the checkpoint before.
  */
 import { readForwards } from './all-pages.js';
 import { PAGE_SIZE, type Filter } from './filter.js';
@@ -24,7 +25,8 @@ export class AllSubscription {
   readonly #outlet: Outlet;
   readonly #filter: Filter | undefined;
   readonly #growth: Growth;
-  readonly #bornAtOrdinal: number;
+  /** The ordinal from which live records are counted towards a checkpoint. */
+  #countedFrom: number;
   /** What was sent last, event or checkpoint; nothing at or before it is sent. */
   #sent: Position = START;
   #sentCheckpoint: Position = START;
@@ -34,7 +36,7 @@ export class AllSubscription {
     this.#outlet = outlet;
     this.#filter = filter;
     this.#growth = new Growth(node.store, outlet);
-    this.#bornAtOrdinal = node.store.ordinal;
+    this.#countedFrom = node.store.ordinal;
   }
 
   async run(id: string, after: Position | 'start' | 'end'): Promise<void> {
@@ -58,6 +60,7 @@ export class AllSubscription {
     let position = this.#sent;
     let considered = 0;
     while (!this.#outlet.isOver) {
+      const { ordinal } = store;
       const page = readForwards(store, position, { maxCount: PAGE_SIZE, searchWindow, allows });
       for (const record of page.records) {
         const wait = this.#deliver(record);
@@ -68,6 +71,8 @@ export class AllSubscription {
       if (page.isEnd) {
         if (compare(this.#sent, FIRST_RECORD) < 0) this.#sent = FIRST_RECORD;
         if (version.movesBothWays) await this.#checkpoint(this.#sent);
+        // What an older server has counted it goes on from.
+        else this.#countedFrom = ordinal - considered;
         return;
       }
       if (considered >= checkpointInterval) {
@@ -120,7 +125,7 @@ export class AllSubscription {
   /** The live checkpoint that is due at a record, if one is. */
   #checkpointAt(record: StoredRecord): Promise<void> | undefined {
     const position = at(record.position);
-    const counted = record.ordinal - this.#bornAtOrdinal;
+    const counted = record.ordinal - this.#countedFrom;
     const isDue = this.#filter !== undefined && counted > 0 && counted % this.#filter.checkpointInterval === 0;
     if (!isDue || compare(position, this.#sent) < 0) return undefined;
     this.#sent = position;

@@ -16,11 +16,15 @@ export const timedOut = () => failure(status.ABORTED, 'Operation timed out: Comm
 
 export const accessDenied = () => failure(status.PERMISSION_DENIED, 'Access Denied', { exception: 'access-denied' });
 
-export const unauthenticated = () => failure(status.UNAUTHENTICATED, 'Bad HTTP response: 401 Unauthorized');
+export const unauthenticated = () => failure(status.UNAUTHENTICATED, 'Unauthenticated');
 
 export const invalidArgument = (details: string) => failure(status.INVALID_ARGUMENT, details);
 
+/** How a subscription says that there is no record where it was to begin. */
 export const invalidPosition = () => invalidArgument('Trying to read from an invalid position.');
+
+/** How a read of `$all` says so. */
+export const unexpectedPosition = () => failure(status.UNKNOWN, 'Unexpected ReadAllResult: InvalidPosition');
 
 /** Without a leader that is known there is none to go to. */
 export const notLeader = (leader: Endpoint | undefined) =>

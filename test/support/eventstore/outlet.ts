@@ -19,7 +19,7 @@ export class Outlet {
   readonly #call: ReadCall;
   readonly #breaksAfter: number;
   readonly #overListeners = new Set<() => void>();
-  #events = 0;
+  #delivered = 0;
   #duplicates = 0;
   #isOver = false;
 
@@ -36,6 +36,11 @@ export class Outlet {
   /** Whether it ended, failed or was cancelled. */
   get isOver(): boolean {
     return this.#isOver;
+  }
+
+  /** How many events were delivered, if only to this machine's buffers. */
+  get delivered(): number {
+    return this.#delivered;
   }
 
   onOver(listener: () => void): void {
@@ -56,11 +61,11 @@ export class Outlet {
   }
 
   event(record: StoredRecord): Promise<void> | undefined {
-    if (this.#events >= this.#breaksAfter) {
+    if (this.#delivered >= this.#breaksAfter) {
       this.fail(broken());
       return undefined;
     }
-    this.#events += 1;
+    this.#delivered += 1;
     for (; this.#duplicates > 0; this.#duplicates -= 1) void this.send(record.frame);
     return this.send(record.frame);
   }

@@ -1,9 +1,16 @@
 import { randomUUID } from 'node:crypto';
 import type { ServiceError } from '@grpc/grpc-js';
 import { AllSubscription } from './all-subscription.js';
-import { readBackwards, readForwards } from './all-pages.js';
+import { InvalidPosition, readBackwards, readForwards } from './all-pages.js';
 import { streamNameOf } from './append.js';
-import { invalidArgument, notLeader, streamDeleted, unavailable } from './errors.js';
+import {
+  invalidArgument,
+  invalidPosition,
+  notLeader,
+  streamDeleted,
+  unavailable,
+  unexpectedPosition,
+} from './errors.js';
 import { PAGE_SIZE, parseFilter } from './filter.js';
 import { streams } from './generated.js';
 import type { Node } from './node.js';
@@ -43,7 +50,8 @@ async function serve(node: Node, call: ReadCall): Promise<void> {
   try {
     await task;
   } catch (error) {
-    outlet.fail(error as ServiceError);
+    const isInvalid = error instanceof InvalidPosition;
+    outlet.fail(isInvalid ? (isSubscription ? invalidPosition() : unexpectedPosition()) : (error as ServiceError));
   }
 }
 

@@ -6,6 +6,7 @@ import { randomUUID } from 'node:crypto';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { Access, type Users } from './access.js';
 import { batchAppend } from './batch-append.js';
+import type { Certificate } from './certificates.js';
 import { Cluster, type Member, type Role } from './cluster.js';
 import { deleteStream, tombstoneStream } from './deletions.js';
 import { broken, notLeader, unavailable } from './errors.js';
@@ -19,13 +20,6 @@ import type { Outlet } from './outlet.js';
 import { read } from './read.js';
 import { singleAppend } from './single-append.js';
 import { Store, type StoreOptions } from './store.js';
-
-export interface Certificate {
-  /** The path of the authority's certificate, for clients. */
-  readonly authorityFile: string;
-  readonly certificate: Buffer;
-  readonly key: Buffer;
-}
 
 export interface StandInOptions extends StoreOptions {
   /** The front door's; any that is free unless told. */
