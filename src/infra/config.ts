@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { AddressError, readAddress, type ServerAddress } from './eventlog/eventstore/address.js';
 import { ROLES, type ApiToken } from './http/auth.js';
 import { isLoopback } from './http/loopback.js';
 
@@ -6,6 +7,8 @@ import { isLoopback } from './http/loopback.js';
 export interface Config {
   /** Where state lives, one folder a process below it. */
   readonly dataDir: string;
+  /** The server that holds the log; without one it is a file in `dataDir`. */
+  readonly eventStore: ServerAddress | undefined;
   readonly bind: string;
   readonly port: number;
   readonly apiTokens: readonly ApiToken[];
@@ -25,6 +28,7 @@ const TOKEN = new RegExp(`^[A-Za-z0-9._~+/=-]{${MIN_TOKEN_LENGTH},200}$`);
 
 const schema = z.object({
   SHERATAN_DATA_DIR: z.string().min(1, 'must be a folder').default('./data'),
+  EVENTSTORE_URL: z.string().transform(readServer).optional(),
   SHERATAN_BIND: z
     .string()
     .regex(/^[A-Za-z0-9.:-]+$/, 'must be an address or a host name')
@@ -41,17 +45,11 @@ const schema = z.object({
 });
 
 /** Secrets are named in errors, never shown. */
-const SECRETS = new Set(['SHERATAN_API_TOKENS']);
+const SECRETS = new Set(['SHERATAN_API_TOKENS', 'EVENTSTORE_URL']);
 
 /** Reads the configuration from environment variables; empty ones count as unset. @throws ConfigError */
 export function readConfig(env: Readonly<Record<string, string | undefined>>): Config {
   const set = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined && value !== ''));
-  if ('EVENTSTORE_URL' in set) {
-    // Those who set it mean a cluster, and would find out late that their events went into a local file.
-    throw new ConfigError(
-      'EVENTSTORE_URL: this version keeps its log in SHERATAN_DATA_DIR and connects to no other; unset it',
-    );
-  }
   const parsed = schema.safeParse(set);
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
@@ -69,12 +67,23 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   const { SHERATAN_INTROSPECTION: introspection } = values;
   return Object.freeze({
     dataDir: values.SHERATAN_DATA_DIR,
+    eventStore: values.EVENTSTORE_URL,
     bind: values.SHERATAN_BIND,
     port: values.SHERATAN_PORT,
     apiTokens: values.SHERATAN_API_TOKENS,
     introspection: introspection === undefined ? isLocal : introspection === 'true',
     logLevel: values.SHERATAN_LOG_LEVEL,
   });
+}
+
+function readServer(text: string, context: z.RefinementCtx): ServerAddress {
+  try {
+    return readAddress(text);
+  } catch (error) {
+    if (!(error instanceof AddressError)) throw error;
+    context.addIssue({ code: 'custom', message: error.message });
+    return z.NEVER;
+  }
 }
 
 function readTokens(text: string, context: z.RefinementCtx): ApiToken[] {

@@ -6,7 +6,6 @@ import { Commands } from './commands/commands.js';
 import { JobQueue } from './commands/job-queue.js';
 import type { Config } from './config.js';
 import { corePaths, type CoreAddress } from './core-paths.js';
-import { EmbeddedLog } from './eventlog/embedded.js';
 import { makeSchema, type ResolverClass } from './graphql/schema.js';
 import { Services } from './graphql/services.js';
 import { startServer } from './http/server.js';
@@ -16,6 +15,7 @@ import { leaseExpiry } from './processes/lease-expiry.js';
 import { ProcessLock } from './process-lock.js';
 import { ProjectionError } from './projector/errors.js';
 import { Projector } from './projector/projector.js';
+import { openLogWhenThere } from './start-log.js';
 
 /** A node that runs. */
 export interface Node {
@@ -33,6 +33,8 @@ export interface Node {
 export interface NodeOptions {
   readonly clock: Clock;
   readonly logger: Logger;
+  /** Gives up starting: a server that holds the log is waited for. */
+  readonly signal?: AbortSignal;
   /** Resolvers of a bench or a test, beside those of the API. */
   readonly resolvers?: readonly ResolverClass[];
 }
@@ -41,7 +43,7 @@ export interface NodeOptions {
  * Builds a running node out of its parts; the one place where they meet.
  * @throws LogError, ProjectionError or the system's error when it cannot start; what was opened is closed again
  */
-export async function startNode(config: Config, { clock, logger, resolvers = [] }: NodeOptions): Promise<Node> {
+export async function startNode(config: Config, { clock, logger, signal, resolvers = [] }: NodeOptions): Promise<Node> {
   const paths = corePaths(config.dataDir);
   const opened: (() => Promise<void>)[] = [];
   const closeAll = async () => {
@@ -53,7 +55,7 @@ export async function startNode(config: Config, { clock, logger, resolvers = [] 
     await mkdir(paths.folder, { recursive: true });
     const lock = await ownProjection(paths.missionsLock);
     opened.push(() => lock.release());
-    const log = await EmbeddedLog.open(paths.log, clock);
+    const { log, lease, port } = await openLogWhenThere(config, clock, logger, signal);
     opened.push(() => log.close());
     const projector = await Projector.open(paths.missions, missions, log, logger);
     opened.push(() => projector.stop());
@@ -61,11 +63,13 @@ export async function startNode(config: Config, { clock, logger, resolvers = [] 
 
     const commands = new Commands(new CommandHandler(log, clock));
     const services = new Services(log, commands, new JobQueue(commands, log, projector), projector);
-    const processes = [leaseExpiry(services, clock, logger), closedMissions(services, logger)];
+    const duty = lease('processes');
+    const processes = [leaseExpiry(services, clock, logger, duty), closedMissions(services, logger, duty)];
     opened.push(async () => {
       await Promise.all(processes.map((process) => process.stop()));
+      await duty.stop();
     });
-    const server = await startServer(config, services, makeSchema(resolvers), logger);
+    const server = await startServer({ ...config, port }, services, makeSchema(resolvers), logger);
     opened.push(() => server.close());
     const address: CoreAddress = { url: server.url, logId: log.logId };
     await writeFile(paths.address, JSON.stringify(address));

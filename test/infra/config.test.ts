@@ -45,11 +45,17 @@ describe('the configuration', () => {
 });
 
 describe('EVENTSTORE_URL', () => {
-  it('is refused, and not shown: the log is a local file, whatever it says', () => {
-    expect(refusal({ EVENTSTORE_URL: 'esdb://admin:changeit@cluster:2113' })).toBe(
-      'EVENTSTORE_URL: this version keeps its log in SHERATAN_DATA_DIR and connects to no other; unset it',
-    );
-    expect(readConfig({ EVENTSTORE_URL: '' })).toEqual(readConfig({}));
+  it('names the server that holds the log; without it the log is a file', () => {
+    expect(readConfig({ EVENTSTORE_URL: 'esdb://node:2113?tls=false' }).eventStore?.shown).toBe('esdb://node:2113');
+    expect(readConfig({ EVENTSTORE_URL: '' }).eventStore).toBeUndefined();
+  });
+
+  it.each([
+    ['http://admin:changeit@node:2113', /^EVENTSTORE_URL: it must be esdb:/],
+    ['esdb://admin:changeit@node:2113?tsl=false', /^EVENTSTORE_URL: it has the option 'tsl', which is none of tls, /],
+  ])('is refused when it is %s, and its password not shown', (url, message) => {
+    expect(refusal({ EVENTSTORE_URL: url })).toMatch(message);
+    expect(refusal({ EVENTSTORE_URL: url })).not.toContain('changeit');
   });
 });
 

@@ -1,10 +1,9 @@
-import { readFile, rm } from 'node:fs/promises';
+import { mkdir, readFile, rm } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
-import pino from 'pino';
 import { missions } from '../../projections/missions.js';
 import type { Config } from '../config.js';
 import { corePaths, type CoreAddress } from '../core-paths.js';
-import { renewLogId } from '../eventlog/file.js';
+import { renameLog } from '../eventlog/open.js';
 import { allows } from '../http/auth.js';
 import { ProcessLock } from '../process-lock.js';
 import { readGeneration, type Generation } from '../projector/projection-file.js';
@@ -13,6 +12,7 @@ import { Connection } from '../sqlite/connection.js';
 import { CliError } from './errors.js';
 import { assertLog, withLog } from './open-log.js';
 import { showProgress } from './progress.js';
+import { onStderr } from './stderr-logger.js';
 
 /** How often the progress of a rebuild is looked at, in milliseconds. */
 const POLL_MS = 200;
@@ -41,6 +41,7 @@ export async function runReplay(
   if (name !== missions.name) throw new CliError(`There is no projection '${name}'. There is: ${missions.name}.`);
   const paths = corePaths(config.dataDir);
   await assertLog(config);
+  await mkdir(paths.folder, { recursive: true });
   const lock = await ProcessLock.take(paths.missionsLock, LOCK_WAIT_MS);
   if (lock === undefined) {
     if (options.reset || options.prune)
@@ -62,7 +63,7 @@ async function replayHere(
   const paths = corePaths(config.dataDir);
   if (reset) await discard(config, print);
   return withLog(config, false, async (log) => {
-    const projector = await Projector.open(paths.missions, missions, log, troubles());
+    const projector = await Projector.open(paths.missions, missions, log, onStderr('error'));
     try {
       const isNew = projector.position === 0n;
       await projector.start();
@@ -96,7 +97,7 @@ async function discard(config: Config, print: (line: string) => void): Promise<v
   const { logId, head } = await withLog(config, false, async (log) => ({ logId: log.logId, head: await log.head() }));
   if (seen?.logId === logId && seen.position > head) {
     print(
-      `log ${logId} has lost events: it is log ${await renewLogId(paths.log)} now, and positions of ${logId} are refused`,
+      `log ${logId} has lost events: it is log ${await renameLog(config, onStderr('warn'))} now, and positions of ${logId} are refused`,
     );
   }
   for (const suffix of ['', '-wal', '-shm']) await rm(`${paths.missions}${suffix}`, { force: true });
@@ -110,15 +111,6 @@ async function liveGeneration(path: string): Promise<Generation | undefined> {
   } catch {
     return undefined;
   }
-}
-
-/** A logger that says on stderr why a replay does not get on: a full disk, say. It goes on when it can. */
-function troubles(): pino.Logger {
-  const write = (line: string) => {
-    const { msg, err } = JSON.parse(line) as { msg: string; err?: { message: string } };
-    if (err !== undefined) process.stderr.write(`${msg}: ${err.message}\n`);
-  };
-  return pino({ level: 'error' }, { write });
 }
 
 interface Status {

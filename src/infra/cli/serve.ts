@@ -10,11 +10,15 @@ const STOP_TIMEOUT_MS = 9_500;
 export async function serve(config: Config, print: (line: string) => void): Promise<number> {
   const logger = pino({ level: config.logLevel, base: { process: 'core' } });
   const stopped = stopSignal();
-  const node = await startNode(config, { clock: systemClock, logger });
+  const starting = new AbortController();
+  void stopped.then(() => starting.abort());
+  const node = await startNode(config, { clock: systemClock, logger, signal: starting.signal }).catch(whenAborted);
+  if (node === undefined) return 0;
   print(`Sheratan is at ${node.url}`);
   print(`  playground  ${node.url}/playground/`);
   print(`  GraphQL     ${node.url}/graphql (HTTP and WebSocket)`);
   print(`  data        ${config.dataDir}`);
+  if (config.eventStore !== undefined) print(`  log         ${config.eventStore.shown}`);
   const signal = await stopped;
   logger.info({ signal }, 'stopping');
   const watchdog = setTimeout(() => {
@@ -25,6 +29,11 @@ export async function serve(config: Config, print: (line: string) => void): Prom
   clearTimeout(watchdog);
   logger.info('stopped');
   return 0;
+}
+
+/** Nothing is wrong when a start is given up. */
+function whenAborted(error: unknown): undefined {
+  if (!(error instanceof Error) || error.name !== 'AbortError') throw error;
 }
 
 /** Resolves with the first signal to stop. That `sheratan up` is gone, however it ended, is one too. */

@@ -3,8 +3,8 @@ import { LogError } from '../eventlog/errors.js';
 import type { EventLog } from '../eventlog/eventlog.js';
 import type { Projector } from '../projector/projector.js';
 
-/** How far a live projection may be behind before this node is not ready, in positions. */
-const MAX_BEHIND = 10_000;
+/** For how long a projection may be behind the end of the log before this node is not ready, in milliseconds. */
+const MAX_BEHIND_MS = 10_000;
 
 /**
  * `/livez`: the process answers. `/readyz`: it can serve, or 503 with why not. Neither asks for a token, so reasons are
@@ -32,11 +32,12 @@ async function unreadiness(log: EventLog, projectors: ReadonlyMap<string, Projec
   }
   const reasons: string[] = [];
   for (const projector of projectors.values()) {
-    const { name, error, state, head } = await projector.status();
-    const behind = head - projector.position;
+    const { name, error, state } = await projector.status();
+    const behindMs = await projector.behindMs();
     // One that is not halted may have an error all the same: it goes on trying.
     if (error !== null) reasons.push(`${name}: ${state === 'HALTED' ? state : `${state}, with an error`}`);
-    else if (behind > BigInt(MAX_BEHIND)) reasons.push(`${name}: ${behind.toLocaleString('en')} events behind`);
+    else if (behindMs === Number.POSITIVE_INFINITY) reasons.push(`${name}: ${state}`);
+    else if (behindMs > MAX_BEHIND_MS) reasons.push(`${name}: behind for ${Math.round(behindMs / 1_000)} s`);
   }
   return reasons;
 }

@@ -1,4 +1,5 @@
 import { sql } from 'kysely';
+import type { Lease } from '../eventlog/lease.js';
 import type { Services } from '../graphql/services.js';
 import type { Logger } from '../logger.js';
 import { periodically, type Periodic } from './periodic.js';
@@ -16,13 +17,15 @@ const MISSION_CLOSED = 'MISSION_CLOSED';
 /**
  * Cancels the open jobs of closed missions: those left when it closed, and those that slipped in while it closed, for
  * expected revisions are per stream.
+ * @param duty of several cores on a log, one does it
  */
 export function closedMissions(
   services: Pick<Services, 'commands' | 'db' | 'missions' | 'log'>,
   logger: Logger,
+  duty: Pick<Lease, 'isHeld'>,
 ): Periodic {
   const { commands, db } = services;
-  return periodically('closed-missions', INTERVAL_MS, logger, async (stopping) => {
+  return periodically('closed-missions', INTERVAL_MS, duty, logger, async (stopping) => {
     for (let more = true; more;) {
       const open = await db
         .selectFrom('mission_stats')
@@ -39,7 +42,7 @@ export function closedMissions(
       );
       // A read model that was told to pass over the end of a job shows it as open for good.
       const recorded = outcomes.some((outcome) => outcome.done && outcome.recorded);
-      more = recorded && (await settled(services, stopping));
+      more = recorded && duty.isHeld && (await settled(services, stopping));
     }
   });
 }

@@ -3,6 +3,7 @@ import type { JobState } from '../../domain/job.js';
 import type { Clock } from '../clock.js';
 import type { Commands } from '../commands/commands.js';
 import type { Outcome } from '../commands/handler.js';
+import type { Lease } from '../eventlog/lease.js';
 import type { Services } from '../graphql/services.js';
 import type { Logger } from '../logger.js';
 import { periodically, type Periodic } from './periodic.js';
@@ -18,14 +19,16 @@ const ACTOR = 'process:lease-expiry';
 /**
  * Records that leases have run out. The read model says which; the decider says whether it is so. The events' ids follow
  * from the attempt, so that doing it twice, here or on another core, changes nothing.
+ * @param duty of several cores on a log, one does it
  */
 export function leaseExpiry(
   services: Pick<Services, 'commands' | 'db' | 'missions' | 'log'>,
   clock: Clock,
   logger: Logger,
+  duty: Pick<Lease, 'isHeld'>,
 ): Periodic {
   const { commands, db } = services;
-  return periodically('lease-expiry', INTERVAL_MS, logger, async (stopping) => {
+  return periodically('lease-expiry', INTERVAL_MS, duty, logger, async (stopping) => {
     for (let more = true; more;) {
       const due = await db
         .selectFrom('jobs')
@@ -39,7 +42,7 @@ export function leaseExpiry(
       const outcomes = await Promise.all(due.map(({ id, attempt }) => expire(commands, id, attempt)));
       // A read model that was told to pass over the end of an attempt shows its lease as due for good.
       const recorded = outcomes.some((outcome) => outcome.done && outcome.recorded);
-      more = due.length === BATCH && recorded && (await settled(services, stopping));
+      more = due.length === BATCH && recorded && duty.isHeld && (await settled(services, stopping));
     }
   });
 }

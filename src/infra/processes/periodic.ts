@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Lease } from '../eventlog/lease.js';
 import type { Logger } from '../logger.js';
 
 /** Work that is looked for again and again until it is stopped; never twice at a time. */
@@ -7,12 +8,14 @@ export interface Periodic {
 }
 
 /**
- * Runs `work` at once and then every `intervalMs` after it has finished. A failure is logged and tried again.
+ * Runs `work` at once and then every `intervalMs` after it has finished, while the lease is held. A failure is logged and
+ * tried again.
  * @param work is told by its signal to end soon, for it is waited for
  */
 export function periodically(
   name: string,
   intervalMs: number,
+  lease: Pick<Lease, 'isHeld'>,
   logger: Logger,
   work: (stopping: AbortSignal) => Promise<void>,
 ): Periodic {
@@ -20,7 +23,7 @@ export function periodically(
   const run = async () => {
     while (!stopping.signal.aborted) {
       try {
-        await work(stopping.signal);
+        if (lease.isHeld) await work(stopping.signal);
       } catch (error) {
         if (!stopping.signal.aborted) logger.error({ err: error, process: name }, 'process failed; trying again');
       }

@@ -1,4 +1,3 @@
-import { performance } from 'node:perf_hooks';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Projection } from '../../projections/projection.js';
 import type { EventLog } from '../eventlog/eventlog.js';
@@ -10,8 +9,8 @@ import { ProjectionError, toProjectionError } from './errors.js';
 import { FoldError, Folder } from './folder.js';
 import { follow, type Progress } from './follow.js';
 import type { Slot } from './generation.js';
+import { Pace } from './pace.js';
 import { ProjectionFile, type Generation } from './projection-file.js';
-import { Rate } from './rate.js';
 import type { ProjectionState, ProjectionStatus } from './status.js';
 import { Troubles } from './troubles.js';
 import { Waiters } from './waiters.js';
@@ -45,7 +44,7 @@ export class Projector {
   readonly #waiters = new Waiters();
   readonly #progressed = new Nudge();
   readonly #resumed = new Nudge();
-  readonly #rate = new Rate(() => performance.now());
+  readonly #pace = new Pace();
   readonly #digest: LiveDigest;
   #live: Generation;
   #frozen: boolean;
@@ -128,21 +127,24 @@ export class Projector {
     const rebuilding = this.#rebuild;
     const position = rebuilding?.position ?? this.#live.position;
     const head = await this.#log.head();
-    const eventsPerSecond = this.#rate.perSecond();
-    const behind = Number(head - position);
     const state = this.#state();
-    const isMoving = state !== 'HALTED' && eventsPerSecond > 0;
     return {
       name: this.projection.name,
       version: this.projection.version,
       state,
       position,
       head,
-      eventsPerSecond,
-      etaSeconds: behind <= 0 ? 0 : isMoving ? behind / eventsPerSecond : null,
+      eventsPerSecond: this.#pace.eventsPerSecond,
+      etaSeconds: state === 'HALTED' && position < head ? null : this.#pace.etaSeconds(head - position),
       generation: rebuilding?.number ?? this.#live.number,
       error: this.#troubles.worst ?? null,
     };
+  }
+
+  /** For how long it has been behind the end of the log, as far as anyone looked, in milliseconds. */
+  async behindMs(): Promise<number> {
+    this.#pace.seen(this.#live.position >= (await this.#log.head()));
+    return this.#pace.behindMs;
   }
 
   /** The digest of the live tables, and the position it is of. */
@@ -245,6 +247,7 @@ export class Projector {
     await this.#fold('live', live, 1, signal, ({ through, events, live: isLive }) => {
       this.#live = { ...this.#live, position: through, events: this.#live.events + events };
       this.#isLive = isLive;
+      if (isLive) this.#pace.seen(true);
       this.#announce();
     });
   }
@@ -257,6 +260,7 @@ export class Projector {
     onCommit: (progress: Progress) => void,
   ): Promise<void> {
     const { categories } = this.projection;
+    let reached = from.position;
     const ended = new AbortController();
     const batches = this.#log.subscribe({
       after: from.position,
@@ -273,7 +277,8 @@ export class Projector {
       skipped: new Set(from.skipped),
       ended,
       onCommit: (progress) => {
-        this.#rate.add(progress.events);
+        this.#pace.add(progress.events, progress.through - reached);
+        reached = progress.through;
         this.#troubles.written();
         onCommit(progress);
         this.#progressed.notify();

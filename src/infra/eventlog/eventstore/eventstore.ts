@@ -1,5 +1,4 @@
-import { randomUUID } from 'node:crypto';
-import { StreamDeletedError, type JSONEventData } from '@eventstore/db-client';
+import { StreamDeletedError } from '@eventstore/db-client';
 import type { RecordedEvent } from '../../../domain/event.js';
 import type { Logger } from '../../logger.js';
 import { LogError, WrongExpectedRevision } from '../errors.js';
@@ -15,15 +14,17 @@ import type {
   SubscribeOptions,
 } from '../eventlog.js';
 import { judgeAppend } from '../judge.js';
+import type { Lease } from '../lease.js';
 import { Appender, type Lookup } from './appender.js';
 import type { ServerAddress } from './address.js';
 import { isInvalidPosition, toLogError } from './failures.js';
 import { Feed } from './feed.js';
 import { pieces } from './following.js';
 import { nameLog, nameOfLog } from './identity.js';
+import { EventStoreLease } from './lease.js';
 import { Link } from './link.js';
 import { Reader } from './reader.js';
-import { Records, type AnyRecord } from './records.js';
+import { bareEvent, Records, type AnyRecord } from './records.js';
 import { saidAfter } from './said.js';
 
 /** Events in a batch unless told. */
@@ -43,11 +44,13 @@ export class EventStoreLog implements EventLog {
   readonly #reader: Reader;
   readonly #appender: Appender;
   readonly #feed: Feed;
+  readonly #logger: Logger;
   readonly #closing = new AbortController();
   #closed: Promise<void> | undefined;
 
-  private constructor(logId: string, link: Link, records: Records, reader: Reader, appender: Appender) {
+  private constructor(logId: string, { link, records, reader, appender }: Parts, logger: Logger) {
     this.logId = logId;
+    this.#logger = logger;
     this.#link = link;
     this.#records = records;
     this.#reader = reader;
@@ -57,24 +60,31 @@ export class EventStoreLog implements EventLog {
 
   /**
    * Connects, and gives the log a name if it has none.
+   * @param signal gives up
    * @throws LogError LOG_UNAVAILABLE when the server does not answer for a while; LOG_DENIED when it does not let us in
    */
-  static async open(address: ServerAddress, logger: Logger): Promise<EventStoreLog> {
-    return connected(address, logger, async ({ link, records, reader, appender }) => {
-      const logId = await nameOfLog(records, reader, appender);
+  static open(address: ServerAddress, logger: Logger, signal?: AbortSignal): Promise<EventStoreLog> {
+    return connected(address, logger, signal, async (parts) => {
+      const logId = await nameOfLog(parts.records, parts.reader, parts.appender);
       // Whoever may read streams may not be allowed to read all of them: that is said now.
-      await reader.head();
-      return new EventStoreLog(logId, link, records, reader, appender);
+      await parts.reader.head();
+      return new EventStoreLog(logId, parts, logger);
     });
   }
 
   /** Makes a log another log, with the same events: positions handed out before are refused from then on. */
   static async rename(address: ServerAddress, logger: Logger): Promise<string> {
-    return connected(address, logger, async ({ link, records, reader, appender }) => {
+    return connected(address, logger, undefined, async ({ link, records, reader, appender }) => {
       const logId = await nameLog(records, reader, appender);
       link.close();
       return logId;
     });
+  }
+
+  /** Seeks a lease of this log. */
+  lease(name: string): Lease {
+    const [records, reader, appender, logger] = [this.#records, this.#reader, this.#appender, this.#logger];
+    return new EventStoreLease(name, { records, reader, appender, logger });
   }
 
   async append(stream: string, events: readonly NewEvent[], expected: ExpectedRevision): Promise<AppendResult> {
@@ -163,7 +173,7 @@ export class EventStoreLog implements EventLog {
         await this.#appender.append({
           stream: metaName,
           name: metaName,
-          events: [metadataEvent({ ...data, [TRUNCATE_BEFORE]: Number(target) })],
+          events: [bareEvent('$metadata', { ...data, [TRUNCATE_BEFORE]: Number(target) })],
           expected: metadata?.revision ?? 'no-stream',
           bytes: 0,
         });
@@ -260,16 +270,25 @@ interface Parts {
 }
 
 /** Makes the parts, and lets go of them when they cannot be used. */
-async function connected<R>(address: ServerAddress, logger: Logger, use: (parts: Parts) => Promise<R>): Promise<R> {
+async function connected<R>(
+  address: ServerAddress,
+  logger: Logger,
+  signal: AbortSignal | undefined,
+  use: (parts: Parts) => Promise<R>,
+): Promise<R> {
   const link = new Link(address, logger);
   const records = new Records(address.streamPrefix);
   const reader = new Reader(link, records);
   const appender = new Appender(link, lookup(reader));
+  const giveUp = () => link.close();
+  signal?.addEventListener('abort', giveUp);
   try {
     return await use({ link, records, reader, appender });
   } catch (error) {
     link.close();
     throw error;
+  } finally {
+    signal?.removeEventListener('abort', giveUp);
   }
 }
 
@@ -301,14 +320,4 @@ function lookup(reader: Reader): Lookup {
 async function first(records: AsyncIterable<AnyRecord>): Promise<AnyRecord | undefined> {
   for await (const record of records) return record;
   return undefined;
-}
-
-function metadataEvent(data: Readonly<Record<string, unknown>>): JSONEventData {
-  return {
-    id: randomUUID(),
-    type: '$metadata',
-    data: { ...data },
-    metadata: undefined,
-    contentType: 'application/json',
-  };
 }

@@ -1,10 +1,8 @@
-import { randomUUID } from 'node:crypto';
-import type { JSONEventData } from '@eventstore/db-client';
 import { LogError, WrongExpectedRevision } from '../errors.js';
 import { isLogId, newLogId } from '../log-id.js';
 import type { Appender } from './appender.js';
 import type { Reader } from './reader.js';
-import type { AnyRecord, Records } from './records.js';
+import { bareEvent, type AnyRecord, type Records } from './records.js';
 
 /** The stream whose last event says which log this is. It is none of the log's own. */
 const STREAM = 'sheratan-log';
@@ -32,14 +30,7 @@ export async function nameLog(records: Records, reader: Reader, appender: Append
 async function append(records: Records, appender: Appender, expected: bigint | 'no-stream'): Promise<string> {
   const logId = newLogId();
   const name = records.streamName(STREAM);
-  const event: JSONEventData = {
-    id: randomUUID(),
-    type: NAMED,
-    data: { logId },
-    metadata: undefined,
-    contentType: 'application/json',
-  };
-  await appender.append({ stream: STREAM, name, events: [event], expected, bytes: 0 });
+  await appender.append({ stream: STREAM, name, events: [bareEvent(NAMED, { logId })], expected, bytes: 0 });
   return logId;
 }
 

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { AllStreamRecordedEvent, JSONEventData, RecordedEvent as ServerRecord } from '@eventstore/db-client';
 import {
   CATEGORIES,
@@ -103,4 +104,9 @@ export class Records {
 
 function isObject(value: unknown): value is object {
   return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Uint8Array);
+}
+
+/** An event that is none of the log's. */
+export function bareEvent(type: string, data: Readonly<Record<string, unknown>>): JSONEventData {
+  return { id: randomUUID(), type, data: { ...data }, metadata: undefined, contentType: 'application/json' };
 }

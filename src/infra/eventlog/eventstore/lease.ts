@@ -1,0 +1,172 @@
+import { randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Logger } from '../../logger.js';
+import { WrongExpectedRevision } from '../errors.js';
+import type { Lease } from '../lease.js';
+import type { Appender } from './appender.js';
+import type { Reader } from './reader.js';
+import { bareEvent, type AnyRecord, type Records } from './records.js';
+
+/** How often a lease is looked at, in milliseconds. */
+const LOOK_MS = 1_000;
+/** How often its holder says that it is there, in milliseconds. */
+const KEEP_MS = 3_000;
+/** For how long a holder takes it for its own after it began to say so, in milliseconds. */
+const HOLD_MS = 8_000;
+/** For how long others must see nothing new before one takes it, in milliseconds: longer, for clocks may run apart. */
+const VACANT_MS = 10_000;
+/** How long letting go may take, in milliseconds: it runs out by itself. */
+const RELEASE_MS = 1_000;
+/** How many of the stream's events are kept. */
+const MAX_EVENTS = 20;
+
+const TAKEN = 'LeaseTaken';
+const KEPT = 'LeaseKept';
+const RELEASED = 'LeaseReleased';
+
+/** What a lease stands on. */
+interface Ground {
+  readonly records: Records;
+  readonly reader: Reader;
+  readonly appender: Appender;
+  readonly logger: Logger;
+}
+
+/**
+ * A lease in a stream of its own, `lease-<name>`, which is none of the log's. Whoever appends at the revision it has seen
+ * last has it: of several who try, the server lets one. A holder goes on saying that it is there. The others measure on
+ * their own clocks for how long they have seen nothing new, so that no clocks need agree; and they wait longer than the
+ * holder trusts its last word, counted from before that was sent.
+ */
+export class EventStoreLease implements Lease {
+  readonly #name: string;
+  readonly #ground: Ground;
+  readonly #holder = `${hostname()}/${process.pid}/${randomUUID()}`;
+  readonly #stopping = new AbortController();
+  readonly #running: Promise<void>;
+  #epoch = 0n;
+  /** The revision of the holder's last word, when that is this one. */
+  #own: bigint | undefined;
+  #until = NEVER;
+  #keepAt = 0;
+  #seen: { readonly revision: bigint; readonly at: number } | undefined;
+
+  constructor(name: string, ground: Ground) {
+    this.#name = name;
+    this.#ground = ground;
+    this.#running = this.#run();
+  }
+
+  get isHeld(): boolean {
+    // One of the clocks stands still while the machine sleeps; the other may be set.
+    return this.#own !== undefined && performance.now() < this.#until.steady && Date.now() < this.#until.wall;
+  }
+
+  get epoch(): bigint {
+    return this.#epoch;
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    await this.#running;
+    const own = this.#own;
+    this.#lose();
+    if (own === undefined) return;
+    const released = this.#append(RELEASED, own).catch(() => undefined);
+    await Promise.race([released, delay(RELEASE_MS)]);
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#stopping;
+    while (!signal.aborted) {
+      try {
+        await this.#look();
+      } catch (error) {
+        // Another has it.
+        if (error instanceof WrongExpectedRevision) this.#lose();
+        // Whether it is held still will be seen; it runs out by itself.
+        else this.#ground.logger.warn({ err: error, lease: this.#name }, 'lease cannot be looked at; trying again');
+      }
+      await delay(LOOK_MS, undefined, { signal }).catch(() => undefined);
+    }
+  }
+
+  async #look(): Promise<void> {
+    if (this.#own !== undefined && this.isHeld) {
+      if (performance.now() >= this.#keepAt) await this.#say(KEPT, this.#own);
+      return;
+    }
+    this.#lose();
+    const last = await this.#last();
+    if (last === undefined) await this.#limitStream();
+    if (last === undefined || last.type === RELEASED) return this.#take(last);
+    if ((last.data as { readonly holder?: unknown }).holder === this.#holder) {
+      // It took too long to arrive, but nobody has come after it.
+      await this.#say(KEPT, last.revision);
+      return;
+    }
+    const now = performance.now();
+    if (this.#seen?.revision !== last.revision) this.#seen = { revision: last.revision, at: now };
+    else if (now - this.#seen.at >= VACANT_MS) await this.#take(last);
+  }
+
+  async #take(last: AnyRecord | undefined): Promise<void> {
+    const revision = await this.#say(TAKEN, last?.revision ?? 'no-stream');
+    this.#epoch = revision;
+    this.#ground.logger.info({ lease: this.#name, epoch: revision.toString() }, 'lease taken');
+  }
+
+  /** Says that it is there; it has the lease for a while from when it began to say so. */
+  async #say(type: string, expected: bigint | 'no-stream'): Promise<bigint> {
+    const [steady, wall] = [performance.now(), Date.now()];
+    const revision = await this.#append(type, expected);
+    this.#own = revision;
+    this.#until = { steady: steady + HOLD_MS, wall: wall + HOLD_MS };
+    this.#keepAt = steady + KEEP_MS;
+    return revision;
+  }
+
+  #lose(): void {
+    if (this.#own !== undefined && !this.#stopping.signal.aborted) {
+      this.#ground.logger.warn({ lease: this.#name, epoch: this.#epoch.toString() }, 'lease lost');
+    }
+    this.#own = undefined;
+    this.#until = NEVER;
+  }
+
+  async #append(type: string, expected: bigint | 'no-stream'): Promise<bigint> {
+    const name = this.#stream;
+    const event = bareEvent(type, { holder: this.#holder });
+    const { revision } = await this.#ground.appender.append({
+      stream: name,
+      name,
+      events: [event],
+      expected,
+      bytes: 0,
+    });
+    return revision;
+  }
+
+  async #last(): Promise<AnyRecord | undefined> {
+    const options = { direction: 'backward', limit: 1 } as const;
+    for await (const record of this.#ground.reader.stream(this.#stream, options)) return record;
+    return undefined;
+  }
+
+  /** It would grow for ever. Who comes second finds it done. */
+  async #limitStream(): Promise<void> {
+    const name = `$$${this.#stream}`;
+    const event = bareEvent('$metadata', { $maxCount: MAX_EVENTS });
+    const append = { stream: name, name, events: [event], expected: 'no-stream', bytes: 0 } as const;
+    await this.#ground.appender.append(append).catch((error: unknown) => {
+      if (!(error instanceof WrongExpectedRevision)) throw error;
+    });
+  }
+
+  get #stream(): string {
+    return this.#ground.records.streamName(`lease-${this.#name}`);
+  }
+}
+
+const NEVER = { steady: 0, wall: 0 };

@@ -1,0 +1,46 @@
+import { once } from 'node:events';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Config } from '../config.js';
+import { errorBody } from './errors.js';
+
+/** Answers while a core cannot serve yet: it is alive, it is not ready, and why. */
+export class WaitingRoom {
+  /** Why the core waits, as `/readyz` says it. */
+  reason = 'log: CONNECTING';
+  readonly #server: Server;
+
+  private constructor() {
+    this.#server = createServer((request, response) => {
+      const path = (request.url ?? '').split('?')[0];
+      const [status, body] =
+        path === '/livez'
+          ? [200, { status: 'ok' }]
+          : path === '/readyz'
+            ? [503, { status: 'not ready', reasons: [this.reason] }]
+            : [503, errorBody('STARTING', 'This node is starting: it waits for its log. /readyz says why.')];
+      response.writeHead(status, { 'content-type': 'application/json', 'retry-after': '1', connection: 'close' });
+      response.end(JSON.stringify(body));
+    });
+  }
+
+  /** Listens where the core will. @throws the system's error when it cannot */
+  static async open({ bind, port }: Pick<Config, 'bind' | 'port'>): Promise<WaitingRoom> {
+    const room = new WaitingRoom();
+    room.#server.listen(port, bind);
+    await once(room.#server, 'listening');
+    return room;
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  /** Makes room for the core. */
+  async close(): Promise<void> {
+    const closed = once(this.#server, 'close');
+    this.#server.close();
+    this.#server.closeAllConnections();
+    await closed;
+  }
+}
