@@ -15,7 +15,7 @@ import type { Outlet } from './outlet.js';
 import { at, compare, START, type Position } from './position.js';
 import type { StoredRecord } from './record.js';
 
-/** A live subscription behind by more records than this catches up again. */
+/** A live subscription that has more than this to deliver catches up again. */
 export const LIVE_BUFFER = 32;
 
 const FIRST_RECORD: Position = { commit: 0n, prepare: 0n };
@@ -85,7 +85,7 @@ export class AllSubscription {
 
   /** Returns when the subscription is over or has fallen behind. */
   async #goLive(): Promise<void> {
-    const { store, version } = this.#node;
+    const { version } = this.#node;
     if (version.saysCaughtUp) await this.#outlet.caughtUp();
     let cursor = this.#sent.commit;
     while (!this.#outlet.isOver) {
@@ -95,11 +95,23 @@ export class AllSubscription {
         continue;
       }
       await wait;
-      if (version.movesBothWays && store.size - store.indexFrom(cursor) > LIVE_BUFFER) {
+      if (version.movesBothWays && this.#isBehind(cursor)) {
         await this.#checkpoint(this.#sent);
         return;
       }
     }
+  }
+
+  /** Whether more is to be delivered than the server would hold. */
+  #isBehind(cursor: bigint): boolean {
+    const { events } = this.#node.store;
+    let waiting = 0;
+    for (let index = this.#node.store.indexFrom(cursor); waiting <= LIVE_BUFFER; index += 1) {
+      const record = events[index];
+      if (record === undefined) return false;
+      if (this.#filter?.allows(record) !== false) waiting += 1;
+    }
+    return true;
   }
 
   /** Delivers from a position on until there is no more (then it returns nothing) or the client takes no more. */

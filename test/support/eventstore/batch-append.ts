@@ -97,7 +97,7 @@ class BatchAppends {
       this.#answer(id, pending.stream, pending.expected, verdict);
       this.#endIfDone();
     };
-    if (this.#node.latency > 0) setTimeout(answer, this.#node.latency);
+    if (this.#node.latency > 0 && verdict.kind !== 'failure') setTimeout(answer, this.#node.latency);
     else answer();
   }
 

@@ -105,7 +105,7 @@ export class StandIn implements Node, Member {
   }
 
   get endpoint(): Endpoint {
-    return { host: '127.0.0.1', port: this.port };
+    return { host: this.#host, port: this.port };
   }
 
   get isAlive(): boolean {
@@ -211,12 +211,17 @@ export class StandIn implements Node, Member {
     this.#server.addService(gossipService.GossipService, { read: readGossip(this.cluster) });
   }
 
+  /** Certificates are for names. */
+  get #host(): string {
+    return this.#options.tls === undefined ? '127.0.0.1' : 'localhost';
+  }
+
   #urlOf(port: number): string {
     const { tls, users } = this.#options;
-    if (tls === undefined) return `esdb://127.0.0.1:${port}?tls=false`;
+    if (tls === undefined) return `esdb://${this.#host}:${port}?tls=false`;
     const [user] = Object.entries(users ?? {});
     const credentials = user === undefined ? '' : `${user.map(encodeURIComponent).join(':')}@`;
-    return `esdb://${credentials}127.0.0.1:${port}?tls=true&tlsCAFile=${encodeURIComponent(tls.authorityFile)}`;
+    return `esdb://${credentials}${this.#host}:${port}?tls=true&tlsCAFile=${encodeURIComponent(tls.authorityFile)}`;
   }
 }
 

@@ -67,10 +67,9 @@ export class StoredStream {
   }
 
   at(revision: bigint): StoredRecord | undefined {
-    const first = this.#records[0];
-    return first === undefined || revision < first.revision
-      ? undefined
-      : this.#records[Number(revision - first.revision)];
+    if (revision === DELETED_REVISION) return this.isTombstoned ? this.last : undefined;
+    const record = this.#records[Number(revision - (this.#records[0]?.revision ?? 0n))];
+    return record?.revision === revision ? record : undefined;
   }
 
   /** The first revision the limits let be read. */

@@ -4,7 +4,7 @@ import { PAGE_SIZE } from './filter.js';
 import { Growth } from './growth.js';
 import type { Node } from './node.js';
 import type { Outlet } from './outlet.js';
-import { DELETED_REVISION } from './record.js';
+import { DELETED_REVISION, type StoredRecord } from './record.js';
 
 /** A subscription to one stream, which may not be there yet. It fails when the stream gets a tombstone. */
 export class StreamSubscription {
@@ -64,21 +64,22 @@ export class StreamSubscription {
         await this.#growth.more();
         continue;
       }
-      // A tombstone's revision is not the next.
-      const isTombstoned = this.#last === DELETED_REVISION;
       const next = this.#sent + 1n;
-      const isNext = this.#node.store.streams.get(this.#stream)?.at(next) !== undefined;
-      const wait = this.#deliver(isNext || !isTombstoned ? next : DELETED_REVISION);
+      const isTombstone = this.#last === DELETED_REVISION && this.#recordAt(next) === undefined;
+      const wait = this.#deliver(isTombstone ? DELETED_REVISION : next);
       if (wait === undefined) continue;
       await wait;
-      if (!isTombstoned && this.#last - this.#sent > LIVE_BUFFER && this.#node.version.movesBothWays) return;
+      if (!isTombstone && this.#last - this.#sent > LIVE_BUFFER && this.#node.version.movesBothWays) return;
     }
   }
 
+  #recordAt(revision: bigint): StoredRecord | undefined {
+    return this.#node.store.streams.get(this.#stream)?.at(revision);
+  }
+
   #deliver(revision: bigint): Promise<void> | undefined {
-    const stream = this.#node.store.streams.get(this.#stream);
     this.#sent = revision;
-    const record = revision === DELETED_REVISION ? stream?.last : stream?.at(revision);
+    const record = this.#recordAt(revision);
     const wait = record === undefined ? undefined : this.#outlet.event(record);
     if (revision === DELETED_REVISION) this.#outlet.fail(streamDeleted(this.#stream));
     return wait;

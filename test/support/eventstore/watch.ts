@@ -1,4 +1,4 @@
-import type { AllStreamSubscription, Position, StreamSubscription } from '@eventstore/db-client';
+import type { AllStreamSubscription, StreamSubscription } from '@eventstore/db-client';
 import { vi } from 'vitest';
 
 /** The longest a test waits for something of a subscription, in milliseconds. */
@@ -16,13 +16,6 @@ export class Watch {
       .on('caughtUp', () => this.seen.push('caughtUp'))
       .on('error', (error) => (this.error = error))
       .on('end', () => (this.isOver = true));
-  }
-
-  /** For the option `checkpointReached` of the filter. */
-  static checkpoints(seen: () => Watch) {
-    return async (_subscription: unknown, { commit }: Position): Promise<void> => {
-      seen().seen.push(commit);
-    };
   }
 
   get events(): string[] {
