@@ -128,6 +128,16 @@ export function appendContract(test: LogTest): void {
       );
     });
 
+    test('returns members in the order of canonical JSON, whatever order they came in', async ({ log }) => {
+      const stream = newStream();
+      const data = { b: { z: 1, a: [{ d: 1, c: 2 }] }, é: 3, a: 4, 'a b': 5, A: 6 };
+
+      await log.append(stream, [newEvent({ data })], 'no-stream');
+
+      const [stored] = await collect(log.readStream(stream));
+      expect(JSON.stringify(stored?.data)).toBe('{"A":6,"a":4,"a b":5,"b":{"a":[{"c":2,"d":1}],"z":1},"é":3}');
+    });
+
     test('returns much text of every plane as it was given', async ({ log }) => {
       const text = Array.from({ length: 20_000 }, (_, i) => String.fromCodePoint(0x20 + i * 5)).filter((c) =>
         c.isWellFormed(),

@@ -89,8 +89,9 @@ export class EventStoreLog implements EventLog {
 
   async append(stream: string, events: readonly NewEvent[], expected: ExpectedRevision): Promise<AppendResult> {
     this.#assertOpen();
-    const bytes = judgeAppend(stream, events).reduce((sum, event) => sum + event.bytes, 0);
-    const records = events.map((event) => this.#records.toServer(event));
+    const judged = judgeAppend(stream, events);
+    const bytes = judged.reduce((sum, event) => sum + event.bytes, 0);
+    const records = judged.map((event) => this.#records.toServer(event));
     const name = this.#records.streamName(stream);
     const result = await this.#appender.append({ stream, name, events: records, expected, bytes });
     this.#feed.tail.expect(result.position);

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { EventStoreDBClient } from '@eventstore/db-client';
 import type { Logger } from '../../logger.js';
@@ -40,6 +41,8 @@ export class Link {
     this.address = address;
     this.#logger = logger;
     this.#client = this.#make();
+    // Everyone who waits for the server listens.
+    setMaxListeners(0, this.#closing.signal);
   }
 
   get client(): EventStoreDBClient {

@@ -11,7 +11,8 @@ import {
 } from '../../../domain/event.js';
 import type { JsonObject } from '../../../domain/json.js';
 import { LogError } from '../errors.js';
-import type { EventFilter, NewEvent } from '../eventlog.js';
+import type { EventFilter } from '../eventlog.js';
+import type { JudgedEvent } from '../judge.js';
 
 /** What a server says where it does not know a position. */
 const NO_POSITION = 2n ** 64n - 1n;
@@ -49,17 +50,20 @@ export class Records {
     return (filter?.categories ?? CATEGORIES).map((category) => this.streamName(`${category}-`));
   }
 
-  /** An event as the client takes it. @throws LogError EVENT_INVALID */
-  toServer({ id, type, data, metadata }: NewEvent): JSONEventData {
-    if ('$correlationId' in metadata || '$causationId' in metadata) {
+  /**
+   * An event as the client takes it. The client writes members in the order they have, so that of canonical JSON goes in:
+   * whoever reads them finds them as any other log gives them.
+   */
+  toServer({ id, type, data, metadata }: JudgedEvent): JSONEventData {
+    const { correlationId, causationId, ...others } = JSON.parse(metadata) as EventMetadata;
+    if ('$correlationId' in others || '$causationId' in others) {
       throw new LogError(
         'EVENT_INVALID',
-        'Metadata may not have $correlationId or $causationId: those names are ours.',
+        'Metadata may not have $correlationId or $causationId: the server has its own.',
       );
     }
-    const { correlationId: $correlationId, causationId: $causationId, ...others } = metadata;
-    const stored: StoredMetadata = { ...others, $correlationId, $causationId };
-    return { id, type, data, metadata: { ...stored }, contentType: 'application/json' };
+    const stored: StoredMetadata = { ...others, $correlationId: correlationId, $causationId: causationId };
+    return { id, type, data: JSON.parse(data), metadata: { ...stored }, contentType: 'application/json' };
   }
 
   /** Whether a record counts for the end of the log: an event of ours, or the end of a stream of ours. */
