@@ -127,18 +127,11 @@ export class Link {
 }
 
 /** Fails when something takes longer than a server may. */
-export async function answered<R>(work: Promise<R>, ms = ANSWER_MS): Promise<R> {
-  const waiting = new AbortController();
-  work.catch(() => undefined);
-  const timeout = delay(ms, undefined, { signal: waiting.signal }).then(() => {
-    throw new NoAnswer(ms);
+export function answered<R>(work: Promise<R>, ms = ANSWER_MS): Promise<R> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new NoAnswer(ms)), ms);
+    work.then(resolve, reject).finally(() => clearTimeout(timer));
   });
-  timeout.catch(() => undefined);
-  try {
-    return await Promise.race([work, timeout]);
-  } finally {
-    waiting.abort();
-  }
 }
 
 /** Lets go of a client: what it has under way is cancelled, and its connection closed if it holds one. */

@@ -1,5 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import type { AllStreamRecordedEvent, JSONEventData, RecordedEvent as ServerRecord } from '@eventstore/db-client';
+import type {
+  AllStreamRecordedEvent,
+  JSONEventData,
+  JSONType,
+  RecordedEvent as ServerRecord,
+} from '@eventstore/db-client';
 import {
   CATEGORIES,
   ETYPES,
@@ -63,7 +68,7 @@ export class Records {
       );
     }
     const stored: StoredMetadata = { ...others, $correlationId: correlationId, $causationId: causationId };
-    return { id, type, data: JSON.parse(data), metadata: { ...stored }, contentType: 'application/json' };
+    return { id, type, data: JSON.parse(data) as JSONType, metadata: { ...stored }, contentType: 'application/json' };
   }
 
   /** Whether a record counts for the end of the log: an event of ours, or the end of a stream of ours. */
