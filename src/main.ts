@@ -8,6 +8,8 @@ import { readConfig } from './infra/config.js';
 const ENVIRONMENT = `
 Environment:
   SHERATAN_DATA_DIR        where state lives (./data)
+  EVENTSTORE_URL           esdb://… of an EventStoreDB or KurrentDB that holds the log; without it the log is in
+                           the data folder. Any number of cores may share one, each with a data folder of its own
   SHERATAN_BIND            address to listen on (127.0.0.1)
   SHERATAN_PORT            port of the core (8001)
   SHERATAN_API_TOKENS      token:role[,…]; roles viewer, worker, operator; needed beyond loopback
@@ -95,6 +97,26 @@ program
   .action(async (file: string | undefined, { skipDamaged }: { skipDamaged: boolean }) => {
     const { runExport } = await import('./infra/cli/export.js');
     process.exitCode = await runExport(file, skipDamaged, readConfig(process.env));
+  });
+
+program
+  .command('copy')
+  .description('copy a log between a data folder and an EventStoreDB server, either way')
+  .requiredOption('--from <place>', 'a data folder, or a connection string: esdb://…')
+  .requiredOption('--to <place>', 'the same; the log there must be empty, or the beginning of the other')
+  .addHelpText(
+    'after',
+    `
+Events keep their ids, streams, revisions and order. A copy that was cut short goes on where it was: run it again. At
+the end both logs are read and their digests compared; exit code 1 when they differ. Works beside a running core: what
+is recorded meanwhile is copied by running it again. Nobody may write to the target until it is done.
+
+Example:
+  sheratan copy --from ./data --to 'esdb://127.0.0.1:2113?tls=false'`,
+  )
+  .action(async ({ from, to }: { from: string; to: string }) => {
+    const { runCopy } = await import('./infra/cli/copy.js');
+    process.exitCode = await runCopy(from, to, print);
   });
 
 program

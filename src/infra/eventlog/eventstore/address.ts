@@ -59,6 +59,11 @@ const OPTIONS: Readonly<Record<string, { readonly name: string; readonly form: R
     ).map(([name, form, must]) => [name.toLowerCase(), { name, form, must }]),
   );
 
+/** Whether a text is meant as a connection string. */
+export function isAddress(text: string): boolean {
+  return /^[a-z]+(\+discover)?:\/\//.test(text);
+}
+
 /**
  * Reads a connection string of EventStoreDB or KurrentDB: `esdb://` or `kurrentdb://`, `+discover` for DNS discovery, and
  * one option of ours, `streamPrefix`. What the client would pass over or misread is refused. @throws AddressError

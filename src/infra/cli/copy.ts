@@ -1,0 +1,75 @@
+import { access, mkdir } from 'node:fs/promises';
+import { systemClock } from '../clock.js';
+import { corePaths } from '../core-paths.js';
+import type { EventLog } from '../eventlog/eventlog.js';
+import { AddressError, isAddress, readAddress } from '../eventlog/eventstore/address.js';
+import { openFile, openServer } from '../eventlog/open.js';
+import { CopyError, copyLog, digestLog } from '../transfer/copy-log.js';
+import { CliError } from './errors.js';
+import { showProgress } from './progress.js';
+import { onStderr } from './stderr-logger.js';
+
+/** `sheratan copy`: a log from a data folder or a server into another. Resolves with the exit code. */
+export async function runCopy(from: string, to: string, print: (line: string) => void): Promise<number> {
+  if (from === to) throw new CliError('--from and --to name the same log.');
+  const source = await open('--from', from, false);
+  try {
+    const target = await open('--to', to, true);
+    try {
+      return await copy(source, target, print);
+    } finally {
+      await target.close();
+    }
+  } finally {
+    await source.close();
+  }
+}
+
+async function copy(source: EventLog, target: EventLog, print: (line: string) => void): Promise<number> {
+  const startedAt = performance.now();
+  const { copied, head } = await withProgress('copy', (update) => copyLog(source, target, update)).catch(
+    (error: unknown) => {
+      throw error instanceof CopyError ? new CliError(error.message) : error;
+    },
+  );
+  const end = await target.head();
+  const seconds = ((performance.now() - startedAt) / 1_000).toFixed(1);
+  print(`${copied} events copied in ${seconds} s; ${target.logId}:${end} is what ${source.logId}:${head} was`);
+  const ours = await withProgress('verify source', (update) => digestLog(source, head, update));
+  const theirs = await withProgress('verify target', (update) => digestLog(target, end, update));
+  print(`source  ${ours.events} events  ${ours.digest}`);
+  print(`target  ${theirs.events} events  ${theirs.digest}`);
+  if (ours.digest === theirs.digest) {
+    print('the same. Read models are built anew on the target: start a core on it with a new data folder');
+    return 0;
+  }
+  print('DIFFERENT: do not use the target. Copy into an empty log again, with nobody else writing to it');
+  return 1;
+}
+
+async function open(option: string, place: string, create: boolean): Promise<EventLog> {
+  if (isAddress(place)) {
+    try {
+      return (await openServer(readAddress(place), onStderr('warn'))).log;
+    } catch (error) {
+      throw error instanceof AddressError ? new CliError(`${option}: it ${error.message}`) : error;
+    }
+  }
+  const { folder, log } = corePaths(place);
+  if (create) await mkdir(folder, { recursive: true });
+  else {
+    await access(log).catch(() => {
+      throw new CliError(`${option}: there is no log at ${log}. Name a data folder, or a server: esdb://host:port`);
+    });
+  }
+  return openFile({ dataDir: place }, systemClock);
+}
+
+async function withProgress<R>(label: string, work: (update: (done: bigint, total: bigint) => void) => Promise<R>) {
+  const progress = showProgress(label, 'positions');
+  try {
+    return await work((done, total) => progress.update(Number(done), Number(total)));
+  } finally {
+    progress.stop();
+  }
+}

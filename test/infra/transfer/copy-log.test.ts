@@ -1,0 +1,145 @@
+import { randomUUID } from 'node:crypto';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import type { EventLog } from '../../../src/infra/eventlog/eventlog.js';
+import { readAddress } from '../../../src/infra/eventlog/eventstore/address.js';
+import { EventStoreLog } from '../../../src/infra/eventlog/eventstore/eventstore.js';
+import { copyLog, digestLog } from '../../../src/infra/transfer/copy-log.js';
+import { collect, newEvent, newEvents, newStream } from '../../support/events.js';
+import { StandIn } from '../../support/eventstore/stand-in.js';
+import { LogFolder } from '../../support/log-folder.js';
+import { quiet } from '../../support/quiet.js';
+import { Random } from '../../support/random.js';
+
+async function onDisk(): Promise<EventLog> {
+  const folder = await LogFolder.create();
+  onTestFinished(() => folder.remove());
+  return folder.open();
+}
+
+async function onServer(server?: StandIn): Promise<EventLog> {
+  const standIn = server ?? (await StandIn.start());
+  const log = await EventStoreLog.open(readAddress(standIn.url), quiet);
+  onTestFinished(async () => {
+    await log.close();
+    if (server === undefined) await standIn.stop();
+  });
+  return log;
+}
+
+/** A few hundred events in streams that grow side by side, some of them several at a time. */
+async function fill(log: EventLog): Promise<void> {
+  const random = new Random(7);
+  const streams = Array.from({ length: 9 }, (_, i) => newStream(['mission', 'task', 'job'][i % 3]));
+  for (let i = 0; i < 150; i += 1) await log.append(random.pick(streams), newEvents(random.between(1, 4)), 'any');
+}
+
+const nobody = () => undefined;
+
+/** What a log tells, without where it does. */
+async function told(log: EventLog): Promise<object[]> {
+  return (await collect(log.readAll())).map(({ position: _, recordedAt: __, ...event }) => event);
+}
+
+const PLACES = { disk: onDisk, server: () => onServer() };
+
+describe('a copy of a log', () => {
+  for (const from of ['disk', 'server'] as const) {
+    for (const to of ['disk', 'server'] as const) {
+      it(`from ${from} to ${to} tells the same events in the same order, and has the same digest`, async () => {
+        const [source, target] = [await PLACES[from](), await PLACES[to]()];
+        await fill(source);
+        const count = (await told(source)).length;
+
+        expect(await copyLog(source, target, nobody)).toEqual({ copied: count, head: await source.head() });
+
+        expect(await told(target)).toEqual(await told(source));
+        const ours = await digestLog(source, await source.head(), nobody);
+        expect(ours.events).toBe(count);
+        expect(await digestLog(target, await target.head(), nobody)).toEqual(ours);
+      });
+    }
+  }
+
+  it('copies nothing the second time, and then what has come since', async () => {
+    const [source, target] = [await onDisk(), await onServer()];
+    await fill(source);
+    await copyLog(source, target, nobody);
+    expect(await copyLog(source, target, nobody)).toMatchObject({ copied: 0 });
+    await source.append(newStream(), newEvents(3), 'any');
+    expect(await copyLog(source, target, nobody)).toMatchObject({ copied: 3 });
+    expect(await told(target)).toEqual(await told(source));
+  });
+
+  it('goes on where it was cut short, whenever that was', async () => {
+    const source = await onDisk();
+    await fill(source);
+    const events = await told(source);
+    const target = await onServer();
+    for (let stopAfter = 1; (await told(target)).length < events.length; stopAfter += 37) {
+      let seen = 0;
+      const stop = () => {
+        seen += 1;
+        if (seen > stopAfter) throw new Error('cut short');
+      };
+      await copyLog(source, target, stop).catch((error: unknown) => expect(error).toEqual(new Error('cut short')));
+      expect(await told(target)).toEqual(events.slice(0, (await told(target)).length));
+    }
+    expect(await told(target)).toEqual(events);
+  });
+
+  it('keeps the order on a server that tears connections', async () => {
+    const server = await StandIn.start();
+    onTestFinished(() => server.stop());
+    const [source, target] = [await onDisk(), await onServer(server)];
+    await fill(source);
+    let copied = 0;
+    await copyLog(source, target, () => {
+      copied += 1;
+      if (copied % 25 === 0) server.drop();
+    });
+    expect(await told(target)).toEqual(await told(source));
+  });
+
+  it('refuses a target that holds other events, and leaves it as it is', async () => {
+    const [source, target] = [await onDisk(), await onDisk()];
+    await fill(source);
+    await target.append(newStream(), [newEvent()], 'any');
+    await expect(copyLog(source, target, nobody)).rejects.toThrow(
+      'The target holds events that the source has not. Copy into an empty log, or one that a copy of this source began.',
+    );
+    expect(await told(target)).toHaveLength(1);
+  });
+
+  it('says that what was truncated cannot be copied', async () => {
+    const [source, target] = [await onDisk(), await onDisk()];
+    const stream = `mission-${randomUUID()}`;
+    await source.append(stream, newEvents(5), 'no-stream');
+    await source.truncate(stream, 3n);
+    await expect(copyLog(source, target, nobody)).rejects.toThrow(
+      `Revision 3 of '${stream}' does not follow what the target holds`,
+    );
+  });
+});
+
+describe('the digest of a log', () => {
+  it('is another when an event, its place or its content is', async () => {
+    const stream = newStream();
+    const [first, second] = [newEvent(), newEvent()];
+    const digestOf = async (...groups: (typeof first)[][]) => {
+      const log = await onDisk();
+      for (const events of groups) await log.append(stream, events, 'any');
+      return (await digestLog(log, await log.head(), nobody)).digest;
+    };
+    const digest = await digestOf([first, second]);
+    expect(await digestOf([first], [second])).toBe(digest);
+    for (const other of [
+      [second, first],
+      [first],
+      [first, { ...second, data: { title: 'Another' } }],
+      [first, { ...second, id: randomUUID() }],
+      [first, { ...second, metadata: { ...second.metadata, actor: 'another' } }],
+    ]) {
+      expect(await digestOf(other)).not.toBe(digest);
+    }
+  });
+});
