@@ -4,12 +4,10 @@
  * read the same log and must end with the same rows. Rounds are on BENCH_REPLAY_EVENTS events; one more is on
  * BENCH_EVENTS, for how rates and memory grow.
  */
-import { execFile } from 'node:child_process';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import { writeHistory } from './support/history.js';
-import { median, perSecondText, progress, result, Rounds, setting } from './support/measure.js';
+import { median, perSecondText, result, Rounds, setting } from './support/measure.js';
+import { assertSameRows, replayOnce, type ReplayKind, type ReplaySource } from './support/replay.js';
 import { inScratch } from './support/scratch.js';
 
 const REPLAY_FLOOR = 0.75;
@@ -17,35 +15,11 @@ const REBUILD_FLOOR = 1.3;
 const PEAK_MIB = 300;
 const PEAK_GROWTH = 1.3;
 
-type Kind = 'ours' | 'by-hand' | 'rebuild';
+const KINDS = ['ours', 'by-hand', 'rebuild'] as const;
+const peaks: Record<ReplayKind, number[]> = { ours: [], 'by-hand': [], rebuild: [] };
 
-interface ReplayRun {
-  readonly events: number;
-  readonly rate: number;
-  readonly peakMiB: number;
-  readonly digest: string;
-}
-
-const peaks: Record<Kind, number[]> = { ours: [], 'by-hand': [], rebuild: [] };
-const program = fileURLToPath(new URL('./support/replay-run.js', import.meta.url));
-
-function replayOnce(kind: Kind, log: string, digest: boolean): Promise<ReplayRun> {
-  return inScratch(async (folder) => {
-    const args = [program, kind, log, folder, digest ? 'digest' : 'no-digest'];
-    const { stdout } = await promisify(execFile)(process.execPath, args);
-    return JSON.parse(stdout) as ReplayRun;
-  });
-}
-
-async function assertSameRows(log: string): Promise<void> {
-  const digests = [];
-  for (const kind of ['ours', 'by-hand', 'rebuild'] as const) digests.push((await replayOnce(kind, log, true)).digest);
-  if (new Set(digests).size !== 1) throw new Error(`the rows differ: ${digests.join(', ')}`);
-  progress('the three ways lead to the same rows');
-}
-
-async function measured(kind: Kind, log: string): Promise<number> {
-  const { rate, peakMiB } = await replayOnce(kind, log, false);
+async function measured(kind: ReplayKind, log: ReplaySource): Promise<number> {
+  const { rate, peakMiB } = await replayOnce(kind, log);
   peaks[kind].push(peakMiB);
   return rate;
 }
@@ -63,28 +37,30 @@ function report(rounds: Rounds, events: number, suffix: string): void {
   );
 }
 
-function reportMemory(kind: Kind, name: string, small: number): void {
+function reportMemory(kind: ReplayKind, name: string, small: number): void {
   const large = peaks[kind].at(-1) ?? Number.NaN;
   const figures = `${large.toFixed(0)} MiB at most, ${small.toFixed(0)} MiB with the smaller log`;
   result(`${name}-memory`, large / PEAK_MIB, { ceiling: 1 }, figures);
   result(`${name}-memory-growth`, large / small, { ceiling: PEAK_GROWTH }, figures);
 }
 
+async function logOf(path: string, events: number): Promise<ReplaySource> {
+  return { place: path, events: await writeHistory(path, events) };
+}
+
 await inScratch(async (folder) => {
-  const contestants = (log: string) => ({
+  const contestants = (log: ReplaySource) => ({
     ours: () => measured('ours', log),
     'by-hand': () => measured('by-hand', log),
     rebuild: () => measured('rebuild', log),
   });
-  const small = join(folder, 'small.db');
-  const smallEvents = await writeHistory(small, setting('BENCH_REPLAY_EVENTS', 100_000));
-  await assertSameRows(small);
-  report(await Rounds.run(setting('BENCH_ROUNDS', 7), contestants(small)), smallEvents, '');
+  const small = await logOf(join(folder, 'small.db'), setting('BENCH_REPLAY_EVENTS', 100_000));
+  await assertSameRows(KINDS, small);
+  report(await Rounds.run(setting('BENCH_ROUNDS', 7), contestants(small)), small.events, '');
   const smallPeaks = { ours: median(peaks.ours), rebuild: median(peaks.rebuild) };
 
-  const large = join(folder, 'large.db');
-  const largeEvents = await writeHistory(large, setting('BENCH_EVENTS', 1_000_000));
-  report(await Rounds.run(1, contestants(large)), largeEvents, '-long');
+  const large = await logOf(join(folder, 'large.db'), setting('BENCH_EVENTS', 1_000_000));
+  report(await Rounds.run(1, contestants(large)), large.events, '-long');
   reportMemory('ours', 'replay', smallPeaks.ours);
   reportMemory('rebuild', 'rebuild', smallPeaks.rebuild);
 });

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { systemClock } from '../../src/infra/clock.js';
 import { EmbeddedLog } from '../../src/infra/eventlog/embedded.js';
 import type { EventRow } from '../../src/infra/eventlog/encoding.js';
+import { inTurns } from './callers.js';
 import { perSecond } from './measure.js';
 import { RawDatabase } from './raw.js';
 import type { Prepared } from './rows.js';
@@ -11,16 +12,10 @@ import { inScratch } from './scratch.js';
 export function appendRate(events: readonly Prepared[], callers: number): Promise<number> {
   return inScratch(async (folder) => {
     const log = await EmbeddedLog.open(join(folder, 'log.db'), systemClock);
-    const call = async (caller: number) => {
-      for (let i = caller; i < events.length; i += callers) {
-        const { stream, event, revision } = events[i]!;
-        await log.append(stream, [event], revision === 0 ? 'no-stream' : BigInt(revision - 1));
-      }
-    };
+    const append = ({ stream, event, revision }: Prepared) =>
+      log.append(stream, [event], revision === 0 ? 'no-stream' : BigInt(revision - 1));
     try {
-      return await perSecond(events.length, async () => {
-        await Promise.all(Array.from({ length: callers }, (_, caller) => call(caller)));
-      });
+      return await perSecond(events.length, () => inTurns(events, callers, append));
     } finally {
       await log.close();
     }

@@ -5,20 +5,21 @@ import { perSecond } from './measure.js';
 import { RawDatabase, type RawStatement } from './raw.js';
 
 /** Events read, folded and committed at a time: as many as the projector takes. */
-const BATCH = 1_000;
+export const BATCH = 1_000;
 
 type Row = (string | number | null)[];
 
-interface LogRow {
+/** An event as it is folded. */
+export interface HandEvent {
   readonly position: number;
   readonly revision: number;
   readonly type: string;
-  readonly data: string;
-  readonly metadata: string;
+  readonly data: HandData;
+  readonly metadata: HandMetadata;
 }
 
 /** The fields that the events of missions, tasks and jobs have among them. */
-interface Data {
+export interface HandData {
   readonly missionId: string;
   readonly taskId: string;
   readonly jobId: string;
@@ -43,7 +44,7 @@ interface Data {
   readonly outcome: string;
 }
 
-interface Metadata {
+export interface HandMetadata {
   readonly at: string;
 }
 
@@ -158,9 +159,7 @@ class ByHand {
     );
   }
 
-  fold({ position, revision, type, data: dataJson, metadata }: LogRow): void {
-    const data = JSON.parse(dataJson) as Data;
-    const { at } = JSON.parse(metadata) as Metadata;
+  fold({ position, revision, type, data, metadata: { at } }: HandEvent): void {
     switch (type) {
       case 'MissionCreated': {
         const { missionId, title, description, tags } = data;
@@ -249,7 +248,7 @@ class ByHand {
     }
   }
 
-  #job(data: Data, status: keyof typeof STATS, at: string, revision: number, position: number): Row {
+  #job(data: HandData, status: keyof typeof STATS, at: string, revision: number, position: number): Row {
     const row = this.#jobs.change(data.jobId);
     const stats = this.#stats.change(row[JOB.mission] as string);
     increase(stats, STATS[row[JOB.status] as keyof typeof STATS], -1);
@@ -282,8 +281,11 @@ function increase(row: Row, column: number, by: number): void {
   row[column] = (row[column] as number) + by;
 }
 
-/** Makes `missions.db` at `path` from the log by hand. Answers how many events a second. */
-export async function replayByHand(logPath: string, path: string, count: number): Promise<number> {
+/**
+ * Makes `missions.db` at `path` by hand, from events that come batch after batch: the next is read while this one is
+ * folded and those before are written. Answers how many events a second.
+ */
+export async function replayByHand(batches: AsyncIterable<HandEvent[]>, path: string, count: number): Promise<number> {
   const schema = await Connection.open(path, 'write');
   await schema.exec('PRAGMA journal_mode = WAL');
   await createTables(schema, missions.tables, 'live');
@@ -291,39 +293,29 @@ export async function replayByHand(logPath: string, path: string, count: number)
   await schema.exec('CREATE TABLE checkpoint (position INTEGER NOT NULL); INSERT INTO checkpoint VALUES (0)');
   await schema.close();
 
-  const log = await RawDatabase.open(logPath);
   const database = await RawDatabase.open(path);
   await database.exec('PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 8000; PRAGMA cache_size = -32768');
   try {
-    return await perSecond(count, () => replay(log, database));
+    return await perSecond(count, () => replay(batches, database));
   } finally {
-    await log.close();
     await database.close();
   }
 }
 
-async function replay(log: RawDatabase, database: RawDatabase): Promise<void> {
-  const page = log.prepare(
-    'SELECT position, revision, type, data, metadata FROM events WHERE position > ? ORDER BY position LIMIT ?',
-  );
+async function replay(batches: AsyncIterable<HandEvent[]>, database: RawDatabase): Promise<void> {
   const begin = database.prepare('BEGIN');
   const advance = database.prepare('UPDATE checkpoint SET position = ?');
   const commit = database.prepare('COMMIT');
   const hand = new ByHand(database);
   let writing = Promise.resolve();
-  let reading = page.all<LogRow>([0, BATCH]);
-  for (;;) {
-    const rows = await reading;
-    const last = rows.at(-1);
-    if (last === undefined) break;
-    reading = page.all<LogRow>([last.position, BATCH]);
-    for (const row of rows) hand.fold(row);
+  for await (const batch of batches) {
+    for (const event of batch) hand.fold(event);
     const write = hand.take();
     await writing;
     writing = (async () => {
       await begin.run();
       await write();
-      await advance.run([last.position]);
+      await advance.run([batch.at(-1)?.position]);
       await commit.run();
     })();
   }

@@ -19,7 +19,7 @@ const MAX_RUNNING = 100;
 /** Time between two events, in ms. */
 const STEP_MS = 20;
 const START_MS = Date.UTC(2026, 0, 1);
-const INSERT_ROWS = 5_000;
+const ROWS_AT_A_TIME = 5_000;
 
 interface OpenMission {
   readonly id: string;
@@ -211,6 +211,18 @@ class History {
   }
 }
 
+/** The rows of at least `count` events, some at a time. */
+export function* historyRows(count: number): Generator<readonly EventRow[]> {
+  const history = new History(1);
+  let made = 0;
+  while (made < count) {
+    const rows = history.rows(Math.min(ROWS_AT_A_TIME, count - made));
+    made += rows.length;
+    yield rows;
+    if (made % 200_000 < rows.length) progress(`a log of ${count.toLocaleString('en')} events: ${made} written`);
+  }
+}
+
 /** Makes a log of at least `count` events, fast: in large batches and without waiting for the disk. Answers how many. */
 export async function writeHistory(path: string, count: number): Promise<number> {
   await (await EmbeddedLog.open(path, systemClock)).close();
@@ -218,16 +230,13 @@ export async function writeHistory(path: string, count: number): Promise<number>
   await database.exec('PRAGMA synchronous = OFF; PRAGMA wal_autocheckpoint = 4000');
   const fields = Array.from({ length: 10 }, (_, i) => `value->>${i}`).join(', ');
   const insert = database.prepare(`INSERT INTO events SELECT ${fields} FROM jsonb_each(?)`);
-  const history = new History(1);
   let written = 0;
   let inserting = Promise.resolve();
-  while (written < count) {
-    const rows = history.rows(Math.min(INSERT_ROWS, count - written));
+  for (const rows of historyRows(count)) {
     const values = JSON.stringify(rows.map((row) => Object.values(row) as unknown[]));
     await inserting;
     inserting = insert.run([values]);
     written += rows.length;
-    if (written % 200_000 < rows.length) progress(`a log of ${count.toLocaleString('en')} events: ${written} written`);
   }
   await inserting;
   await database.close();

@@ -1,49 +1,68 @@
 /**
  * One measured replay in a process of its own, so that its memory is its own:
- * `node replay-run.js <ours|by-hand|rebuild> <log.db> <folder> <digest|no-digest>`. Prints one ReplayRun as JSON.
+ * `node replay-run.js <ours|by-hand|rebuild> <log.db or url of a server> <events in it> <folder> <digest|no-digest>`.
+ * Prints one ReplayRun as JSON.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { systemClock } from '../../src/infra/clock.js';
 import { EmbeddedLog } from '../../src/infra/eventlog/embedded.js';
+import type { EventLog } from '../../src/infra/eventlog/eventlog.js';
+import { readAddress } from '../../src/infra/eventlog/eventstore/address.js';
+import { openServer } from '../../src/infra/eventlog/open.js';
 import { digestTables } from '../../src/infra/projector/digest.js';
 import { ProjectionFile } from '../../src/infra/projector/projection-file.js';
 import { Projector } from '../../src/infra/projector/projector.js';
 import { Connection } from '../../src/infra/sqlite/connection.js';
 import { missions } from '../../src/projections/missions.js';
 import { replayByHand } from './by-hand.js';
+import { eventsOfFile } from './by-hand-file.js';
 import { perSecond } from './measure.js';
+import { RawDatabase } from './raw.js';
 
 const LONGEST_MS = 10 * 60_000;
+const logger = pino({ level: 'error' });
 
-const [kind = '', logPath = '', folder = '', digest] = process.argv.slice(2);
+const [kind = '', source = '', events = '', folder = '', digest] = process.argv.slice(2);
 const path = join(folder, 'missions.db');
-const events = await countEvents();
-const rate = kind === 'by-hand' ? await replayByHand(logPath, path, events) : await project();
+const count = Number(events);
+const isServer = source.startsWith('esdb:');
+const rate = await (kind === 'by-hand' ? replayHand() : project());
 const peakMiB = peakMemoryMiB();
 const rows = digest === 'digest' ? await digestOf() : '';
-console.log(JSON.stringify({ events, rate, peakMiB, digest: rows }));
+console.log(JSON.stringify({ rate, peakMiB, digest: rows }));
 
-async function countEvents(): Promise<number> {
-  const connection = await Connection.open(logPath, 'read');
-  const [row] = await connection.all<{ count: number }>('SELECT count(*) AS count FROM events');
-  await connection.close();
-  return row?.count ?? 0;
+async function replayHand(): Promise<number> {
+  if (!isServer) {
+    const log = await RawDatabase.open(source);
+    return replayByHand(eventsOfFile(log), path, count).finally(() => log.close());
+  }
+  // The client takes long to load, and most do without it.
+  const [{ connectBare }, { eventsOfServer }] = await Promise.all([
+    import('./bare-client.js'),
+    import('./by-hand-server.js'),
+  ]);
+  const client = await connectBare(source);
+  return replayByHand(eventsOfServer(client), path, count).finally(() => client.dispose());
+}
+
+async function openLog(): Promise<EventLog> {
+  return isServer ? (await openServer(readAddress(source), logger)).log : EmbeddedLog.open(source, systemClock);
 }
 
 /** The projector's own ways: following the log, or rebuilding since the file's version is another. */
 async function project(): Promise<number> {
-  const log = await EmbeddedLog.open(logPath, systemClock);
+  const log = await openLog();
   if (kind === 'rebuild') {
     const file = await ProjectionFile.open(path, { ...missions, version: missions.version - 1 });
     await file.createLive(log.logId);
     await file.close();
   }
-  const projector = await Projector.open(path, missions, log, pino({ level: 'error' }));
+  const projector = await Projector.open(path, missions, log, logger);
   try {
     const head = await log.head();
-    return await perSecond(events, async () => {
+    return await perSecond(count, async () => {
       await projector.start();
       await projector.rebuilt();
       if (!(await projector.reaches(head, LONGEST_MS))) throw new Error('the projector did not arrive');

@@ -1,0 +1,27 @@
+/**
+ * Appends to a server against its bare client doing the same: the same events, at the same revisions, to a stand-in for
+ * an EventStoreDB server in a process of its own. A hundred callers, each on a stream of its own, then a single one. Each
+ * run has a stand-in that has just begun, for it keeps everything.
+ */
+import { bareAppendRate, serverAppendRate } from './support/append-esdb.js';
+import { perSecondText, result, Rounds, setting } from './support/measure.js';
+import { prepareEvents } from './support/rows.js';
+
+const FLOOR = 0.8;
+const CALLERS = 100;
+/** A single caller appends a tenth as many. */
+const ONE_CALLER_SHARE = 10;
+const count = setting('BENCH_EVENTS', 20_000);
+
+for (const [name, events, callers] of [
+  ['append-esdb', count, CALLERS],
+  ['append-esdb-one', Math.ceil(count / ONE_CALLER_SHARE), 1],
+] as const) {
+  const prepared = prepareEvents(events, callers);
+  const rounds = await Rounds.run(setting('BENCH_ROUNDS', 11), {
+    ours: () => serverAppendRate(prepared, callers),
+    bare: () => bareAppendRate(prepared, callers),
+  });
+  const figures = `${perSecondText(rounds.median('ours'))} against ${perSecondText(rounds.median('bare'))} by the bare client`;
+  result(name, rounds.ratio('ours', 'bare'), { floor: FLOOR }, figures);
+}

@@ -1,0 +1,49 @@
+import { pino } from 'pino';
+import { readAddress } from '../../src/infra/eventlog/eventstore/address.js';
+import { EventStoreLog } from '../../src/infra/eventlog/eventstore/eventstore.js';
+import { appendBare, connectBare } from './bare-client.js';
+import { inTurns } from './callers.js';
+import { perSecond } from './measure.js';
+import { prepareEvents, type Prepared } from './rows.js';
+import { withStandIn } from './stand-in.js';
+
+/** Appends before those that count: the server's code is interpreted at first. */
+const WARM_UP_EVENTS = 3_000;
+const WARM_UP_CALLERS = 100;
+
+/** How many events a second our log puts into a server that has just begun. */
+export function serverAppendRate(events: readonly Prepared[], callers: number): Promise<number> {
+  return withWarmServer(async (url) => {
+    const log = await EventStoreLog.open(readAddress(url), pino({ level: 'error' }));
+    const append = ({ stream, event, revision }: Prepared) =>
+      log.append(stream, [event], revision === 0 ? 'no-stream' : BigInt(revision - 1));
+    try {
+      return await perSecond(events.length, () => inTurns(events, callers, append));
+    } finally {
+      await log.close();
+    }
+  });
+}
+
+/** How many events a second the bare client puts into a server that has just begun. */
+export function bareAppendRate(events: readonly Prepared[], callers: number): Promise<number> {
+  return withWarmServer((url) => rateOfBare(url, events, callers));
+}
+
+async function rateOfBare(url: string, events: readonly Prepared[], callers: number): Promise<number> {
+  const client = await connectBare(url);
+  try {
+    return await perSecond(events.length, () => inTurns(events, callers, (event) => appendBare(client, event)));
+  } finally {
+    await client.dispose();
+  }
+}
+
+function withWarmServer(work: (url: string) => Promise<number>): Promise<number> {
+  return withStandIn(async (url) => {
+    const events = prepareEvents(WARM_UP_EVENTS, WARM_UP_CALLERS);
+    const warmUp = events.map((prepared) => ({ ...prepared, stream: `warm-${prepared.stream}` }));
+    await rateOfBare(url, warmUp, WARM_UP_CALLERS);
+    return work(url);
+  });
+}

@@ -1,0 +1,35 @@
+import { Records } from '../../src/infra/eventlog/eventstore/records.js';
+import type { EventType } from '../../src/domain/event.js';
+import { StandIn } from '../../test/support/eventstore/stand-in.js';
+import { historyRows } from './history.js';
+import type { ReplaySource } from './replay.js';
+
+/**
+ * Runs `work` with a stand-in for an EventStoreDB server, in this process, that holds a history of at least `count`
+ * events, just as our log and the client would have written them.
+ */
+export async function withHistory<R>(count: number, work: (log: ReplaySource) => Promise<R>): Promise<R> {
+  const standIn = await StandIn.start();
+  try {
+    let events = 0;
+    for (const rows of historyRows(count)) {
+      standIn.store.seed(rows.map(({ stream, type, ...row }) => stored(stream, { ...row, type: type as EventType })));
+      events += rows.length;
+    }
+    return await work({ place: standIn.url, events });
+  } finally {
+    await standIn.stop();
+  }
+}
+
+const records = new Records('');
+
+function stored(stream: string, event: { id: string; type: EventType; data: string; metadata: string }) {
+  const { id, type, data, metadata } = records.toServer({ ...event, bytes: 0 });
+  return { stream: records.streamName(stream), id, type, isJson: true, data: json(data), metadata: json(metadata) };
+}
+
+/** As the client writes it. */
+function json(value: unknown): Uint8Array {
+  return Buffer.from(JSON.stringify(value));
+}
