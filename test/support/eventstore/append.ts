@@ -24,7 +24,9 @@ export type Verdict =
   | { readonly kind: 'badRequest'; readonly error: ServiceError }
   /** The call fails, with everything on it. */
   | { readonly kind: 'failure'; readonly error: ServiceError }
-  | { readonly kind: 'silence' };
+  | { readonly kind: 'silence' }
+  /** Nothing that was sent after it arrives. */
+  | { readonly kind: 'torn' };
 
 /** An event as either call has it. */
 interface WireMessage {
@@ -74,7 +76,7 @@ export function append(node: Node, metadata: Metadata, { stream, expected, event
       return apply();
     case 'dropBefore':
       node.drop();
-      return { kind: 'silence' };
+      return { kind: 'torn' };
     case 'dropAfter':
       apply();
       node.drop();
@@ -115,6 +117,7 @@ export function failureOf(verdict: Verdict, stream: string): ServiceError | unde
     case 'success':
     case 'wrongExpectedVersion':
     case 'silence':
+    case 'torn':
       return undefined;
   }
 }

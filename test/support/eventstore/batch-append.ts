@@ -91,7 +91,8 @@ class BatchAppends {
       ? { kind: 'tooLarge', limitBytes }
       : append(this.#node, this.#call.metadata, pending);
     this.#unanswered += 1;
-    if (verdict.kind === 'silence') return;
+    if (verdict.kind === 'torn') this.#isOver = true;
+    if (verdict.kind === 'silence' || verdict.kind === 'torn') return;
     const answer = () => {
       this.#unanswered -= 1;
       this.#answer(id, pending.stream, pending.expected, verdict);
@@ -148,6 +149,7 @@ function encodeStatus(stream: string, expected: Expected, verdict: Exclude<Verdi
       return [text(2, 'Server Is Not Ready'), detail('google.protobuf.Empty')];
     case 'failure':
     case 'silence':
+    case 'torn':
       throw new Error(`${verdict.kind} is no answer`);
   }
 }

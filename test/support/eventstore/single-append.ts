@@ -68,7 +68,7 @@ class SingleAppend {
     const target = this.#target;
     if (target === undefined) throw invalidArgument('There are no options');
     const verdict = append(this.#node, this.#call.metadata, { ...target, events: this.#events });
-    if (verdict.kind === 'silence') return;
+    if (verdict.kind === 'silence' || verdict.kind === 'torn') return;
     const answer = () => {
       const failure = failureOf(verdict, target.stream);
       if (failure !== undefined) throw failure;
