@@ -10,17 +10,17 @@ import {
   type JSONEventData,
 } from '@eventstore/db-client';
 import { LogError, WrongExpectedRevision } from '../errors.js';
-import type { AppendResult, ExpectedRevision } from '../eventlog.js';
-import { toLogError } from './failures.js';
-import { answered, PATIENCE_MS, type Link } from './link.js';
+import { MAX_EVENT_BYTES, type AppendResult, type ExpectedRevision } from '../eventlog.js';
+import { remedyFor, toLogError } from './failures.js';
+import { answered, Tries, type Link } from './link.js';
 
 /**
  * The most messages on their way. The client's stream takes 16 before it makes its callers wait, and when the connection
  * is torn then, it rejects promises that nobody can handle, which ends the process.
  */
 const MAX_MESSAGES = 15;
-/** How much of an append the client puts into one message, in bytes. */
-const MESSAGE_BYTES = 2 * 1024 * 1024;
+/** How much of an append the client puts into one message, in bytes, if another event does not fit in. */
+const MESSAGE_BYTES = 3 * 1024 * 1024;
 /** The most appends, and bytes of them, that wait. */
 const MAX_WAITING = 10_000;
 const MAX_WAITING_BYTES = 64 * 1024 * 1024;
@@ -46,8 +46,8 @@ export interface Lookup {
 interface Entry extends Append {
   /** What the server is told to expect: pinned once it is not known whether the server has it already. */
   pinned: ExpectedRevision;
+  /** The most messages that the client makes of it. */
   readonly messages: number;
-  readonly since: number;
   attempts: number;
   isDone: boolean;
   readonly resolve: (result: AppendResult) => void;
@@ -55,9 +55,10 @@ interface Entry extends Append {
 }
 
 /**
- * Sends appends in the order they came, several at a time. When it is not known what became of one, the connection was
- * torn or nothing was answered, it and all behind it are sent again in that order, with the same ids: the server answers
- * for what it has. So an append never lands before one that came earlier, and none lands twice.
+ * Sends appends in the order they came, several at a time, but only one of a stream. When it is not known what became of
+ * one, the connection was torn or nothing was answered, it and all behind it are sent again in that order, with the same
+ * ids: the server answers for what it has. So none lands twice, and none before one of its stream that came earlier; nor
+ * before one of another stream, unless the server takes it while it says of that other that it cannot take it now.
  */
 export class Appender {
   readonly #link: Link;
@@ -68,10 +69,11 @@ export class Appender {
   #bytes = 0;
   /** How many messages may be on their way: one until the first answer on a new connection, whose start may reorder them. */
   #window = 1;
-  #failures = 0;
+  readonly #tries = new Tries();
   #recovering = false;
   /** Counts recoveries: what fails of an earlier time has been put back already. */
   #time = 0;
+  #pumping: NodeJS.Immediate | undefined;
   #closed: Promise<void> | undefined;
   #drained: (() => void) | undefined;
 
@@ -87,11 +89,10 @@ export class Appender {
       if (this.#waiting.length >= MAX_WAITING || this.#bytes + append.bytes > MAX_WAITING_BYTES) {
         throw new LogError('LOG_OVERLOADED', 'Too many appends wait for the server; try again in a moment.');
       }
-      const messages = Math.min(MAX_MESSAGES, Math.ceil(append.bytes / MESSAGE_BYTES) || 1);
-      const since = performance.now();
-      const { expected: pinned } = append;
-      this.#bytes += append.bytes;
-      this.#waiting.push({ ...append, pinned, messages, since, attempts: 0, isDone: false, resolve, reject });
+      const { expected: pinned, bytes } = append;
+      const messages = 1 + Math.floor(bytes / (MESSAGE_BYTES - MAX_EVENT_BYTES));
+      this.#bytes += bytes;
+      this.#waiting.push({ ...append, pinned, messages, attempts: 0, isDone: false, resolve, reject });
       this.#pump();
     });
   }
@@ -105,10 +106,22 @@ export class Appender {
     return this.#closed;
   }
 
+  /**
+   * Sends what may be sent, in a moment: a call that has failed says so to one append after the other, and until it has,
+   * the client would put what comes onto another call, which may arrive before what is to be sent again.
+   */
   #pump(): void {
+    this.#pumping ??= setImmediate(() => {
+      this.#pumping = undefined;
+      this.#sendWaiting();
+    });
+  }
+
+  #sendWaiting(): void {
     while (!this.#recovering) {
       const [next] = this.#waiting;
       if (next === undefined || (this.#messages > 0 && this.#messages + next.messages > this.#window)) return;
+      if (this.#sent.some(({ name }) => name === next.name)) return;
       this.#waiting.shift();
       this.#sent.push(next);
       this.#messages += next.messages;
@@ -125,13 +138,14 @@ export class Appender {
       const result = await answered(client.appendToStream(name, events as JSONEventData[], options));
       const place = await this.#placeOf(name, result);
       this.#link.succeeded();
-      this.#failures = 0;
-      if (!this.#recovering) this.#window = MAX_MESSAGES;
+      this.#tries.succeeded();
+      if (time === this.#time) this.#window = MAX_MESSAGES;
       this.#settle(entry, () => entry.resolve(place));
     } catch (error) {
-      const verdict = verdictOf(error, entry);
-      if (verdict !== undefined) this.#settle(entry, () => entry.reject(verdict));
-      else if (time === this.#time) this.#recover(client, error);
+      if (time !== this.#time) return;
+      const verdict = this.#verdictOf(error, entry);
+      if (verdict === undefined) this.#recover(client, error);
+      else this.#settle(entry, () => entry.reject(verdict));
     }
   }
 
@@ -139,6 +153,20 @@ export class Appender {
   async #placeOf(name: string, { nextExpectedRevision: revision, position }: ServerResult): Promise<AppendResult> {
     const isKnown = position !== undefined && position.commit < 2n ** 63n;
     return { revision, position: isKnown ? position.commit : await this.#lookup.position(name, revision) };
+  }
+
+  /** What the server decided; nothing when it is not known whether it did. */
+  #verdictOf(error: unknown, { expected, pinned, stream }: Entry): LogError | undefined {
+    if (error instanceof WrongExpectedVersionError) {
+      const actual = typeof error.actualVersion === 'bigint' ? error.actualVersion : -1n;
+      if (expected !== 'any' && expected === pinned) return new WrongExpectedRevision(stream, expected, actual);
+      // The stream has grown since it was looked at: that is looked at again.
+      return undefined;
+    }
+    if (error instanceof StreamDeletedError) {
+      return new LogError('STREAM_TOMBSTONED', `Stream '${stream}' was tombstoned; it takes no more events.`, error);
+    }
+    return remedyFor(error) === 'none' ? toLogError(error, this.#link.address.shown) : undefined;
   }
 
   #settle(entry: Entry, tell: () => void): void {
@@ -174,23 +202,17 @@ export class Appender {
   }
 
   async #resume(client: EventStoreDBClient, error: unknown): Promise<void> {
-    try {
-      this.#link.failed(client, error);
-    } catch (final) {
-      this.#giveUp(() => true, final);
-      return;
-    }
-    await this.#link.rest(this.#failures);
-    this.#failures += 1;
-    const isOver = ({ since }: Entry) => this.#link.isLost || performance.now() - since > PATIENCE_MS;
-    this.#giveUp(isOver, toLogError(error, this.#link.address.shown));
+    this.#link.failed(client, error);
+    const failures = this.#tries.failed();
+    if (this.#tries.isOver || this.#link.isLost) this.#giveUp(toLogError(error, this.#link.address.shown));
+    await this.#link.rest(failures);
     for (const entry of this.#waiting.filter(({ attempts, expected }) => attempts > 0 && isLoose(expected))) {
       await this.#pin(entry);
     }
   }
 
-  #giveUp(isOver: (entry: Entry) => boolean, error: unknown): void {
-    for (const entry of this.#waiting.filter(isOver)) {
+  #giveUp(error: LogError): void {
+    for (const entry of [...this.#waiting]) {
       this.#settle(entry, () => entry.reject(entry.attempts === 0 ? error : undecided(error)));
     }
   }
@@ -207,7 +229,7 @@ export class Appender {
       else if (entry.expected === 'any') entry.pinned = 'no-stream';
       else this.#settle(entry, () => entry.reject(new WrongExpectedRevision(entry.stream, 'exists', revision)));
     } catch (error) {
-      this.#settle(entry, () => entry.reject(error));
+      this.#settle(entry, () => entry.reject(undecided(toLogError(error, this.#link.address.shown))));
     }
   }
 }
@@ -222,23 +244,9 @@ function toServer(expected: ExpectedRevision): AppendExpectedRevision {
   return expected === 'exists' ? STREAM_EXISTS : expected;
 }
 
-/** What the server decided; nothing when it is not known whether it did. */
-function verdictOf(error: unknown, { expected, pinned, stream }: Entry): LogError | undefined {
-  if (error instanceof WrongExpectedVersionError) {
-    const actual = typeof error.actualVersion === 'bigint' ? error.actualVersion : -1n;
-    if (expected !== 'any' && expected === pinned) return new WrongExpectedRevision(stream, expected, actual);
-    // The stream has grown since it was looked at: that is looked at again.
-    return undefined;
-  }
-  if (error instanceof StreamDeletedError) {
-    return new LogError('STREAM_TOMBSTONED', `Stream '${stream}' was tombstoned; it takes no more events.`, error);
-  }
-  return error instanceof LogError ? error : undefined;
-}
-
 /** The same error for an append that was sent: nobody knows what became of it. */
-function undecided(error: unknown): unknown {
-  if (!(error instanceof LogError) || error.code !== 'LOG_UNAVAILABLE') return error;
+function undecided(error: LogError): LogError {
+  if (error.code !== 'LOG_UNAVAILABLE') return error;
   const advice = 'The change may have been recorded or not: ask again with the same idempotency key.';
   return new LogError(error.code, `${error.message} ${advice}`, error.cause);
 }

@@ -5,7 +5,6 @@ import { LogError, WrongExpectedRevision } from '../errors.js';
 import type {
   AppendResult,
   EventBatch,
-  EventFilter,
   EventLog,
   ExpectedRevision,
   NewEvent,
@@ -17,15 +16,14 @@ import { judgeAppend } from '../judge.js';
 import type { Lease } from '../lease.js';
 import { Appender, type Lookup } from './appender.js';
 import type { ServerAddress } from './address.js';
-import { isInvalidPosition, toLogError } from './failures.js';
 import { Feed } from './feed.js';
-import { pieces } from './following.js';
-import { nameLog, nameOfLog } from './identity.js';
+import { nameLog, nameOfLog, startOfLog } from './identity.js';
 import { EventStoreLease } from './lease.js';
 import { Link } from './link.js';
+import { Past } from './past.js';
 import { Reader } from './reader.js';
 import { bareEvent, Records, type AnyRecord } from './records.js';
-import { saidAfter } from './said.js';
+import { until } from './until.js';
 
 /** Events in a batch unless told. */
 const DEFAULT_BATCH = 1_000;
@@ -44,6 +42,7 @@ export class EventStoreLog implements EventLog {
   readonly #reader: Reader;
   readonly #appender: Appender;
   readonly #feed: Feed;
+  readonly #past: Past;
   readonly #logger: Logger;
   readonly #closing = new AbortController();
   #closed: Promise<void> | undefined;
@@ -56,6 +55,7 @@ export class EventStoreLog implements EventLog {
     this.#reader = reader;
     this.#appender = appender;
     this.#feed = new Feed(link, records, reader);
+    this.#past = new Past(link, records, reader);
   }
 
   /**
@@ -65,9 +65,11 @@ export class EventStoreLog implements EventLog {
    */
   static open(address: ServerAddress, logger: Logger, signal?: AbortSignal): Promise<EventStoreLog> {
     return connected(address, logger, signal, async (parts) => {
-      const logId = await nameOfLog(parts.records, parts.reader, parts.appender);
+      const { records, reader, appender } = parts;
+      const logId = await nameOfLog(records, reader, appender);
+      reader.startAt(await startOfLog(records, reader));
       // Whoever may read streams may not be allowed to read all of them: that is said now.
-      await parts.reader.head();
+      await reader.head();
       return new EventStoreLog(logId, parts, logger);
     });
   }
@@ -107,14 +109,16 @@ export class EventStoreLog implements EventLog {
   }
 
   async *readAll(options: ReadAllOptions = {}): AsyncIterable<RecordedEvent> {
+    this.#assertOpen();
     const { after = 0n, filter, limit = Number.POSITIVE_INFINITY } = options;
-    const head = await this.head();
+    const end = await this.#reader.end();
     let left = limit;
     if (left <= 0) return;
     const { signal } = this.#closing;
-    for await (const { events } of this.#past(after, head, filter, Math.min(DEFAULT_BATCH, limit), signal)) {
+    const batchSize = Math.min(DEFAULT_BATCH, limit);
+    for await (const { events } of this.#past.read({ after, filter, batchSize, signal, end, isPatient: false })) {
       for (const event of events) {
-        if (event.position > head) return;
+        if (event.position > end.position) return;
         yield event;
         left -= 1;
         if (left === 0) return;
@@ -125,17 +129,22 @@ export class EventStoreLog implements EventLog {
 
   async *subscribe(options: SubscribeOptions): AsyncIterable<EventBatch> {
     this.#assertOpen();
-    const { filter, batchSize = DEFAULT_BATCH } = options;
-    const signal = AbortSignal.any([options.signal, this.#closing.signal]);
-    const { tail } = this.#feed;
     if (options.signal.aborted) return;
+    const signal = AbortSignal.any([options.signal, this.#closing.signal]);
+    yield* until(signal, this.#follow({ ...options, signal }));
+    if (!options.signal.aborted) this.#assertOpen();
+  }
+
+  async *#follow({ after, filter, batchSize = DEFAULT_BATCH, signal }: SubscribeOptions): AsyncIterable<EventBatch> {
+    const { tail } = this.#feed;
     await this.#feed.join();
     try {
-      let cursor = options.after;
+      let cursor = after;
       let announced = false;
       while (!signal.aborted) {
         if (!tail.covers(cursor)) {
-          for await (const batch of this.#past(cursor, tail.to, filter, batchSize, signal)) {
+          const past = this.#past.read({ after: cursor, filter, batchSize, signal, isPatient: true });
+          for await (const batch of past) {
             cursor = batch.through;
             announced = false;
             yield batch;
@@ -156,7 +165,6 @@ export class EventStoreLog implements EventLog {
     } finally {
       this.#feed.leave();
     }
-    if (!options.signal.aborted) throw new LogError('LOG_CLOSED', 'The log is closed.');
   }
 
   async truncate(stream: string, before: bigint): Promise<void> {
@@ -214,52 +222,6 @@ export class EventStoreLog implements EventLog {
 
   #assertOpen(): void {
     if (this.#closing.signal.aborted) throw new LogError('LOG_CLOSED', 'The log is closed.');
-  }
-
-  /** What is there after a position, at least up to `head`, which is a position that there is. */
-  async *#past(
-    after: bigint,
-    head: bigint,
-    filter: EventFilter | undefined,
-    batchSize: number,
-    signal: AbortSignal,
-  ): AsyncIterable<EventBatch> {
-    const prefixes = this.#records.prefixes(filter);
-    let cursor = after;
-    if (prefixes.length === 0 && cursor < head) {
-      cursor = head;
-      yield { events: [], through: head, live: false };
-    }
-    let from = cursor;
-    for (let failures = 0; cursor < head && !signal.aborted; failures += 1) {
-      const { client } = this.#link;
-      try {
-        const said = saidAfter(client, from, prefixes, signal);
-        for await (const piece of pieces(said, this.#records, {
-          after: cursor,
-          head,
-          filter,
-          batchSize,
-          isLive: false,
-        })) {
-          this.#link.succeeded();
-          failures = 0;
-          cursor = piece.through;
-          from = cursor;
-          yield piece;
-          if (cursor >= head) return;
-        }
-      } catch (error) {
-        if (signal.aborted) return;
-        if (isInvalidPosition(error)) {
-          from = await this.#reader.recordBefore(cursor, head);
-          continue;
-        }
-        this.#link.failed(client, error);
-        if (this.#link.isLost) throw toLogError(error, this.#link.address.shown);
-        await this.#link.rest(failures);
-      }
-    }
   }
 }
 

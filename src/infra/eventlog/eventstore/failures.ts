@@ -29,12 +29,12 @@ export class NoAnswer extends Error {
   }
 }
 
-/** A subscription has ended although nobody ended it. */
+/** A subscription or a read has ended although there was more to come. */
 export class Ended extends Error {
   override readonly name = 'Ended';
 
   constructor() {
-    super('the server ended the subscription');
+    super('it was ended before it was done');
   }
 }
 
@@ -55,6 +55,7 @@ export type Remedy =
  */
 export function remedyFor(error: unknown): Remedy {
   if (isFinal(error)) return 'none';
+  if (error instanceof LogError) return 'ask-again';
   // The client goes to the leader by itself.
   if (error instanceof NotLeaderError) return 'ask-again';
   if (error instanceof UnavailableError || error instanceof CancelledError) return 'reconnect';
@@ -64,7 +65,8 @@ export function remedyFor(error: unknown): Remedy {
 }
 
 function isFinal(error: unknown): boolean {
-  if (error instanceof LogError || error instanceof StreamDeletedError) return true;
+  if (error instanceof LogError) return error.code !== 'LOG_UNAVAILABLE';
+  if (error instanceof StreamDeletedError) return true;
   if (error instanceof MaxAppendSizeExceededError || isDenied(error) || isTlsFailure(error)) return true;
   return codeOf(error) === INVALID_ARGUMENT;
 }

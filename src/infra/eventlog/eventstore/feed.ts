@@ -105,6 +105,7 @@ export class Feed {
         after,
         this.#records.prefixes(),
         AbortSignal.any([signal, stuck.signal]),
+        true,
       );
       yield* pieces(said, this.#records, { after, head, filter: undefined, batchSize: 500, isLive: true });
       if (stuck.signal.aborted) throw new NoAnswer(WATCH_MS);

@@ -2,7 +2,7 @@ import { LogError, WrongExpectedRevision } from '../errors.js';
 import { isLogId, newLogId } from '../log-id.js';
 import type { Appender } from './appender.js';
 import type { Reader } from './reader.js';
-import { bareEvent, type AnyRecord, type Records } from './records.js';
+import { bareEvent, positionOf, type AnyRecord, type Records } from './records.js';
 
 /** The stream whose last event says which log this is. It is none of the log's own. */
 const STREAM = 'sheratan-log';
@@ -25,6 +25,14 @@ export async function nameOfLog(records: Records, reader: Reader, appender: Appe
 export async function nameLog(records: Records, reader: Reader, appender: Appender): Promise<string> {
   const last = await lastNaming(records, reader);
   return append(records, appender, last?.revision ?? 'no-stream');
+}
+
+/** Where the log begins: it is named before anything else is written to it. @throws LogError */
+export async function startOfLog(records: Records, reader: Reader): Promise<bigint> {
+  for await (const record of reader.stream(records.streamName(STREAM), { limit: 1 })) {
+    if (record.revision === 0n) return positionOf(record) ?? 0n;
+  }
+  return 0n;
 }
 
 async function append(records: Records, appender: Appender, expected: bigint | 'no-stream'): Promise<string> {

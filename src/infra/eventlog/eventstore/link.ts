@@ -5,6 +5,7 @@ import type { Logger } from '../../logger.js';
 import { LogError } from '../errors.js';
 import type { ServerAddress } from './address.js';
 import { NoAnswer, reasonOf, remedyFor, toLogError } from './failures.js';
+import { passOverOrphans } from './orphans.js';
 
 /** How long the server may take to answer, in milliseconds. */
 export const ANSWER_MS = 5_000;
@@ -18,10 +19,41 @@ const RENEWAL_MS = 50;
 /** What the client takes for its keep-alive timeout unless told, in milliseconds. */
 const KEEP_ALIVE_TIMEOUT_MS = 10_000;
 
+/** Clients made by this process. */
+let made = 0;
+
 /** How long to wait before trying again after so many failures in a row, in milliseconds: the same half, and chance. */
 export function waitAfter(failures: number): number {
   const longest = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** Math.min(failures, 10));
   return longest / 2 + (Math.random() * longest) / 2;
+}
+
+/** How often something has failed in a row, and since when. */
+export class Tries {
+  /** Whether it is tried for ever, however long the server does not answer. */
+  readonly isEndless: boolean;
+  #failures = 0;
+  #since: number | undefined;
+
+  constructor(isEndless = false) {
+    this.isEndless = isEndless;
+  }
+
+  get isOver(): boolean {
+    return !this.isEndless && this.#since !== undefined && performance.now() - this.#since > PATIENCE_MS;
+  }
+
+  succeeded(): void {
+    this.#failures = 0;
+    this.#since = undefined;
+  }
+
+  /** @returns how often it had failed before */
+  failed(): number {
+    this.#since ??= performance.now();
+    this.#failures += 1;
+    return this.#failures - 1;
+  }
 }
 
 /**
@@ -33,7 +65,6 @@ export class Link {
   readonly #logger: Logger;
   readonly #closing = new AbortController();
   #client: EventStoreDBClient;
-  #made = 0;
   #madeAt = 0;
   #downSince: number | undefined;
 
@@ -83,21 +114,32 @@ export class Link {
 
   /** Asks the server, again when it does not answer. @throws LogError */
   async call<R>(work: (client: EventStoreDBClient) => Promise<R>): Promise<R> {
-    const startedAt = performance.now();
-    for (let failures = 0; ; failures += 1) {
-      if (this.#closing.signal.aborted) throw new LogError('LOG_CLOSED', 'The log is closed.');
+    const tries = new Tries();
+    for (;;) {
+      this.assertOpen();
       const { client } = this;
       try {
         const result = await answered(work(client));
         this.succeeded();
         return result;
       } catch (error) {
-        if (this.#closing.signal.aborted) continue;
-        this.failed(client, error);
-        if (this.isLost || performance.now() - startedAt > PATIENCE_MS) throw toLogError(error, this.address.shown);
-        await this.rest(failures);
+        await this.retry(client, error, tries);
       }
     }
+  }
+
+  /** Rests after a failure on a client, for another try. @throws LogError when that is of no use, or enough were made */
+  async retry(client: EventStoreDBClient, error: unknown, tries: Tries): Promise<void> {
+    this.assertOpen();
+    this.failed(client, error);
+    const failures = tries.failed();
+    if (tries.isOver || (this.isLost && !tries.isEndless)) throw toLogError(error, this.address.shown);
+    await this.rest(failures);
+  }
+
+  /** @throws LogError LOG_CLOSED */
+  assertOpen(): void {
+    if (this.#closing.signal.aborted) throw new LogError('LOG_CLOSED', 'The log is closed.');
   }
 
   /** Rests before the next try, or until the link is closed. */
@@ -116,13 +158,14 @@ export class Link {
    * settings, and with them the long waits between attempts of one that could not connect.
    */
   #make(): EventStoreDBClient {
-    this.#made += 1;
+    made += 1;
     this.#madeAt = performance.now();
     const { clientUrl } = this.address;
     const given = /keepAliveTimeout=(-?\d+)/.exec(clientUrl)?.[1];
     const timeout = Number(given ?? KEEP_ALIVE_TIMEOUT_MS);
-    const distinct = timeout < 0 ? timeout : timeout + (this.#made % 1_000);
-    return EventStoreDBClient.connectionString(`${clientUrl}&keepAliveTimeout=${distinct}&throwOnAppendFailure=true`);
+    const distinct = timeout < 0 ? timeout : timeout + (made % 1_000);
+    const url = `${clientUrl}&keepAliveTimeout=${distinct}&throwOnAppendFailure=true`;
+    return passOverOrphans(EventStoreDBClient.connectionString(url));
   }
 }
 

@@ -6,77 +6,99 @@ import {
   StreamDeletedError,
   StreamNotFoundError,
   type AllStreamRecordedEvent,
-  type AllStreamResolvedEvent,
   type Direction,
   type EventStoreDBClient,
   type ReadPosition,
   type ReadRevision,
-  type ResolvedEvent,
+  type RecordedEvent as ServerRecord,
+  type StreamingRead,
 } from '@eventstore/db-client';
 import type { ReadStreamOptions } from '../eventlog.js';
-import { LogError } from '../errors.js';
-import { toLogError } from './failures.js';
-import { ANSWER_MS, type Link } from './link.js';
+import { Ended } from './failures.js';
+import { ANSWER_MS, Tries, type Link } from './link.js';
 import { pulled } from './pulled.js';
 import type { AnyRecord, Records } from './records.js';
 
-/** Records read to find the last one of ours: few at first, for it is mostly there. */
-const FIRST_PAGE = 16;
-const PAGE = 1_000;
+/** Records read at first to find the last one of ours: it is mostly among them. */
+const FIRST_RECORDS = 16;
+const ALL = Number.MAX_SAFE_INTEGER;
+
+/** The last record of ours, or the end of a log that has none. */
+export interface End {
+  readonly position: bigint;
+  /** The stream it is in, as the server knows it. */
+  readonly stream: string | undefined;
+}
+
+const NOTHING: End = { position: 0n, stream: undefined };
+
+/** How something is read, record after record. */
+interface Reading<From, R> {
+  readonly from: From;
+  readonly limit: number;
+  readonly open: (client: EventStoreDBClient, from: From, limit: number) => StreamingRead<Resolved<R>>;
+  /** Where to go on after a record; nothing when it was the last there can be. */
+  readonly after: (record: R) => From | undefined;
+}
+
+interface Resolved<R> {
+  readonly event?: R;
+}
 
 /** Reads from the server: on from where it was when a connection is torn. */
 export class Reader {
   readonly #link: Link;
   readonly #records: Records;
-  /** Between these positions there is nothing of ours. */
-  #empty = { from: 0n, to: 0n };
-  #reading: Promise<bigint> | undefined;
-  #next: Promise<bigint> | undefined;
+  /** The last record of ours, up to a position: beyond that it has not been looked for. */
+  #known = { end: NOTHING, upTo: 0n };
+  /** By whose word. A server that is put back to an earlier state breaks its connections. */
+  #knownBy: EventStoreDBClient | undefined;
+  #start = 0n;
+  #reading: Promise<End> | undefined;
+  #next: Promise<End> | undefined;
 
   constructor(link: Link, records: Records) {
     this.#link = link;
     this.#records = records;
   }
 
+  /** Nothing of ours lies before this position. */
+  get start(): bigint {
+    return this.#start;
+  }
+
+  startAt(position: bigint): void {
+    this.#start = position;
+    this.#knownBy = undefined;
+  }
+
   /** The records of a stream, in the server's words; none when it is not there, or no more. @throws LogError */
-  async *stream(name: string, options: ReadStreamOptions = {}): AsyncIterable<AnyRecord> {
+  stream(name: string, options: ReadStreamOptions = {}): AsyncIterable<AnyRecord> {
     const isForward = options.direction !== 'backward';
-    let from: ReadRevision = options.from ?? (isForward ? START : END);
-    let left = options.limit ?? Number.MAX_SAFE_INTEGER;
-    for (let failures = 0; left > 0;) {
-      const { client } = this.#link;
-      try {
-        for await (const record of this.#once(client, name, from, isForward, left)) {
-          failures = 0;
-          left -= 1;
-          from = record.revision + (isForward ? 1n : -1n);
-          yield record;
-        }
-        this.#link.succeeded();
-        return;
-      } catch (error) {
-        if (error instanceof StreamNotFoundError || error instanceof StreamDeletedError) return;
-        if (this.#link.closing.aborted) throw new LogError('LOG_CLOSED', 'The log is closed.');
-        this.#link.failed(client, error);
-        if (this.#link.isLost) throw toLogError(error, this.#link.address.shown);
-        await this.#link.rest(failures);
-        failures += 1;
-        if (from === -1n) return;
-      }
-    }
+    const direction = isForward ? FORWARDS : BACKWARDS;
+    return this.#read<ReadRevision, ServerRecord>({
+      from: options.from ?? (isForward ? START : END),
+      limit: options.limit ?? ALL,
+      open: (client, fromRevision, maxCount) =>
+        client.readStream(name, { fromRevision, direction, maxCount, requiresLeader: true }),
+      after: ({ revision }) => (isForward ? revision + 1n : revision > 0n ? revision - 1n : undefined),
+    });
+  }
+
+  /** The position of the last record that is ours, as of now; 0 when there is none. @throws LogError */
+  async head(): Promise<bigint> {
+    return (await this.end()).position;
   }
 
   /**
-   * The position of the last record that is ours, as of now; 0 when there is none. What the server writes for itself
-   * comes after it, so it is looked for backwards, as far as it was not looked for before.
+   * The last record that is ours, as of now. What the server and others write comes after it, so it is looked for
+   * backwards, as far as it was not looked for before. @throws LogError
    */
-  head(): Promise<bigint> {
+  end(): Promise<End> {
     if (this.#reading === undefined) {
-      const reading = this.#link
-        .call((client) => this.#findHead(client))
-        .finally(() => {
-          this.#reading = undefined;
-        });
+      const reading = this.#findEnd().finally(() => {
+        this.#reading = undefined;
+      });
       this.#reading = reading;
       return reading;
     }
@@ -85,7 +107,7 @@ export class Reader {
       .catch(() => undefined)
       .then(() => {
         this.#next = undefined;
-        return this.head();
+        return this.end();
       });
     return this.#next;
   }
@@ -95,79 +117,94 @@ export class Reader {
    * the end of the log that is nearer.
    * @param head a position there is, after it
    */
-  recordBefore(place: bigint, head: bigint): Promise<bigint> {
-    const isNearStart = place < head / 2n;
-    return this.#link.call(async (client) => {
-      let fromPosition: ReadPosition = isNearStart ? START : END;
-      let before = 0n;
-      for (;;) {
-        const page = await this.#page(client, isNearStart ? FORWARDS : BACKWARDS, fromPosition, PAGE);
-        for (const { position } of page) {
-          if (isNearStart && position.commit > place) return before;
-          if (!isNearStart && position.commit <= place) return position.commit;
-          before = position.commit;
-        }
-        const last = page.at(-1);
-        if (last === undefined || page.length < PAGE) return isNearStart ? before : 0n;
-        fromPosition = last.position;
+  async recordBefore(place: bigint, head: bigint): Promise<bigint> {
+    let before = 0n;
+    if (place < head / 2n) {
+      for await (const { position } of this.#all(FORWARDS, START, ALL)) {
+        if (position.commit > place) break;
+        before = position.commit;
       }
+      return before;
+    }
+    for await (const { position } of this.#all(BACKWARDS, END, ALL)) {
+      if (position.commit <= place) return position.commit;
+    }
+    return before;
+  }
+
+  async #findEnd(): Promise<End> {
+    if (this.#knownBy !== this.#link.client) this.#known = { end: NOTHING, upTo: this.#start };
+    this.#knownBy = this.#link.client;
+    const known = this.#known;
+    let upTo: bigint | undefined;
+    for await (const record of this.#backwards()) {
+      const position = record.position.commit;
+      upTo ??= position;
+      const isOurs = this.#records.isOurs(record);
+      if (!isOurs && (position > known.upTo || upTo < known.upTo)) continue;
+      const end = isOurs ? { position, stream: record.streamId } : known.end;
+      this.#known = { end, upTo };
+      return end;
+    }
+    this.#known = { end: NOTHING, upTo: upTo ?? 0n };
+    return NOTHING;
+  }
+
+  async *#backwards(): AsyncIterable<AllStreamRecordedEvent> {
+    let from: ReadPosition = END;
+    for (const limit of [FIRST_RECORDS, ALL]) {
+      for await (const record of this.#all(BACKWARDS, from, limit)) {
+        from = record.position;
+        yield record;
+      }
+    }
+  }
+
+  /** Records of every stream; forwards, some come twice when a connection is torn. */
+  #all(direction: Direction, from: ReadPosition, limit: number): AsyncIterable<AllStreamRecordedEvent> {
+    return this.#read<ReadPosition, AllStreamRecordedEvent>({
+      from,
+      limit,
+      open: (client, fromPosition, maxCount) =>
+        client.readAll({ direction, fromPosition, maxCount, requiresLeader: true }),
+      after: ({ position }) => position,
     });
   }
 
-  async *#once(
-    client: EventStoreDBClient,
-    name: string,
-    from: ReadRevision,
-    isForward: boolean,
-    maxCount: number,
-  ): AsyncIterable<AnyRecord> {
-    const direction = isForward ? FORWARDS : BACKWARDS;
-    const read = client.readStream(name, { fromRevision: from, direction, maxCount, requiresLeader: true });
-    const items = pulled<ResolvedEvent>(read, {
+  async *#read<From, R>({ from: start, limit, open, after }: Reading<From, R>): AsyncIterable<R> {
+    const tries = new Tries();
+    let from = start;
+    for (let left = limit; left > 0;) {
+      this.#link.assertOpen();
+      const { client } = this.#link;
+      try {
+        for await (const record of this.#once(client, open(client, from, left))) {
+          tries.succeeded();
+          left -= 1;
+          yield record;
+          const next = after(record);
+          if (next === undefined) return;
+          from = next;
+        }
+        this.#link.succeeded();
+        return;
+      } catch (error) {
+        if (error instanceof StreamNotFoundError || error instanceof StreamDeletedError) return;
+        await this.#link.retry(client, error, tries);
+      }
+    }
+  }
+
+  async *#once<R>(client: EventStoreDBClient, read: StreamingRead<Resolved<R>>): AsyncIterable<R> {
+    const items = pulled<Resolved<R>>(read, {
       signal: this.#link.closing,
       answerMs: ANSWER_MS,
       isPatient: () => false,
       cancel: () => read.cancel(),
     });
     for await (const some of items) for (const { event } of some) if (event !== undefined) yield event;
-    if (this.#link.closing.aborted) throw new LogError('LOG_CLOSED', 'The log is closed.');
-  }
-
-  async #findHead(client: EventStoreDBClient): Promise<bigint> {
-    const { from: known, to: looked } = this.#empty;
-    let end: bigint | undefined;
-    let fromPosition: ReadPosition = END;
-    for (let size = FIRST_PAGE; ; size = PAGE) {
-      const page = await this.#page(client, BACKWARDS, fromPosition, size);
-      for (const record of page) {
-        const position = record.position.commit;
-        end ??= position;
-        const isOurs = this.#records.isOurs(record);
-        // A server that was put back to an earlier state ends before where it was looked at.
-        if (!isOurs && (position > looked || end < looked)) continue;
-        const head = isOurs ? position : known;
-        this.#empty = { from: head, to: end };
-        return head;
-      }
-      const last = page.at(-1);
-      if (last === undefined || page.length < size) {
-        this.#empty = { from: 0n, to: end ?? 0n };
-        return 0n;
-      }
-      fromPosition = last.position;
-    }
-  }
-
-  async #page(client: EventStoreDBClient, direction: Direction, fromPosition: ReadPosition, maxCount: number) {
-    const read = client.readAll({ direction, fromPosition, maxCount, requiresLeader: true });
-    const items = pulled<AllStreamResolvedEvent>(read, {
-      signal: this.#link.closing,
-      answerMs: ANSWER_MS,
-      isPatient: () => false,
-      cancel: () => read.cancel(),
-    });
-    const page: AllStreamRecordedEvent[] = [];
-    for await (const some of items) for (const { event } of some) if (event !== undefined) page.push(event);
-    return page;
+    this.#link.assertOpen();
+    // A client that is let go of ends its reads as if there were no more.
+    if (client !== this.#link.client) throw new Ended();
   }
 }

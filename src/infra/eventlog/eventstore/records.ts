@@ -83,8 +83,8 @@ export class Records {
     const { type, data, metadata, revision, streamId, created } = record;
     if (!isEventType(type) || !this.isOurs(record)) return undefined;
     const stream = streamId.slice(this.#prefix.length);
-    const position = record.position?.commit ?? NO_POSITION;
-    if (position === NO_POSITION) {
+    const position = positionOf(record);
+    if (position === undefined) {
       throw new LogError(
         'LOG_FAILED',
         'The server does not say where in the log events of a stream are. Use EventStoreDB 22.6 or later, and no transactions.',
@@ -109,6 +109,11 @@ export class Records {
       recordedAt: created.toISOString(),
     };
   }
+}
+
+/** Where in the log a record is, if the server says it. */
+export function positionOf({ position }: AnyRecord): bigint | undefined {
+  return position === undefined || position.commit === NO_POSITION ? undefined : position.commit;
 }
 
 function isObject(value: unknown): value is object {

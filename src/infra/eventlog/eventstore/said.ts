@@ -29,12 +29,14 @@ export type Said =
  * is ready. Marks come in their place among the events: the client calls for them when they arrive, well before the
  * events in front of them have been taken. Ends by its signal, or with an error; a clean end by the server is one too.
  * @param prefixes at least one
+ * @param isPatient whether there may be nothing to say for a long time
  */
 export async function* saidAfter(
   client: EventStoreDBClient,
   after: bigint,
   prefixes: string[],
   signal: AbortSignal,
+  isPatient: boolean,
 ): AsyncIterable<Said[]> {
   const filter = streamNameFilter({
     prefixes,
@@ -52,7 +54,7 @@ export async function* saidAfter(
   const items = pulled<Said | AllStreamResolvedEvent>(subscription, {
     signal,
     answerMs: ANSWER_MS,
-    isPatient: () => isConfirmed,
+    isPatient: () => isPatient && isConfirmed,
     cancel: () => subscription.unsubscribe(),
   });
   for await (const some of items) yield some.flatMap(toSaid);
