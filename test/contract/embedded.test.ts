@@ -1,7 +1,7 @@
 import { LogFolder } from '../support/log-folder.js';
 import { eventLogContract } from './eventlog.js';
 
-eventLogContract('one SQLite file', async () => {
+eventLogContract('embedded', 'a SQLite file', async () => {
   const folder = await LogFolder.create();
   return { log: await folder.open(), reopen: () => folder.open(), cleanup: () => folder.remove() };
 });

@@ -1,4 +1,4 @@
-import { describe } from 'vitest';
+import { beforeAll, describe } from 'vitest';
 import { appendContract } from './eventlog/append.js';
 import { closeContract } from './eventlog/close.js';
 import { concurrencyContract } from './eventlog/concurrency.js';
@@ -8,10 +8,14 @@ import { refusalContract } from './eventlog/refusal.js';
 import { retentionContract } from './eventlog/retention.js';
 import { subscribeContract } from './eventlog/subscribe.js';
 
-/** Says what every event log does, and tests it of one. */
-export function eventLogContract(name: string, makeLog: () => Promise<LogUnderTest>): void {
+/**
+ * Says what every event log does, and tests it of one.
+ * @param adapter which log, and `place` what it is tested against
+ */
+export function eventLogContract(adapter: string, place: string, makeLog: () => Promise<LogUnderTest>): void {
   const test = createTest(makeLog);
-  describe(`the event log: ${name}`, () => {
+  describe(`the event log: ${adapter}`, () => {
+    beforeAll(() => console.log(`contract: the ${adapter} log, against ${place}`));
     appendContract(test);
     concurrencyContract(test);
     refusalContract(test);

@@ -1,14 +1,16 @@
 import { readAddress } from '../../src/infra/eventlog/eventstore/address.js';
 import { EventStoreLog } from '../../src/infra/eventlog/eventstore/eventstore.js';
-import { StandIn } from '../support/eventstore/stand-in.js';
+import { logServer } from '../support/log-server.js';
 import { quiet } from '../support/quiet.js';
 import { eventLogContract } from './eventlog.js';
 
-eventLogContract('EventStoreDB', async () => {
-  const server = await StandIn.start({ maxAppendSize: 16 * 1024 * 1024 });
+const server = await logServer();
+
+eventLogContract('EventStoreDB', server.name, async () => {
+  const address = readAddress(server.newLogUrl());
   const opened: EventStoreLog[] = [];
   const open = async () => {
-    const log = await EventStoreLog.open(readAddress(server.url), quiet);
+    const log = await EventStoreLog.open(address, quiet);
     opened.push(log);
     return log;
   };
@@ -17,7 +19,6 @@ eventLogContract('EventStoreDB', async () => {
     reopen: open,
     cleanup: async () => {
       await Promise.all(opened.map((log) => log.close()));
-      await server.stop();
     },
   };
 });

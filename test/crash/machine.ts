@@ -1,12 +1,12 @@
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { RecordedEvent } from '../../src/domain/event.js';
-import { systemClock } from '../../src/infra/clock.js';
-import { EmbeddedLog } from '../../src/infra/eventlog/embedded.js';
+import type { EventLog } from '../../src/infra/eventlog/eventlog.js';
 import { verify } from '../../src/infra/projector/verify.js';
 import { missions } from '../../src/projections/missions.js';
 import { Sheratan } from '../support/core.js';
 import { collect } from '../support/events.js';
+import { withLogOf } from '../support/log-server.js';
 import { Random } from '../support/random.js';
 import { Audit } from './audit.js';
 import { send, work } from './client.js';
@@ -26,13 +26,16 @@ export class Machine {
   readonly ledger = new Ledger();
   readonly totals = { kills: 0, duringStart: 0, duringRebuild: 0, retried: 0 };
   readonly #folder: string;
+  readonly #env: Readonly<Record<string, string>>;
   readonly #random: Random;
   readonly #audit = new Audit();
   #core: Sheratan | undefined;
   #startMs = 1_000;
 
-  constructor(folder: string, seed: number) {
+  /** @param env settings of its core, beside the folder */
+  constructor(folder: string, seed: number, env: Readonly<Record<string, string>> = {}) {
     this.#folder = folder;
+    this.#env = env;
     this.#random = new Random(seed);
   }
 
@@ -104,14 +107,14 @@ export class Machine {
 
   async #start(): Promise<Sheratan> {
     const startedAt = performance.now();
-    this.#core = new Sheratan(['serve'], this.#folder);
+    this.#core = new Sheratan(['serve'], this.#folder, this.#env);
     await this.#core.listening();
     this.#startMs = performance.now() - startedAt;
     return this.#core;
   }
 
   async #killWhileStarting(): Promise<void> {
-    this.#core = new Sheratan(['serve'], this.#folder);
+    this.#core = new Sheratan(['serve'], this.#folder, this.#env);
     await delay(this.#startMs * (0.3 + this.#random.next() * 0.7));
     this.totals.duringStart += 1;
     await this.kill();
@@ -131,13 +134,8 @@ export class Machine {
     return agreed ? [] : [`digests differ: ${storedDigest}, ${replayedDigest}, ${digest ?? ''}`];
   }
 
-  async #withLog<R>(use: (log: EmbeddedLog) => Promise<R>): Promise<R> {
-    const log = await EmbeddedLog.open(join(this.#folder, 'core', 'log.db'), systemClock);
-    try {
-      return await use(log);
-    } finally {
-      await log.close();
-    }
+  #withLog<R>(use: (log: EventLog) => Promise<R>): Promise<R> {
+    return withLogOf(this.#folder, this.#env, use);
   }
 }
 

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, onTestFinished } from 'vitest';
+import { logOf } from './log-server.js';
 import type { Untyped } from './node.js';
 
 /** The command line as it is shipped; `npm test` builds it first. */
@@ -37,7 +38,14 @@ export class Sheratan {
   constructor(args: readonly string[], dataDir: string, env: Readonly<Record<string, string>> = {}) {
     this.#child = spawn(process.execPath, [MAIN, ...args], {
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, SHERATAN_DATA_DIR: dataDir, SHERATAN_PORT: '0', SHERATAN_LOG_LEVEL: 'warn', ...env },
+      env: {
+        ...process.env,
+        ...logOf(dataDir),
+        SHERATAN_DATA_DIR: dataDir,
+        SHERATAN_PORT: '0',
+        SHERATAN_LOG_LEVEL: 'warn',
+        ...env,
+      },
     });
     this.ended = new Promise((resolve, reject) => {
       this.#child.once('error', reject);

@@ -34,6 +34,7 @@ export function openFile({ dataDir }: Pick<Config, 'dataDir'>, clock: Clock): Pr
 export async function openServer(address: ServerAddress, logger: Logger, signal?: AbortSignal): Promise<OpenLog> {
   // The client takes long to load, and most do without it.
   const { EventStoreLog } = await import('./eventstore/eventstore.js');
+  signal?.throwIfAborted();
   const log = await EventStoreLog.open(address, logger, signal);
   return { log, lease: (name) => log.lease(name) };
 }

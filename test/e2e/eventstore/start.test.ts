@@ -1,0 +1,137 @@
+import { createServer } from 'node:net';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { newDataDir, Sheratan } from '../../support/core.js';
+import { certificateFor } from '../../support/eventstore/certificates.js';
+import type { StandIn, StandInOptions } from '../../support/eventstore/stand-in.js';
+import { startStandIn } from '../../support/log-server.js';
+
+/** How long a process may take to listen. */
+const STARTING = { timeout: 10_000 };
+
+async function standIn(options: StandInOptions = {}): Promise<StandIn> {
+  const server = await startStandIn(options);
+  onTestFinished(() => server.stop());
+  return server;
+}
+
+/** A port that nobody listens on now. */
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await new Promise((resolve) => server.once('listening', resolve));
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return typeof address === 'object' && address !== null ? address.port : 0;
+}
+
+async function startedOn(server: StandIn): Promise<{ core: Sheratan; url: string }> {
+  const port = await freePort();
+  const core = new Sheratan(['serve'], await newDataDir(), {
+    EVENTSTORE_URL: server.url,
+    SHERATAN_PORT: String(port),
+    SHERATAN_LOG_LEVEL: 'info',
+  });
+  onTestFinished(() => core.kill());
+  return { core, url: `http://127.0.0.1:${port}` };
+}
+
+async function answerOf(url: string): Promise<{ status: number; body: unknown }> {
+  const response = await fetch(url).catch(() => undefined);
+  return { status: response?.status ?? 0, body: await response?.json() };
+}
+
+describe('a core whose server is down', () => {
+  it('is alive, says why it is not ready, logs that it tries, and comes up when the server does', async () => {
+    const server = await standIn();
+    await server.refuse();
+    const { core, url } = await startedOn(server);
+
+    await expect.poll(() => answerOf(`${url}/livez`), STARTING).toEqual({ status: 200, body: { status: 'ok' } });
+    expect(await answerOf(`${url}/readyz`)).toEqual({
+      status: 503,
+      body: { status: 'not ready', reasons: ['log: CONNECTING'] },
+    });
+    await expect
+      .poll(() => answerOf(`${url}/readyz`), { timeout: 20_000 })
+      .toEqual({ status: 503, body: { status: 'not ready', reasons: ['log: LOG_UNAVAILABLE'] } });
+    expect(await answerOf(`${url}/graphql`)).toMatchObject({
+      status: 503,
+      body: { errors: [{ extensions: { code: 'STARTING' } }] },
+    });
+    const said = core.output.map((line) => (JSON.parse(line) as { msg: string }).msg);
+    const shown = `esdb://127.0.0.1:${server.port}`;
+    expect(said.at(0)).toMatch(new RegExp(`^${shown} does not answer; trying again \\(.*ECONNREFUSED.*\\)$`));
+    expect(said).toContainEqual(
+      expect.stringMatching(new RegExp(`^${shown} cannot be reached now; it is tried again \\(`)),
+    );
+
+    await server.accept();
+    await core.listening();
+    await expect.poll(() => answerOf(`${url}/readyz`), STARTING).toEqual({ status: 200, body: { status: 'ready' } });
+  });
+
+  it('stops at once when it is told to while it waits', async () => {
+    const server = await standIn();
+    await server.refuse();
+    const { core, url } = await startedOn(server);
+    await expect.poll(() => answerOf(`${url}/livez`), STARTING).toMatchObject({ status: 200 });
+    const toldAt = performance.now();
+    expect(await core.stop()).toEqual({ code: 0, signal: null });
+    expect(performance.now() - toldAt).toBeLessThan(3_000);
+  });
+
+  it('is not ready while the server is away later, and is again when it is back', async () => {
+    const server = await standIn();
+    const core = await Sheratan.serve(await newDataDir(), { EVENTSTORE_URL: server.url });
+    const { createMission } = await core.gql(
+      'mutation { createMission(input: { title: "Before" }) { ... on CreateMissionPayload { mission { id } } } }',
+    );
+    await server.refuse();
+    await expect
+      .poll(() => answerOf(`${core.url}/readyz`), { timeout: 25_000 })
+      .toEqual({ status: 503, body: { status: 'not ready', reasons: ['log: LOG_UNAVAILABLE'] } });
+    // What is in its read models is answered all the same.
+    const { missions } = await core.gql('{ missions { edges { node { id } } } }');
+    expect(missions.edges[0].node.id).toBe(createMission.mission.id);
+    const refused = await core.ask('mutation { createMission(input: { title: "T" }) { __typename } }');
+    expect(refused.errors).toMatchObject([{ extensions: { code: 'LOG_UNAVAILABLE' } }]);
+
+    await server.accept();
+    await expect.poll(() => answerOf(`${core.url}/readyz`), { timeout: 10_000 }).toMatchObject({ status: 200 });
+    await core.gql('mutation { createMission(input: { title: "After" }) { __typename } }');
+    await expect.poll(async () => (await core.gql('{ missions { totalCount } }')).missions.totalCount).toBe(2);
+  });
+});
+
+describe('a core that can never reach its server says why in one line, and ends:', () => {
+  const refusal = async (url: string) => {
+    const startedAt = performance.now();
+    const { code, errors } = await Sheratan.run(['serve'], await newDataDir(), { EVENTSTORE_URL: url });
+    expect(performance.now() - startedAt).toBeLessThan(8_000);
+    expect(code).toBe(78);
+    expect(errors).toEqual([expect.any(String)]);
+    expect(errors[0]).not.toContain('wrong-password');
+    return errors[0];
+  };
+
+  it('a bad address', async () => {
+    expect(await refusal('eventstore://admin:wrong-password@node')).toMatch(
+      /^sheratan: EVENTSTORE_URL: it must be esdb:\/\/\[user:password@\]host/,
+    );
+  });
+
+  it('a wrong password', async () => {
+    const tls = certificateFor('localhost');
+    const server = await standIn({ tls, users: { ops: 'right' } });
+    const authority = encodeURIComponent(tls.authorityFile);
+    expect(await refusal(`esdb://ops:wrong-password@localhost:${server.port}?tlsCAFile=${authority}`)).toMatch(
+      /^sheratan: LOG_DENIED: esdb:\/\/localhost:\d+ refuses us: give EVENTSTORE_URL a user and password/,
+    );
+  });
+
+  it('a certificate of an unknown authority', async () => {
+    const server = await standIn({ tls: certificateFor('localhost') });
+    expect(await refusal(`esdb://localhost:${server.port}`)).toMatch(
+      /^sheratan: LOG_DENIED: No secure connection to esdb:\/\/localhost:\d+: name the authority/,
+    );
+  });
+});
