@@ -1,0 +1,100 @@
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { dataDirOf, history, legacyFolder, sheratan } from '../../infra/transfer/support.js';
+import { newDataDir, Sheratan } from '../../support/core.js';
+import { apart, logServer, startStandIn, withLogOf, type LogServer } from '../../support/log-server.js';
+
+let server: LogServer;
+beforeAll(async () => {
+  server = await logServer();
+});
+afterAll(() => server.stop());
+
+/** Builds the read model of a log anew, in a folder of its own, and answers with its digest. */
+async function digestOf(env: Readonly<Record<string, string>>, dataDir?: string): Promise<string> {
+  const { code, output, errors } = await sheratan(['replay'], dataDir ?? (await newDataDir()), env);
+  expect({ code, errors }).toEqual({ code: 0, errors: [] });
+  return output.at(-1)!;
+}
+
+const FILE = { EVENTSTORE_URL: '' };
+
+describe('the same data', () => {
+  it('comes to the same rows on a server as in a file: imported, exported and imported again, and replayed', async () => {
+    const folder = await legacyFolder(history(6, 20));
+    const onServer = { EVENTSTORE_URL: server.newLogUrl() };
+    const inFile = await newDataDir();
+    for (const [dataDir, env] of [
+      [inFile, FILE],
+      [await newDataDir(), onServer],
+    ] as const) {
+      expect(await sheratan(['import', folder], dataDir, env)).toMatchObject({ code: 0, errors: [] });
+    }
+    const digest = await digestOf(FILE, inFile);
+    const dataDir = await newDataDir();
+    expect(await digestOf(onServer, dataDir)).toBe(digest);
+    expect(await sheratan(['verify'], dataDir, onServer)).toMatchObject({ code: 0, errors: [] });
+
+    const exported = join(await newDataDir(), 'log.ndjson');
+    expect(await sheratan(['export', exported], await newDataDir(), onServer)).toMatchObject({ code: 0 });
+    const again = { EVENTSTORE_URL: server.newLogUrl() };
+    for (const [env, target] of [
+      [again, await newDataDir()],
+      [FILE, await newDataDir()],
+    ] as const) {
+      expect(await sheratan(['import', exported], target, env)).toMatchObject({ code: 0, errors: [] });
+      expect(await digestOf(env, target)).toBe(digest);
+    }
+  });
+});
+
+describe('sheratan copy', () => {
+  it('moves a log to a server and back, however often it is killed, and proves it by digests', async () => {
+    const source = await dataDirOf(history(20, 60));
+    const url = server.newLogUrl();
+    const env = { EVENTSTORE_URL: url };
+    const there = () => withLogOf(source, env, (log) => log.head());
+    for (let round = 0; round < 3; round += 1) {
+      const before = await there();
+      const copying = new Sheratan(['copy', '--from', source, '--to', url], source, FILE);
+      while ((await there()) === before && !copying.hasEnded) await delay(5);
+      await copying.kill();
+    }
+    const { code, output, errors } = await sheratan(['copy', '--from', source, '--to', url], source, FILE);
+    expect({ code, errors }).toEqual({ code: 0, errors: [] });
+    expect(output).toEqual([
+      expect.stringMatching(/^\d+ events copied in \d+\.\d s; [0-9a-z]{6}:\d+ is what [0-9a-z]{6}:\d+ was$/),
+      expect.stringMatching(/^source {2}\d+ events {2}[0-9a-f]{64}$/),
+      expect.stringMatching(/^target {2}\d+ events {2}[0-9a-f]{64}$/),
+      'the same. Read models are built anew on the target: start a core on it with a new data folder',
+    ]);
+    const digest = await digestOf(FILE, source);
+    expect(await digestOf(env)).toBe(digest);
+
+    const back = await newDataDir();
+    expect(await sheratan(['copy', '--from', url, '--to', back], source, FILE)).toMatchObject({ code: 0 });
+    expect(await digestOf(FILE, back)).toBe(digest);
+    const again = await sheratan(['copy', '--from', url, '--to', back], source, FILE);
+    expect(again.output[0]).toMatch(/^0 events copied/);
+  });
+
+  it('says in one line what is wrong with where it shall copy from or to', async () => {
+    const dataDir = await dataDirOf(history(1, 1));
+    const other = await dataDirOf(history(2, 2));
+    const nowhere = await newDataDir();
+    const standIn = await startStandIn();
+    await standIn.refuse();
+    const refusal = async (from: string, to: string) => {
+      const { code, output, errors } = await sheratan(['copy', '--from', from, '--to', to], dataDir, FILE);
+      expect({ code, output }).toEqual({ code: 78, output: [] });
+      return errors.at(-1);
+    };
+    expect(await refusal(dataDir, dataDir)).toBe('sheratan: --from and --to name the same log.');
+    expect(await refusal(nowhere, dataDir)).toMatch(/^sheratan: --from: there is no log at .*Name a data folder, or/);
+    expect(await refusal(dataDir, 'esdb://admin:secret@')).toMatch(/^sheratan: --to: it must be esdb:(?!.*secret)/);
+    expect(await refusal(dataDir, other)).toMatch(/^sheratan: The target holds events that the source has not/);
+    expect(await refusal(dataDir, apart(standIn.url))).toMatch(/^sheratan: LOG_UNAVAILABLE: .* cannot be reached now/);
+    await standIn.stop();
+  });
+});
