@@ -4,6 +4,8 @@ export type LogErrorCode =
   | 'STREAM_TOMBSTONED'
   | 'EVENT_INVALID'
   | 'LOG_FULL'
+  /** More than the server takes at a time, though not more than a log takes. */
+  | 'LOG_TOO_LARGE'
   | 'LOG_READONLY'
   | 'LOG_BUSY'
   | 'LOG_OVERLOADED'

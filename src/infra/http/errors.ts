@@ -12,6 +12,7 @@ export interface ErrorAnswer {
 
 const LOG_STATUS: Partial<Record<LogErrorCode, number>> = {
   LOG_FULL: 507,
+  LOG_TOO_LARGE: 413,
   LOG_OVERLOADED: 503,
   LOG_BUSY: 503,
   LOG_CLOSED: 503,

@@ -16,7 +16,7 @@ export async function checkCheckpoint(file: ProjectionFile, live: Generation, lo
     throw new ProjectionError(
       'CHECKPOINT_BEYOND_HEAD',
       `${file.path} has folded up to ${live.position}, beyond the end of the log at ${head}: the log has lost events, or is an older copy. ` +
-        `Restore the right log.db, or accept this one. ${remedy}`,
+        `Restore the right log, or accept this one. ${remedy}`,
     );
   }
 }

@@ -242,7 +242,7 @@ describe('a projection is refused at start', () => {
     const { code, message } = await refusal(running);
     expect(code).toBe('CHECKPOINT_BEYOND_HEAD');
     expect(message).toContain('folded up to 9007199254740993, beyond the end of the log at 3');
-    expect(message).toContain('Restore the right log.db, or accept this one. Run `sheratan replay tally --reset`');
+    expect(message).toContain('Restore the right log, or accept this one. Run `sheratan replay tally --reset`');
   });
 
   it.each([

@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs';
+
 /** A server, or a cluster of them, as a connection string names it. */
 export interface ServerAddress {
   /** The connection string for the client, without what is meant for us. */
@@ -26,12 +28,18 @@ export class AddressError extends Error {
 
 const FORM = 'esdb://[user:password@]host[:port][,host…][?tls=false&…]';
 const SYNTAX = /^(?:esdb|kurrentdb|kdb)(\+discover)?:\/\/(?:([^@/?]*)@)?([^@/?]+)\/?(?:\?(.*))?$/;
-const HOST = /^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::(\d{1,5}))?$/;
+/** The client takes the first colon of a host for the one before its port, so an IPv6 address needs a name. */
+const HOST = /^([A-Za-z0-9._-]+)(?::(\d{1,5}))?$/;
 const STREAM_PREFIX = /^[a-z0-9_.]{1,32}$/;
 const DEFAULT_PORT = 2113;
 
+/** Options that name a file. */
+const FILES = ['tlsCAFile', 'userCertFile', 'userKeyFile'];
+
 const FLAG = /^(true|false)$/;
-const NUMBER = /^-?\d{1,9}$/;
+const NUMBER = /^\d{1,9}$/;
+const INTERVAL = /^(-1|\d{1,9})$/;
+const POSITIVE = /^[1-9]\d{0,8}$/;
 const ANY = /./;
 /** What may follow the `?`, as the client and its siblings spell it, and what its values look like. */
 const OPTIONS: Readonly<Record<string, { readonly name: string; readonly form: RegExp; readonly must: string }>> =
@@ -48,12 +56,12 @@ const OPTIONS: Readonly<Record<string, { readonly name: string; readonly form: R
           /^(leader|follower|random|read_?only_?replica)$/i,
           'leader, follower, random or readonlyreplica',
         ],
-        ['maxDiscoverAttempts', NUMBER, 'a number'],
+        ['maxDiscoverAttempts', POSITIVE, 'a number from 1'],
         ['discoveryInterval', NUMBER, 'a number of milliseconds'],
         ['gossipTimeout', NUMBER, 'a number of seconds'],
-        ['keepAliveInterval', NUMBER, 'a number of milliseconds'],
-        ['keepAliveTimeout', NUMBER, 'a number of milliseconds'],
-        ['defaultDeadline', NUMBER, 'a number of milliseconds'],
+        ['keepAliveInterval', INTERVAL, 'a number of milliseconds, or -1 for none'],
+        ['keepAliveTimeout', INTERVAL, 'a number of milliseconds, or -1 for none'],
+        ['defaultDeadline', POSITIVE, 'a number of milliseconds from 1'],
         ['streamPrefix', STREAM_PREFIX, '1–32 of a–z 0–9 _ .'],
       ] as const
     ).map(([name, form, must]) => [name.toLowerCase(), { name, form, must }]),
@@ -76,6 +84,13 @@ export function readAddress(text: string): ServerAddress {
   const options = readOptions(query);
   const { streamPrefix = '', tls = 'true', tlsCAFile, ...others } = Object.fromEntries(options);
   const isSecure = tls === 'true';
+  if (options.has('userCertFile') !== options.has('userKeyFile')) {
+    throw new AddressError('has one of userCertFile and userKeyFile; both must be given, or none');
+  }
+  for (const name of FILES) {
+    const file = options.get(name);
+    if (file !== undefined && !existsSync(file)) throw new AddressError(`has ${name}='${file}'; there is no such file`);
+  }
   const credentials = login === undefined ? '' : readLogin(login);
   const params = new Map<string, string>(Object.entries({ connectionName: 'sheratan', ...others, tls }));
   if (isSecure && tlsCAFile !== undefined) params.set('tlsCAFile', tlsCAFile);

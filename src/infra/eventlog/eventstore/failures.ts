@@ -96,8 +96,8 @@ export function toLogError(error: unknown, shown: string): LogError {
   }
   if (error instanceof MaxAppendSizeExceededError) {
     return new LogError(
-      'EVENT_INVALID',
-      `${shown} takes at most ${error.maxAppendSize} bytes at a time; raise its MaxAppendSize (16777216 is enough for everything).`,
+      'LOG_TOO_LARGE',
+      `${shown} takes at most ${error.maxAppendSize} bytes at a time; raise its MaxAppendSize, or record less at a time.`,
       error,
     );
   }
