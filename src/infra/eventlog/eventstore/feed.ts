@@ -78,6 +78,8 @@ export class Feed {
       } catch (error) {
         if (signal.aborted) return;
         this.#failed(client, error);
+        // It does not mend by itself, and must not seem to when the log has grown past it: whoever reads is to hear of it.
+        if (this.#trouble?.code === 'LOG_CORRUPT') return;
       }
       await this.#link.rest(failures);
     }
@@ -87,7 +89,7 @@ export class Feed {
     try {
       this.#link.failed(client, error);
     } catch {
-      // It goes on all the same: what is wrong may be mended there.
+      // It is tried again all the same: what is wrong may be mended there.
       this.#trouble = toLogError(error, this.#link.address.shown);
       this.tail.wake();
     }

@@ -2,7 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { EventBatch, EventFilter } from '../eventlog.js';
 import { matches } from '../filter.js';
 import type { SizedEvent } from '../tail.js';
-import type { Records } from './records.js';
+import { positionOf, type Records } from './records.js';
 import type { Said } from './said.js';
 import { sizeOf } from './size.js';
 
@@ -27,13 +27,15 @@ export interface Cut {
 }
 
 /**
- * Cuts what a subscription says into pieces. How far a piece goes is a position where an event of ours is, or one before
- * it: a checkpoint may lie beyond the end of the log, where an event comes to lie later, and whoever went on after it
- * would never see that event. So none is taken beyond the end that was known before.
+ * Cuts what a subscription says into pieces. A piece never goes further than what has been looked through for certain: a
+ * checkpoint may lie where the next event lies, or beyond the end of the log, where an event comes to lie later, and
+ * whoever went on after it would never see that event. So a checkpoint counts once something beyond it is said, and none
+ * counts beyond the end that was known before.
  */
 export async function* pieces(said: AsyncIterable<Said[]>, records: Records, cut: Cut): AsyncIterable<Piece> {
   const { head, filter, batchSize, isLive } = cut;
   let through = cut.after;
+  let checkpoint: bigint | undefined;
   let yielded = cut.after;
   let sized: SizedEvent[] = [];
   let bytes = 0;
@@ -49,14 +51,19 @@ export async function* pieces(said: AsyncIterable<Said[]>, records: Records, cut
     for await (const some of said) {
       let isMarked = false;
       for (const one of some) {
-        if ('caughtUp' in one || 'checkpoint' in one) {
-          const reached = 'caughtUp' in one || one.checkpoint > head ? head : one.checkpoint;
-          if (reached > through) through = reached;
-          isMarked ||= 'caughtUp' in one;
+        if ('caughtUp' in one) {
+          isMarked = true;
+          if (head > through) through = head;
+          continue;
+        }
+        const position = 'checkpoint' in one ? one.checkpoint : (positionOf(one.record) ?? 0n);
+        if (checkpoint !== undefined && checkpoint > through && position > checkpoint) through = checkpoint;
+        checkpoint = undefined;
+        if ('checkpoint' in one) {
+          if (position <= head) checkpoint = position;
           continue;
         }
         // Some are delivered twice.
-        const position = one.record.position?.commit ?? 0n;
         if (position <= through || !records.isOurs(one.record)) continue;
         const event = records.toEvent(one.record);
         if (event !== undefined && matches(filter, event)) {

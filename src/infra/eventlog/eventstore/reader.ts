@@ -49,10 +49,8 @@ interface Resolved<R> {
 export class Reader {
   readonly #link: Link;
   readonly #records: Records;
-  /** The last record of ours, up to a position: beyond that it has not been looked for. */
-  #known = { end: NOTHING, upTo: 0n };
-  /** By whose word. A server that is put back to an earlier state breaks its connections. */
-  #knownBy: EventStoreDBClient | undefined;
+  /** The last record of ours when this was the last record of all. */
+  #known: { readonly end: End; readonly last: string | undefined } = { end: NOTHING, last: undefined };
   #start = 0n;
   #reading: Promise<End> | undefined;
   #next: Promise<End> | undefined;
@@ -69,7 +67,6 @@ export class Reader {
 
   startAt(position: bigint): void {
     this.#start = position;
-    this.#knownBy = undefined;
   }
 
   /** The records of a stream, in the server's words; none when it is not there, or no more. @throws LogError */
@@ -133,21 +130,19 @@ export class Reader {
   }
 
   async #findEnd(): Promise<End> {
-    if (this.#knownBy !== this.#link.client) this.#known = { end: NOTHING, upTo: this.#start };
-    this.#knownBy = this.#link.client;
     const known = this.#known;
-    let upTo: bigint | undefined;
+    let last: string | undefined;
+    let end = NOTHING;
     for await (const record of this.#backwards()) {
+      last ??= record.id;
       const position = record.position.commit;
-      upTo ??= position;
       const isOurs = this.#records.isOurs(record);
-      if (!isOurs && (position > known.upTo || upTo < known.upTo)) continue;
-      const end = isOurs ? { position, stream: record.streamId } : known.end;
-      this.#known = { end, upTo };
-      return end;
+      if (isOurs) end = { position, stream: record.streamId };
+      else if (record.id === known.last) end = known.end;
+      if (isOurs || record.id === known.last || position <= this.#start) break;
     }
-    this.#known = { end: NOTHING, upTo: upTo ?? 0n };
-    return NOTHING;
+    this.#known = { end, last };
+    return end;
   }
 
   async *#backwards(): AsyncIterable<AllStreamRecordedEvent> {

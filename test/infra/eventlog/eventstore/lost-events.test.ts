@@ -1,0 +1,132 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { describe, expect, it } from 'vitest';
+import { readAddress } from '../../../../src/infra/eventlog/eventstore/address.js';
+import { EventStoreLog } from '../../../../src/infra/eventlog/eventstore/eventstore.js';
+import { collect, newEvent, newEvents } from '../../../support/events.js';
+import { quiet } from '../../../support/quiet.js';
+import { Running, tally } from '../../projector/support.js';
+import { Follower, openLog, seedForeign, start } from './setup.js';
+
+/** How a server may lose what it had after a position. */
+const LOSSES = {
+  'is cut off': (server: Awaited<ReturnType<typeof start>>['server'], position: bigint) =>
+    server.store.truncateTo(position),
+  'is put back, and goes on with records of others': (
+    server: Awaited<ReturnType<typeof start>>['server'],
+    position: bigint,
+  ) => {
+    server.store.truncateTo(position);
+    seedForeign(server, 200);
+  },
+};
+
+describe('a log that has lost events', () => {
+  for (const [what, lose] of Object.entries(LOSSES)) {
+    it(`ends open subscriptions when it ${what}, and says what to do`, async () => {
+      const { server, log } = await start();
+      const { position } = await log.append('mission-1', newEvents(5), 'no-stream');
+      const follower = await new Follower(log).has(5);
+      await log.append('mission-1', newEvents(5), 4n);
+      await follower.has(10);
+      const through = follower.batches.at(-1)?.through;
+
+      lose(server, position);
+      await follower.until('end', () => follower.isOver, 5_000);
+      expect(follower.error).toMatchObject({ name: 'LogError', code: 'LOG_CORRUPT' });
+      expect((follower.error as Error).message).toBe(
+        `The log ends at ${position} and was seen to go to ${through}: it has lost events, or is an older copy. ` +
+          'Restore the server, or accept this log: stop the core and run `sheratan replay missions --reset`.',
+      );
+      expect(follower.events).toHaveLength(10);
+      expect(await log.head()).toBe(position);
+      expect(await collect(log.readAll())).toHaveLength(5);
+    });
+  }
+
+  it('says where it ends now, although nobody noticed', async () => {
+    const { server, log } = await start();
+    const { position } = await log.append('mission-1', newEvents(5), 'no-stream');
+    const later = await log.append('mission-1', newEvents(5), 4n);
+    seedForeign(server, 20);
+    expect(await log.head()).toBe(later.position);
+    server.store.truncateTo(position);
+    seedForeign(server, 200);
+    expect(await log.head()).toBe(position);
+  });
+
+  it('ends a subscription that only looks again when the log has grown past what was lost', async () => {
+    const { server, log } = await start();
+    const { position } = await log.append('mission-1', newEvents(5), 'no-stream');
+    await log.append('mission-1', newEvents(5), 4n);
+    const slow = log.subscribe({ after: 0n, signal: AbortSignal.timeout(10_000) })[Symbol.asyncIterator]();
+    await slow.next();
+    const quick = await new Follower(log).has(10);
+    server.store.truncateTo(position);
+    await quick.until('end', () => quick.isOver);
+    await log.append('mission-1', newEvents(50), 4n);
+    await delay(200);
+
+    const rest = async () => {
+      while ((await slow.next()).done !== true);
+    };
+    await expect(rest()).rejects.toMatchObject({ code: 'LOG_CORRUPT' });
+  });
+
+  it('is refused by a projection that has folded more of it', async () => {
+    const { server, log } = await start();
+    const { position } = await log.append('mission-1', newEvents(5), 'no-stream');
+    const running = await Running.begin(tally(), log);
+    const backup = server.store.snapshot();
+    const later = await log.append('mission-1', newEvents(5), 4n);
+    await running.caughtUp();
+    await running.stop();
+    server.store.restoreOlder(backup);
+
+    const reopened = await openLog(server.url);
+    expect(reopened.logId).toBe(log.logId);
+    await expect(running.open(tally(), reopened)).rejects.toMatchObject({
+      code: 'CHECKPOINT_BEYOND_HEAD',
+      message: expect.stringMatching(
+        new RegExp(
+          `folded up to ${later.position}, beyond the end of the log at ${position}:.*sheratan replay tally --reset`,
+        ),
+      ),
+    });
+  });
+
+  it('is another log once it is renamed: whoever knew the old one is refused', async () => {
+    const { server, log } = await start();
+    const { position } = await log.append('mission-1', newEvents(5), 'no-stream');
+    await log.append('mission-1', newEvents(5), 4n);
+    const running = await Running.begin(tally(), log);
+    await running.caughtUp();
+    await running.stop();
+    await log.close();
+    server.store.truncateTo(position);
+
+    const logId = await EventStoreLog.rename(readAddress(server.url), quiet);
+    expect(logId).not.toBe(log.logId);
+    const renamed = await openLog(server.url);
+    expect(renamed.logId).toBe(logId);
+    expect(await renamed.head()).toBe(position);
+    await renamed.append('mission-1', newEvents(7), 4n);
+    expect(await renamed.head()).toBeGreaterThan(position);
+    await expect(running.open(tally(), renamed)).rejects.toMatchObject({ code: 'FOREIGN_LOG' });
+    expect(await collect(renamed.readAll())).toHaveLength(12);
+  });
+
+  it('is followed again by who begins anew', async () => {
+    const { server, log } = await start();
+    const { position } = await log.append('mission-1', newEvents(5), 'no-stream');
+    const first = await new Follower(log).has(5);
+    await log.append('mission-1', newEvents(5), 4n);
+    await first.has(10);
+    server.store.truncateTo(position);
+    await first.until('end', () => first.isOver);
+    await delay(50);
+
+    const second = await new Follower(log).has(5);
+    await log.append('mission-1', [newEvent()], 4n);
+    await second.has(6);
+  });
+});

@@ -1,0 +1,126 @@
+import { randomUUID } from 'node:crypto';
+import { expect, onTestFinished, vi } from 'vitest';
+import type { RecordedEvent } from '../../../../src/domain/event.js';
+import type { EventBatch, EventFilter, EventLog } from '../../../../src/infra/eventlog/eventlog.js';
+import { readAddress } from '../../../../src/infra/eventlog/eventstore/address.js';
+import { EventStoreLog } from '../../../../src/infra/eventlog/eventstore/eventstore.js';
+import { matches } from '../../../../src/infra/eventlog/filter.js';
+import type { StandIn, StandInOptions } from '../../../support/eventstore/stand-in.js';
+import { collect, idsOf, newMetadata } from '../../../support/events.js';
+import { startStandIn } from '../../../support/log-server.js';
+import { quiet } from '../../../support/quiet.js';
+
+/** The longest a test waits for something to come about, in milliseconds. */
+const PATIENCE_MS = 10_000;
+
+/** A server for one test. */
+export async function startServer(options: StandInOptions = {}): Promise<StandIn> {
+  const server = await startStandIn(options);
+  onTestFinished(() => server.stop());
+  return server;
+}
+
+/** A log for one test. */
+export async function openLog(url: string): Promise<EventStoreLog> {
+  const log = await EventStoreLog.open(readAddress(url), quiet);
+  onTestFinished(() => log.close());
+  return log;
+}
+
+/** A server with a log on it. */
+export async function start(options: StandInOptions = {}): Promise<{ server: StandIn; log: EventStoreLog }> {
+  const server = await startServer(options);
+  return { server, log: await openLog(server.url) };
+}
+
+/** Writes events of ours past the log, to streams in turn, faster than by appends. */
+export function seed(server: StandIn, count: number, streams: readonly string[]): void {
+  const { correlationId: $correlationId, causationId: $causationId, ...others } = newMetadata();
+  const metadata = Buffer.from(JSON.stringify({ ...others, $correlationId, $causationId }));
+  const data = Buffer.from(JSON.stringify({ title: 'A title' }));
+  server.store.seed(
+    Array.from({ length: count }, (_, i) => ({
+      stream: streams[i % streams.length] ?? '',
+      id: randomUUID(),
+      type: 'MissionUpdated',
+      data,
+      metadata,
+    })),
+  );
+}
+
+/** Writes records of somebody else. */
+export function seedForeign(server: StandIn, count: number, stream = 'other-1'): void {
+  server.store.seed(Array.from({ length: count }, () => ({ stream, id: randomUUID() })));
+}
+
+/** Where the events of a stream are that were written past the log, or all of them. */
+export function positionsIn(server: StandIn, filter?: EventFilter): bigint[] {
+  const ours = server.store.events.filter(({ type }) => type === 'MissionUpdated');
+  return ours.filter(({ stream, type }) => matches(filter, { stream, type } as RecordedEvent)).map((e) => e.position);
+}
+
+/**
+ * States that whoever goes on after any of these batches misses nothing: what was delivered up to a batch is all there
+ * is up to its `through`, once each.
+ */
+export function expectResumable(batches: readonly EventBatch[], positions: readonly bigint[], after = 0n): void {
+  const delivered: bigint[] = [];
+  const expected = positions.filter((position) => position > after);
+  for (const { events, through } of batches) {
+    delivered.push(...events.map(({ position }) => position));
+    expect(delivered).toEqual(expected.slice(0, delivered.length));
+    expect(expected[delivered.length] ?? through + 1n).toBeGreaterThan(through);
+  }
+}
+
+/** A reader that goes on in the background; it stops with the test. */
+export class Follower {
+  readonly batches: EventBatch[] = [];
+  error: unknown;
+  isOver = false;
+  readonly #controller = new AbortController();
+
+  constructor(log: EventLog, options: { after?: bigint; filter?: EventFilter; batchSize?: number } = {}) {
+    onTestFinished(() => this.#controller.abort());
+    void this.#run(log, { after: 0n, ...options });
+  }
+
+  get events(): RecordedEvent[] {
+    return this.batches.flatMap(({ events }) => events);
+  }
+
+  get ids(): string[] {
+    return idsOf(this.events);
+  }
+
+  /** Waits until it has been given so many events, and is at the end of the log. */
+  async has(count: number): Promise<this> {
+    await this.until(`${count} events`, () => this.events.length >= count && this.batches.at(-1)?.live === true);
+    return this;
+  }
+
+  async until(what: string, holds: () => boolean, timeout = PATIENCE_MS): Promise<void> {
+    await vi.waitFor(
+      () => {
+        if (!holds()) throw new Error(`no ${what}: ${this.events.length} events came; error: ${String(this.error)}`);
+      },
+      { timeout, interval: 5 },
+    );
+  }
+
+  async #run(log: EventLog, options: { after: bigint; filter?: EventFilter; batchSize?: number }): Promise<void> {
+    try {
+      for await (const batch of log.subscribe({ ...options, signal: this.#controller.signal }))
+        this.batches.push(batch);
+    } catch (error) {
+      this.error = error;
+    }
+    this.isOver = true;
+  }
+}
+
+/** The ids of everything in a log. */
+export async function idsIn(log: EventLog): Promise<string[]> {
+  return idsOf(await collect(log.readAll()));
+}
