@@ -226,8 +226,7 @@ export class Appender {
       const { found, revision } = await this.#lookup.find(entry.name, entry.events);
       if (found !== undefined) this.#settle(entry, () => entry.resolve(found));
       else if (revision >= 0n) entry.pinned = revision;
-      else if (entry.expected === 'any') entry.pinned = 'no-stream';
-      else this.#settle(entry, () => entry.reject(new WrongExpectedRevision(entry.stream, 'exists', revision)));
+      else entry.pinned = entry.expected === 'any' ? 'no-stream' : 'exists';
     } catch (error) {
       this.#settle(entry, () => entry.reject(undecided(toLogError(error, this.#link.address.shown))));
     }
