@@ -139,6 +139,7 @@ export class EventStoreLog implements EventLog {
     const { tail } = this.#feed;
     await this.#feed.join();
     try {
+      if (after > tail.to) await this.#feed.checkEnd(after);
       let cursor = after;
       let announced = false;
       while (!signal.aborted) {
@@ -222,6 +223,7 @@ export class EventStoreLog implements EventLog {
 
   #assertOpen(): void {
     if (this.#closing.signal.aborted) throw new LogError('LOG_CLOSED', 'The log is closed.');
+    this.#feed.assertWhole();
   }
 }
 

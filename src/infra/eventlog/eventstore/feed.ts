@@ -24,6 +24,7 @@ export class Feed {
   #started: Promise<void> | undefined;
   #stopping = new AbortController();
   #trouble: LogError | undefined;
+  #lost: LogError | undefined;
 
   constructor(link: Link, records: Records, reader: Reader) {
     this.#link = link;
@@ -52,7 +53,24 @@ export class Feed {
 
   /** @throws LogError when nothing can come, and trying again will not help */
   assertWell(): void {
+    this.assertWhole();
     if (this.#trouble !== undefined) throw this.#trouble;
+  }
+
+  /** @throws LogError LOG_CORRUPT once the log was found to lack what had been seen of it: it must not be gone on with */
+  assertWhole(): void {
+    if (this.#lost !== undefined) throw this.#lost;
+  }
+
+  /** Makes sure that the log goes as far as it was seen to, and says how far it goes. @throws LogError LOG_CORRUPT */
+  async checkEnd(seen: bigint): Promise<bigint> {
+    const head = await this.#reader.head();
+    if (head < seen) {
+      this.#lost = lostEvents(head, seen);
+      this.tail.wake();
+    }
+    this.assertWhole();
+    return head;
   }
 
   async #start(): Promise<void> {
@@ -66,7 +84,7 @@ export class Feed {
   }
 
   async #run(signal: AbortSignal): Promise<void> {
-    for (let failures = 0; !signal.aborted; failures += 1) {
+    for (let failures = 0; !signal.aborted && this.#lost === undefined; failures += 1) {
       const { client } = this.#link;
       try {
         for await (const { sized, through } of this.#pieces(signal)) {
@@ -97,8 +115,7 @@ export class Feed {
 
   async *#pieces(signal: AbortSignal): ReturnType<typeof pieces> {
     const after = this.tail.to;
-    const head = await this.#reader.head();
-    if (head < after) throw lostEvents(head, after);
+    const head = await this.checkEnd(after);
     const stuck = new AbortController();
     const watch = setInterval(() => void this.#watch(stuck), WATCH_MS).unref();
     try {
@@ -127,10 +144,9 @@ export class Feed {
   }
 }
 
-/** The log ends before something that was in it. */
-export function lostEvents(head: bigint, seen: bigint): LogError {
+function lostEvents(head: bigint, seen: bigint): LogError {
   return new LogError(
     'LOG_CORRUPT',
-    `The log ends at ${head} and was seen to go to ${seen}: it has lost events, or is an older copy. Restore the server, or accept this log: stop the core and run \`sheratan replay missions --reset\`.`,
+    `The log ends at ${head} and was seen to go to ${seen}: it has lost events, or is an older copy. Stop all cores; then restore the server, or accept this log with \`sheratan replay missions --reset\`.`,
   );
 }

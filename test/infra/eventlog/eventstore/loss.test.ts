@@ -1,0 +1,69 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { readAddress } from '../../../../src/infra/eventlog/eventstore/address.js';
+import { EventStoreLog } from '../../../../src/infra/eventlog/eventstore/eventstore.js';
+import { collect, expectLogError, newEvent, newEvents, newStream } from '../../../support/events.js';
+import { StandIn } from '../../../support/eventstore/stand-in.js';
+import { quiet } from '../../../support/quiet.js';
+
+async function serverWithLog(): Promise<{ server: StandIn; open: () => Promise<EventStoreLog> }> {
+  const server = await StandIn.start();
+  const open = async () => {
+    const log = await EventStoreLog.open(readAddress(server.url), quiet);
+    onTestFinished(() => log.close());
+    return log;
+  };
+  onTestFinished(() => server.stop());
+  return { server, open };
+}
+
+describe('a server that was put back to an older backup', () => {
+  it('is refused by a log that has seen what was lost: it takes nothing more, and says what to do', async () => {
+    const { server, open } = await serverWithLog();
+    const log = await open();
+    await log.append(newStream(), newEvents(3), 'any');
+    const backup = server.store.snapshot();
+    const { position } = await log.append(newStream(), newEvents(3), 'any');
+    const following = collect(log.subscribe({ after: 0n, signal: new AbortController().signal }));
+    following.catch(() => undefined);
+    await delay(200);
+
+    server.store.restoreOlder(backup);
+
+    await expect(following).rejects.toMatchObject({
+      code: 'LOG_CORRUPT',
+      message: expect.stringMatching(
+        new RegExp(`was seen to go to ${position}: it has lost events.*Stop all cores.*replay missions --reset`),
+      ),
+    });
+    for (const refused of [
+      log.append(newStream(), [newEvent()], 'any'),
+      log.head(),
+      collect(log.readAll()),
+      collect(log.subscribe({ after: 0n, signal: new AbortController().signal })),
+    ]) {
+      await expectLogError(refused, 'LOG_CORRUPT');
+    }
+    // One that has seen nothing of it takes the log as it is.
+    expect(await collect((await open()).readAll())).toHaveLength(3);
+  });
+
+  it('is refused by who goes on after what was lost', async () => {
+    const { server, open } = await serverWithLog();
+    const log = await open();
+    await log.append(newStream(), newEvents(3), 'any');
+    const backup = server.store.snapshot();
+    const { position } = await log.append(newStream(), newEvents(3), 'any');
+    server.store.restoreOlder(backup);
+    const { signal } = new AbortController();
+    await expectLogError(collect((await open()).subscribe({ after: position, signal })), 'LOG_CORRUPT');
+  });
+
+  it('gets another id when it is accepted', async () => {
+    const { server, open } = await serverWithLog();
+    const { logId } = await open();
+    const renamed = await EventStoreLog.rename(readAddress(server.url), quiet);
+    expect(renamed).not.toBe(logId);
+    expect((await open()).logId).toBe(renamed);
+  });
+});
