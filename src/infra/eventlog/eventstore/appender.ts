@@ -73,7 +73,6 @@ export class Appender {
   #recovering = false;
   /** Counts recoveries: what fails of an earlier time has been put back already. */
   #time = 0;
-  #pumping: NodeJS.Immediate | undefined;
   #closed: Promise<void> | undefined;
   #drained: (() => void) | undefined;
 
@@ -106,18 +105,7 @@ export class Appender {
     return this.#closed;
   }
 
-  /**
-   * Sends what may be sent, in a moment: a call that has failed says so to one append after the other, and until it has,
-   * the client would put what comes onto another call, which may arrive before what is to be sent again.
-   */
   #pump(): void {
-    this.#pumping ??= setImmediate(() => {
-      this.#pumping = undefined;
-      this.#sendWaiting();
-    });
-  }
-
-  #sendWaiting(): void {
     while (!this.#recovering) {
       const [next] = this.#waiting;
       if (next === undefined || (this.#messages > 0 && this.#messages + next.messages > this.#window)) return;
