@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { readAddress } from '../../../../src/infra/eventlog/eventstore/address.js';
 import { EventStoreLog } from '../../../../src/infra/eventlog/eventstore/eventstore.js';
-import { collect, newEvent, newEvents } from '../../../support/events.js';
+import { collect, newEvents } from '../../../support/events.js';
 import { quiet } from '../../../support/quiet.js';
 import { Running, tally } from '../../projector/support.js';
 import { Follower, openLog, seedForeign, start } from './setup.js';
@@ -22,7 +22,7 @@ const LOSSES = {
 
 describe('a log that has lost events', () => {
   for (const [what, lose] of Object.entries(LOSSES)) {
-    it(`ends open subscriptions when it ${what}, and says what to do`, async () => {
+    it(`ends open subscriptions when it ${what}`, async () => {
       const { server, log } = await start();
       const { position } = await log.append('mission-1', newEvents(5), 'no-stream');
       const follower = await new Follower(log).has(5);
@@ -33,13 +33,13 @@ describe('a log that has lost events', () => {
       lose(server, position);
       await follower.until('end', () => follower.isOver, 5_000);
       expect(follower.error).toMatchObject({ name: 'LogError', code: 'LOG_CORRUPT' });
-      expect((follower.error as Error).message).toBe(
-        `The log ends at ${position} and was seen to go to ${through}: it has lost events, or is an older copy. ` +
-          'Restore the server, or accept this log: stop the core and run `sheratan replay missions --reset`.',
+      expect((follower.error as Error).message).toContain(
+        `The log ends at ${position} and was seen to go to ${through}: it has lost events`,
       );
       expect(follower.events).toHaveLength(10);
-      expect(await log.head()).toBe(position);
-      expect(await collect(log.readAll())).toHaveLength(5);
+      const another = await openLog(server.url);
+      expect(await another.head()).toBe(position);
+      expect(await collect(another.readAll())).toHaveLength(5);
     });
   }
 
@@ -63,7 +63,7 @@ describe('a log that has lost events', () => {
     const quick = await new Follower(log).has(10);
     server.store.truncateTo(position);
     await quick.until('end', () => quick.isOver);
-    await log.append('mission-1', newEvents(50), 4n);
+    await (await openLog(server.url)).append('mission-1', newEvents(50), 4n);
     await delay(200);
 
     const rest = async () => {
@@ -113,20 +113,5 @@ describe('a log that has lost events', () => {
     expect(await renamed.head()).toBeGreaterThan(position);
     await expect(running.open(tally(), renamed)).rejects.toMatchObject({ code: 'FOREIGN_LOG' });
     expect(await collect(renamed.readAll())).toHaveLength(12);
-  });
-
-  it('is followed again by who begins anew', async () => {
-    const { server, log } = await start();
-    const { position } = await log.append('mission-1', newEvents(5), 'no-stream');
-    const first = await new Follower(log).has(5);
-    await log.append('mission-1', newEvents(5), 4n);
-    await first.has(10);
-    server.store.truncateTo(position);
-    await first.until('end', () => first.isOver);
-    await delay(50);
-
-    const second = await new Follower(log).has(5);
-    await log.append('mission-1', [newEvent()], 4n);
-    await second.has(6);
   });
 });
