@@ -74,7 +74,7 @@ export class EventStoreLease implements Lease {
     this.#lose();
     if (own === undefined) return;
     const released = this.#append(RELEASED, own).catch(() => undefined);
-    await Promise.race([released, delay(RELEASE_MS)]);
+    await Promise.race([released, delay(RELEASE_MS, undefined, { ref: false })]);
   }
 
   async #run(): Promise<void> {
