@@ -14,11 +14,15 @@ export async function serve(config: Config, print: (line: string) => void): Prom
   void stopped.then(() => starting.abort());
   const node = await startNode(config, { clock: systemClock, logger, signal: starting.signal }).catch(whenAborted);
   if (node === undefined) return 0;
-  print(`Sheratan is at ${node.url}`);
-  print(`  playground  ${node.url}/playground/`);
-  print(`  GraphQL     ${node.url}/graphql (HTTP and WebSocket)`);
-  print(`  data        ${config.dataDir}`);
-  if (config.eventStore !== undefined) print(`  log         ${config.eventStore.shown}`);
+  const lines = [
+    `Sheratan is at ${node.url}`,
+    `  playground  ${node.url}/playground/`,
+    `  GraphQL     ${node.url}/graphql (HTTP and WebSocket)`,
+    `  data        ${config.dataDir}`,
+    ...(config.eventStore === undefined ? [] : [`  log         ${config.eventStore.shown}`]),
+  ];
+  // At once: whoever reads the first line may be gone before the next.
+  print(lines.join('\n'));
   const signal = await stopped;
   logger.info({ signal }, 'stopping');
   const watchdog = setTimeout(() => {
