@@ -31,5 +31,5 @@ function stored(stream: string, event: { id: string; type: EventType; data: stri
 
 /** As the client writes it. */
 function json(value: unknown): Uint8Array {
-  return Buffer.from(JSON.stringify(value));
+  return value instanceof Uint8Array ? value : Buffer.from(JSON.stringify(value));
 }

@@ -19,6 +19,8 @@ import { LogError } from '../errors.js';
 import type { EventFilter } from '../eventlog.js';
 import type { JudgedEvent } from '../judge.js';
 
+const encoder = new TextEncoder();
+
 /** What a server says where it does not know a position. */
 const NO_POSITION = 2n ** 64n - 1n;
 /** The type of the record that ends a stream. */
@@ -57,7 +59,7 @@ export class Records {
 
   /**
    * An event as the client takes it. The client writes members in the order they have, so that of canonical JSON goes in:
-   * whoever reads them finds them as any other log gives them.
+   * whoever reads them finds them as any other log gives them. Metadata goes in as bytes, which cost the client less.
    */
   toServer({ id, type, data, metadata }: JudgedEvent): JSONEventData {
     const { correlationId, causationId, ...others } = JSON.parse(metadata) as EventMetadata;
@@ -68,7 +70,8 @@ export class Records {
       );
     }
     const stored: StoredMetadata = { ...others, $correlationId: correlationId, $causationId: causationId };
-    return { id, type, data: JSON.parse(data) as JSONType, metadata: { ...stored }, contentType: 'application/json' };
+    const bytes = encoder.encode(JSON.stringify(stored));
+    return { id, type, data: JSON.parse(data) as JSONType, metadata: bytes, contentType: 'application/json' };
   }
 
   /** Whether a record counts for the end of the log: an event of ours, or the end of a stream of ours. */
