@@ -2,7 +2,7 @@ import { LogError } from '../errors.js';
 import { Tail } from '../tail.js';
 import { NoAnswer, toLogError } from './failures.js';
 import { pieces } from './following.js';
-import type { Link } from './link.js';
+import { Tries, type Link } from './link.js';
 import type { Reader } from './reader.js';
 import type { Records } from './records.js';
 import { saidAfter } from './said.js';
@@ -77,10 +77,21 @@ export class Feed {
     const stopping = new AbortController();
     this.#stopping = stopping;
     this.#trouble = undefined;
-    const head = await this.#reader.head();
+    const head = await this.#head();
     if (stopping.signal.aborted) return;
     this.tail.reset(head);
     void this.#run(AbortSignal.any([stopping.signal, this.#link.closing]));
+  }
+
+  /** The end of the log, however long the server does not answer. */
+  async #head(): Promise<bigint> {
+    for (const tries = new Tries(true); ;) {
+      try {
+        return await this.#reader.head();
+      } catch (error) {
+        await this.#link.retry(this.#link.client, error, tries);
+      }
+    }
   }
 
   async #run(signal: AbortSignal): Promise<void> {

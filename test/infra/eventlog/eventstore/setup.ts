@@ -13,24 +13,30 @@ import { quiet } from '../../../support/quiet.js';
 /** The longest a test waits for something to come about, in milliseconds. */
 const PATIENCE_MS = 10_000;
 
+/** Does something when a test is over. Tests that run side by side each have one of their own. */
+type AfterTest = (cleanUp: () => Promise<void>) => void;
+
 /** A server for one test. */
-export async function startServer(options: StandInOptions = {}): Promise<StandIn> {
+export async function startServer(options: StandInOptions = {}, after: AfterTest = onTestFinished): Promise<StandIn> {
   const server = await startStandIn(options);
-  onTestFinished(() => server.stop());
+  after(() => server.stop());
   return server;
 }
 
 /** A log for one test. */
-export async function openLog(url: string): Promise<EventStoreLog> {
+export async function openLog(url: string, after: AfterTest = onTestFinished): Promise<EventStoreLog> {
   const log = await EventStoreLog.open(readAddress(url), quiet);
-  onTestFinished(() => log.close());
+  after(() => log.close());
   return log;
 }
 
 /** A server with a log on it. */
-export async function start(options: StandInOptions = {}): Promise<{ server: StandIn; log: EventStoreLog }> {
-  const server = await startServer(options);
-  return { server, log: await openLog(server.url) };
+export async function start(
+  options: StandInOptions = {},
+  after: AfterTest = onTestFinished,
+): Promise<{ server: StandIn; log: EventStoreLog }> {
+  const server = await startServer(options, after);
+  return { server, log: await openLog(server.url, after) };
 }
 
 /** Writes events of ours past the log, to streams in turn, faster than by appends. */
@@ -74,15 +80,13 @@ export function expectResumable(batches: readonly EventBatch[], positions: reado
   }
 }
 
-/** A reader that goes on in the background; it stops with the test. */
+/** A reader that goes on in the background, until its log is closed. */
 export class Follower {
   readonly batches: EventBatch[] = [];
   error: unknown;
   isOver = false;
-  readonly #controller = new AbortController();
 
   constructor(log: EventLog, options: { after?: bigint; filter?: EventFilter; batchSize?: number } = {}) {
-    onTestFinished(() => this.#controller.abort());
     void this.#run(log, { after: 0n, ...options });
   }
 
@@ -110,9 +114,9 @@ export class Follower {
   }
 
   async #run(log: EventLog, options: { after: bigint; filter?: EventFilter; batchSize?: number }): Promise<void> {
+    const { signal } = new AbortController();
     try {
-      for await (const batch of log.subscribe({ ...options, signal: this.#controller.signal }))
-        this.batches.push(batch);
+      for await (const batch of log.subscribe({ ...options, signal })) this.batches.push(batch);
     } catch (error) {
       this.error = error;
     }

@@ -1,0 +1,140 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { describe, expect, it, vi } from 'vitest';
+import { readAddress } from '../../../../src/infra/eventlog/eventstore/address.js';
+import { EventStoreLog } from '../../../../src/infra/eventlog/eventstore/eventstore.js';
+import type { EventLog } from '../../../../src/infra/eventlog/eventlog.js';
+import { collect, idsOf, newEvent, newEvents, newStream } from '../../../support/events.js';
+import { quiet } from '../../../support/quiet.js';
+import { Follower, idsIn, openLog, seed, start } from './setup.js';
+
+/** The longest that anyone waits for a server that is gone, in milliseconds; and once it is known to be. */
+const LONGEST_MS = 13_000;
+const KNOWN_MS = 3_000;
+
+const CALLS: Readonly<Record<string, (log: EventLog) => Promise<unknown>>> = {
+  append: (log) => log.append(newStream(), [newEvent()], 'no-stream'),
+  'an append at any revision': (log) => log.append('mission-1', [newEvent()], 'any'),
+  head: (log) => log.head(),
+  readStream: (log) => collect(log.readStream('mission-1')),
+  readAll: (log) => collect(log.readAll()),
+  truncate: (log) => log.truncate('mission-1', 1n),
+  tombstone: (log) => log.tombstone('mission-2'),
+};
+
+async function refusal(call: Promise<unknown>): Promise<{ code: string; message: string; ms: number }> {
+  const startedAt = performance.now();
+  const [outcome] = await Promise.allSettled([call]);
+  const { code, message } = (outcome as PromiseRejectedResult).reason as { code: string; message: string };
+  return { code, message, ms: performance.now() - startedAt };
+}
+
+describe.concurrent('an outage of more than ten seconds', () => {
+  it('is told to all who ask, in time and with what to do, and mends by itself', async ({ onTestFinished: after }) => {
+    const { server, log } = await start({}, after);
+    await log.append('mission-1', newEvents(3), 'no-stream');
+    seed(server, 3_000, ['mission-3']);
+    const live = await new Follower(log).has(3_003);
+    const past = log
+      .subscribe({ after: 0n, batchSize: 10, signal: AbortSignal.timeout(60_000) })
+      [Symbol.asyncIterator]();
+    await past.next();
+    const second = await openLog(server.url, after);
+    const underWay = newEvent();
+    server.faults.onAppend('stallAfter');
+    const appending = refusal(log.append('mission-9', [underWay], 'any'));
+    await delay(20);
+
+    await server.refuse();
+    const refusals = () =>
+      Promise.all(Object.entries(CALLS).map(async ([name, call]) => ({ name, ...(await refusal(call(log))) })));
+    for (const { name, code, message, ms } of await refusals()) {
+      expect({ name, code }).toEqual({ name, code: 'LOG_UNAVAILABLE' });
+      expect(message).toMatch(/^esdb:\/\/127\.0\.0\.1:\d+ cannot be reached now/);
+      expect(message).not.toContain('\n');
+      expect(ms).toBeLessThan(LONGEST_MS);
+    }
+    const undecided = await appending;
+    expect(undecided).toMatchObject({ code: 'LOG_UNAVAILABLE' });
+    expect(undecided.message).toContain('may have been recorded or not: ask again with the same idempotency key');
+
+    const late = [new Follower(log), new Follower(second)];
+    for (const { name, code, ms } of await refusals()) {
+      expect({ name, code }).toEqual({ name, code: 'LOG_UNAVAILABLE' });
+      expect(ms).toBeLessThan(KNOWN_MS);
+    }
+
+    await server.accept();
+    const back = performance.now();
+    await vi.waitFor(() => log.head(), { timeout: 5_000 });
+    const event = newEvent();
+    await log.append(newStream(), [event], 'no-stream');
+    await live.until('event after the outage', () => live.ids.includes(event.id), 5_000);
+    expect(performance.now() - back).toBeLessThan(6_000);
+    expect(live.ids).toEqual(await idsIn(log));
+    expect(live.error).toBeUndefined();
+    for (const follower of late) {
+      await follower.until('event after the outage', () => follower.ids.includes(event.id), 5_000);
+      expect(follower.ids).toEqual(live.ids);
+    }
+    const read: string[] = [];
+    for (let next = await past.next(); read.length < 2_900; next = await past.next()) {
+      if (next.done === true) break;
+      read.push(...idsOf(next.value.events));
+    }
+    expect(read).toEqual(live.ids.slice(10, 10 + read.length));
+    await past.return?.();
+  });
+
+  it('is told to who opens a log meanwhile; closing and ending a subscription do not wait for it', async ({
+    onTestFinished: after,
+  }) => {
+    const { server, log } = await start({}, after);
+    const { url } = server;
+    const controller = new AbortController();
+    const readers = ['live', 'past', 'new'].map(async (kind) => {
+      if (kind === 'past') seed(server, 5_000, ['mission-1']);
+      if (kind === 'new') await delay(300);
+      for await (const _ of log.subscribe({ after: 0n, batchSize: 10, signal: controller.signal })) {
+        if (kind === 'past') await delay(100);
+      }
+    });
+    await delay(200);
+    await server.refuse();
+    const opening = refusal(EventStoreLog.open(readAddress(url), quiet));
+    await delay(500);
+
+    const startedAt = performance.now();
+    controller.abort();
+    await Promise.all(readers);
+    expect(performance.now() - startedAt).toBeLessThan(1_000);
+    await log.close();
+    expect(performance.now() - startedAt).toBeLessThan(1_000);
+
+    expect(await opening).toMatchObject({ code: 'LOG_UNAVAILABLE' });
+    await server.accept();
+    await openLog(url, after);
+  });
+});
+
+describe.concurrent('an outage of some seconds', () => {
+  it('is over soon after the server is back', async ({ onTestFinished: after }) => {
+    const urls = ['', '&keepAliveTimeout=-1', '&keepAliveInterval=-1&keepAliveTimeout=-1'];
+    await Promise.all(
+      urls.map(async (options) => {
+        const { server, log: other } = await start({}, after);
+        const log = await openLog(`${server.url}${options}`, after);
+        const follower = await new Follower(log).has(0);
+        await server.refuse();
+        await delay(6_000);
+        const head = log.head();
+        await server.accept();
+        const back = performance.now();
+        await head;
+        const event = newEvent();
+        await other.append(newStream(), [event], 'no-stream');
+        await follower.has(1);
+        expect(performance.now() - back).toBeLessThan(4_000);
+      }),
+    );
+  });
+});
