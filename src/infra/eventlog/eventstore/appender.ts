@@ -13,12 +13,10 @@ import { LogError, WrongExpectedRevision } from '../errors.js';
 import { MAX_EVENT_BYTES, type AppendResult, type ExpectedRevision } from '../eventlog.js';
 import { remedyFor, toLogError } from './failures.js';
 import { answered, Tries, type Link } from './link.js';
+import { MAX_HELD_MESSAGES, Outflow } from './outflow.js';
 
-/**
- * The most messages on their way. The client's stream takes 16 before it makes its callers wait, and when the connection
- * is torn then, it rejects promises that nobody can handle, which ends the process.
- */
-const MAX_MESSAGES = 15;
+/** The most messages on their way: more than a server works on at a time, and few enough to be sent again. */
+const MAX_MESSAGES = 64;
 /** How much of an append the client puts into one message, in bytes, if another event does not fit in. */
 const MESSAGE_BYTES = 3 * 1024 * 1024;
 /** The most appends, and bytes of them, that wait. */
@@ -119,16 +117,27 @@ export class Appender {
   }
 
   #pump(): void {
+    const { client } = this.#link;
+    const outflow = Outflow.of(client);
     while (!this.#recovering) {
-      const [next] = this.#waiting;
-      if (next === undefined || (this.#messages > 0 && this.#messages + next.messages > this.#window)) return;
+      const next = this.#waiting[0];
+      if (next === undefined || !this.#isRoomFor(next, outflow)) return;
       if (this.#sent.some(({ name }) => name === next.name)) return;
       this.#waiting.shift();
       this.#sent.push(next);
       this.#messages += next.messages;
       next.attempts += 1;
-      void this.#send(next, this.#link.client);
+      outflow.give(next.messages, () => this.#pump());
+      void this.#send(next, client);
     }
+  }
+
+  #isRoomFor({ messages }: Entry, outflow: Outflow): boolean {
+    if (this.#messages === 0) return true;
+    const onTheirWay = this.#messages + messages;
+    if (onTheirWay > this.#window) return false;
+    // As long as no more than those are unanswered, no more can be held.
+    return onTheirWay <= MAX_HELD_MESSAGES || messages <= outflow.room;
   }
 
   async #send(entry: Entry, client: EventStoreDBClient): Promise<void> {

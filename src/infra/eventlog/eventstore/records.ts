@@ -63,13 +63,15 @@ export class Records {
    */
   toServer({ id, type, data, metadata }: JudgedEvent): JSONEventData {
     const { correlationId, causationId, ...others } = JSON.parse(metadata) as EventMetadata;
-    if ('$correlationId' in others || '$causationId' in others) {
+    const stored: Record<string, unknown> = others;
+    if ('$correlationId' in stored || '$causationId' in stored) {
       throw new LogError(
         'EVENT_INVALID',
         'Metadata may not have $correlationId or $causationId: the server has its own.',
       );
     }
-    const stored: StoredMetadata = { ...others, $correlationId: correlationId, $causationId: causationId };
+    stored['$correlationId'] = correlationId;
+    stored['$causationId'] = causationId;
     const bytes = encoder.encode(JSON.stringify(stored));
     return { id, type, data: JSON.parse(data) as JSONType, metadata: bytes, contentType: 'application/json' };
   }

@@ -1,0 +1,74 @@
+import type { Writable } from 'node:stream';
+import type { EventStoreDBClient } from '@eventstore/db-client';
+
+/**
+ * The most messages that a client may hold. Its stream takes 16 before it makes its callers wait, and when the connection
+ * is torn then, it rejects promises that nobody can handle, which ends the process.
+ */
+export const MAX_HELD_MESSAGES = 15;
+
+/** How the client opens the stream that its appends go onto, and gives the same one to each of them. */
+interface Opening {
+  GRPCStreamCreator: (type: unknown, name: string, ...others: unknown[]) => () => Promise<Writable>;
+}
+
+const outflows = new WeakMap<EventStoreDBClient, Outflow>();
+
+/**
+ * What a client holds of appends: the messages that it was given and that have not gone out. An append is with the client
+ * for some microtasks before its messages are in the stream, so those of this turn of the event loop count as held. One
+ * that takes longer waits for a connection: what is held then is not known.
+ */
+export class Outflow {
+  #stream: Writable | undefined;
+  #given = 0;
+  #reached = 0;
+  /** Messages given in this turn. */
+  #entering = 0;
+
+  /** The outflow of a client, which is watched from then on. */
+  static of(client: EventStoreDBClient): Outflow {
+    let outflow = outflows.get(client);
+    if (outflow === undefined) outflows.set(client, (outflow = new Outflow(client)));
+    return outflow;
+  }
+
+  private constructor(client: EventStoreDBClient) {
+    // The client tells nobody which stream that is.
+    const opening = client as unknown as Opening;
+    const create = opening.GRPCStreamCreator;
+    opening.GRPCStreamCreator = (type, name, ...others) => {
+      const open = create(type, name, ...others);
+      return name === 'appendToStream' ? () => this.#watch(open) : open;
+    };
+  }
+
+  /** How many messages the client may be given; none when that is not known. */
+  get room(): number {
+    const stream = this.#stream;
+    if (stream?.writable !== true) return 0;
+    return MAX_HELD_MESSAGES - stream.writableLength - this.#entering;
+  }
+
+  /**
+   * Notes an append that the client is given now.
+   * @param onRoom called in the next turn, when there may be more room
+   */
+  give(messages: number, onRoom: () => void): void {
+    this.#given += 1;
+    if (this.#entering === 0) {
+      setImmediate(() => {
+        this.#entering = 0;
+        if (this.#given !== this.#reached) this.#stream = undefined;
+        onRoom();
+      });
+    }
+    this.#entering += messages;
+  }
+
+  async #watch(open: () => Promise<Writable>): Promise<Writable> {
+    this.#stream = await open();
+    this.#reached += 1;
+    return this.#stream;
+  }
+}

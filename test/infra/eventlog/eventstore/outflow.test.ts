@@ -1,0 +1,45 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { expect, it, onTestFinished } from 'vitest';
+import { collect, idsOf, newEvent, newEvents, newStream } from '../../../support/events.js';
+import { start } from './setup.js';
+
+const SOME = 60;
+
+/** What nobody has caught since; it would end a process that is no test. */
+function watchUncaught(): unknown[] {
+  const uncaught: unknown[] = [];
+  const note = (error: unknown) => void uncaught.push(error);
+  process.on('unhandledRejection', note);
+  onTestFinished(() => void process.off('unhandledRejection', note));
+  return uncaught;
+}
+
+it('appends more at a time to a server that takes its time than the client can hold', async () => {
+  const latency = 300;
+  const { log } = await start({ latency });
+  const since = performance.now();
+
+  await Promise.all(Array.from({ length: SOME }, () => log.append(newStream(), [newEvent()], 'no-stream')));
+
+  // One goes ahead on a new connection; 15 at a time would take four times as long as all of the others together.
+  expect(performance.now() - since).toBeLessThan(latency * 4);
+});
+
+it.each([10, 1_000, 20_000])('never has the client hold too much, of %i bytes each, when nothing passes', async (bytes) => {
+  const { server, log } = await start();
+  const uncaught = watchUncaught();
+  const appends = Array.from({ length: SOME }, () => ({
+    stream: newStream(),
+    events: newEvents(2, { data: { text: 'x'.repeat(bytes) } }),
+  }));
+  await Promise.all(Array.from({ length: SOME }, () => log.append(newStream(), [newEvent()], 'no-stream')));
+  server.stall();
+  const answers = Promise.all(appends.map(({ stream, events }) => log.append(stream, events, 'no-stream')));
+  await delay(50);
+  server.drop();
+  server.unstall();
+  await answers;
+
+  for (const { stream, events } of appends) expect(idsOf(await collect(log.readStream(stream)))).toEqual(idsOf(events));
+  expect(uncaught).toEqual([]);
+});
