@@ -25,21 +25,25 @@ it('appends more at a time to a server that takes its time than the client can h
   expect(performance.now() - since).toBeLessThan(latency * 4);
 });
 
-it.each([10, 1_000, 20_000])('never has the client hold too much, of %i bytes each, when nothing passes', async (bytes) => {
-  const { server, log } = await start();
-  const uncaught = watchUncaught();
-  const appends = Array.from({ length: SOME }, () => ({
-    stream: newStream(),
-    events: newEvents(2, { data: { text: 'x'.repeat(bytes) } }),
-  }));
-  await Promise.all(Array.from({ length: SOME }, () => log.append(newStream(), [newEvent()], 'no-stream')));
-  server.stall();
-  const answers = Promise.all(appends.map(({ stream, events }) => log.append(stream, events, 'no-stream')));
-  await delay(50);
-  server.drop();
-  server.unstall();
-  await answers;
+it.each([10, 1_000, 20_000])(
+  'never has the client hold too much, of %i bytes each, when nothing passes',
+  async (bytes) => {
+    const { server, log } = await start();
+    const uncaught = watchUncaught();
+    const appends = Array.from({ length: SOME }, () => ({
+      stream: newStream(),
+      events: newEvents(2, { data: { text: 'x'.repeat(bytes) } }),
+    }));
+    await Promise.all(Array.from({ length: SOME }, () => log.append(newStream(), [newEvent()], 'no-stream')));
+    server.stall();
+    const answers = Promise.all(appends.map(({ stream, events }) => log.append(stream, events, 'no-stream')));
+    await delay(50);
+    server.drop();
+    server.unstall();
+    await answers;
 
-  for (const { stream, events } of appends) expect(idsOf(await collect(log.readStream(stream)))).toEqual(idsOf(events));
-  expect(uncaught).toEqual([]);
-});
+    for (const { stream, events } of appends)
+      expect(idsOf(await collect(log.readStream(stream)))).toEqual(idsOf(events));
+    expect(uncaught).toEqual([]);
+  },
+);
