@@ -1,3 +1,6 @@
+import { pino } from 'pino';
+import { readAddress } from '../../src/infra/eventlog/eventstore/address.js';
+import { EventStoreLog } from '../../src/infra/eventlog/eventstore/eventstore.js';
 import { Records } from '../../src/infra/eventlog/eventstore/records.js';
 import type { EventType } from '../../src/domain/event.js';
 import { StandIn } from '../../test/support/eventstore/stand-in.js';
@@ -11,6 +14,8 @@ import type { ReplaySource } from './replay.js';
 export async function withHistory<R>(count: number, work: (log: ReplaySource) => Promise<R>): Promise<R> {
   const standIn = await StandIn.start();
   try {
+    // A log begins where it was given its name.
+    await (await EventStoreLog.open(readAddress(standIn.url), pino({ level: 'error' }))).close();
     let events = 0;
     for (const rows of historyRows(count)) {
       standIn.store.seed(rows.map(({ stream, type, ...row }) => stored(stream, { ...row, type: type as EventType })));
