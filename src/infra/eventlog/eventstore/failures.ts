@@ -1,10 +1,8 @@
 import {
   AccessDeniedError,
-  CancelledError,
   MaxAppendSizeExceededError,
   NotLeaderError,
   StreamDeletedError,
-  UnavailableError,
   WrongExpectedVersionError,
 } from '@eventstore/db-client';
 import { LogError } from '../errors.js';
@@ -13,12 +11,9 @@ import { LogError } from '../errors.js';
 const PERMISSION_DENIED = 7;
 const UNAUTHENTICATED = 16;
 const INVALID_ARGUMENT = 3;
-const UNAVAILABLE = 14;
 
 /** What is said in words when a secure connection cannot be made. It is not mended by trying again. */
 const TLS = /certificate|self[- ]signed|altnames|wrong version number|EPROTO|ERR_SSL|ERR_TLS|CERT_|unable to verify/i;
-/** The client found no member of a cluster that answers. */
-const UNDISCOVERED = 'Failed to discover';
 
 /** The server did not answer in time. */
 export class NoAnswer extends Error {
@@ -44,10 +39,8 @@ export type Remedy =
   | 'none'
   /** Ask again, on the same connection. */
   | 'ask-again'
-  /** Connect anew and ask again: the client has closed its connection, or never had one. */
-  | 'reconnect'
-  /** The same, after closing a connection that the client still holds for good. */
-  | 'replace';
+  /** Connect anew and ask again. */
+  | 'reconnect';
 
 /**
  * Errors come as the client's own kinds, and after an outage as gRPC's, which have a number and no kind; some are only
@@ -55,13 +48,10 @@ export type Remedy =
  */
 export function remedyFor(error: unknown): Remedy {
   if (isFinal(error)) return 'none';
-  if (error instanceof LogError) return 'ask-again';
+  if (error instanceof LogError || error instanceof Ended || error instanceof WrongExpectedVersionError)
+    return 'ask-again';
   // The client goes to the leader by itself.
-  if (error instanceof NotLeaderError) return 'ask-again';
-  if (error instanceof UnavailableError || error instanceof CancelledError) return 'reconnect';
-  if (codeOf(error) === UNAVAILABLE) return 'reconnect';
-  if (error instanceof Error && error.message.startsWith(UNDISCOVERED)) return 'reconnect';
-  return error instanceof Ended || error instanceof WrongExpectedVersionError ? 'ask-again' : 'replace';
+  return error instanceof NotLeaderError ? 'ask-again' : 'reconnect';
 }
 
 function isFinal(error: unknown): boolean {

@@ -1,11 +1,11 @@
 import { setMaxListeners } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
-import { EventStoreDBClient } from '@eventstore/db-client';
+import type { EventStoreDBClient } from '@eventstore/db-client';
 import type { Logger } from '../../logger.js';
 import { LogError } from '../errors.js';
 import type { ServerAddress } from './address.js';
+import { Connection } from './connection.js';
 import { NoAnswer, reasonOf, remedyFor, toLogError } from './failures.js';
-import { passOverOrphans } from './orphans.js';
 
 /** How long the server may take to answer, in milliseconds. */
 export const ANSWER_MS = 5_000;
@@ -14,12 +14,12 @@ export const PATIENCE_MS = 10_000;
 /** The first and the longest wait before something is tried again, in milliseconds; it doubles between. */
 const FIRST_WAIT_MS = 50;
 const LONGEST_WAIT_MS = 2_000;
-/** Clients are made anew at most this often, in milliseconds. */
+/** Connections are made anew at most this often, in milliseconds. */
 const RENEWAL_MS = 50;
 /** What the client takes for its keep-alive timeout unless told, in milliseconds. */
 const KEEP_ALIVE_TIMEOUT_MS = 10_000;
 
-/** Clients made by this process. */
+/** Connections made by this process. */
 let made = 0;
 
 /** How long to wait before trying again after so many failures in a row, in milliseconds: the same half, and chance. */
@@ -64,20 +64,20 @@ export class Link {
   readonly address: ServerAddress;
   readonly #logger: Logger;
   readonly #closing = new AbortController();
-  #client: EventStoreDBClient;
+  #connection: Connection;
   #madeAt = 0;
   #downSince: number | undefined;
 
   constructor(address: ServerAddress, logger: Logger) {
     this.address = address;
     this.#logger = logger;
-    this.#client = this.#make();
+    this.#connection = this.#connect();
     // Everyone who waits for the server listens.
     setMaxListeners(0, this.#closing.signal);
   }
 
   get client(): EventStoreDBClient {
-    return this.#client;
+    return this.#connection.client;
   }
 
   /** Ends with the link. */
@@ -107,9 +107,9 @@ export class Link {
       this.#downSince = performance.now();
       this.#logger.warn(`${this.address.shown} does not answer; trying again (${reasonOf(error)})`);
     }
-    if (client !== this.#client || performance.now() - this.#madeAt < RENEWAL_MS) return;
-    this.#client = this.#make();
-    void retire(client, remedy === 'replace');
+    if (client !== this.client || performance.now() - this.#madeAt < RENEWAL_MS) return;
+    void this.#connection.end();
+    this.#connection = this.#connect();
   }
 
   /** Asks the server, again when it does not answer. @throws LogError */
@@ -150,14 +150,14 @@ export class Link {
   close(): void {
     if (this.#closing.signal.aborted) return;
     this.#closing.abort();
-    void retire(this.#client, true);
+    void this.#connection.end();
   }
 
   /**
-   * Each client has a keep-alive timeout of its own, by a millisecond: gRPC shares connections among clients of the same
+   * Each connection has a keep-alive timeout of its own, by a millisecond: gRPC shares connections among clients of the same
    * settings, and with them the long waits between attempts of one that could not connect.
    */
-  #make(): EventStoreDBClient {
+  #connect(): Connection {
     made += 1;
     this.#madeAt = performance.now();
     const { clientUrl } = this.address;
@@ -165,7 +165,7 @@ export class Link {
     const timeout = Number(given ?? KEEP_ALIVE_TIMEOUT_MS);
     const distinct = timeout < 0 ? timeout : timeout + (made % 1_000);
     const url = `${clientUrl}&keepAliveTimeout=${distinct}&throwOnAppendFailure=true`;
-    return passOverOrphans(EventStoreDBClient.connectionString(url));
+    return new Connection(url);
   }
 }
 
@@ -175,14 +175,4 @@ export function answered<R>(work: Promise<R>, ms = ANSWER_MS): Promise<R> {
     const timer = setTimeout(() => reject(new NoAnswer(ms)), ms);
     work.then(resolve, reject).finally(() => clearTimeout(timer));
   });
-}
-
-/** Lets go of a client: what it has under way is cancelled, and its connection closed if it holds one. */
-async function retire(client: EventStoreDBClient, isConnected: boolean): Promise<void> {
-  await client.dispose().catch(() => undefined);
-  if (!isConnected) return;
-  // The client has no other way to let go of its connection.
-  const { getChannel } = client as unknown as { readonly getChannel: () => Promise<{ close(): void }> };
-  const channel = await answered(getChannel()).catch(() => undefined);
-  channel?.close();
 }

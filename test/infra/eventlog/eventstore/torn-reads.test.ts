@@ -179,9 +179,9 @@ describe('an error that has only a number', () => {
     [7, 'none', 'LOG_DENIED'],
     [16, 'none', 'LOG_DENIED'],
     [3, 'none', 'EVENT_INVALID'],
-    [2, 'replace', 'LOG_UNAVAILABLE'],
-    [4, 'replace', 'LOG_UNAVAILABLE'],
-    [13, 'replace', 'LOG_UNAVAILABLE'],
+    [2, 'reconnect', 'LOG_UNAVAILABLE'],
+    [4, 'reconnect', 'LOG_UNAVAILABLE'],
+    [13, 'reconnect', 'LOG_UNAVAILABLE'],
   ])('%i is taken for what it means', (code, remedy, logCode) => {
     expect(remedyFor(raw(code))).toBe(remedy);
     expect(toLogError(raw(code), 'esdb://there:2113')).toMatchObject({ name: 'LogError', code: logCode });

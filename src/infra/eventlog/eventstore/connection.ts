@@ -1,0 +1,82 @@
+import type { Duplex } from 'node:stream';
+import { EventStoreDBClient } from '@eventstore/db-client';
+
+/** What the client calls the stream that appends go by. */
+const APPENDS = 'appendToStream';
+
+interface Channel {
+  close(): void;
+}
+
+/** How the client opens channels, and streams on them, in a form that holds for all. */
+interface Internals {
+  createChannel: () => Promise<Channel>;
+  GRPCStreamCreator: (
+    type: unknown,
+    name: string,
+    open: (stub: unknown) => Duplex,
+    cache?: WeakMap<object, unknown>,
+  ) => () => Promise<Duplex>;
+}
+
+/**
+ * A client that can be let go of. What it does not offer is done to its insides here, and nowhere else:
+ * - Its channels can be closed, those too that it has lost sight of, and it makes no other then, whatever is asked late.
+ *   Each is closed once: the client closes one as often as something fails on it, and gRPC takes that for the closing of
+ *   others, whose connections then stay for ever.
+ * - It passes over answers to appends that it has taken for failed. When any stream of appends fails, the client takes
+ *   every append in the process for failed, on whichever stream of whichever client; and when one is answered after all,
+ *   it throws where nobody can catch it, which ends the process.
+ */
+export class Connection {
+  readonly client: EventStoreDBClient;
+  readonly #channels: Promise<Channel>[] = [];
+  #isOver = false;
+
+  constructor(url: string) {
+    this.client = EventStoreDBClient.connectionString(url);
+    const internals = this.client as unknown as Internals;
+    const { createChannel, GRPCStreamCreator } = internals;
+    internals.createChannel = async () => {
+      const last = this.#channels.at(-1);
+      if (this.#isOver && last !== undefined) return last;
+      const making = createChannel().then(closedOnce);
+      this.#channels.push(making);
+      const channel = await making;
+      if (this.#isOver) channel.close();
+      return channel;
+    };
+    internals.GRPCStreamCreator = (type, name, open, cache) =>
+      GRPCStreamCreator(type, name, name === APPENDS ? (stub) => forgiving(open(stub)) : open, cache);
+  }
+
+  /** Cancels what is under way, and closes. */
+  async end(): Promise<void> {
+    this.#isOver = true;
+    await this.client.dispose().catch(() => undefined);
+    for (const made of await Promise.allSettled(this.#channels)) if (made.status === 'fulfilled') made.value.close();
+  }
+}
+
+function closedOnce(channel: Channel): Channel {
+  let close: (() => void) | undefined = channel.close.bind(channel);
+  channel.close = () => {
+    close?.();
+    close = undefined;
+  };
+  return channel;
+}
+
+function forgiving(stream: Duplex): Duplex {
+  for (const listener of stream.listeners('data') as ((answer: unknown) => void)[]) {
+    stream.off('data', listener);
+    stream.on('data', (answer: unknown) => {
+      try {
+        listener(answer);
+      } catch {
+        // Nobody waits for it any more.
+      }
+    });
+  }
+  return stream;
+}
