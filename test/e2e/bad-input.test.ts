@@ -100,7 +100,7 @@ describe('a log.db that is damaged or another is refused with one message that s
     await writeFile(path, log);
 
     const message = new RegExp(
-      `^sheratan: CHECKPOINT_BEYOND_HEAD: .*folded up to ${newer}.*Restore the right log\\.db.*sheratan replay missions --reset`,
+      `^sheratan: CHECKPOINT_BEYOND_HEAD: .*folded up to ${newer}.*Restore the right log, or.*sheratan replay missions --reset`,
     );
     await refuses('serve', dataDir, message);
     await refuses('replay', dataDir, message);
