@@ -19,7 +19,7 @@ const PLACES =
   REAL_SERVER === ''
     ? [
         { place: 'its own file', rounds: ROUNDS, server: undefined },
-        { place: 'a server', rounds: Math.ceil(ROUNDS / 5), server: startStandIn },
+        { place: 'a server', rounds: Math.ceil(ROUNDS / 10), server: startStandIn },
       ]
     : [{ place: 'the server', rounds: ROUNDS, server: undefined }];
 

@@ -11,7 +11,7 @@ import { Random } from '../../../support/random.js';
 /** How soon another has the lease of one that is gone, in milliseconds. */
 const LEASE_MS = 12_000;
 /** How long chance has its way, in milliseconds. */
-const CHANCE_MS = 25_000;
+const CHANCE_MS = Number(process.env['LEASE_SECONDS'] ?? 25) * 1_000;
 const TIMEOUT_MS = 60_000;
 
 /** A core that seeks the lease, by a way of its own to the one server. */
