@@ -57,7 +57,7 @@ export async function* saidAfter(
     isPatient: () => isPatient && isConfirmed,
     cancel: () => subscription.unsubscribe(),
   });
-  for await (const some of items) yield some.flatMap(toSaid);
+  for await (const some of items) yield toSaid(some);
   if (!signal.aborted) throw new Ended();
 }
 
@@ -66,8 +66,11 @@ function queue(subscription: AllStreamSubscription, mark: Said): void {
   if (!subscription.readableEnded && !subscription.destroyed) subscription.push(mark);
 }
 
-function toSaid(item: Said | AllStreamResolvedEvent): Said[] {
-  if ('checkpoint' in item || 'caughtUp' in item) return [item];
-  const { event } = item as AllStreamResolvedEvent;
-  return event === undefined ? [] : [{ record: event }];
+function toSaid(items: readonly (Said | AllStreamResolvedEvent)[]): Said[] {
+  const said: Said[] = [];
+  for (const item of items) {
+    if ('checkpoint' in item || 'caughtUp' in item) said.push(item);
+    else if ('event' in item && item.event !== undefined) said.push({ record: item.event });
+  }
+  return said;
 }
