@@ -65,8 +65,8 @@ export class Appender {
   #sent: Entry[] = [];
   #messages = 0;
   #bytes = 0;
-  /** How many messages may be on their way: one until the first answer on a new connection, whose start may reorder them. */
-  #window = 1;
+  /** The way on which an append was answered last: on another, one at a time, for its start may reorder them. */
+  #way: number | undefined;
   readonly #tries = new Tries();
   #recovering = false;
   /** Counts recoveries: what fails of an earlier time has been put back already. */
@@ -135,7 +135,7 @@ export class Appender {
   #isRoomFor({ messages }: Entry, outflow: Outflow): boolean {
     if (this.#messages === 0) return true;
     const onTheirWay = this.#messages + messages;
-    if (onTheirWay > this.#window) return false;
+    if (this.#way !== this.#link.way || onTheirWay > MAX_MESSAGES) return false;
     // As long as no more than those are unanswered, no more can be held.
     return onTheirWay <= MAX_HELD_MESSAGES || messages <= outflow.room;
   }
@@ -143,13 +143,14 @@ export class Appender {
   async #send(entry: Entry, client: EventStoreDBClient): Promise<void> {
     const { name, events, pinned } = entry;
     const time = this.#time;
+    const { way } = this.#link;
     try {
       const options = { expectedRevision: toServer(pinned), requiresLeader: true, batchAppendSize: MESSAGE_BYTES };
       const result = await answered(client.appendToStream(name, events as JSONEventData[], options));
       const place = await this.#placeOf(name, result);
       this.#link.succeeded();
       this.#tries.succeeded();
-      if (time === this.#time) this.#window = MAX_MESSAGES;
+      if (time === this.#time) this.#way = way;
       this.#settle(entry, () => entry.resolve(place));
     } catch (error) {
       if (time !== this.#time) return;
@@ -201,7 +202,7 @@ export class Appender {
   #recover(client: EventStoreDBClient, error: unknown): void {
     this.#recovering = true;
     this.#time += 1;
-    this.#window = 1;
+    this.#way = undefined;
     this.#messages = 0;
     this.#waiting = [...this.#sent, ...this.#waiting];
     this.#sent = [];

@@ -33,7 +33,8 @@ export class Connection {
   readonly #channels: Promise<Channel>[] = [];
   #isOver = false;
 
-  constructor(url: string) {
+  /** @param onTorn called when the stream of appends is torn: the client makes another by itself */
+  constructor(url: string, onTorn: () => void) {
     this.client = EventStoreDBClient.connectionString(url);
     const internals = this.client as unknown as Internals;
     const { createChannel, GRPCStreamCreator } = internals;
@@ -46,8 +47,13 @@ export class Connection {
       if (this.#isOver) channel.close();
       return channel;
     };
+    const openAppends = (open: (stub: unknown) => Duplex) => (stub: unknown) => {
+      const stream = forgiving(open(stub));
+      for (const event of ['error', 'end']) stream.once(event, onTorn);
+      return stream;
+    };
     internals.GRPCStreamCreator = (type, name, open, cache) =>
-      GRPCStreamCreator(type, name, name === APPENDS ? (stub) => forgiving(open(stub)) : open, cache);
+      GRPCStreamCreator(type, name, name === APPENDS ? openAppends(open) : open, cache);
   }
 
   /** Cancels what is under way, and closes. */

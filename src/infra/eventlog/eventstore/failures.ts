@@ -39,6 +39,8 @@ export type Remedy =
   | 'none'
   /** Ask again, on the same connection. */
   | 'ask-again'
+  /** Ask again: the client goes to the leader by itself. */
+  | 'follow'
   /** Connect anew and ask again. */
   | 'reconnect';
 
@@ -50,8 +52,7 @@ export function remedyFor(error: unknown): Remedy {
   if (isFinal(error)) return 'none';
   if (error instanceof LogError || error instanceof Ended || error instanceof WrongExpectedVersionError)
     return 'ask-again';
-  // The client goes to the leader by itself.
-  return error instanceof NotLeaderError ? 'ask-again' : 'reconnect';
+  return error instanceof NotLeaderError ? 'follow' : 'reconnect';
 }
 
 function isFinal(error: unknown): boolean {

@@ -66,6 +66,7 @@ export class Link {
   readonly #closing = new AbortController();
   #connection: Connection;
   #madeAt = 0;
+  #way = 0;
   #downSince: number | undefined;
 
   constructor(address: ServerAddress, logger: Logger) {
@@ -78,6 +79,11 @@ export class Link {
 
   get client(): EventStoreDBClient {
     return this.#connection.client;
+  }
+
+  /** Another number whenever calls may go another way than those before: on another connection, or to another node. */
+  get way(): number {
+    return this.#way;
   }
 
   /** Ends with the link. */
@@ -103,6 +109,8 @@ export class Link {
     const remedy = remedyFor(error);
     if (remedy === 'none') throw toLogError(error, this.address.shown);
     if (remedy === 'ask-again') return;
+    this.#way += 1;
+    if (remedy === 'follow') return;
     if (this.#downSince === undefined) {
       this.#downSince = performance.now();
       this.#logger.warn(`${this.address.shown} does not answer; trying again (${reasonOf(error)})`);
@@ -165,7 +173,7 @@ export class Link {
     const timeout = Number(given ?? KEEP_ALIVE_TIMEOUT_MS);
     const distinct = timeout < 0 ? timeout : timeout + (made % 1_000);
     const url = `${clientUrl}&keepAliveTimeout=${distinct}&throwOnAppendFailure=true`;
-    return new Connection(url);
+    return new Connection(url, () => (this.#way += 1));
   }
 }
 

@@ -201,4 +201,29 @@ describe('200 appends that do not wait for each other', () => {
       }
     });
   }
+
+  const EVENTS: Readonly<Record<string, (server: StandIn, log: EventLog) => Promise<unknown>>> = {
+    'a read has met a server that is unavailable': (server, log) => {
+      server.faults.onRead('unavailable');
+      return log.head();
+    },
+    'a read has met a node that does not lead': (server, log) => {
+      server.faults.onRead('notLeader');
+      return log.head();
+    },
+    'the connection was torn when nothing was under way': (server) => {
+      server.drop();
+      return delay(20);
+    },
+  };
+  it.each(Object.entries(EVENTS))('are in the log in the order of the calls after %s', async (_, happen) => {
+    const { server, log } = await start();
+    const events = newEvents(50);
+    for (let from = 0; from < events.length; from += 10) {
+      const some = events.slice(from, from + 10);
+      await Promise.all(some.map((event, i) => log.append(`mission-${from + i}`, [event], 'no-stream')));
+      await happen(server, log);
+    }
+    expect(await idsIn(log)).toEqual(idsOf(events));
+  });
 });
