@@ -13,7 +13,7 @@ import { LogError, WrongExpectedRevision } from '../errors.js';
 import { MAX_EVENT_BYTES, type AppendResult, type ExpectedRevision } from '../eventlog.js';
 import { remedyFor, toLogError } from './failures.js';
 import { answered, Tries, type Link } from './link.js';
-import { MAX_HELD_MESSAGES, Outflow } from './outflow.js';
+import { MAX_HELD_MESSAGES, type Outflow } from './outflow.js';
 
 /** The most messages on their way: more than a server works on at a time, and few enough to be sent again. */
 const MAX_MESSAGES = 64;
@@ -117,8 +117,7 @@ export class Appender {
   }
 
   #pump(): void {
-    const { client } = this.#link;
-    const outflow = Outflow.of(client);
+    const { client, outflow } = this.#link;
     while (!this.#recovering) {
       const next = this.#waiting[0];
       if (next === undefined || !this.#isRoomFor(next, outflow)) return;

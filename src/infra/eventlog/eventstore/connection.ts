@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream';
 import { EventStoreDBClient } from '@eventstore/db-client';
+import { Outflow } from './outflow.js';
 
 /** What the client calls the stream that appends go by. */
 const APPENDS = 'appendToStream';
@@ -30,6 +31,7 @@ interface Internals {
  */
 export class Connection {
   readonly client: EventStoreDBClient;
+  readonly outflow = new Outflow();
   readonly #channels: Promise<Channel>[] = [];
   #isOver = false;
 
@@ -53,7 +55,9 @@ export class Connection {
       return stream;
     };
     internals.GRPCStreamCreator = (type, name, open, cache) =>
-      GRPCStreamCreator(type, name, name === APPENDS ? openAppends(open) : open, cache);
+      name === APPENDS
+        ? this.outflow.watched(GRPCStreamCreator(type, name, openAppends(open), cache))
+        : GRPCStreamCreator(type, name, open, cache);
   }
 
   /** Cancels what is under way, and closes. */

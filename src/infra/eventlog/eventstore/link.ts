@@ -6,6 +6,7 @@ import { LogError } from '../errors.js';
 import type { ServerAddress } from './address.js';
 import { Connection } from './connection.js';
 import { NoAnswer, reasonOf, remedyFor, toLogError } from './failures.js';
+import type { Outflow } from './outflow.js';
 
 /** How long the server may take to answer, in milliseconds. */
 export const ANSWER_MS = 5_000;
@@ -84,6 +85,11 @@ export class Link {
   /** Another number whenever calls may go another way than those before: on another connection, or to another node. */
   get way(): number {
     return this.#way;
+  }
+
+  /** What the client holds of appends. */
+  get outflow(): Outflow {
+    return this.#connection.outflow;
   }
 
   /** Ends with the link. */

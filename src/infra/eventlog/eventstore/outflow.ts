@@ -1,18 +1,10 @@
 import type { Writable } from 'node:stream';
-import type { EventStoreDBClient } from '@eventstore/db-client';
 
 /**
  * The most messages that a client may hold. Its stream takes 16 before it makes its callers wait, and when the connection
  * is torn then, it rejects promises that nobody can handle, which ends the process.
  */
 export const MAX_HELD_MESSAGES = 15;
-
-/** How the client opens the stream that its appends go onto, and gives the same one to each of them. */
-interface Opening {
-  GRPCStreamCreator: (type: unknown, name: string, ...others: unknown[]) => () => Promise<Writable>;
-}
-
-const outflows = new WeakMap<EventStoreDBClient, Outflow>();
 
 /**
  * What a client holds of appends: the messages that it was given and that have not gone out. An append is with the client
@@ -25,23 +17,6 @@ export class Outflow {
   #reached = 0;
   /** Messages given in this turn. */
   #entering = 0;
-
-  /** The outflow of a client, which is watched from then on. */
-  static of(client: EventStoreDBClient): Outflow {
-    let outflow = outflows.get(client);
-    if (outflow === undefined) outflows.set(client, (outflow = new Outflow(client)));
-    return outflow;
-  }
-
-  private constructor(client: EventStoreDBClient) {
-    // The client tells nobody which stream that is.
-    const opening = client as unknown as Opening;
-    const create = opening.GRPCStreamCreator;
-    opening.GRPCStreamCreator = (type, name, ...others) => {
-      const open = create(type, name, ...others);
-      return name === 'appendToStream' ? () => this.#watch(open) : open;
-    };
-  }
 
   /** How many messages the client may be given; none when that is not known. */
   get room(): number {
@@ -66,9 +41,13 @@ export class Outflow {
     this.#entering += messages;
   }
 
-  async #watch(open: () => Promise<Writable>): Promise<Writable> {
-    this.#stream = await open();
-    this.#reached += 1;
-    return this.#stream;
+  /** Watches how the client comes by the stream that its appends go onto: it tells nobody which that is. */
+  watched<S extends Writable>(open: () => Promise<S>): () => Promise<S> {
+    return async () => {
+      const stream = await open();
+      this.#stream = stream;
+      this.#reached += 1;
+      return stream;
+    };
   }
 }
