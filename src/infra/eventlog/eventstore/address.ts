@@ -42,30 +42,29 @@ const INTERVAL = /^(-1|\d{1,9})$/;
 const POSITIVE = /^[1-9]\d{0,8}$/;
 const ANY = /./;
 /** What may follow the `?`, as the client and its siblings spell it, and what its values look like. */
-const OPTIONS: Readonly<Record<string, { readonly name: string; readonly form: RegExp; readonly must: string }>> =
-  Object.fromEntries(
-    (
+const OPTIONS: ReadonlyMap<string, { readonly name: string; readonly form: RegExp; readonly must: string }> = new Map(
+  (
+    [
+      ['tls', FLAG, 'true or false'],
+      ['tlsCAFile', ANY, 'a file'],
+      ['userCertFile', ANY, 'a file'],
+      ['userKeyFile', ANY, 'a file'],
+      ['connectionName', ANY, 'a name'],
       [
-        ['tls', FLAG, 'true or false'],
-        ['tlsCAFile', ANY, 'a file'],
-        ['userCertFile', ANY, 'a file'],
-        ['userKeyFile', ANY, 'a file'],
-        ['connectionName', ANY, 'a name'],
-        [
-          'nodePreference',
-          /^(leader|follower|random|read_?only_?replica)$/i,
-          'leader, follower, random or readonlyreplica',
-        ],
-        ['maxDiscoverAttempts', POSITIVE, 'a number from 1'],
-        ['discoveryInterval', NUMBER, 'a number of milliseconds'],
-        ['gossipTimeout', NUMBER, 'a number of seconds'],
-        ['keepAliveInterval', INTERVAL, 'a number of milliseconds, or -1 for none'],
-        ['keepAliveTimeout', INTERVAL, 'a number of milliseconds, or -1 for none'],
-        ['defaultDeadline', POSITIVE, 'a number of milliseconds from 1'],
-        ['streamPrefix', STREAM_PREFIX, '1–32 of a–z 0–9 _ .'],
-      ] as const
-    ).map(([name, form, must]) => [name.toLowerCase(), { name, form, must }]),
-  );
+        'nodePreference',
+        /^(leader|follower|random|read_?only_?replica)$/i,
+        'leader, follower, random or readonlyreplica',
+      ],
+      ['maxDiscoverAttempts', POSITIVE, 'a number from 1'],
+      ['discoveryInterval', NUMBER, 'a number of milliseconds'],
+      ['gossipTimeout', NUMBER, 'a number of seconds'],
+      ['keepAliveInterval', INTERVAL, 'a number of milliseconds, or -1 for none'],
+      ['keepAliveTimeout', INTERVAL, 'a number of milliseconds, or -1 for none'],
+      ['defaultDeadline', POSITIVE, 'a number of milliseconds from 1'],
+      ['streamPrefix', STREAM_PREFIX, '1–32 of a–z 0–9 _ .'],
+    ] as const
+  ).map(([name, form, must]) => [name.toLowerCase(), { name, form, must }]),
+);
 
 /** Whether a text is meant as a connection string. */
 export function isAddress(text: string): boolean {
@@ -81,6 +80,7 @@ export function readAddress(text: string): ServerAddress {
   if (match === null) throw new AddressError(`must be ${FORM}`);
   const [, discover = '', login, hostList = '', query = ''] = match;
   const hosts = hostList.split(',').map(readHost);
+  if (discover !== '' && hosts.length > 1) throw new AddressError('has +discover and several hosts; it takes one name');
   const options = readOptions(query);
   const { streamPrefix = '', tls = 'true', tlsCAFile, ...others } = Object.fromEntries(options);
   const isSecure = tls === 'true';
@@ -111,8 +111,10 @@ export function readAddress(text: string): ServerAddress {
 function readHost(text: string): Host {
   const match = HOST.exec(text.trim());
   const port = Number(match?.[2] ?? DEFAULT_PORT);
-  if (match?.[1] === undefined || port < 1 || port > 65_535)
-    throw new AddressError(`must be ${FORM}; '${text}' is no host[:port]`);
+  if (match?.[1] === undefined || port < 1 || port > 65_535) {
+    // What is after the colon may be a password.
+    throw new AddressError(`must be ${FORM}; '${text.replace(/:.*/s, ':…')}' is no host[:port]`);
+  }
   return { host: match[1], port };
 }
 
@@ -120,7 +122,7 @@ function readHost(text: string): Host {
 function readLogin(login: string): string {
   const colon = login.indexOf(':');
   const [user, password] = [login.slice(0, Math.max(colon, 0)), login.slice(colon + 1)];
-  if (user === '' || password === '')
+  if (user === '' || password === '' || user.includes(','))
     throw new AddressError(`must be ${FORM}; what is before the @ is no user:password`);
   try {
     return `${[user, password].map((part) => encodeURIComponent(decodeURIComponent(part))).join(':')}@`;
@@ -139,11 +141,14 @@ function readOptions(query: string): Map<string, string> {
       if (pair.endsWith('=true')) continue;
       throw new AddressError('has tlsVerifyCert=false, which the client cannot do; name the authority with tlsCAFile=');
     }
-    const option = OPTIONS[normal];
+    const option = OPTIONS.get(normal);
     if (option === undefined) {
-      const known = Object.values(OPTIONS).map(({ name }) => name);
-      throw new AddressError(`has the option '${key || pair}', which is none of ${known.join(', ')}`);
+      const known = Array.from(OPTIONS.values(), ({ name }) => name);
+      // Anything else may be the end of a password.
+      const named = /^\w+$/.test(key || pair) ? `the option '${key || pair}',` : 'an option';
+      throw new AddressError(`has ${named} which is none of ${known.join(', ')}`);
     }
+    if (options.has(option.name)) throw new AddressError(`has ${option.name} twice`);
     const value = decoded(pair.slice(equals + 1));
     if (!option.form.test(value)) throw new AddressError(`has ${option.name}='${value}'; it must be ${option.must}`);
     options.set(option.name, value);

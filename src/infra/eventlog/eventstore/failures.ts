@@ -95,7 +95,12 @@ export function toLogError(error: unknown, shown: string): LogError {
   if (codeOf(error) === INVALID_ARGUMENT) {
     return new LogError('EVENT_INVALID', `${shown} does not take this ${because}.`, error);
   }
-  return new LogError('LOG_UNAVAILABLE', `${shown} cannot be reached now; it is tried again ${because}.`, error);
+  const advice = hangsUp(error) ? ' It hangs up at once: if it has TLS, leave out tls=false.' : '';
+  return new LogError(
+    'LOG_UNAVAILABLE',
+    `${shown} cannot be reached now; it is tried again ${because}.${advice}`,
+    error,
+  );
 }
 
 /** What happened, on one line. */
@@ -107,6 +112,11 @@ export function reasonOf(error: unknown): string {
 function isDenied(error: unknown): boolean {
   const code = codeOf(error);
   return error instanceof AccessDeniedError || code === PERMISSION_DENIED || code === UNAUTHENTICATED;
+}
+
+/** The server takes a connection, and ends it before anything is said. */
+function hangsUp(error: unknown): boolean {
+  return error instanceof Error && error.message.includes('Last error: Failed to connect');
 }
 
 function isTlsFailure(error: unknown): boolean {

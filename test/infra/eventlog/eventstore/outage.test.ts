@@ -3,9 +3,10 @@ import { describe, expect, it, vi } from 'vitest';
 import { readAddress } from '../../../../src/infra/eventlog/eventstore/address.js';
 import { EventStoreLog } from '../../../../src/infra/eventlog/eventstore/eventstore.js';
 import type { EventLog } from '../../../../src/infra/eventlog/eventlog.js';
+import { certificateFor } from '../../../support/eventstore/certificates.js';
 import { collect, idsOf, newEvent, newEvents, newStream } from '../../../support/events.js';
 import { quiet } from '../../../support/quiet.js';
-import { Follower, idsIn, openLog, seed, start } from './setup.js';
+import { Follower, idsIn, openLog, seed, start, startServer } from './setup.js';
 
 /** The longest that anyone waits for a server that is gone, in milliseconds; and once it is known to be. */
 const LONGEST_MS = 13_000;
@@ -113,6 +114,16 @@ describe.concurrent('an outage of more than ten seconds', () => {
     expect(await opening).toMatchObject({ code: 'LOG_UNAVAILABLE' });
     await server.accept();
     await openLog(url, after);
+  });
+
+  it('is what a server with TLS seems to have to who comes without', async ({ onTestFinished: after }) => {
+    const server = await startServer({ tls: certificateFor('localhost') }, after);
+    const { code, message, ms } = await refusal(
+      EventStoreLog.open(readAddress(`esdb://127.0.0.1:${server.port}?tls=false`), quiet),
+    );
+    expect(code).toBe('LOG_UNAVAILABLE');
+    expect(message).toMatch(/^esdb:.*hangs up at once: if it has TLS, leave out tls=false\.$/);
+    expect(ms).toBeLessThan(LONGEST_MS);
   });
 });
 

@@ -1,0 +1,129 @@
+import { describe, expect, it } from 'vitest';
+import { AddressError, readAddress } from '../../../../src/infra/eventlog/eventstore/address.js';
+import { certificateFor } from '../../../support/eventstore/certificates.js';
+
+const FORM = 'must be esdb://[user:password@]host[:port][,host…][?tls=false&…]';
+const { authorityFile } = certificateFor('localhost');
+
+function refusal(url: string): string {
+  try {
+    readAddress(url);
+  } catch (error) {
+    if (error instanceof AddressError) return error.message;
+    throw error;
+  }
+  throw new Error(`'${url}' was taken`);
+}
+
+describe('an address that is not one', () => {
+  const NO_HOST = (text: string) => `${FORM}; '${text}' is no host[:port]`;
+  const NO_LOGIN = `${FORM}; what is before the @ is no user:password`;
+  const NO_OPTION = /^has (the option '\w+',|an option) which is none of tls, tlsCAFile, .*, streamPrefix$/;
+  it.each<[string, string | RegExp]>([
+    ['', FORM],
+    ['localhost:2113', FORM],
+    ['http://localhost:2113', FORM],
+    ['ESDB://localhost', FORM],
+    ['esdb://', FORM],
+    ['esdb:///?tls=false', FORM],
+    ['esdb://there/path', FORM],
+    ['esdb://there:0', NO_HOST('there:…')],
+    ['esdb://there:65536', NO_HOST('there:…')],
+    ['esdb://there:port', NO_HOST('there:…')],
+    ['esdb://[::1]:2113', NO_HOST('[:…')],
+    ['esdb://the re', NO_HOST('the re')],
+    ['esdb://there,', NO_HOST('')],
+    ['esdb://there&tls=false', NO_HOST('there&tls=false')],
+    ['esdb+discover://there,elsewhere', 'has +discover and several hosts; it takes one name'],
+    ['esdb://there?tls', NO_OPTION],
+    ['esdb://there?tsl=false', NO_OPTION],
+    ['esdb://there?throwOnAppendFailure=false', NO_OPTION],
+    ['esdb://there?constructor=1', NO_OPTION],
+    ['esdb://there?__proto__=1', NO_OPTION],
+    ['esdb://there?&', NO_OPTION],
+    ['esdb://there?tls=yes', "has tls='yes'; it must be true or false"],
+    ['esdb://there?tls=true&TLS=false', 'has tls twice'],
+    ['esdb://there?tlsVerifyCert=false', /^has tlsVerifyCert=false, which the client cannot do; .* tlsCAFile=$/],
+    ['esdb://there?tlsCAFile=/no/such/file', "has tlsCAFile='/no/such/file'; there is no such file"],
+    [`esdb://there?userKeyFile=${authorityFile}`, /^has one of userCertFile and userKeyFile/],
+    ['esdb://there?nodePreference=best', /^has nodePreference='best'; it must be leader, follower,/],
+    ['esdb://there?keepAliveInterval=-2', /^has keepAliveInterval='-2'; it must be a number of milliseconds/],
+    ['esdb://there?keepAliveTimeout=1.5', /^has keepAliveTimeout='1.5'; it must be/],
+    ['esdb://there?defaultDeadline=0', /^has defaultDeadline='0'; it must be/],
+    ['esdb://there?maxDiscoverAttempts=0', /^has maxDiscoverAttempts='0'; it must be/],
+    ['esdb://there?streamPrefix=', /^has streamPrefix=''; it must be/],
+    ['esdb://there?streamPrefix=Ours', /^has streamPrefix='Ours'; it must be/],
+    [`esdb://there?streamPrefix=${'a'.repeat(33)}`, /^has streamPrefix=/],
+    ['esdb://me@there', NO_LOGIN],
+    ['esdb://me:@there', NO_LOGIN],
+    ['esdb://there,me:secret@elsewhere', NO_LOGIN],
+  ])('is refused: %s', (url, message) => {
+    if (typeof message === 'string') expect(refusal(url)).toBe(message);
+    else expect(refusal(url)).toMatch(message);
+  });
+
+  it.each([
+    'esdb://me:swordfish',
+    'esdb://me:swordfish,there',
+    'esdb://me:20061980',
+    'esdb://me:swordfish@',
+    'esdb://:swordfish@there',
+    'esdb://there,me:swordfish@elsewhere',
+    'esdb://me:sword@swordfish@there',
+    'esdb://me:swordfish/@there',
+    'esdb://me:swordfish?@there',
+    'esdb://me?:swordfish@there',
+    'esdb://me:x?swordfish@there',
+    'esdb://me:swordfish%@there',
+    'esdb://me:swordfish@there?tls=maybe',
+    'esdb://me:swordfish@there:port',
+    'esdb://me:swordfish@there?what=ever',
+    'esdb://me:swordfish@there#fragment?',
+    'me:swordfish@there',
+    'http://me:swordfish@there',
+  ])('is refused without its password: %s', (url) => {
+    expect(refusal(url)).not.toMatch(/swordfish|20061980/);
+  });
+});
+
+describe('an address', () => {
+  it.each([
+    ['esdb://there', 'esdb://there:2113', false],
+    [' esdb://there/ ', 'esdb://there:2113', false],
+    ['kurrentdb://there:1', 'esdb://there:1', false],
+    ['kdb://10.0.0.1:65535/?tls=false', 'esdb://10.0.0.1:65535', false],
+    ['esdb://a,b:2,c_d.example:3', 'esdb://a:2113,b:2,c_d.example:3', true],
+    ['esdb+discover://cluster.example', 'esdb+discover://cluster.example:2113', true],
+    ['esdb://me:swordfish@there', 'esdb://there:2113', false],
+  ])('%s is shown as %s', (url, shown, isCluster) => {
+    expect(readAddress(url)).toMatchObject({ shown, isCluster });
+  });
+
+  it('has TLS unless told', () => {
+    expect(readAddress('esdb://there').tls).toBe(true);
+    expect(readAddress('esdb://there?tls=true').clientUrl).toContain('tls=true');
+    expect(readAddress('esdb://there?TLS=false').clientUrl).toContain('tls=false');
+  });
+
+  it('takes options however they are written, and gives them to the client, but not what is ours', () => {
+    const url = `esdb://there?tls_ca_file=${encodeURIComponent(authorityFile)}&Keep-Alive-Interval=20000&streamprefix=our.&tlsVerifyCert=true`;
+    const { clientUrl, streamPrefix, tlsCAFile } = readAddress(url);
+    expect({ streamPrefix, tlsCAFile }).toEqual({ streamPrefix: 'our.', tlsCAFile: authorityFile });
+    expect(clientUrl).toBe(
+      `esdb://there:2113?connectionName=sheratan&keepAliveInterval=20000&tls=true&tlsCAFile=${encodeURIComponent(authorityFile)}`,
+    );
+  });
+
+  it('keeps user and password as they are, whatever characters they have, and sends none without TLS', () => {
+    for (const [user, password] of [
+      ['me', 'a:b@c%d/e?f#g&h=i'],
+      ['me@example.org', '::'],
+      ['ä', '密码 '],
+    ] as const) {
+      const login = [user, password].map(encodeURIComponent).join(':');
+      expect(readAddress(`esdb://${login}@there`).clientUrl).toContain(`//${login}@there:2113?`);
+      expect(readAddress(`esdb://${login}@there?tls=false`).clientUrl).toMatch(/^esdb:\/\/there:2113\?/);
+    }
+    expect(readAddress('esdb://me:a:b@there').clientUrl).toContain('//me:a%3Ab@there:2113?');
+  });
+});
