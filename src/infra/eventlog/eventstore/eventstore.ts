@@ -22,7 +22,7 @@ import { EventStoreLease } from './lease.js';
 import { Link } from './link.js';
 import { Past } from './past.js';
 import { Reader } from './reader.js';
-import { bareEvent, Records, type AnyRecord } from './records.js';
+import { bareEvent, isObject, Records, type AnyRecord } from './records.js';
 import { until } from './until.js';
 
 /** Events in a batch unless told. */
@@ -177,8 +177,9 @@ export class EventStoreLog implements EventLog {
       const metadata = await first(this.#reader.stream(metaName, { direction: 'backward', limit: 1 }));
       if (last === undefined) return;
       const target = before < last.revision ? before : last.revision;
-      const data = (metadata?.data ?? {}) as Readonly<Record<string, unknown>>;
-      if (target <= BigInt(Number(data[TRUNCATE_BEFORE] ?? 0))) return;
+      const data = isObject(metadata?.data) ? (metadata.data as Readonly<Record<string, unknown>>) : {};
+      const present = data[TRUNCATE_BEFORE];
+      if (target <= (typeof present === 'number' ? present : 0)) return;
       try {
         await this.#appender.append({
           stream: metaName,

@@ -120,7 +120,8 @@ export function positionOf({ position }: AnyRecord): bigint | undefined {
   return position === undefined || position.commit === NO_POSITION ? undefined : position.commit;
 }
 
-function isObject(value: unknown): value is object {
+/** Whether a record's data or metadata is a JSON object. */
+export function isObject(value: unknown): value is object {
   return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Uint8Array);
 }
 
