@@ -118,6 +118,6 @@ describe('two cores on one log', () => {
     await expect.poll(() => both.filter(holdsLease)).toHaveLength(1);
     const holder = both.find(holdsLease)!;
     expect(await holder.stop()).toMatchObject({ code: 0 });
-    await expect.poll(() => both.every(holdsLease), { timeout: 3_000 }).toBe(true);
+    await expect.poll(() => both.every(holdsLease), { timeout: 9_000 }).toBe(true);
   });
 });

@@ -1,10 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { AppendResult, EventLog, ExpectedRevision, NewEvent } from '../../../../src/infra/eventlog/eventlog.js';
 import type { AppendFault } from '../../../support/eventstore/faults.js';
 import type { StandIn } from '../../../support/eventstore/stand-in.js';
 import { collect, idsOf, newEvents, newStream } from '../../../support/events.js';
-import { idsIn, openLog, start } from './setup.js';
+import { idsIn, start } from './setup.js';
 
 /** What may go wrong, apart from no answer at all, which takes long. */
 const FAULTS: readonly AppendFault[] = [
@@ -123,7 +123,6 @@ describe('an append that is made again', () => {
 
   it('finds the events of others that came meanwhile', async () => {
     const { server, log } = await start();
-    const other = await openLog(server.url);
     for (const [fault, isThere] of [
       ['timeoutAfter', true],
       ['timeout', false],
@@ -131,18 +130,16 @@ describe('an append that is made again', () => {
       const stream = newStream();
       await log.append(stream, newEvents(1), 'no-stream');
       const [ours, pinned, theirs] = [newEvents(2), newEvents(2), newEvents(20)];
-      server.faults.onAppend(fault);
       const appending = log.append(stream, ours, 'any');
-      await delay(5);
-      await other.append(stream, theirs, 'any');
+      await meets(server, fault);
+      othersAppend(server, stream, theirs);
       await appending;
       const ids = idsOf(await collect(log.readStream(stream)));
       expect(ids.slice(1)).toEqual(idsOf(isThere ? [...ours, ...theirs] : [...theirs, ...ours]));
 
-      server.faults.onAppend(fault);
       const answered = Promise.allSettled([log.append(stream, pinned, 22n)]);
-      await delay(5);
-      await other.append(stream, newEvents(1), 'any');
+      await meets(server, fault);
+      othersAppend(server, stream, newEvents(1));
       expect(await answered).toMatchObject([
         isThere
           ? { status: 'fulfilled', value: { revision: 24n } }
@@ -151,6 +148,25 @@ describe('an append that is made again', () => {
     }
   });
 });
+
+/** Resolves when the next append has met a fault, and has not been made again yet. */
+function meets(server: StandIn, fault: AppendFault): Promise<void> {
+  const { faults } = server;
+  faults.onAppend(fault);
+  const next = faults.nextAppend.bind(faults);
+  return new Promise((resolve) => {
+    vi.spyOn(faults, 'nextAppend').mockImplementationOnce(() => {
+      setImmediate(resolve);
+      return next();
+    });
+  });
+}
+
+/** What others append, at once. */
+function othersAppend(server: StandIn, stream: string, events: readonly NewEvent[]): void {
+  const json = Buffer.from('{}');
+  server.store.seed(events.map(({ id, type }) => ({ stream, id, type, data: json, metadata: json })));
+}
 
 describe('200 appends that do not wait for each other', () => {
   /** Starts them all, two of them meeting a fault, and answers with their events. */
