@@ -11,7 +11,7 @@ import type { Outflow } from './outflow.js';
 /** How long the server may take to answer, in milliseconds. */
 export const ANSWER_MS = 5_000;
 /** How long a call is tried, and how long an outage is waited out by those who ask, in milliseconds. */
-export const PATIENCE_MS = 10_000;
+const PATIENCE_MS = 10_000;
 /** The first and the longest wait before something is tried again, in milliseconds; it doubles between. */
 const FIRST_WAIT_MS = 50;
 const LONGEST_WAIT_MS = 2_000;
@@ -24,7 +24,7 @@ const KEEP_ALIVE_TIMEOUT_MS = 10_000;
 let made = 0;
 
 /** How long to wait before trying again after so many failures in a row, in milliseconds: the same half, and chance. */
-export function waitAfter(failures: number): number {
+function waitAfter(failures: number): number {
   const longest = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** Math.min(failures, 10));
   return longest / 2 + (Math.random() * longest) / 2;
 }
