@@ -87,7 +87,8 @@ const holderOf = (all: readonly Seeker[]) => all.find(({ lease }) => lease.isHel
 async function until(isSo: () => boolean, timeoutMs = LEASE_MS): Promise<number> {
   const since = performance.now();
   while (!isSo()) {
-    if (performance.now() - since > timeoutMs) throw new Error(`it is not so after ${timeoutMs} ms: ${isSo.toString()}`);
+    if (performance.now() - since > timeoutMs)
+      throw new Error(`it is not so after ${timeoutMs} ms: ${isSo.toString()}`);
     await delay(10);
   }
   return performance.now() - since;
