@@ -43,14 +43,14 @@ describe('many appends under way', () => {
     const appends = Array.from({ length: 300 }, (_, i) => {
       const bytes = i % 10 === 0 ? random.between(1, 1_000_000) : random.between(1, 20_000);
       const events =
-        i % 40 === 0
+        i % 75 === 0
           ? newEvents(6, { data: { text: 'x'.repeat(1_000_000) } })
           : newEvents(1 + (i % 3), { data: { text: 'x'.repeat(bytes / 3) } });
       return { stream: `mission-${random.between(1, 200)}`, events };
     });
     let isDone = false;
     const tearing = (async () => {
-      for (let i = 0; i < 30 && !isDone; i += 1) {
+      for (let i = 0; i < 15 && !isDone; i += 1) {
         await delay(random.between(5, 60));
         server.drop();
       }

@@ -53,7 +53,7 @@ describe('a cluster', () => {
       const log = await openLog(urls[which] ?? '');
       const random = new Random(41 + which);
       const follower = await new Follower(log).has(0);
-      seed(nodes[0], 2_000, ['task-1']);
+      seed(nodes[0], 1_000, ['task-1']);
       let isDone = false;
       const changing = (async () => {
         for (let i = 1; !isDone; i += 1) {
@@ -65,7 +65,7 @@ describe('a cluster', () => {
         elect(nodes, nodes[0]);
       })();
 
-      const events = newEvents(600);
+      const events = newEvents(360);
       for (let from = 0; from < events.length; from += 60) {
         const some = events.slice(from, from + 60);
         await Promise.all(some.map((event, i) => log.append(`mission-${i % 30}`, [event], 'any')));
@@ -76,8 +76,8 @@ describe('a cluster', () => {
       isDone = true;
       await changing;
 
-      expect(ids.slice(-600)).toEqual(idsOf(events));
-      await follower.has(2_600);
+      expect(ids.slice(-360)).toEqual(idsOf(events));
+      await follower.has(1_360);
       expect(follower.ids).toEqual(ids);
       expect(follower.error).toBeUndefined();
     });

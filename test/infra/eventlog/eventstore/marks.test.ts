@@ -1,6 +1,11 @@
+import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { collect, follow, idsOf, newEvent, newStream } from '../../../support/events.js';
+import { pieces } from '../../../../src/infra/eventlog/eventstore/following.js';
+import { Records, type AnyRecord } from '../../../../src/infra/eventlog/eventstore/records.js';
+import type { Said } from '../../../../src/infra/eventlog/eventstore/said.js';
+import { collect, follow, newEvent } from '../../../support/events.js';
 import { Random } from '../../../support/random.js';
 import { Running, tally } from '../../projector/support.js';
 import { expectResumable, Follower, positionsIn, seed, seedForeign, start } from './setup.js';
@@ -63,20 +68,21 @@ describe('a checkpoint beyond the end of the log', () => {
     expect(await collect(log.readAll({ after: through }))).toHaveLength(1);
   });
 
-  it('is not believed in the middle of the log either', async () => {
+  it('is not believed in the middle of the log either, nor is one that is ahead of what was said', async () => {
     const { server, log } = await start();
     seed(server, 2_000, ['mission-1', 'task-1']);
-    const head = await log.head();
+    const positions = positionsIn(server);
+    const random = new Random(8);
     const followed = await follow(
       log,
       { after: 0n, batchSize: 100 },
       ({ live }) => live,
       () => {
-        server.checkpoint(head + 1_000n);
+        server.checkpoint(random.chance(0.5) ? server.store.end + 1_000n : random.pick(positions));
         return delay(1);
       },
     );
-    expectResumable(followed.batches, positionsIn(server));
+    expectResumable(followed.batches, positions);
     expect(followed.events).toHaveLength(2_000);
   });
 
@@ -98,18 +104,62 @@ describe('a checkpoint beyond the end of the log', () => {
 });
 
 describe('a checkpoint just where the next event lies', () => {
-  it('does not stand for that event', async () => {
-    const { server, log } = await start();
-    seed(server, 200, ['mission-1']);
-    const follower = await new Follower(log).has(200);
-    const ids: string[] = [];
-    for (let i = 0; i < 20; i += 1) {
-      const event = newEvent();
-      server.checkpoint(server.store.end);
-      await log.append(newStream(), [event], 'no-stream');
-      ids.push(event.id);
-    }
-    await follower.has(220);
-    expect(idsOf(follower.events.slice(200))).toEqual(ids);
+  const HEAD = 1_000n;
+  const records = new Records('');
+
+  /** An event of ours, or a checkpoint that says that everything before it was looked through. */
+  const said = fc
+    .uniqueArray(fc.record({ at: fc.bigInt(1n, HEAD + 100n), isEvent: fc.boolean(), isMarked: fc.boolean() }), {
+      selector: ({ at }) => at,
+      maxLength: 60,
+    })
+    .map((places) => places.toSorted((a, b) => (a.at < b.at ? -1 : 1)))
+    .map((places) =>
+      places.flatMap(({ at, isEvent, isMarked }): Said[] => [
+        ...(isMarked ? [{ checkpoint: at }] : []),
+        ...(isEvent ? [{ record: recordAt(at) }] : []),
+      ]),
+    );
+
+  function recordAt(at: bigint): AnyRecord {
+    return {
+      id: randomUUID(),
+      streamId: 'mission-1',
+      type: 'MissionUpdated',
+      revision: at,
+      isJson: true,
+      data: {},
+      metadata: {},
+      created: new Date(0),
+      position: { commit: at, prepare: at },
+    };
+  }
+
+  it('does not stand for that event, however it is cut', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        said,
+        fc.integer({ min: 1, max: 5 }),
+        fc.boolean(),
+        fc.boolean(),
+        async (all, size, isLive, caughtUp) => {
+          const chunks: Said[][] = [];
+          for (let from = 0; from < all.length; from += size) chunks.push(all.slice(from, from + size));
+          if (caughtUp) chunks.push([{ caughtUp: true }]);
+          const source = (async function* () {
+            for (const chunk of chunks) yield await Promise.resolve(chunk);
+          })();
+          const cut = { after: 0n, head: HEAD, filter: undefined, batchSize: size, isLive };
+          const cuts = await collect(pieces(source, records, cut));
+          expectResumable(
+            cuts,
+            all.flatMap((one) => ('record' in one ? [one.record.position?.commit ?? 0n] : [])),
+          );
+          if (isLive)
+            expect(cuts.flatMap(({ events }) => events)).toHaveLength(all.filter((one) => 'record' in one).length);
+        },
+      ),
+      { numRuns: 300 },
+    );
   });
 });

@@ -20,15 +20,15 @@ describe('when the server', () => {
     it(`${what}, a reader of the past misses nothing and is given nothing twice`, async () => {
       const { server, log } = await start();
       const random = new Random(11);
-      seed(server, 3_000, ['mission-1', 'task-1', 'mission-2']);
-      for (let i = 0; i < 40; i += 1) {
+      seed(server, 1_500, ['mission-1', 'task-1', 'mission-2']);
+      for (let i = 0; i < 20; i += 1) {
         seed(server, 20, ['mission-1']);
         seedForeign(server, 100);
       }
       let batches = 0;
       const followed = await follow(
         log,
-        { after: 0n, batchSize: 100 },
+        { after: 0n, batchSize: 50 },
         ({ live }) => live,
         async () => {
           batches += 1;
@@ -37,7 +37,7 @@ describe('when the server', () => {
         },
       );
       expectResumable(followed.batches, positionsIn(server));
-      expect(followed.events).toHaveLength(3_800);
+      expect(followed.events).toHaveLength(1_900);
     });
 
     it(`${what}, a live reader misses nothing and is given nothing twice`, async () => {
@@ -90,8 +90,8 @@ describe('subscriptions at the server', () => {
 
   it('are let go of by reads that are left off in the middle', async () => {
     const { server, log } = await start();
-    seed(server, 5_000, ['mission-1']);
-    for (let i = 0; i < 20; i += 1) {
+    seed(server, 2_000, ['mission-1']);
+    for (let i = 0; i < 10; i += 1) {
       for await (const _ of log.readAll()) break;
       expect(await collect(log.readAll({ limit: 3 }))).toHaveLength(3);
     }
@@ -107,5 +107,25 @@ describe('subscriptions at the server', () => {
       server.faults.onSubscribe(fault, 2);
       await new Follower(log).has(300);
     }
+  });
+
+  it('are not asked for in haste when the server ends each at once', async () => {
+    const { server, log } = await start();
+    seed(server, 300, ['mission-1']);
+    let asked = 0;
+    const next = server.faults.nextSubscription.bind(server.faults);
+    let isEnding = true;
+    server.faults.nextSubscription = () => {
+      asked += 1;
+      if (isEnding) queueMicrotask(() => server.endSubscriptions());
+      return next();
+    };
+    const reading = collect(log.readAll());
+    const follower = new Follower(log);
+    await delay(1_500);
+    expect(asked).toBeLessThan(25);
+    isEnding = false;
+    await reading;
+    await follower.has(300);
   });
 });
