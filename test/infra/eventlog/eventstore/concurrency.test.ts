@@ -1,19 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { collect, idsOf, newEvent, newEvents, newStream, revisionsTo } from '../../../support/events.js';
 import { Random } from '../../../support/random.js';
-import { idsIn, openLog, start, startServer } from './setup.js';
-
-/** What nobody has caught since; it would end a process that is no test. */
-function watchUncaught(): unknown[] {
-  const uncaught: unknown[] = [];
-  const note = (error: unknown) => void uncaught.push(error);
-  for (const event of ['unhandledRejection', 'uncaughtException'] as const) {
-    process.on(event, note);
-    onTestFinished(() => void process.off(event, note));
-  }
-  return uncaught;
-}
+import { idsIn, openLog, start, startServer, watchUncaught } from './setup.js';
 
 describe('many appends under way', () => {
   it.each(['unavailable', 'notLeader', 'timeoutAfter'] as const)(

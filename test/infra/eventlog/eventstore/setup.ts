@@ -128,3 +128,14 @@ export class Follower {
 export async function idsIn(log: EventLog): Promise<string[]> {
   return idsOf(await collect(log.readAll()));
 }
+
+/** What nobody has caught since; it would end a process that is no test. */
+export function watchUncaught(): unknown[] {
+  const uncaught: unknown[] = [];
+  const note = (error: unknown) => void uncaught.push(error);
+  for (const event of ['unhandledRejection', 'uncaughtException'] as const) {
+    process.on(event, note);
+    onTestFinished(() => void process.off(event, note));
+  }
+  return uncaught;
+}
