@@ -10,7 +10,7 @@ interface LogRow {
 }
 
 /** The events of a log file, read by the `sqlite3` package alone: the next while those before are used. */
-export async function* eventsOfFile(log: RawDatabase): AsyncGenerator<HandEvent[]> {
+export async function* eventsOfFile(log: RawDatabase): AsyncGenerator<Iterable<HandEvent>> {
   const page = log.prepare(
     'SELECT position, revision, type, data, metadata FROM events WHERE position > ? ORDER BY position LIMIT ?',
   );
@@ -20,10 +20,19 @@ export async function* eventsOfFile(log: RawDatabase): AsyncGenerator<HandEvent[
     const last = rows.at(-1);
     if (last === undefined) return;
     reading = page.all<LogRow>([last.position, BATCH]);
-    yield rows.map(parsed);
+    yield parsed(rows);
   }
 }
 
-function parsed({ data, metadata, ...place }: LogRow): HandEvent {
-  return { ...place, data: JSON.parse(data) as HandData, metadata: JSON.parse(metadata) as HandMetadata };
+/** One at a time, when it is folded: so none of them grows old. */
+function* parsed(rows: readonly LogRow[]): Generator<HandEvent> {
+  for (const { position, revision, type, data, metadata } of rows) {
+    yield {
+      position,
+      revision,
+      type,
+      data: JSON.parse(data) as HandData,
+      metadata: JSON.parse(metadata) as HandMetadata,
+    };
+  }
 }

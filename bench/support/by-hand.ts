@@ -285,7 +285,11 @@ function increase(row: Row, column: number, by: number): void {
  * Makes `missions.db` at `path` by hand, from events that come batch after batch: the next is read while this one is
  * folded and those before are written. Answers how many events a second.
  */
-export async function replayByHand(batches: AsyncIterable<HandEvent[]>, path: string, count: number): Promise<number> {
+export async function replayByHand(
+  batches: AsyncIterable<Iterable<HandEvent>>,
+  path: string,
+  count: number,
+): Promise<number> {
   const schema = await Connection.open(path, 'write');
   await schema.exec('PRAGMA journal_mode = WAL');
   await createTables(schema, missions.tables, 'live');
@@ -302,20 +306,24 @@ export async function replayByHand(batches: AsyncIterable<HandEvent[]>, path: st
   }
 }
 
-async function replay(batches: AsyncIterable<HandEvent[]>, database: RawDatabase): Promise<void> {
+async function replay(batches: AsyncIterable<Iterable<HandEvent>>, database: RawDatabase): Promise<void> {
   const begin = database.prepare('BEGIN');
   const advance = database.prepare('UPDATE checkpoint SET position = ?');
   const commit = database.prepare('COMMIT');
   const hand = new ByHand(database);
   let writing = Promise.resolve();
   for await (const batch of batches) {
-    for (const event of batch) hand.fold(event);
+    let position = 0;
+    for (const event of batch) {
+      hand.fold(event);
+      ({ position } = event);
+    }
     const write = hand.take();
     await writing;
     writing = (async () => {
       await begin.run();
       await write();
-      await advance.run([batch.at(-1)?.position]);
+      await advance.run([position]);
       await commit.run();
     })();
   }
