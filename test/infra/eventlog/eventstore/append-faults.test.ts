@@ -54,14 +54,22 @@ function forgetAlways(server: StandIn): void {
 describe('an append that meets', () => {
   for (const fault of FAULTS) {
     it(`${fault} is there once, whatever it expects`, async () => {
-      const { server, log } = await start();
-      for (const which of APPENDS) await appendOnce(server, log, which, fault);
+      await Promise.all(
+        APPENDS.map(async (which) => {
+          const { server, log } = await start();
+          await appendOnce(server, log, which, fault);
+        }),
+      );
     });
 
     it(`${fault} is there once although the server remembers no ids`, async () => {
-      const { server, log } = await start();
-      forgetAlways(server);
-      for (const which of APPENDS) await appendOnce(server, log, which, fault);
+      await Promise.all(
+        APPENDS.map(async (which) => {
+          const { server, log } = await start();
+          forgetAlways(server);
+          await appendOnce(server, log, which, fault);
+        }),
+      );
     });
 
     it(`${fault} twice is there once`, async () => {

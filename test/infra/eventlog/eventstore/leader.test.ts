@@ -59,7 +59,7 @@ describe('a cluster', () => {
         for (let i = 1; !isDone; i += 1) {
           await delay(random.between(100, 300));
           const leader = nodes[i % 2];
-          elect(nodes, random.chance(0.2) ? undefined : leader);
+          elect(nodes, random.chance(0.1) ? undefined : leader);
           if (random.chance(0.5)) for (const node of nodes) if (node !== leader) node.failSubscriptions('notLeader');
         }
         elect(nodes, nodes[0]);
