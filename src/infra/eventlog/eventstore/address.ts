@@ -33,6 +33,12 @@ const HOST = /^([A-Za-z0-9._-]+)(?::(\d{1,5}))?$/;
 const STREAM_PREFIX = /^[a-z0-9_.]{1,32}$/;
 const DEFAULT_PORT = 2113;
 
+/**
+ * How the leader of a cluster is looked for unless told. All is tried again anyway, and the client goes on looking long
+ * after nobody wants to know; and a node that does not answer must not take all the time there is.
+ */
+const DISCOVERY = { maxDiscoverAttempts: '1', gossipTimeout: '2' };
+
 /** Options that name a file. */
 const FILES = ['tlsCAFile', 'userCertFile', 'userKeyFile'];
 
@@ -92,7 +98,9 @@ export function readAddress(text: string): ServerAddress {
     if (file !== undefined && !existsSync(file)) throw new AddressError(`has ${name}='${file}'; there is no such file`);
   }
   const credentials = login === undefined ? '' : readLogin(login);
-  const params = new Map<string, string>(Object.entries({ connectionName: 'sheratan', ...others, tls }));
+  const isCluster = discover !== '' || hosts.length > 1;
+  const defaults = { connectionName: 'sheratan', ...(isCluster && DISCOVERY) };
+  const params = new Map<string, string>(Object.entries({ ...defaults, ...others, tls }));
   if (isSecure && tlsCAFile !== undefined) params.set('tlsCAFile', tlsCAFile);
   const encoded = [...params].map(([name, value]) => `${name}=${encodeURIComponent(value)}`).join('&');
   const shownHosts = hosts.map(({ host, port }) => `${host}:${port}`).join(',');
@@ -101,7 +109,7 @@ export function readAddress(text: string): ServerAddress {
     clientUrl: `esdb${discover}://${isSecure ? credentials : ''}${shownHosts}?${encoded}`,
     streamPrefix,
     hosts,
-    isCluster: discover !== '' || hosts.length > 1,
+    isCluster,
     tls: isSecure,
     tlsCAFile: isSecure ? tlsCAFile : undefined,
     shown: `esdb${discover}://${shownHosts}`,

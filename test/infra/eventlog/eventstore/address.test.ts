@@ -114,6 +114,14 @@ describe('an address', () => {
     );
   });
 
+  it('has the client look for the leader of a cluster once, and not wait long for a node, unless told', () => {
+    for (const url of ['esdb://a,b', 'esdb+discover://a']) {
+      expect(readAddress(url).clientUrl).toContain('&maxDiscoverAttempts=1&gossipTimeout=2&');
+      expect(readAddress(`${url}?gossipTimeout=9`).clientUrl).toContain('&maxDiscoverAttempts=1&gossipTimeout=9&');
+    }
+    expect(readAddress('esdb://a').clientUrl).not.toMatch(/discover|gossip/i);
+  });
+
   it('keeps user and password as they are, whatever characters they have, and sends none without TLS', () => {
     for (const [user, password] of [
       ['me', 'a:b@c%d/e?f#g&h=i'],

@@ -1,7 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
+import { readAddress } from '../../../../src/infra/eventlog/eventstore/address.js';
+import { EventStoreLog } from '../../../../src/infra/eventlog/eventstore/eventstore.js';
 import type { StandIn } from '../../../support/eventstore/stand-in.js';
 import { collect, idsOf, newEvent, newEvents, newStream } from '../../../support/events.js';
+import { quiet } from '../../../support/quiet.js';
 import { Random } from '../../../support/random.js';
 import { Follower, idsIn, openLog, seed, startServer } from './setup.js';
 
@@ -98,6 +101,31 @@ describe('a cluster', () => {
     elect(nodes, nodes[0]);
     await log.append('mission-1', newEvents(2), 3n);
     await follower.has(6);
+  });
+
+  it('goes on although a node of it does not answer', async () => {
+    const { nodes, urls } = await startCluster();
+    nodes[1].stall();
+    const startedAt = performance.now();
+    const logs = await Promise.all(Array.from({ length: 4 }, () => openLog(urls[2] ?? '')));
+    for (const log of logs) await log.append(newStream(), [newEvent()], 'any');
+    expect(performance.now() - startedAt).toBeLessThan(4_000);
+    nodes[1].unstall();
+  });
+
+  it('that does not answer at all is let go of when a log cannot be opened', async () => {
+    const { nodes, urls } = await startCluster();
+    for (const node of nodes) node.stall();
+    const controller = new AbortController();
+    const opening = EventStoreLog.open(readAddress(urls[2] ?? ''), quiet, controller.signal);
+    await delay(200);
+    controller.abort();
+    await expect(opening).rejects.toMatchObject({ code: 'LOG_CLOSED' });
+    // Each node is asked once.
+    await expect.poll(() => nodes.map(({ connections }) => connections), { timeout: 10_000 }).toEqual([1, 1]);
+    await delay(3_000);
+    expect(nodes.map(({ accepted }) => accepted)).toEqual([1, 1]);
+    for (const node of nodes) node.unstall();
   });
 
   it('without a leader is waited for', async () => {
