@@ -1,9 +1,9 @@
-import { createServer } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { newDataDir, Sheratan } from '../../support/core.js';
 import { certificateFor } from '../../support/eventstore/certificates.js';
 import type { StandIn, StandInOptions } from '../../support/eventstore/stand-in.js';
 import { startStandIn } from '../../support/log-server.js';
+import { quietPort } from '../../support/ports.js';
 
 /** How long a process may take to listen. */
 const STARTING = { timeout: 10_000 };
@@ -14,17 +14,8 @@ async function standIn(options: StandInOptions = {}): Promise<StandIn> {
   return server;
 }
 
-/** A port that nobody listens on now. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await new Promise((resolve) => server.once('listening', resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return typeof address === 'object' && address !== null ? address.port : 0;
-}
-
 async function startedOn(server: StandIn): Promise<{ core: Sheratan; url: string }> {
-  const port = await freePort();
+  const port = await quietPort();
   const core = new Sheratan(['serve'], await newDataDir(), {
     EVENTSTORE_URL: server.url,
     SHERATAN_PORT: String(port),

@@ -1,4 +1,5 @@
-import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { connect, createServer, type Server, type Socket } from 'node:net';
+import { quietPort } from '../ports.js';
 
 /** A connection, and its other half behind the door, once there is one. */
 interface Link {
@@ -14,18 +15,18 @@ export class FrontDoor {
   readonly #innerPort: number;
   readonly #links = new Set<Link>();
   #server: Server | undefined;
-  #port = 0;
+  readonly #port: number;
   #isStalled = false;
   #accepted = 0;
 
-  private constructor(innerPort: number) {
+  private constructor(innerPort: number, port: number) {
     this.#innerPort = innerPort;
+    this.#port = port;
   }
 
-  /** @param port 0 for any that is free */
+  /** @param port 0 for any that is free, and that nobody else is given while the door is shut */
   static async open(innerPort: number, port: number): Promise<FrontDoor> {
-    const door = new FrontDoor(innerPort);
-    door.#port = port;
+    const door = new FrontDoor(innerPort, port === 0 ? await quietPort() : port);
     await door.accept();
     return door;
   }
@@ -74,7 +75,6 @@ export class FrontDoor {
       server.once('error', reject);
       server.listen(this.#port, '127.0.0.1', resolve);
     });
-    this.#port = (server.address() as AddressInfo).port;
   }
 
   /** Connections stay and are taken, but nothing passes. */

@@ -65,7 +65,9 @@ class Lookout {
   async #look(): Promise<void> {
     let last: Seeker | undefined;
     let epoch = -1n;
-    while (!this.#stopping.signal.aborted) {
+    for (;;) {
+      // What is so when it is told to stop is looked at too.
+      const isLast = this.#stopping.signal.aborted;
       const holders = this.#seekers.filter(({ lease }) => lease.isHeld);
       expect(holders.length).toBeLessThanOrEqual(1);
       const [holder] = holders;
@@ -76,6 +78,7 @@ class Lookout {
         ({ epoch } = holder.lease);
         last = holder;
       }
+      if (isLast) return;
       await delay(5);
     }
   }
