@@ -78,6 +78,14 @@ export function isEventType(name: string): name is EventType {
   return Object.hasOwn(ETYPES, name);
 }
 
+/** What describes this copy of the log alone, and so stays with it. */
+const LOCAL_TYPES: ReadonlySet<string> = new Set<EventType>(['ReplicasAcknowledged', 'EventsEvicted']);
+
+/** The types of events that travel to the hosts: 1, 2, 3 … in log order number them. */
+export const TRAVELLING_TYPES: readonly EventType[] = Object.keys(ETYPES)
+  .filter(isEventType)
+  .filter((type) => !LOCAL_TYPES.has(type));
+
 /** The categories of streams: what stands before the first `-` of their names. */
 export const CATEGORIES = [
   'mission',

@@ -1,0 +1,45 @@
+import type { Fact } from './event.js';
+
+/**
+ * From here on events are sealed with another key. It is wrapped with a key of the root, so that the root and the log
+ * give every key; the root's id tells whose log it is.
+ */
+export type KeyRotated = Fact<
+  'KeyRotated',
+  {
+    readonly origin: string;
+    /** From 1. */
+    readonly keyEpoch: number;
+    /** Hexadecimal. */
+    readonly keyId: string;
+    /** Hexadecimal. */
+    readonly rootKeyId: string;
+    /** Base64. */
+    readonly wrappedKey: string;
+  }
+>;
+
+/** The stream of an origin's keys. */
+export function keyringStream(origin: string): string {
+  return `keyring-${origin}`;
+}
+
+/** A key epoch, and where it begins. */
+export interface KeyEpoch {
+  readonly keyEpoch: number;
+  /** The sequence of its KeyRotated, which the first key of all seals; the next event is the first of the epoch. */
+  readonly sequence: number;
+}
+
+/**
+ * Which key epoch seals an event: that of the latest KeyRotated below it. Epoch 0, the key that follows from the root,
+ * seals what comes before the first one, and every KeyRotated.
+ * @param epochs in the order of their sequences
+ */
+export function sealingEpoch<E extends KeyEpoch>(
+  epochs: readonly E[],
+  event: { readonly sequence: number; readonly type: string },
+): E | undefined {
+  if (event.type === 'KeyRotated') return undefined;
+  return epochs.findLast(({ sequence }) => sequence < event.sequence);
+}

@@ -1,0 +1,37 @@
+import { sodium } from './sodium.js';
+
+/** Bytes of a root or data key. */
+export const KEY_BYTES = 32;
+/** Bytes of a key's id. */
+export const KEY_ID_BYTES = 16;
+/** What crypto_kdf derives for: 8 bytes. */
+const CONTEXT = 'sheratan';
+const ENCRYPTS = 1;
+const KEYS_NONCE = 2;
+
+/** A key that seals events, with what is derived from it. */
+export interface DataKey {
+  readonly bytes: Uint8Array;
+  /** BLAKE2b-128 of the key: an envelope names its key by this, and so commits to it. */
+  readonly id: Uint8Array;
+  /** Encrypts. */
+  readonly encrypt: Uint8Array;
+  /** Keys the hash that makes nonces. */
+  readonly nonce: Uint8Array;
+}
+
+/** @throws RangeError unless it is of KEY_BYTES */
+export function dataKey(bytes: Uint8Array): DataKey {
+  if (bytes.byteLength !== KEY_BYTES) throw new RangeError(`a key has ${KEY_BYTES} bytes, not ${bytes.byteLength}`);
+  return {
+    bytes,
+    id: keyId(bytes),
+    encrypt: sodium.crypto_kdf_derive_from_key(KEY_BYTES, ENCRYPTS, CONTEXT, bytes),
+    nonce: sodium.crypto_kdf_derive_from_key(KEY_BYTES, KEYS_NONCE, CONTEXT, bytes),
+  };
+}
+
+/** What a key is called by: BLAKE2b-128 of it. */
+export function keyId(bytes: Uint8Array): Uint8Array {
+  return sodium.crypto_generichash(KEY_ID_BYTES, bytes, null);
+}

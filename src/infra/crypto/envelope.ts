@@ -1,0 +1,110 @@
+import { encode } from '@ipld/dag-cbor';
+import { equalBytes } from './bytes.js';
+import { KEY_ID_BYTES, type DataKey } from './data-key.js';
+import { sha256 } from './sha256.js';
+import { sodium } from './sodium.js';
+
+/** The version of the envelope. */
+const VERSION = 1;
+const NONCE_BYTES = 24;
+const TAG_BYTES = 16;
+/** Plaintexts are padded to a multiple of this, in bytes. */
+const BLOCK_BYTES = 64;
+const HEAD_BYTES = 1 + KEY_ID_BYTES + NONCE_BYTES;
+
+/** What an envelope is bound to: it opens nowhere else. */
+export interface EnvelopePlace {
+  /** The name of the core it comes from. */
+  readonly origin: string;
+  /** Its number among the travelling events of the origin, from 1. */
+  readonly sequence: number;
+  readonly etype: number;
+  /** The event's time in milliseconds since 1970. */
+  readonly at: number;
+}
+
+/** An envelope is not what it should be. */
+export class EnvelopeError extends Error {
+  override readonly name = 'EnvelopeError';
+  readonly code: 'MALFORMED' | 'VERSION_UNKNOWN' | 'KEY_UNKNOWN' | 'FORGED';
+
+  constructor(code: EnvelopeError['code'], message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/**
+ * Seals a text so that the same text, at the same place under the same key, always gives the same bytes:
+ *
+ *     1 byte version · 16 bytes key id · 24 bytes nonce · XChaCha20-Poly1305 ciphertext and tag
+ *
+ * The plaintext is padded (ISO 7816-4); the nonce is its keyed hash with the place (as in SIV: it repeats only where
+ * everything does); the place is authenticated. docs/protocol.md has the whole of it.
+ */
+export function seal(key: DataKey, place: EnvelopePlace, text: string): Uint8Array {
+  const aad = authenticated(place);
+  const padded = pad(text);
+  const nonce = sodium.crypto_generichash(NONCE_BYTES, concat(aad, padded), key.nonce);
+  const ciphertext = sodium.crypto_aead_xchacha20poly1305_ietf_encrypt(padded, aad, null, nonce, key.encrypt);
+  return concat(Uint8Array.of(VERSION), key.id, nonce, ciphertext);
+}
+
+/**
+ * Opens an envelope.
+ * @throws EnvelopeError when it is cut short, of another version, of another key, or was not sealed for this place
+ */
+export function open(key: DataKey, place: EnvelopePlace, envelope: Uint8Array): string {
+  if (!equalBytes(keyIdOf(envelope), key.id))
+    throw new EnvelopeError('KEY_UNKNOWN', `event ${place.sequence} is sealed with another key`);
+  const nonce = envelope.subarray(1 + KEY_ID_BYTES, HEAD_BYTES);
+  const padded = decrypt(key, authenticated(place), nonce, envelope.subarray(HEAD_BYTES));
+  if (padded === undefined) throw new EnvelopeError('FORGED', `event ${place.sequence} was not sealed as it is here`);
+  return unpad(padded, place);
+}
+
+/** The id of the key that an envelope is sealed with. @throws EnvelopeError */
+export function keyIdOf(envelope: Uint8Array): Uint8Array {
+  if (envelope.byteLength < HEAD_BYTES + BLOCK_BYTES + TAG_BYTES)
+    throw new EnvelopeError('MALFORMED', `an envelope of ${envelope.byteLength} bytes is cut short`);
+  if (envelope[0] !== VERSION)
+    throw new EnvelopeError('VERSION_UNKNOWN', `an envelope has version ${String(envelope[0])}, not ${VERSION}`);
+  return envelope.subarray(1, 1 + KEY_ID_BYTES);
+}
+
+/** The address of an envelope: SHA-256 of it. */
+export function addressOf(envelope: Uint8Array): Uint8Array {
+  return sha256(envelope);
+}
+
+function authenticated({ origin, sequence, etype, at }: EnvelopePlace): Uint8Array {
+  return encode([VERSION, origin, sequence, etype, at]);
+}
+
+function decrypt(key: DataKey, aad: Uint8Array, nonce: Uint8Array, ciphertext: Uint8Array): Uint8Array | undefined {
+  try {
+    return sodium.crypto_aead_xchacha20poly1305_ietf_decrypt(null, ciphertext, aad, nonce, key.encrypt);
+  } catch {
+    return undefined;
+  }
+}
+
+/** ISO 7816-4: 0x80, then zeros, up to the next multiple; always at least one byte. */
+function pad(text: string): Uint8Array {
+  const bytes = Buffer.from(text);
+  const padded = Buffer.alloc((Math.floor(bytes.byteLength / BLOCK_BYTES) + 1) * BLOCK_BYTES);
+  bytes.copy(padded);
+  padded[bytes.byteLength] = 0x80;
+  return padded;
+}
+
+function unpad(padded: Uint8Array, { sequence }: EnvelopePlace): string {
+  const end = padded.lastIndexOf(0x80);
+  if (end < 0 || padded.subarray(end + 1).some((byte) => byte !== 0))
+    throw new EnvelopeError('MALFORMED', `event ${sequence} is not padded as it must be`);
+  return Buffer.from(padded.buffer, padded.byteOffset, end).toString();
+}
+
+function concat(...parts: readonly Uint8Array[]): Uint8Array {
+  return Buffer.concat(parts);
+}

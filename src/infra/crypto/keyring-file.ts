@@ -1,0 +1,132 @@
+import { createCipheriv, createDecipheriv, randomBytes, scrypt } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { promisify } from 'node:util';
+import { z } from 'zod';
+import { writeDurably } from '../durable-file.js';
+import { fromBase64, toBase64 } from './bytes.js';
+import { RootKey } from './root-key.js';
+
+/** The cost of guessing a passphrase: about 0.1 s and 64 MiB a guess (scrypt, RFC 7914). */
+const SCRYPT = { N: 65_536, r: 8, p: 1, maxmem: 128 * 1024 * 1024 } as const;
+const SALT_BYTES = 16;
+const NONCE_BYTES = 12;
+const TAG_BYTES = 16;
+const KEY_BYTES = 32;
+/** Only the owner may read it. */
+const MODE = 0o600;
+
+const base64 = z.string().regex(/^[A-Za-z0-9+/]+=*$/);
+const keyringSchema = z.union([
+  z.strictObject({ version: z.literal(1), root: base64 }),
+  z.strictObject({
+    version: z.literal(1),
+    scrypt: z.strictObject({ N: z.literal(SCRYPT.N), r: z.literal(SCRYPT.r), p: z.literal(SCRYPT.p), salt: base64 }),
+    /** Nonce, ciphertext and tag (AES-256-GCM). */
+    wrapped: base64,
+  }),
+]);
+
+/** The keyring cannot be used. */
+export class KeyringError extends Error {
+  override readonly name = 'KeyringError';
+  readonly code: 'KEYRING_MISSING' | 'KEYRING_DAMAGED' | 'PASSPHRASE_NEEDED' | 'PASSPHRASE_WRONG' | 'KEYRING_EXISTS';
+
+  constructor(code: KeyringError['code'], message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/**
+ * The root key of a core, from its file; without one, a new one, which is in the file when this returns.
+ * @throws KeyringError saying what is wrong and what to do
+ */
+export async function openKeyring(path: string, passphrase: string | undefined): Promise<RootKey> {
+  const known = await readKeyring(path, passphrase);
+  if (known !== undefined) return known;
+  const root = RootKey.generate();
+  await writeKeyring(path, root, passphrase);
+  return root;
+}
+
+/** The root key from a file; undefined when there is none. @throws KeyringError */
+export async function readKeyring(path: string, passphrase: string | undefined): Promise<RootKey | undefined> {
+  const text = await readFile(path, 'utf8').catch((error: unknown) => {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    throw error;
+  });
+  if (text === undefined) return undefined;
+  const parsed = keyringSchema.safeParse(jsonOf(text));
+  if (!parsed.success) throw damaged(path);
+  if ('root' in parsed.data) return rootOf(fromBase64(parsed.data.root), path);
+  if (passphrase === undefined)
+    throw new KeyringError('PASSPHRASE_NEEDED', `${path} is wrapped with a passphrase: set SHERATAN_KEY_PASSPHRASE.`);
+  const { scrypt: params, wrapped } = parsed.data;
+  const key = await stretch(passphrase, fromBase64(params.salt));
+  return rootOf(unwrap(key, fromBase64(wrapped), path), path);
+}
+
+/** Writes a keyring, whole or not at all. @throws KeyringError KEYRING_EXISTS when there is one already */
+export async function writeKeyring(path: string, root: RootKey, passphrase: string | undefined): Promise<void> {
+  const salt = randomBytes(SALT_BYTES);
+  const content =
+    passphrase === undefined
+      ? { version: 1, root: toBase64(root.bytes) }
+      : {
+          version: 1,
+          scrypt: { N: SCRYPT.N, r: SCRYPT.r, p: SCRYPT.p, salt: toBase64(salt) },
+          wrapped: toBase64(wrap(await stretch(passphrase, salt), root.bytes)),
+        };
+  const text = `${JSON.stringify(content, null, 2)}\n`;
+  await writeDurably(path, text, { mode: MODE, exclusive: true }).catch((error: unknown) => {
+    if (error instanceof Error && 'code' in error && error.code === 'EEXIST')
+      throw new KeyringError('KEYRING_EXISTS', `${path} is there already; it is not replaced.`);
+    throw error;
+  });
+}
+
+function stretch(passphrase: string, salt: Uint8Array): Promise<Buffer> {
+  return promisify<string, Uint8Array, number, typeof SCRYPT, Buffer>(scrypt)(
+    passphrase.normalize('NFKC'),
+    salt,
+    KEY_BYTES,
+    SCRYPT,
+  );
+}
+
+function wrap(key: Uint8Array, bytes: Uint8Array): Buffer {
+  const nonce = randomBytes(NONCE_BYTES);
+  const cipher = createCipheriv('aes-256-gcm', key, nonce);
+  return Buffer.concat([nonce, cipher.update(bytes), cipher.final(), cipher.getAuthTag()]);
+}
+
+function unwrap(key: Uint8Array, wrapped: Uint8Array, path: string): Buffer {
+  const nonce = wrapped.subarray(0, NONCE_BYTES);
+  const decipher = createDecipheriv('aes-256-gcm', key, nonce, { authTagLength: TAG_BYTES });
+  try {
+    decipher.setAuthTag(wrapped.subarray(-TAG_BYTES));
+    return Buffer.concat([decipher.update(wrapped.subarray(NONCE_BYTES, -TAG_BYTES)), decipher.final()]);
+  } catch {
+    throw new KeyringError('PASSPHRASE_WRONG', `SHERATAN_KEY_PASSPHRASE does not open ${path}.`);
+  }
+}
+
+function rootOf(bytes: Uint8Array, path: string): RootKey {
+  if (bytes.byteLength !== KEY_BYTES) throw damaged(path);
+  return new RootKey(bytes);
+}
+
+function damaged(path: string): KeyringError {
+  return new KeyringError(
+    'KEYRING_DAMAGED',
+    `${path} is not a keyring. Move it away, and put back the key: sheratan keys import.`,
+  );
+}
+
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

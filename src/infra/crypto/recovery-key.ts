@@ -1,0 +1,65 @@
+import { KEY_BYTES } from './data-key.js';
+import { RootKey } from './root-key.js';
+import { sha256 } from './sha256.js';
+
+/** Crockford's base32: no I, L, O or U. */
+const ALPHABET = '0123456789ABCDEFGHJKMNPQRSTVWXYZ';
+const STRANGE = new RegExp(`[^${ALPHABET}]`);
+/** Bits of a digit. */
+const DIGIT_BITS = 5;
+/** Bytes of SHA-256 that prove that it was typed as it was printed. */
+const CHECKSUM_BYTES = 3;
+/** Digits of a group. */
+const GROUP = 4;
+const DIGITS = Math.ceil(((KEY_BYTES + CHECKSUM_BYTES) * 8) / DIGIT_BITS);
+
+/** The root key for people to keep: 56 digits in groups of four. */
+export function formatRecoveryKey(root: RootKey): string {
+  const bytes = Buffer.concat([root.bytes, checksum(root.bytes)]);
+  let bits = 0;
+  let value = 0;
+  let digits = '';
+  for (const byte of bytes) {
+    value = (value << 8) | byte;
+    bits += 8;
+    for (; bits >= DIGIT_BITS; bits -= DIGIT_BITS) {
+      digits += ALPHABET.charAt((value >>> (bits - DIGIT_BITS)) & 31);
+      value &= (1 << (bits - DIGIT_BITS)) - 1;
+    }
+  }
+  return digits.match(new RegExp(`.{1,${GROUP}}`, 'g'))?.join('-') ?? '';
+}
+
+/**
+ * The root key from what was kept: case, spaces and hyphens do not matter, and what is easily misread is read as meant.
+ * @throws Error that says what is wrong, without repeating the key
+ */
+export function parseRecoveryKey(text: string): RootKey {
+  const digits = text.toUpperCase().replaceAll(/[\s-]/g, '').replaceAll('O', '0').replaceAll(/[IL]/g, '1');
+  const strange = digits.search(STRANGE);
+  if (strange >= 0)
+    throw new Error(`The recovery key holds a character that is none of its digits (the ${strange + 1}th).`);
+  if (digits.length !== DIGITS)
+    throw new Error(`The recovery key has ${digits.length} digits; it must have ${DIGITS}. Is a group missing?`);
+  const bytes = Buffer.alloc(KEY_BYTES + CHECKSUM_BYTES);
+  let bits = 0;
+  let value = 0;
+  let length = 0;
+  for (const digit of digits) {
+    value = (value << DIGIT_BITS) | ALPHABET.indexOf(digit);
+    bits += DIGIT_BITS;
+    if (bits < 8) continue;
+    bits -= 8;
+    bytes[length] = value >>> bits;
+    value &= (1 << bits) - 1;
+    length += 1;
+  }
+  const root = bytes.subarray(0, KEY_BYTES);
+  if (!checksum(root).equals(bytes.subarray(KEY_BYTES)))
+    throw new Error('The recovery key was not typed as it was printed: its checksum does not match.');
+  return new RootKey(Buffer.from(root));
+}
+
+function checksum(bytes: Uint8Array): Buffer {
+  return Buffer.from(sha256(bytes).subarray(0, CHECKSUM_BYTES));
+}
