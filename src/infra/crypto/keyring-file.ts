@@ -59,11 +59,13 @@ export async function readKeyring(path: string, passphrase: string | undefined):
   const parsed = keyringSchema.safeParse(jsonOf(text));
   if (!parsed.success) throw damaged(path);
   if ('root' in parsed.data) return rootOf(fromBase64(parsed.data.root), path);
+  const { scrypt: params } = parsed.data;
+  const wrapped = fromBase64(parsed.data.wrapped);
+  if (wrapped.byteLength !== NONCE_BYTES + KEY_BYTES + TAG_BYTES) throw damaged(path);
   if (passphrase === undefined)
     throw new KeyringError('PASSPHRASE_NEEDED', `${path} is wrapped with a passphrase: set SHERATAN_KEY_PASSPHRASE.`);
-  const { scrypt: params, wrapped } = parsed.data;
   const key = await stretch(passphrase, fromBase64(params.salt));
-  return rootOf(unwrap(key, fromBase64(wrapped), path), path);
+  return rootOf(unwrap(key, wrapped, path), path);
 }
 
 /** Writes a keyring, whole or not at all. @throws KeyringError KEYRING_EXISTS when there is one already */
