@@ -1,0 +1,59 @@
+import { execFile } from 'node:child_process';
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { FOLDER } from './vectors.js';
+
+const NAMES = ['keys', 'envelopes', 'roots', 'epochs'];
+
+let folder: string;
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'sheratan-vectors-'));
+  await Promise.all(NAMES.map((name) => cp(join(FOLDER, `${name}.json`), join(folder, `${name}.json`))));
+});
+
+afterEach(async () => {
+  await rm(folder, { recursive: true });
+});
+
+/** Its exit code, or why there is none (ENOENT without Python), and what it says. */
+function runReader(): Promise<{ readonly code: unknown; readonly said: string }> {
+  const args = ['-B', join(FOLDER, 'reader.py'), folder];
+  return new Promise((resolve) => {
+    execFile('python3', args, (error, stdout, stderr) => {
+      resolve({ code: error === null ? 0 : error.code, said: stdout + stderr });
+    });
+  });
+}
+
+/** Changes the first place that matches in a file of vectors. */
+async function change(name: string, pattern: RegExp, replacement: string): Promise<void> {
+  const file = join(folder, `${name}.json`);
+  const text = await readFile(file, 'utf8');
+  const changed = text.replace(pattern, replacement);
+  expect(changed).not.toBe(text);
+  await writeFile(file, changed);
+}
+
+describe('a reader in another language', () => {
+  it('derives the keys, opens the envelopes, seals them to the same bytes, and finds the same addresses and roots', async () => {
+    expect(await runReader()).toEqual({
+      code: 0,
+      said: '2 data keys, 10 envelopes, 12 roots and 12 key epochs hold.\n',
+    });
+  });
+
+  it.each([
+    ['another verify key', 'keys', /("verifyKey": )"02/, '$1"03', 'the verify key'],
+    ['a bit of a ciphertext', 'envelopes', /b29"/, 'b28"', 'a tag is not that of its ciphertext'],
+    ['another root of the tree', 'roots', /c6267c/, 'c6267d', 'the root over 1000 eids'],
+    ['another key epoch', 'epochs', /("type": "JobCreated",\s+"keyEpoch": )0/, '$11', 'the key epoch of sequence 1'],
+  ])('notices %s', async (_, name, pattern, replacement, what) => {
+    await change(name, pattern, replacement);
+    const { code, said } = await runReader();
+    expect(said).toContain(`The vectors do not hold: ${what}`);
+    expect(code).toBe(1);
+  });
+});
