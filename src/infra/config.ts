@@ -2,6 +2,15 @@ import { z } from 'zod';
 import { AddressError, readAddress, type ServerAddress } from './eventlog/eventstore/address.js';
 import { ROLES, type ApiToken } from './http/auth.js';
 import { isLoopback } from './http/loopback.js';
+import {
+  DEFAULT_AUTH_KEY,
+  isHttpUrl,
+  isLocalUrl,
+  isOrigin,
+  readHosts,
+  type HostAddress,
+  type OffgridSettings,
+} from './offgrid/settings.js';
 
 /** How a node is set up. Parsed once from environment variables, then frozen. */
 export interface Config {
@@ -15,6 +24,7 @@ export interface Config {
   /** Whether the schema may be asked for: on loopback unless told. */
   readonly introspection: boolean;
   readonly logLevel: string;
+  readonly offgrid: OffgridSettings;
 }
 
 /** A setting is not as it must be. One line: which, what it was, what it must be. */
@@ -41,11 +51,27 @@ const schema = z.object({
     .default(8001),
   SHERATAN_API_TOKENS: z.string().transform(readTokens).default([]),
   SHERATAN_INTROSPECTION: z.enum(['true', 'false'], 'must be true or false').optional(),
+  SHERATAN_ORIGIN: z
+    .string()
+    .refine(isOrigin, 'must be 1–64 letters, digits, dots, hyphens or underscores')
+    .default('core-v2'),
+  SHERATAN_KEY_PASSPHRASE: z.string().min(8, 'must have at least 8 characters').optional(),
+  SHERATAN_REPLICATED_TIMEOUT: seconds(0.001, 600).default(10),
+  OFFGRID_STORAGE_ENABLED: z.enum(['true', 'false'], 'must be true or false').default('true'),
+  OFFGRID_STORAGE_HOSTS: z
+    .string()
+    .transform(hostList)
+    .default(readHosts('http://127.0.0.1:8081,http://127.0.0.1:8082')),
+  OFFGRID_BROKER_URL: z.string().refine(isHttpUrl, 'must be http(s)://host:port').default('http://127.0.0.1:9000'),
+  OFFGRID_AUTH_KEY: z.string().default(DEFAULT_AUTH_KEY),
+  OFFGRID_REQUIRED_ACKS: wholeNumber(1, 32_000).optional(),
+  OFFGRID_CHUNK_THRESHOLD: wholeNumber(0, 1024 * 1024).default(1_024),
+  OFFGRID_HOST_BUDGET_MB: wholeNumber(1, 1024 * 1024).default(1_024),
   SHERATAN_LOG_LEVEL: z.enum(LOG_LEVELS, `must be one of ${LOG_LEVELS.join(', ')}`).default('info'),
 });
 
 /** Secrets are named in errors, never shown. */
-const SECRETS = new Set(['SHERATAN_API_TOKENS', 'EVENTSTORE_URL']);
+const SECRETS = new Set(['SHERATAN_API_TOKENS', 'EVENTSTORE_URL', 'SHERATAN_KEY_PASSPHRASE', 'OFFGRID_AUTH_KEY']);
 
 /** Reads the configuration from environment variables; empty ones count as unset. @throws ConfigError */
 export function readConfig(env: Readonly<Record<string, string | undefined>>): Config {
@@ -65,6 +91,13 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     );
   }
   const { SHERATAN_INTROSPECTION: introspection } = values;
+  const offgrid = offgridSettings(values);
+  const isAlone = isLocal && [...offgrid.hosts.map(({ url }) => url), offgrid.brokerUrl].every(isLocalUrl);
+  if (!isAlone && offgrid.authKey === DEFAULT_AUTH_KEY) {
+    throw new ConfigError(
+      'OFFGRID_AUTH_KEY: must be set, the same for core, hosts and broker, before any of them goes beyond loopback; it is what everybody knows',
+    );
+  }
   return Object.freeze({
     dataDir: values.SHERATAN_DATA_DIR,
     eventStore: values.EVENTSTORE_URL,
@@ -73,7 +106,57 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     apiTokens: values.SHERATAN_API_TOKENS,
     introspection: introspection === undefined ? isLocal : introspection === 'true',
     logLevel: values.SHERATAN_LOG_LEVEL,
+    offgrid,
   });
+}
+
+function offgridSettings(values: z.infer<typeof schema>): OffgridSettings {
+  const { OFFGRID_STORAGE_HOSTS: hosts, OFFGRID_REQUIRED_ACKS: requiredAcks } = values;
+  const weight = hosts.reduce((sum, host) => sum + host.weight, 0);
+  if (requiredAcks !== undefined && requiredAcks > weight) {
+    throw new ConfigError(
+      `OFFGRID_REQUIRED_ACKS: '${requiredAcks}' must be at most the weight of all OFFGRID_STORAGE_HOSTS, ${weight}`,
+    );
+  }
+  return {
+    enabled: values.OFFGRID_STORAGE_ENABLED === 'true',
+    origin: values.SHERATAN_ORIGIN,
+    hosts,
+    brokerUrl: values.OFFGRID_BROKER_URL,
+    authKey: values.OFFGRID_AUTH_KEY,
+    requiredAcks,
+    keyPassphrase: values.SHERATAN_KEY_PASSPHRASE,
+    replicatedTimeoutMs: values.SHERATAN_REPLICATED_TIMEOUT * 1_000,
+    chunkThreshold: values.OFFGRID_CHUNK_THRESHOLD,
+    hostBudgetBytes: values.OFFGRID_HOST_BUDGET_MB * 1024 * 1024,
+  };
+}
+
+function wholeNumber(min: number, max: number) {
+  const message = `must be a whole number, ${min}–${max}`;
+  return z
+    .string()
+    .regex(/^\d{1,12}$/, message)
+    .transform(Number)
+    .refine((value) => value >= min && value <= max, message);
+}
+
+function seconds(min: number, max: number) {
+  const message = `must be seconds, ${min}–${max}`;
+  return z
+    .string()
+    .regex(/^\d{1,6}(\.\d{1,3})?$/, message)
+    .transform(Number)
+    .refine((value) => value >= min && value <= max, message);
+}
+
+function hostList(text: string, context: z.RefinementCtx): HostAddress[] {
+  try {
+    return readHosts(text);
+  } catch (error) {
+    context.addIssue({ code: 'custom', message: error instanceof Error ? error.message : 'is invalid' });
+    return [];
+  }
 }
 
 function readServer(text: string, context: z.RefinementCtx): ServerAddress {

@@ -1,0 +1,160 @@
+import type { Fact } from './event.js';
+
+/** A storage host as a policy names it. */
+export interface PolicyHost {
+  /** The fingerprint of its verify key: one host under two URLs is one. */
+  readonly host: string;
+  readonly url: string;
+  /** Ed25519, base64. */
+  readonly verifyKey: string;
+  /** A whole number, at least 1. */
+  readonly weight: number;
+  /** Whether somebody has vouched for the key; otherwise it is the one it answered with at first contact. */
+  readonly confirmed: boolean;
+}
+
+/** Which hosts keep the events, and how many of them must have signed for one before it counts as kept. */
+export interface Policy {
+  /** From 1. */
+  readonly version: number;
+  readonly hosts: readonly PolicyHost[];
+  /** The weight that hosts must have together. */
+  readonly required: number;
+}
+
+export type ReplicationPolicySet = Fact<'ReplicationPolicySet', Policy & { readonly origin: string }>;
+
+/**
+ * ACTIVE takes events. SUSPENDED was caught lying, or by an operator: it counts for nothing. BLOCKED refuses an event.
+ * FULL has no room. RETIRED is gone for good.
+ */
+export const HOST_STATES = ['ACTIVE', 'SUSPENDED', 'BLOCKED', 'FULL', 'RETIRED'] as const;
+export type HostState = (typeof HOST_STATES)[number];
+
+export type HostStateChanged = Fact<
+  'HostStateChanged',
+  {
+    readonly origin: string;
+    readonly host: string;
+    readonly state: HostState;
+    /** How far it had got; of a BLOCKED one, the event before the one it refuses. */
+    readonly sequence: number;
+    readonly why: string;
+  }
+>;
+
+/** What a host signed, and how far it has got by that. */
+export interface Acknowledgement {
+  readonly host: string;
+  readonly sequence: number;
+  /** The signed head as the host sent it. */
+  readonly head: SignedHead;
+}
+
+/** A host's word for what it holds of an origin; docs/protocol.md. */
+export interface SignedHead {
+  readonly tag: 'head/v1';
+  readonly host: string;
+  readonly origin: string;
+  /** The writer epoch of the last batch it took; 0 before the first. */
+  readonly epoch: number;
+  /** The number of its last event; 0 before the first. */
+  readonly sequence: number;
+  /** The Merkle root over the addresses of events 1 … sequence, hexadecimal. */
+  readonly root: string;
+  /** The host's clock, in milliseconds since 1970; advisory. */
+  readonly ts: number;
+  readonly challenge?: string;
+  /** Ed25519, base64. */
+  readonly signature: string;
+}
+
+export type ReplicasAcknowledged = Fact<
+  'ReplicasAcknowledged',
+  {
+    readonly origin: string;
+    /** The policy in force. */
+    readonly policyVersion: number;
+    readonly writerEpoch: number;
+    readonly hosts: readonly Acknowledgement[];
+    /** Every event up to here has been signed for by a quorum. */
+    readonly quorumSequence: number;
+  }
+>;
+
+export type ReplicationFact = ReplicationPolicySet | HostStateChanged | ReplicasAcknowledged;
+
+/** The stream of an origin's policy, its hosts and what they acknowledged. */
+export function replicationStream(origin: string): string {
+  return `replication-${origin}`;
+}
+
+/** How far each host has got, by its fingerprint. */
+export type Reached = ReadonlyMap<string, number>;
+
+/** The highest sequence that hosts of at least the required weight have reached. */
+export function quorumSequence({ hosts, required }: Policy, reached: Reached): number {
+  const known = hosts.map(({ host, weight }) => ({ weight, sequence: reached.get(host) ?? 0 }));
+  known.sort((a, b) => b.sequence - a.sequence);
+  let weight = 0;
+  for (const host of known) {
+    weight += host.weight;
+    if (weight >= required) return host.sequence;
+  }
+  return 0;
+}
+
+/** A policy, and the sequence of the event that set it. */
+export interface PlacedPolicy {
+  readonly policy: Policy;
+  readonly sequence: number;
+}
+
+/** What counts now, and how far. */
+export interface Quorum {
+  /** The version of the policy in force. */
+  readonly policyVersion: number;
+  readonly sequence: number;
+}
+
+/**
+ * The quorum sequence under the policies there are. A new policy is in force once its own event is at quorum under the
+ * old one and under itself; until then the old one decides. The first is in force at once.
+ * @param policies in the order they were set, from the one in force on
+ */
+export function quorumUnder(policies: readonly PlacedPolicy[], reached: Reached): Quorum | undefined {
+  const [first, ...pending] = policies;
+  if (first === undefined) return undefined;
+  let inForce = first.policy;
+  let sequence = quorumSequence(inForce, reached);
+  for (const { policy, sequence: setAt } of pending) {
+    const under = quorumSequence(policy, reached);
+    if (sequence < setAt || under < setAt) break;
+    inForce = policy;
+    sequence = under;
+  }
+  return { policyVersion: inForce.version, sequence };
+}
+
+/** The weight of all hosts of a policy. */
+export function totalWeight({ hosts }: Pick<Policy, 'hosts'>): number {
+  return hosts.reduce((sum, { weight }) => sum + weight, 0);
+}
+
+/** The weight of some hosts of a policy. */
+export function weightOf({ hosts }: Pick<Policy, 'hosts'>, some: ReadonlySet<string>): number {
+  return hosts.reduce((sum, { host, weight }) => sum + (some.has(host) ? weight : 0), 0);
+}
+
+/** The least required weight that two quorums cannot both have: more than half. */
+export function majorityOf(weight: number): number {
+  return Math.floor(weight / 2) + 1;
+}
+
+/**
+ * Whether hosts are enough to learn everything a quorum may have signed: whatever quorum there was, one of them was in
+ * it. A writer also needs the required weight, to get anything signed.
+ */
+export function meetsEveryQuorum(policy: Policy, some: ReadonlySet<string>): boolean {
+  return weightOf(policy, some) > totalWeight(policy) - policy.required;
+}

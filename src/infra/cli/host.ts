@@ -1,0 +1,36 @@
+import { join } from 'node:path';
+import pino from 'pino';
+import { systemClock } from '../clock.js';
+import type { Config } from '../config.js';
+import { startHost } from '../offgrid/host/server.js';
+import { CliError } from './errors.js';
+import { stopSignal } from './serve.js';
+
+/** How long a stop may take, in milliseconds. */
+const STOP_TIMEOUT_MS = 9_500;
+
+/** Runs a storage host until it is told to stop. Resolves with the exit code. */
+export async function runHost(
+  config: Config,
+  { name, port }: { readonly name: string; readonly port: number },
+  print: (line: string) => void,
+): Promise<number> {
+  const logger = pino({ level: config.logLevel, base: { process: name } });
+  const stopped = stopSignal();
+  const { authKey, hostBudgetBytes: budgetBytes, chunkThreshold } = config.offgrid;
+  const folder = join(config.dataDir, name);
+  const options = { name, bind: config.bind, port, authKey, budgetBytes, chunkThreshold };
+  const host = await startHost({ ...options, folder, clock: systemClock, logger }).catch((error: unknown) => {
+    throw error instanceof Error && !('code' in error) ? new CliError(error.message) : error;
+  });
+  print(`Host ${name} is at ${host.url}\n  fingerprint ${host.identity.id}\n  data        ${folder}`);
+  const signal = await stopped;
+  logger.info({ signal }, 'stopping');
+  const watchdog = setTimeout(() => {
+    logger.fatal('could not stop in time');
+    process.exit(1);
+  }, STOP_TIMEOUT_MS);
+  await host.close();
+  clearTimeout(watchdog);
+  return 0;
+}

@@ -1,0 +1,96 @@
+import type { KeyObject } from 'node:crypto';
+import { decode, encode } from '@ipld/dag-cbor';
+import { z } from 'zod';
+import { addressOf } from '../../crypto/envelope.js';
+import { signMessage, verifyMessage } from '../../crypto/signing.js';
+import { MAX_EPOCH } from './claim.js';
+
+/** The most events of a batch. */
+export const MAX_BATCH_EVENTS = 500;
+/** The most bytes of envelopes in a batch, unless a single event has more. */
+export const MAX_BATCH_BYTES = 1024 * 1024;
+/** The largest body a host takes, in bytes. */
+export const MAX_BODY_BYTES = 8 * 1024 * 1024;
+/** The largest envelope: an event of 1 MiB, its names and its padding. */
+export const MAX_SEALED_BYTES = 1024 * 1024 + 4 * 1024;
+
+/** A sealed event on its way. */
+export interface SealedEvent {
+  readonly etype: number;
+  /** The event's own time, in milliseconds since 1970. */
+  readonly ts: number;
+  readonly sealed: Uint8Array;
+}
+
+/** A sealed event with its number, and its address. */
+export interface AddressedEvent extends SealedEvent {
+  readonly sequence: number;
+  /** SHA-256 of the envelope. */
+  readonly eid: Uint8Array;
+}
+
+/** Events that follow one another, signed by their origin. */
+export interface Batch {
+  /** The writer's epoch. */
+  readonly epoch: number;
+  /** The sequence of the first. */
+  readonly from: number;
+  readonly events: readonly SealedEvent[];
+  readonly signature: string;
+}
+
+const sequence = z.number().int().min(1).max(Number.MAX_SAFE_INTEGER);
+const batchSchema = z.strictObject({
+  epoch: z.number().int().min(1).max(MAX_EPOCH),
+  from: sequence,
+  events: z
+    .array(
+      z.strictObject({
+        etype: z.number().int().min(0).max(65_535),
+        ts: z.number().int().min(-8.64e15).max(8.64e15),
+        sealed: z.instanceof(Uint8Array),
+      }),
+    )
+    .min(1)
+    .max(MAX_BATCH_EVENTS),
+  signature: z.string().max(128),
+});
+
+/** The body of a batch. The signature is over the addresses, which stand for the envelopes. */
+export function encodeBatch(
+  key: KeyObject,
+  origin: string,
+  epoch: number,
+  events: readonly AddressedEvent[],
+): Uint8Array {
+  const from = events[0]?.sequence ?? 0;
+  const signature = signMessage(key, signed(origin, epoch, from, events));
+  return encode({ epoch, from, events: events.map(({ etype, ts, sealed }) => ({ etype, ts, sealed })), signature });
+}
+
+/** A batch that came in, with its addresses computed; undefined when it is not one. */
+export function decodeBatch(body: Uint8Array): (Omit<Batch, 'events'> & { events: AddressedEvent[] }) | undefined {
+  let decoded: unknown;
+  try {
+    decoded = decode(body);
+  } catch {
+    return undefined;
+  }
+  const parsed = batchSchema.safeParse(decoded);
+  if (!parsed.success) return undefined;
+  const { events, ...rest } = parsed.data;
+  const addressed = events.map((event, i) => ({ ...event, sequence: rest.from + i, eid: addressOf(event.sealed) }));
+  return { ...rest, events: addressed };
+}
+
+export function isBatchSigned(
+  batch: Omit<Batch, 'events'> & { readonly events: readonly AddressedEvent[] },
+  origin: string,
+  key: KeyObject,
+): boolean {
+  return verifyMessage(key, signed(origin, batch.epoch, batch.from, batch.events), batch.signature);
+}
+
+function signed(origin: string, epoch: number, from: number, events: readonly AddressedEvent[]) {
+  return { tag: 'batch/v1', origin, epoch, from, events: events.map(({ etype, ts, eid }) => [etype, ts, eid]) };
+}

@@ -1,0 +1,35 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { onTestFinished } from 'vitest';
+import { systemClock } from '../../../src/infra/clock.js';
+import { startHost, type HostOptions, type RunningHost } from '../../../src/infra/offgrid/host/server.js';
+import { quiet } from '../quiet.js';
+
+/** The key that core, hosts and broker of a test share. */
+export const AUTH_KEY = 'a key that only the test knows';
+
+/** A folder that goes with the test. */
+export async function newFolder(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'sheratan-offgrid-'));
+  onTestFinished(() => rm(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** A host in this process, over real sockets and files; it stops with the test. */
+export async function newHost(options: Partial<HostOptions> = {}): Promise<RunningHost> {
+  const host = await startHost({
+    folder: options.folder ?? (await newFolder()),
+    name: 'host-a',
+    bind: '127.0.0.1',
+    port: 0,
+    authKey: AUTH_KEY,
+    budgetBytes: 256 * 1024 * 1024,
+    chunkThreshold: 1_024,
+    clock: systemClock,
+    logger: quiet,
+    ...options,
+  });
+  onTestFinished(() => host.close());
+  return host;
+}
