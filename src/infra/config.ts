@@ -92,12 +92,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   }
   const { SHERATAN_INTROSPECTION: introspection } = values;
   const offgrid = offgridSettings(values);
-  const isAlone = isLocal && [...offgrid.hosts.map(({ url }) => url), offgrid.brokerUrl].every(isLocalUrl);
-  if (!isAlone && offgrid.authKey === DEFAULT_AUTH_KEY) {
-    throw new ConfigError(
-      'OFFGRID_AUTH_KEY: must be set, the same for core, hosts and broker, before any of them goes beyond loopback; it is what everybody knows',
-    );
-  }
+  if (![...offgrid.hosts.map(({ url }) => url), offgrid.brokerUrl].every(isLocalUrl)) assertOwnAuthKey(offgrid);
   return Object.freeze({
     dataDir: values.SHERATAN_DATA_DIR,
     eventStore: values.EVENTSTORE_URL,
@@ -108,6 +103,14 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     logLevel: values.SHERATAN_LOG_LEVEL,
     offgrid,
   });
+}
+
+/** Beyond loopback everybody must not know the key. @throws ConfigError */
+export function assertOwnAuthKey({ authKey }: OffgridSettings): void {
+  if (authKey !== DEFAULT_AUTH_KEY) return;
+  throw new ConfigError(
+    'OFFGRID_AUTH_KEY: must be set, the same for core, hosts and broker, before any of them goes beyond loopback; it is what everybody knows',
+  );
 }
 
 function offgridSettings(values: z.infer<typeof schema>): OffgridSettings {

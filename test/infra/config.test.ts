@@ -25,6 +25,21 @@ describe('the configuration', () => {
       apiTokens: [],
       introspection: true,
       logLevel: 'info',
+      offgrid: {
+        enabled: true,
+        origin: 'core-v2',
+        hosts: [
+          { url: 'http://127.0.0.1:8081', weight: 1 },
+          { url: 'http://127.0.0.1:8082', weight: 1 },
+        ],
+        brokerUrl: 'http://127.0.0.1:9000',
+        authKey: 'shared-secret',
+        requiredAcks: undefined,
+        keyPassphrase: undefined,
+        replicatedTimeoutMs: 10_000,
+        chunkThreshold: 1_024,
+        hostBudgetBytes: 1_024 * 1024 * 1024,
+      },
     });
   });
 
@@ -41,6 +56,59 @@ describe('the configuration', () => {
 
   it('is frozen', () => {
     expect(Object.isFrozen(readConfig({}))).toBe(true);
+  });
+});
+
+describe('the settings of the hosts', () => {
+  it('name each by URL, and the key and the weight it shall have', () => {
+    const fingerprint = '0123456789abcdef0123456789abcdef';
+    const env = {
+      OFFGRID_STORAGE_HOSTS: `http://127.0.0.1:1/, http://localhost:2#${fingerprint}*3`,
+      OFFGRID_REQUIRED_ACKS: '4',
+    };
+    expect(readConfig(env).offgrid).toMatchObject({
+      hosts: [
+        { url: 'http://127.0.0.1:1', weight: 1 },
+        { url: 'http://localhost:2', weight: 3, fingerprint },
+      ],
+      requiredAcks: 4,
+    });
+  });
+
+  it.each([
+    ['OFFGRID_STORAGE_HOSTS', 'ftp://a', /must be http/],
+    ['OFFGRID_STORAGE_HOSTS', 'http://127.0.0.1:1/path', /must be http/],
+    ['OFFGRID_STORAGE_HOSTS', 'http://127.0.0.1:1#abc', /fingerprints of 32/],
+    ['OFFGRID_STORAGE_HOSTS', 'http://127.0.0.1:1*0', /weights of 1/],
+    ['OFFGRID_STORAGE_HOSTS', 'http://127.0.0.1:1,http://127.0.0.1:1', /each host once/],
+    [
+      'OFFGRID_STORAGE_HOSTS',
+      Array.from({ length: 33 }, (_, i) => `http://127.0.0.1:${i + 1}`).join(','),
+      /at most 32/,
+    ],
+    ['OFFGRID_REQUIRED_ACKS', '3', /at most the weight of all OFFGRID_STORAGE_HOSTS, 2/],
+    ['OFFGRID_REQUIRED_ACKS', '0', /whole number/],
+    ['OFFGRID_BROKER_URL', 'nowhere', /must be http/],
+    ['OFFGRID_STORAGE_ENABLED', 'yes', /true or false/],
+    ['OFFGRID_CHUNK_THRESHOLD', '1.5', /whole number/],
+    ['OFFGRID_HOST_BUDGET_MB', '0', /whole number/],
+    ['SHERATAN_ORIGIN', '../x', /must be 1–64/],
+    ['SHERATAN_REPLICATED_TIMEOUT', '0', /must be seconds/],
+  ])('refuse %s=%s', (name, value, message) => {
+    expect(refusal({ [name]: value })).toMatch(new RegExp(`^${name}: `));
+    expect(refusal({ [name]: value })).toMatch(message);
+  });
+
+  it('do not show a passphrase that is too short', () => {
+    expect(refusal({ SHERATAN_KEY_PASSPHRASE: 'hunter2' })).toBe(
+      'SHERATAN_KEY_PASSPHRASE: it must have at least 8 characters',
+    );
+  });
+
+  it('want a key that not everybody knows where a host is on another machine', () => {
+    const env = { OFFGRID_STORAGE_HOSTS: 'http://10.0.0.7:8081' };
+    expect(refusal(env)).toMatch(/^OFFGRID_AUTH_KEY: must be set/);
+    expect(readConfig({ ...env, OFFGRID_AUTH_KEY: 'something of our own' }).offgrid.hosts).toHaveLength(1);
   });
 });
 

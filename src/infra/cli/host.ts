@@ -1,7 +1,8 @@
 import { join } from 'node:path';
 import pino from 'pino';
 import { systemClock } from '../clock.js';
-import type { Config } from '../config.js';
+import { assertOwnAuthKey, type Config } from '../config.js';
+import { isLoopback } from '../http/loopback.js';
 import { startHost } from '../offgrid/host/server.js';
 import { CliError } from './errors.js';
 import { stopSignal } from './serve.js';
@@ -15,6 +16,7 @@ export async function runHost(
   { name, port }: { readonly name: string; readonly port: number },
   print: (line: string) => void,
 ): Promise<number> {
+  if (!isLoopback(config.bind)) assertOwnAuthKey(config.offgrid);
   const logger = pino({ level: config.logLevel, base: { process: name } });
   const stopped = stopSignal();
   const { authKey, hostBudgetBytes: budgetBytes, chunkThreshold } = config.offgrid;
