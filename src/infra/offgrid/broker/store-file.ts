@@ -1,0 +1,115 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ProcessLock } from '../../process-lock.js';
+import { Connection } from '../../sqlite/connection.js';
+
+/** The version of the file's layout, in `user_version`. */
+const FORMAT_VERSION = 1;
+/** How long another broker is given to go, in milliseconds: one that was told to stop is about to. */
+const LOCK_WAIT_MS = 500;
+/** Marks the file as a broker's: "ShBr". */
+const APPLICATION_ID = 0x53684272;
+
+/**
+ * `position` is the order in which records came; it is never used again. `meta` and `prices` are JSON in Python's text.
+ * Times are Unix seconds, by the broker's clock.
+ */
+const SCHEMA = `
+  CREATE TABLE quorums (
+    position INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL,
+    id TEXT NOT NULL,
+    required REAL NOT NULL,
+    meta TEXT NOT NULL,
+    ts INTEGER NOT NULL,
+    finalized INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (kind, id)
+  );
+  CREATE INDEX quorums_by_kind ON quorums (kind, position);
+  CREATE INDEX quorums_to_drop ON quorums (finalized DESC);
+  CREATE TABLE acks (
+    quorum INTEGER NOT NULL,
+    node TEXT NOT NULL,
+    ts INTEGER NOT NULL,
+    w REAL NOT NULL,
+    PRIMARY KEY (quorum, node)
+  ) WITHOUT ROWID;
+  CREATE TABLE hosts (
+    node TEXT PRIMARY KEY,
+    url TEXT NOT NULL,
+    prices TEXT NOT NULL,
+    free_bytes INTEGER NOT NULL,
+    last_seen INTEGER NOT NULL,
+    score REAL NOT NULL,
+    score_at INTEGER NOT NULL
+  ) WITHOUT ROWID;
+`;
+
+export type StoreErrorCode = 'BROKER_BUSY' | 'BROKER_FORMAT';
+
+/** A broker's file cannot be used as it is; the message says what to do. */
+export class StoreError extends Error {
+  override readonly name = 'StoreError';
+  readonly code: StoreErrorCode;
+
+  constructor(code: StoreErrorCode, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/** An open `broker.db`: one connection writes, another reads what is committed. */
+export interface StoreFile {
+  readonly writer: Connection;
+  readonly reader: Connection;
+  close(): Promise<void>;
+}
+
+/** Opens a broker's file, made where there is none, for this process alone. @throws StoreError, SqliteError */
+export async function openStoreFile(folder: string): Promise<StoreFile> {
+  await mkdir(folder, { recursive: true });
+  const lockPath = join(folder, 'broker.lock');
+  const lock = await ProcessLock.take(lockPath, LOCK_WAIT_MS);
+  if (lock === undefined) {
+    throw new StoreError(
+      'BROKER_BUSY',
+      `Another broker runs on this folder (${lockPath} is locked). Stop it, or give this one another name or folder.`,
+    );
+  }
+  const opened: { close(): Promise<void> }[] = [{ close: () => lock.release() }];
+  const close = async () => {
+    for (const part of opened.reverse()) await part.close();
+  };
+  try {
+    const path = join(folder, 'broker.db');
+    const writer = await Connection.open(path, 'write');
+    opened.push(writer);
+    await prepare(writer, path);
+    const reader = await Connection.open(path, 'read');
+    opened.push(reader);
+    return { writer, reader, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+async function prepare(writer: Connection, path: string): Promise<void> {
+  const [marks] = await writer.all<{ application_id: number; user_version: number; tables: number }>(
+    `SELECT application_id, user_version, (SELECT count(*) FROM sqlite_schema) AS tables
+     FROM pragma_application_id, pragma_user_version`,
+  );
+  const isNew = marks === undefined || (marks.application_id === 0 && marks.tables === 0);
+  if (!isNew && (marks.application_id !== APPLICATION_ID || marks.user_version !== FORMAT_VERSION)) {
+    throw new StoreError(
+      'BROKER_FORMAT',
+      `${path} is not a file this version of Sheratan reads. Upgrade Sheratan, or move the file away: a broker only advises.`,
+    );
+  }
+  await writer.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;');
+  if (!isNew) return;
+  await writer.transaction('BEGIN IMMEDIATE', async () => {
+    await writer.exec(SCHEMA);
+    await writer.exec(`PRAGMA user_version = ${FORMAT_VERSION}; PRAGMA application_id = ${APPLICATION_ID};`);
+  });
+}

@@ -1,0 +1,84 @@
+import { spawn, type ChildProcessByStdio } from 'node:child_process';
+import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { runBroker, type RunBrokerOptions } from '../../../src/infra/cli/broker.js';
+import { CliError } from '../../../src/infra/cli/errors.js';
+import { systemClock } from '../../../src/infra/clock.js';
+import { BrokerClient } from '../../../src/infra/offgrid/broker/client.js';
+import { AUTH_KEY, newBroker, newFolder } from '../../support/broker/broker.js';
+
+/** Runs what was built; `npm test` does that first. */
+const PROGRAM = `
+  import { runBroker } from './dist/infra/cli/broker.js';
+  process.exitCode = await runBroker(JSON.parse(process.argv[1]), console.log);
+`;
+
+/** How many records are answered before the broker is killed. */
+const ENOUGH = 50;
+
+function optionsFor(dataDir: string, policy?: string): RunBrokerOptions {
+  const fixed = { name: 'broker', bind: '127.0.0.1', port: 0, authKey: AUTH_KEY, logLevel: 'silent' };
+  return { ...fixed, dataDir, policy };
+}
+
+/** A broker in a process of its own, killed with the test at the latest. */
+async function start(
+  options: RunBrokerOptions,
+): Promise<{ child: ChildProcessByStdio<null, Readable, null>; client: BrokerClient }> {
+  const args = ['--input-type=module', '-e', PROGRAM, JSON.stringify(options)];
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  onTestFinished(() => void child.kill('SIGKILL'));
+  const [line] = (await once(createInterface({ input: child.stdout }), 'line')) as [string];
+  const [, url = ''] = /^Broker is at (\S+)$/.exec(line) ?? [];
+  return { child, client: new BrokerClient({ url, authKey: AUTH_KEY, clock: systemClock }) };
+}
+
+describe('`sheratan broker`', () => {
+  it('knows all it answered after it was killed at work, and stops when told', async () => {
+    const dataDir = await newFolder();
+    const { child, client } = await start(optionsFor(dataDir, '{"weight_default": 2}'));
+    const answered: string[] = [];
+    const working = Array.from({ length: 8 }, async (_, worker) => {
+      for (let round = 0; ; round += 1) {
+        const id = `${worker}-${round}`;
+        await client.create({ id, kind: 'replica', required: 2, meta: {} });
+        await client.ack({ id, kind: 'replica', nodeId: 'host-a' });
+        answered.push(id);
+        if (answered.length === ENOUGH) child.kill('SIGKILL');
+      }
+    });
+    await Promise.allSettled(working);
+    expect(answered.length).toBeGreaterThanOrEqual(ENOUGH);
+
+    const again = await start(optionsFor(dataDir));
+    const records = answered.map((id) => again.client.create({ id, kind: 'replica', required: 1, meta: {} }));
+    for (const record of await Promise.all(records)) {
+      expect(record).toMatchObject({ required: 2, finalized: true, acks: [{ id: 'host-a', w: 2 }] });
+    }
+    again.child.kill('SIGTERM');
+    expect(await once(again.child, 'exit')).toEqual([0, null]);
+  });
+
+  it('does not start with a policy that cannot be used, and says why', async () => {
+    const dataDir = await newFolder();
+    const file = join(dataDir, 'policy.json');
+    await writeFile(file, '{"max_age_s": "long"}');
+    const run = (policy: string) => runBroker(optionsFor(dataDir, policy), () => undefined);
+    await expect(run(file)).rejects.toThrow(
+      new CliError(`${file}: The quorum policy is not usable: max_age_s must be seconds, 0–3153600000; 0 for none`),
+    );
+    await expect(run('{')).rejects.toThrow(CliError);
+    await expect(run(join(dataDir, 'missing.json'))).rejects.toThrow(/cannot be read: .*ENOENT/);
+  });
+
+  it('does not start where another broker runs, and says so', async () => {
+    const dataDir = await newFolder();
+    await newBroker(systemClock, { dataDir });
+    const second = runBroker(optionsFor(dataDir), () => undefined);
+    await expect(second).rejects.toThrow(/Another broker runs on this folder/);
+  });
+});

@@ -1,0 +1,45 @@
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+
+/** What the old brokers and cores ran on; without it these tests fail. */
+const PYTHON = 'python3';
+
+/** Runs a program to its end and gives what it printed. */
+export async function runPython(args: readonly string[], input = ''): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const child = execFile(PYTHON, args, { maxBuffer: 64 * 1024 * 1024 }, (error, stdout, stderr) => {
+      if (error) reject(new Error(`${PYTHON} failed: ${stderr}`, { cause: error }));
+      else resolve(stdout);
+    });
+    child.stdin?.end(input);
+  });
+}
+
+/** An old broker in a process of its own. */
+export async function startOldBroker(authKey: string): Promise<{ readonly url: string; readonly stop: () => void }> {
+  const child = spawn(PYTHON, [scriptAt('old_broker.py'), authKey], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const [url] = (await once(createInterface({ input: child.stdout }), 'line')) as [string];
+  return { url, stop: () => void child.kill() };
+}
+
+/** What a broker answered an old client. */
+export interface Answered {
+  readonly status: number;
+  readonly body: unknown;
+}
+
+/** Lets an old client ask a broker: a path, and a body where it is to post. */
+export async function askAsOldClient(
+  url: string,
+  authKey: string,
+  requests: readonly (readonly [path: string, body: object | null])[],
+): Promise<Answered[]> {
+  const printed = await runPython([scriptAt('old_client.py'), url, authKey, JSON.stringify(requests)]);
+  return JSON.parse(printed) as Answered[];
+}
+
+function scriptAt(name: string): string {
+  return fileURLToPath(new URL(name, import.meta.url));
+}
