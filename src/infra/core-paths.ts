@@ -7,7 +7,16 @@ export function corePaths(dataDir: string) {
     folder,
     log: join(folder, 'log.db'),
     missions: join(folder, 'missions.db'),
+    outbox: join(folder, 'outbox.db'),
+    /** The file of a projection. */
+    projection: (name: string) => join(folder, `${name}.db`),
+    /** Held by the process that owns the projections. */
     missionsLock: join(folder, 'missions.lock'),
+    keyring: join(folder, 'keyring.json'),
+    /** Who writes to the hosts for this core, and under which epoch. */
+    writer: join(folder, 'writer.json'),
+    /** What the replicator need not work out again; it may be deleted. */
+    frontiers: join(folder, 'frontiers.db'),
     /** Tells other commands where the running core listens. */
     address: join(folder, 'core.json'),
   };

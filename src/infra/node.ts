@@ -1,5 +1,7 @@
 import { mkdir, writeFile, rm } from 'node:fs/promises';
 import { missions } from '../projections/missions.js';
+import { outbox } from '../projections/outbox.js';
+import type { Projection } from '../projections/projection.js';
 import type { Clock } from './clock.js';
 import { CommandHandler } from './commands/handler.js';
 import { Commands } from './commands/commands.js';
@@ -57,12 +59,18 @@ export async function startNode(config: Config, { clock, logger, signal, resolve
     opened.push(() => lock.release());
     const { log, lease, port } = await openLogWhenThere(config, clock, logger, signal);
     opened.push(() => log.close());
-    const projector = await Projector.open(paths.missions, missions, log, logger);
-    opened.push(() => projector.stop());
-    await projector.start();
+    const startProjector = async (projection: Projection) => {
+      const projector = await Projector.open(paths.projection(projection.name), projection, log, logger);
+      opened.push(() => projector.stop());
+      await projector.start();
+      return projector;
+    };
+    const projector = await startProjector(missions);
+    const outboxProjector = await startProjector(outbox);
 
     const commands = new Commands(new CommandHandler(log, clock));
-    const services = new Services(log, commands, new JobQueue(commands, log, projector), projector);
+    const queue = new JobQueue(commands, log, projector);
+    const services = new Services({ log, commands, queue, missions: projector, outbox: outboxProjector });
     const duty = lease('processes');
     const processes = [leaseExpiry(services, clock, logger, duty), closedMissions(services, logger, duty)];
     opened.push(async () => {

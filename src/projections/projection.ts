@@ -66,6 +66,8 @@ export interface Projection {
   /** The categories of stream it folds. */
   readonly categories: readonly string[];
   readonly tables: Tables;
+  /** Views over its live tables, for those who look into the file: SELECT statements that name tables as `{table}`. */
+  readonly views?: Readonly<Record<string, string>>;
   readonly handlers: Readonly<Record<string, Handler<RecordedEvent, Tables>>>;
 }
 

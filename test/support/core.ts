@@ -6,7 +6,7 @@ import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, onTestFinished } from 'vitest';
 import { logOf } from './log-server.js';
-import type { Untyped } from './node.js';
+import { ALONE, type Untyped } from './node.js';
 
 /** The command line as it is shipped; `npm test` builds it first. */
 const MAIN = 'dist/main.js';
@@ -44,6 +44,7 @@ export class Sheratan {
         SHERATAN_DATA_DIR: dataDir,
         SHERATAN_PORT: '0',
         SHERATAN_LOG_LEVEL: 'warn',
+        ...ALONE,
         ...env,
       },
     });

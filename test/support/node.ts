@@ -9,6 +9,9 @@ import { startNode, type Node } from '../../src/infra/node.js';
 import { mutation } from './documents.js';
 import { Subscriber, type SubscriberOptions } from './subscriber.js';
 
+/** A core without hosts: what a test wants of replication it says. */
+export const ALONE = { OFFGRID_STORAGE_ENABLED: 'false' } as const;
+
 /** What came as JSON; the assertion is the check. */
 export type Untyped = ReturnType<typeof JSON.parse>;
 
@@ -60,7 +63,7 @@ export class TestNode {
   /** Starts again on the same folder. */
   async restart(): Promise<void> {
     await this.#node?.stop();
-    const config = readConfig({ SHERATAN_DATA_DIR: this.folder, SHERATAN_PORT: '0', ...this.#env });
+    const config = readConfig({ SHERATAN_DATA_DIR: this.folder, SHERATAN_PORT: '0', ...ALONE, ...this.#env });
     const logger = pino({ level: 'warn' }, { write: (line: string) => this.logged.push(line) });
     this.#node = await startNode(config, { clock: this.clock, logger });
   }

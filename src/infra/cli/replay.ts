@@ -1,6 +1,7 @@
 import { mkdir, readFile, rm } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
-import { missions } from '../../projections/missions.js';
+import { PROJECTIONS } from '../../projections/all.js';
+import type { Projection } from '../../projections/projection.js';
 import type { Config } from '../config.js';
 import { corePaths, type CoreAddress } from '../core-paths.js';
 import { renameLog } from '../eventlog/open.js';
@@ -38,7 +39,9 @@ export async function runReplay(
   config: Config,
   print: (line: string) => void,
 ): Promise<number> {
-  if (name !== missions.name) throw new CliError(`There is no projection '${name}'. There is: ${missions.name}.`);
+  const projection = PROJECTIONS.get(name);
+  if (projection === undefined)
+    throw new CliError(`There is no projection '${name}'. There are: ${[...PROJECTIONS.keys()].join(', ')}.`);
   const paths = corePaths(config.dataDir);
   await assertLog(config);
   await mkdir(paths.folder, { recursive: true });
@@ -49,21 +52,22 @@ export async function runReplay(
     return replayInCore(name, config, print);
   }
   try {
-    return await replayHere(options, config, print);
+    return await replayHere(projection, options, config, print);
   } finally {
     await lock.release();
   }
 }
 
 async function replayHere(
+  projection: Projection,
   { reset, prune }: ReplayOptions,
   config: Config,
   print: (line: string) => void,
 ): Promise<number> {
-  const paths = corePaths(config.dataDir);
-  if (reset) await discard(config, print);
+  const path = corePaths(config.dataDir).projection(projection.name);
+  if (reset) await discard(path, config, print);
   return withLog(config, false, async (log) => {
-    const projector = await Projector.open(paths.missions, missions, log, onStderr('error'));
+    const projector = await Projector.open(path, projection, log, onStderr('error'));
     try {
       const isNew = projector.position === 0n;
       await projector.start();
@@ -72,13 +76,13 @@ async function replayHere(
       const status = await follow(() => projector.status());
       if (status.error !== null) {
         throw new CliError(
-          `${missions.name} halted at position ${status.error.position} (${status.error.type} ${status.error.eventId}): ${status.error.message}`,
+          `${projection.name} halted at position ${status.error.position} (${status.error.type} ${status.error.eventId}): ${status.error.message}`,
         );
       }
       if (prune) await projector.file.drop('prev');
       const { digest, position } = await projector.digest();
       const seconds = (performance.now() - startedAt) / 1_000;
-      print(`${missions.name}: replayed up to ${log.logId}:${position} in ${seconds.toFixed(1)} s`);
+      print(`${projection.name}: replayed up to ${log.logId}:${position} in ${seconds.toFixed(1)} s`);
       print(`digest ${digest}`);
       return 0;
     } finally {
@@ -91,16 +95,15 @@ async function replayHere(
  * Throws the projection's file away. When it had seen events that the log has not, the log has lost them: it becomes
  * another log, lest the positions of lost events be taken for those of what comes next.
  */
-async function discard(config: Config, print: (line: string) => void): Promise<void> {
-  const paths = corePaths(config.dataDir);
-  const seen = await liveGeneration(paths.missions);
+async function discard(path: string, config: Config, print: (line: string) => void): Promise<void> {
+  const seen = await liveGeneration(path);
   const { logId, head } = await withLog(config, false, async (log) => ({ logId: log.logId, head: await log.head() }));
   if (seen?.logId === logId && seen.position > head) {
     print(
       `log ${logId} has lost events: it is log ${await renameLog(config, onStderr('warn'))} now, and positions of ${logId} are refused`,
     );
   }
-  for (const suffix of ['', '-wal', '-shm']) await rm(`${paths.missions}${suffix}`, { force: true });
+  for (const suffix of ['', '-wal', '-shm']) await rm(`${path}${suffix}`, { force: true });
 }
 
 /** What a projection's file has seen, if it can be read. */

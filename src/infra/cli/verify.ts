@@ -1,5 +1,6 @@
+import { existsSync } from 'node:fs';
 import { access } from 'node:fs/promises';
-import { missions } from '../../projections/missions.js';
+import { PROJECTIONS } from '../../projections/all.js';
 import type { Config } from '../config.js';
 import { corePaths } from '../core-paths.js';
 import { verify, type Difference, type Verification } from '../projector/verify.js';
@@ -13,19 +14,21 @@ export async function runVerify(config: Config, print: (line: string) => void): 
   await access(paths.missions).catch(() => {
     throw new CliError(`There is no ${paths.missions}. Run \`sheratan replay\` or start the core, then verify.`);
   });
-  const progress = showProgress('verify', 'positions');
-  const result = await withLog(config, false, async (log) => {
-    try {
-      return await verify(paths.missions, missions, log, paths.folder, (position, until) =>
+  return withLog(config, false, async (log) => {
+    let exitCode = 0;
+    for (const projection of PROJECTIONS.values()) {
+      const path = paths.projection(projection.name);
+      if (!existsSync(path)) continue;
+      const progress = showProgress('verify', 'positions');
+      const result = await verify(path, projection, log, paths.folder, (position, until) =>
         progress.update(Number(position), Number(until)),
-      );
-    } finally {
-      progress.stop();
+      ).finally(() => progress.stop());
+      const report = reportOn(result);
+      for (const line of report.lines) print(line);
+      exitCode = Math.max(exitCode, report.exitCode);
     }
+    return exitCode;
   });
-  const { exitCode, lines } = reportOn(result);
-  for (const line of lines) print(line);
-  return exitCode;
 }
 
 /** What a verification comes to: it is the digests that say whether the rows are the same. */

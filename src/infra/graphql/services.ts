@@ -14,6 +14,9 @@ const PROJECTED_TIMEOUT_MS = 10_000;
 /** How long a query waits for its `at:`, in milliseconds. */
 const AT_TIMEOUT_MS = 5_000;
 
+/** What the API is built of. */
+type Parts = Pick<Services, 'log' | 'commands' | 'queue' | 'missions' | 'outbox'>;
+
 /** The parts of a running node that the API speaks to. */
 export class Services {
   readonly log: EventLog;
@@ -21,17 +24,20 @@ export class Services {
   readonly queue: JobQueue;
   /** The projection of missions, tasks and jobs. */
   readonly missions: Projector;
+  /** The projection of what must reach the hosts. */
+  readonly outbox: Projector;
   /** Every projection, by name. */
   readonly projectors: ReadonlyMap<string, Projector>;
   readonly db: Kysely<MissionsDatabase>;
   readonly feeds: Feeds;
 
-  constructor(log: EventLog, commands: Commands, queue: JobQueue, missions: Projector) {
+  constructor({ log, commands, queue, missions, outbox }: Parts) {
     this.log = log;
     this.commands = commands;
     this.queue = queue;
     this.missions = missions;
-    this.projectors = new Map([[missions.projection.name, missions]]);
+    this.outbox = outbox;
+    this.projectors = new Map([missions, outbox].map((projector) => [projector.projection.name, projector]));
     this.db = missions.file.reads<MissionsDatabase>();
     this.feeds = new Feeds(log, missions, this.db, (position) => this.token(position));
   }

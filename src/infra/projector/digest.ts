@@ -21,7 +21,8 @@ export async function* rowsInKeyOrder(
 ): AsyncIterable<Record<string, unknown>> {
   const columns = tellingColumns(table).join(', ');
   const sql = `SELECT ${columns} FROM ${tableName(name, slot)} WHERE ${table.key} > ? ORDER BY ${table.key} LIMIT ?`;
-  let after = '';
+  // Below every key, of text as of numbers.
+  let after: string | number = table.columns[table.key]?.type === 'integer' ? Number.MIN_SAFE_INTEGER : '';
   for (;;) {
     const rows = await connection.all(sql, [after, PAGE_ROWS]);
     yield* rows;

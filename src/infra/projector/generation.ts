@@ -1,4 +1,4 @@
-import type { AnyRow, Table, Tables } from '../../projections/projection.js';
+import type { AnyRow, Projection, Table, Tables } from '../../projections/projection.js';
 import type { Connection, Param } from '../sqlite/connection.js';
 
 /**
@@ -25,6 +25,21 @@ export async function createTables(connection: Connection, tables: Tables, slot:
     });
     await connection.exec(`CREATE TABLE ${tableName(name, slot)} (${columns.join(', ')})`);
   }
+}
+
+/** Makes the views over the live tables. */
+export async function createViews(connection: Connection, views: Projection['views'] = {}): Promise<void> {
+  for (const [name, select] of Object.entries(views)) {
+    await connection.exec(
+      `CREATE VIEW ${name} AS ${select.replaceAll(/\{(\w+)\}/g, (_, table: string) => tableName(table, 'live'))}`,
+    );
+  }
+}
+
+/** Drops all views, of whatever version: they would follow the tables that are renamed. */
+export async function dropViews(connection: Connection): Promise<void> {
+  const views = await connection.all<{ name: string }>("SELECT name FROM sqlite_schema WHERE type = 'view'");
+  for (const { name } of views) await connection.exec(`DROP VIEW ${name}`);
 }
 
 /** The statements that make the secondary indexes of a slot; their names carry the generation's number. */
@@ -108,9 +123,11 @@ export interface Statement {
 export function* upsertStatements(name: string, table: Table, slot: Slot, rows: Iterable<AnyRow>): Iterable<Statement> {
   const columns = Object.keys(table.columns);
   const changing = columns.filter((column) => column !== table.key && table.columns[column]?.fixed !== true);
+  const set = changing.map((column) => `${column} = excluded.${column}`).join(', ');
+  const update = set === '' ? 'NOTHING' : `UPDATE SET ${set}`;
   const sql = `INSERT INTO ${tableName(name, slot)} (${columns.join(', ')})
     SELECT ${columns.map((_, i) => `value->>${i}`).join(', ')} FROM jsonb_each(?) WHERE true
-    ON CONFLICT (${table.key}) DO UPDATE SET ${changing.map((column) => `${column} = excluded.${column}`).join(', ')}`;
+    ON CONFLICT (${table.key}) DO ${update}`;
   let values: string[] = [];
   let characters = 0;
   for (const row of rows) {

@@ -8,7 +8,9 @@ import { toProjectionError } from './errors.js';
 import type { ChangedRows, LoadRows } from './folder.js';
 import {
   createTables,
+  createViews,
   dropTables,
+  dropViews,
   indexStatements,
   loadRows,
   moveTables,
@@ -108,6 +110,7 @@ export class ProjectionFile {
     return this.#write(async (connection) => {
       await createTables(connection, this.projection.tables, 'live');
       for (const sql of indexStatements(this.projection.tables, 'live', 1)) await connection.exec(sql);
+      await createViews(connection, this.projection.views);
       return this.#insertGeneration(connection, 'live', 1, logId);
     });
   }
@@ -175,8 +178,10 @@ export class ProjectionFile {
   /** Makes the rebuilt generation the live one; the one before stays as the previous. Readers see either, never both. */
   async switchToNext(): Promise<void> {
     await this.#write(async (connection) => {
+      await dropViews(connection);
       await this.#move(connection, 'live', 'prev');
       await this.#move(connection, 'next', 'live');
+      await createViews(connection, this.projection.views);
     });
   }
 
@@ -184,9 +189,11 @@ export class ProjectionFile {
   async switchToPrevious(): Promise<void> {
     await this.#write(async (connection) => {
       await this.#drop(connection, 'next');
+      await dropViews(connection);
       await this.#move(connection, 'live', 'next');
       await this.#move(connection, 'prev', 'live');
       await this.#move(connection, 'next', 'prev');
+      await createViews(connection, this.projection.views);
     });
   }
 

@@ -187,7 +187,7 @@ async function firstDifference(
       const keyA = rowA === undefined ? undefined : String(rowA[table.key]);
       const keyB = rowB === undefined ? undefined : String(rowB[table.key]);
       if (keyA !== keyB || rowA === undefined || rowB === undefined) {
-        const onlyStored = keyB === undefined || (keyA !== undefined && keyA < keyB);
+        const onlyStored = keyB === undefined || (keyA !== undefined && isBefore(rowA?.[table.key], rowB?.[table.key]));
         const key = (onlyStored ? keyA : keyB) ?? '';
         return { table: name, key, column: null, stored: onlyStored ? rowA : null, replayed: onlyStored ? null : rowB };
       }
@@ -198,4 +198,9 @@ async function firstDifference(
     }
   }
   return undefined;
+}
+
+/** Whether a key comes before another of its kind: a text or a number. */
+function isBefore(a: unknown, b: unknown): boolean {
+  return typeof a === 'number' && typeof b === 'number' ? a < b : String(a) < String(b);
 }

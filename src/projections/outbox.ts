@@ -1,0 +1,271 @@
+import { CATEGORIES, TRAVELLING_TYPES, type RecordedEvent } from '../domain/event.js';
+import type { KeyRotated } from '../domain/keyring.js';
+import type {
+  HostStateChanged,
+  ReplicasAcknowledged,
+  ReplicationFact,
+  ReplicationPolicySet,
+} from '../domain/replication.js';
+import { jsonBytes, type Json } from '../domain/json.js';
+import type { Handler, Projection, RowOf, Rows } from './projection.js';
+
+const text = { type: 'text' } as const;
+const optionalText = { type: 'text', nullable: true } as const;
+const integer = { type: 'integer' } as const;
+const optionalInteger = { type: 'integer', nullable: true } as const;
+const fixedText = { type: 'text', fixed: true } as const;
+const fixedInteger = { type: 'integer', fixed: true } as const;
+
+/** The key of the one row of `progress`. */
+export const PROGRESS = 'outbox';
+
+/**
+ * `entries` number the travelling events, 1, 2, 3 … in log order, and never change: how far they have got is said once,
+ * in `progress`, and not in each. The view `outbox` puts the two together.
+ */
+const tables = {
+  entries: {
+    key: 'id',
+    columns: {
+      /** The sequence number. */
+      id: fixedInteger,
+      /** The stream. */
+      key: fixedText,
+      etype: fixedInteger,
+      event_id: fixedText,
+      /** Of data and metadata as JSON. */
+      bytes: fixedInteger,
+      created_at: fixedText,
+      position: { type: 'position', local: true, fixed: true },
+    },
+    indexes: { by_key: { columns: ['key', 'id'] }, by_position: { columns: ['position'] } },
+  },
+  progress: {
+    key: 'name',
+    columns: {
+      name: fixedText,
+      /** The origin that the log's keys name; null before the first. */
+      origin: optionalText,
+      /** The sequence number of the last travelling event. */
+      head: integer,
+      /** Up to here a quorum has signed. */
+      quorum: integer,
+      /** When that was recorded last. */
+      quorum_at: optionalText,
+      /** The version of the policy in force; null before the first. */
+      policy: optionalInteger,
+      required_acks: integer,
+      writer_epoch: integer,
+      key_epoch: integer,
+    },
+    indexes: {},
+  },
+  /** The quorum sequences there were, and when. */
+  quorums: { key: 'sequence', columns: { sequence: fixedInteger, at: fixedText }, indexes: {} },
+  policies: {
+    key: 'version',
+    columns: {
+      version: fixedInteger,
+      sequence: fixedInteger,
+      required: fixedInteger,
+      /** JSON: the hosts as the policy names them. */
+      hosts: fixedText,
+      created_at: fixedText,
+    },
+    indexes: {},
+  },
+  hosts: {
+    key: 'host',
+    columns: {
+      host: fixedText,
+      url: text,
+      verify_key: text,
+      /** 0 when the latest policy does not name it. */
+      weight: integer,
+      confirmed: integer,
+      state: text,
+      why: text,
+      /** Where it stood when its state changed. */
+      state_sequence: integer,
+      /** The last sequence it has signed for. */
+      sequence: integer,
+      /** JSON: the head it signed last. */
+      head: optionalText,
+      acknowledged_at: optionalText,
+      updated_at: text,
+    },
+    indexes: {},
+  },
+  keys: {
+    key: 'key_epoch',
+    columns: {
+      key_epoch: fixedInteger,
+      sequence: fixedInteger,
+      key_id: fixedText,
+      root_key_id: fixedText,
+      wrapped_key: fixedText,
+      created_at: fixedText,
+    },
+    indexes: {},
+  },
+} as const;
+
+export type OutboxTables = typeof tables;
+export type EntryRow = RowOf<OutboxTables['entries']>;
+export type ProgressRow = RowOf<OutboxTables['progress']>;
+export type PolicyRow = RowOf<OutboxTables['policies']>;
+export type HostRow = RowOf<OutboxTables['hosts']>;
+export type KeyRow = RowOf<OutboxTables['keys']>;
+
+/** The table that people look at; docs/operations.md. `acks` is the weight of the hosts that have signed. */
+const OUTBOX = `
+  SELECT e.id, e.key, e.etype, iif(e.id <= p.quorum, 'completed', 'pending') AS status, p.required_acks,
+    (SELECT coalesce(sum(h.weight), 0) FROM {hosts} h WHERE h.sequence >= e.id) AS acks,
+    e.position, e.event_id, e.bytes, e.created_at,
+    (SELECT q.at FROM {quorums} q WHERE q.sequence >= e.id ORDER BY q.sequence LIMIT 1) AS completed_at
+  FROM {entries} e, {progress} p`;
+
+const NOTHING: ProgressRow = {
+  name: PROGRESS,
+  origin: null,
+  head: 0,
+  quorum: 0,
+  quorum_at: null,
+  policy: null,
+  required_acks: 0,
+  writer_epoch: 0,
+  key_epoch: 0,
+};
+
+const NEW_HOST = {
+  state: 'ACTIVE',
+  why: '',
+  state_sequence: 0,
+  sequence: 0,
+  head: null,
+  acknowledged_at: null,
+};
+
+type Outbox = Rows<OutboxTables>;
+type Event<F extends ReplicationFact | KeyRotated> = RecordedEvent<F['type'], F['data']>;
+const PROGRESS_ROW = ['progress', PROGRESS] as const;
+
+function progressOf(rows: Outbox): ProgressRow {
+  return rows.get('progress', PROGRESS) ?? NOTHING;
+}
+
+/** Numbers a travelling event, which may also change what is known of the whole. Returns its number. */
+function enqueue(rows: Outbox, event: RecordedEvent<string, object>, changes: Partial<ProgressRow> = {}): number {
+  const progress = progressOf(rows);
+  const id = progress.head + 1;
+  rows.put('progress', { ...progress, ...changes, head: id });
+  rows.put('entries', {
+    id,
+    key: event.stream,
+    etype: event.etype,
+    event_id: event.id,
+    bytes: jsonBytes(event.data as Json) + jsonBytes(event.metadata as unknown as Json),
+    created_at: event.metadata.at,
+    position: event.position,
+  });
+  return id;
+}
+
+const travels: Handler<RecordedEvent<string, object>, OutboxTables> = {
+  touches: () => [PROGRESS_ROW],
+  fold: (rows, event) => void enqueue(rows, event),
+};
+
+const setPolicy: Handler<Event<ReplicationPolicySet>, OutboxTables> = {
+  touches: ({ data }) => [PROGRESS_ROW, ...data.hosts.map(({ host }) => ['hosts', host] as const)],
+  fold(rows, event) {
+    const { version, hosts, required } = event.data;
+    const at = event.metadata.at;
+    // The first is in force at once; one that follows when an acknowledgement says so.
+    const isFirst = progressOf(rows).policy === null;
+    const sequence = enqueue(rows, event, isFirst ? { policy: version, required_acks: required } : {});
+    rows.put('policies', { version, sequence, required, hosts: JSON.stringify(hosts), created_at: at });
+    for (const { host, url, verifyKey, weight, confirmed } of hosts) {
+      const known = rows.get('hosts', host) ?? { host, ...NEW_HOST };
+      const row = { ...known, url, verify_key: verifyKey, weight, confirmed: confirmed ? 1 : 0, updated_at: at };
+      rows.put('hosts', row);
+    }
+  },
+};
+
+const changeHost: Handler<Event<HostStateChanged>, OutboxTables> = {
+  touches: ({ data }) => [PROGRESS_ROW, ['hosts', data.host]],
+  fold(rows, event) {
+    enqueue(rows, event);
+    const { host, state, sequence, why } = event.data;
+    const known = rows.get('hosts', host);
+    if (known === undefined) return;
+    // What a suspended host has signed for counts for nothing; it is reinstated with what it then shows.
+    const reached = state === 'SUSPENDED' ? { sequence: 0 } : {};
+    rows.put('hosts', { ...known, ...reached, state, why, state_sequence: sequence, updated_at: event.metadata.at });
+  },
+};
+
+const acknowledge: Handler<Event<ReplicasAcknowledged>, OutboxTables> = {
+  touches: ({ data }) => [
+    PROGRESS_ROW,
+    ['policies', String(data.policyVersion)],
+    ...data.hosts.map(({ host }) => ['hosts', host] as const),
+  ],
+  fold(rows, event) {
+    const { policyVersion, writerEpoch, hosts, quorumSequence } = event.data;
+    const at = event.metadata.at;
+    const progress = progressOf(rows);
+    const rises = quorumSequence > progress.quorum;
+    const policy = rows.get('policies', String(policyVersion));
+    rows.put('progress', {
+      ...progress,
+      ...(rises ? { quorum: quorumSequence, quorum_at: at } : {}),
+      ...(policy === undefined ? {} : { policy: policy.version, required_acks: policy.required }),
+      writer_epoch: Math.max(progress.writer_epoch, writerEpoch),
+    });
+    if (rises) rows.put('quorums', { sequence: quorumSequence, at });
+    for (const { host, sequence, head } of hosts) {
+      const known = rows.get('hosts', host);
+      if (known === undefined || known.state === 'SUSPENDED') continue;
+      const reached = Math.max(known.sequence, sequence);
+      rows.put('hosts', { ...known, sequence: reached, head: JSON.stringify(head), acknowledged_at: at });
+    }
+  },
+};
+
+const rotateKey: Handler<Event<KeyRotated>, OutboxTables> = {
+  touches: () => [PROGRESS_ROW],
+  fold(rows, event) {
+    const { origin, keyEpoch, keyId, rootKeyId, wrappedKey } = event.data;
+    const sequence = enqueue(rows, event, { origin, key_epoch: keyEpoch });
+    rows.put('keys', {
+      key_epoch: keyEpoch,
+      sequence,
+      key_id: keyId,
+      root_key_id: rootKeyId,
+      wrapped_key: wrappedKey,
+      created_at: event.metadata.at,
+    });
+  },
+};
+
+const handlers: Projection['handlers'] = Object.fromEntries(
+  Object.entries({
+    ...Object.fromEntries(TRAVELLING_TYPES.map((type) => [type, travels])),
+    ReplicationPolicySet: setPolicy,
+    HostStateChanged: changeHost,
+    ReplicasAcknowledged: acknowledge,
+    KeyRotated: rotateKey,
+  }),
+) as unknown as Projection['handlers'];
+
+/** What must reach the hosts, how far it has got, and what is known of the hosts. */
+export const outbox: Projection = {
+  name: 'outbox',
+  version: 1,
+  categories: CATEGORIES,
+  tables,
+  views: { outbox: OUTBOX },
+  handlers,
+};

@@ -1,0 +1,120 @@
+import { describe, expect, it } from 'vitest';
+import { ETYPES, type EventType, type RecordedEvent } from '../../src/domain/event.js';
+import type { JsonObject } from '../../src/domain/json.js';
+import { outbox } from '../../src/projections/outbox.js';
+import type { AnyRow, Rows, Tables } from '../../src/projections/projection.js';
+
+const AT = '2026-01-01T00:00:00.000Z';
+const HEAD = { tag: 'head/v1' };
+
+/** Folds events into tables in memory, showing each handler the rows it touches and no others. */
+function fold(...facts: readonly (readonly [type: EventType, data: JsonObject, at?: string])[]) {
+  const tables = new Map<string, Map<string, AnyRow>>(Object.keys(outbox.tables).map((name) => [name, new Map()]));
+  for (const [i, [type, data, at = AT]] of facts.entries()) {
+    const event = {
+      id: `event-${i + 1}`,
+      stream: `stream-${i + 1}`,
+      revision: 0n,
+      position: BigInt(10 * (i + 1)),
+      type,
+      etype: ETYPES[type],
+      data,
+      metadata: { at, actor: 'a', correlationId: 'c', causationId: 'c', schemaVersion: 1 },
+      recordedAt: at,
+    } satisfies RecordedEvent;
+    const handler = outbox.handlers[type];
+    if (handler === undefined) continue;
+    const touched = new Map(
+      handler.touches(event).map(([table, key]) => [`${table}/${key}`, tables.get(table)?.get(key)]),
+    );
+    const staged: [string, AnyRow][] = [];
+    const rows = {
+      get: (table: string, key: string) => touched.get(`${table}/${key}`),
+      put: (table: string, row: AnyRow) => void staged.push([table, row]),
+    };
+    handler.fold(rows as unknown as Rows<Tables>, event);
+    for (const [table, row] of staged) tables.get(table)?.set(String(row[outbox.tables[table]!.key]), row);
+  }
+  const rowsOf = (name: string) => [...(tables.get(name)?.values() ?? [])];
+  return { rowsOf, progress: tables.get('progress')?.get('outbox') };
+}
+
+const MISSION = ['MissionCreated', { missionId: 'm' }] as const;
+const hosts = (...names: string[]) =>
+  names.map((host) => ({ host, url: `http://${host}`, verifyKey: 'k', weight: 1, confirmed: false }));
+const policy = (version: number, required: number, ...names: string[]) =>
+  ['ReplicationPolicySet', { origin: 'o', version, required, hosts: hosts(...names) }] as const;
+const acks = (quorumSequence: number, reached: Readonly<Record<string, number>>, policyVersion = 1, at = AT) =>
+  [
+    'ReplicasAcknowledged',
+    {
+      origin: 'o',
+      policyVersion,
+      writerEpoch: 1,
+      hosts: Object.entries(reached).map(([host, sequence]) => ({ host, sequence, head: HEAD })),
+      quorumSequence,
+    },
+    at,
+  ] as const;
+const state = (host: string, to: string, sequence = 0) =>
+  ['HostStateChanged', { origin: 'o', host, state: to, sequence, why: 'because' }] as const;
+
+describe('the outbox', () => {
+  it('numbers what travels, in log order and without gaps, and passes over what stays', () => {
+    const { rowsOf, progress } = fold(
+      policy(1, 1, 'a'),
+      acks(0, {}),
+      MISSION,
+      ['EventsEvicted', {}],
+      state('a', 'FULL'),
+    );
+    expect(rowsOf('entries').map(({ id, etype, position }) => [id, etype, position])).toEqual([
+      [1, 20, 10n],
+      [2, 10, 30n],
+      [3, 21, 50n],
+    ]);
+    expect(progress).toMatchObject({ head: 3, quorum: 0 });
+  });
+
+  it('takes the highest quorum sequence: what is completed stays so', () => {
+    const { rowsOf, progress } = fold(
+      policy(1, 1, 'a', 'b'),
+      MISSION,
+      MISSION,
+      acks(2, { a: 2 }, 1, '2026-01-01T00:00:01.000Z'),
+      acks(1, { b: 1 }, 1, '2026-01-01T00:00:02.000Z'),
+      acks(3, { b: 3 }, 1, '2026-01-01T00:00:03.000Z'),
+    );
+    expect(progress).toMatchObject({ quorum: 3, quorum_at: '2026-01-01T00:00:03.000Z', required_acks: 1 });
+    expect(rowsOf('quorums').map(({ sequence }) => sequence)).toEqual([2, 3]);
+    expect(rowsOf('hosts').map(({ host, sequence }) => [host, sequence])).toEqual([
+      ['a', 2],
+      ['b', 3],
+    ]);
+  });
+
+  it('keeps to a policy until an acknowledgement says that the next is in force', () => {
+    const first = [policy(1, 1, 'a'), MISSION, policy(2, 2, 'a', 'b')] as const;
+    expect(fold(...first).progress).toMatchObject({ policy: 1, required_acks: 1 });
+    expect(fold(...first, acks(3, { a: 3, b: 3 }, 2)).progress).toMatchObject({ policy: 2, required_acks: 2 });
+  });
+
+  it('counts for nothing what a suspended host has signed and signs, until it is reinstated', () => {
+    const suspended = [
+      policy(1, 1, 'a', 'b'),
+      acks(1, { a: 1 }),
+      state('a', 'SUSPENDED', 1),
+      acks(1, { a: 2 }),
+    ] as const;
+    expect(fold(...suspended).rowsOf('hosts')[0]).toMatchObject({ state: 'SUSPENDED', sequence: 0, state_sequence: 1 });
+    const back = fold(...suspended, state('a', 'ACTIVE'), acks(2, { a: 2 }));
+    expect(back.rowsOf('hosts')[0]).toMatchObject({ state: 'ACTIVE', sequence: 2 });
+  });
+
+  it('knows the keys, and whose log it is', () => {
+    const key = { origin: 'o', keyEpoch: 1, keyId: 'k', rootKeyId: 'r', wrappedKey: 'w' };
+    const { rowsOf, progress } = fold(MISSION, ['KeyRotated', key]);
+    expect(rowsOf('keys')).toMatchObject([{ key_epoch: 1, sequence: 2, root_key_id: 'r' }]);
+    expect(progress).toMatchObject({ origin: 'o', key_epoch: 1 });
+  });
+});
