@@ -1,8 +1,9 @@
-import { access, mkdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import pLimit from 'p-limit';
-import { toHex } from '../../crypto/bytes.js';
-import { writeDurably } from '../../durable-file.js';
+import { equalBytes, toHex } from '../../crypto/bytes.js';
+import { addressOf } from '../../crypto/envelope.js';
+import { syncFolder, writeDurably } from '../../durable-file.js';
 
 /** Files written at a time. */
 const WRITERS = 8;
@@ -12,28 +13,35 @@ export class Blobs {
   readonly #folder: string;
   readonly #inTurn = pLimit(WRITERS);
 
-  constructor(folder: string) {
+  /** Folders that are there, durably, by their names: the first bytes of addresses. */
+  readonly #folders = new Map<string, Promise<void>>();
+
+  private constructor(folder: string) {
     this.#folder = folder;
   }
 
-  /** Writes contents; they are on the disk when this returns. What is there already is left as it is. */
+  /** Opens a folder, and removes what was half-written by one who was killed. */
+  static async open(folder: string): Promise<Blobs> {
+    const entries = await readdir(folder, { withFileTypes: true });
+    const names = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+    await pLimit(WRITERS).map(names, async (name) => {
+      for (const file of await readdir(join(folder, name)))
+        if (file.endsWith('.tmp')) await rm(join(folder, name, file), { force: true });
+    });
+    return new Blobs(folder);
+  }
+
+  /** Writes contents; they are on the disk when this returns. What is there already and whole is left as it is. */
   async put(contents: readonly { readonly eid: Uint8Array; readonly sealed: Uint8Array }[]): Promise<void> {
     await this.#inTurn.map(contents, async ({ eid, sealed }) => {
       const path = this.#pathOf(eid);
-      const isThere = await access(path).then(
-        () => true,
-        () => false,
-      );
-      if (isThere) return;
-      await mkdir(join(path, '..'), { recursive: true });
-      await writeDurably(path, sealed);
+      const there = await this.get(eid);
+      if (there !== undefined && equalBytes(addressOf(there), eid)) await syncFolder(dirname(path));
+      else {
+        await this.#makeFolder(dirname(path));
+        await writeDurably(path, sealed);
+      }
     });
-  }
-
-  /** Writes contents over what is there. */
-  async replace(eid: Uint8Array, content: Uint8Array): Promise<void> {
-    await mkdir(join(this.#pathOf(eid), '..'), { recursive: true });
-    await writeDurably(this.#pathOf(eid), content);
   }
 
   /** The content of an address; undefined when its file is gone. */
@@ -42,6 +50,17 @@ export class Blobs {
       if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
       throw error;
     });
+  }
+
+  /** Once for each: another who needs it waits until it is durable. */
+  #makeFolder(path: string): Promise<void> {
+    let made = this.#folders.get(path);
+    if (made === undefined) {
+      made = mkdir(path, { recursive: true }).then(() => syncFolder(this.#folder));
+      this.#folders.set(path, made);
+      made.catch(() => this.#folders.delete(path));
+    }
+    return made;
   }
 
   #pathOf(eid: Uint8Array): string {

@@ -47,25 +47,39 @@ export class HostFile {
   readonly #readers: Pool;
   /** One transaction at a time. */
   readonly #exclusively = pLimit(1);
+  readonly #budgetBytes: number;
   #usedBytes: number;
 
-  private constructor(connection: Connection, readers: Pool, usedBytes: number) {
+  private constructor(connection: Connection, readers: Pool, budgetBytes: number, usedBytes: number) {
     this.#connection = connection;
     this.#readers = readers;
+    this.#budgetBytes = budgetBytes;
     this.#usedBytes = usedBytes;
   }
 
-  /** Opens the file, making it when it is not there. @throws Error that says what is wrong with it */
-  static async open(path: string): Promise<HostFile> {
-    const connection = await openConnection(path);
+  /**
+   * Opens the file, making it when it is not there.
+   * @param budgetBytes the most bytes of contents, evidence included
+   * @throws Error that says what is wrong with it
+   */
+  static async open(path: string, budgetBytes: number): Promise<HostFile> {
+    const { connection, usedBytes } = await openConnection(path);
     const readers = await Pool.open(path, 'read', READERS);
-    const [row] = await connection.all<{ bytes: number }>("SELECT bytes FROM totals WHERE name = 'used'");
-    return new HostFile(connection, readers, row?.bytes ?? 0);
+    return new HostFile(connection, readers, budgetBytes, usedBytes);
   }
 
   /** Bytes of all contents, evidence included. */
   get usedBytes(): number {
     return this.#usedBytes;
+  }
+
+  /** @throws HostRefusal FULL when so many more bytes are beyond the budget */
+  assertFits(bytes: number): void {
+    if (bytes === 0 || this.#usedBytes + bytes <= this.#budgetBytes) return;
+    throw new HostRefusal(
+      'FULL',
+      `${bytes} more bytes do not fit: ${this.#usedBytes} of ${this.#budgetBytes} are used. Nothing was taken, nothing was dropped.`,
+    );
   }
 
   read<R>(work: (connection: Connection) => Promise<R>): Promise<R> {
@@ -74,13 +88,14 @@ export class HostFile {
 
   /**
    * Runs a transaction. `work` says how many bytes of content it has added.
-   * @throws HostRefusal FULL when the disk is full; nothing has changed then
+   * @throws HostRefusal FULL when the disk or the budget is; nothing has changed then
    */
   async write(work: (connection: Connection) => Promise<number>): Promise<void> {
     try {
       await this.#exclusively(async () => {
         const bytes = await this.#connection.transaction('BEGIN IMMEDIATE', async () => {
           const added = await work(this.#connection);
+          this.assertFits(added);
           if (added > 0) await this.#connection.run(ADD_BYTES, [added]);
           return added;
         });
@@ -102,25 +117,31 @@ export function diskFull(): HostRefusal {
   return new HostRefusal('FULL', 'The disk of this host is full. Nothing was taken, nothing was dropped.');
 }
 
-async function openConnection(path: string): Promise<Connection> {
+interface Opened {
+  readonly connection: Connection;
+  readonly usedBytes: number;
+}
+
+/** One process at a time does this: it holds the lock of the folder. */
+async function openConnection(path: string): Promise<Opened> {
   const connection = await Connection.open(path, 'write');
   try {
+    const [marks] = await connection.all<{ application_id: number; user_version: number; tables: number }>(
+      `SELECT application_id, user_version, (SELECT count(*) FROM sqlite_schema) AS tables
+       FROM pragma_application_id, pragma_user_version`,
+    );
+    const isNew = marks === undefined || (marks.application_id === 0 && marks.tables === 0);
+    if (!isNew && (marks.application_id !== APPLICATION_ID || marks.user_version !== FORMAT_VERSION))
+      throw new Error(`${path} is not a host's file of format ${FORMAT_VERSION}; choose another data folder.`);
     await connection.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;');
     await connection.exec(`PRAGMA wal_autocheckpoint = ${WAL_AUTOCHECKPOINT_PAGES};`);
-    await connection.transaction('BEGIN IMMEDIATE', async () => {
-      const [marks] = await connection.all<{ application_id: number; user_version: number; tables: number }>(
-        `SELECT application_id, user_version, (SELECT count(*) FROM sqlite_schema) AS tables
-         FROM pragma_application_id, pragma_user_version`,
-      );
-      if (marks === undefined || (marks.application_id === 0 && marks.tables === 0)) {
+    if (isNew)
+      await connection.transaction('BEGIN IMMEDIATE', async () => {
         await connection.exec(SCHEMA);
         await connection.exec(`PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${FORMAT_VERSION};`);
-        return;
-      }
-      if (marks.application_id !== APPLICATION_ID || marks.user_version !== FORMAT_VERSION)
-        throw new Error(`${path} is not a host's file of format ${FORMAT_VERSION}; choose another data folder.`);
-    });
-    return connection;
+      });
+    const [row] = await connection.all<{ bytes: number }>("SELECT bytes FROM totals WHERE name = 'used'");
+    return { connection, usedBytes: row?.bytes ?? 0 };
   } catch (error) {
     await connection.close().catch(() => undefined);
     if (error instanceof SqliteError) throw new Error(`${path} cannot be used: ${error.message}`, { cause: error });

@@ -8,6 +8,9 @@ import { writeDurably } from '../../durable-file.js';
 const MODE = 0o600;
 /** Bytes that precede the 32 of an X25519 public key in SubjectPublicKeyInfo (RFC 8410). */
 const SPKI_HEAD_BYTES = 12;
+/** What the file begins with: of a key in which a bit has changed, nothing else would show it. */
+const FIRST_LINE = /^Identity of host ([0-9a-f]{32})\n/;
+const PRIVATE_KEY = /-----BEGIN PRIVATE KEY-----[^-]+-----END PRIVATE KEY-----/g;
 
 /** Who a host is: made at its first start, and the same for ever. */
 export interface Identity {
@@ -27,19 +30,23 @@ export async function openIdentity(path: string): Promise<Identity> {
     throw error;
   });
   if (known !== undefined) return identityOf(known, path);
-  const pem = [generateKeyPairSync('ed25519'), generateKeyPairSync('x25519')]
-    .map(({ privateKey }) => privateKey.export({ format: 'pem', type: 'pkcs8' }).toString())
-    .join('');
+  const signs = generateKeyPairSync('ed25519');
+  const keys = [signs, generateKeyPairSync('x25519')].map(({ privateKey }) =>
+    privateKey.export({ format: 'pem', type: 'pkcs8' }).toString(),
+  );
+  const pem = `Identity of host ${fingerprintOf(publicKeyText(signs.publicKey))}\n${keys.join('')}`;
   await writeDurably(path, pem, { mode: MODE, exclusive: true });
   return identityOf(pem, path);
 }
 
 function identityOf(pem: string, path: string): Identity {
-  const [signs, exchanges] = pem.match(/-----BEGIN PRIVATE KEY-----[^-]+-----END PRIVATE KEY-----/g) ?? [];
+  const [, told] = FIRST_LINE.exec(pem) ?? [];
+  const [signs, exchanges] = pem.match(PRIVATE_KEY) ?? [];
   try {
-    const signingKey = createPrivateKey(signs ?? '');
+    const signingKey = keyOf(signs, 'ed25519');
     const verifyKey = publicKeyText(createPublicKey(signingKey));
-    const exchange = createPublicKey(createPrivateKey(exchanges ?? ''));
+    if (fingerprintOf(verifyKey) !== told) throw new Error('it is the identity of another');
+    const exchange = createPublicKey(keyOf(exchanges, 'x25519'));
     const exchangeKey = toBase64(exchange.export({ format: 'der', type: 'spki' }).subarray(SPKI_HEAD_BYTES));
     return { id: fingerprintOf(verifyKey), signingKey, verifyKey, exchangeKey };
   } catch (error) {
@@ -48,4 +55,10 @@ function identityOf(pem: string, path: string): Identity {
       { cause: error },
     );
   }
+}
+
+function keyOf(pem: string | undefined, type: 'ed25519' | 'x25519'): KeyObject {
+  const key = createPrivateKey(pem ?? '');
+  if (key.asymmetricKeyType !== type) throw new Error(`one of its keys is not of type ${type}`);
+  return key;
 }

@@ -5,7 +5,7 @@ import { fromBase64 } from '../../crypto/bytes.js';
 import type { Identity } from './identity.js';
 import { MAX_QUERY, type Memory } from './memory.js';
 import { HostRefusal } from './problems.js';
-import { bodyOf } from './server.js';
+import { bodyOf, jsonOf, parse } from './requests.js';
 
 /** The largest payload of the prototype's door, in bytes. */
 const MAX_PAYLOAD_BYTES = 1024 * 1024;
@@ -23,7 +23,7 @@ const quoteSchema = z.object({
   size: z.coerce.number().min(0).max(1e12).default(0),
 });
 const ingestSchema = z.object({
-  payload_b64: z.base64('must be base64'),
+  payload_b64: z.base64('must be base64').min(1, 'must not be empty'),
   etype: z.number().int().min(0).max(65_535),
   meta: z.record(z.string(), z.json()).default({}),
   score: z.number().default(0),
@@ -90,20 +90,4 @@ export function serveMemory(app: FastifyInstance, routes: MemoryRoutes): void {
       );
     return { eid: await memory.ingest(bytes, { etype, meta, score, ts: clock.now().getTime() }) };
   });
-}
-
-function jsonOf(body: Uint8Array): unknown {
-  try {
-    return JSON.parse(Buffer.from(body).toString());
-  } catch {
-    throw new HostRefusal('BAD_REQUEST', 'The body is not JSON.');
-  }
-}
-
-function parse<V>(schema: z.ZodType<V>, value: unknown): V {
-  const parsed = schema.safeParse(value);
-  if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
-  const where = issue === undefined || issue.path.length === 0 ? 'the request' : issue.path.join('.');
-  throw new HostRefusal('BAD_REQUEST', `${where}: ${issue?.message ?? 'is invalid'}`);
 }

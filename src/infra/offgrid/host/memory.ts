@@ -2,7 +2,6 @@ import { toHex } from '../../crypto/bytes.js';
 import { addressOf } from '../../crypto/envelope.js';
 import type { Row } from '../../sqlite/connection.js';
 import type { HostFile } from './host-file.js';
-import { HostRefusal } from './problems.js';
 
 /** The most events a query answers with. */
 export const MAX_QUERY = 1_000;
@@ -41,11 +40,9 @@ const ALL = `
 /** The prototype's doors to a host: query and single-event ingest. */
 export class Memory {
   readonly #file: HostFile;
-  readonly #budgetBytes: number;
 
-  constructor(file: HostFile, budgetBytes: number) {
+  constructor(file: HostFile) {
     this.#file = file;
-    this.#budgetBytes = budgetBytes;
   }
 
   /** Events since a time, the newest first. */
@@ -73,8 +70,6 @@ export class Memory {
     const bytes = payload.byteLength;
     await this.#file.write(async (connection) => {
       const { changes } = await connection.run(INGEST, [eid, ts, etype, JSON.stringify(meta), score, bytes, payload]);
-      if (changes > 0 && this.#file.usedBytes + bytes > this.#budgetBytes)
-        throw new HostRefusal('FULL', `${bytes} more bytes do not fit into the budget of this host.`);
       return changes * bytes;
     });
     return toHex(eid);

@@ -5,8 +5,9 @@ import { decodeCbor } from '../wire/cbor.js';
 import { decodeBatch, MAX_BATCH_EVENTS } from '../wire/batch.js';
 import { claimSchema, ORIGIN } from '../wire/claim.js';
 import { HostRefusal } from './problems.js';
+import type { Replica } from './replica.js';
 import type { Replicas } from './replicas.js';
-import { bodyOf } from './server.js';
+import { bodyOf, parse } from './requests.js';
 
 /** The most bytes of envelopes in an answer, unless a single event has more. */
 const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
@@ -32,8 +33,8 @@ export function serveReplicas(
   replicas: Replicas,
   authenticate: (request: FastifyRequest) => void,
 ): void {
-  const replicaOf = (origin: string) => {
-    if (ORIGIN.test(origin)) return replicas.of(origin);
+  const on = <R>(origin: string, work: (replica: Replica) => Promise<R>): Promise<R> => {
+    if (ORIGIN.test(origin)) return replicas.use(origin, work);
     throw new HostRefusal(
       'BAD_REQUEST',
       'The name of an origin is 1–64 letters, digits, dots, hyphens or underscores.',
@@ -44,7 +45,7 @@ export function serveReplicas(
     authenticate(request);
     const claim = claimSchema.safeParse(decodeCbor(bodyOf(request)));
     if (!claim.success) throw new HostRefusal('BAD_REQUEST', 'The body is not a claim in DAG-CBOR.');
-    return replicaOf(request.params.origin).claim(claim.data);
+    return on(request.params.origin, (replica) => replica.claim(claim.data));
   });
 
   app.post<OfOrigin>('/replica/:origin/events', async (request) => {
@@ -52,14 +53,14 @@ export function serveReplicas(
     const batch = decodeBatch(bodyOf(request));
     if (batch === undefined)
       throw new HostRefusal('BAD_REQUEST', `The body is not a batch of 1–${MAX_BATCH_EVENTS} events in DAG-CBOR.`);
-    return replicaOf(request.params.origin).append(batch);
+    return on(request.params.origin, (replica) => replica.append(batch));
   });
 
   app.get<OfOrigin>('/replica/:origin/events', async (request, reply) => {
     authenticate(request);
     const { after, limit } = parse(eventsQuery, request.query);
     const most = Math.min(limit, MAX_ANSWER_EVENTS);
-    const events = await replicaOf(request.params.origin).events(after, most, MAX_ANSWER_BYTES);
+    const events = await on(request.params.origin, (replica) => replica.events(after, most, MAX_ANSWER_BYTES));
     const body = events.map(({ sequence, etype, ts, sealed }) => encode({ sequence, etype, ts, sealed }));
     return reply.type(CBOR).send(Buffer.concat(body));
   });
@@ -67,15 +68,9 @@ export function serveReplicas(
   app.get<OfOrigin>('/replica/:origin/head', async (request) => {
     authenticate(request);
     const { challenge, at } = parse(headQuery, request.query);
-    const replica = replicaOf(request.params.origin);
-    if (at !== undefined) return { sequence: at, root: await replica.rootAt(at) };
-    return replica.head(challenge);
+    return on(request.params.origin, async (replica) => {
+      if (at !== undefined) return { sequence: at, root: await replica.rootAt(at) };
+      return replica.head(challenge);
+    });
   });
-}
-
-function parse<V>(schema: z.ZodType<V>, query: unknown): V {
-  const parsed = schema.safeParse(query);
-  if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
-  throw new HostRefusal('BAD_REQUEST', `${issue?.path.join('.') ?? 'the query'}: ${issue?.message ?? 'is invalid'}`);
 }

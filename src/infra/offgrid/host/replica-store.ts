@@ -41,12 +41,10 @@ export interface ReplicaStore {
   /** Pins the key of a new origin, and grants. */
   grant(origin: string, key: string, grant: Grant): Promise<void>;
   write(origin: string, change: ReplicaChange): Promise<void>;
-  /** Keeps a batch that another of its epoch contradicts. */
+  /** Keeps events of a batch that another of its epoch contradicts. @throws HostRefusal FULL */
   keepFork(origin: string, epoch: number, events: readonly AddressedEvent[]): Promise<void>;
   /** Addresses from one sequence to another, both included. */
   addresses(origin: string, from: number, to: number): Promise<readonly StoredAddress[]>;
   /** Events after a sequence, at most so many and, beyond the first, so many bytes. */
   events(origin: string, after: number, limit: number, maxBytes: number): Promise<readonly AddressedEvent[]>;
-  /** Bytes of everything that is kept, evidence included. */
-  readonly usedBytes: number;
 }

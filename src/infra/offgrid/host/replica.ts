@@ -6,6 +6,7 @@ import type { Clock } from '../../clock.js';
 import { equalBytes, toHex } from '../../crypto/bytes.js';
 import { sha256 } from '../../crypto/sha256.js';
 import { publicKeyOf } from '../../crypto/signing.js';
+import { packPeaks } from '../peaks.js';
 import { isBatchSigned, type AddressedEvent, type decodeBatch } from '../wire/batch.js';
 import { isClaimSigned, type Claim } from '../wire/claim.js';
 import { signHead } from '../wire/head.js';
@@ -30,8 +31,6 @@ export interface ReplicaOptions {
   readonly store: ReplicaStore;
   readonly identity: HostIdentity;
   readonly clock: Clock;
-  /** The most bytes the host keeps of all origins. */
-  readonly budgetBytes: number;
 }
 
 /**
@@ -51,11 +50,6 @@ export class Replica {
   constructor(origin: string, options: ReplicaOptions) {
     this.#origin = origin;
     this.#options = options;
-  }
-
-  /** Requests under way or waiting. */
-  get pending(): number {
-    return this.#inTurn.activeCount + this.#inTurn.pendingCount;
   }
 
   /** Grants a claim, which is on the disk when this returns. @throws HostRefusal NOT_SIGNED, FENCED */
@@ -101,11 +95,23 @@ export class Replica {
   }
 
   /** The Merkle root over the first events. @throws HostRefusal NOT_FOUND when there are not so many */
-  async rootAt(sequence: number): Promise<string> {
-    const stored = await this.#known();
-    if (sequence > stored.sequence)
-      throw new HostRefusal('NOT_FOUND', `There are ${stored.sequence} events of '${this.#origin}' here.`);
-    return toHex((await this.#frontierAt(sequence)).root());
+  rootAt(sequence: number): Promise<string> {
+    return this.#inTurn(async () => {
+      const stored = await this.#known();
+      if (sequence > stored.sequence)
+        throw new HostRefusal('NOT_FOUND', `There are ${stored.sequence} events of '${this.#origin}' here.`);
+      const frontier = new MerkleFrontier(sha256);
+      while (frontier.size < sequence) {
+        const from = frontier.size + 1;
+        const page = await this.#options.store.addresses(this.#origin, from, Math.min(sequence, from + PAGE - 1));
+        if (page[0]?.sequence !== from) throw missing(from);
+        for (const { sequence: next, eid } of page) {
+          if (next !== frontier.size + 1) throw missing(frontier.size + 1);
+          frontier.append(eid);
+        }
+      }
+      return toHex(frontier.root());
+    });
   }
 
   /** Events after a sequence. @throws HostRefusal NOT_FOUND, DAMAGED */
@@ -124,31 +130,30 @@ export class Replica {
     const { store } = this.#options;
     const { epoch, events, from } = batch;
     const last = from + events.length - 1;
-    const there = await store.addresses(this.#origin, from, Math.min(last, stored.sequence));
-    const conflict = there.find((address, i) => !isSame(address, events[i]));
-    if (conflict?.epoch === epoch) {
-      await store.keepFork(this.#origin, epoch, events);
-      throw new HostRefusal(
-        'FORKED',
-        `Event ${conflict.sequence} is another here, under the same epoch (${epoch}): two cores write as one. Both are kept.`,
-        { sequence: conflict.sequence },
-      );
-    }
+    const overlap = events.slice(0, Math.max(0, stored.sequence - from + 1));
+    const there = await store.addresses(this.#origin, from, from + overlap.length - 1);
+    const contradicted = overlap.filter((event) => !isSame(there, event));
     // Epochs never fall along a log: what lies beyond is older as a whole, or not at all.
     const isStaleBeyond = last < stored.sequence && stored.epoch < epoch;
-    const setAsideFrom = conflict?.sequence ?? (isStaleBeyond ? last + 1 : undefined);
-    const kept = Math.min(stored.sequence, (setAsideFrom ?? Infinity) - 1);
+    let kept = isStaleBeyond ? last : stored.sequence;
+    let frontier: MerkleFrontier | undefined = new MerkleFrontier(sha256, stored.sequence, stored.peaks);
+    if (contradicted[0] !== undefined || isStaleBeyond) {
+      const before = (contradicted[0]?.sequence ?? kept + 1) - 1;
+      frontier = await this.#frontierAt(before, stored);
+      if (frontier !== undefined && before < kept && stored.epoch === epoch)
+        throw await this.#forked(epoch, before + 1, [...contradicted, ...events.slice(overlap.length)]);
+      // When what is here is damaged, and the batch has what was signed for, there is no contradiction.
+      if (frontier === undefined) frontier = await this.#frontierAt(kept, stored, overlap);
+      else kept = before;
+    }
+    if (frontier === undefined)
+      throw new HostRefusal('DAMAGED', `The events of '${this.#origin}' here are not those that were signed for.`);
     const added = events.slice(Math.max(0, kept - from + 1));
-    this.#assertFits(added);
-    const frontier =
-      setAsideFrom === undefined
-        ? new MerkleFrontier(sha256, stored.sequence, stored.peaks)
-        : await this.#frontierAt(kept);
     for (const { eid } of added) frontier.append(eid);
     const ownsLast = last >= frontier.size;
     const head = { sequence: frontier.size, epoch: ownsLast ? epoch : stored.epoch, peaks: frontier.peaks };
     await store.write(this.#origin, {
-      ...(setAsideFrom === undefined ? {} : { setAsideFrom }),
+      ...(kept === stored.sequence ? {} : { setAsideFrom: kept + 1 }),
       reshipped: events.slice(0, Math.max(0, kept - from + 1)),
       added,
       epoch,
@@ -157,25 +162,42 @@ export class Replica {
     return { ...stored, ...head };
   }
 
-  #assertFits(added: readonly AddressedEvent[]): void {
-    const { store, budgetBytes } = this.#options;
-    const bytes = added.reduce((sum, { sealed }) => sum + sealed.byteLength, 0);
-    if (store.usedBytes + bytes <= budgetBytes || bytes === 0) return;
-    throw new HostRefusal(
-      'FULL',
-      `${bytes} more bytes do not fit: ${store.usedBytes} of ${budgetBytes} are used. Nothing was taken, nothing was dropped.`,
+  async #forked(epoch: number, sequence: number, others: readonly AddressedEvent[]): Promise<HostRefusal> {
+    const kept = await this.#options.store.keepFork(this.#origin, epoch, others).then(
+      () => 'Both are kept.',
+      (error: unknown) => {
+        if (error instanceof HostRefusal) return 'There is no room to keep both.';
+        throw error;
+      },
     );
+    const message = `Event ${sequence} is another here, under the same epoch (${epoch}): two cores write as one. ${kept}`;
+    return new HostRefusal('FORKED', message, { sequence });
   }
 
-  async #frontierAt(size: number): Promise<MerkleFrontier> {
-    const frontier = new MerkleFrontier(sha256);
-    while (frontier.size < size) {
-      const from = frontier.size + 1;
-      const page = await this.#options.store.addresses(this.#origin, from, Math.min(size, from + PAGE - 1));
-      if (page.length === 0) throw new HostRefusal('DAMAGED', `Event ${from} is missing.`, { sequence: from });
-      for (const { eid } of page) frontier.append(eid);
+  /**
+   * The tree of the first events, made from what is stored, with `known` in the place of what is stored of them;
+   * undefined when these are not the events that the head was signed for.
+   */
+  async #frontierAt(
+    size: number,
+    stored: StoredReplica,
+    known: readonly AddressedEvent[] = [],
+  ): Promise<MerkleFrontier | undefined> {
+    const eids = new Map(known.map(({ sequence, eid }) => [sequence, eid]));
+    const all = new MerkleFrontier(sha256);
+    let first = all.copy();
+    for (let from = 1; from <= stored.sequence; from += PAGE) {
+      const to = Math.min(stored.sequence, from + PAGE - 1);
+      const page = await this.#options.store.addresses(this.#origin, from, to);
+      const there = new Map(page.map(({ sequence, eid }) => [sequence, eid]));
+      for (let sequence = from; sequence <= to; sequence += 1) {
+        const eid = eids.get(sequence) ?? there.get(sequence);
+        if (eid === undefined) return undefined;
+        all.append(eid);
+        if (sequence === size) first = all.copy();
+      }
     }
-    return frontier;
+    return equalBytes(packPeaks(all.peaks), packPeaks(stored.peaks)) ? first : undefined;
   }
 
   #pinned(stored: StoredReplica | undefined, given: string): KeyObject {
@@ -209,9 +231,14 @@ export class Replica {
 
 const EMPTY = { sequence: 0, epoch: 0, peaks: [] };
 
-function isSame(stored: StoredAddress, event: AddressedEvent | undefined): boolean {
-  if (event === undefined) return false;
-  return stored.etype === event.etype && stored.ts === event.ts && equalBytes(stored.eid, event.eid);
+/** An envelope is bound to its type and time, so it is the same event when its address is the same. */
+function isSame(there: readonly StoredAddress[], { sequence, eid }: AddressedEvent): boolean {
+  const stored = there.find((address) => address.sequence === sequence);
+  return stored !== undefined && equalBytes(stored.eid, eid);
+}
+
+function missing(sequence: number): HostRefusal {
+  return new HostRefusal('DAMAGED', `Event ${sequence} is missing here.`, { sequence });
 }
 
 function fenced(epoch: number, writer: string): HostRefusal {

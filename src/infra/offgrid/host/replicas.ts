@@ -4,25 +4,36 @@ import { Replica, type ReplicaOptions } from './replica.js';
 /** The most requests of all origins under way or waiting. */
 const MAX_PENDING = 64;
 
-/** The replicas of a host, by origin. */
+interface InUse {
+  readonly replica: Replica;
+  /** Requests under way or waiting. */
+  pending: number;
+}
+
+/** The replicas of a host, by origin. Those that nobody uses are forgotten: what they know is in the store. */
 export class Replicas {
   readonly #options: ReplicaOptions;
-  readonly #replicas = new Map<string, Replica>();
+  readonly #inUse = new Map<string, InUse>();
+  #pending = 0;
 
   constructor(options: ReplicaOptions) {
     this.#options = options;
   }
 
-  /** @throws HostRefusal BUSY */
-  of(origin: string): Replica {
-    let pending = 0;
-    for (const replica of this.#replicas.values()) pending += replica.pending;
-    if (pending >= MAX_PENDING) throw new HostRefusal('BUSY', `${pending} requests wait here already.`);
-    let replica = this.#replicas.get(origin);
-    if (replica === undefined) {
-      replica = new Replica(origin, this.#options);
-      this.#replicas.set(origin, replica);
+  /** Does something with the replica of an origin. @throws HostRefusal BUSY */
+  async use<R>(origin: string, work: (replica: Replica) => Promise<R>): Promise<R> {
+    if (this.#pending >= MAX_PENDING)
+      throw new HostRefusal('BUSY', `${this.#pending} requests are under way or wait here already.`);
+    const inUse = this.#inUse.get(origin) ?? { replica: new Replica(origin, this.#options), pending: 0 };
+    this.#inUse.set(origin, inUse);
+    this.#pending += 1;
+    inUse.pending += 1;
+    try {
+      return await work(inUse.replica);
+    } finally {
+      this.#pending -= 1;
+      inUse.pending -= 1;
+      if (inUse.pending === 0) this.#inUse.delete(origin);
     }
-    return replica;
   }
 }

@@ -1,10 +1,17 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
+import fastify, {
+  LogController,
+  type FastifyError,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+} from 'fastify';
 import type { Clock } from '../../clock.js';
 import { isLoopback } from '../../http/loopback.js';
 import type { Logger } from '../../logger.js';
 import { ProcessLock } from '../../process-lock.js';
+import { SqliteError } from '../../sqlite/connection.js';
 import { MAX_BODY_BYTES } from '../wire/batch.js';
 import { Authentication } from './authentication.js';
 import { Blobs } from './blobs.js';
@@ -15,6 +22,7 @@ import { HostMetrics } from './metrics.js';
 import { HostRefusal } from './problems.js';
 import { serveMemory } from './memory-routes.js';
 import { Replicas } from './replicas.js';
+import { bodyOf } from './requests.js';
 import { serveReplicas } from './replica-routes.js';
 import { SqliteReplicaStore } from './sqlite-replica-store.js';
 
@@ -22,6 +30,8 @@ import { SqliteReplicaStore } from './sqlite-replica-store.js';
 const RETRY_AFTER_SECONDS = 1;
 /** How long a request may take to arrive, in milliseconds: links may be slow. */
 const REQUEST_TIMEOUT_MS = 300_000;
+/** The most TCP connections: each may bring a body before it is known whose it is. */
+const MAX_CONNECTIONS = 128;
 
 /** How a host is set up. */
 export interface HostOptions {
@@ -62,18 +72,20 @@ export async function startHost(options: HostOptions): Promise<RunningHost> {
     if (lock === undefined) throw new Error(`Another host runs in ${folder}. Stop it, or choose another --name.`);
     opened.push(() => lock.release());
     const identity = await openIdentity(join(folder, 'identity.pem'));
-    const file = await HostFile.open(join(folder, 'host.db'));
+    const file = await HostFile.open(join(folder, 'host.db'), budgetBytes);
     opened.push(() => file.close());
-    const store = await SqliteReplicaStore.open(file, new Blobs(join(folder, 'blobs')), chunkThreshold);
+    const store = await SqliteReplicaStore.open(file, await Blobs.open(join(folder, 'blobs')), chunkThreshold);
     const metrics = new HostMetrics(store, budgetBytes);
-    const app = Fastify({
+    const app = fastify({
       loggerInstance: logger,
-      disableRequestLogging: true,
+      logController: new LogController({ disableRequestLogging: true }),
       bodyLimit: MAX_BODY_BYTES,
       requestTimeout: REQUEST_TIMEOUT_MS,
       forceCloseConnections: 'idle',
+      frameworkErrors: refuseUrl,
     });
     opened.push(() => app.close());
+    app.server.maxConnections = MAX_CONNECTIONS;
     readRawBodies(app);
     answerRefusals(app, metrics);
     const authentication = new Authentication(options.authKey, identity.id, clock);
@@ -86,8 +98,8 @@ export async function startHost(options: HostOptions): Promise<RunningHost> {
     const open = (request: FastifyRequest) => {
       if (!isLocal) authenticate(request);
     };
-    serveReplicas(app, new Replicas({ store, identity, clock, budgetBytes }), authenticate);
-    serveMemory(app, { ...options, identity, memory: new Memory(file, budgetBytes), authenticate, open });
+    serveReplicas(app, new Replicas({ store, identity, clock }), authenticate);
+    serveMemory(app, { ...options, identity, memory: new Memory(file), authenticate, open });
     app.get('/metrics', async (request, reply) => {
       open(request);
       return reply.type(metrics.registry.contentType).send(await metrics.registry.metrics());
@@ -113,11 +125,6 @@ function readRawBodies(app: FastifyInstance): void {
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => {
     done(null, body);
   });
-}
-
-/** The body of a request as it came. */
-export function bodyOf(request: FastifyRequest): Uint8Array {
-  return request.body instanceof Uint8Array ? request.body : new Uint8Array();
 }
 
 /** The request is not by one who knows the key. */
@@ -155,8 +162,15 @@ function answerRefusals(app: FastifyInstance, metrics: HostMetrics): void {
   });
 }
 
+/** Answers what Fastify refuses before there is a route: a path that cannot be decoded. */
+function refuseUrl(error: FastifyError, _request: FastifyRequest, reply: FastifyReply): void {
+  void reply.code(400).send(new HostRefusal('BAD_REQUEST', error.message).body);
+}
+
 function refusalOf(error: unknown): HostRefusal | undefined {
   if (error instanceof HostRefusal) return error;
+  if (error instanceof SqliteError && error.code === 'SQLITE_CORRUPT')
+    return new HostRefusal('DAMAGED', 'The file of this host is damaged.');
   if (!(error instanceof Error) || !('statusCode' in error)) return undefined;
   if (error.statusCode === 413)
     return new HostRefusal('TOO_LARGE', `The body is larger than ${MAX_BODY_BYTES} bytes. Send less at a time.`);

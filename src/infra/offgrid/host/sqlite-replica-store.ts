@@ -31,7 +31,10 @@ const SET_ASIDE = `
 const FORK = `
   INSERT OR IGNORE INTO evidence (origin, kind, sequence, epoch, etype, ts, eid, bytes, sealed)
   VALUES (?, 'FORK', ?, ?, ?, ?, ?, ?, ?)`;
-const MEND = 'UPDATE events SET sealed = ? WHERE origin = ? AND sequence = ?';
+const MEND = `
+  INSERT INTO events (origin, sequence, epoch, etype, ts, eid, bytes, sealed) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+  ON CONFLICT (origin, sequence) DO UPDATE
+  SET etype = excluded.etype, ts = excluded.ts, eid = excluded.eid, bytes = excluded.bytes, sealed = excluded.sealed`;
 const ADDRESSES = `
   SELECT sequence, epoch, etype, ts, eid FROM events WHERE origin = ? AND sequence BETWEEN ? AND ? ORDER BY sequence`;
 const EVENTS = `
@@ -108,13 +111,19 @@ export class SqliteReplicaStore implements ReplicaStore {
   async write(origin: string, change: ReplicaChange): Promise<void> {
     const known = this.#knownOrigin(origin);
     const { setAsideFrom, reshipped, added, epoch, head } = change;
-    await this.#mend(known.id, reshipped);
-    await this.#putFiles(added.filter(({ sealed }) => sealed.byteLength > this.#chunkThreshold));
     const bytes = added.reduce((sum, { sealed }) => sum + sealed.byteLength, 0);
+    this.#file.assertFits(bytes);
+    const damaged = await this.#damagedOf(known.id, reshipped);
+    await this.#putFiles([...damaged, ...added].filter((event) => this.#isFile(event)));
     await this.#file.write(async (connection) => {
       if (setAsideFrom !== undefined) {
         await connection.run(SET_ASIDE, [known.id, setAsideFrom]);
         await connection.run('DELETE FROM events WHERE origin = ? AND sequence >= ?', [known.id, setAsideFrom]);
+      }
+      for (const event of damaged) {
+        const { sequence, etype, ts, eid, sealed } = event;
+        const content = this.#isFile(event) ? null : sealed;
+        await connection.run(MEND, [known.id, sequence, epoch, etype, ts, eid, sealed.byteLength, content]);
       }
       const [first, last] = [reshipped[0]?.sequence, reshipped.at(-1)?.sequence];
       if (first !== undefined && last !== undefined)
@@ -161,24 +170,38 @@ export class SqliteReplicaStore implements ReplicaStore {
     return Promise.all(rows.map((row) => this.#whole(row)));
   }
 
-  /** What was damaged, and comes again, is put back. */
-  async #mend(origin: number, again: readonly AddressedEvent[]): Promise<void> {
-    for (const { sequence, eid, sealed } of again) {
-      const [row] = await this.#file.read((reader) => reader.all<EventRow & Row>(EVENTS, [origin, sequence - 1, 1, 0]));
-      if (row === undefined) continue;
-      const content = row.sealed ?? (await this.#blobs.get(eid));
-      if (content !== undefined && equalBytes(addressOf(content), eid)) continue;
-      if (row.sealed === null) await this.#blobs.replace(eid, sealed);
-      else
-        await this.#file.write(async (connection) => {
-          await connection.run(MEND, [sealed, origin, sequence]);
-          return 0;
-        });
+  /** Which of the events that come again are not here as they come: what was damaged is put back. */
+  async #damagedOf(origin: number, again: readonly AddressedEvent[]): Promise<readonly AddressedEvent[]> {
+    const [first] = again;
+    if (first === undefined) return [];
+    const params = [origin, first.sequence - 1, again.length, Number.MAX_SAFE_INTEGER];
+    const rows = await this.#file.read((reader) => reader.all<EventRow & Row>(EVENTS, params));
+    const there = new Map(rows.map((row) => [row.sequence, row]));
+    const damaged: AddressedEvent[] = [];
+    for (const event of again) {
+      const row = there.get(event.sequence);
+      if (row === undefined || !(await this.#isWhole(row, event))) damaged.push(event);
     }
+    return damaged;
+  }
+
+  async #isWhole(row: EventRow, { etype, ts, eid, sealed }: AddressedEvent): Promise<boolean> {
+    const isDescribed = row.etype === etype && row.ts === ts && row.bytes === sealed.byteLength;
+    if (!isDescribed || !equalBytes(row.eid, eid)) return false;
+    const content = await this.#contentOf(row);
+    return content !== undefined && equalBytes(content, sealed);
+  }
+
+  async #contentOf({ eid, sealed }: Pick<EventRow, 'eid' | 'sealed'>): Promise<Uint8Array | undefined> {
+    return sealed ?? (await this.#blobs.get(eid));
+  }
+
+  #isFile({ sealed }: AddressedEvent): boolean {
+    return sealed.byteLength > this.#chunkThreshold;
   }
 
   async #whole({ sequence, etype, ts, eid, sealed }: EventRow): Promise<AddressedEvent> {
-    const content = sealed ?? (await this.#blobs.get(eid));
+    const content = await this.#contentOf({ eid, sealed });
     if (content === undefined || !equalBytes(addressOf(content), eid))
       throw new HostRefusal(
         'DAMAGED',

@@ -27,7 +27,8 @@ const MAX_ANSWER_BYTES = 8 * 1024 * 1024;
 const MAX_RETRY_AFTER_MS = 300_000;
 
 const keySchema = z.object({ ed25519_verify_key: z.string().max(64) });
-const rootSchema = z.object({ sequence: z.number(), root: z.string().regex(/^[0-9a-f]{64}$/) });
+const sequence = z.number().int().min(0);
+const rootSchema = z.object({ sequence, root: z.string().regex(/^[0-9a-f]{64}$/) });
 const eventSchema = z.strictObject({
   sequence: z.number().int().min(1),
   etype: z.number().int(),
@@ -37,8 +38,8 @@ const eventSchema = z.strictObject({
 const grantSchema = z.object({ epoch: z.number().int(), writer: z.string().max(128) });
 const refusalSchema = z.object({
   error: z.object({ code: z.string().max(64), message: z.string() }),
-  head: z.number().exactOptional(),
-  sequence: z.number().exactOptional(),
+  head: sequence.exactOptional(),
+  sequence: sequence.exactOptional(),
   granted: grantSchema.exactOptional(),
 });
 const CODES: ReadonlySet<string> = new Set<HostErrorCode>([
@@ -105,7 +106,9 @@ export class HttpHost implements HostPort {
 
   async rootAt(origin: string, sequence: number): Promise<string> {
     const body = await this.#ask({ method: 'GET', path: `/replica/${origin}/head?at=${sequence}` });
-    return this.#parse(rootSchema, jsonOf(body)).root;
+    const answer = this.#parse(rootSchema, jsonOf(body));
+    if (answer.sequence !== sequence) throw this.#nonsense(`it was asked for the root at ${sequence}`);
+    return answer.root;
   }
 
   async events(origin: string, after: number, limit: number): Promise<readonly ReturnedEvent[]> {
@@ -140,7 +143,7 @@ export class HttpHost implements HostPort {
   #learnsClock(host: string, sent: Readonly<Record<string, string>>, answer: Response): boolean {
     const [date, proof] = [answer.headers.get(DATE_HEADER), answer.headers.get(SIGNATURE_HEADER)];
     const nonce = sent[NONCE_HEADER];
-    if (date === null || proof === null || nonce === undefined) return false;
+    if (date === null || proof === null || nonce === undefined || !/^\d{1,12}$/.test(date)) return false;
     if (!sameSignature(clockSignature(this.#authKey, host, nonce, date), proof)) return false;
     this.#offsetMs = Number(date) * 1000 - this.#clock.now().getTime();
     return true;

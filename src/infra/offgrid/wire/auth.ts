@@ -51,7 +51,8 @@ export function clockSignature(key: string, host: string, nonce: string, date: s
 }
 
 export function sameSignature(a: string, b: string): boolean {
-  return a.length === b.length && timingSafeEqual(Buffer.from(a), Buffer.from(b));
+  const [left, right] = [Buffer.from(a), Buffer.from(b)];
+  return left.byteLength === right.byteLength && timingSafeEqual(left, right);
 }
 
 function hmac(key: string, lines: readonly string[]): string {

@@ -48,7 +48,7 @@ const batchSchema = z.strictObject({
       z.strictObject({
         etype: z.number().int().min(0).max(65_535),
         ts: z.number().int().min(-8.64e15).max(8.64e15),
-        sealed: z.instanceof(Uint8Array),
+        sealed: z.instanceof(Uint8Array).refine(({ byteLength }) => byteLength > 0 && byteLength <= MAX_SEALED_BYTES),
       }),
     )
     .min(1)
