@@ -22,6 +22,9 @@ export function corePaths(dataDir: string) {
   };
 }
 
+/** Where a core keeps its files. */
+export type CorePaths = ReturnType<typeof corePaths>;
+
 /** What a running core writes down for other commands. One that was killed leaves it behind. */
 export interface CoreAddress {
   readonly url: string;

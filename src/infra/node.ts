@@ -14,6 +14,8 @@ import { startServer } from './http/server.js';
 import type { Logger } from './logger.js';
 import { closedMissions } from './processes/closed-missions.js';
 import { leaseExpiry } from './processes/lease-expiry.js';
+import { Replication } from './offgrid/replication.js';
+import { replicationStopped } from './offgrid/stopped.js';
 import { ProcessLock } from './process-lock.js';
 import { ProjectionError } from './projector/errors.js';
 import { Projector } from './projector/projector.js';
@@ -68,9 +70,27 @@ export async function startNode(config: Config, { clock, logger, signal, resolve
     const projector = await startProjector(missions);
     const outboxProjector = await startProjector(outbox);
 
-    const commands = new Commands(new CommandHandler(log, clock));
+    const handler = new CommandHandler(log, clock);
+    const commands = new Commands(handler);
+    const replicationDuty = lease('replication');
+    const replication = config.offgrid.enabled
+      ? await Replication.start({
+          settings: config.offgrid,
+          paths,
+          log,
+          outbox: outboxProjector,
+          duty: replicationDuty,
+          clock,
+          logger,
+          onStopped: (stop) => handler.halt(replicationStopped(stop)),
+        })
+      : undefined;
+    opened.push(async () => {
+      await replication?.stop();
+      await replicationDuty.stop();
+    });
     const queue = new JobQueue(commands, log, projector);
-    const services = new Services({ log, commands, queue, missions: projector, outbox: outboxProjector });
+    const services = new Services({ log, commands, queue, missions: projector, outbox: outboxProjector, replication });
     const duty = lease('processes');
     const processes = [leaseExpiry(services, clock, logger, duty), closedMissions(services, logger, duty)];
     opened.push(async () => {

@@ -48,11 +48,17 @@ export class CommandHandler {
   readonly #states: States;
   /** Commands for one stream wait for each other here, rather than in vain for the revision they were judged at. */
   readonly #turns = new Turns();
+  #halted: LogError | undefined;
 
   constructor(log: EventLog, clock: Clock) {
     this.#log = log;
     this.#clock = clock;
     this.#states = new States(log);
+  }
+
+  /** From now on every command is refused with this. */
+  halt(error: LogError): void {
+    this.#halted ??= error;
   }
 
   /** The state of a stream as the log has it now. */
@@ -64,12 +70,14 @@ export class CommandHandler {
    * Carries out one command. With an idempotency key what it recorded is recorded once: a repetition is answered with
    * what the first came to. A command that changes nothing, or is refused, records no key and is judged anew each time,
    * so that a late repetition may undo what others did since, unless it pins a revision: docs/decisions/0006.
-   * @throws LogError when the log cannot be written, or LOG_OVERLOADED when too many commands wait for the stream
+   * @throws LogError when the log cannot be written, LOG_OVERLOADED when too many commands wait for the stream, or
+   * REPLICATION_STOPPED
    */
   async execute<C extends { readonly type: string }, F extends Fact<string, object>, S>(
     order: Order<C, F, S>,
     context: CommandContext,
   ): Promise<Outcome<S>> {
+    if (this.#halted !== undefined) throw this.#halted;
     const unusable = keyProblem(context.idempotencyKey);
     if (unusable !== undefined) return { done: false, problem: unusable };
     if (order.isNew === true) return this.#carryOut(order, context);

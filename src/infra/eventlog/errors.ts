@@ -15,6 +15,8 @@ export type LogErrorCode =
   | 'LOG_UNAVAILABLE'
   /** The server does not let us in, or not do this. */
   | 'LOG_DENIED'
+  /** The hosts have, or follow, another story than this log: nothing more may be written to it. */
+  | 'REPLICATION_STOPPED'
   | 'LOG_FAILED';
 
 /** A failure of the log, by a stable code. */

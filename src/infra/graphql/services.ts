@@ -2,6 +2,7 @@ import type { Kysely } from 'kysely';
 import type { Commands } from '../commands/commands.js';
 import type { JobQueue } from '../commands/job-queue.js';
 import type { EventLog } from '../eventlog/eventlog.js';
+import type { Replication } from '../offgrid/replication.js';
 import type { Projector } from '../projector/projector.js';
 import type { MissionsDatabase } from '../readmodels/missions-database.js';
 import { Consistency } from './consistency.js';
@@ -15,7 +16,7 @@ const PROJECTED_TIMEOUT_MS = 10_000;
 const AT_TIMEOUT_MS = 5_000;
 
 /** What the API is built of. */
-type Parts = Pick<Services, 'log' | 'commands' | 'queue' | 'missions' | 'outbox'>;
+type Parts = Pick<Services, 'log' | 'commands' | 'queue' | 'missions' | 'outbox' | 'replication'>;
 
 /** The parts of a running node that the API speaks to. */
 export class Services {
@@ -26,17 +27,20 @@ export class Services {
   readonly missions: Projector;
   /** The projection of what must reach the hosts. */
   readonly outbox: Projector;
+  /** Undefined where nothing is replicated. */
+  readonly replication: Replication | undefined;
   /** Every projection, by name. */
   readonly projectors: ReadonlyMap<string, Projector>;
   readonly db: Kysely<MissionsDatabase>;
   readonly feeds: Feeds;
 
-  constructor({ log, commands, queue, missions, outbox }: Parts) {
+  constructor({ log, commands, queue, missions, outbox, replication }: Parts) {
     this.log = log;
     this.commands = commands;
     this.queue = queue;
     this.missions = missions;
     this.outbox = outbox;
+    this.replication = replication;
     this.projectors = new Map([missions, outbox].map((projector) => [projector.projection.name, projector]));
     this.db = missions.file.reads<MissionsDatabase>();
     this.feeds = new Feeds(log, missions, this.db, (position) => this.token(position));

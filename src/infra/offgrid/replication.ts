@@ -1,0 +1,160 @@
+import { randomBytes } from 'node:crypto';
+import type { Clock } from '../clock.js';
+import type { CorePaths } from '../core-paths.js';
+import { openKeyring, readKeyring } from '../crypto/keyring-file.js';
+import type { RootKey } from '../crypto/root-key.js';
+import type { EventLog } from '../eventlog/eventlog.js';
+import type { Lease } from '../eventlog/lease.js';
+import type { Logger } from '../logger.js';
+import type { Projector } from '../projector/projector.js';
+import { HttpHost } from './replicator/http-host.js';
+import { LogJournal } from './replicator/log-journal.js';
+import type { Stop } from './replicator/ports.js';
+import { ProjectedBacklog } from './replicator/projected-backlog.js';
+import { Replicator, type Refusal } from './replicator/replicator.js';
+import { SqliteFrontiers } from './replicator/sqlite-frontiers.js';
+import { systemTime } from './replicator/system-time.js';
+import { WriterFile } from './replicator/writer-file.js';
+import type { OffgridSettings } from './settings.js';
+
+/** How often the lease is looked at, in milliseconds. */
+const LOOK_MS = 500;
+/** How long the outbox is waited for at a time, in milliseconds. */
+const CATCH_UP_MS = 1_000;
+
+/** What replication is started with. */
+export interface ReplicationParts {
+  readonly settings: OffgridSettings;
+  readonly paths: CorePaths;
+  readonly log: EventLog;
+  readonly outbox: Projector;
+  /** Of several cores on a log, one replicates. */
+  readonly duty: Lease;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Is told when this core must take no more commands. */
+  readonly onStopped: (stop: Stop) => void;
+}
+
+/** Replication as one core has it: while it holds the lease, its replicator runs. */
+export class Replication {
+  readonly backlog: ProjectedBacklog;
+  readonly settings: OffgridSettings;
+  readonly #parts: ReplicationParts;
+  readonly #root: RootKey | undefined;
+  readonly #frontiers: SqliteFrontiers;
+  readonly #stopping = new AbortController();
+  #replicator: Replicator | undefined;
+  #stopped: Stop | undefined;
+  #running: Promise<void>;
+
+  private constructor(parts: ReplicationParts, root: RootKey | undefined, frontiers: SqliteFrontiers) {
+    this.#parts = parts;
+    this.settings = parts.settings;
+    this.#root = root;
+    this.#frontiers = frontiers;
+    this.backlog = new ProjectedBacklog(parts.outbox, parts.log);
+    this.#running = this.#run(this.#stopping.signal);
+  }
+
+  /**
+   * Starts it. A core without a keyring whose log has keys has lost it, and gets no other.
+   * @throws KeyringError; Error when a file of it is damaged
+   */
+  static async start(parts: ReplicationParts): Promise<Replication> {
+    const { settings, paths, log, logger } = parts;
+    const { keyPassphrase, origin } = settings;
+    const root = (await readKeyring(paths.keyring, keyPassphrase)) ?? (await newRoot(parts));
+    if (root === undefined)
+      logger.error(
+        `Nothing is replicated: ${paths.keyring} is gone, and this log is sealed with its key. Put the recovery key back: sheratan keys import.`,
+      );
+    const frontiers = await SqliteFrontiers.open(paths.frontiers, `${log.logId}/${origin}`);
+    const known = await new WriterFile(paths.writer).load();
+    const replication = new Replication(parts, root, frontiers);
+    if (known?.stopped !== undefined) replication.#stop(known.stopped);
+    return replication;
+  }
+
+  /** The replicator, while this core is the one that replicates. */
+  get replicator(): Replicator | undefined {
+    return this.#replicator;
+  }
+
+  /** Why this core takes no more commands, if it does not. */
+  get stopped(): Stop | undefined {
+    return this.#stopped;
+  }
+
+  /** Why nothing is shipped, though nothing is wrong with the hosts. */
+  get refusal(): Refusal | 'KEYRING_MISSING' | undefined {
+    return this.#root === undefined ? 'KEYRING_MISSING' : this.#replicator?.refusal;
+  }
+
+  /** Somebody waits for a quorum, until they call what is returned. */
+  hurry(): () => void {
+    return this.#replicator?.hurry() ?? (() => undefined);
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    await this.#running;
+    await this.#frontiers.close();
+  }
+
+  async #run(signal: AbortSignal): Promise<void> {
+    const { duty, clock, logger, outbox, log } = this.#parts;
+    const time = systemTime(clock);
+    // What the log says of replication must be known whole before anything is concluded from it.
+    const isCaughtUp = async () => outbox.reaches(await log.head(), CATCH_UP_MS);
+    while (!signal.aborted) {
+      try {
+        if (duty.isHeld && this.#replicator === undefined && this.#root !== undefined && (await isCaughtUp()))
+          this.#replicator = await this.#startReplicator(this.#root);
+        if (!duty.isHeld) await this.#stopReplicator();
+      } catch (error) {
+        logger.error({ err: error }, 'replication cannot begin; trying again');
+      }
+      await time.sleep(LOOK_MS, signal);
+    }
+    await this.#stopReplicator();
+  }
+
+  #startReplicator(root: RootKey): Promise<Replicator> {
+    const { settings, paths, log, outbox, clock, logger } = this.#parts;
+    const { origin, authKey, hosts, requiredAcks } = settings;
+    return Replicator.start({
+      origin,
+      root,
+      logId: log.logId,
+      wanted: { hosts, required: requiredAcks },
+      backlog: this.backlog,
+      journal: new LogJournal(log, outbox, clock),
+      writer: new WriterFile(paths.writer),
+      frontiers: this.#frontiers,
+      time: systemTime(clock),
+      randomBytes,
+      portOf: (url, host) => new HttpHost(url, authKey, clock, host),
+      logger: logger.child({ part: 'replicator' }),
+      onStopped: (stop) => this.#stop(stop),
+    });
+  }
+
+  async #stopReplicator(): Promise<void> {
+    const replicator = this.#replicator;
+    this.#replicator = undefined;
+    await replicator?.stop();
+  }
+
+  #stop(stop: Stop): void {
+    if (this.#stopped !== undefined) return;
+    this.#stopped = stop;
+    this.#parts.onStopped(stop);
+  }
+}
+
+/** The root key of a new core; undefined when the log has keys of another. */
+async function newRoot({ settings, paths, log }: ReplicationParts): Promise<RootKey | undefined> {
+  for await (const _ of log.readAll({ filter: { types: ['KeyRotated'] }, limit: 1 })) return undefined;
+  return openKeyring(paths.keyring, settings.keyPassphrase);
+}

@@ -1,0 +1,103 @@
+import {
+  quorumUnder,
+  type Acknowledgement,
+  type ReplicasAcknowledged,
+  type SignedHead,
+} from '../../../domain/replication.js';
+import type { Logger } from '../../logger.js';
+import { Nudge } from '../../nudge.js';
+import type { Journal, Known, Time } from './ports.js';
+
+/** Acknowledgements are recorded at most this often, in milliseconds, unless somebody waits for one. */
+const INTERVAL_MS = 250;
+/** How long a failed recording is left, in milliseconds. */
+const RETRY_MS = 1_000;
+
+/** What is recorded, and by whom. */
+export interface AcknowledgerGround {
+  readonly origin: string;
+  readonly journal: Journal;
+  readonly time: Time;
+  readonly logger: Logger;
+  readonly known: () => Known;
+  readonly epoch: () => number;
+}
+
+/** Gathers what hosts sign for into ReplicasAcknowledged, each with the quorum sequence that results. */
+export class Acknowledger {
+  readonly #ground: AcknowledgerGround;
+  readonly #fresh = new Map<string, Acknowledgement>();
+  readonly #arrived = new Nudge();
+  readonly #urgent = new Nudge();
+  #urgency = 0;
+
+  constructor(ground: AcknowledgerGround) {
+    this.#ground = ground;
+  }
+
+  /** A host has signed for everything up to the head's sequence. */
+  reached(host: string, head: SignedHead): void {
+    const { sequence } = head;
+    const before = this.#fresh.get(host)?.sequence ?? this.#ground.known().hosts.get(host)?.sequence ?? 0;
+    if (sequence <= before) return;
+    this.#fresh.set(host, { host, sequence, head });
+    this.#arrived.notify();
+  }
+
+  /** What a host has signed for no longer counts. */
+  forget(host: string): void {
+    this.#fresh.delete(host);
+  }
+
+  /** Somebody waits for a quorum, until they call what is returned. */
+  hurry(): () => void {
+    this.#urgency += 1;
+    this.#urgent.notify();
+    return () => {
+      this.#urgency -= 1;
+    };
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    const { time, logger } = this.#ground;
+    while (!signal.aborted) {
+      if (this.#fresh.size === 0) await this.#arrived.wait(signal);
+      if (signal.aborted) return;
+      try {
+        await this.#record();
+      } catch (error) {
+        logger.error({ err: error }, 'acknowledgements cannot be recorded; trying again');
+        await time.sleep(RETRY_MS, signal);
+      }
+      if (this.#urgency > 0) continue;
+      const waiting = new AbortController();
+      const both = AbortSignal.any([signal, waiting.signal]);
+      await Promise.race([time.sleep(INTERVAL_MS, both), this.#urgent.wait(both)]);
+      waiting.abort();
+    }
+  }
+
+  async #record(): Promise<void> {
+    const { origin, journal, known, epoch } = this.#ground;
+    const fresh = [...this.#fresh.values()];
+    const { policies, hosts } = known();
+    const reached = new Map([...hosts].map(([host, { sequence }]) => [host, sequence]));
+    for (const { host, sequence } of fresh) reached.set(host, Math.max(sequence, reached.get(host) ?? 0));
+    const quorum = quorumUnder(policies, reached);
+    if (quorum === undefined) return;
+    const fact: ReplicasAcknowledged = {
+      type: 'ReplicasAcknowledged',
+      data: {
+        origin,
+        policyVersion: quorum.policyVersion,
+        writerEpoch: epoch(),
+        hosts: fresh,
+        quorumSequence: quorum.sequence,
+      },
+    };
+    await journal.record([fact]);
+    for (const acknowledgement of fresh) {
+      if (this.#fresh.get(acknowledgement.host) === acknowledgement) this.#fresh.delete(acknowledgement.host);
+    }
+  }
+}

@@ -1,0 +1,202 @@
+import type { KeyObject } from 'node:crypto';
+import type { MerkleFrontier } from '../../../domain/merkle.js';
+import type { PlacedPolicy, PolicyHost, SignedHead } from '../../../domain/replication.js';
+import { equalBytes, toHex } from '../../crypto/bytes.js';
+import type { RootKey } from '../../crypto/root-key.js';
+import { publicKeyOf } from '../../crypto/signing.js';
+import { encodeBatch, MAX_BATCH_BYTES, MAX_BATCH_EVENTS, type AddressedEvent } from '../wire/batch.js';
+import { signClaim } from '../wire/claim.js';
+import type { Election } from './election.js';
+import { HostError, type HostPort } from './host-port.js';
+import { assertTrue, Lie } from './lie.js';
+import type { OwnTree } from './own-tree.js';
+import type { Time } from './ports.js';
+import type { SealedWindow } from './sealed-window.js';
+
+/** The first batch to a host, in bytes: the way to it may be narrow. */
+const FIRST_BATCH_BYTES = 64 * 1024;
+/** A batch answered within this is followed by one of twice its size, in milliseconds. */
+const QUICK_MS = 2_000;
+
+/** What a session works with. */
+export interface SessionGround {
+  readonly origin: string;
+  readonly root: RootKey;
+  readonly election: Election;
+  readonly window: SealedWindow;
+  readonly tree: OwnTree;
+  readonly time: Time;
+  readonly newChallenge: () => string;
+  /** The policies in force and to come. */
+  readonly policies: () => readonly PlacedPolicy[];
+  /** The sequence of the last travelling event. */
+  readonly last: () => number;
+  /** Whether an envelope was sealed by this origin for a place. */
+  readonly isOwn: (event: { sequence: number; etype: number; ts: number; sealed: Uint8Array }) => Promise<boolean>;
+  /** More events, or another state of things. */
+  readonly changed: (signal: AbortSignal) => Promise<void>;
+  /** A host has signed for what is ours up to here. */
+  readonly reached: (host: string, head: SignedHead) => void;
+}
+
+/**
+ * One conversation with one host: claim, find what it has of ours, ship the rest, and go on as events come. It ends with
+ * an error, with the signal, or when another epoch has begun.
+ */
+export class HostSession {
+  readonly #host: PolicyHost;
+  readonly #key: KeyObject;
+  readonly #port: HostPort;
+  readonly #ground: SessionGround;
+  readonly #epoch: number;
+  #maxBytes = FIRST_BATCH_BYTES;
+
+  constructor(host: PolicyHost, port: HostPort, ground: SessionGround) {
+    const key = publicKeyOf(host.verifyKey);
+    if (key === undefined) throw new Lie('its verify key is none');
+    this.#host = host;
+    this.#key = key;
+    this.#port = port;
+    this.#ground = ground;
+    this.#epoch = ground.election.epoch;
+  }
+
+  /**
+   * @param signedFor what the host has signed for before
+   * @param onProgress is called whenever the host has answered well
+   * @throws HostError, Lie
+   */
+  async run(signedFor: number, onProgress: () => void, signal: AbortSignal): Promise<void> {
+    const { election, changed, reached } = this.#ground;
+    const head = await this.#claim();
+    if (head.sequence < signedFor)
+      throw new Lie(`it has ${head.sequence} events, and had signed for ${signedFor}: it has lost some, or goes back`);
+    const common = await this.#inCommon(head);
+    onProgress();
+    const isWhole = common === head.sequence;
+    if (isWhole && head.epoch === this.#epoch) reached(this.#host.host, head);
+    await election.granted(this.#host.host, { head, common }, this.#ground.policies());
+    while (!election.isElected && this.#goesOn(signal)) await changed(signal);
+    // The last event in common is shipped again: from then on it, and so the host's whole tail, is of this epoch.
+    let overlap = common > 0 && (!isWhole || head.epoch < this.#epoch) ? 1 : 0;
+    const tree = await this.#ground.tree.at(common);
+    while (tree !== undefined && this.#goesOn(signal)) {
+      const events = await this.#ground.window.take(tree.size - overlap, MAX_BATCH_EVENTS, this.#maxBytes);
+      if (events.length === 0) {
+        if (this.#ground.last() > tree.size) throw new Error(`the log does not give event ${tree.size + 1}`);
+        await changed(signal);
+        continue;
+      }
+      reached(this.#host.host, await this.#ship(events, tree, overlap));
+      overlap = 0;
+      onProgress();
+    }
+  }
+
+  #goesOn(signal: AbortSignal): boolean {
+    const { election } = this.#ground;
+    return !signal.aborted && election.epoch === this.#epoch && election.stopped === undefined;
+  }
+
+  async #claim(): Promise<SignedHead> {
+    const { origin, root, election, newChallenge } = this.#ground;
+    const challenge = newChallenge();
+    const head = await this.#port.claim(origin, signClaim(root, origin, { ...election.grant, challenge }));
+    assertTrue(head, { host: this.#host.host, key: this.#key, origin, challenge });
+    if (head.epoch > this.#epoch) throw new Lie(`it took events of epoch ${head.epoch} and grants ${this.#epoch}`);
+    return head;
+  }
+
+  /** How many of a host's events are the first ones of the own log. */
+  async #inCommon(head: SignedHead): Promise<number> {
+    if (await this.#isOwnRoot(head.sequence, head.root)) return head.sequence;
+    const last = this.#ground.last();
+    // Of an older epoch it may have what never became the story; of this one, only what this writer shipped.
+    const common = await this.#search(Math.min(last, head.sequence));
+    if (head.epoch === this.#epoch) await this.#judgeDifference(common, last);
+    return common;
+  }
+
+  async #isOwnRoot(sequence: number, root: string): Promise<boolean> {
+    const { tree } = this.#ground;
+    if (sequence > this.#ground.last()) return false;
+    // What is kept of the own tree may be damaged: nobody is accused on its word.
+    return (await tree.rootAt(sequence)) === root || (await tree.rootAt(sequence, true)) === root;
+  }
+
+  async #search(most: number): Promise<number> {
+    const { origin } = this.#ground;
+    let [low, high] = [0, most];
+    while (low < high) {
+      const middle = Math.ceil((low + high) / 2);
+      if (await this.#isOwnRoot(middle, await this.#port.rootAt(origin, middle))) low = middle;
+      else high = middle - 1;
+    }
+    return low;
+  }
+
+  /** What differs within this epoch was either shipped by this writer, which has forgotten it, or made up by the host. */
+  async #judgeDifference(common: number, last: number): Promise<void> {
+    const { origin, isOwn, election, window } = this.#ground;
+    const [event] = await this.#port.events(origin, common, 1);
+    const [own] = await window.take(common, 1, 0);
+    const isSame = event !== undefined && own !== undefined && equalBytes(event.sealed, own.sealed);
+    if (event?.sequence !== common + 1 || isSame || !(await isOwn(event)))
+      throw new Lie('its root is not that of the events it was sent');
+    const { host, url } = this.#host;
+    if (common === last)
+      await election.stop({
+        code: 'BEHIND',
+        message: `Host ${url} (${host}) has event ${common + 1} of this origin, which this log does not have: the log is older than what was shipped.`,
+      });
+    else
+      await election.stop({
+        code: 'FORKED',
+        message: `Host ${url} (${host}) has another event ${common + 1} of this origin than this log: two cores wrote as one.`,
+      });
+  }
+
+  async #ship(events: readonly AddressedEvent[], tree: MerkleFrontier, overlap: number): Promise<SignedHead> {
+    const { origin, root, time } = this.#ground;
+    const startedAt = time.now().getTime();
+    const bytes = events.reduce((sum, { sealed }) => sum + sealed.byteLength, 0);
+    let head: SignedHead;
+    try {
+      head = await this.#port.ship(origin, encodeBatch(root.signingKey, origin, this.#epoch, events));
+    } catch (error) {
+      // The next session tries with less.
+      if (error instanceof HostError) throw new ShipError(error, events, bytes);
+      throw error;
+    }
+    if (time.now().getTime() - startedAt < QUICK_MS) this.#maxBytes = Math.min(MAX_BATCH_BYTES, 2 * this.#maxBytes);
+    assertTrue(head, { host: this.#host.host, key: this.#key, origin });
+    for (const { eid } of events.slice(overlap)) await this.#ground.tree.append(tree, eid);
+    if (head.epoch !== this.#epoch || head.sequence !== tree.size || head.root !== toHex(tree.root()))
+      throw new Lie(`it signs for something else than events 1–${tree.size}`);
+    return head;
+  }
+
+  /** How large a batch may be, in bytes. */
+  get maxBytes(): number {
+    return this.#maxBytes;
+  }
+
+  set maxBytes(bytes: number) {
+    this.#maxBytes = bytes;
+  }
+}
+
+/** A batch came to nothing. */
+export class ShipError extends Error {
+  override readonly name = 'ShipError';
+  override readonly cause: HostError;
+  readonly events: readonly AddressedEvent[];
+  readonly bytes: number;
+
+  constructor(cause: HostError, events: readonly AddressedEvent[], bytes: number) {
+    super(cause.message, { cause });
+    this.cause = cause;
+    this.events = events;
+    this.bytes = bytes;
+  }
+}

@@ -1,0 +1,43 @@
+import type { JsonObject } from '../../../domain/json.js';
+import { keyringStream, type KeyRotated } from '../../../domain/keyring.js';
+import { replicationStream, type ReplicationFact } from '../../../domain/replication.js';
+import { schemaVersionOf } from '../../../domain/upcast.js';
+import type { Clock } from '../../clock.js';
+import { newId } from '../../commands/ids.js';
+import type { EventLog } from '../../eventlog/eventlog.js';
+import type { Projector } from '../../projector/projector.js';
+import type { Journal } from './ports.js';
+
+/** How long the outbox may take to show what was recorded, in milliseconds. */
+const PROJECTED_TIMEOUT_MS = 10_000;
+
+/** Whom these events are by, unless somebody asked. */
+export const REPLICATOR = 'process:replicator';
+
+/** Appends what the replicator, or an operator, has to say about replication. */
+export class LogJournal implements Journal {
+  readonly #log: EventLog;
+  readonly #outbox: Projector;
+  readonly #clock: Clock;
+  readonly #actor: string;
+
+  constructor(log: EventLog, outbox: Projector, clock: Clock, actor = REPLICATOR) {
+    this.#log = log;
+    this.#outbox = outbox;
+    this.#clock = clock;
+    this.#actor = actor;
+  }
+
+  async record(facts: readonly (ReplicationFact | KeyRotated)[]): Promise<void> {
+    const at = this.#clock.now().toISOString();
+    for (const { type, data } of facts) {
+      const id = newId();
+      const schemaVersion = schemaVersionOf(type);
+      const metadata = { at, actor: this.#actor, correlationId: id, causationId: id, schemaVersion };
+      const stream = type === 'KeyRotated' ? keyringStream(data.origin) : replicationStream(data.origin);
+      const event = { id, type, data: data as unknown as JsonObject, metadata };
+      const { position } = await this.#log.append(stream, [event], 'any');
+      await this.#outbox.reaches(position, PROJECTED_TIMEOUT_MS);
+    }
+  }
+}

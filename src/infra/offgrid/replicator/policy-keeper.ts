@@ -1,0 +1,94 @@
+import { backoffMs } from '../../../domain/backoff.js';
+import { nextPolicy, standingOf, type MetHost, type WantedPolicy } from '../../../domain/policy.js';
+import type { Policy } from '../../../domain/replication.js';
+import type { Logger } from '../../logger.js';
+import { HostError, type HostPort } from './host-port.js';
+import type { Journal, Known, Time } from './ports.js';
+
+/** How often those who answered with a strange key are looked at again, in milliseconds. */
+const STRANGER_MS = 30_000;
+
+/** What a policy is kept with. */
+export interface PolicyGround {
+  readonly origin: string;
+  readonly wanted: WantedPolicy;
+  readonly portOf: (url: string) => HostPort;
+  readonly journal: Journal;
+  readonly time: Time;
+  readonly logger: Logger;
+  readonly known: () => Known;
+  readonly changed: (signal: AbortSignal) => Promise<void>;
+}
+
+/** Meets the hosts that are wanted, and records the policy that follows when it is another than the log's. */
+export class PolicyKeeper {
+  readonly #ground: PolicyGround;
+  readonly #met = new Map<string, MetHost>();
+  /** Why a URL counts for nothing. */
+  readonly #troubles = new Map<string, string>();
+
+  constructor(ground: PolicyGround) {
+    this.#ground = ground;
+  }
+
+  /** Why a wanted URL counts for nothing, if it does. */
+  troubleOf(url: string): string | undefined {
+    return this.#troubles.get(url);
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    const meeting = this.#ground.wanted.hosts.map(({ url }) => this.#meet(url, signal));
+    while (!signal.aborted) {
+      try {
+        await this.#set();
+      } catch (error) {
+        this.#ground.logger.error({ err: error }, 'the replication policy cannot be recorded');
+      }
+      await this.#ground.changed(signal);
+    }
+    await Promise.all(meeting);
+  }
+
+  /** The policy that was set last. */
+  #current(): Policy | undefined {
+    return this.#ground.known().policies.at(-1)?.policy;
+  }
+
+  async #set(): Promise<void> {
+    const { origin, wanted, journal, known } = this.#ground;
+    const current = this.#current();
+    const retired = [...known().hosts.values()].filter(({ state }) => state === 'RETIRED').map(({ host }) => host);
+    const policy = nextPolicy(wanted, current, this.#met, new Set(retired));
+    if (policy === undefined) return;
+    await journal.record([{ type: 'ReplicationPolicySet', data: { origin, ...policy } }]);
+  }
+
+  /** Finds out who answers at a URL, until it is one who may count. */
+  async #meet(url: string, signal: AbortSignal): Promise<void> {
+    const { time, portOf, wanted, logger } = this.#ground;
+    const one = wanted.hosts.find((host) => host.url === url);
+    if (one === undefined) return;
+    for (let failures = 0; !signal.aborted;) {
+      let waitMs = STRANGER_MS;
+      try {
+        const met = await portOf(url).key();
+        this.#met.set(url, met);
+        const standing = standingOf(one, this.#current(), met);
+        if (standing === 'UNMET' || 'host' in standing) {
+          this.#troubles.delete(url);
+          await this.#set();
+          return;
+        }
+        const trouble = `${url} answers with the key ${met.host}, which is not the one it had; it counts for nothing. If that is right, name it in OFFGRID_STORAGE_HOSTS: ${url}#${met.host}`;
+        if (this.#troubles.get(url) !== trouble) logger.error({ host: url }, trouble);
+        this.#troubles.set(url, trouble);
+      } catch (error) {
+        failures += 1;
+        waitMs = backoffMs(failures, time.random());
+        this.#troubles.set(url, error instanceof Error ? error.message : String(error));
+        if (!(error instanceof HostError)) logger.error({ err: error, host: url }, 'a host cannot be met');
+      }
+      await time.sleep(waitMs, signal);
+    }
+  }
+}
