@@ -3,7 +3,8 @@ import { writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
 import { CliError, CONFIG_EXIT_CODE, explain } from './infra/cli/errors.js';
-import { readConfig } from './infra/config.js';
+import { assertOwnAuthKey, readConfig } from './infra/config.js';
+import { isLoopback } from './infra/http/loopback.js';
 
 const ENVIRONMENT = `
 Environment:
@@ -14,6 +15,16 @@ Environment:
   SHERATAN_PORT            port of the core (8001)
   SHERATAN_API_TOKENS      token:role[,…]; roles viewer, worker, operator; needed beyond loopback
   SHERATAN_INTROSPECTION   true or false; whether the schema may be asked for (true on loopback)
+  SHERATAN_ORIGIN          this core's name on the hosts (core-v2)
+  SHERATAN_KEY_PASSPHRASE  wraps the keyring; without it only its file's permissions protect it
+  SHERATAN_REPLICATED_TIMEOUT  seconds a REPLICATED mutation waits for a quorum (10)
+  OFFGRID_STORAGE_ENABLED  true or false; whether to replicate at all (true)
+  OFFGRID_STORAGE_HOSTS    url[#fingerprint][*weight],… (http://127.0.0.1:8081,http://127.0.0.1:8082)
+  OFFGRID_REQUIRED_ACKS    the weight of hosts that must have signed (more than half of all)
+  OFFGRID_BROKER_URL       the broker (http://127.0.0.1:9000)
+  OFFGRID_AUTH_KEY         shared by core, hosts and broker; must be set beyond loopback
+  OFFGRID_CHUNK_THRESHOLD  bytes from which a host keeps an event as a file (1024)
+  OFFGRID_HOST_BUDGET_MB   MiB a host keeps at most (1024)
   SHERATAN_LOG_LEVEL       fatal, error, warn, info, debug, trace, silent (info)`;
 
 const program = new Command('sheratan')
@@ -29,11 +40,14 @@ const print = (line: string): void => {
 program
   .command('up')
   .description('run everything this machine needs, as child processes that are restarted if they die')
-  .addHelpText('after', '\nFor now that is the core. Stop it with Ctrl-C.')
+  .addHelpText(
+    'after',
+    '\nThat is the core, and the broker and those hosts that the settings name on this machine. Stop it with Ctrl-C.',
+  )
   .action(async () => {
-    readConfig(process.env);
-    const { up } = await import('./infra/cli/up.js');
-    process.exitCode = await up([{ name: 'core', args: ['serve'] }], fileURLToPath(import.meta.url), print);
+    const config = readConfig(process.env);
+    const { membersOf, up } = await import('./infra/cli/up.js');
+    process.exitCode = await up(membersOf(config), fileURLToPath(import.meta.url), print);
   });
 
 program
@@ -48,9 +62,40 @@ program
   });
 
 program
+  .command('host')
+  .description('run a storage host: it keeps what cores ship, and cannot read it')
+  .option('--name <name>', 'its folder in the data folder', 'host-a')
+  .option('--port <port>', 'where it listens', '8081')
+  .addHelpText(
+    'after',
+    `
+Prints where it listens, and its fingerprint: whoever names that in OFFGRID_STORAGE_HOSTS (url#fingerprint) is sure
+which host it is. Over its budget (OFFGRID_HOST_BUDGET_MB) it takes nothing more, and drops nothing.`,
+  )
+  .action(async ({ name, port }: { name: string; port: string }) => {
+    const config = readConfig(process.env);
+    const { runHost } = await import('./infra/cli/host.js');
+    process.exitCode = await runHost(config, { name: folderName(name), port: portNumber(port) }, print);
+  });
+
+program
+  .command('broker')
+  .description('run a broker: it tells who keeps what; advisory, nothing depends on it')
+  .option('--name <name>', 'its folder in the data folder', 'broker')
+  .option('--port <port>', 'where it listens', '9000')
+  .option('--policy <file>', 'a quorum policy, as JSON or a file of it; every node counts 1 unless given')
+  .action(async ({ name, port, policy }: { name: string; port: string; policy?: string }) => {
+    const { dataDir, bind, logLevel, offgrid } = readConfig(process.env);
+    if (!isLoopback(bind)) assertOwnAuthKey(offgrid);
+    const { runBroker } = await import('./infra/cli/broker.js');
+    const place = { dataDir, name: folderName(name), bind, port: portNumber(port) };
+    process.exitCode = await runBroker({ ...place, authKey: offgrid.authKey, policy, logLevel }, print);
+  });
+
+program
   .command('replay')
   .description('build a read model anew from the log, beside the live one')
-  .argument('[name]', 'the projection', 'missions')
+  .argument('[name]', 'the projection: missions or outbox', 'missions')
   .option('--reset', 'throw its file away first; for one that does not belong to this log', false)
   .option('--prune', 'drop the previous generation afterwards', false)
   .addHelpText('after', '\nWhere a core runs on the data folder, that core does it and goes on answering meanwhile.')
@@ -128,6 +173,18 @@ program
     if (!write) print(emitSdl());
     else await writeFile(new URL('../schema/schema.graphql', import.meta.url), emitSdl());
   });
+
+/** @throws CliError */
+function folderName(name: string): string {
+  if (/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(name) && name !== 'core') return name;
+  throw new CliError(`--name: '${name}' must be 1–64 letters, digits, dots, hyphens or underscores, and not 'core'`);
+}
+
+/** @throws CliError */
+function portNumber(text: string): number {
+  if (/^\d{1,5}$/.test(text) && Number(text) <= 65_535) return Number(text);
+  throw new CliError(`--port: '${text}' must be a port: 0–65535`);
+}
 
 /** Says what is wrong, when that is for the person at the terminal; a defect is thrown, with its stack. */
 function fail(error: unknown): number {

@@ -6,10 +6,7 @@ import type { QuorumPolicies } from '../offgrid/broker/quorum.js';
 import { startBroker } from '../offgrid/broker/server.js';
 import { StoreError } from '../offgrid/broker/store-file.js';
 import { CliError } from './errors.js';
-import { stopSignal } from './serve.js';
-
-/** How long a stop may take, in milliseconds. */
-const STOP_TIMEOUT_MS = 9_500;
+import { stopInTime, stopSignal } from './stop.js';
 
 export interface RunBrokerOptions {
   readonly dataDir: string;
@@ -30,15 +27,7 @@ export async function runBroker(options: RunBrokerOptions, print: (line: string)
   const policies = policy === undefined ? undefined : await readPolicy(policy);
   const broker = await startBroker({ ...rest, policy: policies, clock: systemClock, logger }).catch(told);
   print(`Broker is at ${broker.url}`);
-  const signal = await stopped;
-  logger.info({ signal }, 'stopping');
-  const watchdog = setTimeout(() => {
-    logger.fatal('could not stop in time');
-    process.exit(1);
-  }, STOP_TIMEOUT_MS);
-  await broker.close();
-  clearTimeout(watchdog);
-  logger.info('stopped');
+  await stopInTime(stopped, logger, () => broker.close());
   return 0;
 }
 

@@ -17,7 +17,8 @@ export class CliError extends Error {
 }
 
 const SYSTEM_ERRORS: Readonly<Record<string, string>> = {
-  EADDRINUSE: 'that port is in use: stop what uses it, or set SHERATAN_PORT to another',
+  EADDRINUSE:
+    'that port is in use: stop what uses it, or choose another: --port of a host or broker, for a core set SHERATAN_PORT to another',
   EADDRNOTAVAIL: 'this machine has no such address: set SHERATAN_BIND to one of its own',
   EACCES: 'permission denied: choose a port above 1023, or a folder you may write (SHERATAN_DATA_DIR)',
   EROFS: 'the folder is read-only: set SHERATAN_DATA_DIR to one that can be written',

@@ -5,10 +5,7 @@ import { assertOwnAuthKey, type Config } from '../config.js';
 import { isLoopback } from '../http/loopback.js';
 import { startHost } from '../offgrid/host/server.js';
 import { CliError } from './errors.js';
-import { stopSignal } from './serve.js';
-
-/** How long a stop may take, in milliseconds. */
-const STOP_TIMEOUT_MS = 9_500;
+import { stopInTime, stopSignal } from './stop.js';
 
 /** Runs a storage host until it is told to stop. Resolves with the exit code. */
 export async function runHost(
@@ -26,13 +23,6 @@ export async function runHost(
     throw error instanceof Error && !('code' in error) ? new CliError(error.message) : error;
   });
   print(`Host ${name} is at ${host.url}\n  fingerprint ${host.identity.id}\n  data        ${folder}`);
-  const signal = await stopped;
-  logger.info({ signal }, 'stopping');
-  const watchdog = setTimeout(() => {
-    logger.fatal('could not stop in time');
-    process.exit(1);
-  }, STOP_TIMEOUT_MS);
-  await host.close();
-  clearTimeout(watchdog);
+  await stopInTime(stopped, logger, () => host.close());
   return 0;
 }

@@ -2,9 +2,7 @@ import pino from 'pino';
 import { systemClock } from '../clock.js';
 import type { Config } from '../config.js';
 import { startNode } from '../node.js';
-
-/** How long a stop may take, in milliseconds. */
-const STOP_TIMEOUT_MS = 9_500;
+import { stopInTime, stopSignal } from './stop.js';
 
 /** Runs a core until it is told to stop (SIGINT, SIGTERM). Resolves with the exit code. */
 export async function serve(config: Config, print: (line: string) => void): Promise<number> {
@@ -23,29 +21,11 @@ export async function serve(config: Config, print: (line: string) => void): Prom
   ];
   // At once: whoever reads the first line may be gone before the next.
   print(lines.join('\n'));
-  const signal = await stopped;
-  logger.info({ signal }, 'stopping');
-  const watchdog = setTimeout(() => {
-    logger.fatal('could not stop in time');
-    process.exit(1);
-  }, STOP_TIMEOUT_MS);
-  await node.stop();
-  clearTimeout(watchdog);
-  logger.info('stopped');
+  await stopInTime(stopped, logger, () => node.stop());
   return 0;
 }
 
 /** Nothing is wrong when a start is given up. */
 function whenAborted(error: unknown): undefined {
   if (!(error instanceof Error) || error.name !== 'AbortError') throw error;
-}
-
-/** Resolves with the first signal to stop. That `sheratan up` is gone, however it ended, is one too. */
-export function stopSignal(): Promise<NodeJS.Signals> {
-  return new Promise((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve(signal));
-    process.once('disconnect', () => resolve('SIGTERM'));
-    // Listening to the channel alone must not keep the process going.
-    process.channel?.unref();
-  });
 }

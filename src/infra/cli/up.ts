@@ -1,14 +1,31 @@
 import { spawn, type ChildProcess, type StdioOptions } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Config } from '../config.js';
+import { isLocalUrl } from '../offgrid/settings.js';
 import { CONFIG_EXIT_CODE } from './errors.js';
-import { stopSignal } from './serve.js';
+import { stopSignal } from './stop.js';
 
 /** One process of the machine. */
 export interface Member {
   readonly name: string;
   /** Arguments of `sheratan`. */
   readonly args: readonly string[];
+}
+
+/** What runs on this machine: the core, and of broker and hosts those that the settings name here. */
+export function membersOf({ offgrid }: Config): Member[] {
+  const core = { name: 'core', args: ['serve'] };
+  if (!offgrid.enabled) return [core];
+  const portOf = (url: string) => new URL(url).port || '80';
+  const hosts = offgrid.hosts
+    .filter(({ url }) => isLocalUrl(url))
+    .map(({ url }, i) => {
+      const name = `host-${String.fromCharCode('a'.charCodeAt(0) + (i % 26))}${i < 26 ? '' : Math.floor(i / 26)}`;
+      return { name, args: ['host', '--name', name, '--port', portOf(url)] };
+    });
+  const broker = { name: 'broker', args: ['broker', '--port', portOf(offgrid.brokerUrl)] };
+  return [...hosts, ...(isLocalUrl(offgrid.brokerUrl) ? [broker] : []), core];
 }
 
 /** The first wait before a process that died is started again, in milliseconds; it doubles. */
