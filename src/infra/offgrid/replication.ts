@@ -7,6 +7,8 @@ import type { EventLog } from '../eventlog/eventlog.js';
 import type { Lease } from '../eventlog/lease.js';
 import type { Logger } from '../logger.js';
 import type { Projector } from '../projector/projector.js';
+import { BrokerClient } from './broker/client.js';
+import { BrokerLink } from './broker-link.js';
 import { HttpHost } from './replicator/http-host.js';
 import { LogJournal } from './replicator/log-journal.js';
 import type { Stop } from './replicator/ports.js';
@@ -43,6 +45,7 @@ export class Replication {
   readonly #parts: ReplicationParts;
   readonly #root: RootKey | undefined;
   readonly #frontiers: SqliteFrontiers;
+  readonly #broker: BrokerLink;
   readonly #stopping = new AbortController();
   #replicator: Replicator | undefined;
   #stopped: Stop | undefined;
@@ -53,6 +56,8 @@ export class Replication {
     this.settings = parts.settings;
     this.#root = root;
     this.#frontiers = frontiers;
+    const { origin, brokerUrl: url, authKey } = parts.settings;
+    this.#broker = new BrokerLink(new BrokerClient({ url, authKey, clock: parts.clock }), origin, parts.logger);
     this.backlog = new ProjectedBacklog(parts.outbox, parts.log);
     this.#running = this.#run(this.#stopping.signal);
   }
@@ -91,6 +96,11 @@ export class Replication {
     return this.#root === undefined ? 'KEYRING_MISSING' : this.#replicator?.refusal;
   }
 
+  /** What the broker thinks of a host, 0–1; undefined when it did not say. */
+  scoreOf(host: string): number | undefined {
+    return this.#broker.scoreOf(host);
+  }
+
   /** Somebody waits for a quorum, until they call what is returned. */
   hurry(): () => void {
     return this.#replicator?.hurry() ?? (() => undefined);
@@ -99,6 +109,7 @@ export class Replication {
   async stop(): Promise<void> {
     this.#stopping.abort();
     await this.#running;
+    this.#broker.stop();
     await this.#frontiers.close();
   }
 
@@ -137,6 +148,7 @@ export class Replication {
       portOf: (url, host) => new HttpHost(url, authKey, clock, host),
       logger: logger.child({ part: 'replicator' }),
       onStopped: (stop) => this.#stop(stop),
+      onAcknowledged: (acknowledged) => this.#broker.acknowledged(acknowledged),
     });
   }
 

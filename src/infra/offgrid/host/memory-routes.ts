@@ -12,7 +12,7 @@ const MAX_PAYLOAD_BYTES = 1024 * 1024;
 /** The largest `meta`, in characters of JSON. */
 const MAX_META_LENGTH = 16 * 1024;
 /** What a host asks for, per MiB and month or per request, in the prototype's units: nothing, so far. */
-const PRICES = { storage_mb: 0, retrieval_mb: 0 } as const;
+export const PRICES = { storage_mb: 0, retrieval_mb: 0 } as const;
 
 const querySchema = z.object({
   since_ts: z.coerce.number().min(-8.64e15).max(8.64e15).default(0),

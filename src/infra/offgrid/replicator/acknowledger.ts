@@ -1,6 +1,7 @@
 import {
   quorumUnder,
   type Acknowledgement,
+  type Reached,
   type ReplicasAcknowledged,
   type SignedHead,
 } from '../../../domain/replication.js';
@@ -13,6 +14,17 @@ const INTERVAL_MS = 250;
 /** How long a failed recording is left, in milliseconds. */
 const RETRY_MS = 1_000;
 
+/** What an acknowledgement came to. */
+export interface Acknowledged {
+  /** The quorum sequence before. */
+  readonly before: number;
+  readonly quorum: number;
+  /** The weight that the policy in force requires. */
+  readonly required: number;
+  /** How far each host has got. */
+  readonly reached: Reached;
+}
+
 /** What is recorded, and by whom. */
 export interface AcknowledgerGround {
   readonly origin: string;
@@ -21,6 +33,7 @@ export interface AcknowledgerGround {
   readonly logger: Logger;
   readonly known: () => Known;
   readonly epoch: () => number;
+  readonly onAcknowledged: (acknowledged: Acknowledged) => void;
 }
 
 /** Gathers what hosts sign for into ReplicasAcknowledged, each with the quorum sequence that results. */
@@ -78,9 +91,9 @@ export class Acknowledger {
   }
 
   async #record(): Promise<void> {
-    const { origin, journal, known, epoch } = this.#ground;
+    const { origin, journal, known, epoch, onAcknowledged } = this.#ground;
     const fresh = [...this.#fresh.values()];
-    const { policies, hosts } = known();
+    const { policies, hosts, quorum: before } = known();
     const reached = new Map([...hosts].map(([host, { sequence }]) => [host, sequence]));
     for (const { host, sequence } of fresh) reached.set(host, Math.max(sequence, reached.get(host) ?? 0));
     const quorum = quorumUnder(policies, reached);
@@ -96,6 +109,8 @@ export class Acknowledger {
       },
     };
     await journal.record([fact]);
+    const required = policies.find(({ policy }) => policy.version === quorum.policyVersion)?.policy.required ?? 1;
+    onAcknowledged({ before, quorum: quorum.sequence, required, reached });
     for (const acknowledgement of fresh) {
       if (this.#fresh.get(acknowledgement.host) === acknowledgement) this.#fresh.delete(acknowledgement.host);
     }

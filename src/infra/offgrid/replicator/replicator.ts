@@ -7,7 +7,7 @@ import { toHex } from '../../crypto/bytes.js';
 import type { RootKey } from '../../crypto/root-key.js';
 import type { Logger } from '../../logger.js';
 import { Nudge } from '../../nudge.js';
-import { Acknowledger } from './acknowledger.js';
+import { Acknowledger, type Acknowledged } from './acknowledger.js';
 import { Election } from './election.js';
 import { HostLoop, type HostContact, type LoopGround } from './host-loop.js';
 import type { HostPort } from './host-port.js';
@@ -37,6 +37,8 @@ export interface ReplicatorParts {
   readonly logger: Logger;
   /** Is told once, when this core must take no more commands. */
   readonly onStopped: (stop: Stop) => void;
+  /** Is told of every acknowledgement that is recorded. */
+  readonly onAcknowledged?: (acknowledged: Acknowledged) => void;
 }
 
 /** Why nothing is shipped, though nothing is wrong with the hosts. */
@@ -63,7 +65,15 @@ export class Replicator {
     this.#known = known;
     const now = () => this.#known;
     const changed = (signal: AbortSignal) => this.#changed.wait(signal);
-    this.#acknowledger = new Acknowledger({ origin, journal, time, logger, known: now, epoch: () => election.epoch });
+    this.#acknowledger = new Acknowledger({
+      origin,
+      journal,
+      time,
+      logger,
+      known: now,
+      epoch: () => election.epoch,
+      onAcknowledged: (acknowledged) => parts.onAcknowledged?.(acknowledged),
+    });
     this.#policy = new PolicyKeeper({ origin, wanted, portOf, journal, time, logger, known: now, changed });
     const sealer = new Sealer(root, origin);
     const window = new SealedWindow(backlog, sealer, time, now);
