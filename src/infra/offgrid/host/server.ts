@@ -86,6 +86,7 @@ export async function startHost(options: HostOptions): Promise<RunningHost> {
     });
     opened.push(() => app.close());
     app.server.maxConnections = MAX_CONNECTIONS;
+    hangUpWhenClosing(app);
     readRawBodies(app);
     answerRefusals(app, metrics);
     const authentication = new Authentication(options.authKey, identity.id, clock);
@@ -117,6 +118,19 @@ export async function startHost(options: HostOptions): Promise<RunningHost> {
     await close();
     throw error;
   }
+}
+
+/** A connection whose last request is answered while the host closes would stay open, and the host wait for its end. */
+function hangUpWhenClosing(app: FastifyInstance): void {
+  let isClosing = false;
+  app.addHook('preClose', (done) => {
+    isClosing = true;
+    done();
+  });
+  app.addHook('onSend', (_request, reply, _payload, done) => {
+    if (isClosing) void reply.header('connection', 'close');
+    done();
+  });
 }
 
 /** Bodies are authenticated as they came, and read afterwards. */

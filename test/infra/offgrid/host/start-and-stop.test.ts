@@ -1,0 +1,142 @@
+import { copyFile, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { Connection } from '../../../../src/infra/sqlite/connection.js';
+import { newFolder, newHost } from '../../../support/offgrid/host.js';
+import { rootOf } from '../../../support/offgrid/raw.js';
+import { clientOf, ORIGIN, Writer } from '../../../support/offgrid/writer.js';
+
+/** A folder that a host has used and left. */
+async function usedFolder() {
+  const folder = await newFolder();
+  const host = await newHost({ folder });
+  const writer = new Writer();
+  await writer.claim(clientOf(host));
+  await writer.ship(clientOf(host), writer.events(1, 3));
+  await host.close();
+  return { folder, id: host.identity.id };
+}
+
+describe('a host that is stopped', () => {
+  it('finishes what is under way, and takes no more', async () => {
+    const folder = await newFolder();
+    const host = await newHost({ folder });
+    const client = clientOf(host);
+    const writer = new Writer();
+    await writer.claim(client);
+    const events = writer.events(1, 300, 'a', 2_000);
+    const held = await Connection.open(join(folder, 'host.db'), 'write');
+    await held.run('BEGIN IMMEDIATE');
+    const shipping = writer.ship(client, events);
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    const closing = host.close();
+    await expect
+      .poll(() =>
+        fetch(`${host.url}/status`).then(
+          ({ status }) => status,
+          () => 'refused',
+        ),
+      )
+      .toBe('refused');
+    await held.close();
+    expect(await shipping).toMatchObject({ sequence: 300, root: rootOf(events) });
+    await closing;
+    await host.close();
+    const again = await newHost({ folder });
+    expect(await clientOf(again).head(ORIGIN, 'c')).toMatchObject({ sequence: 300, root: rootOf(events) });
+  });
+});
+
+describe('a host does not start, and says one thing,', () => {
+  it('when another runs in its folder', async () => {
+    const folder = await newFolder();
+    const host = await newHost({ folder });
+    await expect(newHost({ folder })).rejects.toThrow(
+      /^Another host runs in .+\. Stop it, or choose another --name\.$/,
+    );
+    await host.close();
+    await newHost({ folder });
+  });
+
+  it('when its port is taken, and leaves nothing behind', async () => {
+    const [folder, other] = [await newFolder(), await newHost()];
+    const port = Number(new URL(other.url).port);
+    await expect(newHost({ folder, port })).rejects.toMatchObject({ code: 'EADDRINUSE' });
+    await newHost({ folder });
+  });
+
+  it('when its identity is damaged', async () => {
+    const { folder, id } = await usedFolder();
+    const path = join(folder, 'identity.pem');
+    expect((await stat(path)).mode & 0o777).toBe(0o600);
+    const whole = await readFile(path, 'utf8');
+    const [, first = '', second = ''] = /^.*\n(-[^]+?-----\n)(-----BEGIN[^]+)$/.exec(whole) ?? [];
+    const otherFolder = (await usedFolder()).folder;
+    const other = await readFile(join(otherFolder, 'identity.pem'), 'utf8');
+    const flipped = [70, 100, 115].map(
+      (at) => whole.slice(0, at) + (whole[at] === 'A' ? 'B' : 'A') + whole.slice(at + 1),
+    );
+    const damaged = [
+      '',
+      'no keys',
+      whole.slice(0, 40),
+      whole.slice(0, -40),
+      whole.replaceAll('PRIVATE', 'PUBLIC'),
+      whole.replace(first, ''),
+      whole.replace(second, ''),
+      whole.replace(first, second),
+      whole.replace(/^.*\n/, ''),
+      whole.replace(/^.*\n/, /^.*\n/.exec(other)![0]),
+      ...flipped,
+    ];
+    expect(first.length * second.length).toBeGreaterThan(0);
+    for (const text of damaged) {
+      await writeFile(path, text);
+      await expect(newHost({ folder }), JSON.stringify(text)).rejects.toThrow(/identity\.pem is damaged: put it back/);
+    }
+    await writeFile(path, whole);
+    expect((await newHost({ folder })).identity.id).toBe(id);
+  });
+
+  it('when its file is none, is of another program or of another time', async () => {
+    const { folder } = await usedFolder();
+    const path = join(folder, 'host.db');
+    await copyFile(path, `${path}.kept`);
+    const inFile = async (...statements: string[]) => {
+      const connection = await Connection.open(path, 'write');
+      for (const statement of statements) await connection.exec(statement);
+      await connection.close();
+    };
+    const damaged = [
+      {
+        damage: () => writeFile(path, 'no database, but long enough to be read as one: '.repeat(200)),
+        said: /cannot be used: .*not a database/,
+      },
+      {
+        damage: () => inFile('CREATE TABLE theirs (id)'),
+        said: /is not a host's file of format 1; choose another data folder/,
+      },
+      { damage: () => inFile('PRAGMA application_id = 7'), said: /is not a host's file of format 1/ },
+      {
+        damage: () => inFile('CREATE TABLE ours (id)', 'PRAGMA application_id = 1399343215', 'PRAGMA user_version = 2'),
+        said: /is not a host's file of format 1/,
+      },
+    ];
+    for (const { damage, said } of damaged) {
+      await rm(path);
+      await damage();
+      const before = await readFile(path);
+      await expect(newHost({ folder })).rejects.toThrow(said);
+      expect(await readFile(path), 'it is left as it was').toEqual(before);
+    }
+    await copyFile(`${path}.kept`, path);
+    const again = await newHost({ folder });
+    expect(await clientOf(again).head(ORIGIN, 'c')).toMatchObject({ sequence: 3 });
+  });
+});
+
+it('a host whose blobs folder has strangers in it starts', async () => {
+  const { folder } = await usedFolder();
+  await writeFile(join(folder, 'blobs', 'stray'), '');
+  await newHost({ folder });
+});
