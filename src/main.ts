@@ -165,6 +165,49 @@ Example:
   });
 
 program
+  .command('restore')
+  .description('get a whole core back from the hosts, into an empty data folder')
+  .option('--hosts <hosts>', 'url#fingerprint,…; those of OFFGRID_STORAGE_HOSTS unless given')
+  .option('--key <key>', 'the recovery key, or - to read it from stdin; SHERATAN_RECOVERY_KEY or the keyring otherwise')
+  .option('--accept-loss', 'take what there is, though hosts that are missing may have signed for more', false)
+  .option('--liars <weight>', 'the weight of hosts that may lie', '0')
+  .option('--drill', 'restore into a scratch folder, beside a running core, and compare', false)
+  .addHelpText(
+    'after',
+    `
+Every event is verified: sealed by this origin, in this place, under a root that a host has signed. What one host does
+not give is taken from another, and the host is named. It stops when hosts that are missing may have signed for more
+than those that answer: bring them into reach, or say --accept-loss. Afterwards a core that is still alive somewhere is
+fenced: the hosts take nothing more from it. OFFGRID_AUTH_KEY and SHERATAN_ORIGIN must be those of the lost core.
+
+Example:
+  sheratan keys export                     # on the machine, while it lives: prints what to keep
+  sheratan restore --hosts 'http://10.0.0.7:8081#9f86d081884c7d659a2feaa0c55ad015' --key -`,
+  )
+  .action(async (options: { hosts?: string; key?: string; acceptLoss: boolean; liars: string; drill: boolean }) => {
+    const { runRestore } = await import('./infra/cli/restore.js');
+    if (!/^\d{1,5}$/.test(options.liars)) throw new CliError(`--liars: '${options.liars}' must be a whole number`);
+    process.exitCode = await runRestore({ ...options, liars: Number(options.liars) }, readConfig(process.env), print);
+  });
+
+const keys = program.command('keys').description('the key everything is sealed with: print it to keep it, put it back');
+keys
+  .command('export')
+  .description('print the recovery key, and the hosts with their fingerprints')
+  .action(async () => {
+    const { exportKeys } = await import('./infra/cli/keys.js');
+    process.exitCode = await exportKeys(readConfig(process.env), print);
+  });
+keys
+  .command('import')
+  .description('put the recovery key into an empty keyring')
+  .argument('[key]', 'the recovery key; read from stdin unless given', '-')
+  .action(async (key: string) => {
+    const { importKeys } = await import('./infra/cli/keys.js');
+    process.exitCode = await importKeys(key, readConfig(process.env), print);
+  });
+
+program
   .command('schema', { hidden: true })
   .description('print the GraphQL schema (SDL)')
   .option('--write', 'write it to schema/schema.graphql', false)

@@ -2,7 +2,11 @@ import { join } from 'node:path';
 
 /** Where a core keeps its files. */
 export function corePaths(dataDir: string) {
-  const folder = join(dataDir, 'core');
+  return corePathsIn(join(dataDir, 'core'));
+}
+
+/** The files of a core in its folder. */
+export function corePathsIn(folder: string) {
   return {
     folder,
     log: join(folder, 'log.db'),

@@ -1,4 +1,5 @@
 import { ConfigError } from '../config.js';
+import { KeyringError } from '../crypto/keyring-file.js';
 import { LogError } from '../eventlog/errors.js';
 import { ProjectionError } from '../projector/errors.js';
 
@@ -42,7 +43,8 @@ export function explain(error: unknown): string | undefined {
 
 function explanation(error: unknown): string | undefined {
   if (error instanceof ConfigError || error instanceof CliError) return error.message;
-  if (error instanceof LogError || error instanceof ProjectionError) return `${error.code}: ${error.message}`;
+  if (error instanceof LogError || error instanceof ProjectionError || error instanceof KeyringError)
+    return `${error.code}: ${error.message}`;
   if (error instanceof Error && 'code' in error && typeof error.code === 'string') {
     const advice = SYSTEM_ERRORS[error.code];
     if (advice !== undefined) return `${error.message} (${advice})`;

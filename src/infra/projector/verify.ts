@@ -89,6 +89,28 @@ export async function verify(
   }
 }
 
+/** The digest of a projection of a log up to a position, built in a scratch folder. */
+export async function digestAt(
+  folder: string,
+  projection: Projection,
+  log: EventLog,
+  until: bigint,
+  onProgress: (position: bigint, until: bigint) => void,
+): Promise<string> {
+  const scratch = await mkdtemp(join(folder, '.digest-'));
+  try {
+    const place = { position: until, skipped: [] };
+    const shadow = await replay(join(scratch, 'shadow.db'), projection, log, place, onProgress);
+    try {
+      return await shadow.read((connection) => digestTables(connection, projection.tables, 'live'));
+    } finally {
+      await shadow.close();
+    }
+  } finally {
+    await rm(scratch, { recursive: true, force: true });
+  }
+}
+
 async function copyFile(from: string, to: string): Promise<void> {
   const source = await Connection.open(from, 'read');
   try {
@@ -130,7 +152,7 @@ async function replay(
   path: string,
   projection: Projection,
   log: EventLog,
-  { position: until, skipped }: Generation,
+  { position: until, skipped }: Pick<Generation, 'position' | 'skipped'>,
   onProgress: (position: bigint, until: bigint) => void,
 ): Promise<ProjectionFile> {
   const shadow = await ProjectionFile.open(path, projection);

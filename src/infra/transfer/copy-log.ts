@@ -41,15 +41,28 @@ export async function copyLog(source: EventLog, target: EventLog, onProgress: Pr
   const head = await source.head();
   const after = await whereToGoOn(source, target);
   let copied = 0;
-  const appended = inOrder(runs(upTo(source, after, head)), async (run) => {
-    await append(target, run);
-    return run;
-  });
-  for await (const { events, last } of appended) {
+  for await (const { events, last } of appendHistory(upTo(source, after, head), target)) {
     copied += events.length;
     onProgress(last.position, head);
   }
   return { copied, head };
+}
+
+/** An event as a log had it, but for its place there. */
+export type HistoryEvent = NewEvent & Pick<RecordedEvent, 'stream' | 'revision'>;
+
+/**
+ * Appends a history, in its order, keeping ids, streams and revisions. Yields what is durable.
+ * @throws CopyError where a revision does not follow what the target holds; LogError
+ */
+export function appendHistory<E extends HistoryEvent>(
+  history: AsyncIterable<E>,
+  target: EventLog,
+): AsyncIterable<Run<E>> {
+  return inOrder(runs(history), async (run) => {
+    await append(target, run);
+    return run;
+  });
 }
 
 /** Reads a log up to a position, and says what it holds. */
@@ -92,17 +105,17 @@ async function* upTo(log: EventLog, after: bigint, head: bigint): AsyncIterable<
 }
 
 /** Events of one stream that come one after the other, to be appended together. */
-interface Run {
+export interface Run<E> {
   readonly events: readonly NewEvent[];
-  readonly first: RecordedEvent;
-  readonly last: RecordedEvent;
+  readonly first: E;
+  readonly last: E;
   /** What they take while they are under way, in bytes (estimated). */
   readonly bytes: number;
 }
 
 /** Cuts a history into runs; the order stays. */
-async function* runs(history: AsyncIterable<RecordedEvent>): AsyncIterable<Run> {
-  let run: Run | undefined;
+async function* runs<E extends HistoryEvent>(history: AsyncIterable<E>): AsyncIterable<Run<E>> {
+  let run: Run<E> | undefined;
   for await (const event of history) {
     const { stream, revision, id, type, data, metadata } = event;
     const bytes = 2 * (JSON.stringify(data).length + JSON.stringify(metadata).length);
@@ -112,14 +125,14 @@ async function* runs(history: AsyncIterable<RecordedEvent>): AsyncIterable<Run> 
       run.events.length < MAX_RUN_EVENTS &&
       run.bytes + bytes <= MAX_RUN_BYTES;
     if (run !== undefined && !goesOn) yield run;
-    const before: Run = run !== undefined && goesOn ? run : { events: [], first: event, last: event, bytes: 0 };
+    const before: Run<E> = run !== undefined && goesOn ? run : { events: [], first: event, last: event, bytes: 0 };
     const events = [...before.events, { id, type, data, metadata }];
     run = { events, first: before.first, last: event, bytes: before.bytes + bytes };
   }
   if (run !== undefined) yield run;
 }
 
-async function append(target: EventLog, { events, first }: Run): Promise<void> {
+async function append(target: EventLog, { events, first }: Run<HistoryEvent>): Promise<void> {
   const { stream, revision } = first;
   try {
     await target.append(stream, events, revision === 0n ? 'no-stream' : revision - 1n);

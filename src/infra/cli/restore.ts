@@ -1,0 +1,209 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { TRAVELLING_TYPES } from '../../domain/event.js';
+import { PROJECTIONS } from '../../projections/all.js';
+import { missions } from '../../projections/missions.js';
+import { systemClock } from '../clock.js';
+import type { Config } from '../config.js';
+import { corePaths, corePathsIn, type CorePaths } from '../core-paths.js';
+import { writeKeyring } from '../crypto/keyring-file.js';
+import type { RootKey } from '../crypto/root-key.js';
+import { EmbeddedLog } from '../eventlog/embedded.js';
+import type { EventLog } from '../eventlog/eventlog.js';
+import { HttpHost } from '../offgrid/replicator/http-host.js';
+import { WriterFile } from '../offgrid/replicator/writer-file.js';
+import { restore, RestoreError, type Restored, type RestoreGround } from '../offgrid/restore/restore.js';
+import { Stage } from '../offgrid/restore/stage.js';
+import { readHosts, type HostAddress } from '../offgrid/settings.js';
+import { Projector } from '../projector/projector.js';
+import { digestAt } from '../projector/verify.js';
+import { CliError } from './errors.js';
+import { withLog } from './open-log.js';
+import { showProgress } from './progress.js';
+import { rootKey } from './recovery-key.js';
+import { onStderr } from './stderr-logger.js';
+
+/** How long a projection is waited for at a time, in milliseconds. */
+const LOOK_MS = 500;
+
+/** What `sheratan restore` is told. */
+export interface RestoreOptions {
+  /** `url#fingerprint,…`; those of the settings unless given. */
+  readonly hosts?: string;
+  readonly key?: string;
+  readonly acceptLoss: boolean;
+  readonly liars: number;
+  readonly drill: boolean;
+}
+
+/** `sheratan restore`: a whole core from what the hosts have. Resolves with the exit code. */
+export async function runRestore(
+  options: RestoreOptions,
+  config: Config,
+  print: (line: string) => void,
+): Promise<number> {
+  if (config.eventStore !== undefined)
+    throw new CliError(
+      'A restore makes a data folder: unset EVENTSTORE_URL, restore, and move the log to the server with `sheratan copy`.',
+    );
+  const root = await rootKey(options.key ?? process.env['SHERATAN_RECOVERY_KEY'], config);
+  try {
+    return await (options.drill ? drill : restoreCore)(root, options, config, print);
+  } catch (error) {
+    throw error instanceof RestoreError ? new CliError(error.message) : error;
+  }
+}
+
+async function restoreCore(
+  root: RootKey,
+  options: RestoreOptions,
+  config: Config,
+  print: (line: string) => void,
+): Promise<number> {
+  const startedAt = performance.now();
+  const stage = await Stage.open(corePaths(config.dataDir).folder);
+  const { paths } = stage;
+  const newLog = async () => {
+    await stage.clear();
+    return EmbeddedLog.open(paths.log, systemClock);
+  };
+  const writerOf = (log: EventLog) => `${log.logId}:${randomBytes(8).toString('hex')}`;
+  const restored = await readBack(root, options, config, { newLog, writerOf });
+  const { log, grant, sequence } = restored;
+  const seconds = (performance.now() - startedAt) / 1_000;
+  report(restored, seconds, print);
+  try {
+    for (const [name, digest] of await build(paths, log)) print(`${name.padEnd(13)} ${digest}`);
+  } finally {
+    await log.close();
+  }
+  await writeKeyring(paths.keyring, root, config.offgrid.keyPassphrase);
+  if (grant !== undefined) await new WriterFile(paths.writer).save({ ...grant, isElected: true });
+  await stage.finish();
+  print(
+    `${sequence} events restored into ${corePaths(config.dataDir).folder} in ${seconds.toFixed(1)} s. Start the core.`,
+  );
+  return 0;
+}
+
+/** Restores into a scratch folder beside a core that may run, and compares. */
+async function drill(
+  root: RootKey,
+  options: RestoreOptions,
+  config: Config,
+  print: (line: string) => void,
+): Promise<number> {
+  const scratch = await mkdtemp(join(config.dataDir, '.drill-'));
+  const startedAt = performance.now();
+  try {
+    const paths = corePathsIn(scratch);
+    const newLog = async () => {
+      for (const suffix of ['', '-wal', '-shm']) await rm(`${paths.log}${suffix}`, { force: true });
+      return EmbeddedLog.open(paths.log, systemClock);
+    };
+    const restored = await readBack(root, options, config, { newLog });
+    report(restored, (performance.now() - startedAt) / 1_000, print);
+    const { log, sequence } = restored;
+    try {
+      const theirs = await withProgress('digest of the hosts', async (update) =>
+        digestAt(scratch, missions, log, await log.head(), update),
+      );
+      const ours = await withLog(config, false, async (own) =>
+        withProgress('digest of this core', async (update) =>
+          digestAt(scratch, missions, own, await positionOf(own, sequence), update),
+        ),
+      );
+      print(`from hosts    ${theirs}`);
+      print(`this core     ${ours}`);
+      if (theirs === ours) print(`the same: ${sequence} events could be restored`);
+      else print('DIFFERENT: what the hosts have is not what this core has');
+      return theirs === ours ? 0 : 1;
+    } finally {
+      await log.close();
+    }
+  } finally {
+    await rm(scratch, { recursive: true, force: true });
+  }
+}
+
+/** Where the travelling event of a number lies in a log. @throws CliError when it has not so many */
+async function positionOf(log: EventLog, sequence: number): Promise<bigint> {
+  let count = 0;
+  for await (const { position } of log.readAll({ filter: { types: TRAVELLING_TYPES } })) {
+    count += 1;
+    if (count === sequence) return position;
+  }
+  throw new CliError(`The hosts have ${sequence} events, and this log ${count}: it is older than what was shipped.`);
+}
+
+async function readBack(
+  root: RootKey,
+  { hosts, acceptLoss, liars }: RestoreOptions,
+  { offgrid }: Config,
+  made: Pick<RestoreGround, 'newLog'> & { readonly writerOf?: (log: EventLog) => string },
+): Promise<Restored> {
+  const { newLog, writerOf } = made;
+  const progress = showProgress('restore', 'events');
+  const addresses = hosts === undefined ? offgrid.hosts : hostsOf(hosts);
+  const request = { origin: offgrid.origin, root, hosts: addresses, acceptLoss, liars };
+  try {
+    return await restore(writerOf === undefined ? request : { ...request, writerOf }, {
+      portOf: (url, host) => new HttpHost(url, offgrid.authKey, systemClock, host),
+      newLog,
+      onProgress: (sequence, until) => progress.update(sequence, until),
+      onTrouble: (message) => void process.stderr.write(`sheratan: ${message}\n`),
+    });
+  } finally {
+    progress.stop();
+  }
+}
+
+function hostsOf(text: string): HostAddress[] {
+  try {
+    return readHosts(text);
+  } catch (error) {
+    throw new CliError(`--hosts: '${text}' ${error instanceof Error ? error.message : 'is invalid'}`);
+  }
+}
+
+function report({ sequence, newest, grant, doubt }: Restored, seconds: number, print: (line: string) => void): void {
+  const rate = Math.round(sequence / Math.max(seconds, 0.001));
+  print(
+    `${sequence} events read and verified in ${seconds.toFixed(1)} s (${rate}/s); head signed by ${newest.url} (${newest.host})`,
+  );
+  if (grant !== undefined) print(`writer epoch  ${grant.epoch}: a core that wrote before is fenced`);
+  if (doubt !== undefined) print(`LOSS ACCEPTED ${doubt}`);
+}
+
+/** Builds the read models, and says their digests. */
+async function build(paths: CorePaths, log: EventLog): Promise<[name: string, digest: string][]> {
+  const digests: [string, string][] = [];
+  const head = await log.head();
+  for (const projection of PROJECTIONS.values()) {
+    const projector = await Projector.open(paths.projection(projection.name), projection, log, onStderr('error'));
+    try {
+      await projector.start();
+      await withProgress(projection.name, async (update) => {
+        while (!(await projector.reaches(head, LOOK_MS))) {
+          const { error } = await projector.status();
+          if (error !== null) throw new CliError(`${projection.name} halted: ${error.message}`);
+          update(projector.position, head);
+        }
+      });
+      digests.push([projection.name, (await projector.digest()).digest]);
+    } finally {
+      await projector.stop();
+    }
+  }
+  return digests;
+}
+
+async function withProgress<R>(label: string, work: (update: (done: bigint, total: bigint) => void) => Promise<R>) {
+  const progress = showProgress(label, 'positions');
+  try {
+    return await work((done, total) => progress.update(Number(done), Number(total)));
+  } finally {
+    progress.stop();
+  }
+}

@@ -1,0 +1,52 @@
+import { existsSync } from 'node:fs';
+import { mkdir, readdir, rename, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { corePathsIn, type CorePaths } from '../../core-paths.js';
+import { syncFolder } from '../../durable-file.js';
+import { RestoreError } from './restore.js';
+
+/** What a folder may hold and still be restored into. */
+const KEPT: ReadonlySet<string> = new Set(['keyring.json']);
+
+/**
+ * A core's folder in the making, beside the one that it is to become: there is a whole core at the end, or none. What a
+ * restore that was cut short has left is thrown away.
+ */
+export class Stage {
+  readonly paths: CorePaths;
+  readonly #target: string;
+
+  private constructor(target: string) {
+    this.#target = target;
+    this.paths = corePathsIn(`${target}.restoring`);
+  }
+
+  /** @throws RestoreError when there is a core already */
+  static async open(target: string): Promise<Stage> {
+    const there = existsSync(target) ? await readdir(target) : [];
+    const other = there.find((name) => !KEPT.has(name));
+    if (other !== undefined)
+      throw new RestoreError(
+        `${target} is not empty (it has ${other}): a restore never writes over a core. Set SHERATAN_DATA_DIR to an empty folder, or move this one away.`,
+      );
+    const stage = new Stage(target);
+    await stage.clear();
+    return stage;
+  }
+
+  /** Begins again with nothing. */
+  async clear(): Promise<void> {
+    await rm(this.paths.folder, { recursive: true, force: true });
+    await mkdir(this.paths.folder, { recursive: true });
+  }
+
+  /** Makes it the core's folder. */
+  async finish(): Promise<void> {
+    const before = `${this.#target}.before`;
+    await syncFolder(this.paths.folder);
+    if (existsSync(this.#target)) await rename(this.#target, before);
+    await rename(this.paths.folder, this.#target);
+    await syncFolder(dirname(this.#target));
+    await rm(before, { recursive: true, force: true });
+  }
+}
