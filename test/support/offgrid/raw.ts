@@ -3,6 +3,7 @@ import { MerkleFrontier } from '../../../src/domain/merkle.js';
 import { toHex } from '../../../src/infra/crypto/bytes.js';
 import { sha256 } from '../../../src/infra/crypto/sha256.js';
 import type { RunningHost } from '../../../src/infra/offgrid/host/server.js';
+import type { ReturnedEvent } from '../../../src/infra/offgrid/replicator/host-port.js';
 import { authHeaders } from '../../../src/infra/offgrid/wire/auth.js';
 import type { AddressedEvent } from '../../../src/infra/offgrid/wire/batch.js';
 import { Connection } from '../../../src/infra/sqlite/connection.js';
@@ -52,9 +53,9 @@ export function rootOf(events: readonly AddressedEvent[]): string {
   return toHex(tree.root());
 }
 
-/** Events as a host gives them back. */
-export function asReturned(events: readonly AddressedEvent[]) {
-  return events.map(({ sequence, etype, ts, sealed }) => ({ sequence, etype, ts, sealed: new Uint8Array(sealed) }));
+/** Events with the digests of their contents, in which any difference shows, and soon. */
+export function digests(events: readonly ReturnedEvent[]) {
+  return events.map(({ sequence, etype, ts, sealed }) => ({ sequence, etype, ts, sealed: toHex(sha256(sealed)) }));
 }
 
 /** Looks into the file of a host. */
