@@ -75,7 +75,6 @@ export class BrokerLink {
           if (signal.aborted) return;
           await this.#report(batch);
         }
-        this.#isAway = false;
         await woken;
       } catch (error) {
         this.#failed(error);
@@ -89,6 +88,7 @@ export class BrokerLink {
     if (!batch.isCreated)
       await this.#client.create({ id, kind: KIND, required, meta: { origin: this.#origin, from, to } });
     batch.isCreated = true;
+    this.#isAway = false;
     for (const [host, sequence] of this.#reached) {
       if (sequence < to || acked.has(host)) continue;
       await this.#client.ack({ id, kind: KIND, nodeId: host });
@@ -102,6 +102,7 @@ export class BrokerLink {
     while (!signal.aborted) {
       try {
         const hosts = (await this.#client.hosts()) ?? [];
+        this.#isAway = false;
         this.#scores = new Map(hosts.map(({ nodeId, score }) => [nodeId, score]));
       } catch (error) {
         this.#failed(error);
