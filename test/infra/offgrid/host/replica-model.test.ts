@@ -8,7 +8,9 @@ import { newFolder, newHost } from '../../../support/offgrid/host.js';
 import { digests, evidenceOf, rootOf } from '../../../support/offgrid/raw.js';
 import { clientOf, ORIGIN, Writer } from '../../../support/offgrid/writer.js';
 
-const RUNS = 25;
+/** How many sequences are tried: more to look for what is rare. */
+const RUNS = Number(process.env['HOST_MODEL_RUNS'] ?? 15);
+const TIMEOUT_MS = 30_000 + RUNS * 2_000;
 const MAX_STEPS = 12;
 const MAX_EPOCHS = 4;
 const MAX_EVENTS = 10;
@@ -130,40 +132,44 @@ function outcomeOf(asked: Promise<unknown>): Promise<string> {
   );
 }
 
-it('a host keeps to its rules, whatever comes in whatever order, and its root is right after all of it', async () => {
-  await fc.assert(
-    fc.asyncProperty(fc.array(stepArbitrary, { minLength: 3, maxLength: MAX_STEPS }), async (steps) => {
-      const folder = await newFolder();
-      const options = { folder, chunkThreshold: 300 };
-      let host: RunningHost = await newHost(options);
-      const model = new Model();
-      const perform = async (step: Step): Promise<void> => {
-        if (step.kind === 'restart') {
-          await host.close();
-          host = await newHost(options);
-          return;
+it(
+  'a host keeps to its rules, whatever comes in whatever order, and its root is right after all of it',
+  { timeout: TIMEOUT_MS },
+  async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(stepArbitrary, { minLength: 3, maxLength: MAX_STEPS }), async (steps) => {
+        const folder = await newFolder();
+        const options = { folder, chunkThreshold: 300 };
+        let host: RunningHost = await newHost(options);
+        const model = new Model();
+        const perform = async (step: Step): Promise<void> => {
+          if (step.kind === 'restart') {
+            await host.close();
+            host = await newHost(options);
+            return;
+          }
+          const client = clientOf(host);
+          if (step.kind === 'claim') {
+            const writer = writers.next(step.epoch, `abcdef:writer-${step.writer}`);
+            expect(await outcomeOf(writer.claim(client))).toBe(model.claim(step.epoch, writer.grant.writer));
+            return;
+          }
+          const batch = Array.from({ length: step.count }, (_, i) => eventOf(step.from + i, step.story));
+          const shipped = await outcomeOf(writers.next(step.epoch).ship(client, batch));
+          expect(shipped).toBe(model.ship(step.epoch, batch));
+        };
+        for (const step of [{ kind: 'claim', epoch: 1, writer: 1 } as const, ...steps]) {
+          await perform(step);
+          const { events, epoch } = model;
+          const head = await clientOf(host).head(ORIGIN, 'c');
+          expect(head).toMatchObject({ sequence: events.length, epoch, root: rootOf(events) });
         }
-        const client = clientOf(host);
-        if (step.kind === 'claim') {
-          const writer = writers.next(step.epoch, `abcdef:writer-${step.writer}`);
-          expect(await outcomeOf(writer.claim(client))).toBe(model.claim(step.epoch, writer.grant.writer));
-          return;
-        }
-        const batch = Array.from({ length: step.count }, (_, i) => eventOf(step.from + i, step.story));
-        const shipped = await outcomeOf(writers.next(step.epoch).ship(client, batch));
-        expect(shipped).toBe(model.ship(step.epoch, batch));
-      };
-      for (const step of [{ kind: 'claim', epoch: 1, writer: 1 } as const, ...steps]) {
-        await perform(step);
-        const { events, epoch } = model;
-        const head = await clientOf(host).head(ORIGIN, 'c');
-        expect(head).toMatchObject({ sequence: events.length, epoch, root: rootOf(events) });
-      }
-      expect(digests(await clientOf(host).events(ORIGIN, 0, 100))).toEqual(digests(model.events));
-      const kept = (await evidenceOf(folder)).map(({ kind, sequence, epoch }) => `${kind} ${sequence} ${epoch}`);
-      expect(kept.sort()).toEqual(model.counted);
-      await host.close();
-    }),
-    { numRuns: RUNS },
-  );
-});
+        expect(digests(await clientOf(host).events(ORIGIN, 0, 100))).toEqual(digests(model.events));
+        const kept = (await evidenceOf(folder)).map(({ kind, sequence, epoch }) => `${kind} ${sequence} ${epoch}`);
+        expect(kept.sort()).toEqual(model.counted);
+        await host.close();
+      }),
+      { numRuns: RUNS },
+    );
+  },
+);
