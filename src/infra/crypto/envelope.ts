@@ -43,11 +43,15 @@ export class EnvelopeError extends Error {
  * everything does); the place is authenticated. docs/protocol.md has the whole of it.
  */
 export function seal(key: DataKey, place: EnvelopePlace, text: string): Uint8Array {
-  const aad = authenticated(place);
-  const padded = pad(text);
-  const nonce = sodium.crypto_generichash(NONCE_BYTES, concat(aad, padded), key.nonce);
+  const { bytes, aad, padded } = sealable(place, text);
+  const nonce = sodium.crypto_generichash(NONCE_BYTES, bytes, key.nonce);
   const ciphertext = sodium.crypto_aead_xchacha20poly1305_ietf_encrypt(padded, aad, null, nonce, key.encrypt);
-  return concat(Uint8Array.of(VERSION), key.id, nonce, ciphertext);
+  const envelope = Buffer.allocUnsafe(HEAD_BYTES + ciphertext.byteLength);
+  envelope[0] = VERSION;
+  envelope.set(key.id, 1);
+  envelope.set(nonce, 1 + KEY_ID_BYTES);
+  envelope.set(ciphertext, HEAD_BYTES);
+  return envelope;
 }
 
 /**
@@ -89,13 +93,20 @@ function decrypt(key: DataKey, aad: Uint8Array, nonce: Uint8Array, ciphertext: U
   }
 }
 
-/** ISO 7816-4: 0x80, then zeros, up to the next multiple; always at least one byte. */
-function pad(text: string): Uint8Array {
-  const bytes = Buffer.from(text);
-  const padded = Buffer.alloc((Math.floor(bytes.byteLength / BLOCK_BYTES) + 1) * BLOCK_BYTES);
-  bytes.copy(padded);
-  padded[bytes.byteLength] = 0x80;
-  return padded;
+/**
+ * What is authenticated and what is encrypted, one after the other, which is what the nonce is the hash of. The text is
+ * padded as ISO 7816-4 says: 0x80, then zeros, up to the next multiple; always at least one byte.
+ */
+function sealable(place: EnvelopePlace, text: string) {
+  const aad = authenticated(place);
+  const content = Buffer.from(text);
+  const end = aad.byteLength + content.byteLength;
+  const bytes = Buffer.allocUnsafe(aad.byteLength + (Math.floor(content.byteLength / BLOCK_BYTES) + 1) * BLOCK_BYTES);
+  bytes.set(aad);
+  bytes.set(content, aad.byteLength);
+  bytes[end] = 0x80;
+  bytes.fill(0, end + 1);
+  return { bytes, aad, padded: bytes.subarray(aad.byteLength) };
 }
 
 function unpad(padded: Uint8Array, { sequence }: EnvelopePlace): string {
@@ -103,8 +114,4 @@ function unpad(padded: Uint8Array, { sequence }: EnvelopePlace): string {
   if (end < 0 || padded.subarray(end + 1).some((byte) => byte !== 0))
     throw new EnvelopeError('MALFORMED', `event ${sequence} is not padded as it must be`);
   return Buffer.from(padded.buffer, padded.byteOffset, end).toString();
-}
-
-function concat(...parts: readonly Uint8Array[]): Uint8Array {
-  return Buffer.concat(parts);
 }
