@@ -1,3 +1,5 @@
+import type { HostState } from './replication.js';
+
 /** One thing wrong with one field of an input. */
 export interface FieldProblem {
   /** Dotted path of the field, as the caller wrote it: `title`, `tags.3`. */
@@ -6,7 +8,7 @@ export interface FieldProblem {
 }
 
 /** What a command may name that does not exist. */
-export type EntityKind = 'Mission' | 'Task' | 'Job' | 'Projection';
+export type EntityKind = 'Mission' | 'Task' | 'Job' | 'Projection' | 'Host';
 
 /** An expected failure: data, not an exception, with a code that stays stable. */
 export type Problem =
@@ -30,7 +32,10 @@ export type Problem =
       readonly actualRevision: string;
     }
   | { readonly code: 'IDEMPOTENCY_MISMATCH'; readonly message: string; readonly key: string }
-  | { readonly code: 'PROJECTION_STATE'; readonly message: string; readonly name: string };
+  | { readonly code: 'PROJECTION_STATE'; readonly message: string; readonly name: string }
+  | { readonly code: 'REPLICATION_DISABLED'; readonly message: string }
+  | { readonly code: 'REPLICATION_STATE'; readonly message: string }
+  | { readonly code: 'HOST_STATE'; readonly message: string; readonly host: string; readonly state: HostState };
 
 /** The stable codes of expected failures. */
 export type ProblemCode = Problem['code'];

@@ -31,6 +31,11 @@ export type ReplicationPolicySet = Fact<'ReplicationPolicySet', Policy & { reado
 export const HOST_STATES = ['ACTIVE', 'SUSPENDED', 'BLOCKED', 'FULL', 'RETIRED'] as const;
 export type HostState = (typeof HOST_STATES)[number];
 
+/** Whether a host is shipped to: one without room is tried now and then. */
+export function isServed(state: HostState): boolean {
+  return state === 'ACTIVE' || state === 'FULL';
+}
+
 export type HostStateChanged = Fact<
   'HostStateChanged',
   {
@@ -119,21 +124,25 @@ export interface Quorum {
 
 /**
  * The quorum sequence under the policies there are. A new policy is in force once its own event is at quorum under the
- * old one and under itself; until then the old one decides. The first is in force at once.
+ * old one and under itself; until then its event and what follows need a quorum under both, so that nothing that was
+ * acknowledged is short of a quorum afterwards. The first is in force at once.
  * @param policies in the order they were set, from the one in force on
  */
 export function quorumUnder(policies: readonly PlacedPolicy[], reached: Reached): Quorum | undefined {
-  const [first, ...pending] = policies;
+  const [first, ...rest] = policies;
   if (first === undefined) return undefined;
-  let inForce = first.policy;
-  let sequence = quorumSequence(inForce, reached);
-  for (const { policy, sequence: setAt } of pending) {
+  let version = first.policy.version;
+  let sequence = quorumSequence(first.policy, reached);
+  let isPending = false;
+  for (const { policy, sequence: setAt } of rest) {
     const under = quorumSequence(policy, reached);
-    if (sequence < setAt || under < setAt) break;
-    inForce = policy;
-    sequence = under;
+    isPending ||= sequence < setAt || under < setAt;
+    if (!isPending) {
+      version = policy.version;
+      sequence = under;
+    } else if (sequence >= setAt) sequence = Math.max(setAt - 1, Math.min(sequence, under));
   }
-  return { policyVersion: inForce.version, sequence };
+  return { policyVersion: version, sequence };
 }
 
 /** The weight of all hosts of a policy. */
@@ -157,4 +166,15 @@ export function majorityOf(weight: number): number {
  */
 export function meetsEveryQuorum(policy: Policy, some: ReadonlySet<string>): boolean {
   return weightOf(policy, some) > totalWeight(policy) - policy.required;
+}
+
+/**
+ * Whether the hosts of a policy, but for some that are gone, have signed for everything up to a sequence, and are enough
+ * to go on. A policy that does not name them is not concerned.
+ */
+export function meetsWithout(policy: Policy, gone: ReadonlySet<string>, reached: Reached, sequence: number): boolean {
+  const hosts = policy.hosts.filter(({ host }) => !gone.has(host));
+  if (hosts.length === policy.hosts.length) return true;
+  const rest = { ...policy, hosts };
+  return totalWeight(rest) >= policy.required && quorumSequence(rest, reached) >= sequence;
 }

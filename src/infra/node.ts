@@ -90,7 +90,8 @@ export async function startNode(config: Config, { clock, logger, signal, resolve
       await replicationDuty.stop();
     });
     const queue = new JobQueue(commands, log, projector);
-    const services = new Services({ log, commands, queue, missions: projector, outbox: outboxProjector, replication });
+    const parts = { log, commands, queue, missions: projector, outbox: outboxProjector, replication, clock };
+    const services = new Services(parts);
     const duty = lease('processes');
     const processes = [leaseExpiry(services, clock, logger, duty), closedMissions(services, logger, duty)];
     opened.push(async () => {
@@ -99,6 +100,8 @@ export async function startNode(config: Config, { clock, logger, signal, resolve
     });
     const server = await startServer({ ...config, port }, services, makeSchema(resolvers), logger);
     opened.push(() => server.close());
+    // Who waits for a quorum is in flight, and may have to wait for longer than there is time to stop.
+    opened.push(() => Promise.resolve(replication?.letGo()));
     const address: CoreAddress = { url: server.url, logId: log.logId };
     await writeFile(paths.address, JSON.stringify(address));
     opened.push(() => rm(paths.address, { force: true }));

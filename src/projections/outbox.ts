@@ -177,9 +177,15 @@ const travels: Handler<RecordedEvent<string, object>, OutboxTables> = {
 };
 
 const setPolicy: Handler<Event<ReplicationPolicySet>, OutboxTables> = {
-  touches: ({ data }) => [PROGRESS_ROW, ...data.hosts.map(({ host }) => ['hosts', host] as const)],
+  touches: ({ data }) => [
+    PROGRESS_ROW,
+    ['policies', String(data.version)],
+    ...data.hosts.map(({ host }) => ['hosts', host] as const),
+  ],
   fold(rows, event) {
     const { version, hosts, required } = event.data;
+    // Two may have been set at the same time: the first is the one, and the other is set again if it is still wanted.
+    if (rows.get('policies', String(version)) !== undefined) return void enqueue(rows, event);
     const at = event.metadata.at;
     // The first is in force at once; one that follows when an acknowledgement says so.
     const isFirst = progressOf(rows).policy === null;
@@ -235,9 +241,11 @@ const acknowledge: Handler<Event<ReplicasAcknowledged>, OutboxTables> = {
 };
 
 const rotateKey: Handler<Event<KeyRotated>, OutboxTables> = {
-  touches: () => [PROGRESS_ROW],
+  touches: ({ data }) => [PROGRESS_ROW, ['keys', String(data.keyEpoch)]],
   fold(rows, event) {
     const { origin, keyEpoch, keyId, rootKeyId, wrappedKey } = event.data;
+    // Of two at the same time the first is the one: what lies between them is sealed with it already.
+    if (rows.get('keys', String(keyEpoch)) !== undefined) return void enqueue(rows, event);
     const sequence = enqueue(rows, event, { origin, key_epoch: keyEpoch });
     rows.put('keys', {
       key_epoch: keyEpoch,

@@ -6,7 +6,7 @@ import { apiError } from './errors.js';
 /** The largest page. */
 export const MAX_PAGE = 100;
 /** The size of a page unless one is asked for. */
-const DEFAULT_PAGE = 20;
+export const DEFAULT_PAGE = 20;
 
 /** What pages are read from. */
 export interface PageSource {
@@ -133,20 +133,28 @@ export async function readPage<DB, TB extends keyof DB & string, R extends Order
 }
 
 function cursorOf(scope: string, { created_at, id }: Ordered): string {
-  return Buffer.from(`${scope} ${created_at} ${id}`).toString('base64url');
+  return cursorIn(scope, `${created_at} ${id}`);
 }
 
-const CURSOR =
-  /^([0-9a-z]{6} [a-z]+) (\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z) ([A-Za-z0-9][A-Za-z0-9_.:-]{0,63})$/;
+const CURSOR = /^(\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z) ([A-Za-z0-9][A-Za-z0-9_.:-]{0,63})$/;
 
 function readCursor(scope: string, cursor: string): readonly [createdAt: string, id: string] {
-  const match = CURSOR.exec(Buffer.from(cursor, 'base64url').toString('utf8'));
-  const [, given, createdAt, id] = match ?? [];
-  if (given !== scope || createdAt === undefined || id === undefined) {
-    throw apiError(
-      'CURSOR_INVALID',
-      `'${cursor.slice(0, 60)}' is no cursor of this list. Use one that a page of the same list gave you, unchanged, or none.`,
-    );
-  }
+  const [createdAt = '', id = ''] = readCursorIn(scope, cursor, CURSOR);
   return [createdAt, id];
+}
+
+/** A cursor of one list of one log. */
+export function cursorIn(scope: string, place: string): string {
+  return Buffer.from(`${scope} ${place}`).toString('base64url');
+}
+
+/** The parts of the place that a cursor names, if it is one of this list. @throws GraphQLError CURSOR_INVALID */
+export function readCursorIn(scope: string, cursor: string, place: RegExp): readonly string[] {
+  const text = Buffer.from(cursor, 'base64url').toString('utf8');
+  const match = text.startsWith(`${scope} `) ? place.exec(text.slice(scope.length + 1)) : null;
+  if (match !== null) return match.slice(1);
+  throw apiError(
+    'CURSOR_INVALID',
+    `'${cursor.slice(0, 60)}' is no cursor of this list. Use one that a page of the same list gave you, unchanged, or none.`,
+  );
 }

@@ -1,5 +1,6 @@
 import type { CommandContext } from '../commands/context.js';
 import type { Caller } from '../http/auth.js';
+import type { Projector } from '../projector/projector.js';
 import { Consistency } from './consistency.js';
 import type { Services } from './services.js';
 import type { Loaders } from './loaders.js';
@@ -19,9 +20,10 @@ export interface ApiContext {
 export async function waitForPosition(
   { services, loaders }: ApiContext,
   token: string | null | undefined,
+  projector?: Projector,
 ): Promise<void> {
   if (token === null || token === undefined) return;
-  await services.at(token);
+  await services.at(token, projector);
   loaders.forget();
 }
 
@@ -30,8 +32,9 @@ export async function settle(
   { services, loaders }: ApiContext,
   position: bigint,
   wanted: Consistency | null,
+  projector?: Projector,
 ): Promise<Consistency> {
-  const durability = await services.settle(position, wanted ?? Consistency.PROJECTED);
+  const durability = await services.settle(position, wanted ?? Consistency.PROJECTED, projector);
   loaders.forget();
   return durability;
 }

@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Kysely } from 'kysely';
 import type { RecordedEvent } from '../../domain/event.js';
 import type { EventFilter, EventLog } from '../eventlog/eventlog.js';
+import type { ReplicationStatus } from '../offgrid/status.js';
 import type { Projector } from '../projector/projector.js';
 import { ChangeFeed } from '../readmodels/change-feed.js';
 import type { MissionsDatabase } from '../readmodels/missions-database.js';
@@ -12,8 +13,10 @@ import { changedMissions } from './mission/queries.js';
 import { MissionChange, missionFromRow } from './mission/types.js';
 import { toProjection, type Projection } from './projection/types.js';
 
-/** How long a progress subscription rests between two values, in milliseconds. */
-const PROGRESS_INTERVAL_MS = 200;
+/** How long a subscription of a status rests between two values, in milliseconds. */
+const STATUS_INTERVAL_MS = 200;
+/** How long may pass until what no commit tells of, such as a host that is away, is seen, in milliseconds. */
+const LOOK_AGAIN_MS = 1_000;
 /** Events of a subscription read at a time. */
 const EVENT_BATCH = 100;
 
@@ -74,8 +77,35 @@ export class Feeds {
       if (shown !== last) yield projection;
       last = shown;
       const changed = projector.progressed(signal);
-      await delay(PROGRESS_INTERVAL_MS, undefined, { signal }).catch(() => undefined);
+      await delay(STATUS_INTERVAL_MS, undefined, { signal }).catch(() => undefined);
       await changed;
+    }
+  }
+
+  /** How replication is: now, and after it may have changed. */
+  async *replication(
+    outbox: Projector,
+    read: () => Promise<ReplicationStatus>,
+    signal: AbortSignal,
+  ): AsyncIterable<ReplicationStatus> {
+    let last = '';
+    while (!signal.aborted) {
+      const waiting = new AbortController();
+      const either = AbortSignal.any([signal, waiting.signal]);
+      const changed = Promise.race([
+        outbox.committed(either),
+        delay(LOOK_AGAIN_MS, undefined, { signal: either }).catch(() => undefined),
+      ]);
+      try {
+        const status = await read();
+        const shown = JSON.stringify(status);
+        if (shown !== last) yield status;
+        last = shown;
+        await delay(STATUS_INTERVAL_MS, undefined, { signal }).catch(() => undefined);
+        await changed;
+      } finally {
+        waiting.abort();
+      }
     }
   }
 }

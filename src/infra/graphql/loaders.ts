@@ -3,6 +3,8 @@ import type { Kysely } from 'kysely';
 import type { MissionStatsRow } from '../../projections/missions.js';
 import { jobColumns, missionColumns, taskColumns } from '../readmodels/columns.js';
 import type { MissionsDatabase, Stored } from '../readmodels/missions-database.js';
+import type { OutboxDatabase } from '../readmodels/outbox-database.js';
+import { acknowledgedOf, type Acknowledged } from './replication/outbox-queries.js';
 
 /** Reads by id, batched and remembered for one request, or until they are to be read anew. */
 export interface Loaders {
@@ -10,6 +12,8 @@ export interface Loaders {
   readonly task: DataLoader<string, StoredTask | undefined>;
   readonly job: DataLoader<string, StoredJob | undefined>;
   readonly stats: DataLoader<string, Stored<MissionStatsRow> | undefined>;
+  /** How many events of a stream a quorum has signed for. */
+  readonly acknowledged: DataLoader<string, Acknowledged>;
   /** Forgets what was read: later rows are wanted now. */
   forget(): void;
 }
@@ -19,7 +23,7 @@ export type StoredTask = MissionsDatabase['tasks'];
 export type StoredJob = MissionsDatabase['jobs'];
 
 /** Loaders for one request. */
-export function makeLoaders(db: Kysely<MissionsDatabase>): Loaders {
+export function makeLoaders(db: Kysely<MissionsDatabase>, outboxDb: Kysely<OutboxDatabase>): Loaders {
   const loaders = {
     mission: byKey('id', (ids) => db.selectFrom('missions').select(missionColumns).where('id', 'in', ids).execute()),
     task: byKey('id', (ids) => db.selectFrom('tasks').select(taskColumns).where('id', 'in', ids).execute()),
@@ -27,6 +31,7 @@ export function makeLoaders(db: Kysely<MissionsDatabase>): Loaders {
     stats: byKey('mission_id', (ids) =>
       db.selectFrom('mission_stats').selectAll().where('mission_id', 'in', ids).execute(),
     ),
+    acknowledged: new DataLoader((streams: readonly string[]) => acknowledgedOf(outboxDb, streams)),
   };
   return {
     ...loaders,

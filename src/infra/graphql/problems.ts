@@ -1,5 +1,6 @@
 import { Field, ID, Int, InterfaceType, ObjectType, registerEnumType } from 'type-graphql';
 import type { Problem } from '../../domain/problem.js';
+import { HostState } from './replication/enums.js';
 
 /** The stable codes of expected failures. */
 export enum ProblemCode {
@@ -11,6 +12,9 @@ export enum ProblemCode {
   CONCURRENCY_CONFLICT = 'CONCURRENCY_CONFLICT',
   IDEMPOTENCY_MISMATCH = 'IDEMPOTENCY_MISMATCH',
   PROJECTION_STATE = 'PROJECTION_STATE',
+  REPLICATION_DISABLED = 'REPLICATION_DISABLED',
+  REPLICATION_STATE = 'REPLICATION_STATE',
+  HOST_STATE = 'HOST_STATE',
 }
 
 registerEnumType(ProblemCode, { name: 'ProblemCode', description: 'The stable codes of expected failures.' });
@@ -99,6 +103,21 @@ export class ProjectionStateProblem extends ProblemType {
   readonly name!: string;
 }
 
+@ObjectType({ implements: ProblemType, description: 'Nothing is replicated here: OFFGRID_STORAGE_ENABLED is false.' })
+export class ReplicationIsDisabled extends ProblemType {}
+
+@ObjectType({ implements: ProblemType, description: 'Replication cannot do that in the state it is in.' })
+export class ReplicationStateProblem extends ProblemType {}
+
+@ObjectType({ implements: ProblemType, description: 'The host cannot be changed so in the state it is in.' })
+export class HostStateProblem extends ProblemType {
+  @Field(() => ID)
+  readonly host!: string;
+
+  @Field(() => HostState)
+  readonly state!: string;
+}
+
 const CLASSES = {
   INVALID_INPUT: InvalidInput,
   NOT_FOUND: NotFound,
@@ -108,6 +127,9 @@ const CLASSES = {
   CONCURRENCY_CONFLICT: ConcurrencyConflict,
   IDEMPOTENCY_MISMATCH: IdempotencyMismatch,
   PROJECTION_STATE: ProjectionStateProblem,
+  REPLICATION_DISABLED: ReplicationIsDisabled,
+  REPLICATION_STATE: ReplicationStateProblem,
+  HOST_STATE: HostStateProblem,
 } as const;
 
 /** A problem as the API shows it. @throws Error for the problems no client can cause: ids are made here, jobs are claimed */

@@ -9,6 +9,7 @@ import { JobControlMutations, JobQueries, JobWorkMutations } from './job/resolve
 import { MissionMutations, MissionQueries } from './mission/resolver.js';
 import { NodeQueries } from './node-resolver.js';
 import { ProjectionMutations, ProjectionQueries } from './projection/resolver.js';
+import { ReplicationMutations, ReplicationQueries } from './replication/resolver.js';
 import { TaskMutations, TaskQueries } from './task/resolver.js';
 
 /** A class of resolvers. */
@@ -26,6 +27,8 @@ const RESOLVERS: readonly ResolverClass[] = [
   EventQueries,
   ProjectionQueries,
   ProjectionMutations,
+  ReplicationQueries,
+  ReplicationMutations,
 ];
 
 /** The schema. @param extra resolvers of a bench or a test, beside those of the API */

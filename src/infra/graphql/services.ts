@@ -1,10 +1,13 @@
 import type { Kysely } from 'kysely';
+import type { Clock } from '../clock.js';
 import type { Commands } from '../commands/commands.js';
 import type { JobQueue } from '../commands/job-queue.js';
 import type { EventLog } from '../eventlog/eventlog.js';
 import type { Replication } from '../offgrid/replication.js';
+import { readStatus, type ReplicationStatus } from '../offgrid/status.js';
 import type { Projector } from '../projector/projector.js';
 import type { MissionsDatabase } from '../readmodels/missions-database.js';
+import type { OutboxDatabase } from '../readmodels/outbox-database.js';
 import { Consistency } from './consistency.js';
 import { apiError } from './errors.js';
 import { Feeds } from './feeds.js';
@@ -16,7 +19,9 @@ const PROJECTED_TIMEOUT_MS = 10_000;
 const AT_TIMEOUT_MS = 5_000;
 
 /** What the API is built of. */
-type Parts = Pick<Services, 'log' | 'commands' | 'queue' | 'missions' | 'outbox' | 'replication'>;
+type Parts = Pick<Services, 'log' | 'commands' | 'queue' | 'missions' | 'outbox' | 'replication'> & {
+  readonly clock: Clock;
+};
 
 /** The parts of a running node that the API speaks to. */
 export class Services {
@@ -32,9 +37,11 @@ export class Services {
   /** Every projection, by name. */
   readonly projectors: ReadonlyMap<string, Projector>;
   readonly db: Kysely<MissionsDatabase>;
+  readonly outboxDb: Kysely<OutboxDatabase>;
   readonly feeds: Feeds;
+  readonly #clock: Clock;
 
-  constructor({ log, commands, queue, missions, outbox, replication }: Parts) {
+  constructor({ log, commands, queue, missions, outbox, replication, clock }: Parts) {
     this.log = log;
     this.commands = commands;
     this.queue = queue;
@@ -43,6 +50,8 @@ export class Services {
     this.replication = replication;
     this.projectors = new Map([missions, outbox].map((projector) => [projector.projection.name, projector]));
     this.db = missions.file.reads<MissionsDatabase>();
+    this.outboxDb = outbox.file.reads<OutboxDatabase>();
+    this.#clock = clock;
     this.feeds = new Feeds(log, missions, this.db, (position) => this.token(position));
   }
 
@@ -61,19 +70,34 @@ export class Services {
     return token === null || token === undefined ? otherwise : this.position(token);
   }
 
-  /** Waits until the read models have reached a position a client named. @throws GraphQLError CONSISTENCY_TIMEOUT */
-  async at(token: string): Promise<void> {
+  /** How far replication has got, and what is in its way. */
+  replicationStatus(): Promise<ReplicationStatus> {
+    return readStatus(this.outboxDb, this.replication, this.#clock.now());
+  }
+
+  /** Waits until a read model has reached a position a client named. @throws GraphQLError CONSISTENCY_TIMEOUT */
+  async at(token: string, projector = this.missions): Promise<void> {
     const position = await this.position(token);
-    if (await this.missions.reaches(position, AT_TIMEOUT_MS)) return;
+    if (await projector.reaches(position, AT_TIMEOUT_MS)) return;
     throw apiError(
       'CONSISTENCY_TIMEOUT',
-      `The read models have not reached ${token} within ${AT_TIMEOUT_MS / 1_000} s; they are at ${this.token(this.missions.position)}. Try again, or ask without \`at:\`.`,
+      `The read models have not reached ${token} within ${AT_TIMEOUT_MS / 1_000} s; they are at ${this.token(projector.position)}. Try again, or ask without \`at:\`.`,
     );
   }
 
-  /** Waits until a change is as durable as asked, and says how durable it is: nothing is undone and nothing claimed. */
-  async settle(position: bigint, wanted: Consistency): Promise<Consistency> {
+  /**
+   * Waits until a change is as durable as asked, and says how durable it is: nothing is undone and nothing claimed. What
+   * is REPLICATED is PROJECTED as well.
+   * @param projector of the read model that shows the change
+   */
+  async settle(position: bigint, wanted: Consistency, projector = this.missions): Promise<Consistency> {
     if (wanted === Consistency.APPENDED) return Consistency.APPENDED;
-    return (await this.missions.reaches(position, PROJECTED_TIMEOUT_MS)) ? Consistency.PROJECTED : Consistency.APPENDED;
+    const isWanted = wanted === Consistency.REPLICATED;
+    const [isProjected, isReplicated] = await Promise.all([
+      projector.reaches(position, PROJECTED_TIMEOUT_MS),
+      isWanted && this.replication?.isReplicated(position),
+    ]);
+    if (!isProjected) return Consistency.APPENDED;
+    return isReplicated === true ? Consistency.REPLICATED : Consistency.PROJECTED;
   }
 }

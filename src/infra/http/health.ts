@@ -1,30 +1,25 @@
 import type { FastifyInstance } from 'fastify';
 import { LogError } from '../eventlog/errors.js';
-import type { EventLog } from '../eventlog/eventlog.js';
-import type { Projector } from '../projector/projector.js';
+import type { Services } from '../graphql/services.js';
 
 /** For how long a projection may be behind the end of the log before this node is not ready, in milliseconds. */
 const MAX_BEHIND_MS = 10_000;
 
 /**
  * `/livez`: the process answers. `/readyz`: it can serve, or 503 with why not. Neither asks for a token, so reasons are
- * codes and states; the details are in `projections { error }`, and in the log.
+ * codes and states; the details are in `projections { error }`, in `replicationStatus`, and in the log. That hosts are away,
+ * or behind, is no reason: off the grid that is as it should be, and nothing is lost by serving on.
  */
-export function serveHealth(
-  app: FastifyInstance,
-  log: EventLog,
-  projectors: ReadonlyMap<string, Projector>,
-  isStopping: () => boolean,
-): void {
+export function serveHealth(app: FastifyInstance, services: Services, isStopping: () => boolean): void {
   app.get('/livez', () => ({ status: 'ok' }));
   app.get('/readyz', async (_request, reply) => {
-    const reasons = isStopping() ? ['node: STOPPING'] : await unreadiness(log, projectors);
+    const reasons = isStopping() ? ['node: STOPPING'] : await unreadiness(services);
     if (reasons.length === 0) return { status: 'ready' };
     return reply.code(503).send({ status: 'not ready', reasons });
   });
 }
 
-async function unreadiness(log: EventLog, projectors: ReadonlyMap<string, Projector>): Promise<string[]> {
+async function unreadiness({ log, projectors, replication }: Services): Promise<string[]> {
   try {
     await log.head();
   } catch (error) {
@@ -39,5 +34,7 @@ async function unreadiness(log: EventLog, projectors: ReadonlyMap<string, Projec
     else if (behindMs === Number.POSITIVE_INFINITY) reasons.push(`${name}: ${state}`);
     else if (behindMs > MAX_BEHIND_MS) reasons.push(`${name}: behind for ${Math.round(behindMs / 1_000)} s`);
   }
+  const halted = replication?.stopped?.code ?? replication?.refusal;
+  if (halted !== undefined) reasons.push(`replication: ${halted}`);
   return reasons;
 }

@@ -1,13 +1,10 @@
 import type { FastifyInstance } from 'fastify';
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
-import type { Projector } from '../projector/projector.js';
+import type { Services } from '../graphql/services.js';
+import { replicationGauges } from './replication-metrics.js';
 
 /** Serves Prometheus metrics at `/metrics`. */
-export function serveMetrics(
-  app: FastifyInstance,
-  projectors: ReadonlyMap<string, Projector>,
-  webSockets: () => number,
-): void {
+export function serveMetrics(app: FastifyInstance, services: Services, webSockets: () => number): void {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const requests = new Counter({
@@ -47,6 +44,7 @@ export function serveMetrics(
     help: 'WebSocket clients connected.',
     registers: [registry],
   });
+  const showReplication = replicationGauges(registry);
 
   app.addHook('onResponse', (request, reply, done) => {
     const route = request.routeOptions.url ?? 'none';
@@ -56,7 +54,7 @@ export function serveMetrics(
   });
   app.get('/metrics', async (_request, reply) => {
     state.reset();
-    for (const projector of projectors.values()) {
+    for (const projector of services.projectors.values()) {
       const status = await projector.status();
       const projection = status.name;
       position.set({ projection }, Number(status.position));
@@ -64,6 +62,7 @@ export function serveMetrics(
       state.set({ projection, state: status.state }, 1);
       head.set(Number(status.head));
     }
+    showReplication(await services.replicationStatus());
     sockets.set(webSockets());
     return reply.type(registry.contentType).send(await registry.metrics());
   });

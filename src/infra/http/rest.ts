@@ -12,6 +12,7 @@ import { MAX_PAGE } from '../graphql/connection.js';
 import { Consistency } from '../graphql/consistency.js';
 import { missionPage } from '../graphql/mission/queries.js';
 import type { Services } from '../graphql/services.js';
+import type { ReplicationStatus } from '../offgrid/status.js';
 import { jobColumns, missionColumns } from '../readmodels/columns.js';
 import type { MissionsDatabase } from '../readmodels/missions-database.js';
 import type { Caller, Role } from './auth.js';
@@ -147,8 +148,11 @@ export async function serveRest(app: FastifyInstance, { services, authorize }: R
       api.get('/status', async (request) => {
         authorize(request, 'viewer');
         const statuses = await Promise.all([...services.projectors.values()].map((projector) => projector.status()));
+        const replication = await services.replicationStatus();
+        // Hosts that are away degrade replication, which goes on; not this node.
+        const isWell = replication.stopped === null && replication.refusal === null;
         return {
-          status: statuses.every(({ error }) => error === null) ? 'ok' : 'degraded',
+          status: isWell && statuses.every(({ error }) => error === null) ? 'ok' : 'degraded',
           log: { id: services.log.logId, head: services.token(await services.log.head()) },
           projections: statuses.map(({ name, state, position, head }) => ({
             name,
@@ -156,6 +160,7 @@ export async function serveRest(app: FastifyInstance, { services, authorize }: R
             position: services.token(position),
             behind: Number(head - position),
           })),
+          replication: replicationView(replication),
         };
       });
 
@@ -185,6 +190,30 @@ function jobView(row: MissionsDatabase['jobs']) {
   const { id, task_id, mission_id, kind, payload, status, result, attempt, worker, created_at, updated_at } = row;
   const json = { payload: JSON.parse(payload) as Json, result: JSON.parse(result) as Json };
   return { id, task_id, mission_id, kind, ...json, status, attempt, worker, created_at, updated_at };
+}
+
+function replicationView(status: ReplicationStatus) {
+  const { enabled, origin, degraded, pending, stopped, refusal } = status;
+  return {
+    enabled,
+    origin,
+    head: status.headSequence,
+    quorum: status.quorumSequence,
+    pending,
+    lag_seconds: status.lagSeconds,
+    required_acks: status.requiredAcks,
+    degraded,
+    stopped,
+    refusal,
+    hosts: status.hosts.map(({ id, url, state, sequence, behind, reached }) => ({
+      id,
+      url,
+      state,
+      sequence,
+      behind,
+      reached,
+    })),
+  };
 }
 
 function newMissionView({ missionId, title, description, metadata, tags, status, createdAt, updatedAt }: Mission) {

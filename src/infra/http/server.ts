@@ -67,7 +67,7 @@ export async function startServer(
 
   const makeContext = (caller: Caller, correlationId: string): ApiContext => ({
     services,
-    loaders: makeLoaders(services.db),
+    loaders: makeLoaders(services.db, services.outboxDb),
     caller,
     correlationId,
   });
@@ -92,8 +92,8 @@ export async function startServer(
     request.log.debug({ method, url, status: reply.statusCode, ms: reply.elapsedTime }, 'request');
     done();
   });
-  serveMetrics(app, services.projectors, () => webSockets.clients.size);
-  serveHealth(app, services.log, services.projectors, () => stopping);
+  serveMetrics(app, services, () => webSockets.clients.size);
+  serveHealth(app, services, () => stopping);
   await servePlayground(app);
   await serveRest(app, { services, authorize });
   const apollo = await serveGraphQL(app, schema, config.introspection, (request) =>

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Clock } from '../clock.js';
 import type { CorePaths } from '../core-paths.js';
+import { KEY_BYTES } from '../crypto/data-key.js';
 import { openKeyring, readKeyring } from '../crypto/keyring-file.js';
 import type { RootKey } from '../crypto/root-key.js';
 import type { EventLog } from '../eventlog/eventlog.js';
@@ -9,11 +10,13 @@ import type { Logger } from '../logger.js';
 import type { Projector } from '../projector/projector.js';
 import { BrokerClient } from './broker/client.js';
 import { BrokerLink } from './broker-link.js';
+import { Operations, type NotReplicated } from './operations.js';
+import { QuorumWatch } from './quorum-watch.js';
 import { HttpHost } from './replicator/http-host.js';
 import { LogJournal } from './replicator/log-journal.js';
 import type { Stop } from './replicator/ports.js';
 import { ProjectedBacklog } from './replicator/projected-backlog.js';
-import { Replicator, type Refusal } from './replicator/replicator.js';
+import { newKey, Replicator } from './replicator/replicator.js';
 import { SqliteFrontiers } from './replicator/sqlite-frontiers.js';
 import { systemTime } from './replicator/system-time.js';
 import { WriterFile } from './replicator/writer-file.js';
@@ -42,6 +45,8 @@ export interface ReplicationParts {
 export class Replication {
   readonly backlog: ProjectedBacklog;
   readonly settings: OffgridSettings;
+  readonly operations: Operations;
+  readonly #quorum: QuorumWatch;
   readonly #parts: ReplicationParts;
   readonly #root: RootKey | undefined;
   readonly #frontiers: SqliteFrontiers;
@@ -59,6 +64,16 @@ export class Replication {
     const { origin, brokerUrl: url, authKey } = parts.settings;
     this.#broker = new BrokerLink(new BrokerClient({ url, authKey, clock: parts.clock }), origin, parts.logger);
     this.backlog = new ProjectedBacklog(parts.outbox, parts.log);
+    this.#quorum = new QuorumWatch(parts.outbox, parts.logger);
+    this.operations = new Operations({
+      ...parts,
+      origin,
+      backlog: this.backlog,
+      stopped: () => this.#stopped,
+      refusal: () => this.refusal,
+      retry: (host) => this.#replicator?.retry(host),
+      newKey: (keyEpoch) => root && newKey(root, origin, keyEpoch, randomBytes(KEY_BYTES)),
+    });
     this.#running = this.#run(this.#stopping.signal);
   }
 
@@ -92,7 +107,7 @@ export class Replication {
   }
 
   /** Why nothing is shipped, though nothing is wrong with the hosts. */
-  get refusal(): Refusal | 'KEYRING_MISSING' | undefined {
+  get refusal(): NotReplicated | undefined {
     return this.#root === undefined ? 'KEYRING_MISSING' : this.#replicator?.refusal;
   }
 
@@ -106,8 +121,28 @@ export class Replication {
     return this.#replicator?.hurry() ?? (() => undefined);
   }
 
+  /**
+   * Resolves true once a quorum has signed for everything up to a position, which it is hurried to do; false when that
+   * takes longer than it may, or will not come.
+   */
+  async isReplicated(position: bigint): Promise<boolean> {
+    if (this.#stopped !== undefined || this.refusal !== undefined) return false;
+    const done = this.hurry();
+    try {
+      return await this.#quorum.reaches(position, this.settings.replicatedTimeoutMs);
+    } finally {
+      done();
+    }
+  }
+
+  /** Whoever waits for a quorum is answered now, with what was reached. */
+  letGo(): void {
+    this.#quorum.stop();
+  }
+
   async stop(): Promise<void> {
     this.#stopping.abort();
+    this.letGo();
     await this.#running;
     this.#broker.stop();
     await this.#frontiers.close();
@@ -161,6 +196,7 @@ export class Replication {
   #stop(stop: Stop): void {
     if (this.#stopped !== undefined) return;
     this.#stopped = stop;
+    this.letGo();
     this.#parts.onStopped(stop);
   }
 }

@@ -20,6 +20,10 @@ export class Waiters {
     });
   }
 
+  get isEmpty(): boolean {
+    return this.#waiting.size === 0;
+  }
+
   /** Everything up to here is reached. */
   reached(position: bigint): void {
     for (const waiter of this.#waiting) if (waiter.position <= position) waiter.settle(true);

@@ -10,7 +10,7 @@ beforeEach(async () => {
 afterEach(() => node.stop());
 
 const READY = { status: 200, body: { status: 'ready' } };
-const notReady = (reason: unknown) => ({ status: 503, body: { status: 'not ready', reasons: [reason] } });
+const notReady = (...reasons: unknown[]) => ({ status: 503, body: { status: 'not ready', reasons } });
 
 /** Records an event that cannot be folded: a change of a mission that was never created. */
 async function breakProjection(): Promise<void> {
@@ -39,7 +39,7 @@ describe('/readyz', () => {
     expect(await node.fetch('/readyz')).toMatchObject(notReady('missions: HALTED'));
     expect((await node.fetch('/api/status')).body).toMatchObject({
       status: 'degraded',
-      projections: [{ state: 'HALTED' }],
+      projections: [{ state: 'HALTED' }, { state: 'LIVE' }],
     });
     await node.gql('mutation { resumeProjection(name: "missions", skip: true) { __typename } }');
     await expect.poll(() => node.fetch('/readyz')).toMatchObject(READY);
@@ -57,7 +57,7 @@ describe('/readyz', () => {
     clock.mockReturnValue(now + 10_000);
     expect(await node.fetch('/readyz')).toMatchObject(READY);
     clock.mockReturnValue(now + 11_000);
-    expect(await node.fetch('/readyz')).toMatchObject(notReady('missions: behind for 11 s'));
+    expect(await node.fetch('/readyz')).toMatchObject(notReady('missions: behind for 11 s', 'outbox: behind for 11 s'));
     clock.mockRestore();
     head.mockRestore();
     await expect.poll(() => node.fetch('/readyz')).toMatchObject(READY);

@@ -40,6 +40,13 @@ describe('/metrics', () => {
       sheratan_projection_behind: 'gauge',
       sheratan_projection_state: 'gauge',
       sheratan_log_head: 'gauge',
+      sheratan_outbox_head: 'gauge',
+      sheratan_outbox_quorum: 'gauge',
+      sheratan_outbox_pending: 'gauge',
+      sheratan_outbox_lag_seconds: 'gauge',
+      sheratan_host_sequence: 'gauge',
+      sheratan_host_behind: 'gauge',
+      sheratan_host_reached: 'gauge',
       sheratan_websockets: 'gauge',
     });
     for (const [name] of types) expect(text).toMatch(new RegExp(`^# HELP ${name ?? ''} \\S.*\\.$`, 'm'));
@@ -91,12 +98,18 @@ describe('/metrics', () => {
     await node.newMission();
     const head = Number(await node.services.log.head());
     expect(head).toBeGreaterThan(0);
+    expect(await node.services.outbox.reaches(BigInt(head), 5_000)).toBe(true);
     const now = await samples();
     expect(now.get('sheratan_log_head')).toBe(head);
-    expect(now.get('sheratan_projection_position{projection="missions"}')).toBe(head);
-    expect(now.get('sheratan_projection_behind{projection="missions"}')).toBe(0);
+    for (const name of ['missions', 'outbox']) {
+      expect(now.get(`sheratan_projection_position{projection="${name}"}`)).toBe(head);
+      expect(now.get(`sheratan_projection_behind{projection="${name}"}`)).toBe(0);
+    }
     const states = [...now].filter(([name]) => name.startsWith('sheratan_projection_state'));
-    expect(states).toEqual([['sheratan_projection_state{projection="missions",state="LIVE"}', 1]]);
+    expect(states).toEqual([
+      ['sheratan_projection_state{projection="missions",state="LIVE"}', 1],
+      ['sheratan_projection_state{projection="outbox",state="LIVE"}', 1],
+    ]);
   });
 
   it('counts WebSocket clients', async () => {

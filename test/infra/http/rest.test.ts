@@ -174,13 +174,27 @@ describe('GET /api/missions', () => {
 describe('GET /api/status', () => {
   it('says how the log and its projections are', async () => {
     await node.newMission();
+    expect(await node.services.outbox.reaches(await node.services.log.head(), 5_000)).toBe(true);
     const { status, body } = await node.fetch('/api/status');
     expect(status).toBe(200);
     const head = node.services.token(await node.services.log.head());
     expect(body).toEqual({
       status: 'ok',
       log: { id: node.services.log.logId, head },
-      projections: [{ name: 'missions', state: 'LIVE', position: head, behind: 0 }],
+      projections: ['missions', 'outbox'].map((name) => ({ name, state: 'LIVE', position: head, behind: 0 })),
+      replication: {
+        enabled: false,
+        origin: null,
+        head: expect.any(Number),
+        quorum: 0,
+        pending: expect.any(Number),
+        lag_seconds: 0,
+        required_acks: 0,
+        degraded: false,
+        stopped: null,
+        refusal: null,
+        hosts: [],
+      },
     });
   });
 });

@@ -4,7 +4,7 @@ import { replicationStream, type ReplicationFact } from '../../../domain/replica
 import { schemaVersionOf } from '../../../domain/upcast.js';
 import type { Clock } from '../../clock.js';
 import { newId } from '../../commands/ids.js';
-import type { EventLog } from '../../eventlog/eventlog.js';
+import type { EventLog, ExpectedRevision } from '../../eventlog/eventlog.js';
 import type { Projector } from '../../projector/projector.js';
 import type { Journal } from './ports.js';
 
@@ -30,14 +30,24 @@ export class LogJournal implements Journal {
 
   async record(facts: readonly (ReplicationFact | KeyRotated)[]): Promise<void> {
     const at = this.#clock.now().toISOString();
-    for (const { type, data } of facts) {
-      const id = newId();
-      const schemaVersion = schemaVersionOf(type);
-      const metadata = { at, actor: this.#actor, correlationId: id, causationId: id, schemaVersion };
-      const stream = type === 'KeyRotated' ? keyringStream(data.origin) : replicationStream(data.origin);
-      const event = { id, type, data: data as unknown as JsonObject, metadata };
-      const { position } = await this.#log.append(stream, [event], 'any');
+    for (const fact of facts) {
+      const position = await appendFact(this.#log, fact, { at, actor: this.#actor, correlationId: newId() });
       await this.#outbox.reaches(position, PROJECTED_TIMEOUT_MS);
     }
   }
+}
+
+/** Appends a fact to the stream it belongs to, and tells where. @throws LogError as `append` does */
+export async function appendFact(
+  log: EventLog,
+  fact: ReplicationFact | KeyRotated,
+  by: { readonly at: string; readonly actor: string; readonly correlationId: string },
+  expected: ExpectedRevision = 'any',
+): Promise<bigint> {
+  const { type, data } = fact;
+  const metadata = { ...by, causationId: by.correlationId, schemaVersion: schemaVersionOf(type) };
+  const stream = type === 'KeyRotated' ? keyringStream(data.origin) : replicationStream(data.origin);
+  const event = { id: newId(), type, data: data as unknown as JsonObject, metadata };
+  const { position } = await log.append(stream, [event], expected);
+  return position;
 }

@@ -1,3 +1,4 @@
+import pLimit from 'p-limit';
 import { backoffMs } from '../../../domain/backoff.js';
 import { nextPolicy, standingOf, type MetHost, type WantedPolicy } from '../../../domain/policy.js';
 import type { Policy } from '../../../domain/replication.js';
@@ -7,6 +8,8 @@ import type { Journal, Known, Time } from './ports.js';
 
 /** How often those who answered with a strange key are looked at again, in milliseconds. */
 const STRANGER_MS = 30_000;
+/** How long a failed recording is left, in milliseconds. */
+const RETRY_MS = 1_000;
 
 /** What a policy is kept with. */
 export interface PolicyGround {
@@ -26,6 +29,8 @@ export class PolicyKeeper {
   readonly #met = new Map<string, MetHost>();
   /** Why a URL counts for nothing. */
   readonly #troubles = new Map<string, string>();
+  /** One policy at a time: the next follows from it. */
+  readonly #inTurn = pLimit(1);
 
   constructor(ground: PolicyGround) {
     this.#ground = ground;
@@ -36,15 +41,23 @@ export class PolicyKeeper {
     return this.#troubles.get(url);
   }
 
+  /** Who answered at a wanted URL, if somebody did. */
+  metAt(url: string): MetHost | undefined {
+    return this.#met.get(url);
+  }
+
   async run(signal: AbortSignal): Promise<void> {
     const meeting = this.#ground.wanted.hosts.map(({ url }) => this.#meet(url, signal));
+    const { changed, time, logger } = this.#ground;
     while (!signal.aborted) {
+      const news = changed(signal);
       try {
         await this.#set();
+        await news;
       } catch (error) {
-        this.#ground.logger.error({ err: error }, 'the replication policy cannot be recorded');
+        logger.error({ err: error }, 'the replication policy cannot be recorded; trying again');
+        await time.sleep(RETRY_MS, signal);
       }
-      await this.#ground.changed(signal);
     }
     await Promise.all(meeting);
   }
@@ -54,7 +67,11 @@ export class PolicyKeeper {
     return this.#ground.known().policies.at(-1)?.policy;
   }
 
-  async #set(): Promise<void> {
+  #set(): Promise<void> {
+    return this.#inTurn(() => this.#setNext());
+  }
+
+  async #setNext(): Promise<void> {
     const { origin, wanted, journal, known } = this.#ground;
     const current = this.#current();
     const retired = [...known().hosts.values()].filter(({ state }) => state === 'RETIRED').map(({ host }) => host);

@@ -1,6 +1,7 @@
+import pLimit from 'p-limit';
 import type { KeyRotated } from '../../../domain/keyring.js';
 import type { HostState, PolicyHost } from '../../../domain/replication.js';
-import type { WantedPolicy } from '../../../domain/policy.js';
+import type { MetHost, WantedPolicy } from '../../../domain/policy.js';
 import { dataKey, KEY_BYTES } from '../../crypto/data-key.js';
 import { open, keyIdOf } from '../../crypto/envelope.js';
 import { toHex } from '../../crypto/bytes.js';
@@ -54,17 +55,20 @@ export class Replicator {
   readonly #loops = new Map<string, HostLoop>();
   readonly #changed = new Nudge();
   readonly #stopping = new AbortController();
+  /** One reading at a time, so that none that began earlier ends later. */
+  readonly #learning = pLimit(1);
   #known: Known;
   #refusal: Refusal | undefined;
   #running: Promise<unknown> = Promise.resolve();
 
   private constructor(parts: ReplicatorParts, election: Election, known: Known) {
-    const { origin, root, backlog, journal, time, logger, frontiers, portOf, wanted } = parts;
+    const { origin, root, backlog, time, logger, frontiers, portOf, wanted } = parts;
     this.#parts = parts;
     this.#election = election;
     this.#known = known;
     const now = () => this.#known;
     const changed = (signal: AbortSignal) => this.#changed.wait(signal);
+    const journal: Journal = { record: (facts) => this.#record(facts) };
     this.#acknowledger = new Acknowledger({
       origin,
       journal,
@@ -133,6 +137,11 @@ export class Replicator {
     return this.#policy.troubleOf(url);
   }
 
+  /** Who answered at a wanted URL, if somebody did. */
+  metAt(url: string): MetHost | undefined {
+    return this.#policy.metAt(url);
+  }
+
   /** Waits until how the hosts are got on with may have changed, or the signal. */
   changed(signal: AbortSignal): Promise<void> {
     return this.#changed.wait(signal);
@@ -195,11 +204,10 @@ export class Replicator {
 
   /** Whether the log's keys are of this root and this origin; the first ones are made here. */
   async #isOurs(signal: AbortSignal): Promise<boolean> {
-    const { origin, root, journal, time, logger } = this.#parts;
+    const { origin, root, time, logger } = this.#parts;
     while (this.#known.keys.length === 0 && !signal.aborted) {
       try {
-        await journal.record([newKey(root, origin, 1, this.#parts.randomBytes(KEY_BYTES))]);
-        await this.#learn();
+        await this.#record([newKey(root, origin, 1, this.#parts.randomBytes(KEY_BYTES))]);
       } catch (error) {
         logger.error({ err: error }, 'the first key cannot be recorded; trying again');
         await time.sleep(RETRY_MS, signal);
@@ -243,15 +251,22 @@ export class Replicator {
   }
 
   async #changeState(host: string, state: HostState, sequence: number, why: string): Promise<void> {
-    const { origin, journal } = this.#parts;
+    const { origin } = this.#parts;
     if (state === 'SUSPENDED') this.#acknowledger.forget(host);
-    await journal.record([{ type: 'HostStateChanged', data: { origin, host, state, sequence, why } }]);
+    await this.#record([{ type: 'HostStateChanged', data: { origin, host, state, sequence, why } }]);
+  }
+
+  /** What is recorded is known here when this returns: the next conclusion is drawn from it. */
+  async #record(facts: Parameters<Journal['record']>[0]): Promise<void> {
+    await this.#parts.journal.record(facts);
     await this.#learn();
   }
 
-  async #learn(): Promise<void> {
-    this.#known = await this.#parts.backlog.known();
-    this.#changed.notify();
+  #learn(): Promise<void> {
+    return this.#learning(async () => {
+      this.#known = await this.#parts.backlog.known();
+      this.#changed.notify();
+    });
   }
 
   #isOwn(sealer: Sealer, event: { sequence: number; etype: number; ts: number; sealed: Uint8Array }): boolean {

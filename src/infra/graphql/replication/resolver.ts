@@ -1,0 +1,178 @@
+import {
+  Arg,
+  Args,
+  Authorized,
+  Ctx,
+  FieldResolver,
+  ID,
+  Mutation,
+  Query,
+  Resolver,
+  Root,
+  Subscription,
+} from 'type-graphql';
+import { missionStream } from '../../../domain/id.js';
+import type { Problem } from '../../../domain/problem.js';
+import type { Author, Operated, Operations } from '../../offgrid/operations.js';
+import { PageArgs, type Page } from '../connection.js';
+import { Consistency } from '../consistency.js';
+import { settle, waitForPosition, type ApiContext } from '../context.js';
+import { Mission } from '../mission/types.js';
+import { toProblemType, type ProblemType } from '../problems.js';
+import { PositionScalar } from '../scalars.js';
+import { untilReturned } from '../subscribe.js';
+import { MissionReplicationState, SettableHostState } from './enums.js';
+import { outboxPage } from './outbox-queries.js';
+import { OutboxEntryConnection, OutboxFilter, type OutboxEntry } from './outbox-types.js';
+import {
+  ConfirmHostPayload,
+  ConfirmHostResult,
+  Host,
+  type HostPayload,
+  MissionReplication,
+  ReplicationStatus,
+  RetryHostPayload,
+  RetryHostResult,
+  RotateKeyPayload,
+  RotateKeyResult,
+  SetHostStatePayload,
+  SetHostStateResult,
+} from './types.js';
+
+const PROJECTED = { nullable: true, defaultValue: Consistency.PROJECTED } as const;
+
+const DISABLED: Problem = {
+  code: 'REPLICATION_DISABLED',
+  message: 'Nothing is replicated here. Set OFFGRID_STORAGE_ENABLED to true, and start the core again.',
+};
+
+@Authorized('viewer')
+@Resolver(() => Mission)
+export class ReplicationQueries {
+  @Query(() => ReplicationStatus)
+  replicationStatus(@Ctx() { services }: ApiContext): Promise<ReplicationStatus> {
+    return services.replicationStatus();
+  }
+
+  @Query(() => [Host], { description: 'Every host that a policy named, by URL.' })
+  async hosts(@Ctx() { services }: ApiContext): Promise<readonly Host[]> {
+    return (await services.replicationStatus()).hosts;
+  }
+
+  @Query(() => OutboxEntryConnection, { description: 'The events that travel to the hosts, newest first.' })
+  async outbox(
+    @Args(() => PageArgs) page: PageArgs,
+    @Arg('filter', () => OutboxFilter, { nullable: true }) filter: OutboxFilter | null,
+    @Arg('at', () => PositionScalar, { nullable: true }) at: string | null,
+    @Ctx() context: ApiContext,
+  ): Promise<Page<OutboxEntry>> {
+    const { services } = context;
+    await waitForPosition(context, at, services.outbox);
+    return outboxPage(services, filter, page);
+  }
+
+  @FieldResolver(() => MissionReplication)
+  async replication(@Root() { id, revision }: Mission, @Ctx() { loaders }: ApiContext): Promise<MissionReplication> {
+    const { acknowledged, requiredAcks } = await loaders.acknowledged.load(missionStream(id));
+    // All of them travel. The outbox may be behind what is shown of the mission, or before it.
+    const events = revision + 1;
+    const pending = Math.max(0, events - acknowledged);
+    const state = pending === 0 ? MissionReplicationState.REPLICATED : MissionReplicationState.PENDING;
+    return { state, pending, acknowledged: events - pending, requiredAcks };
+  }
+
+  @Subscription(() => ReplicationStatus, {
+    description: 'How replication gets on: the status now, then whenever it changes, a few times a second at most.',
+    subscribe: ({ context: { services } }: { context: ApiContext }) =>
+      untilReturned((signal) =>
+        services.feeds.replication(services.outbox, () => services.replicationStatus(), signal),
+      ),
+  })
+  replicationStatusChanged(@Root() status: ReplicationStatus): ReplicationStatus {
+    return status;
+  }
+}
+
+@Authorized('operator')
+@Resolver()
+export class ReplicationMutations {
+  @Mutation(() => RetryHostResult, {
+    description: 'Tries a host again at once; one that is BLOCKED or FULL is ACTIVE from then on.',
+  })
+  retryHost(
+    @Arg('id', () => ID) id: string,
+    @Arg('consistency', () => Consistency, PROJECTED) consistency: Consistency | null,
+    @Ctx() context: ApiContext,
+  ): Promise<RetryHostPayload | ProblemType> {
+    return onHost(context, id, consistency, RetryHostPayload, (operations, by) => operations.retryHost(id, by));
+  }
+
+  @Mutation(() => SetHostStateResult, {
+    description:
+      'Gives a host a state. RETIRED is for good, and refused until the others have what a quorum signed for.',
+  })
+  setHostState(
+    @Arg('id', () => ID) id: string,
+    @Arg('state', () => SettableHostState) state: SettableHostState,
+    @Arg('why', () => String, { nullable: true, description: 'At most 1,000 characters.' }) why: string | null,
+    @Arg('consistency', () => Consistency, PROJECTED) consistency: Consistency | null,
+    @Ctx() context: ApiContext,
+  ): Promise<SetHostStatePayload | ProblemType> {
+    return onHost(context, id, consistency, SetHostStatePayload, (operations, by) =>
+      operations.setHostState(id, state, why ?? '', by),
+    );
+  }
+
+  @Mutation(() => ConfirmHostResult, { description: "Vouches for a host's key, which was taken at first contact." })
+  confirmHost(
+    @Arg('id', () => ID) id: string,
+    @Arg('consistency', () => Consistency, PROJECTED) consistency: Consistency | null,
+    @Ctx() context: ApiContext,
+  ): Promise<ConfirmHostPayload | ProblemType> {
+    return onHost(context, id, consistency, ConfirmHostPayload, (operations, by) => operations.confirmHost(id, by));
+  }
+
+  @Mutation(() => RotateKeyResult, {
+    description:
+      'Begins a key epoch: later events are sealed with another key. Keys there were only decrypt from then on.',
+  })
+  rotateKey(
+    @Arg('consistency', () => Consistency, PROJECTED) consistency: Consistency | null,
+    @Ctx() context: ApiContext,
+  ): Promise<RotateKeyPayload | ProblemType> {
+    return operate(
+      context,
+      consistency,
+      (operations, by) => operations.rotateKey(by),
+      ({ keyEpoch }, settled) => Object.assign(new RotateKeyPayload(), { ...settled, keyEpoch }),
+    );
+  }
+}
+
+function onHost<P extends HostPayload>(
+  context: ApiContext,
+  id: string,
+  consistency: Consistency | null,
+  payload: new () => P,
+  what: (operations: Operations, by: Author) => Promise<Operated>,
+): Promise<P | ProblemType> {
+  return operate(context, consistency, what, async (_done, settled) => {
+    const host = (await context.services.replicationStatus()).hosts.find((one) => one.id === id);
+    return Object.assign(new payload(), { ...settled, host });
+  });
+}
+
+/** Carries out an operation, waits until it is as durable as asked, and answers with it; or names the problem. */
+async function operate<More, P extends object>(
+  context: ApiContext,
+  consistency: Consistency | null,
+  what: (operations: Operations, by: Author) => Promise<Operated<More>>,
+  payload: (done: More, settled: { position: string; durability: Consistency }) => P | Promise<P>,
+): Promise<P | ProblemType> {
+  const { services, caller, correlationId } = context;
+  if (services.replication === undefined) return toProblemType(DISABLED);
+  const outcome = await what(services.replication.operations, { actor: caller.actor, correlationId });
+  if (!outcome.done) return toProblemType(outcome.problem);
+  const durability = await settle(context, outcome.position, consistency, services.outbox);
+  return payload(outcome, { position: services.token(outcome.position), durability });
+}

@@ -1,0 +1,208 @@
+import { createUnionType, Field, Float, ID, Int, ObjectType } from 'type-graphql';
+import { Consistency } from '../consistency.js';
+import {
+  HostStateProblem,
+  InvalidInput,
+  NotFound,
+  ReplicationIsDisabled,
+  ReplicationStateProblem,
+} from '../problems.js';
+import { DateTimeScalar, PositionScalar } from '../scalars.js';
+import { HostState, MissionReplicationState, RefusalCode, StopCode } from './enums.js';
+
+@ObjectType({ description: 'A storage host: what the log knows of it, and how this core gets on with it.' })
+export class Host {
+  @Field(() => ID, { description: 'The fingerprint of its verify key.' })
+  readonly id!: string;
+
+  @Field(() => String, { description: 'Host and port of its URL.' })
+  readonly name!: string;
+
+  @Field(() => String)
+  readonly url!: string;
+
+  @Field(() => HostState)
+  readonly state!: string;
+
+  @Field(() => String, { description: 'Why it is in that state; empty when nobody said.' })
+  readonly why!: string;
+
+  @Field(() => Boolean, { description: 'Whether somebody vouched for its key; otherwise it is that of first contact.' })
+  readonly confirmed!: boolean;
+
+  @Field(() => Int, { description: '0 when the latest policy does not name it.' })
+  readonly weight!: number;
+
+  @Field(() => Int, { description: 'It has signed for every event up to here.' })
+  readonly sequence!: number;
+
+  @Field(() => Int, { description: 'How many events it has not signed for.' })
+  readonly behind!: number;
+
+  @Field(() => DateTimeScalar, { nullable: true })
+  readonly lastAcknowledgedAt!: string | null;
+
+  @Field(() => Boolean, {
+    nullable: true,
+    description: 'Whether the last try came to something; null when this core is not the one that replicates.',
+  })
+  readonly reached!: boolean | null;
+
+  @Field(() => String, { nullable: true, description: 'What went wrong last, until it goes well again.' })
+  readonly lastError!: string | null;
+
+  @Field(() => Float, { nullable: true, description: 'What the broker thinks of it, 0–1; null when it did not say.' })
+  readonly score!: number | null;
+}
+
+@ObjectType({ description: 'Why this core takes no more commands.' })
+export class ReplicationStop {
+  @Field(() => StopCode)
+  readonly code!: string;
+
+  @Field(() => String)
+  readonly message!: string;
+}
+
+@ObjectType({ description: 'A configured URL that counts for nothing yet.' })
+export class UnmetHost {
+  @Field(() => String)
+  readonly url!: string;
+
+  @Field(() => String, { nullable: true, description: 'Why; null when this core has not tried it.' })
+  readonly trouble!: string | null;
+}
+
+@ObjectType({ description: 'How far replication has got, and what is in its way.' })
+export class ReplicationStatus {
+  @Field(() => Boolean)
+  readonly enabled!: boolean;
+
+  @Field(() => String, {
+    nullable: true,
+    description: 'What this core is called on the hosts; null where nothing is, or was, replicated.',
+  })
+  readonly origin!: string | null;
+
+  @Field(() => Int, { description: 'Counts the writers there were; 0 before the first acknowledgement.' })
+  readonly writerEpoch!: number;
+
+  @Field(() => Int, { description: 'Counts the keys there were; 0 before the first.' })
+  readonly keyEpoch!: number;
+
+  @Field(() => Int, { nullable: true, description: 'Of the policy in force; null before the first.' })
+  readonly policyVersion!: number | null;
+
+  @Field(() => Int, { description: 'The weight of hosts that must have signed, by the policy in force.' })
+  readonly requiredAcks!: number;
+
+  @Field(() => Int, { description: 'The number of the last event that travels.' })
+  readonly headSequence!: number;
+
+  @Field(() => Int, { description: 'A quorum has signed for every event up to here.' })
+  readonly quorumSequence!: number;
+
+  @Field(() => Int)
+  readonly pending!: number;
+
+  @Field(() => Int)
+  readonly completed!: number;
+
+  @Field(() => Float, { description: 'The age of the oldest pending event; 0 when none is, or nothing is replicated.' })
+  readonly lagSeconds!: number;
+
+  @Field(() => Boolean, {
+    description:
+      'Something keeps events from some host: replication has stopped or is refused, there is no policy, a URL is unmet, or a host of the latest policy is not ACTIVE, is not reached, or has not signed for an event older than 10 s.',
+  })
+  readonly degraded!: boolean;
+
+  @Field(() => ReplicationStop, { nullable: true, description: 'Why this core takes no more commands.' })
+  readonly stopped!: ReplicationStop | null;
+
+  @Field(() => RefusalCode, {
+    nullable: true,
+    description: 'Why nothing is shipped, though nothing is wrong with the hosts.',
+  })
+  readonly refusal!: string | null;
+
+  @Field(() => [Host], { description: 'By URL.' })
+  readonly hosts!: readonly Host[];
+
+  @Field(() => [UnmetHost], { description: 'Configured, but not in the policy: not met yet, or another than it was.' })
+  readonly unmet!: readonly UnmetHost[];
+}
+
+@ObjectType({ description: 'How far the events of a mission itself have got; those of its tasks and jobs are others.' })
+export class MissionReplication {
+  @Field(() => MissionReplicationState)
+  readonly state!: string;
+
+  @Field(() => Int, { description: 'How many of its events no quorum has signed for yet.' })
+  readonly pending!: number;
+
+  @Field(() => Int, { description: 'How many of its events a quorum has signed for.' })
+  readonly acknowledged!: number;
+
+  @Field(() => Int, { description: 'The weight of hosts that must have signed, by the policy in force.' })
+  readonly requiredAcks!: number;
+}
+
+@ObjectType()
+export class ReplicationPayload {
+  @Field(() => PositionScalar, { description: 'Give it as `at:` or `after:` to see this change.' })
+  readonly position!: string;
+
+  @Field(() => Consistency, { description: 'How durable the change is by now.' })
+  readonly durability!: string;
+}
+
+@ObjectType({ description: 'A host after a change.' })
+export class HostPayload extends ReplicationPayload {
+  @Field(() => Host)
+  readonly host!: Host;
+}
+
+@ObjectType()
+export class RetryHostPayload extends HostPayload {}
+
+@ObjectType()
+export class SetHostStatePayload extends HostPayload {}
+
+@ObjectType()
+export class ConfirmHostPayload extends HostPayload {}
+
+@ObjectType()
+export class RotateKeyPayload extends ReplicationPayload {
+  @Field(() => Int, { description: 'The key epoch that has begun.' })
+  readonly keyEpoch!: number;
+}
+
+export const RetryHostResult = createUnionType({
+  name: 'RetryHostResult',
+  types: () => [RetryHostPayload, NotFound, HostStateProblem, ReplicationIsDisabled, ReplicationStateProblem] as const,
+});
+
+export const SetHostStateResult = createUnionType({
+  name: 'SetHostStateResult',
+  types: () =>
+    [
+      SetHostStatePayload,
+      InvalidInput,
+      NotFound,
+      HostStateProblem,
+      ReplicationIsDisabled,
+      ReplicationStateProblem,
+    ] as const,
+});
+
+export const ConfirmHostResult = createUnionType({
+  name: 'ConfirmHostResult',
+  types: () =>
+    [ConfirmHostPayload, NotFound, HostStateProblem, ReplicationIsDisabled, ReplicationStateProblem] as const,
+});
+
+export const RotateKeyResult = createUnionType({
+  name: 'RotateKeyResult',
+  types: () => [RotateKeyPayload, ReplicationIsDisabled, ReplicationStateProblem] as const,
+});

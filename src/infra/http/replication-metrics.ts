@@ -1,0 +1,60 @@
+import { Gauge, type Registry } from 'prom-client';
+import type { ReplicationStatus } from '../offgrid/status.js';
+
+/** Gauges of how far replication has got. Returns what sets them. */
+export function replicationGauges(registry: Registry): (status: ReplicationStatus) => void {
+  const registers = [registry];
+  const labelNames = ['host', 'url'] as const;
+  const head = new Gauge({
+    name: 'sheratan_outbox_head',
+    help: 'The number of the last event that travels to the hosts.',
+    registers,
+  });
+  const quorum = new Gauge({
+    name: 'sheratan_outbox_quorum',
+    help: 'A quorum of hosts has signed for every event up to here.',
+    registers,
+  });
+  const pending = new Gauge({
+    name: 'sheratan_outbox_pending',
+    help: 'Events that no quorum has signed for yet.',
+    registers,
+  });
+  const lag = new Gauge({
+    name: 'sheratan_outbox_lag_seconds',
+    help: 'The age of the oldest pending event; 0 when none is, or nothing is replicated.',
+    registers,
+  });
+  const sequence = new Gauge({
+    name: 'sheratan_host_sequence',
+    help: 'A host has signed for every event up to here.',
+    labelNames,
+    registers,
+  });
+  const behind = new Gauge({
+    name: 'sheratan_host_behind',
+    help: 'Events that a host has not signed for.',
+    labelNames,
+    registers,
+  });
+  const reached = new Gauge({
+    name: 'sheratan_host_reached',
+    help: '1 when the last try with a host came to something; absent when this core does not try.',
+    labelNames,
+    registers,
+  });
+
+  return (status) => {
+    head.set(status.headSequence);
+    quorum.set(status.quorumSequence);
+    pending.set(status.pending);
+    lag.set(status.lagSeconds);
+    for (const gauge of [sequence, behind, reached]) gauge.reset();
+    for (const { id, url, ...host } of status.hosts) {
+      const labels = { host: id, url };
+      sequence.set(labels, host.sequence);
+      behind.set(labels, host.behind);
+      if (host.reached !== null) reached.set(labels, host.reached ? 1 : 0);
+    }
+  };
+}
