@@ -4,7 +4,7 @@ import { RootKey } from '../../../src/infra/crypto/root-key.js';
 import type { RunningHost } from '../../../src/infra/offgrid/host/server.js';
 import { HttpHost } from '../../../src/infra/offgrid/replicator/http-host.js';
 import { encodeBatch, type AddressedEvent } from '../../../src/infra/offgrid/wire/batch.js';
-import { signClaim, type Grant } from '../../../src/infra/offgrid/wire/claim.js';
+import { signClaim, type Destination, type Grant } from '../../../src/infra/offgrid/wire/claim.js';
 import { AUTH_KEY } from './host.js';
 
 export const ORIGIN = 'core-v2';
@@ -33,17 +33,22 @@ export class Writer {
     });
   }
 
-  claim(host: HttpHost, challenge = 'challenge-challenge') {
-    return host.claim(ORIGIN, signClaim(this.root, ORIGIN, { ...this.grant, challenge }));
+  async claim(host: HttpHost, challenge = 'challenge-challenge') {
+    return host.claim(ORIGIN, signClaim(this.root, await to(host), { ...this.grant, challenge }));
   }
 
-  batch(events: readonly AddressedEvent[]): Uint8Array {
-    return encodeBatch(this.root.signingKey, ORIGIN, this.grant.epoch, events);
+  async batch(host: HttpHost, events: readonly AddressedEvent[]): Promise<Uint8Array> {
+    return encodeBatch(this.root.signingKey, await to(host), this.grant.epoch, events);
   }
 
-  ship(host: HttpHost, events: readonly AddressedEvent[]) {
-    return host.ship(ORIGIN, this.batch(events));
+  async ship(host: HttpHost, events: readonly AddressedEvent[]) {
+    return host.ship(ORIGIN, await this.batch(host, events));
   }
+}
+
+/** Whom a message to a host is for. */
+export async function to(client: HttpHost, origin = ORIGIN): Promise<Destination> {
+  return { origin, host: (await client.key()).host };
 }
 
 export function clientOf(host: RunningHost, authKey = AUTH_KEY): HttpHost {

@@ -8,7 +8,7 @@ import { sha256 } from '../../crypto/sha256.js';
 import { publicKeyOf } from '../../crypto/signing.js';
 import { packPeaks } from '../peaks.js';
 import { isBatchSigned, type AddressedEvent, type decodeBatch } from '../wire/batch.js';
-import { isClaimSigned, type Claim } from '../wire/claim.js';
+import { isClaimSigned, type Claim, type Destination } from '../wire/claim.js';
 import { signHead } from '../wire/head.js';
 import { HostRefusal } from './problems.js';
 import type { ReplicaStore, StoredAddress, StoredReplica } from './replica-store.js';
@@ -58,7 +58,7 @@ export class Replica {
       const { store } = this.#options;
       const stored = await store.load(this.#origin);
       const key = this.#pinned(stored, claim.key);
-      if (!isClaimSigned(claim, this.#origin, key)) throw this.#notSigned('claim');
+      if (!isClaimSigned(claim, this.#here, key)) throw this.#notSigned('claim');
       const { epoch, writer } = claim;
       const granted = stored?.grant;
       if (granted !== undefined && (epoch < granted.epoch || (epoch === granted.epoch && writer !== granted.writer)))
@@ -76,7 +76,7 @@ export class Replica {
       const { store } = this.#options;
       const stored = await store.load(this.#origin);
       if (stored === undefined) throw notClaimed(batch.epoch);
-      if (!isBatchSigned(batch, this.#origin, this.#pinned(stored, stored.key))) throw this.#notSigned('batch');
+      if (!isBatchSigned(batch, this.#here, this.#pinned(stored, stored.key))) throw this.#notSigned('batch');
       const { grant } = stored;
       if (batch.epoch < grant.epoch) throw fenced(grant.epoch, grant.writer);
       if (batch.epoch > grant.epoch) throw notClaimed(batch.epoch);
@@ -204,6 +204,10 @@ export class Replica {
     const key = publicKeyOf(stored?.key ?? given);
     if (key === undefined || (stored !== undefined && stored.key !== given)) throw this.#notSigned('claim');
     return key;
+  }
+
+  get #here(): Destination {
+    return { origin: this.#origin, host: this.#options.identity.id };
   }
 
   #notSigned(what: 'claim' | 'batch'): HostRefusal {

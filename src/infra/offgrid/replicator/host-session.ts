@@ -101,7 +101,7 @@ export class HostSession {
   async #claim(): Promise<SignedHead> {
     const { origin, root, election, newChallenge } = this.#ground;
     const challenge = newChallenge();
-    const head = await this.#port.claim(origin, signClaim(root, origin, { ...election.grant, challenge }));
+    const head = await this.#port.claim(origin, signClaim(root, { origin, host: this.#host.host }, { ...election.grant, challenge }));
     assertTrue(head, { host: this.#host.host, key: this.#key, origin, challenge });
     if (head.epoch > this.#epoch) throw new Lie(`it took events of epoch ${head.epoch} and grants ${this.#epoch}`);
     return head;
@@ -162,7 +162,7 @@ export class HostSession {
     const bytes = events.reduce((sum, { sealed }) => sum + sealed.byteLength, 0);
     let head: SignedHead;
     try {
-      head = await this.#port.ship(origin, encodeBatch(root.signingKey, origin, this.#epoch, events));
+      head = await this.#port.ship(origin, encodeBatch(root.signingKey, { origin, host: this.#host.host }, this.#epoch, events));
     } catch (error) {
       // The next session tries with less.
       if (error instanceof HostError) throw new ShipError(error, events, bytes);

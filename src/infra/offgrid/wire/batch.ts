@@ -3,7 +3,7 @@ import { decode, encode } from '@ipld/dag-cbor';
 import { z } from 'zod';
 import { addressOf } from '../../crypto/envelope.js';
 import { signMessage, verifyMessage } from '../../crypto/signing.js';
-import { MAX_EPOCH } from './claim.js';
+import { MAX_EPOCH, type Destination } from './claim.js';
 
 /** The most events of a batch. */
 export const MAX_BATCH_EVENTS = 500;
@@ -56,15 +56,15 @@ const batchSchema = z.strictObject({
   signature: z.string().max(128),
 });
 
-/** The body of a batch. The signature is over the addresses, which stand for the envelopes. */
+/** The body of a batch for one host. The signature is over the addresses, which stand for the envelopes. */
 export function encodeBatch(
   key: KeyObject,
-  origin: string,
+  destination: Destination,
   epoch: number,
   events: readonly AddressedEvent[],
 ): Uint8Array {
   const from = events[0]?.sequence ?? 0;
-  const signature = signMessage(key, signed(origin, epoch, from, events));
+  const signature = signMessage(key, signed(destination, epoch, from, events));
   return encode({ epoch, from, events: events.map(({ etype, ts, sealed }) => ({ etype, ts, sealed })), signature });
 }
 
@@ -85,12 +85,12 @@ export function decodeBatch(body: Uint8Array): (Omit<Batch, 'events'> & { events
 
 export function isBatchSigned(
   batch: Omit<Batch, 'events'> & { readonly events: readonly AddressedEvent[] },
-  origin: string,
+  destination: Destination,
   key: KeyObject,
 ): boolean {
-  return verifyMessage(key, signed(origin, batch.epoch, batch.from, batch.events), batch.signature);
+  return verifyMessage(key, signed(destination, batch.epoch, batch.from, batch.events), batch.signature);
 }
 
-function signed(origin: string, epoch: number, from: number, events: readonly AddressedEvent[]) {
-  return { tag: 'batch/v1', origin, epoch, from, events: events.map(({ etype, ts, eid }) => [etype, ts, eid]) };
+function signed({ origin, host }: Destination, epoch: number, from: number, events: readonly AddressedEvent[]) {
+  return { tag: 'batch/v1', origin, host, epoch, from, events: events.map(({ etype, ts, eid }) => [etype, ts, eid]) };
 }

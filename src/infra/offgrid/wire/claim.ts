@@ -29,18 +29,25 @@ export interface Grant {
   readonly writer: string;
 }
 
-/** A claim for an origin, signed with its key. */
+/** Whom a message of an origin is for: said in what is signed, so that it is good nowhere else. */
+export interface Destination {
+  readonly origin: string;
+  /** The fingerprint of the host. */
+  readonly host: string;
+}
+
+/** A claim for an origin at a host, signed with the origin's key. */
 export function signClaim(
   keys: { readonly signingKey: KeyObject; readonly verifyKey: KeyObject },
-  origin: string,
+  { origin, host }: Destination,
   claim: Grant & { readonly challenge: string },
 ): Claim {
   const { epoch, writer, challenge } = claim;
-  const signature = signMessage(keys.signingKey, { tag: 'claim/v1', origin, epoch, writer, challenge });
+  const signature = signMessage(keys.signingKey, { tag: 'claim/v1', origin, host, epoch, writer, challenge });
   return { epoch, writer, challenge, key: publicKeyText(keys.verifyKey), signature };
 }
 
-export function isClaimSigned(claim: Claim, origin: string, key: KeyObject): boolean {
+export function isClaimSigned(claim: Claim, { origin, host }: Destination, key: KeyObject): boolean {
   const { epoch, writer, challenge, signature } = claim;
-  return verifyMessage(key, { tag: 'claim/v1', origin, epoch, writer, challenge }, signature);
+  return verifyMessage(key, { tag: 'claim/v1', origin, host, epoch, writer, challenge }, signature);
 }

@@ -8,7 +8,7 @@ import { Connection } from '../../../../src/infra/sqlite/connection.js';
 import { mountSmallDisk } from '../../../support/file-limits.js';
 import { newFolder, newHost } from '../../../support/offgrid/host.js';
 import { digests, evidenceOf, rootOf, send } from '../../../support/offgrid/raw.js';
-import { clientOf, ORIGIN, Writer } from '../../../support/offgrid/writer.js';
+import { clientOf, ORIGIN, to, Writer } from '../../../support/offgrid/writer.js';
 
 const MIB = 1024 * 1024;
 
@@ -118,11 +118,13 @@ describe('the budget of a host', () => {
     const origins = [ORIGIN, 'core-v3'];
     for (const origin of origins) {
       const claim = { ...writer.grant, challenge: 'challenge-challenge' };
-      await client.claim(origin, signClaim(writer.root, origin, claim));
+      await client.claim(origin, signClaim(writer.root, await to(client, origin), claim));
     }
     const letGo = await holdUp(folder);
     const shipping = Promise.allSettled(
-      origins.map((origin) => client.ship(origin, encodeBatch(writer.root.signingKey, origin, 1, events))),
+      origins.map(async (origin) =>
+        client.ship(origin, encodeBatch(writer.root.signingKey, await to(client, origin), 1, events)),
+      ),
     );
     await new Promise((resolve) => setTimeout(resolve, 100));
     await letGo();

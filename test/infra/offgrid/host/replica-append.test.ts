@@ -177,6 +177,7 @@ describe('one who knows the key of the network, but is not the origin,', () => {
     const message = {
       tag: 'batch/v1',
       origin: ORIGIN,
+      host: host.identity.id,
       epoch: 1,
       from: 1,
       events: events.map(({ etype, ts, eid }) => [etype, ts, eid]),
@@ -201,9 +202,20 @@ describe('one who knows the key of the network, but is not the origin,', () => {
     await holds(events, 1);
   });
 
+  it('cannot pass a batch for one host off as one for another: it would take back what came since', async () => {
+    const { host, client, writer } = await setUp();
+    const other = clientOf(await newHost());
+    const next = writer.next(2);
+    await writer.ship(client, writer.events(1, 5));
+    await next.claim(client);
+    const body = await next.batch(other, writer.events(1, 2));
+    expect(await send(host, EVENTS, { method: 'POST', body })).toMatchObject({ status: 403 });
+    expect(await client.head(ORIGIN, 'c')).toMatchObject({ sequence: 5, epoch: 1 });
+  });
+
   it('cannot pass a batch of one origin off as that of another', async () => {
     const { host, client, writer } = await setUp();
-    const body = writer.batch(writer.events(1, 1));
+    const body = await writer.batch(client, writer.events(1, 1));
     const { status } = await send(host, '/replica/core-v3/events', { method: 'POST', body });
     expect(status).toBe(409);
     expect(await client.head(ORIGIN, 'c')).toMatchObject({ sequence: 0 });

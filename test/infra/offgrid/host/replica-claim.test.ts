@@ -7,7 +7,7 @@ import { MAX_EPOCH, signClaim } from '../../../../src/infra/offgrid/wire/claim.j
 import { isSigned } from '../../../../src/infra/offgrid/wire/head.js';
 import { newFolder, newHost } from '../../../support/offgrid/host.js';
 import { send } from '../../../support/offgrid/raw.js';
-import { clientOf, ORIGIN, Writer } from '../../../support/offgrid/writer.js';
+import { clientOf, ORIGIN, to, Writer } from '../../../support/offgrid/writer.js';
 
 const CHALLENGE = 'challenge-challenge';
 const CLAIM = `/replica/${ORIGIN}/claim`;
@@ -52,7 +52,11 @@ describe('a host grants a claim', () => {
     const client = clientOf(await newHost());
     await new Writer().claim(client);
     const other = RootKey.generate();
-    const claim = signClaim(other, 'core-v3', { epoch: 1, writer: 'abcdef:writer-1', challenge: CHALLENGE });
+    const claim = signClaim(other, await to(client, 'core-v3'), {
+      epoch: 1,
+      writer: 'abcdef:writer-1',
+      challenge: CHALLENGE,
+    });
     expect(await client.claim('core-v3', claim)).toMatchObject({ origin: 'core-v3', sequence: 0 });
   });
 });
@@ -92,7 +96,11 @@ describe('a host refuses a claim that the origin did not sign,', () => {
     const host = await newHost({ folder });
     const writer = new Writer();
     await writer.claim(clientOf(host));
-    const claim = signClaim(writer.root, ORIGIN, { epoch: 2, writer: 'abcdef:writer-2', challenge: CHALLENGE });
+    const claim = signClaim(writer.root, await to(clientOf(host)), {
+      epoch: 2,
+      writer: 'abcdef:writer-2',
+      challenge: CHALLENGE,
+    });
     const unharmed = async () => {
       expect(await writer.claim(clientOf(host))).toMatchObject({ sequence: 0 });
     };
@@ -108,7 +116,7 @@ describe('a host refuses a claim that the origin did not sign,', () => {
 
   it('by another key under the name of the right one', async () => {
     const { client, claim, unharmed } = await held();
-    const forged = signClaim(RootKey.generate(), ORIGIN, claim);
+    const forged = signClaim(RootKey.generate(), await to(client), claim);
     await expect(client.claim(ORIGIN, { ...forged, key: claim.key })).rejects.toMatchObject(notSigned);
     await unharmed();
   });
@@ -128,15 +136,27 @@ describe('a host refuses a claim that the origin did not sign,', () => {
 
   it('or signed for another origin', async () => {
     const { client, claim, writer } = await held();
-    await client.claim('core-v3', signClaim(writer.root, 'core-v3', claim));
+    await client.claim('core-v3', signClaim(writer.root, await to(client, 'core-v3'), claim));
     await expect(client.claim('core-v3', { ...claim, epoch: 2 })).rejects.toMatchObject(notSigned);
+  });
+
+  it('or signed for another host', async () => {
+    const { client, writer, unharmed } = await held();
+    const elsewhere = { ...(await to(client)), host: '0123456789abcdef0123456789abcdef' };
+    const claim = signClaim(writer.root, elsewhere, { epoch: 2, writer: 'abcdef:writer-2', challenge: CHALLENGE });
+    await expect(client.claim(ORIGIN, claim)).rejects.toMatchObject(notSigned);
+    await unharmed();
   });
 
   it('as a batch, or with a head', async () => {
     const { client, writer, unharmed } = await held();
-    const batch = writer.batch(writer.events(1, 1));
+    const batch = await writer.batch(client, writer.events(1, 1));
     const { signature } = await client.head(ORIGIN, CHALLENGE);
-    const claim = signClaim(writer.root, ORIGIN, { epoch: 2, writer: 'abcdef:writer-2', challenge: CHALLENGE });
+    const claim = signClaim(writer.root, await to(client), {
+      epoch: 2,
+      writer: 'abcdef:writer-2',
+      challenge: CHALLENGE,
+    });
     await expect(client.claim(ORIGIN, { ...claim, signature })).rejects.toMatchObject(notSigned);
     expect(batch.byteLength).toBeGreaterThan(0);
     await unharmed();
@@ -145,7 +165,11 @@ describe('a host refuses a claim that the origin did not sign,', () => {
   it('also of an origin it does not know, and pins nothing', async () => {
     const client = clientOf(await newHost());
     const writer = new Writer();
-    const claim = signClaim(writer.root, ORIGIN, { epoch: 1, writer: 'abcdef:writer-1', challenge: CHALLENGE });
+    const claim = signClaim(writer.root, await to(client), {
+      epoch: 1,
+      writer: 'abcdef:writer-1',
+      challenge: CHALLENGE,
+    });
     await expect(client.claim(ORIGIN, { ...claim, epoch: 9 })).rejects.toMatchObject(notSigned);
     await expect(client.claim(ORIGIN, { ...claim, key: 'AAAA' })).rejects.toMatchObject(notSigned);
     await expect(client.head(ORIGIN, CHALLENGE)).rejects.toMatchObject({ code: 'NOT_FOUND' });
@@ -162,7 +186,11 @@ describe('a host refuses a claim that the origin did not sign,', () => {
 });
 
 describe('a host refuses what is no claim,', () => {
-  const claim = signClaim(RootKey.generate(), ORIGIN, { epoch: 1, writer: 'abcdef:writer-1', challenge: CHALLENGE });
+  const claim = signClaim(
+    RootKey.generate(),
+    { origin: ORIGIN, host: 'any' },
+    { epoch: 1, writer: 'abcdef:writer-1', challenge: CHALLENGE },
+  );
   const junk: [string, Uint8Array][] = [
     ['nothing', new Uint8Array()],
     ['noise', randomBytes(300)],

@@ -14,6 +14,8 @@ import {
 } from '../../../../src/infra/offgrid/wire/batch.js';
 import { MAX_EPOCH } from '../../../../src/infra/offgrid/wire/claim.js';
 
+const CORE = { origin: 'core', host: 'a host' };
+
 const root = RootKey.generate();
 const key = root.verifyKey;
 
@@ -43,12 +45,13 @@ describe('a batch', () => {
   it('comes out as it went in, and is signed for its origin alone', () => {
     fc.assert(
       fc.property(batchArbitrary, ({ epoch, events }) => {
-        const decoded = decodeBatch(encodeBatch(root.signingKey, 'core', epoch, events))!;
+        const decoded = decodeBatch(encodeBatch(root.signingKey, CORE, epoch, events))!;
         expect(decoded).toMatchObject({ epoch, from: events[0]!.sequence });
         expect(decoded.events).toEqual(events.map((event) => ({ ...event, sealed: new Uint8Array(event.sealed) })));
-        expect(isBatchSigned(decoded, 'core', key)).toBe(true);
-        expect(isBatchSigned(decoded, 'cores', key)).toBe(false);
-        expect(isBatchSigned(decoded, 'core', RootKey.generate().verifyKey)).toBe(false);
+        expect(isBatchSigned(decoded, CORE, key)).toBe(true);
+        expect(isBatchSigned(decoded, { ...CORE, origin: 'cores' }, key)).toBe(false);
+        expect(isBatchSigned(decoded, { ...CORE, host: 'another' }, key)).toBe(false);
+        expect(isBatchSigned(decoded, CORE, RootKey.generate().verifyKey)).toBe(false);
       }),
       { numRuns: 50 },
     );
@@ -57,15 +60,15 @@ describe('a batch', () => {
   it('of which a bit was changed is none, or not signed', () => {
     fc.assert(
       fc.property(batchArbitrary, fc.nat(), ({ epoch, events }, at) => {
-        const body = encodeBatch(root.signingKey, 'core', epoch, events).slice();
+        const body = encodeBatch(root.signingKey, CORE, epoch, events).slice();
         const bit = at % (body.byteLength * 8);
         body[bit >> 3] = body[bit >> 3]! ^ (1 << (bit & 7));
         const decoded = decodeBatch(body);
         if (decoded === undefined) return;
-        const whole = decodeBatch(encodeBatch(root.signingKey, 'core', epoch, events))!;
+        const whole = decodeBatch(encodeBatch(root.signingKey, CORE, epoch, events))!;
         // The last digit of a signature in base64 has bits that say nothing.
         const isSame = isDeepStrictEqual(withBytes(decoded), withBytes(whole));
-        expect(isBatchSigned(decoded, 'core', key)).toBe(isSame);
+        expect(isBatchSigned(decoded, CORE, key)).toBe(isSame);
       }),
       { numRuns: 200 },
     );

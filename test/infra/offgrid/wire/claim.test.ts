@@ -11,17 +11,19 @@ import {
 
 const root = RootKey.generate();
 const key = root.verifyKey;
-const claim = signClaim(root, 'core', { epoch: 1, writer: 'abcdef:writer-1', challenge: 'challenge-challenge' });
+const CORE = { origin: 'core', host: 'a host' };
+const claim = signClaim(root, CORE, { epoch: 1, writer: 'abcdef:writer-1', challenge: 'challenge-challenge' });
 
 describe('a claim', () => {
   it('is signed for its origin, with everything in it', () => {
     expect(claimSchema.parse(claim)).toEqual(claim);
-    expect(isClaimSigned(claim, 'core', key)).toBe(true);
-    expect(isClaimSigned(claim, 'core-2', key)).toBe(false);
-    expect(isClaimSigned({ ...claim, epoch: 2 }, 'core', key)).toBe(false);
-    expect(isClaimSigned({ ...claim, writer: 'abcdef:writer-2' }, 'core', key)).toBe(false);
-    expect(isClaimSigned({ ...claim, challenge: 'challenge-challengf' }, 'core', key)).toBe(false);
-    expect(isClaimSigned(claim, 'core', RootKey.generate().verifyKey)).toBe(false);
+    expect(isClaimSigned(claim, CORE, key)).toBe(true);
+    expect(isClaimSigned(claim, { ...CORE, origin: 'core-2' }, key)).toBe(false);
+    expect(isClaimSigned(claim, { ...CORE, host: 'another' }, key)).toBe(false);
+    expect(isClaimSigned({ ...claim, epoch: 2 }, CORE, key)).toBe(false);
+    expect(isClaimSigned({ ...claim, writer: 'abcdef:writer-2' }, CORE, key)).toBe(false);
+    expect(isClaimSigned({ ...claim, challenge: 'challenge-challengf' }, CORE, key)).toBe(false);
+    expect(isClaimSigned(claim, CORE, RootKey.generate().verifyKey)).toBe(false);
   });
 
   it('has an epoch from 1 up to the highest', () => {
