@@ -92,8 +92,10 @@ export class Acknowledger {
 
   async #record(): Promise<void> {
     const { origin, journal, known, epoch, onAcknowledged } = this.#ground;
-    const fresh = [...this.#fresh.values()];
     const { policies, hosts, quorum: before } = known();
+    for (const host of this.#fresh.keys()) if (hosts.get(host)?.state === 'SUSPENDED') this.forget(host);
+    const fresh = [...this.#fresh.values()];
+    if (fresh.length === 0) return;
     const reached = new Map([...hosts].map(([host, { sequence }]) => [host, sequence]));
     for (const { host, sequence } of fresh) reached.set(host, Math.max(sequence, reached.get(host) ?? 0));
     const quorum = quorumUnder(policies, reached);
