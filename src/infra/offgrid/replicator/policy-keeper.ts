@@ -8,6 +8,8 @@ import type { Journal, Known, Time } from './ports.js';
 
 /** How often those who answered with a strange key are looked at again, in milliseconds. */
 const STRANGER_MS = 30_000;
+/** How long the first policy waits for hosts that have not been met yet, in milliseconds. */
+const FIRST_POLICY_MS = 5_000;
 /** How long a failed recording is left, in milliseconds. */
 const RETRY_MS = 1_000;
 
@@ -31,9 +33,15 @@ export class PolicyKeeper {
   readonly #troubles = new Map<string, string>();
   /** One policy at a time: the next follows from it. */
   readonly #inTurn = pLimit(1);
+  /**
+   * Whether a policy may leave out who was not met. What follows the first policy needs a quorum under that as well: if it
+   * named but two of three hosts, nothing could ever be done without both.
+   */
+  #mayLeaveOut: boolean;
 
   constructor(ground: PolicyGround) {
     this.#ground = ground;
+    this.#mayLeaveOut = this.#current() !== undefined;
   }
 
   /** Why a wanted URL counts for nothing, if it does. */
@@ -49,6 +57,15 @@ export class PolicyKeeper {
   async run(signal: AbortSignal): Promise<void> {
     const meeting = this.#ground.wanted.hosts.map(({ url }) => this.#meet(url, signal));
     const { changed, time, logger } = this.#ground;
+    if (!this.#mayLeaveOut) {
+      const waiting = new AbortController();
+      await Promise.race([
+        Promise.all(meeting),
+        time.sleep(FIRST_POLICY_MS, AbortSignal.any([signal, waiting.signal])),
+      ]);
+      waiting.abort();
+      this.#mayLeaveOut = true;
+    }
     while (!signal.aborted) {
       const news = changed(signal);
       try {
@@ -72,6 +89,7 @@ export class PolicyKeeper {
   }
 
   async #setNext(): Promise<void> {
+    if (!this.#mayLeaveOut) return;
     const { origin, wanted, journal, known } = this.#ground;
     const current = this.#current();
     const retired = [...known().hosts.values()].filter(({ state }) => state === 'RETIRED').map(({ host }) => host);
