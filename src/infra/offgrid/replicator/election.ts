@@ -1,3 +1,4 @@
+import pLimit from 'p-limit';
 import { meetsEveryQuorum, weightOf, type PlacedPolicy, type SignedHead } from '../../../domain/replication.js';
 import { Nudge } from '../../nudge.js';
 import type { Grant } from '../wire/claim.js';
@@ -21,6 +22,8 @@ export class Election {
   readonly #newWriterId: () => string;
   readonly #granted = new Map<string, Granted>();
   readonly #changed = new Nudge();
+  /** One change at a time: each is judged on what the one before left on the disk. */
+  readonly #inTurn = pLimit(1);
   #record: WriterRecord;
 
   private constructor(store: WriterStore, logId: string, newWriterId: () => string, record: WriterRecord) {
@@ -63,9 +66,13 @@ export class Election {
     return this.#changed.wait(signal);
   }
 
-  /** A host has granted the claim. */
-  async granted(host: string, granted: Granted, policies: readonly PlacedPolicy[]): Promise<void> {
-    if (this.#record.isElected || granted.head.epoch > this.epoch) return;
+  /** A host has granted the claim of an epoch. */
+  granted(host: string, epoch: number, granted: Granted, policies: readonly PlacedPolicy[]): Promise<void> {
+    return this.#inTurn(() => this.#count(host, epoch, granted, policies));
+  }
+
+  async #count(host: string, epoch: number, granted: Granted, policies: readonly PlacedPolicy[]): Promise<void> {
+    if (this.isElected || this.stopped !== undefined || epoch !== this.epoch) return;
     this.#granted.set(host, granted);
     const some = new Set(this.#granted.keys());
     const isEnough = policies.every(
@@ -74,29 +81,37 @@ export class Election {
     if (policies.length === 0 || !isEnough) return;
     const best = [...this.#granted.values()].reduce((a, b) => (isBetter(b, a) ? b : a));
     if (best.common < best.head.sequence) {
-      await this.stop({ code: 'BEHIND', message: behind(best) });
+      await this.#end({ code: 'BEHIND', message: behind(best) });
       return;
     }
     await this.#save({ ...this.#record, isElected: true });
   }
 
   /** A host has granted another. One of the same log is followed, by claiming anew; one of another log ends it. */
-  async fenced(by: Grant): Promise<void> {
-    if (by.epoch < this.epoch) return;
+  fenced(by: Grant): Promise<void> {
+    return this.#inTurn(() => this.#yield(by));
+  }
+
+  async #yield(by: Grant): Promise<void> {
+    if (by.epoch < this.epoch || this.stopped !== undefined) return;
     if (logOf(by.writer) === this.#logId) {
       this.#granted.clear();
       const writer = `${this.#logId}:${this.#newWriterId()}`;
       await this.#save({ epoch: by.epoch + 1, writer, isElected: false });
       return;
     }
-    await this.stop({
+    await this.#end({
       code: 'FENCED',
       message: `Another core, with another log (${logOf(by.writer)}), writes for this origin: a host has granted it epoch ${by.epoch}.`,
     });
   }
 
   /** Ends it for good. */
-  async stop(stop: Stop): Promise<void> {
+  stop(stop: Stop): Promise<void> {
+    return this.#inTurn(() => this.#end(stop));
+  }
+
+  async #end(stop: Stop): Promise<void> {
     if (this.#record.stopped === undefined) await this.#save({ ...this.#record, stopped: stop });
   }
 

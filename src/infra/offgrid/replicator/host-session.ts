@@ -75,7 +75,7 @@ export class HostSession {
     onProgress();
     const isWhole = common === head.sequence;
     if (isWhole && head.epoch === this.#epoch) reached(this.#host.host, head);
-    await election.granted(this.#host.host, { head, common }, this.#ground.policies());
+    await election.granted(this.#host.host, this.#epoch, { head, common }, this.#ground.policies());
     while (!election.isElected && this.#goesOn(signal)) await changed(signal);
     // The last event in common is shipped again: from then on it, and so the host's whole tail, is of this epoch.
     let overlap = common > 0 && (!isWhole || head.epoch < this.#epoch) ? 1 : 0;
