@@ -1,12 +1,11 @@
 import { backoffMs, MAX_BACKOFF_MS } from '../../../domain/backoff.js';
-import type { HostState, PolicyHost } from '../../../domain/replication.js';
+import { isServed, type HostState, type PolicyHost } from '../../../domain/replication.js';
 import type { Logger } from '../../logger.js';
 import { Nudge } from '../../nudge.js';
 import { MAX_BATCH_BYTES } from '../wire/batch.js';
 import { HostError, type HostPort } from './host-port.js';
 import { HostSession, ShipError, type SessionGround } from './host-session.js';
 import { Lie } from './lie.js';
-import type { KnownHost } from './ports.js';
 
 /** The least that a batch may be cut down to, in bytes: one small event. */
 const MIN_BATCH_BYTES = 1_024;
@@ -23,7 +22,6 @@ export interface HostContact {
 
 /** What a loop tells of its host. */
 export interface LoopGround extends SessionGround {
-  readonly known: (host: string) => KnownHost | undefined;
   /** Records another state, and resolves once it is known. */
   readonly changeState: (host: string, state: HostState, sequence: number, why: string) => Promise<void>;
   readonly logger: Logger;
@@ -31,8 +29,9 @@ export interface LoopGround extends SessionGround {
 
 /**
  * Keeps one host supplied. It holds sessions, one after the other; after a failure it leaves the host alone for a while
- * that grows, and then begins with a claim, which is small: that is the breaker. A host that refuses an event stands still there (BLOCKED) until it is told to try again; one without room
- * (FULL) is tried now and then; one that lied (SUSPENDED) waits for an operator. Nothing here holds up another host.
+ * that grows, and then begins with a claim, which is small: that is the breaker. A host that refuses an event stands
+ * still there (BLOCKED) until it is told to try again; one without room (FULL) is tried now and then, and is ACTIVE again
+ * when it takes something; one that lied (SUSPENDED) waits for an operator. Nothing here holds up another host.
  */
 export class HostLoop {
   readonly host: PolicyHost;
@@ -72,8 +71,7 @@ export class HostLoop {
   async #run(signal: AbortSignal): Promise<void> {
     const { election, changed, time } = this.#ground;
     while (!signal.aborted && election.stopped === undefined) {
-      const state = this.#state();
-      if (state === 'SUSPENDED' || state === 'RETIRED' || state === 'BLOCKED') {
+      if (!isServed(this.#state())) {
         this.#isReached = false;
         await changed(signal);
         continue;
@@ -98,15 +96,21 @@ export class HostLoop {
   async #session(signal: AbortSignal): Promise<void> {
     const session = new HostSession(this.host, this.#port, this.#ground);
     if (this.#maxBytes !== undefined) session.maxBytes = this.#maxBytes;
+    const { known, changeState } = this.#ground;
     const { host } = this.host;
-    const onProgress = () => {
+    const onMet = () => {
+      this.#isReached = true;
+    };
+    // A claim is easily granted: only what it then takes shows that nothing is wrong any more.
+    const onSupplied = async () => {
       this.#failures = 0;
       this.#lies = 0;
       this.#isReached = true;
       this.#lastError = undefined;
+      if (this.#state() === 'FULL') await changeState(host, 'ACTIVE', known(host)?.sequence ?? 0, 'It has room again.');
     };
     try {
-      await session.run(this.#ground.known(host)?.sequence ?? 0, onProgress, signal);
+      await session.run(known(host)?.sequence ?? 0, { onMet, onSupplied }, signal);
     } finally {
       this.#maxBytes = session.maxBytes;
     }

@@ -1,6 +1,6 @@
 import type { KeyObject } from 'node:crypto';
 import type { MerkleFrontier } from '../../../domain/merkle.js';
-import type { PlacedPolicy, PolicyHost, SignedHead } from '../../../domain/replication.js';
+import { isServed, type PlacedPolicy, type PolicyHost, type SignedHead } from '../../../domain/replication.js';
 import { equalBytes, toHex } from '../../crypto/bytes.js';
 import type { RootKey } from '../../crypto/root-key.js';
 import { publicKeyOf } from '../../crypto/signing.js';
@@ -10,7 +10,7 @@ import type { Election } from './election.js';
 import { HostError, type HostPort } from './host-port.js';
 import { assertTrue, Lie } from './lie.js';
 import type { OwnTree } from './own-tree.js';
-import type { Time } from './ports.js';
+import type { KnownHost, Time } from './ports.js';
 import type { SealedWindow } from './sealed-window.js';
 
 /** The first batch to a host, in bytes: the way to it may be narrow. */
@@ -27,6 +27,7 @@ export interface SessionGround {
   readonly tree: OwnTree;
   readonly time: Time;
   readonly newChallenge: () => string;
+  readonly known: (host: string) => KnownHost | undefined;
   /** The policies in force and to come. */
   readonly policies: () => readonly PlacedPolicy[];
   /** The sequence of the last travelling event. */
@@ -39,9 +40,17 @@ export interface SessionGround {
   readonly reached: (host: string, head: SignedHead) => void;
 }
 
+/** Who is told how a session goes. */
+export interface SessionNews {
+  /** The host has granted the claim. */
+  readonly onMet: () => void;
+  /** It has signed for a batch, or has everything. */
+  readonly onSupplied: () => Promise<void>;
+}
+
 /**
  * One conversation with one host: claim, find what it has of ours, ship the rest, and go on as events come. It ends with
- * an error, with the signal, or when another epoch has begun.
+ * an error, with the signal, when another epoch has begun, or when the host is to be left alone.
  */
 export class HostSession {
   readonly #host: PolicyHost;
@@ -63,16 +72,15 @@ export class HostSession {
 
   /**
    * @param signedFor what the host has signed for before
-   * @param onProgress is called whenever the host has answered well
    * @throws HostError, Lie
    */
-  async run(signedFor: number, onProgress: () => void, signal: AbortSignal): Promise<void> {
-    const { election, changed, reached } = this.#ground;
+  async run(signedFor: number, { onMet, onSupplied }: SessionNews, signal: AbortSignal): Promise<void> {
+    const { election, changed, reached, last } = this.#ground;
     const head = await this.#claim();
     if (head.sequence < signedFor)
       throw new Lie(`it has ${head.sequence} events, and had signed for ${signedFor}: it has lost some, or goes back`);
     const common = await this.#inCommon(head);
-    onProgress();
+    onMet();
     const isWhole = common === head.sequence;
     if (isWhole && head.epoch === this.#epoch) reached(this.#host.host, head);
     await election.granted(this.#host.host, this.#epoch, { head, common }, this.#ground.policies());
@@ -80,28 +88,35 @@ export class HostSession {
     // The last event in common is shipped again: from then on it, and so the host's whole tail, is of this epoch.
     let overlap = common > 0 && (!isWhole || head.epoch < this.#epoch) ? 1 : 0;
     const tree = await this.#ground.tree.at(common);
-    while (tree !== undefined && this.#goesOn(signal)) {
+    if (tree === undefined) throw new Error(`the log does not give its first ${common} events`);
+    while (this.#goesOn(signal)) {
+      const before = last();
       const events = await this.#ground.window.take(tree.size - overlap, MAX_BATCH_EVENTS, this.#maxBytes);
       if (events.length === 0) {
-        if (this.#ground.last() > tree.size) throw new Error(`the log does not give event ${tree.size + 1}`);
-        await changed(signal);
+        if (before > tree.size) throw new Error(`the log does not give event ${tree.size + 1}`);
+        await onSupplied();
+        if (last() === tree.size && this.#goesOn(signal)) await changed(signal);
         continue;
       }
       reached(this.#host.host, await this.#ship(events, tree, overlap));
       overlap = 0;
-      onProgress();
+      await onSupplied();
     }
   }
 
   #goesOn(signal: AbortSignal): boolean {
-    const { election } = this.#ground;
-    return !signal.aborted && election.epoch === this.#epoch && election.stopped === undefined;
+    const { election, known } = this.#ground;
+    const isOurs = election.epoch === this.#epoch && election.stopped === undefined;
+    return !signal.aborted && isOurs && isServed(known(this.#host.host)?.state ?? 'ACTIVE');
   }
 
   async #claim(): Promise<SignedHead> {
     const { origin, root, election, newChallenge } = this.#ground;
     const challenge = newChallenge();
-    const head = await this.#port.claim(origin, signClaim(root, { origin, host: this.#host.host }, { ...election.grant, challenge }));
+    const head = await this.#port.claim(
+      origin,
+      signClaim(root, { origin, host: this.#host.host }, { ...election.grant, challenge }),
+    );
     assertTrue(head, { host: this.#host.host, key: this.#key, origin, challenge });
     if (head.epoch > this.#epoch) throw new Lie(`it took events of epoch ${head.epoch} and grants ${this.#epoch}`);
     return head;
@@ -111,9 +126,12 @@ export class HostSession {
   async #inCommon(head: SignedHead): Promise<number> {
     if (await this.#isOwnRoot(head.sequence, head.root)) return head.sequence;
     const last = this.#ground.last();
-    // Of an older epoch it may have what never became the story; of this one, only what this writer shipped.
     const common = await this.#search(Math.min(last, head.sequence));
-    if (head.epoch === this.#epoch) await this.#judgeDifference(common, last);
+    // Of an older epoch it may have what never became the story; of this one, only what this writer shipped. Either way
+    // nothing is concluded from what it cannot show.
+    const isThisEpoch = head.epoch === this.#epoch;
+    if (isThisEpoch || !this.#ground.election.isElected) await this.#assertOtherwise(common);
+    if (isThisEpoch) await this.#stopFor(common, last);
     return common;
   }
 
@@ -135,14 +153,19 @@ export class HostSession {
     return low;
   }
 
-  /** What differs within this epoch was either shipped by this writer, which has forgotten it, or made up by the host. */
-  async #judgeDifference(common: number, last: number): Promise<void> {
-    const { origin, isOwn, election, window } = this.#ground;
+  /** @throws Lie unless the host shows another event than ours, which only this origin can have sealed */
+  async #assertOtherwise(common: number): Promise<void> {
+    const { origin, isOwn, window } = this.#ground;
     const [event] = await this.#port.events(origin, common, 1);
     const [own] = await window.take(common, 1, 0);
     const isSame = event !== undefined && own !== undefined && equalBytes(event.sealed, own.sealed);
     if (event?.sequence !== common + 1 || isSame || !(await isOwn(event)))
       throw new Lie('its root is not that of the events it was sent');
+  }
+
+  /** What differs within this epoch was shipped by this writer, which has forgotten it, or by another as this one. */
+  async #stopFor(common: number, last: number): Promise<void> {
+    const { election } = this.#ground;
     const { host, url } = this.#host;
     if (common === last)
       await election.stop({
@@ -162,7 +185,10 @@ export class HostSession {
     const bytes = events.reduce((sum, { sealed }) => sum + sealed.byteLength, 0);
     let head: SignedHead;
     try {
-      head = await this.#port.ship(origin, encodeBatch(root.signingKey, { origin, host: this.#host.host }, this.#epoch, events));
+      head = await this.#port.ship(
+        origin,
+        encodeBatch(root.signingKey, { origin, host: this.#host.host }, this.#epoch, events),
+      );
     } catch (error) {
       // The next session tries with less.
       if (error instanceof HostError) throw new ShipError(error, events, bytes);
