@@ -89,19 +89,35 @@ export class HostSession {
     let overlap = common > 0 && (!isWhole || head.epoch < this.#epoch) ? 1 : 0;
     const tree = await this.#ground.tree.at(common);
     if (tree === undefined) throw new Error(`the log does not give its first ${common} events`);
+    let next = this.#take(tree.size - overlap);
     while (this.#goesOn(signal)) {
-      const before = last();
-      const events = await this.#ground.window.take(tree.size - overlap, MAX_BATCH_EVENTS, this.#maxBytes);
-      if (events.length === 0) {
+      const { events, before } = await next;
+      const end = events.at(-1)?.sequence;
+      if (end === undefined) {
         if (before > tree.size) throw new Error(`the log does not give event ${tree.size + 1}`);
         await onSupplied();
         if (last() === tree.size && this.#goesOn(signal)) await changed(signal);
+        next = this.#take(tree.size - overlap);
         continue;
       }
-      reached(this.#host.host, await this.#ship(events, tree, overlap));
+      // The next batch is sealed while this one is under way.
+      const shipping = this.#ship(events, tree, overlap);
+      next = this.#take(end);
+      reached(this.#host.host, await shipping);
       overlap = 0;
       await onSupplied();
     }
+  }
+
+  /** The events of the next batch, and how many there were when it was put together. */
+  #take(after: number): Promise<{ readonly events: readonly AddressedEvent[]; readonly before: number }> {
+    const before = this.#ground.last();
+    const taking = this.#ground.window
+      .take(after, MAX_BATCH_EVENTS, this.#maxBytes)
+      .then((events) => ({ events, before }));
+    // It is awaited in its turn, if there is one; until then a failure is nobody's.
+    taking.catch(() => undefined);
+    return taking;
   }
 
   #goesOn(signal: AbortSignal): boolean {
