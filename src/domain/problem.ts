@@ -35,7 +35,7 @@ export type Problem =
   | { readonly code: 'PROJECTION_STATE'; readonly message: string; readonly name: string }
   | { readonly code: 'REPLICATION_DISABLED'; readonly message: string }
   | { readonly code: 'REPLICATION_STATE'; readonly message: string }
-  | { readonly code: 'HOST_STATE'; readonly message: string; readonly host: string; readonly state: HostState };
+  | { readonly code: 'HOST_STATE'; readonly message: string; readonly hostId: string; readonly state: HostState };
 
 /** The stable codes of expected failures. */
 export type ProblemCode = Problem['code'];

@@ -112,7 +112,7 @@ export class ReplicationStateProblem extends ProblemType {}
 @ObjectType({ implements: ProblemType, description: 'The host cannot be changed so in the state it is in.' })
 export class HostStateProblem extends ProblemType {
   @Field(() => ID)
-  readonly host!: string;
+  readonly hostId!: string;
 
   @Field(() => HostState)
   readonly state!: string;

@@ -210,7 +210,7 @@ function isDispensable(id: string, { policies, hosts, quorum }: Known): boolean 
 }
 
 function hostState({ host, state }: KnownHost, message: string): Refused {
-  return { done: false, problem: { code: 'HOST_STATE', message, host, state } };
+  return { done: false, problem: { code: 'HOST_STATE', message, hostId: host, state } };
 }
 
 function refused(message: string): Refused {

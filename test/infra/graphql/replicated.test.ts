@@ -1,0 +1,158 @@
+import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
+import type { RunningHost } from '../../../src/infra/offgrid/host/server.js';
+import { Connection } from '../../../src/infra/sqlite/connection.js';
+import { newEvent } from '../../support/events.js';
+import { TestNode, type Untyped } from '../../support/node.js';
+import { settledCore, statusOf } from '../../support/offgrid/core.js';
+import { newFolder, newHost } from '../../support/offgrid/host.js';
+
+const REPLICATED = { consistency: 'REPLICATED' } as const;
+/** How long a mutation waits for a quorum in these tests, in seconds. */
+const SHORT = { SHERATAN_REPLICATED_TIMEOUT: '0.3' };
+
+let folders: string[];
+let hosts: RunningHost[];
+beforeEach(async () => {
+  folders = [await newFolder(), await newFolder()];
+  hosts = await Promise.all(folders.map((folder) => newHost({ folder })));
+});
+
+async function timed<V>(work: () => Promise<V>): Promise<[ms: number, value: V]> {
+  const startedAt = performance.now();
+  const value = await work();
+  return [performance.now() - startedAt, value];
+}
+
+describe('a mutation that asks for REPLICATED', () => {
+  it('answers once a quorum has signed, whichever it is', async () => {
+    const node = await settledCore(hosts);
+    const did = async (name: string, input: object): Promise<Untyped> => {
+      const result = await node.mutate(name, input, REPLICATED);
+      expect(result).toMatchObject({ durability: 'REPLICATED' });
+      const { outbox } = await node.gql(
+        'query ($at: Position) { outbox(filter: { status: PENDING }, at: $at) { totalCount } }',
+        {
+          at: result.position,
+        },
+      );
+      expect(outbox.totalCount).toBe(0);
+      return result;
+    };
+    const { mission } = await did('createMission', { title: 'T' });
+    await did('updateMission', { id: mission.id, title: 'U' });
+    const { task } = await did('createTask', { missionId: mission.id, name: 'T' });
+    await did('updateTask', { id: task.id, name: 'U' });
+    const ids = [];
+    for (let i = 0; i < 3; i += 1) ids.push((await did('createJob', { taskId: task.id })).job.id);
+    const { jobs } = await did('claimJobs', { worker: 'w', limit: 2 });
+    await did('completeJob', { id: jobs[0].id, worker: 'w', attempt: 1 });
+    await did('failJob', { id: jobs[1].id, worker: 'w', attempt: 1, reason: 'R', retryable: false });
+    await did('cancelJob', { id: ids.find((id) => jobs.every((job: Untyped) => job.id !== id)) });
+    await did('closeMission', { id: mission.id, outcome: 'COMPLETED' });
+    const key = await node.gql(
+      'mutation { rotateKey(consistency: REPLICATED) { ... on RotateKeyPayload { durability } } }',
+    );
+    expect(key.rotateKey).toEqual({ durability: 'REPLICATED' });
+  });
+
+  it('answers sooner than acknowledgements are recorded otherwise', async () => {
+    const node = await settledCore(hosts);
+    await node.mutate('createMission', { title: 'T' }, REPLICATED);
+    const times = [];
+    for (let i = 0; i < 10; i += 1) {
+      const [ms] = await timed(() => node.mutate('createMission', { title: 'T' }, REPLICATED));
+      times.push(ms);
+    }
+    expect(times.sort((a, b) => a - b)[5]).toBeLessThan(200);
+  });
+
+  it('waits together with hundreds of others, with a look at the outbox for all of them', async () => {
+    const node = await settledCore(hosts);
+    const asked = vi.spyOn(Connection.prototype, 'all');
+    onTestFinished(() => {
+      asked.mockRestore();
+    });
+    const results = await Promise.all(
+      Array.from({ length: 300 }, () => node.mutate('createMission', { title: 'T' }, REPLICATED)),
+    );
+    expect(new Set(results.map(({ durability }) => durability))).toEqual(new Set(['REPLICATED']));
+    const looks = asked.mock.calls.filter(([sql]) => sql.includes('p.quorum + 1')).length;
+    expect(looks).toBeGreaterThan(0);
+    expect(looks).toBeLessThan(150);
+  });
+
+  it('answers with what was reached in time while the hosts are away, and nothing is undone', async () => {
+    const node = await settledCore(hosts, SHORT);
+    await hosts[1]?.close();
+    const [ms, result] = await timed(() => node.mutate('createMission', { title: 'Kept here' }, REPLICATED));
+    expect(result).toMatchObject({ durability: 'PROJECTED', mission: { title: 'Kept here' } });
+    expect(ms).toBeGreaterThanOrEqual(295);
+    expect(ms).toBeLessThan(3_000);
+    const { missions } = await node.gql('{ missions { edges { node { title replication { state } } } } }');
+    expect(missions.edges).toEqual([{ node: { title: 'Kept here', replication: { state: 'PENDING' } } }]);
+  });
+
+  it('is REPLICATED at once when it changes nothing, and what there is has been signed for', async () => {
+    const node = await settledCore(hosts, SHORT);
+    const input = { title: 'Once', idempotencyKey: 'once' };
+    const first = await node.mutate('createMission', input, REPLICATED);
+    expect(first.durability).toBe('REPLICATED');
+    for (const host of hosts) await host.close();
+    expect(await node.mutate('createMission', input, REPLICATED)).toEqual(first);
+    const { id } = first.mission;
+    expect(await node.mutate('updateMission', { id, title: 'Once' }, REPLICATED)).toMatchObject({
+      durability: 'REPLICATED',
+    });
+    expect(await node.mutate('updateMission', { id, title: 'Twice' }, REPLICATED)).toMatchObject({
+      durability: 'PROJECTED',
+    });
+  });
+
+  it('is REPLICATED when the host comes back in time', async () => {
+    const node = await settledCore(hosts);
+    const [, down] = hosts;
+    expect(down).toBeDefined();
+    await down?.close();
+    const waiting = node.mutate('createMission', { title: 'T' }, REPLICATED);
+    await expect.poll(async () => (await statusOf(node)).pending).toBe(1);
+    // Another host of the same folder is the same host.
+    await newHost({ port: Number(new URL(down?.url ?? '').port), folder: folders[1] ?? '' });
+    expect(await waiting).toMatchObject({ durability: 'REPLICATED' });
+  });
+
+  it('is only APPENDED where queries do not show it, whatever the hosts have', async () => {
+    const node = await settledCore(hosts);
+    await node.services.log.append('mission-broken', [newEvent()], 'any');
+    await expect.poll(async () => (await node.services.missions.status()).state).toBe('HALTED');
+    expect(await node.mutate('createMission', { title: 'T' }, REPLICATED)).toMatchObject({ durability: 'APPENDED' });
+    expect(await statusOf(node)).toMatchObject({ pending: 0 });
+  });
+
+  it('answers PROJECTED at once where nothing is replicated', async () => {
+    const node = await TestNode.start();
+    onTestFinished(() => node.stop());
+    const [ms, result] = await timed(() => node.mutate('createMission', { title: 'T' }, REPLICATED));
+    expect(result).toMatchObject({ durability: 'PROJECTED' });
+    expect(ms).toBeLessThan(2_000);
+  });
+
+  it('does not keep a node from stopping, and is answered', async () => {
+    const node = await settledCore(hosts);
+    for (const host of hosts) await host.close();
+    const waiting = node.mutate('createMission', { title: 'T' }, REPLICATED);
+    await expect.poll(async () => (await statusOf(node)).pending).toBe(1);
+    const [ms] = await timed(() => node.halt());
+    expect(ms).toBeLessThan(2_500);
+    expect(await waiting).toMatchObject({ durability: 'PROJECTED' });
+  });
+});
+
+describe('a POST', () => {
+  it('does not wait for hosts', async () => {
+    const node = await settledCore(hosts);
+    for (const host of hosts) await host.close();
+    const [ms, { headers }] = await timed(() => node.fetch('/api/missions', { method: 'POST', body: '{"title":"T"}' }));
+    expect(headers.get('x-durability')).toBe('PROJECTED');
+    expect(ms).toBeLessThan(2_000);
+  });
+});

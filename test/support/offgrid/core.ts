@@ -1,0 +1,51 @@
+import { expect, onTestFinished } from 'vitest';
+import type { RunningHost } from '../../../src/infra/offgrid/host/server.js';
+import { TestNode, type Untyped } from '../node.js';
+import { AUTH_KEY } from './host.js';
+
+/** How long replication is waited for. */
+export const WAIT = { timeout: 10_000, interval: 20 };
+
+export type HostAt = Pick<RunningHost, 'url'>;
+
+/** The settings of a core that replicates to hosts. */
+export function replicating(hosts: readonly HostAt[]): Record<string, string> {
+  return {
+    OFFGRID_STORAGE_ENABLED: 'true',
+    OFFGRID_STORAGE_HOSTS: hosts.map(({ url }) => url).join(','),
+    OFFGRID_AUTH_KEY: AUTH_KEY,
+  };
+}
+
+/** A core that replicates to hosts; it goes with the test. */
+export async function newCore(hosts: readonly HostAt[], env: Readonly<Record<string, string>> = {}): Promise<TestNode> {
+  const node = await TestNode.start({ ...replicating(hosts), ...env });
+  onTestFinished(() => node.stop());
+  return node;
+}
+
+/** A core whose hosts have signed for all there is: its first key and its policy. */
+export async function settledCore(
+  hosts: readonly HostAt[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<TestNode> {
+  const node = await newCore(hosts, env);
+  await expect.poll(() => statusOf(node), WAIT).toMatchObject(keptByAll(2));
+  return node;
+}
+
+/** A status that says: every host has signed for all of 1 … sequence. */
+export function keptByAll(sequence: number): object {
+  return { headSequence: sequence, quorumSequence: sequence, pending: 0, degraded: false };
+}
+
+const STATUS = `{ replicationStatus {
+  enabled origin writerEpoch keyEpoch policyVersion requiredAcks headSequence quorumSequence pending completed lagSeconds
+  degraded stopped { code message } refusal unmet { url trouble }
+  hosts { id name url state why confirmed weight sequence behind lastAcknowledgedAt reached lastError score }
+} }`;
+
+/** The whole of `replicationStatus`. */
+export async function statusOf(node: TestNode): Promise<Untyped> {
+  return (await node.gql(STATUS)).replicationStatus;
+}
