@@ -80,7 +80,7 @@ const tables = {
       host: fixedText,
       url: text,
       verify_key: text,
-      /** 0 when the latest policy does not name it. */
+      /** As the last policy that named it has them; those it left out keep theirs. */
       weight: integer,
       confirmed: integer,
       state: text,
@@ -117,10 +117,12 @@ export type PolicyRow = RowOf<OutboxTables['policies']>;
 export type HostRow = RowOf<OutboxTables['hosts']>;
 export type KeyRow = RowOf<OutboxTables['keys']>;
 
-/** The table that people look at; docs/operations.md. `acks` is the weight of the hosts that have signed. */
+/** The table that people look at; docs/operations.md. `acks` is the weight, by the policy in force, of those who have signed. */
 const OUTBOX = `
   SELECT e.id, e.key, e.etype, iif(e.id <= p.quorum, 'completed', 'pending') AS status, p.required_acks,
-    (SELECT coalesce(sum(h.weight), 0) FROM {hosts} h WHERE h.sequence >= e.id) AS acks,
+    (SELECT coalesce(sum(n.value ->> 'weight'), 0)
+      FROM {policies} i, json_each(i.hosts) n JOIN {hosts} h ON h.host = n.value ->> 'host'
+      WHERE i.version = p.policy AND h.sequence >= e.id) AS acks,
     e.position, e.event_id, e.bytes, e.created_at,
     (SELECT q.at FROM {quorums} q WHERE q.sequence >= e.id ORDER BY q.sequence LIMIT 1) AS completed_at
   FROM {entries} e, {progress} p`;

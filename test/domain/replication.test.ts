@@ -4,6 +4,7 @@ import {
   isServed,
   majorityOf,
   meetsEveryQuorum,
+  meetsWithout,
   quorumSequence,
   quorumUnder,
   totalWeight,
@@ -195,5 +196,40 @@ describe('a host', () => {
       'ACTIVE',
       'FULL',
     ]);
+  });
+});
+
+describe('the hosts of a policy without some', () => {
+  const gone = new Set(['a']);
+
+  it('meet it when they have the weight, and have all signed for what a quorum has', () => {
+    const policy = of(1, 2, 'a', 'b', 'c');
+    expect(meetsWithout(policy, gone, reachedBy({ b: 7, c: 7 }), 7)).toBe(true);
+    expect(meetsWithout(policy, gone, reachedBy({ a: 9, b: 7, c: 6 }), 7)).toBe(false);
+    expect(meetsWithout(policy, new Set(['a', 'b']), reachedBy({ b: 9, c: 9 }), 7)).toBe(false);
+  });
+
+  it('do not meet it without the weight, though nothing was signed for yet', () => {
+    expect(meetsWithout(of(1, 2, 'a', 'b'), gone, reachedBy({}), 0)).toBe(false);
+    expect(meetsWithout(of(1, 1, 'a'), gone, reachedBy({}), 0)).toBe(false);
+  });
+
+  it('meet one that does not name those that are gone, whatever they have', () => {
+    expect(meetsWithout(of(1, 2, 'b', 'c'), gone, reachedBy({}), 7)).toBe(true);
+  });
+
+  it('meet it whatever those that are gone have signed', () => {
+    fc.assert(
+      fc.property(
+        anyPolicy(),
+        anyReached,
+        anyReached,
+        fc.integer({ min: 0, max: 40 }),
+        (policy, reached, other, to) => {
+          const changed = new Map(reached).set('a', other.get('a') ?? 0);
+          expect(meetsWithout(policy, gone, changed, to)).toBe(meetsWithout(policy, gone, reached, to));
+        },
+      ),
+    );
   });
 });

@@ -76,6 +76,16 @@ describe('the outbox', () => {
     expect(progress).toMatchObject({ head: 3, quorum: 0 });
   });
 
+  it('takes the first of two policies of one version, and of two keys of one epoch, and numbers both', () => {
+    const key = (keyId: string) =>
+      ['KeyRotated', { origin: 'o', keyEpoch: 1, keyId, rootKeyId: 'r', wrappedKey: 'w' }] as const;
+    const { rowsOf, progress } = fold(key('first'), policy(1, 1, 'a'), policy(1, 2, 'a', 'b'), key('second'));
+    expect(rowsOf('policies')).toMatchObject([{ version: 1, sequence: 2, required: 1 }]);
+    expect(rowsOf('hosts').map(({ host }) => host)).toEqual(['a']);
+    expect(rowsOf('keys')).toMatchObject([{ key_epoch: 1, sequence: 1, key_id: 'first' }]);
+    expect(progress).toMatchObject({ head: 4, required_acks: 1, key_epoch: 1 });
+  });
+
   it('takes the highest quorum sequence: what is completed stays so', () => {
     const { rowsOf, progress } = fold(
       policy(1, 1, 'a', 'b'),

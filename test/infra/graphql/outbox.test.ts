@@ -66,6 +66,26 @@ describe('outbox', () => {
   });
 });
 
+describe('the view of the outbox in its file', () => {
+  it('says the same, and counts the hosts of the policy in force', async () => {
+    const hosts = [await newHost(), await newHost(), await newHost()];
+    const node = await settledCore(hosts);
+    const { id } = hosts[2]?.identity ?? {};
+    await node.gql('mutation ($id: ID!) { setHostState(id: $id, state: RETIRED) { __typename } }', { id });
+    await expect.poll(() => statusOf(node), WAIT).toMatchObject({ policyVersion: 2, ...keptByAll(4) });
+    const file = await Connection.open(corePaths(node.folder).outbox, 'read');
+    onTestFinished(() => file.close());
+    const columns =
+      'key, etype, lower(status) AS status, required_acks AS requiredAcks, acks, event_id AS eventId, bytes, created_at AS createdAt, completed_at AS completedAt';
+    const rows = await file.all(`SELECT CAST(id AS TEXT) AS id, ${columns} FROM outbox ORDER BY outbox.id DESC`);
+    const { entries } = await entriesOf(node);
+    expect(rows).toEqual(
+      entries.map(({ position: _, ...entry }: Untyped) => ({ ...entry, status: entry.status.toLowerCase() })),
+    );
+    expect(entries.map(({ acks }: Untyped) => acks)).toEqual([2, 2, 2, 2]);
+  });
+});
+
 describe('pages of the outbox', () => {
   let node: TestNode;
   let missionId: string;
@@ -168,16 +188,16 @@ describe('an outbox of 200,000 events', () => {
       expect(performance.now() - startedAt).toBeLessThan(ms);
     };
     const first = 100;
-    await within(150, { first }, { totalCount: 200_000, entries: { 0: { id: '200000', status: 'PENDING' } } });
-    await within(150, { first, after }, { entries: { 0: { id: '100000', completedAt: '2026-01-01T00:00:01.000Z' } } });
-    await within(150, { first, filter: { status: 'PENDING' } }, { totalCount: 50_000 });
+    await within(500, { first }, { totalCount: 200_000, entries: { 0: { id: '200000', status: 'PENDING' } } });
+    await within(500, { first, after }, { entries: { 0: { id: '100000', completedAt: '2026-01-01T00:00:01.000Z' } } });
+    await within(500, { first, filter: { status: 'PENDING' } }, { totalCount: 50_000 });
     await within(
-      150,
+      500,
       { first, filter: { status: 'COMPLETED' } },
       { totalCount: 150_000, entries: { 0: { id: '150000', status: 'COMPLETED' } } },
     );
-    await within(150, { first, filter: { key: 'job-25000' } }, { totalCount: 4 });
-    await within(150, { first, filter: { key: 'job-25000', status: 'PENDING' } }, { totalCount: 0 });
+    await within(500, { first, filter: { key: 'job-25000' } }, { totalCount: 4 });
+    await within(500, { first, filter: { key: 'job-25000', status: 'PENDING' } }, { totalCount: 0 });
     await within(500, { first, filter: { etypes: [10] } }, { totalCount: 1, entries: [{ id: '1' }] });
   });
 });
