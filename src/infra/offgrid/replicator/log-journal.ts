@@ -11,27 +11,25 @@ import type { Journal } from './ports.js';
 /** How long the outbox may take to show what was recorded, in milliseconds. */
 const PROJECTED_TIMEOUT_MS = 10_000;
 
-/** Whom these events are by, unless somebody asked. */
-export const REPLICATOR = 'process:replicator';
+/** Whom these events are by. */
+const ACTOR = 'process:replicator';
 
-/** Appends what the replicator, or an operator, has to say about replication. */
+/** Appends what the replicator has to say about replication. */
 export class LogJournal implements Journal {
   readonly #log: EventLog;
   readonly #outbox: Projector;
   readonly #clock: Clock;
-  readonly #actor: string;
 
-  constructor(log: EventLog, outbox: Projector, clock: Clock, actor = REPLICATOR) {
+  constructor(log: EventLog, outbox: Projector, clock: Clock) {
     this.#log = log;
     this.#outbox = outbox;
     this.#clock = clock;
-    this.#actor = actor;
   }
 
   async record(facts: readonly (ReplicationFact | KeyRotated)[]): Promise<void> {
     const at = this.#clock.now().toISOString();
     for (const fact of facts) {
-      const position = await appendFact(this.#log, fact, { at, actor: this.#actor, correlationId: newId() });
+      const position = await appendFact(this.#log, fact, { at, actor: ACTOR, correlationId: newId() });
       await this.#outbox.reaches(position, PROJECTED_TIMEOUT_MS);
     }
   }
