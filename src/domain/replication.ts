@@ -89,9 +89,17 @@ export type ReplicasAcknowledged = Fact<
 
 export type ReplicationFact = ReplicationPolicySet | HostStateChanged | ReplicasAcknowledged;
 
-/** The stream of an origin's policy, its hosts and what they acknowledged. */
+/** The stream of an origin's policy and its hosts. */
 export function replicationStream(origin: string): string {
   return `replication-${origin}`;
+}
+
+/**
+ * The stream of what an origin's hosts acknowledged. Its events stay here: among events that travel they would be gaps in
+ * the revisions that a restore finds, and appends by.
+ */
+export function acknowledgementStream(origin: string): string {
+  return `replication-${origin}/acknowledged`;
 }
 
 /** How far each host has got, by its fingerprint. */

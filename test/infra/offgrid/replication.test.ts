@@ -1,4 +1,5 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { TRAVELLING_TYPES } from '../../../src/domain/event.js';
 import { corePaths } from '../../../src/infra/core-paths.js';
 import type { RunningHost } from '../../../src/infra/offgrid/host/server.js';
 import { Connection } from '../../../src/infra/sqlite/connection.js';
@@ -47,5 +48,25 @@ describe('replication', () => {
       expect(events.map(({ etype }) => etype).sort()).toEqual([10, 20, 23]);
     }
     expect(node.logged).toEqual([]);
+  });
+
+  it('leaves no gaps in what travels: a restore appends it by its revisions', async () => {
+    const host = await newHost();
+    const node = await coreWith([host]);
+    const { log } = node.services;
+    const typesOf = async () => {
+      const types: string[] = [];
+      for await (const { type } of log.readAll()) types.push(type);
+      return types;
+    };
+    await expect.poll(typesOf, WAIT).toEqual(['KeyRotated', 'ReplicationPolicySet', 'ReplicasAcknowledged']);
+    await node.gql(`mutation { confirmHost(id: "${host.identity.id}") { __typename } }`);
+    await expect.poll(async () => (await typesOf()).length, WAIT).toBe(5);
+    const next = new Map<string, bigint>();
+    for await (const { stream, revision } of log.readAll({ filter: { types: TRAVELLING_TYPES } })) {
+      expect({ stream, revision }).toEqual({ stream, revision: next.get(stream) ?? 0n });
+      next.set(stream, revision + 1n);
+    }
+    expect(next.get('replication-core-v2')).toBe(2n);
   });
 });

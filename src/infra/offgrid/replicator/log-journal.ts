@@ -1,6 +1,6 @@
 import type { JsonObject } from '../../../domain/json.js';
 import { keyringStream, type KeyRotated } from '../../../domain/keyring.js';
-import { replicationStream, type ReplicationFact } from '../../../domain/replication.js';
+import { acknowledgementStream, replicationStream, type ReplicationFact } from '../../../domain/replication.js';
 import { schemaVersionOf } from '../../../domain/upcast.js';
 import type { Clock } from '../../clock.js';
 import { newId } from '../../commands/ids.js';
@@ -44,8 +44,20 @@ export async function appendFact(
 ): Promise<bigint> {
   const { type, data } = fact;
   const metadata = { ...by, causationId: by.correlationId, schemaVersion: schemaVersionOf(type) };
-  const stream = type === 'KeyRotated' ? keyringStream(data.origin) : replicationStream(data.origin);
+  const stream = streamOf(fact);
   const event = { id: newId(), type, data: data as unknown as JsonObject, metadata };
   const { position } = await log.append(stream, [event], expected);
   return position;
+}
+
+function streamOf({ type, data: { origin } }: ReplicationFact | KeyRotated): string {
+  switch (type) {
+    case 'KeyRotated':
+      return keyringStream(origin);
+    case 'ReplicasAcknowledged':
+      return acknowledgementStream(origin);
+    case 'ReplicationPolicySet':
+    case 'HostStateChanged':
+      return replicationStream(origin);
+  }
 }
