@@ -19,12 +19,14 @@ export class NotSealedHere extends Error {
 export class Opener {
   readonly #root: RootKey;
   readonly #origin: string;
+  readonly #epochs = new Set<number>();
   #key: DataKey;
 
-  constructor(root: RootKey, origin: string) {
+  /** @param key of the epoch to begin in; that of the first unless given */
+  constructor(root: RootKey, origin: string, key: DataKey = root.firstDataKey) {
     this.#root = root;
     this.#origin = origin;
-    this.#key = root.firstDataKey;
+    this.#key = key;
   }
 
   /**
@@ -48,10 +50,13 @@ export class Opener {
 
   #learn({ data }: TravellingEvent, sequence: number): void {
     const { keyEpoch, keyId, wrappedKey } = data;
+    // Of two of one epoch the first is the one, as the outbox has it: what lies between them is sealed with it already.
+    if (typeof keyEpoch === 'number' && this.#epochs.has(keyEpoch)) return;
     const isWhole = typeof keyEpoch === 'number' && typeof keyId === 'string' && typeof wrappedKey === 'string';
     const key = isWhole ? this.#root.unwrap(wrappedKey, { origin: this.#origin, keyEpoch, keyId }) : undefined;
     if (key === undefined)
       throw new NotSealedHere(`the key of event ${sequence} does not open with root key ${this.#root.id}`);
     this.#key = key;
+    this.#epochs.add(Number(keyEpoch));
   }
 }

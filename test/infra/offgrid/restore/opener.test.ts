@@ -1,0 +1,41 @@
+import { describe, expect, it } from 'vitest';
+import { ETYPES, type EventType } from '../../../../src/domain/event.js';
+import { keyringStream } from '../../../../src/domain/keyring.js';
+import type { JsonObject } from '../../../../src/domain/json.js';
+import { toHex } from '../../../../src/infra/crypto/bytes.js';
+import { dataKey, KEY_BYTES, type DataKey } from '../../../../src/infra/crypto/data-key.js';
+import { seal } from '../../../../src/infra/crypto/envelope.js';
+import { RootKey } from '../../../../src/infra/crypto/root-key.js';
+import { eventText } from '../../../../src/infra/offgrid/event-text.js';
+import { NotSealedHere, Opener } from '../../../../src/infra/offgrid/restore/opener.js';
+import { newEvent } from '../../../support/events.js';
+import { ORIGIN } from '../../../support/offgrid/writer.js';
+
+const root = RootKey.generate();
+const [first, other] = [dataKey(new Uint8Array(KEY_BYTES).fill(1)), dataKey(new Uint8Array(KEY_BYTES).fill(2))];
+
+function sealed(sequence: number, key: DataKey, type: EventType, stream: string, data: JsonObject) {
+  const place = { origin: ORIGIN, sequence, etype: ETYPES[type], at: 1_700_000_000_000 };
+  const event = { ...newEvent({ type, data }), stream, revision: 0n };
+  return { sequence, etype: place.etype, ts: place.at, sealed: seal(key, place, eventText(event)) };
+}
+
+function rotated(sequence: number, key: DataKey, keyEpoch: number) {
+  const ids = { keyId: toHex(key.id), rootKeyId: root.id };
+  const data = { origin: ORIGIN, keyEpoch, ...ids, wrappedKey: root.wrap(key, ORIGIN, keyEpoch) };
+  return sealed(sequence, root.firstDataKey, 'KeyRotated', keyringStream(ORIGIN), data);
+}
+
+describe('one who opens the events of an origin', () => {
+  it('learns the key of each epoch, and of two of one epoch keeps the first', () => {
+    const opener = new Opener(root, ORIGIN);
+    opener.open(sealed(1, root.firstDataKey, 'MissionCreated', 'mission-a', {}));
+    opener.open(rotated(2, first, 1));
+    opener.open(rotated(3, other, 1));
+    const event = sealed(4, first, 'MissionCreated', 'mission-b', { title: 'T' });
+    expect(opener.open(event)).toMatchObject({ sequence: 4, stream: 'mission-b', data: { title: 'T' } });
+    opener.open(rotated(5, other, 2));
+    expect(() => opener.open({ ...event, sequence: 6 })).toThrow(NotSealedHere);
+    expect(opener.open(sealed(6, other, 'MissionCreated', 'mission-c', {})).stream).toBe('mission-c');
+  });
+});
