@@ -118,6 +118,7 @@ program
   .description('import a data folder of the prototype, or a log that `export` wrote')
   .argument('<path>', 'a folder with missions.jsonl, tasks.jsonl and jobs.jsonl, or an NDJSON file')
   .option('--strict', 'stop at the first bad line instead of counting it', false)
+  .option('--rebase', 'judge the commands of an export afresh, on the log at hand', false)
   .addHelpText(
     'after',
     `
@@ -125,12 +126,17 @@ Ids and dates are kept. Importing again adds nothing, and an import that was cut
 A bad line is reported with file and line number; exit code 1 when there were any. Works beside a running core.
 With --strict the first one ends it; up to 200 lines after that one may be in by then.
 
-Example:
-  sheratan import ./prototype/data`,
+With --rebase events are not copied: what made them is done again, at its time and by its actor, and recorded as new
+events where the rules still allow it. What is refused is reported with the reason; exit code 1 when anything was. For
+what a fenced core had that no quorum has signed for: sheratan export --unreplicated.
+
+Examples:
+  sheratan import ./prototype/data
+  sheratan import --rebase unreplicated.ndjson`,
   )
-  .action(async (path: string, { strict }: { strict: boolean }) => {
+  .action(async (path: string, options: { strict: boolean; rebase: boolean }) => {
     const { runImport } = await import('./infra/cli/import.js');
-    process.exitCode = await runImport(path, strict, readConfig(process.env), print);
+    process.exitCode = await runImport(path, options, readConfig(process.env), print);
   });
 
 program
@@ -138,10 +144,16 @@ program
   .description('write the log as NDJSON, an event a line')
   .argument('[file]', 'where to; stdout unless given')
   .option('--skip-damaged', 'leave out events that are damaged, and say which, instead of stopping', false)
-  .addHelpText('after', '\nWorks beside a running core. `sheratan import <file>` of it gives the same digests.')
-  .action(async (file: string | undefined, { skipDamaged }: { skipDamaged: boolean }) => {
+  .option('--unreplicated', 'only what no quorum has signed for, of missions, tasks and jobs', false)
+  .addHelpText(
+    'after',
+    `
+Works beside a running core. \`sheratan import <file>\` of it gives the same digests. What --unreplicated saves is taken
+by \`sheratan import --rebase <file>\`.`,
+  )
+  .action(async (file: string | undefined, options: { skipDamaged: boolean; unreplicated: boolean }) => {
     const { runExport } = await import('./infra/cli/export.js');
-    process.exitCode = await runExport(file, skipDamaged, readConfig(process.env));
+    process.exitCode = await runExport(file, options, readConfig(process.env));
   });
 
 program

@@ -4,8 +4,10 @@ import { dirname } from 'node:path';
 import type { Writable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import type { Config } from '../config.js';
+import { corePaths } from '../core-paths.js';
 import type { LogError } from '../eventlog/errors.js';
 import { exportLog, type ExportListener } from '../transfer/export-log.js';
+import { OF_COMMANDS, quorumPosition } from '../transfer/unreplicated.js';
 import { CliError } from './errors.js';
 import { withLog } from './open-log.js';
 import { showProgress } from './progress.js';
@@ -13,8 +15,19 @@ import { showProgress } from './progress.js';
 /** Damaged events shown one by one; the rest are counted. */
 const MAX_SHOWN = 20;
 
+/** What `sheratan export` is told. */
+export interface ExportOptions {
+  readonly skipDamaged: boolean;
+  /** Only what commands made that no quorum has signed for. */
+  readonly unreplicated: boolean;
+}
+
 /** `sheratan export`: the log as NDJSON, to a file or to stdout. Resolves with the exit code. */
-export async function runExport(path: string | undefined, skipDamaged: boolean, config: Config): Promise<number> {
+export async function runExport(
+  path: string | undefined,
+  { skipDamaged, unreplicated }: ExportOptions,
+  config: Config,
+): Promise<number> {
   const progress = showProgress('export', 'positions');
   let damaged = 0;
   const listener: ExportListener = {
@@ -26,16 +39,23 @@ export async function runExport(path: string | undefined, skipDamaged: boolean, 
       },
     }),
   };
+  let after = 0n;
   const count = await withLog(config, false, async (log) => {
+    if (unreplicated) after = await quorumPosition(corePaths(config.dataDir).outbox, log.logId);
+    const part = unreplicated ? { after, filter: OF_COMMANDS } : {};
     try {
       return path === undefined
-        ? await exportLog(log, process.stdout, listener)
-        : await toFile(path, (output) => exportLog(log, output, listener));
+        ? await exportLog(log, process.stdout, listener, part)
+        : await toFile(path, (output) => exportLog(log, output, listener, part));
     } finally {
       progress.stop();
     }
   });
-  process.stderr.write(`${count} events exported${damaged > 0 ? `, ${damaged} damaged left out` : ''}\n`);
+  const which = unreplicated
+    ? ` of missions, tasks and jobs after position ${after}, which no quorum has signed for,`
+    : '';
+  const leftOut = damaged > 0 ? `, ${damaged} damaged left out` : '';
+  process.stderr.write(`${count} events${which} exported${leftOut}\n`);
   return damaged === 0 ? 0 : 1;
 }
 

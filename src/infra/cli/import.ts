@@ -1,10 +1,13 @@
 import { stat } from 'node:fs/promises';
 import { systemClock } from '../clock.js';
+import { Commands } from '../commands/commands.js';
 import { CommandHandler } from '../commands/handler.js';
 import type { Config } from '../config.js';
+import type { EventLog } from '../eventlog/eventlog.js';
 import { importLegacy, isLegacyFolder } from '../transfer/import-legacy.js';
 import { importLog } from '../transfer/import-log.js';
 import type { BadLine } from '../transfer/import-report.js';
+import { rebase } from '../transfer/rebase.js';
 import { CliError } from './errors.js';
 import { withLog } from './open-log.js';
 import { showProgress } from './progress.js';
@@ -12,10 +15,17 @@ import { showProgress } from './progress.js';
 /** Bad lines shown one by one; the rest are counted. */
 const MAX_SHOWN = 20;
 
+/** What `sheratan import` is told. */
+export interface ImportOptions {
+  readonly strict: boolean;
+  /** Takes the events of an export as commands, to be judged afresh. */
+  readonly rebase: boolean;
+}
+
 /** `sheratan import`: the prototype's folder, or a file that `export` wrote. Resolves with the exit code. */
 export async function runImport(
   path: string,
-  strict: boolean,
+  { strict, rebase: isRebase }: ImportOptions,
   config: Config,
   print: (line: string) => void,
 ): Promise<number> {
@@ -25,6 +35,8 @@ export async function runImport(
       `${path} has no missions.jsonl. Name the prototype's data folder, or a file that \`sheratan export\` wrote.`,
     );
   }
+  if (isFolder && isRebase)
+    throw new CliError(`${path} is a folder: --rebase takes a file that \`sheratan export\` wrote.`);
   const progress = showProgress('import', 'bytes');
   let bad = 0;
   const listener = {
@@ -35,15 +47,19 @@ export async function runImport(
         throw new CliError(`${message}. Correct it and import again: what is in by now is not added twice.`, 1);
       bad += 1;
       if (bad <= MAX_SHOWN) process.stderr.write(`${message}\n`);
-      if (bad === MAX_SHOWN + 1) process.stderr.write('… further bad lines are only counted\n');
+      if (bad === MAX_SHOWN + 1)
+        process.stderr.write(`… further ${isRebase ? 'refused' : 'bad'} lines are only counted\n`);
     },
+  };
+  const take = async (log: EventLog) => {
+    const handler = new CommandHandler(log, systemClock);
+    if (isFolder) return importLegacy(path, log, handler, listener);
+    return [await (isRebase ? rebase(path, log, new Commands(handler), listener) : importLog(path, log, listener))];
   };
   const startedAt = performance.now();
   const { reports, head } = await withLog(config, true, async (log) => {
     try {
-      const done = isFolder
-        ? await importLegacy(path, log, new CommandHandler(log, systemClock), listener)
-        : [await importLog(path, log, listener)];
+      const done = await take(log);
       return { reports: done, head: `${log.logId}:${await log.head()}` };
     } finally {
       progress.stop();
@@ -51,7 +67,10 @@ export async function runImport(
   });
   for (const { file, missing, read, added, present, bad: wrong } of reports) {
     if (missing === true) print(`${file}: not there`);
-    else print(`${file}: ${read} read, ${added} added, ${present} there already, ${wrong} bad`);
+    else
+      print(
+        `${file}: ${read} read, ${added} added, ${present} there already, ${wrong} ${isRebase ? 'refused' : 'bad'}`,
+      );
   }
   const total = reports.reduce((sum, { read }) => sum + read, 0);
   const seconds = (performance.now() - startedAt) / 1_000;

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import type { Writable } from 'node:stream';
 import type { RecordedEvent } from '../../domain/event.js';
 import { LogError } from '../eventlog/errors.js';
-import type { EventLog } from '../eventlog/eventlog.js';
+import type { EventLog, ReadAllOptions } from '../eventlog/eventlog.js';
 import { toLine } from './exported-event.js';
 
 /** After damage, events are read one by one for as long as a page, so that only what is damaged is left out. */
@@ -15,11 +15,20 @@ export interface ExportListener {
   readonly onDamaged?: (error: LogError) => void;
 }
 
-/** Writes the whole log as NDJSON, an event a line, in order. Returns how many. @throws LogError LOG_CORRUPT */
-export async function exportLog(log: EventLog, output: Writable, listener: ExportListener): Promise<number> {
+/**
+ * Writes a log as NDJSON, an event a line, in order. Returns how many.
+ * @param part which events; all unless given
+ * @throws LogError LOG_CORRUPT
+ */
+export async function exportLog(
+  log: EventLog,
+  output: Writable,
+  listener: ExportListener,
+  part: Pick<ReadAllOptions, 'after' | 'filter'> = {},
+): Promise<number> {
   const head = await log.head();
   let count = 0;
-  for await (const event of readAround(log, head, listener.onDamaged)) {
+  for await (const event of readAround(log, head, part, listener.onDamaged)) {
     if (!output.write(`${toLine(event)}\n`)) await once(output, 'drain');
     count += 1;
     listener.onProgress(event.position, head);
@@ -27,19 +36,20 @@ export async function exportLog(log: EventLog, output: Writable, listener: Expor
   return count;
 }
 
-/** All events, passing around those that are damaged. */
+/** The events of a part, passing around those that are damaged. */
 async function* readAround(
   log: EventLog,
   head: bigint,
+  part: Pick<ReadAllOptions, 'after' | 'filter'>,
   onDamaged: ((error: LogError) => void) | undefined,
 ): AsyncIterable<RecordedEvent> {
-  let after = 0n;
+  let after = part.after ?? 0n;
   let steps = 0;
   let reported = '';
   while (after < head) {
     try {
       const from = after;
-      for await (const event of log.readAll(steps > 0 ? { after, limit: 1 } : { after })) {
+      for await (const event of log.readAll(steps > 0 ? { ...part, after, limit: 1 } : { ...part, after })) {
         yield event;
         after = event.position;
       }

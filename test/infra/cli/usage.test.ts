@@ -12,8 +12,8 @@ const HELP = {
   serve: ['GraphQL', 'playground', 'within 10 s'],
   replay: ['[name]', 'missions', '--reset', '--prune', 'Where a core runs'],
   verify: ['row by row', 'beside a running core', 'Exit code 1'],
-  import: ['<path>', 'missions.jsonl', '--strict', 'adds nothing', 'exit code 1', 'Example:'],
-  export: ['[file]', 'stdout', '--skip-damaged', 'same digests'],
+  import: ['<path>', 'missions.jsonl', '--strict', '--rebase', 'adds nothing', 'exit code 1', 'Examples:'],
+  export: ['[file]', 'stdout', '--skip-damaged', '--unreplicated', 'same digests'],
 };
 
 const WRONG: readonly (readonly [args: readonly string[], message: string])[] = [
