@@ -2,6 +2,7 @@
 import { writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
+import type { RestoreOptions } from './infra/cli/restore.js';
 import { CliError, CONFIG_EXIT_CODE, explain } from './infra/cli/errors.js';
 import { assertOwnAuthKey, readConfig } from './infra/config.js';
 import { isLoopback } from './infra/http/loopback.js';
@@ -184,6 +185,7 @@ program
   .option('--accept-loss', 'take what there is, though hosts that are missing may have signed for more', false)
   .option('--liars <weight>', 'the weight of hosts that may lie', '0')
   .option('--drill', 'restore into a scratch folder, beside a running core, and compare', false)
+  .option('--repair', 'mend the damaged log of a stopped core instead, event by event', false)
   .addHelpText(
     'after',
     `
@@ -192,12 +194,16 @@ not give is taken from another, and the host is named. It stops when hosts that 
 than those that answer: bring them into reach, or say --accept-loss. Afterwards a core that is still alive somewhere is
 fenced: the hosts take nothing more from it. OFFGRID_AUTH_KEY and SHERATAN_ORIGIN must be those of the lost core.
 
+--repair works on the data folder of a core that is stopped. Each event that is damaged or gone is taken from a host, and
+verified; the log is replaced once all of it is whole, and the damaged file is kept. Exit code 0 only when it is whole.
+
 Example:
   sheratan keys export                     # on the machine, while it lives: prints what to keep
   sheratan restore --hosts 'http://10.0.0.7:8081#9f86d081884c7d659a2feaa0c55ad015' --key -`,
   )
-  .action(async (options: { hosts?: string; key?: string; acceptLoss: boolean; liars: string; drill: boolean }) => {
+  .action(async (options: Omit<RestoreOptions, 'liars'> & { liars: string }) => {
     const { runRestore } = await import('./infra/cli/restore.js');
+    if (options.repair && options.drill) throw new CliError('Give --repair or --drill, not both.');
     if (!/^\d{1,5}$/.test(options.liars)) throw new CliError(`--liars: '${options.liars}' must be a whole number`);
     process.exitCode = await runRestore({ ...options, liars: Number(options.liars) }, readConfig(process.env), print);
   });

@@ -22,6 +22,7 @@ import { CliError } from './errors.js';
 import { withLog } from './open-log.js';
 import { showProgress } from './progress.js';
 import { rootKey } from './recovery-key.js';
+import { runRepair } from './repair.js';
 import { onStderr } from './stderr-logger.js';
 
 /** How long a projection is waited for at a time, in milliseconds. */
@@ -35,6 +36,8 @@ export interface RestoreOptions {
   readonly acceptLoss: boolean;
   readonly liars: number;
   readonly drill: boolean;
+  /** Mends the log that is there instead. */
+  readonly repair: boolean;
 }
 
 /** `sheratan restore`: a whole core from what the hosts have. Resolves with the exit code. */
@@ -45,9 +48,12 @@ export async function runRestore(
 ): Promise<number> {
   if (config.eventStore !== undefined)
     throw new CliError(
-      'A restore makes a data folder: unset EVENTSTORE_URL, restore, and move the log to the server with `sheratan copy`.',
+      options.repair
+        ? 'A repair mends a log in the data folder, and this one is on a server: unset EVENTSTORE_URL to mend the one in the folder.'
+        : 'A restore makes a data folder: unset EVENTSTORE_URL, restore, and move the log to the server with `sheratan copy`.',
     );
   const root = await rootKey(options.key ?? process.env['SHERATAN_RECOVERY_KEY'], config);
+  if (options.repair) return runRepair(root, hostsOf(options, config), config, print);
   try {
     return await (options.drill ? drill : restoreCore)(root, options, config, print);
   } catch (error) {
@@ -139,14 +145,15 @@ async function positionOf(log: EventLog, sequence: number): Promise<bigint> {
 
 async function readBack(
   root: RootKey,
-  { hosts, acceptLoss, liars }: RestoreOptions,
-  { offgrid }: Config,
+  options: RestoreOptions,
+  config: Config,
   made: Pick<RestoreGround, 'newLog'> & { readonly writerOf?: (log: EventLog) => string },
 ): Promise<Restored> {
   const { newLog, writerOf } = made;
+  const { acceptLoss, liars } = options;
+  const { offgrid } = config;
   const progress = showProgress('restore', 'events');
-  const addresses = hosts === undefined ? offgrid.hosts : hostsOf(hosts);
-  const request = { origin: offgrid.origin, root, hosts: addresses, acceptLoss, liars };
+  const request = { origin: offgrid.origin, root, hosts: hostsOf(options, config), acceptLoss, liars };
   try {
     return await restore(writerOf === undefined ? request : { ...request, writerOf }, {
       portOf: (url, host) => new HttpHost(url, offgrid.authKey, systemClock, host),
@@ -159,11 +166,12 @@ async function readBack(
   }
 }
 
-function hostsOf(text: string): HostAddress[] {
+function hostsOf({ hosts }: RestoreOptions, { offgrid }: Config): readonly HostAddress[] {
+  if (hosts === undefined) return offgrid.hosts;
   try {
-    return readHosts(text);
+    return readHosts(hosts);
   } catch (error) {
-    throw new CliError(`--hosts: '${text}' ${error instanceof Error ? error.message : 'is invalid'}`);
+    throw new CliError(`--hosts: '${hosts}' ${error instanceof Error ? error.message : 'is invalid'}`);
   }
 }
 

@@ -310,7 +310,7 @@ export class EmbeddedLog implements EventLog {
   #lost(where: string): LogError {
     return new LogError(
       'LOG_CORRUPT',
-      `${this.#path} is damaged: it has lost events ${where}. Stop the core and restore the file from a copy.`,
+      `${this.#path} is damaged: it has lost events ${where}. Stop the core and run \`sheratan restore --repair\`, or restore the file from a copy.`,
       undefined,
       this.#path,
     );

@@ -76,7 +76,8 @@ export function decode(row: EventRow): RecordedEvent {
     throw new LogError(
       'LOG_CORRUPT',
       `The event at position ${row.position} (stream '${row.stream}') is damaged: its checksum does not match. ` +
-        'Stop the core and restore log.db from a copy; `sheratan export --skip-damaged` saves what can still be read.',
+        'Stop the core and run `sheratan restore --repair`, or restore log.db from a copy; ' +
+        '`sheratan export --skip-damaged` saves what can still be read.',
     );
   }
   return {
@@ -93,7 +94,7 @@ export function decode(row: EventRow): RecordedEvent {
 }
 
 /** The types are judged too: a damaged row may hold the bytes of a text as something that only prints the same. */
-function isIntact(row: EventRow): boolean {
+export function isIntact(row: EventRow): boolean {
   return (
     Number.isSafeInteger(row.position) &&
     Number.isSafeInteger(row.revision) &&

@@ -99,7 +99,12 @@ async function readOrCreate(connection: Connection, path: string): Promise<strin
   if (format?.user_version === 0) await create(connection);
   const [row] = await connection.all<{ value: string }>("SELECT value FROM log WHERE key = 'log_id'");
   if (row === undefined)
-    throw new LogError('LOG_CORRUPT', `${path} does not say which log it is; restore it from a copy.`, undefined, path);
+    throw new LogError(
+      'LOG_CORRUPT',
+      `${path} does not say which log it is. Run \`sheratan restore --repair\`, or restore it from a copy.`,
+      undefined,
+      path,
+    );
   return row.value;
 }
 
@@ -139,7 +144,7 @@ async function check(connection: Connection, path: string): Promise<void> {
   if (result?.integrity_check !== 'ok') {
     throw new LogError(
       'LOG_CORRUPT',
-      `${path} is damaged: ${result?.integrity_check ?? 'it cannot be checked'}. Stop the core and restore the file from a copy.`,
+      `${path} is damaged: ${result?.integrity_check ?? 'it cannot be checked'}. Stop the core and run \`sheratan restore --repair\`, or restore the file from a copy.`,
       undefined,
       path,
     );
@@ -180,7 +185,7 @@ export function toLogError(error: unknown, path: string): unknown {
     case 'SQLITE_NOTADB':
       return new LogError(
         'LOG_CORRUPT',
-        `${path} is damaged. Stop the core and restore the file from a copy; \`sheratan export --skip-damaged\` saves what can still be read ${because}.`,
+        `${path} is damaged. Stop the core and run \`sheratan restore --repair\`, or restore the file from a copy; \`sheratan export --skip-damaged\` saves what can still be read ${because}.`,
         error,
         path,
       );

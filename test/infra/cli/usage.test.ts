@@ -14,6 +14,7 @@ const HELP = {
   verify: ['row by row', 'beside a running core', 'Exit code 1'],
   import: ['<path>', 'missions.jsonl', '--strict', '--rebase', 'adds nothing', 'exit code 1', 'Examples:'],
   export: ['[file]', 'stdout', '--skip-damaged', '--unreplicated', 'same digests'],
+  restore: ['--hosts', '--key', '--accept-loss', '--drill', '--repair', 'fenced', 'Example:'],
 };
 
 const WRONG: readonly (readonly [args: readonly string[], message: string])[] = [

@@ -37,7 +37,7 @@ describe('what a client is told of a failure of the log', () => {
       'SQLITE_CORRUPT',
       'LOG_CORRUPT',
       503,
-      'log.db is damaged. Stop the core and restore the file from a copy; `sheratan export --skip-damaged` saves what can still be read.',
+      'log.db is damaged. Stop the core and run `sheratan restore --repair`, or restore the file from a copy; `sheratan export --skip-damaged` saves what can still be read.',
     ],
     ['SQLITE_IOERR', 'LOG_FAILED', 503, 'log.db could not be read or written.'],
   ];

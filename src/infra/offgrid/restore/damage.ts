@@ -1,0 +1,111 @@
+import { TRAVELLING_TYPES } from '../../../domain/event.js';
+import type { JsonObject } from '../../../domain/json.js';
+import { decode, isIntact, type EventRow } from '../../eventlog/encoding.js';
+import { TOMBSTONE, TRUNCATED } from '../../eventlog/writer.js';
+import { SqliteError, type Connection } from '../../sqlite/connection.js';
+import { RepairError } from './repair-error.js';
+
+/** Positions read at a time. */
+const PAGE = 128;
+/** The most damaged events that are mended one by one. */
+const MAX_DAMAGED = 10_000;
+
+const COLUMNS = 'position, stream, revision, id, type, etype, data, metadata, recorded_at, checksum';
+const ROWS = `SELECT ${COLUMNS} FROM events NOT INDEXED WHERE position > ? AND position <= ? ORDER BY position`;
+const TRAVELLING: ReadonlySet<string> = new Set(TRAVELLING_TYPES);
+
+/** What is left of a damaged row: any of it may be wrong, and of another type than it should be. */
+export type Remains = Readonly<Record<Exclude<keyof EventRow, 'data' | 'metadata'>, unknown>>;
+
+/** Positions, one after the other, whose events are damaged or gone. */
+export interface Gap {
+  readonly kind: 'gap';
+  readonly from: number;
+  readonly to: number;
+  /** By position, where there is a row at all. */
+  readonly remains: ReadonlyMap<number, Remains>;
+  /** How many travelling events before it are whole. */
+  readonly before: number;
+  /** The id of the next travelling event that is whole. */
+  readonly next: string | undefined;
+}
+
+/** A KeyRotated that is whole, and how many travelling events before it are. */
+export interface Rotation {
+  readonly kind: 'rotation';
+  readonly data: JsonObject;
+  readonly before: number;
+}
+
+/** Reads every row up to a position. Returns the gaps, and the keys between them, in order. @throws RepairError */
+export async function findDamage(
+  connection: Connection,
+  end: number,
+  onProgress: (position: number) => void,
+): Promise<readonly (Gap | Rotation)[]> {
+  const found: (Gap | Rotation)[] = [];
+  let gap: { from: number; to: number; remains: Map<number, Remains> } | undefined;
+  let untold: number[] = [];
+  let before = 0;
+  let damaged = 0;
+  const spoil = (position: number, row: EventRow | undefined) => {
+    damaged += 1;
+    if (damaged > MAX_DAMAGED)
+      throw new RepairError(
+        `More than ${MAX_DAMAGED} events are damaged. Run \`sheratan restore\` into an empty folder: it reads everything anew.`,
+      );
+    gap ??= { from: position, to: position, remains: new Map() };
+    gap.to = position;
+    if (row !== undefined) gap.remains.set(position, remainsOf(row));
+  };
+  const endGap = () => {
+    if (gap === undefined) return;
+    untold.push(found.length);
+    found.push({ kind: 'gap', ...gap, before, next: undefined });
+    gap = undefined;
+  };
+  for (let after = 0; after < end; after += PAGE) {
+    const upTo = Math.min(after + PAGE, end);
+    const rows = new Map((await readRows(connection, after, upTo)).map((row) => [row.position, row]));
+    for (let position = after + 1; position <= upTo; position += 1) {
+      const row = rows.get(position);
+      if (row === undefined || !isWhole(row)) {
+        spoil(position, row);
+        continue;
+      }
+      endGap();
+      if (!TRAVELLING.has(row.type)) continue;
+      for (const at of untold) found[at] = { ...(found[at] as Gap), next: row.id };
+      untold = [];
+      if (row.type === 'KeyRotated') found.push({ kind: 'rotation', data: decode(row).data, before });
+      before += 1;
+    }
+    onProgress(upTo);
+  }
+  endGap();
+  return found;
+}
+
+/** A page of the file that SQLite cannot read takes some rows with it: the others are read one by one. */
+async function readRows(connection: Connection, after: number, upTo: number): Promise<readonly EventRow[]> {
+  try {
+    return await connection.all<EventRow>(ROWS, [after, upTo]);
+  } catch (error) {
+    if (!(error instanceof SqliteError) || error.code !== 'SQLITE_CORRUPT') throw error;
+    if (upTo === after + 1) return [];
+    const rows: EventRow[] = [];
+    for (let position = after; position < upTo; position += 1)
+      rows.push(...(await readRows(connection, position, position + 1)));
+    return rows;
+  }
+}
+
+/** Whether a row is one that the log wrote: an event, or what a truncation left of one. */
+function isWhole(row: EventRow): boolean {
+  if (row.etype !== 0 || (row.type !== TRUNCATED && row.type !== TOMBSTONE)) return isIntact(row);
+  return row.data === '' && row.metadata === '' && typeof row.stream === 'string' && Number.isSafeInteger(row.revision);
+}
+
+function remainsOf({ data: _, metadata: __, ...remains }: EventRow): Remains {
+  return remains;
+}

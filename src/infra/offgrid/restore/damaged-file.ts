@@ -1,0 +1,233 @@
+import { link, open, rename, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { syncFolder } from '../../durable-file.js';
+import { encodeAppend, rowJson } from '../../eventlog/encoding.js';
+import { openLogFile } from '../../eventlog/file.js';
+import { TRUNCATED } from '../../eventlog/writer.js';
+import { Connection, SqliteError, type Param } from '../../sqlite/connection.js';
+import { findDamage } from './damage.js';
+import type { Filling } from './gap-filler.js';
+import { RepairError } from './repair-error.js';
+
+/** Positions copied by one statement. */
+const COPIED = 10_000;
+/** A time as rows have it. */
+const INSTANT = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
+
+const COLUMNS = 'position, stream, revision, id, type, etype, data, metadata, recorded_at, checksum';
+const COPY = `INSERT INTO mended.events (${COLUMNS})
+  SELECT ${COLUMNS} FROM main.events NOT INDEXED WHERE position >= ? AND position <= ? ORDER BY position`;
+const INSERT = `INSERT INTO mended.events (${COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`;
+const NEXT = 'SELECT coalesce(max(revision), -1) + 1 AS next FROM mended.events WHERE stream = ?';
+const STREAM_WITH_HOLES =
+  'SELECT stream FROM events GROUP BY stream HAVING count(*) <> max(revision) + 1 OR min(revision) <> 0 LIMIT 1';
+
+/** A row that was written where one was damaged or gone. */
+export interface Written {
+  readonly position: number;
+  readonly stream: string;
+  readonly revision: number;
+  readonly type: string;
+}
+
+/**
+ * A damaged `log.db`, which nobody else may have open. It is read only: what can be had of it goes into a file beside it,
+ * which takes its place in one step, once it has been found whole. The damaged one is kept.
+ */
+export class DamagedFile {
+  readonly path: string;
+  readonly #connection: Connection;
+
+  private constructor(path: string, connection: Connection) {
+    this.path = path;
+    this.#connection = connection;
+  }
+
+  /** Where the mended log is written. */
+  get mended(): string {
+    return `${this.path}.repaired`;
+  }
+
+  /** Where the damaged one is kept. */
+  get kept(): string {
+    return `${this.path}.damaged`;
+  }
+
+  /** @throws RepairError when another process has it open, or SQLite cannot read it */
+  static async open(path: string): Promise<DamagedFile> {
+    let connection: Connection | undefined;
+    try {
+      connection = await Connection.open(path, 'write');
+      // Leaving WAL needs everybody else to be gone, and folds what is in the write-ahead log back into the file.
+      await connection.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = DELETE; BEGIN EXCLUSIVE; COMMIT;');
+      return new DamagedFile(path, connection);
+    } catch (error) {
+      await connection?.close().catch(() => undefined);
+      throw explained(error, path);
+    }
+  }
+
+  /** The position of its last row, and the log's id if it still says so. @throws RepairError */
+  async place(): Promise<{ readonly end: number; readonly logId: string | undefined }> {
+    const [last] = await this.#all<{ position: number | null }>('SELECT max(position) AS position FROM events');
+    const [named] = await this.#connection
+      .all<{ value: unknown }>("SELECT value FROM log WHERE key = 'log_id'")
+      .catch(() => []);
+    const logId = named?.value;
+    return { end: last?.position ?? 0, logId: typeof logId === 'string' ? logId : undefined };
+  }
+
+  /** @throws RepairError */
+  async damage(end: number, onProgress: (position: number) => void): ReturnType<typeof findDamage> {
+    return findDamage(this.#connection, end, onProgress).catch((error: unknown) => {
+      throw explained(error, this.path);
+    });
+  }
+
+  /** Whether SQLite finds the file in order, which says nothing of what the rows hold. */
+  async isInOrder(): Promise<boolean> {
+    const [result] = await this.#connection
+      .all<{ integrity_check: string }>('PRAGMA integrity_check(1)')
+      .catch(() => []);
+    return result?.integrity_check === 'ok';
+  }
+
+  /**
+   * Writes the mended log beside this one. Returns what was put into the gaps.
+   * @param spare the stream of events that did not travel, where a row does not say
+   * @throws RepairError when what the hosts gave does not continue what the log has
+   */
+  async mend(
+    fillings: readonly Filling[],
+    { end, logId, spare }: { readonly end: number; readonly logId: string; readonly spare: string },
+    onProgress: (position: number) => void,
+  ): Promise<readonly Written[]> {
+    await this.discard();
+    const { connection } = await openLogFile(this.mended);
+    await connection.run("UPDATE log SET value = ? WHERE key = 'log_id'", [logId]).finally(() => connection.close());
+    await this.#connection.run('ATTACH ? AS mended', [this.mended]);
+    const written: Written[] = [];
+    try {
+      let next = 1;
+      for (const filling of fillings) {
+        await this.#copy(next, filling.position - 1, onProgress);
+        written.push(filling.fetched === undefined ? await this.#empty(filling, spare) : await this.#put(filling));
+        next = filling.position + 1;
+      }
+      await this.#copy(next, end, onProgress);
+      return written;
+    } catch (error) {
+      if (!(error instanceof SqliteError) || error.code !== 'SQLITE_CONSTRAINT') throw explained(error, this.path);
+      throw new RepairError('The rows of the log contradict each other: restore it whole, into an empty folder.', {
+        cause: error,
+      });
+    } finally {
+      await this.#connection.run('DETACH mended');
+    }
+  }
+
+  /** Puts the mended log in place of the damaged one, which is kept. */
+  async install(): Promise<void> {
+    const file = await open(this.mended, 'r+');
+    await file.sync().finally(() => file.close());
+    await rm(this.kept, { force: true });
+    await link(this.path, this.kept);
+    await rename(this.mended, this.path);
+    await syncFolder(dirname(this.path));
+  }
+
+  /** Throws away what was written beside it. */
+  async discard(): Promise<void> {
+    for (const suffix of ['', '-wal', '-shm']) await rm(`${this.mended}${suffix}`, { force: true });
+  }
+
+  async close(): Promise<void> {
+    await this.#connection.close();
+  }
+
+  async #copy(from: number, to: number, onProgress: (position: number) => void): Promise<void> {
+    for (let start = from; start <= to; start += COPIED) {
+      const stop = Math.min(start + COPIED - 1, to);
+      await this.#connection.run(COPY, [start, stop]);
+      onProgress(stop);
+    }
+  }
+
+  /** Writes an event of a host's as the log had it: the same bytes, in the same place. */
+  async #put({ position, remains, fetched }: Filling): Promise<Written> {
+    if (fetched === undefined) throw new Error(`nothing was fetched for position ${position}`);
+    const { event, source } = fetched;
+    const { id, stream, type, data, metadata } = event;
+    const revision = Number(event.revision);
+    const next = await this.#next(stream);
+    if (revision !== next)
+      throw new RepairError(
+        `${source.url} has another history than this log: its event ${event.sequence} is revision ${revision} of '${stream}', and ${next} is what is missing at position ${position}. Restore into an empty folder instead: \`sheratan restore\`.`,
+      );
+    const [encoded] = encodeAppend(stream, [{ id, type, data, metadata }]);
+    if (encoded === undefined) throw new Error('an event was encoded to nothing');
+    const place = { position, stream, revision, recorded_at: instantOf(remains?.recorded_at) ?? metadata.at };
+    await this.#connection.run(INSERT, JSON.parse(rowJson(encoded, place)) as Param[]);
+    return { position, stream, revision, type };
+  }
+
+  /** Leaves of an event that nobody else has what a truncation leaves of one: its place. */
+  async #empty({ position, remains }: Filling, spare: string): Promise<Written> {
+    const { stream: named, revision: said, id } = remains ?? {};
+    const isKnown = typeof named === 'string' && (await this.#next(named)) === said;
+    const stream = isKnown ? named : spare;
+    const revision = await this.#next(stream);
+    const kept = [typeof id === 'string' ? id : '', TRUNCATED, 0, '', '', instantOf(remains?.recorded_at) ?? '', 0];
+    await this.#connection.run(INSERT, [position, stream, revision, ...kept]);
+    return { position, stream, revision, type: TRUNCATED };
+  }
+
+  async #next(stream: string): Promise<number> {
+    const [row] = await this.#connection.all<{ next: number }>(NEXT, [stream]);
+    return row?.next ?? 0;
+  }
+
+  #all<R>(sql: string): Promise<R[]> {
+    return this.#connection.all<R>(sql).catch((error: unknown) => {
+      throw explained(error, this.path);
+    });
+  }
+}
+
+/** States that SQLite finds a log's file in order, and that no revision is missing. @throws RepairError, LogError */
+export async function assertInOrder(path: string): Promise<void> {
+  const { connection } = await openLogFile(path);
+  try {
+    const [result] = await connection.all<{ integrity_check: string }>('PRAGMA integrity_check(1)');
+    const [holed] = await connection.all<{ stream: string }>(STREAM_WITH_HOLES);
+    if (result?.integrity_check !== 'ok')
+      throw new RepairError(`The mended log is not in order: ${result?.integrity_check ?? 'it cannot be checked'}.`);
+    if (holed !== undefined)
+      throw new RepairError(
+        `The log would not be whole: events of stream '${holed.stream}' would be missing still. Restore it whole, into an empty folder: \`sheratan restore\`.`,
+      );
+  } finally {
+    await connection.close();
+  }
+}
+
+function instantOf(value: unknown): string | undefined {
+  return typeof value === 'string' && INSTANT.test(value) ? value : undefined;
+}
+
+function explained(error: unknown, path: string): unknown {
+  if (!(error instanceof SqliteError)) return error;
+  switch (error.code) {
+    case 'SQLITE_BUSY':
+    case 'SQLITE_LOCKED':
+      return new RepairError(`Another process has ${path} open: stop it, and run this again (${error.message}).`);
+    case 'SQLITE_CORRUPT':
+    case 'SQLITE_NOTADB':
+    case 'SQLITE_ERROR':
+      return new RepairError(
+        `SQLite itself cannot read ${path} (${error.message}): there is nothing to mend it from. Restore the whole log from the hosts: set SHERATAN_DATA_DIR to an empty folder, and run \`sheratan restore\`.`,
+      );
+    default:
+      return error;
+  }
+}

@@ -1,0 +1,47 @@
+import { sealingEpoch, type KeyRotated } from '../../../domain/keyring.js';
+import type { JsonObject } from '../../../domain/json.js';
+import type { DataKey } from '../../crypto/data-key.js';
+import type { RootKey } from '../../crypto/root-key.js';
+import type { KnownKey, NumberedEvent } from '../replicator/ports.js';
+import { Sealer, WrongRootError } from '../replicator/sealer.js';
+import type { AddressedEvent } from '../wire/batch.js';
+import { RepairError } from './repair-error.js';
+
+/** The keys of a log, as its KeyRotated events tell them one after the other. */
+export class KnownKeys {
+  readonly all: KnownKey[] = [];
+  readonly #root: RootKey;
+  readonly #sealer: Sealer;
+
+  constructor(root: RootKey, origin: string) {
+    this.#root = root;
+    this.#sealer = new Sealer(root, origin);
+  }
+
+  /** Takes a KeyRotated. Of two of one epoch the first is the one. */
+  learn(sequence: number, data: JsonObject): void {
+    const { keyEpoch, keyId, rootKeyId, wrappedKey } = data as unknown as KeyRotated['data'];
+    if (this.all.some((key) => key.keyEpoch === keyEpoch)) return;
+    this.all.push({ sequence, keyEpoch, keyId, rootKeyId, wrappedKey });
+  }
+
+  /** The key that seals an event, unless it is a KeyRotated. @throws RepairError when the root is another */
+  at(sequence: number): DataKey {
+    const epoch = sealingEpoch(this.all, { sequence, type: '' });
+    return epoch === undefined ? this.#root.firstDataKey : this.#withRoot(() => this.#sealer.keyOf(epoch));
+  }
+
+  /** Seals an event as the replicator does. @throws RepairError when the root is another */
+  seal(event: NumberedEvent): AddressedEvent {
+    return this.#withRoot(() => this.#sealer.seal(event, this.all));
+  }
+
+  #withRoot<R>(work: () => R): R {
+    try {
+      return work();
+    } catch (error) {
+      if (!(error instanceof WrongRootError)) throw error;
+      throw new RepairError(`${error.message} Give the recovery key of this log: --key -.`, { cause: error });
+    }
+  }
+}

@@ -1,0 +1,44 @@
+import { existsSync } from 'node:fs';
+import { readGeneration } from '../../projector/projection-file.js';
+import { Connection, SqliteError } from '../../sqlite/connection.js';
+
+/** What `outbox.db` remembers of a log: which positions travelled, and under which numbers. */
+export interface OutboxNumbers {
+  readonly logId: string;
+  /** It has seen everything up to here. */
+  readonly through: number;
+  /** By position. */
+  between(from: number, to: number): Promise<ReadonlyMap<number, number>>;
+  close(): Promise<void>;
+}
+
+/** @returns undefined when there is none, or it is damaged too */
+export async function openOutboxNumbers(path: string): Promise<OutboxNumbers | undefined> {
+  if (!existsSync(path)) return undefined;
+  let file: Connection | undefined;
+  try {
+    file = await Connection.open(path, 'read');
+    const live = await readGeneration(file, 'live');
+    if (live !== undefined) return numbersIn(file, live.logId, Number(live.position));
+  } catch (error) {
+    if (!(error instanceof SqliteError)) throw error;
+  }
+  await file?.close();
+  return undefined;
+}
+
+function numbersIn(file: Connection, logId: string, through: number): OutboxNumbers {
+  return {
+    logId,
+    through,
+    async between(from, to) {
+      const sql = 'SELECT id, position FROM entries WHERE position >= ? AND position <= ? ORDER BY position';
+      const rows = await file.all<{ id: number; position: number }>(sql, [from, to]).catch((error: unknown) => {
+        if (error instanceof SqliteError) return [];
+        throw error;
+      });
+      return new Map(rows.map(({ id, position }) => [position, id]));
+    },
+    close: () => file.close(),
+  };
+}
