@@ -1,0 +1,53 @@
+import { describe, expect, it } from 'vitest';
+import { Random } from '../support/random.js';
+import { VirtualClock } from './virtual-time.js';
+import { digestOf, simulate } from './world.js';
+
+const SEEDS = [1, 2, 3, 4, 5, 6, 7, 8];
+
+describe('a seed', () => {
+  it('is lived through twice in the same way, and comes out well with real signatures', async () => {
+    for (const seed of SEEDS) {
+      const [first, second] = [await simulate(seed), await simulate(seed)];
+      expect([seed, first.failure]).toEqual([seed, undefined]);
+      expect([seed, digestOf(second)]).toEqual([seed, digestOf(first)]);
+    }
+  });
+
+  it('is another than the next', async () => {
+    const digests = new Set<string>();
+    for (const seed of SEEDS) digests.add(digestOf(await simulate(seed)));
+    expect(digests.size).toBe(SEEDS.length);
+  });
+});
+
+describe('the virtual clock', () => {
+  it('does what is due in the order of time, everything that follows before the next instant', async () => {
+    const clock = new VirtualClock(new Random(1));
+    const begun = clock.now;
+    const done: string[] = [];
+    const later = async (name: string) => {
+      done.push(`${name} ${clock.now - begun}`);
+      for (let i = 0; i < 50; i += 1) await Promise.resolve();
+      done.push(`${name} still ${clock.now - begun}`);
+    };
+    clock.after(20, () => void later('second'));
+    clock.after(10, () => void later('first'));
+    clock.after(15, () => done.push('never'))();
+    await clock.run(100);
+    expect(done).toEqual(['first 10', 'first still 10', 'second 20', 'second still 20']);
+    expect(clock.now - begun).toBe(100);
+  });
+
+  it('lets the seed decide between what is due at once', async () => {
+    const orderOf = async (seed: number) => {
+      const clock = new VirtualClock(new Random(seed));
+      const done: number[] = [];
+      for (let i = 0; i < 10; i += 1) clock.after(5, () => done.push(i));
+      await clock.run(5);
+      return done.join();
+    };
+    expect(await orderOf(1)).toBe(await orderOf(1));
+    expect(await orderOf(1)).not.toBe(await orderOf(2));
+  });
+});
