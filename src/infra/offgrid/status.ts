@@ -151,7 +151,7 @@ function toHost(
   const contact = replication?.replicator?.contactOf(id);
   return {
     id,
-    name: new URL(url).host,
+    name: URL.canParse(url) ? new URL(url).host : url,
     url,
     state: row.state as HostState,
     why,
