@@ -1,5 +1,6 @@
 import { link, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { categoryOf, ETYPES } from '../../../domain/event.js';
 import { syncFolder } from '../../durable-file.js';
 import { encodeAppend, rowJson } from '../../eventlog/encoding.js';
 import { openLogFile } from '../../eventlog/file.js';
@@ -94,7 +95,7 @@ export class DamagedFile {
 
   /**
    * Writes the mended log beside this one. Returns what was put into the gaps.
-   * @param spare the stream of events that did not travel, where a row does not say
+   * @param spare the stream of acknowledgements, where a row does not say which it was in
    * @throws RepairError when what the hosts gave does not continue what the log has
    */
   async mend(
@@ -174,7 +175,11 @@ export class DamagedFile {
   /** Leaves of an event that nobody else has what a truncation leaves of one: its place. */
   async #empty({ position, remains }: Filling, spare: string): Promise<Written> {
     const { stream: named, revision: said, id } = remains ?? {};
-    const isKnown = typeof named === 'string' && (await this.#next(named)) === said;
+    const isOfSpare = remains?.type === 'ReplicasAcknowledged' || remains?.etype === ETYPES.ReplicasAcknowledged;
+    const isKnown =
+      typeof named === 'string' &&
+      (!isOfSpare || categoryOf(named) === categoryOf(spare)) &&
+      (await this.#next(named)) === said;
     const stream = isKnown ? named : spare;
     const revision = await this.#next(stream);
     const kept = [typeof id === 'string' ? id : '', TRUNCATED, 0, '', '', instantOf(remains?.recorded_at) ?? '', 0];

@@ -1,4 +1,4 @@
-import { replicationStream } from '../../../domain/replication.js';
+import { acknowledgementStream } from '../../../domain/replication.js';
 import type { Clock } from '../../clock.js';
 import type { RootKey } from '../../crypto/root-key.js';
 import { EmbeddedLog } from '../../eventlog/embedded.js';
@@ -94,7 +94,7 @@ async function repairFile(
   const keys = new KnownKeys(root, origin);
   const filler = new GapFiller({ origin, root, keys, outbox: known, sources, onTrouble });
   const fillings = await fill(found, filler, keys);
-  const place = { end, logId: logId ?? known?.logId ?? newLogId(), spare: replicationStream(origin) };
+  const place = { end, logId: logId ?? known?.logId ?? newLogId(), spare: acknowledgementStream(origin) };
   const written = await file.mend(fillings, place, (position) => onProgress('copy', position, end));
 
   await assertInOrder(file.mended);
