@@ -102,7 +102,10 @@ export async function claimAll(
     for (const source of sources) {
       const challenge = randomBytes(CHALLENGE_BYTES).toString('hex');
       try {
-        const head = await source.port.claim(origin, signClaim(root, { origin, host: source.host }, { ...grant, challenge }));
+        const head = await source.port.claim(
+          origin,
+          signClaim(root, { origin, host: source.host }, { ...grant, challenge }),
+        );
         assertTrue(head, { host: source.host, key: source.key, origin, challenge });
         granted.push({ ...source, head });
       } catch (error) {
