@@ -48,10 +48,13 @@ class NothingMutations {
 }
 
 const [dataDir = ''] = process.argv.slice(2);
-const node = await startNode(readConfig({ SHERATAN_DATA_DIR: dataDir, SHERATAN_PORT: '0', OFFGRID_STORAGE_ENABLED: 'false' }), {
-  clock: systemClock,
-  logger: pino({ level: 'error' }),
-  resolvers: [NothingMutations],
-});
+const node = await startNode(
+  readConfig({ SHERATAN_DATA_DIR: dataDir, SHERATAN_PORT: '0', OFFGRID_STORAGE_ENABLED: 'false' }),
+  {
+    clock: systemClock,
+    logger: pino({ level: 'error' }),
+    resolvers: [NothingMutations],
+  },
+);
 console.log(node.url);
 process.stdin.on('end', () => void node.stop()).resume();

@@ -72,7 +72,7 @@ async function restoreCore(
   const { paths } = stage;
   const newLog = async () => {
     await stage.clear();
-    return EmbeddedLog.open(paths.log, systemClock);
+    return EmbeddedLog.open(paths.log, systemClock, 'ON_CLOSE');
   };
   const writerOf = (log: EventLog) => `${log.logId}:${randomBytes(8).toString('hex')}`;
   const restored = await readBack(root, options, config, { newLog, writerOf });
@@ -106,7 +106,7 @@ async function drill(
     const paths = corePathsIn(scratch);
     const newLog = async () => {
       for (const suffix of ['', '-wal', '-shm']) await rm(`${paths.log}${suffix}`, { force: true });
-      return EmbeddedLog.open(paths.log, systemClock);
+      return EmbeddedLog.open(paths.log, systemClock, 'ON_CLOSE');
     };
     const restored = await readBack(root, options, config, { newLog });
     report(restored, (performance.now() - startedAt) / 1_000, print);

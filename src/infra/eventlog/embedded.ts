@@ -55,6 +55,7 @@ const HEAD = 'SELECT max(position) AS position FROM events';
 export class EmbeddedLog implements EventLog {
   readonly logId: string;
   readonly #path: string;
+  readonly #syncs: 'EACH_COMMIT' | 'ON_CLOSE';
   readonly #writer: Writer;
   readonly #readers: Pool;
   readonly #poller: Connection;
@@ -76,8 +77,10 @@ export class EmbeddedLog implements EventLog {
     poller: Connection,
     clock: Clock,
     head: bigint,
+    syncs: 'EACH_COMMIT' | 'ON_CLOSE',
   ) {
     this.#path = path;
+    this.#syncs = syncs;
     this.logId = logId;
     this.#writer = new Writer(connection, clock, path, head, (end) => {
       this.#grown(end);
@@ -91,19 +94,24 @@ export class EmbeddedLog implements EventLog {
 
   /**
    * Opens or creates a log.
+   * @param syncs `ON_CLOSE` makes nothing durable before it is closed: for a log that is of no use before it is whole
    * @throws LogError LOG_CORRUPT, LOG_READONLY, LOG_FULL, LOG_BUSY, LOG_FAILED, saying what is wrong with the file
    */
-  static async open(path: string, clock: Clock): Promise<EmbeddedLog> {
+  static async open(
+    path: string,
+    clock: Clock,
+    syncs: 'EACH_COMMIT' | 'ON_CLOSE' = 'EACH_COMMIT',
+  ): Promise<EmbeddedLog> {
     const opened: { close(): Promise<void> }[] = [];
     try {
-      const { connection, logId } = await openLogFile(path);
+      const { connection, logId } = await openLogFile(path, syncs === 'ON_CLOSE' ? 'OFF' : 'FULL');
       opened.push(connection);
       const readers = await Pool.open(path, 'read', READERS);
       opened.push(readers);
       const poller = await Connection.open(path, 'read');
       opened.push(poller);
       const [row] = await connection.all<{ position: number | null }>(HEAD);
-      return new EmbeddedLog(path, logId, connection, readers, poller, clock, BigInt(row?.position ?? 0));
+      return new EmbeddedLog(path, logId, connection, readers, poller, clock, BigInt(row?.position ?? 0), syncs);
     } catch (error) {
       for (const resource of opened) await resource.close().catch(() => undefined);
       throw toLogError(error, path);
@@ -204,7 +212,8 @@ export class EmbeddedLog implements EventLog {
   async #shutDown(): Promise<void> {
     this.#closing.abort();
     clearInterval(this.#timer);
-    await this.#writer.close(Promise.all([this.#polling(() => this.#poller.close()), this.#readers.close()]));
+    const others = Promise.all([this.#polling(() => this.#poller.close()), this.#readers.close()]);
+    await this.#writer.close(others, this.#syncs === 'ON_CLOSE');
   }
 
   /** The log reaches up to here now. */

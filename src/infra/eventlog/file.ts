@@ -37,13 +37,16 @@ const SCHEMA = `
 `;
 
 /** Opens the writing connection, making the file and its tables when they are not there. */
-export async function openLogFile(path: string): Promise<{ connection: Connection; logId: string }> {
+export async function openLogFile(
+  path: string,
+  synchronous: 'FULL' | 'OFF' = 'FULL',
+): Promise<{ connection: Connection; logId: string }> {
   const connection = await Connection.open(path, 'write');
   try {
     await refuseForeign(connection, path);
     await switchToWal(connection);
     await connection.exec(
-      `PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = ${String(WAL_AUTOCHECKPOINT_PAGES)};`,
+      `PRAGMA synchronous = ${synchronous}; PRAGMA wal_autocheckpoint = ${String(WAL_AUTOCHECKPOINT_PAGES)};`,
     );
     const logId = await connection.transaction('BEGIN IMMEDIATE', () => readOrCreate(connection, path));
     await check(connection, path);

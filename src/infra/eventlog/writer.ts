@@ -150,11 +150,14 @@ export class Writer {
    * Refuses everything new, finishes what is queued, and closes the connection.
    * @param others awaited first: only the last connection to close folds the write-ahead log back into the file
    */
-  async close(others: Promise<unknown>): Promise<void> {
+  async close(others: Promise<unknown>, syncs: boolean): Promise<void> {
     this.#closed = true;
     await this.#draining;
     await others;
-    await this.#exclusively(() => this.#connection.close());
+    await this.#exclusively(async () => {
+      if (syncs) await this.#connection.exec('PRAGMA synchronous = FULL; PRAGMA wal_checkpoint(TRUNCATE);');
+      await this.#connection.close();
+    });
   }
 
   #refuseWhenClosed(): void {
