@@ -4,10 +4,10 @@ import { simulate } from './world.js';
 vi.mock('../../src/infra/crypto/signing.js', () => import('./quick-signing.js'));
 
 /** How many seeds, and the first. */
-const SEEDS = Number(process.env['SIMULATION_SEEDS'] ?? 1_000);
+const SEEDS = Number(process.env['SIMULATION_SEEDS'] ?? 500);
 const FIRST = Number(process.env['SIMULATION_SEED'] ?? Date.now() % 1_000_000_000);
 /** What a seed may take on a machine that does much else, in milliseconds. */
-const SEED_MS = 300;
+const SEED_MS = 500;
 /** Lines of the trace of a failing seed that are shown. */
 const SHOWN_LINES = 100;
 

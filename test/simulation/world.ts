@@ -1,15 +1,16 @@
 import { createHash } from 'node:crypto';
 import { pino } from 'pino';
-import type { WantedHost, WantedPolicy } from '../../src/domain/policy.js';
-import { majorityOf, meetsEveryQuorum, weightOf, type HostState } from '../../src/domain/replication.js';
+import type { WantedPolicy } from '../../src/domain/policy.js';
+import { meetsEveryQuorum, weightOf, type HostState } from '../../src/domain/replication.js';
 import { RootKey } from '../../src/infra/crypto/root-key.js';
 import type { WriterRecord } from '../../src/infra/offgrid/replicator/ports.js';
 import { Random } from '../support/random.js';
 import { SimCore, type CoreGround } from './core.js';
-import { LIES, SimHost } from './host.js';
+import { type SimHost } from './host.js';
 import { check, Invariants, OPERATOR, Violation } from './invariants.js';
-import { Network, type Weather } from './network.js';
+import { Network } from './network.js';
 import { restore } from './restore.js';
+import { newHosts, soundPolicy, weatherOf } from './scenery.js';
 import { pause, VirtualClock } from './virtual-time.js';
 
 const ORIGIN = 'core-v2';
@@ -88,7 +89,7 @@ class World {
     const roll = random.next();
     this.#story = roll < 0.6 ? 'ONE' : roll < 0.85 ? 'RESTORED' : 'ROLLED_BACK';
     this.#network = new Network(weatherOf(random), this.#clock, random, (line) => this.#note(line));
-    this.#hosts = this.#newHosts();
+    this.#hosts = newHosts(random, ORIGIN, this.#clock);
     this.#invariants = new Invariants(this.#hosts);
     this.#wanted = this.#newPolicy(random.chance(0.7) ? this.#hosts : this.#hosts.slice(0, -1));
     this.#appends = random.between(5, 40);
@@ -171,42 +172,19 @@ class World {
     if (!EXPECTED.test(line)) this.#failure ??= new Violation(`the replicator complains: ${line}`);
   }
 
-  #newHosts(): readonly SimHost[] {
-    const random = this.#random;
-    const count = random.between(3, 5);
-    const liar = random.chance(0.35) ? random.between(0, count - 1) : -1;
-    return Array.from({ length: count }, (_, i) => {
-      const lie = { kind: random.pick(LIES), chance: random.pick([0.1, 0.5, 1]) };
-      const traits = {
-        weight: random.chance(0.8) ? 1 : 2,
-        skewMs: random.between(-7_200_000, 7_200_000),
-        maxBodyBytes: random.chance(0.2) ? random.between(1_500, 4_000) : Infinity,
-        lie: i === liar ? lie : undefined,
-      };
-      const host = new SimHost(i, ORIGIN, traits, this.#clock, random);
-      host.disk.faults.failure = random.chance(0.2) ? 0.1 : 0;
-      host.disk.faults.maxDelayMs = random.pick([1, 20, 500]);
-      return host;
-    });
+  #newPolicy(hosts: readonly SimHost[]): WantedPolicy {
+    const mayBeLow = this.#story !== 'ROLLED_BACK';
+    return soundPolicy(
+      this.#random,
+      hosts,
+      this.#hosts.filter((host) => this.#isSound(host)),
+      mayBeLow,
+    );
   }
 
-  /** A policy under which the honest hosts that are not gone can do everything alone. */
-  #newPolicy(hosts: readonly SimHost[]): WantedPolicy {
-    const random = this.#random;
-    const total = hosts.reduce((sum, { traits }) => sum + traits.weight, 0);
-    const sound = hosts.filter((host) => host.isHonest && host !== this.#retired);
-    const weight = sound.reduce((sum, { traits }) => sum + traits.weight, 0);
-    const isSound = (required: number) => weight >= required && weight > total - required;
-    const wanted: readonly WantedHost[] = hosts.map(({ url, identity, traits }) => ({
-      url,
-      weight: traits.weight,
-      ...(random.chance(0.3) ? { fingerprint: identity.id } : {}),
-    }));
-    const required = random.between(1, total);
-    if (this.#story !== 'ROLLED_BACK' && random.chance(0.3) && isSound(required)) return { hosts: wanted, required };
-    if (isSound(majorityOf(total))) return { hosts: wanted, required: undefined };
-    const all = this.#hosts.filter((host) => host.isHonest && host !== this.#retired);
-    return { hosts: all.map(({ url, traits }) => ({ url, weight: traits.weight })), required: undefined };
+  /** Whether a host does what it says, and is not gone for good. */
+  #isSound(host: SimHost): boolean {
+    return host.isHonest && host !== this.#retired;
   }
 
   get #survivor(): SimCore {
@@ -410,13 +388,18 @@ class World {
         core.append({ type: 'MissionCreated', data: { missionId: 'last', title: '' } });
         if (core === this.#restored || this.#story !== 'RESTORED' || this.#restored !== undefined) this.#last.add(core);
       }
-      const core = this.#survivor;
-      for (const { host: id, state, why } of core.isUp && core.stopped === undefined ? core.outbox.hosts : []) {
-        const host = this.#hosts.find(({ identity }) => identity.id === id);
-        if (state === 'SUSPENDED' && why === OPERATOR && host !== undefined) this.#setState(core, host, 'ACTIVE');
-      }
+      for (const core of [this.#core, this.#restored]) if (core !== undefined) this.#reinstate(core);
       this.#operate();
     });
+  }
+
+  /** What operators had suspended they take back; what was caught lying stays suspended. */
+  #reinstate(core: SimCore): void {
+    if (!core.isUp || core.stopped !== undefined) return;
+    for (const { host: id, state, why } of core.outbox.hosts) {
+      const host = this.#hosts.find(({ identity }) => identity.id === id);
+      if (state === 'SUSPENDED' && why === OPERATOR && host !== undefined) this.#setState(core, host, 'ACTIVE');
+    }
   }
 
   #hasConverged(): boolean {
@@ -438,7 +421,7 @@ class World {
   /** Whether the honest hosts can do everything alone under every policy that must be met. */
   #canGoOn(core: SimCore): boolean {
     return core.outbox.known().policies.every(({ policy }) => {
-      const sound = this.#hosts.filter((host) => host.isHonest && host !== this.#retired);
+      const sound = this.#hosts.filter((host) => this.#isSound(host));
       const some = new Set(sound.map(({ identity }) => identity.id));
       return weightOf(policy, some) >= policy.required && meetsEveryQuorum(policy, some);
     });
@@ -466,16 +449,6 @@ class World {
 
 function isDeepSame(a: readonly string[], b: readonly string[]): boolean {
   return JSON.stringify([...a].sort()) === JSON.stringify([...b].sort());
-}
-
-function weatherOf(random: Random): Weather {
-  return {
-    loss: random.pick([0, 0.02, 0.15]),
-    duplication: random.pick([0, 0.1, 0.3]),
-    lateness: random.pick([0, 0.02, 0.1]),
-    maxDelayMs: random.pick([5, 100, 1_000]),
-    busy: random.pick([0, 0, 0.1]),
-  };
 }
 
 /** Data as the trace has it: without what is random beyond the seed. */
