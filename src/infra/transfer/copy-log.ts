@@ -49,7 +49,11 @@ export async function copyLog(source: EventLog, target: EventLog, onProgress: Pr
 }
 
 /** An event as a log had it, but for its place there. */
-export type HistoryEvent = NewEvent & Pick<RecordedEvent, 'stream' | 'revision'>;
+export type HistoryEvent = NewEvent &
+  Pick<RecordedEvent, 'stream' | 'revision'> & {
+    /** What it takes in memory, in bytes, where that is known; otherwise it is estimated. */
+    readonly bytes?: number;
+  };
 
 /**
  * Appends a history, in its order, keeping ids, streams and revisions. Yields what is durable.
@@ -118,7 +122,7 @@ async function* runs<E extends HistoryEvent>(history: AsyncIterable<E>): AsyncIt
   let run: Run<E> | undefined;
   for await (const event of history) {
     const { stream, revision, id, type, data, metadata } = event;
-    const bytes = 2 * (JSON.stringify(data).length + JSON.stringify(metadata).length);
+    const bytes = event.bytes ?? 2 * (JSON.stringify(data).length + JSON.stringify(metadata).length);
     const goesOn =
       run?.last.stream === stream &&
       run.last.revision === revision - 1n &&
