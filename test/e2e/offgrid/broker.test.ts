@@ -1,0 +1,84 @@
+import { Readable } from 'node:stream';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { startOldBroker } from '../../support/broker/python.js';
+import { newBroker } from '../../support/broker/broker.js';
+import { systemClock } from '../../../src/infra/clock.js';
+import { TestNode, type Untyped } from '../../support/node.js';
+import { Front, type Handler } from '../../support/offgrid/front.js';
+import { AUTH_KEY, newHost } from '../../support/offgrid/host.js';
+import { newMission, NOBODY, replicating, settled, WAIT } from '../../support/offgrid/machine.js';
+
+/** A core of two hosts, beside a broker. */
+async function coreBeside(broker: string): Promise<TestNode> {
+  const hosts = [await newHost(), await newHost({ name: 'host-b' })];
+  const core = await TestNode.start(
+    replicating(
+      hosts.map(({ url }) => url),
+      { OFFGRID_BROKER_URL: broker },
+    ),
+  );
+  onTestFinished(() => core.stop());
+  return core;
+}
+
+/** Replicates as if there were no broker. */
+async function isUnaffected(core: TestNode): Promise<void> {
+  await settled(core);
+  for (let i = 0; i < 5; i += 1)
+    expect(await newMission(core, {}, 'REPLICATED')).toMatchObject({ durability: 'REPLICATED' });
+  await settled(core, 7);
+}
+
+const json = (value: unknown): ReturnType<Handler> =>
+  Promise.resolve({
+    status: 200,
+    headers: { 'content-type': 'application/json' },
+    body: Buffer.from(JSON.stringify(value)),
+  });
+
+function* forEver(): Generator<Buffer> {
+  for (;;) yield Buffer.alloc(64 * 1024, 0x61);
+}
+
+const lies: readonly { what: string; handler: Handler }[] = [
+  {
+    what: 'says that all is final, and hosts are what they are not',
+    handler: ({ path }) =>
+      json(
+        path.startsWith('/hosts')
+          ? [{ node_id: 'f'.repeat(32), id: 'f'.repeat(32), state: 'active', score: 1e9, url: NOBODY }]
+          : { ok: true, finalized: true, sum_w: 1e9, required: 0, acks: [{ id: 'x', ts: -1, w: 1e9 }] },
+      ),
+  },
+  { what: 'refuses everything', handler: () => Promise.resolve({ status: 401, headers: {}, body: Buffer.from('no') }) },
+  {
+    what: 'answers what nobody can read',
+    handler: () => Promise.resolve({ status: 200, headers: {}, body: Buffer.alloc(1_000, 0xff) }),
+  },
+  {
+    what: 'never comes to an end',
+    handler: () => Promise.resolve({ status: 200, headers: {}, body: Readable.from(forEver()) }),
+  },
+  { what: 'never answers', handler: () => new Promise(() => undefined) },
+];
+
+describe('replication beside a broker', () => {
+  it('that is down, goes on', async () => {
+    await isUnaffected(await coreBeside(NOBODY));
+  });
+
+  it('that is an old one, goes on, and tells it of its batches', async () => {
+    const broker = await startOldBroker(AUTH_KEY);
+    onTestFinished(broker.stop);
+    await isUnaffected(await coreBeside(broker.url));
+    const list = async (): Promise<Untyped> => (await fetch(`${broker.url}/quorum/list?kind=replica`)).json();
+    await expect.poll(async () => JSON.stringify(await list()), WAIT).toContain('core-v2:');
+  });
+
+  it.each(lies)('that $what, goes on', async ({ handler }) => {
+    const broker = await Front.of((await newBroker(systemClock)).url);
+    broker.handler = handler;
+    await isUnaffected(await coreBeside(broker.url));
+    expect(broker.asked.length).toBeGreaterThan(0);
+  });
+});

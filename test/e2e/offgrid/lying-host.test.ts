@@ -1,0 +1,112 @@
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { TestNode } from '../../support/node.js';
+import { Front } from '../../support/offgrid/front.js';
+import { newHost } from '../../support/offgrid/host.js';
+import { LIES, type Liar } from '../../support/offgrid/lying-host.js';
+import {
+  hostAt,
+  newMission,
+  replicating,
+  retryHost,
+  setHostState,
+  settled,
+  statusOf,
+  WAIT,
+} from '../../support/offgrid/machine.js';
+import { readBack } from '../../support/offgrid/read-back.js';
+
+/** A core of two hosts, both of which must sign; one of them may be told to lie. */
+async function besideALiar() {
+  const [honest, host] = [await newHost({ name: 'host-a' }), await newHost({ name: 'host-b' })];
+  const liar = await Front.of(host.url);
+  const core = await TestNode.start(replicating([honest.url, liar.url]));
+  onTestFinished(() => core.stop());
+  await settled(core);
+  return {
+    core,
+    liar,
+    identity: host.identity,
+    hosts: [`${liar.url}#${host.identity.id}`, `${honest.url}#${honest.identity.id}`],
+  };
+}
+
+const suspended: readonly { what: string; lie: Liar; why: RegExp }[] = [
+  { what: 'a wrong root', lie: LIES.wrongRoot, why: /not that of the events|signs for something else/ },
+  { what: 'more events than it has', lie: LIES.tooMuch, why: /root is not|signs for something else/ },
+  { what: 'a head that is not signed', lie: LIES.forgedHead, why: /not signed with its key/ },
+  { what: 'a head that another signed', lie: LIES.othersSignature, why: /not signed with its key/ },
+  { what: 'an old head', lie: LIES.oldHead, why: /signed before|signs for something else/ },
+  { what: 'that it has less than it signed for', lie: LIES.wentBack, why: /had signed for 2|signs for something else/ },
+  { what: 'the head of another origin', lie: LIES.otherOrigin, why: /for another origin/ },
+  { what: 'that it is another host', lie: LIES.otherIdentity, why: /answers as another host/ },
+];
+
+describe('a host that says', () => {
+  it.each(suspended)(
+    '$what is suspended, and counts again once it is reinstated and true; a restore takes the other',
+    async ({ lie, why }) => {
+      const { core, liar, identity, hosts } = await besideALiar();
+      liar.handler = lie(identity);
+      await newMission(core);
+      const { handler } = liar;
+      // The first head it signs is kept by one that tells old ones: here is a second.
+      await newMission(core);
+      await expect
+        .poll(() => hostAt(core, liar.url), WAIT)
+        .toMatchObject({ id: identity.id, state: 'SUSPENDED', why: expect.stringMatching(why), reached: false });
+      expect(await statusOf(core)).toMatchObject({ quorumSequence: 2, degraded: true });
+      expect(core.logged.join()).toContain(`host ${identity.id} is suspended`);
+
+      liar.handler = handler;
+      const { sequence, troubles } = await readBack(core.folder, hosts);
+      expect(sequence).toBe(5);
+      for (const trouble of troubles) expect(trouble).toContain(liar.url);
+
+      liar.handler = undefined;
+      expect(await setHostState(core, identity.id, 'ACTIVE')).toEqual({ host: { state: 'ACTIVE' } });
+      expect(await settled(core)).toMatchObject({ headSequence: 6, quorumSequence: 6 });
+    },
+  );
+});
+
+const unusable: readonly { what: string; lie: Liar; why: RegExp }[] = [
+  { what: 'what nobody can read', lie: LIES.garbage, why: /answers what no host would/ },
+  { what: 'without end', lie: LIES.endless, why: /answers with more than 8388608 bytes/ },
+];
+
+describe('a host that answers', () => {
+  it.each(unusable)(
+    '$what counts for nothing until it answers well; a restore takes the other',
+    async ({ lie, why }) => {
+      const { core, liar, identity, hosts } = await besideALiar();
+      liar.handler = lie(identity);
+      await newMission(core);
+      await expect
+        .poll(() => hostAt(core, liar.url), WAIT)
+        .toMatchObject({ reached: false, lastError: expect.stringMatching(why), sequence: 2 });
+      expect(await statusOf(core)).toMatchObject({ quorumSequence: 2, degraded: true });
+
+      const { sequence, troubles } = await readBack(core.folder, hosts);
+      expect(sequence).toBe(3);
+      expect(troubles).toEqual([expect.stringMatching(why)]);
+
+      liar.handler = undefined;
+      await retryHost(core, identity.id);
+      expect(await settled(core)).toMatchObject({ quorumSequence: 3 });
+    },
+  );
+
+  it.each([
+    { what: 'with bytes that were not sealed', lie: LIES.wrongBytes },
+    { what: 'with events in each others places', lie: LIES.wrongOrder },
+  ])('$what is named by a restore, which takes the other', async ({ lie }) => {
+    const { core, liar, identity, hosts } = await besideALiar();
+    await newMission(core);
+    await settled(core, 3);
+    liar.handler = lie(identity);
+    expect(await readBack(core.folder, hosts)).toEqual({
+      sequence: 3,
+      troubles: [expect.stringContaining(`${liar.url} (${identity.id}) is not asked any further`)],
+    });
+  });
+});

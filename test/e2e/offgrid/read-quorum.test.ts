@@ -1,0 +1,101 @@
+import { describe, expect, it } from 'vitest';
+import { newDataDir, Sheratan } from '../../support/core.js';
+import { newHost } from '../../support/offgrid/host.js';
+import {
+  drill,
+  newMission,
+  recoveryKeyOf,
+  replicating,
+  restoreInto,
+  setHostState,
+  settled,
+  settledMachine,
+  statusOf,
+  titlesOf,
+} from '../../support/offgrid/machine.js';
+
+/** A core of two hosts, of which so many must sign. */
+async function coreOfTwo(required: number) {
+  const hosts = [await newHost(), await newHost({ name: 'host-b' })] as const;
+  const urls = hosts.map(({ url }) => url);
+  const env = { OFFGRID_REQUIRED_ACKS: String(required) };
+  const { core, dataDir } = await settledMachine(urls, env);
+  await newMission(core, { title: 'kept' });
+  await settled(core, 3);
+  const [a, b] = [`${hosts[0].url}#${hosts[0].identity.id}`, `${hosts[1].url}#${hosts[1].identity.id}`] as const;
+  return { core, dataDir, hosts, urls, a, b, env };
+}
+
+describe('where both of two hosts must sign', () => {
+  it('either of them gives everything back, and so do both; a drill says so beside a running core', async () => {
+    const { core, dataDir, a, b } = await coreOfTwo(2);
+    for (const hosts of [[a], [b], [a, b]]) {
+      const { code, output } = await drill(dataDir, hosts);
+      expect(output.at(-1)).toBe('the same: 3 events could be restored');
+      expect(code).toBe(0);
+    }
+    expect(await newMission(core, {}, 'REPLICATED')).toMatchObject({ durability: 'REPLICATED' });
+    expect(await statusOf(core)).toMatchObject({ stopped: null, writerEpoch: 1 });
+  });
+
+  it('several policies, keys and states of hosts come back as they were', async () => {
+    const { core, dataDir, hosts, urls, b } = await coreOfTwo(2);
+    const { id } = hosts[0].identity;
+    await setHostState(core, id, 'SUSPENDED');
+    await core.gql('mutation { rotateKey { __typename } }');
+    await newMission(core, { title: 'under another key' });
+    await setHostState(core, id, 'ACTIVE');
+    await core.gql(`mutation { confirmHost(id: "${id}") { __typename } }`);
+    await settled(core, 8);
+    const key = await recoveryKeyOf(dataDir);
+    await core.kill();
+    const elsewhere = await newDataDir();
+    expect(await restoreInto(elsewhere, key, [b])).toMatchObject({ code: 0 });
+    const restored = await Sheratan.serve(elsewhere, replicating(urls));
+    await settled(restored, 8);
+    expect(await titlesOf(restored)).toEqual(['kept', 'under another key']);
+    expect(await restored.gql('{ hosts { id state confirmed } }')).toEqual({
+      hosts: expect.arrayContaining([{ id, state: 'ACTIVE', confirmed: true }]),
+    });
+    expect(await statusOf(restored)).toMatchObject({ headSequence: 8, quorumSequence: 8 });
+  });
+});
+
+describe('where one of two hosts must sign', () => {
+  it('one host alone is refused, which fences nobody, and taken when the loss is accepted', async () => {
+    const { core, dataDir, hosts, urls, a, b, env } = await coreOfTwo(1);
+    const key = await recoveryKeyOf(dataDir);
+    const elsewhere = await newDataDir();
+    const refused = await restoreInto(elsewhere, key, [a]);
+    expect(refused.code).not.toBe(0);
+    expect(refused.errors.at(-1)).toMatch(
+      /Events that a quorum signed may be missing: hosts of weight 1 of 2 answer.*more than 1 must.*--accept-loss/,
+    );
+    expect(refused.errors.at(-1)).toContain(`Not counted: ${b}`);
+
+    const unpinned = await restoreInto(elsewhere, key, urls);
+    expect(unpinned.code).not.toBe(0);
+    expect(unpinned.errors.at(-1)).toMatch(/Hosts count when their keys are named: .*--accept-loss/);
+    for (const named of [a, b]) expect(unpinned.errors.at(-1)).toContain(named);
+
+    const stranger = await restoreInto(elsewhere, key, [a, `${hosts[1].url}#${'0'.repeat(32)}`]);
+    expect(stranger.code).not.toBe(0);
+    expect(stranger.errors.join('\n')).toContain(`it answers with the key ${hosts[1].identity.id}`);
+
+    expect(await newMission(core, { title: 'goes on' }, 'REPLICATED')).toMatchObject({ durability: 'REPLICATED' });
+    expect(await settled(core, 4)).toMatchObject({ stopped: null, writerEpoch: 1 });
+
+    const taken = await restoreInto(elsewhere, key, [a], '--accept-loss');
+    expect(taken).toMatchObject({ code: 0 });
+    expect(taken.output.join('\n')).toMatch(/LOSS ACCEPTED Events that a quorum signed may be missing/);
+    await core.kill();
+    const restored = await Sheratan.serve(elsewhere, replicating(urls, env));
+    expect(await titlesOf(restored)).toEqual(['goes on', 'kept']);
+    await settled(restored, 4);
+  });
+
+  it('both together give everything back', async () => {
+    const { dataDir, a, b } = await coreOfTwo(1);
+    expect((await drill(dataDir, [a, b])).output.at(-1)).toBe('the same: 3 events could be restored');
+  });
+});

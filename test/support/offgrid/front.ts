@@ -1,0 +1,83 @@
+import { createServer, type IncomingHttpHeaders } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { Readable } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
+import { pipeline } from 'node:stream/promises';
+import { onTestFinished } from 'vitest';
+
+/** Headers of one connection, not of what is carried over it. */
+const HOP_BY_HOP: ReadonlySet<string> = new Set(['host', 'connection', 'content-length', 'transfer-encoding']);
+
+/** A request as it came. */
+export interface Exchange {
+  readonly method: string;
+  /** With its query. */
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Buffer;
+}
+
+/** An answer. */
+export interface Told {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Buffer | Readable;
+}
+
+/** What happens to a request; `pass` gives it to the one behind. */
+export type Handler = (request: Exchange, pass: (request: Exchange) => Promise<Told>) => Promise<Told>;
+
+/** An HTTP server in front of another, which does to requests and answers what it is told to. */
+export class Front {
+  readonly url: string;
+  /** Every request that came, in order. */
+  readonly asked: Exchange[] = [];
+  handler: Handler | undefined;
+
+  private constructor(url: string) {
+    this.url = url;
+  }
+
+  /** One in front of a server; it goes with the test. */
+  static async of(target: string): Promise<Front> {
+    const server = createServer((request, response) => {
+      const answer = async () => {
+        const { method = 'GET', url: path = '/' } = request;
+        const asked = { method, path, headers: endToEnd(request.headers), body: await buffer(request) };
+        front.asked.push(asked);
+        const told = await (front.handler ?? passOn)(asked, (what) => pass(target, what));
+        response.writeHead(told.status, told.headers);
+        if (told.body instanceof Readable) await pipeline(told.body, response);
+        else response.end(told.body);
+      };
+      // Whoever asks may have hung up, and whoever is behind may be gone: so is the answer then.
+      answer().catch(() => response.destroy());
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const front = new Front(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+    onTestFinished(() => {
+      server.close();
+      server.closeAllConnections();
+    });
+    return front;
+  }
+}
+
+const passOn: Handler = (request, pass) => pass(request);
+
+/** Gives a request to a server. */
+export async function pass(target: string, { method, path, headers, body }: Exchange): Promise<Told> {
+  const answer = await fetch(`${target}${path}`, {
+    method,
+    headers,
+    ...(method === 'GET' ? {} : { body: Uint8Array.from(body) }),
+  });
+  const { status } = answer;
+  const answered = endToEnd(Object.fromEntries(answer.headers));
+  return { status, headers: answered, body: Buffer.from(await answer.arrayBuffer()) };
+}
+
+function endToEnd(headers: IncomingHttpHeaders | Readonly<Record<string, string>>): Record<string, string> {
+  const kept = Object.entries(headers).filter(([name]) => !HOP_BY_HOP.has(name));
+  return Object.fromEntries(kept.map(([name, value]) => [name, String(value)]));
+}
