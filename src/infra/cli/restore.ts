@@ -9,9 +9,11 @@ import type { Config } from '../config.js';
 import { corePaths, corePathsIn, type CorePaths } from '../core-paths.js';
 import { writeKeyring } from '../crypto/keyring-file.js';
 import type { RootKey } from '../crypto/root-key.js';
+import { newId } from '../commands/ids.js';
 import { EmbeddedLog } from '../eventlog/embedded.js';
 import type { EventLog } from '../eventlog/eventlog.js';
 import { HttpHost } from '../offgrid/replicator/http-host.js';
+import { appendFact } from '../offgrid/replicator/log-journal.js';
 import { WriterFile } from '../offgrid/replicator/writer-file.js';
 import { restore, RestoreError, type Restored, type RestoreGround } from '../offgrid/restore/restore.js';
 import { Stage } from '../offgrid/restore/stage.js';
@@ -25,6 +27,8 @@ import { rootKey } from './recovery-key.js';
 import { runRepair } from './repair.js';
 import { onStderr } from './stderr-logger.js';
 
+/** Whom the one event is by that a restore records itself. */
+const ACTOR = 'process:restore';
 /** How long a projection is waited for at a time, in milliseconds. */
 const LOOK_MS = 500;
 
@@ -80,6 +84,7 @@ async function restoreCore(
   const seconds = (performance.now() - startedAt) / 1_000;
   report(restored, seconds, print);
   try {
+    await putInForce(restored, config.offgrid.origin);
     for (const [name, digest] of await build(paths, log)) print(`${name.padEnd(13)} ${digest}`);
   } finally {
     await log.close();
@@ -91,6 +96,14 @@ async function restoreCore(
     `${sequence} events restored into ${corePaths(config.dataDir).folder} in ${seconds.toFixed(1)} s. Start the core.`,
   );
   return 0;
+}
+
+/** Which policy was in force did not travel: the newest is, or a policy whose hosts are long gone would decide for ever. */
+async function putInForce({ log, policy, grant }: Restored, origin: string): Promise<void> {
+  if (policy === undefined) return;
+  const data = { origin, policyVersion: policy.version, writerEpoch: grant?.epoch ?? 0, hosts: [], quorumSequence: 0 };
+  const by = { at: systemClock.now().toISOString(), actor: ACTOR, correlationId: newId() };
+  await appendFact(log, { type: 'ReplicasAcknowledged', data }, by);
 }
 
 /** Restores into a scratch folder beside a core that may run, and compares. */
