@@ -97,7 +97,7 @@ export async function claimAll(
   let epoch = 1 + Math.max(0, ...sources.map(({ head }) => head.epoch));
   for (let tries = 0; tries < MAX_CLAIMS; tries += 1) {
     const grant = { epoch, writer };
-    let higher = epoch;
+    let fencedBy = 0;
     const granted: Source[] = [];
     for (const source of sources) {
       const challenge = randomBytes(CHALLENGE_BYTES).toString('hex');
@@ -110,13 +110,14 @@ export async function claimAll(
         granted.push({ ...source, head });
       } catch (error) {
         if (error instanceof HostError && error.details.granted !== undefined)
-          higher = Math.max(higher, error.details.granted.epoch);
+          fencedBy = Math.max(fencedBy, error.details.granted.epoch);
         else if (error instanceof HostError || error instanceof Lie) onTrouble(source, error.message);
         else throw error;
       }
     }
-    if (higher === epoch) return { grant, sources: granted };
-    epoch = higher + 1;
+    // Also by the same epoch, when another writer has that.
+    if (fencedBy === 0) return { grant, sources: granted };
+    epoch = fencedBy + 1;
   }
   throw new Error('Another writer claims the hosts over and over. Stop the other core, and try again.');
 }

@@ -1,0 +1,92 @@
+import { cp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { corePaths } from '../../../src/infra/core-paths.js';
+import { newDataDir, Sheratan } from '../../support/core.js';
+import { newFolder } from '../../support/offgrid/host.js';
+import { HostProcess } from '../../support/offgrid/host-process.js';
+import {
+  newMission,
+  recoveryKeyOf,
+  replicating,
+  restoreInto,
+  settled,
+  settledMachine,
+  statusOf,
+  titlesOf,
+  WAIT,
+} from '../../support/offgrid/machine.js';
+import { evidenceOf } from '../../support/offgrid/raw.js';
+import { UnfriendlyLink } from '../../support/offgrid/unfriendly-link.js';
+import { Random } from '../../support/random.js';
+
+/** A core that went on after its backup was taken, and of which the backup is what is left. */
+async function backInTime() {
+  const folder = await newFolder();
+  const host = await HostProcess.start(folder);
+  const link = await UnfriendlyLink.to(host.client.url, new Random(1));
+  const { core, dataDir } = await settledMachine([link.url]);
+  await newMission(core, { title: 'before' });
+  await settled(core, 3);
+  await core.stop();
+  const { folder: files } = corePaths(dataDir);
+  const backup = join(await newDataDir(), 'backup');
+  await cp(files, backup, { recursive: true });
+
+  const later = await Sheratan.serve(dataDir, replicating([link.url]));
+  for (const title of ['after 1', 'after 2']) await newMission(later, { title }, 'REPLICATED');
+  await later.kill();
+  await rm(files, { recursive: true });
+  await cp(backup, files, { recursive: true });
+  return { folder, link, dataDir, pinned: [`${link.url}#${(await host.client.key()).host}`] };
+}
+
+async function isRefused(core: Sheratan, code: string): Promise<void> {
+  await expect.poll(async () => (await statusOf(core)).stopped?.code, WAIT).toBe(code);
+  const { errors } = await core.ask('mutation { createMission(input: { title: "No" }) { __typename } }');
+  expect(errors[0]).toMatchObject({
+    extensions: { code: 'REPLICATION_STOPPED' },
+    message: expect.stringMatching(new RegExp(`${code}.*sheratan restore`, 's')),
+  });
+  const ready = await fetch(`${core.url}/readyz`);
+  expect(await ready.json()).toMatchObject({ reasons: [`replication: ${code}`] });
+}
+
+describe('a backup of the core, put back while the hosts are ahead,', () => {
+  it.each([
+    { what: 'with the record of its writer', hasRecord: true },
+    { what: 'without the record of its writer', hasRecord: false },
+  ])('$what, stops when the first host answers; a restore has everything', async ({ hasRecord }) => {
+    const { folder, link, dataDir, pinned } = await backInTime();
+    if (!hasRecord) await rm(corePaths(dataDir).writer);
+    const core = await Sheratan.serve(dataDir, replicating([link.url]));
+    await isRefused(core, 'BEHIND');
+    expect(await titlesOf(core)).toEqual(['before']);
+    const key = await recoveryKeyOf(dataDir);
+    await core.stop();
+    expect(await evidenceOf(folder)).toEqual([]);
+
+    const elsewhere = await newDataDir();
+    expect(await restoreInto(elsewhere, key, pinned)).toMatchObject({ code: 0 });
+    const restored = await Sheratan.serve(elsewhere, replicating([link.url]));
+    await newMission(restored, { title: 'goes on' }, 'REPLICATED');
+    expect(await titlesOf(restored)).toEqual(['after 1', 'after 2', 'before', 'goes on']);
+    await settled(restored, 6);
+  });
+
+  it('and used before any host answers, is a fork that is found out, and never goes on silently', async () => {
+    const { folder, link, dataDir } = await backInTime();
+    link.cut();
+    const core = await Sheratan.serve(dataDir, replicating([link.url]));
+    await newMission(core, { title: 'another story' });
+    link.mend();
+    await isRefused(core, 'FORKED');
+    expect(await titlesOf(core)).toEqual(['another story', 'before']);
+    expect(await statusOf(core)).toMatchObject({ headSequence: 4, quorumSequence: 3 });
+    // The host has what it had.
+    expect((await evidenceOf(folder)).filter(({ kind }) => kind === 'SET_ASIDE')).toEqual([]);
+    await core.stop();
+    const again = await Sheratan.serve(dataDir, replicating([link.url]));
+    await isRefused(again, 'FORKED');
+  });
+});

@@ -1,0 +1,128 @@
+import { rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { Sheratan } from '../../support/core.js';
+import { mountSmallDisk } from '../../support/file-limits.js';
+import { newFolder, newHost } from '../../support/offgrid/host.js';
+import { HostProcess } from '../../support/offgrid/host-process.js';
+import {
+  drill,
+  hostAt,
+  newMission,
+  replicating,
+  retryHost,
+  settled,
+  settledMachine,
+  statusOf,
+  WAIT,
+} from '../../support/offgrid/machine.js';
+import { UnfriendlyLink } from '../../support/offgrid/unfriendly-link.js';
+import type { Untyped } from '../../support/node.js';
+import { Random } from '../../support/random.js';
+
+const MIB = 1024 * 1024;
+const LARGE = { description: 'x'.repeat(10_000) };
+
+/** A disk of its own, small, with a file on it that is in the way. */
+async function smallDisk(bytes: number, filled: number) {
+  const disk = join(await newFolder(), 'disk');
+  const unmount = await mountSmallDisk(disk, bytes);
+  onTestFinished(async () => {
+    await unmount();
+  });
+  const filler = join(disk, 'filler');
+  await writeFile(filler, Buffer.alloc(filled));
+  return { disk, makeRoom: () => rm(filler) };
+}
+
+/** Makes missions, one after the other, until a host is full. */
+async function fill(core: Sheratan, url: string): Promise<Untyped> {
+  for (let i = 0; i < 400; i += 1) {
+    expect(await newMission(core, LARGE, 'REPLICATED')).toMatchObject({ durability: 'REPLICATED' });
+    const host = await hostAt(core, url);
+    if (host.state === 'FULL') return host;
+  }
+  throw new Error('it is never full');
+}
+
+describe('a host without room', () => {
+  it('by its budget is shown as FULL, holds up nobody, and goes on where it was when it has more', async () => {
+    const folder = await newFolder();
+    const small = await HostProcess.start(folder, { budgetBytes: 100_000 });
+    const link = await UnfriendlyLink.to(small.client.url, new Random(1));
+    const { core } = await settledMachine([(await newHost()).url, link.url], { OFFGRID_REQUIRED_ACKS: '1' });
+    const full = await fill(core, link.url);
+    expect(full.why).toMatch(/do not fit: \d+ of 100000 are used\. Nothing was taken, nothing was dropped/);
+    expect(await statusOf(core)).toMatchObject({ degraded: true, stopped: null });
+    const { headSequence } = await statusOf(core);
+    await small.stop();
+    link.retarget((await HostProcess.start(folder)).client.url);
+    expect(await retryHost(core, full.id)).toEqual({ host: { state: 'ACTIVE' } });
+    await settled(core, headSequence);
+  });
+
+  it('on its disk is shown as FULL, keeps what it signed for, and goes on when there is space', async () => {
+    const { disk, makeRoom } = await smallDisk(6 * MIB, 5 * MIB);
+    const small = await HostProcess.start(join(disk, 'host'));
+    const other = await newHost();
+    const { core, dataDir } = await settledMachine([other.url, small.client.url], { OFFGRID_REQUIRED_ACKS: '1' });
+    const full = await fill(core, small.client.url);
+    expect(full.why).toContain('The disk of this host is full. Nothing was taken, nothing was dropped.');
+    await makeRoom();
+    expect(await retryHost(core, full.id)).toEqual({ host: { state: 'ACTIVE' } });
+    const { headSequence } = await settled(core);
+    const hosts = [`${small.client.url}#${full.id}`, `${other.url}#${other.identity.id}`];
+    const drilled = await drill(dataDir, hosts);
+    // The disk goes with the test, and cannot while it is used.
+    await small.stop();
+    expect(drilled.errors).toEqual([]);
+    expect(drilled.output.at(-1)).toBe(`the same: ${headSequence} events could be restored`);
+  });
+});
+
+describe('a core whose disk is full', () => {
+  it('refuses commands, saying so, and replicates the rest once there is room: nothing is lost or there twice', async () => {
+    const { disk, makeRoom } = await smallDisk(8 * MIB, 4 * MIB);
+    const hosts = [await newHost(), await newHost({ name: 'host-b' })];
+    const urls = hosts.map(({ url }) => url);
+    const core = await Sheratan.serve(disk, replicating(urls, { SHERATAN_LOG_LEVEL: 'silent' }));
+    await settled(core);
+    const made: string[] = [];
+    let refused: Untyped;
+    while (refused === undefined) {
+      const { data, errors } = await core.ask(
+        `mutation ($input: CreateMissionInput!) {
+          createMission(input: $input, consistency: APPENDED) { ... on CreateMissionPayload { mission { id } } }
+        }`,
+        { input: { title: 'A mission', ...LARGE } },
+      );
+      refused = errors?.[0];
+      if (refused === undefined) made.push(data.createMission.mission.id);
+    }
+    expect(refused).toMatchObject({
+      extensions: { code: 'LOG_FULL' },
+      message: expect.stringMatching(/nothing was written\. Free space/),
+    });
+    await makeRoom();
+    await expect
+      .poll(
+        () =>
+          newMission(core).then(
+            ({ id }) => made.push(id),
+            () => 0,
+          ),
+        WAIT,
+      )
+      .toBeGreaterThan(0);
+    expect(await settled(core, made.length + 2)).toMatchObject({ headSequence: made.length + 2, stopped: null });
+    const { missions } = await core.gql('{ missions { totalCount } }');
+    expect(missions.totalCount).toBe(made.length);
+    const drilled = await drill(
+      disk,
+      hosts.map(({ url, identity }) => `${url}#${identity.id}`),
+    );
+    expect(drilled.output.at(-1)).toBe(`the same: ${made.length + 2} events could be restored`);
+    expect(await core.stop()).toEqual({ code: 0, signal: null });
+    expect(await Sheratan.run(['verify'], disk)).toMatchObject({ code: 0 });
+  });
+});

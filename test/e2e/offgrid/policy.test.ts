@@ -1,0 +1,67 @@
+import { describe, expect, it } from 'vitest';
+import { newDataDir, Sheratan } from '../../support/core.js';
+import type { Untyped } from '../../support/node.js';
+import { newHost } from '../../support/offgrid/host.js';
+import { newMission, replicating, settled, statusOf, WAIT } from '../../support/offgrid/machine.js';
+import { UnfriendlyLink } from '../../support/offgrid/unfriendly-link.js';
+import { Random } from '../../support/random.js';
+
+/** Hosts with a link to each. */
+async function linked(count: number): Promise<readonly UnfriendlyLink[]> {
+  const links: UnfriendlyLink[] = [];
+  while (links.length < count)
+    links.push(
+      await UnfriendlyLink.to((await newHost({ name: `host-${links.length}` })).url, new Random(links.length)),
+    );
+  return links;
+}
+
+/** What is in force, how far that has got, and how many hosts have everything. */
+async function standing(core: Sheratan) {
+  const { policyVersion, quorumSequence, headSequence, hosts } = await statusOf(core);
+  const upToDate: number = hosts.filter(({ behind }: Untyped) => behind === 0).length;
+  return { policyVersion, quorumSequence, headSequence, upToDate };
+}
+
+describe('another policy, by other settings,', () => {
+  it('is in force only once its own event is at quorum under the old and the new', async () => {
+    const [a, b, c] = (await linked(3)) as [UnfriendlyLink, UnfriendlyLink, UnfriendlyLink];
+    const dataDir = await newDataDir();
+    const start = (hosts: readonly string[], required: number) =>
+      Sheratan.serve(dataDir, replicating(hosts, { OFFGRID_REQUIRED_ACKS: String(required) }));
+
+    const first = await start([a.url, b.url], 2);
+    expect(await settled(first)).toMatchObject({ policyVersion: 1, requiredAcks: 2 });
+    await first.stop();
+
+    // A host is added while an old one is away: under the new policy there is a quorum, under the old one there is none.
+    b.cut();
+    const added = await start([a.url, b.url, c.url], 2);
+    const before = await newMission(added);
+    expect(before.durability).toBe('APPENDED');
+    await expect
+      .poll(() => standing(added), WAIT)
+      .toEqual({ policyVersion: 1, quorumSequence: 2, headSequence: 4, upToDate: 2 });
+    b.mend();
+    expect(await settled(added, 4)).toMatchObject({ policyVersion: 2, requiredAcks: 2 });
+    await added.stop();
+
+    // Weights change, and more is required, while the one that carries them is away.
+    a.cut();
+    const weighed = await start([`${a.url}*3`, b.url, c.url], 3);
+    await newMission(weighed);
+    await expect
+      .poll(() => standing(weighed), WAIT)
+      .toEqual({ policyVersion: 2, quorumSequence: 4, headSequence: 6, upToDate: 2 });
+    a.mend();
+    expect(await settled(weighed, 6)).toMatchObject({ policyVersion: 3, requiredAcks: 3 });
+    await weighed.stop();
+
+    // Two are removed, while another of the old policy is away: the one that stays is enough for both.
+    b.cut();
+    c.cut();
+    const removed = await start([a.url], 1);
+    expect(await settled(removed, 7)).toMatchObject({ policyVersion: 4, requiredAcks: 1, headSequence: 7 });
+    expect(await newMission(removed, {}, 'REPLICATED')).toMatchObject({ durability: 'REPLICATED' });
+  });
+});
