@@ -34,7 +34,7 @@ export interface OffgridSettings {
 export const DEFAULT_AUTH_KEY = 'shared-secret';
 const FINGERPRINT = /^[0-9a-f]{32}$/;
 /** The most hosts of a policy. */
-export const MAX_HOSTS = 32;
+const MAX_HOSTS = 32;
 const MAX_WEIGHT = 1_000;
 
 /** Reads `url[#fingerprint][*weight][,…]`. @throws Error that says what is wrong */
