@@ -1,9 +1,12 @@
 import type { RecordedEvent } from '../../src/domain/event.js';
 import { EVENT_OF, type Ledger, type Request } from './ledger.js';
+import { travellingOf } from './replicas.js';
 
 /** Compares a log with what clients were told; a log it has seen before must go on from there. */
 export class Audit {
   #before: readonly string[] = [];
+  /** How many answers have been found to be REPLICATED. */
+  #replicated = 0;
 
   /** What does not hold, in words. */
   check(events: readonly RecordedEvent[], ledger: Ledger): string[] {
@@ -12,7 +15,28 @@ export class Audit {
     this.#before = now;
     const { recorded, wrong } = attribute(events, ledger);
     const broken = ledger.requests.flatMap((request) => brokenPromises(request, recorded.get(request) ?? []));
-    return [...changed, ...misplaced(events), ...wrong, ...broken, ...ledger.surprises];
+    return [
+      ...changed,
+      ...misplaced(events),
+      ...wrong,
+      ...broken,
+      ...this.#claimed(events, ledger),
+      ...ledger.surprises,
+    ];
+  }
+
+  /** Answered as REPLICATED: by then every host had it, with all before it. */
+  #claimed(events: readonly RecordedEvent[], { replicated }: Ledger): string[] {
+    const fresh = replicated.slice(this.#replicated);
+    this.#replicated = replicated.length;
+    if (fresh.length === 0) return [];
+    const travelling = travellingOf(events);
+    return fresh.flatMap(({ position, held }) => {
+      const sequence = travelling.filter((event) => event.position <= position).length;
+      return held.every((count) => count >= sequence)
+        ? []
+        : [`${position} is event ${sequence} and was answered as REPLICATED when hosts had ${held.join(' and ')}`];
+    });
   }
 }
 

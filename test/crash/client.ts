@@ -3,25 +3,37 @@ import { mutation } from '../support/documents.js';
 import type { Untyped } from '../support/node.js';
 import type { Random } from '../support/random.js';
 import type { Ledger, Place, Request } from './ledger.js';
+import type { Replicas } from './replicas.js';
 
 /** Refusals that are right: what was asked of can have ended, or run out, in the meantime. */
 const FAIR = new Set(['MISSION_CLOSED', 'STALE_ATTEMPT', 'JOB_FINISHED']);
 /** How many of the newest missions and tasks are worked on, so that clients meet. */
 const NEWEST = 12;
+/** How often a quorum is waited for, where there are hosts. */
+const REPLICATED = 0.15;
+/** How often a job is so large that hosts keep it as a file. */
+const LARGE_JOBS = 0.04;
+const LARGE_BYTES = 2_000;
+
+/** What clients work with. */
+export interface Served {
+  readonly core: Sheratan;
+  readonly replicas: Replicas | undefined;
+}
 
 let lastNumber = 0;
 
 /** Asks one thing after another until the core is gone. */
-export async function work(core: Sheratan, ledger: Ledger, random: Random, worker: string): Promise<void> {
+export async function work(served: Served, ledger: Ledger, random: Random, worker: string): Promise<void> {
   for (;;) {
     const again = random.chance(0.7) ? ledger.lost.shift() : undefined;
-    const request = again ?? invent(ledger, random, worker);
-    if (!(await send(core, ledger, request))) return;
+    const request = again ?? invent(ledger, random, worker, served.replicas !== undefined);
+    if (!(await send(served, ledger, request))) return;
   }
 }
 
 /** Sends a request and notes what it was told. Resolves false when the core is gone. */
-export async function send(core: Sheratan, ledger: Ledger, request: Request): Promise<boolean> {
+export async function send({ core, replicas }: Served, ledger: Ledger, request: Request): Promise<boolean> {
   const correlation = `request-${++lastNumber}`;
   request.sent.push(correlation);
   const { name, consistency, key } = request;
@@ -43,16 +55,24 @@ export async function send(core: Sheratan, ledger: Ledger, request: Request): Pr
     if (!FAIR.has(result.code)) ledger.surprises.push(`${name} was refused: ${result.code} ${result.message}`);
     return true;
   }
-  if (result.durability !== consistency) ledger.surprises.push(`${name} was answered as ${result.durability}`);
+  if (result.durability === 'REPLICATED' && replicas !== undefined)
+    ledger.replicated.push({ position: positionOf(result), held: await replicas.held() });
+  // What is not REPLICATED in time is answered as what it is.
+  else if (result.durability !== (consistency === 'REPLICATED' ? 'PROJECTED' : consistency))
+    ledger.surprises.push(`${name} was answered as ${result.durability}`);
   request.answer = { places: learn(ledger, name, result) };
   return true;
+}
+
+function positionOf({ position }: Untyped): bigint {
+  return BigInt((position as string).split(':')[1] ?? '');
 }
 
 function learn(ledger: Ledger, name: Request['name'], result: Untyped): Place[] {
   const place = (category: string, entity: Untyped): Place => ({
     stream: `${category}-${entity.id}`,
     revision: BigInt(entity.revision),
-    position: BigInt((entity.position as string).split(':')[1] ?? ''),
+    position: positionOf(entity),
   });
   switch (name) {
     case 'createMission':
@@ -76,13 +96,13 @@ function learn(ledger: Ledger, name: Request['name'], result: Untyped): Place[] 
   }
 }
 
-function invent(ledger: Ledger, random: Random, worker: string): Request {
+function invent(ledger: Ledger, random: Random, worker: string, hasHosts: boolean): Request {
   const number = ledger.requests.length + 1;
   const { name, input } = choose(ledger, random, worker, number);
   const request: Request = {
     name,
     input,
-    consistency: random.pick(['APPENDED', 'PROJECTED']),
+    consistency: hasHosts && random.chance(REPLICATED) ? 'REPLICATED' : random.pick(['APPENDED', 'PROJECTED']),
     ...(random.chance(0.5) ? { key: `key-${number}` } : {}),
     sent: [],
   };
@@ -107,7 +127,10 @@ function choose(
   if (task === undefined || dice < 0.4) {
     return { name: 'createTask', input: { missionId: mission, name: `Task ${number}` } };
   }
-  if (dice < 0.65) return { name: 'createJob', input: { taskId: task, payload: { number } } };
+  if (dice < 0.65) {
+    const large = random.chance(LARGE_JOBS) ? { text: 'x'.repeat(LARGE_BYTES) } : {};
+    return { name: 'createJob', input: { taskId: task, payload: { number, ...large } } };
+  }
   if (held.length < 4 || dice < 0.75) {
     const leaseSeconds = random.pick([1, 2, 600]);
     return { name: 'claimJobs', input: { worker, limit: random.between(1, 4), leaseSeconds } };

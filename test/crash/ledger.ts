@@ -5,11 +5,17 @@ export interface Place {
   readonly position: bigint;
 }
 
+/** A change that was answered as REPLICATED, and how many events each host had when the answer came. */
+export interface Replicated {
+  readonly position: bigint;
+  readonly held: readonly number[];
+}
+
 /** One thing a client wants, however often it had to ask. */
 export interface Request {
   readonly name: keyof typeof EVENT_OF;
   readonly input: Readonly<Record<string, unknown>>;
-  readonly consistency: 'APPENDED' | 'PROJECTED';
+  readonly consistency: 'APPENDED' | 'PROJECTED' | 'REPLICATED';
   readonly key?: string;
   /** The correlation id of each time it was sent. */
   readonly sent: string[];
@@ -44,6 +50,7 @@ export class Ledger {
   readonly held: Held[] = [];
   /** Requests under a key whose answer was lost; they are sent again. */
   readonly lost: Request[] = [];
+  readonly replicated: Replicated[] = [];
   /** What no request should have been answered with. */
   readonly surprises: string[] = [];
 

@@ -4,22 +4,28 @@ import type { RecordedEvent } from '../../src/domain/event.js';
 import type { EventLog } from '../../src/infra/eventlog/eventlog.js';
 import { verify } from '../../src/infra/projector/verify.js';
 import { missions } from '../../src/projections/missions.js';
+import type { Projection } from '../../src/projections/projection.js';
+import { outbox } from '../../src/projections/outbox.js';
 import { Sheratan } from '../support/core.js';
 import { collect } from '../support/events.js';
 import { withLogOf } from '../support/log-server.js';
 import { Random } from '../support/random.js';
 import { Audit } from './audit.js';
-import { send, work } from './client.js';
+import { send, work, type Served } from './client.js';
 import { Ledger } from './ledger.js';
+import { travellingOf, type Replicas } from './replicas.js';
 
 /** Clients at a time. */
 const CLIENTS = 6;
 /** The least and the most a core is left to work before it is killed, in milliseconds. */
-const LIFE_MS = [50, 400] as const;
+const LIFE_MS = [50, 500] as const;
 /** How often a core is killed while it starts. */
-const EARLY_KILLS = 0.15;
+const EARLY_KILLS = 0.12;
 /** How often a rebuild is under way when it is killed. */
 const REBUILDS = 0.3;
+/** How long hosts may take to catch up, and how often they are looked at meanwhile, in milliseconds. */
+const CATCH_UP_MS = 60_000;
+const LOOK_MS = 100;
 
 /** A data folder whose core is killed again and again while clients work with it. */
 export class Machine {
@@ -27,34 +33,46 @@ export class Machine {
   readonly totals = { kills: 0, duringStart: 0, duringRebuild: 0, retried: 0 };
   readonly #folder: string;
   readonly #env: Readonly<Record<string, string>>;
+  readonly #replicas: Replicas | undefined;
   readonly #random: Random;
   readonly #audit = new Audit();
   #core: Sheratan | undefined;
   #startMs = 1_000;
+  /** What is being done to the hosts. */
+  #disturbance: Promise<string[]> = Promise.resolve([]);
 
-  /** @param env settings of its core, beside the folder */
-  constructor(folder: string, seed: number, env: Readonly<Record<string, string>> = {}) {
+  /**
+   * @param env settings of its core, beside the folder
+   * @param replicas what it replicates to, if it does; they die as well
+   */
+  constructor(folder: string, seed: number, env: Readonly<Record<string, string>> = {}, replicas?: Replicas) {
     this.#folder = folder;
-    this.#env = env;
+    this.#env = { ...env, ...replicas?.env };
+    this.#replicas = replicas;
     this.#random = new Random(seed);
   }
 
-  /** Starts the core, looks whether all is well, lets clients work, and kills it. Resolves with what is not well. */
+  /** Starts the core, looks whether all is well, lets clients work, and kills it and hosts. Resolves with what is not well. */
   async round(isThorough: boolean): Promise<string[]> {
     if (this.#random.chance(EARLY_KILLS)) await this.#killWhileStarting();
     const core = await this.#start();
     if ((await core.projection()).state === 'REBUILDING') this.totals.duringRebuild += 1;
     const wrong = [...(await this.audit()), ...(isThorough ? await this.#replay() : [])];
+    wrong.push(...(await this.#disturbance));
     this.totals.retried += this.ledger.lost.length;
+    const served: Served = { core, replicas: this.#replicas };
     const clients = Array.from({ length: CLIENTS }, (_, i) => {
       const random = new Random(this.#random.between(0, 2 ** 31));
-      return work(core, this.ledger, random, `worker-${i}`);
+      return work(served, this.ledger, random, `worker-${i}`);
     });
     const lifeMs = this.#random.between(...LIFE_MS);
     if (this.#random.chance(REBUILDS)) {
       const after = this.#random.between(0, lifeMs);
       clients.push(delay(after).then(() => this.#rebuild(core)));
     }
+    this.#disturbance = this.#replicas?.disturb(lifeMs, this.#random) ?? Promise.resolve([]);
+    // It is waited for in the next round; it may fail before.
+    this.#disturbance.catch(() => undefined);
     await delay(lifeMs);
     await this.kill();
     await Promise.all(clients);
@@ -63,13 +81,15 @@ export class Machine {
 
   /** Starts once more, asks again what was not answered, repeats some of what was, and proves the read model. */
   async settle(): Promise<string[]> {
+    const disturbed = await this.#disturbance;
     const core = await this.#start();
+    const served: Served = { core, replicas: this.#replicas };
     const { lost, requests } = this.ledger;
-    for (const request of lost.splice(0)) await send(core, this.ledger, request);
+    for (const request of lost.splice(0)) await send(served, this.ledger, request);
     const answered = requests.filter(({ key, answer }) => key !== undefined && answer !== undefined);
     for (const request of answered.filter(({ name }) => name !== 'claimJobs').slice(-200)) {
       const before = request.answer;
-      await send(core, this.ledger, request);
+      await send(served, this.ledger, request);
       // A request that was refused may be carried out when it is made again: what it was refused for can have changed.
       if (
         before !== undefined &&
@@ -78,14 +98,36 @@ export class Machine {
       )
         this.ledger.surprises.push(`${request.name} ${request.key ?? ''} was answered otherwise when it was repeated`);
     }
-    const { digest } = await core.live();
-    const wrong = [...(await this.audit()), ...(await this.#replay(digest))];
+    const wrong = [...disturbed, ...(await this.audit()), ...(await this.#told(core)), ...(await this.#replay())];
     const events = await this.events();
     const { missions: shown, jobs } = await core.gql('{ missions { totalCount } jobs { totalCount } }');
     const count = (type: string) => events.filter((event) => event.type === type).length;
     if (shown.totalCount !== count('MissionCreated')) wrong.push('the read model has another number of missions');
     if (jobs.totalCount !== count('JobCreated')) wrong.push('the read model has another number of jobs');
-    return wrong;
+    return this.#replicas === undefined ? wrong : [...wrong, ...(await this.#settleHosts(this.#replicas))];
+  }
+
+  /** Lets the hosts catch up, and compares what they have with the log. */
+  async #settleHosts(replicas: Replicas): Promise<string[]> {
+    const until = performance.now() + CATCH_UP_MS;
+    const isComplete = async () => replicas.isComplete(travellingOf(await this.events()).length);
+    for (;;) {
+      while (!(await isComplete())) {
+        if (performance.now() > until) return [`the hosts do not catch up: ${(await replicas.held()).join(', ')}`];
+        await delay(LOOK_MS);
+      }
+      await this.kill();
+      const { code, output } = await Sheratan.run(['verify'], this.#folder, this.#env);
+      if (code !== 0) return [`a projection is not what a replay gives: ${output.join('\n')}`];
+      const events = await this.events();
+      const atHead = `equal at position ${events.at(-1)?.position ?? 0n} `;
+      // Leases run out at any time: what came at the end is projected and shipped when the core is there again.
+      if (output.filter((line) => line.includes(atHead)).length === 2 && (await isComplete())) {
+        const digest = /^missions: .*\ndigest (\S+)$/m.exec(output.join('\n'))?.[1] ?? '';
+        return [...(await this.audit()), ...(await replicas.audit(events, digest))];
+      }
+      await this.#start();
+    }
   }
 
   /** Compares the log, as another process reads it, with what clients were told. */
@@ -95,6 +137,12 @@ export class Machine {
 
   events(): Promise<RecordedEvent[]> {
     return this.#withLog((log) => collect(log.readAll()));
+  }
+
+  /** Ends all of it. */
+  async end(): Promise<void> {
+    await this.#disturbance.catch(() => undefined);
+    await Promise.all([this.kill(), this.#replicas?.kill()]);
   }
 
   async kill(): Promise<void> {
@@ -124,14 +172,32 @@ export class Machine {
     await core.ask('mutation { rebuildProjection(name: "missions") { __typename } }').catch(() => undefined);
   }
 
-  /** Replays the log into a shadow, and compares its digest with the read model's. */
-  async #replay(digest?: string): Promise<string[]> {
-    const { storedDigest, replayedDigest, difference } = await this.#withLog((log) =>
-      verify(join(this.#folder, 'core', 'missions.db'), missions, log, this.#folder),
+  /** Replays the log into a shadow of each projection, and compares their digests. */
+  async #replay(): Promise<string[]> {
+    return [...(await this.#compare(missions)).wrong, ...(await this.#compare(outbox)).wrong];
+  }
+
+  /** The digest that a core tells of its missions is theirs. */
+  async #told(core: Sheratan): Promise<string[]> {
+    for (;;) {
+      const { digest, position } = await core.live();
+      const found = await this.#compare(missions);
+      // Leases run out at any time.
+      if (position.endsWith(`:${found.position}`) !== true) continue;
+      return found.digest === digest ? found.wrong : [`the core tells of digest ${digest}, and it is ${found.digest}`];
+    }
+  }
+
+  async #compare(projection: Projection) {
+    const file = join(this.#folder, 'core', `${projection.name}.db`);
+    const { storedDigest, replayedDigest, position, difference } = await this.#withLog((log) =>
+      verify(file, projection, log, this.#folder),
     );
-    if (difference !== undefined) return [`the read model differs from a replay: ${JSON.stringify(difference)}`];
-    const agreed = storedDigest === replayedDigest && (digest ?? storedDigest) === storedDigest;
-    return agreed ? [] : [`digests differ: ${storedDigest}, ${replayedDigest}, ${digest ?? ''}`];
+    const wrong: string[] = [];
+    if (storedDigest !== replayedDigest)
+      wrong.push(`${projection.name}: ${storedDigest}, and replayed ${replayedDigest}`);
+    if (difference !== undefined) wrong.push(`${projection.name} differs first at ${JSON.stringify(difference)}`);
+    return { wrong, digest: storedDigest, position };
   }
 
   #withLog<R>(use: (log: EventLog) => Promise<R>): Promise<R> {

@@ -70,7 +70,7 @@ it(
     onTestFinished(() => machine.kill());
     const core = await Sheratan.serve(folder, env);
     const clients = Array.from({ length: CLIENTS }, (_, i) =>
-      work(core, machine.ledger, new Random(SEED + 1 + i), `worker-${i}`),
+      work({ core, replicas: undefined }, machine.ledger, new Random(SEED + 1 + i), `worker-${i}`),
     );
 
     const endsAt = performance.now() + SECONDS * 1_000;
