@@ -1,0 +1,197 @@
+import { randomBytes, randomUUID } from 'node:crypto';
+import { join } from 'node:path';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import type { RecordedEvent } from '../../src/domain/event.js';
+import { corePaths } from '../../src/infra/core-paths.js';
+import { readKeyring } from '../../src/infra/crypto/keyring-file.js';
+import { formatRecoveryKey } from '../../src/infra/crypto/recovery-key.js';
+import type { RootKey } from '../../src/infra/crypto/root-key.js';
+import { Connection } from '../../src/infra/sqlite/connection.js';
+import { job, legacyFolder, mission, sheratan, task, withLogOf } from '../infra/transfer/support.js';
+import { newDataDir, Sheratan } from '../support/core.js';
+import { mutation } from '../support/documents.js';
+import { collect } from '../support/events.js';
+import { bytesNeedle, foundBelow, foundIn, textNeedle, type Needle } from '../support/needles.js';
+import { quietPort } from '../support/ports.js';
+
+const WAIT = { timeout: 30_000, interval: 100 };
+const TIMEOUT_MS = 120_000;
+/** Contents of more bytes are files on a host. */
+const CHUNK_BYTES = 1_024;
+/** Texts that are shorter may be anywhere by chance. */
+const MIN_LENGTH = 12;
+const DATE = /^\d{4}-\d\d-\d\dT/;
+
+/** A text that nothing else says. */
+function unheardOf(what: string): string {
+  return `${what} ${randomBytes(12).toString('base64url')}`;
+}
+
+/** What the prototype knew: in every field that takes any text, one that nothing else says. */
+function records() {
+  const ids = {
+    missions: [randomUUID(), `first.${randomBytes(9).toString('hex')}`],
+    tasks: [randomUUID(), randomUUID()],
+  };
+  const object = (what: string) => ({ [unheardOf(`name of ${what}`)]: { deep: [unheardOf(what)] } });
+  return {
+    ids,
+    missions: ids.missions.map((id) =>
+      mission(id, {
+        title: unheardOf('Grüße aus der Mission'),
+        description: unheardOf('description'),
+        metadata: object('metadata'),
+        tags: [unheardOf('tag')],
+      }),
+    ),
+    tasks: ids.tasks.map((id, i) =>
+      task(id, ids.missions[i]!, {
+        name: unheardOf('task'),
+        description: unheardOf('description of a task'),
+        kind: unheardOf('kind'),
+        params: object('params'),
+      }),
+    ),
+    jobs: ids.tasks.flatMap((taskId) => [
+      job(randomUUID(), taskId, { payload: object('payload'), status: 'done', result: object('result') }),
+      job(`job.${randomBytes(9).toString('hex')}`, taskId, {
+        payload: { ...object('payload'), filler: unheardOf('large').repeat(CHUNK_BYTES / 16) },
+        status: 'failed',
+        result: unheardOf('failure'),
+      }),
+      job(randomUUID(), taskId, { payload: object('payload') }),
+    ]),
+  };
+}
+
+/** Every text of a value, names included. */
+function textsOf(value: unknown): string[] {
+  if (typeof value === 'string') return [value];
+  if (typeof value !== 'object' || value === null) return [];
+  return Object.entries(value).flatMap(([name, inner]) => [...(Array.isArray(value) ? [] : [name]), ...textsOf(inner)]);
+}
+
+/** All that events say of missions, tasks and jobs, and what all events and their streams are called. */
+function needlesOf(events: readonly RecordedEvent[], given: readonly unknown[]): Needle[] {
+  const said = events
+    .filter(({ metadata }) => !metadata.actor.startsWith('process:'))
+    .flatMap(({ data, metadata }) => [...textsOf(data), ...textsOf(metadata)]);
+  const names = events.flatMap(({ id, stream, type }) => [id, stream, type]);
+  const texts = [...textsOf(given), ...said, ...names];
+  const telling = texts.filter((text) => text.length >= MIN_LENGTH && !DATE.test(text));
+  // Names of fields are said by the schema: they are no secret, and not looked for.
+  return [...new Set(telling)].filter((text) => !/^[a-z]+([A-Z][a-z]+)+$/.test(text)).map(textNeedle);
+}
+
+/** The keys that only the core and the paper have, and the one that the machines share. */
+function keysOf(root: RootKey, events: readonly RecordedEvent[], origin: string, authKey: string): Needle[] {
+  const recovery = formatRecoveryKey(root);
+  const keys = events
+    .filter(({ type }) => type === 'KeyRotated')
+    .map(({ data }) => {
+      const { wrappedKey, keyEpoch, keyId } = data as { wrappedKey: string; keyEpoch: number; keyId: string };
+      return root.unwrap(wrappedKey, { origin, keyEpoch, keyId });
+    });
+  const dataKeys = [root.firstDataKey, ...keys].flatMap((key) =>
+    key === undefined ? [] : [key.bytes, key.encrypt, key.nonce],
+  );
+  return [
+    bytesNeedle('root key', root.bytes),
+    textNeedle(recovery),
+    textNeedle(recovery.replaceAll('-', '')),
+    textNeedle(authKey),
+    ...dataKeys.map((bytes, i) => bytesNeedle(`data key ${i}`, bytes)),
+  ];
+}
+
+async function isReplicated(dataDir: string, atLeast: number): Promise<boolean> {
+  const file = await Connection.open(corePaths(dataDir).outbox, 'read');
+  try {
+    const [row] = await file.all<{ total: number; pending: number }>(
+      "SELECT count(*) AS total, count(*) FILTER (WHERE status <> 'completed' OR acks < 2) AS pending FROM outbox",
+    );
+    return row !== undefined && row.total >= atLeast && row.pending === 0;
+  } finally {
+    await file.close();
+  }
+}
+
+describe('what hosts and broker keep', () => {
+  it(
+    'says nothing of what it is about: no text, no id, no stream, and no key',
+    async () => {
+      const dataDir = await newDataDir();
+      const { ids, ...imported } = records();
+      const folder = await legacyFolder(imported);
+      expect(await sheratan(['import', folder], dataDir)).toMatchObject({ code: 0, errors: [] });
+
+      const authKey = unheardOf('auth-key').replace(' ', '-');
+      const [hostA, hostB, broker] = [await quietPort(), await quietPort(), await quietPort()];
+      const machine = new Sheratan(['up'], dataDir, {
+        OFFGRID_STORAGE_ENABLED: 'true',
+        OFFGRID_STORAGE_HOSTS: `http://127.0.0.1:${hostA},http://127.0.0.1:${hostB}`,
+        OFFGRID_BROKER_URL: `http://127.0.0.1:${broker}`,
+        OFFGRID_AUTH_KEY: authKey,
+        OFFGRID_CHUNK_THRESHOLD: String(CHUNK_BYTES),
+        SHERATAN_LOG_LEVEL: 'trace',
+      });
+      onTestFinished(() => machine.kill());
+      await machine.listening();
+
+      // What is done with it from then on is as secret.
+      const change = async (name: string, input: object) => {
+        const headers = { 'x-correlation-id': unheardOf('request').replace(' ', '-') };
+        const variables = { input: { ...input, idempotencyKey: unheardOf('key') }, consistency: 'PROJECTED' };
+        const { [name]: result } = await machine.gql(mutation(name), variables, headers);
+        expect(result.durability, JSON.stringify(result)).toBe('PROJECTED');
+        return result;
+      };
+      const worker = unheardOf('worker');
+      await change('updateMission', { id: ids.missions[0], title: unheardOf('another title') });
+      const { jobs } = await change('claimJobs', { worker, limit: 2, leaseSeconds: 600 });
+      const [one, other] = jobs.map(({ id, attempt }: { id: string; attempt: number }) => ({ id, worker, attempt }));
+      await change('completeJob', { ...one, result: { said: unheardOf('result') } });
+      await change('failJob', { ...other, reason: 'CRASH', message: unheardOf('message'), retryable: false });
+      await machine.gql('mutation { rotateKey { __typename } }');
+      await change('createMission', { title: unheardOf('under the second key') });
+
+      const events = () => withLogOf(dataDir, (log) => collect(log.readAll()));
+      await expect.poll(() => isReplicated(dataDir, 25), WAIT).toBe(true);
+      const log = await events();
+      const root = await readKeyring(corePaths(dataDir).keyring, undefined);
+      const secrets = needlesOf(log, Object.values(imported));
+      const keys = keysOf(root!, log, 'core-v2', authKey);
+      expect(secrets.length).toBeGreaterThan(100);
+      expect(log.filter(({ type }) => type === 'KeyRotated')).toHaveLength(2);
+
+      const look = async (name: string) => foundBelow(join(dataDir, name), [...secrets, ...keys]);
+      // While they run, write-ahead logs included, and after they have stopped.
+      for (const when of ['running', 'stopped']) {
+        if (when === 'stopped') await machine.stop();
+        for (const host of ['host-a', 'host-b']) {
+          const { found, files } = await look(host);
+          expect(found, when).toEqual([]);
+          expect(files).toEqual(
+            expect.arrayContaining(['host.db', 'identity.pem', expect.stringMatching(/^blobs\/../)]),
+          );
+          if (when === 'running') expect(files).toContain('host.db-wal');
+        }
+        const { found, files } = await look('broker');
+        expect(found, when).toEqual([]);
+        expect(files.length, when).toBeGreaterThan(0);
+      }
+      const said = Buffer.from([...machine.output, ...machine.errors].join('\n'));
+      expect(foundIn(said, keys)).toEqual([]);
+      const hostsSaid = machine.output.filter((line) => /^\[(host-.|broker)\]/.test(line)).join('\n');
+      expect(hostsSaid).toContain('Host host-a is at');
+      expect(foundIn(Buffer.from(hostsSaid), secrets)).toEqual([]);
+
+      // The same search finds all of it where it is meant to be.
+      const core = await foundBelow(corePaths(dataDir).folder, [...secrets, ...keys]);
+      const inLog = new Set(core.found.filter(({ file }) => file.startsWith('log.db')).map(({ needle }) => needle));
+      expect(secrets.map(({ name }) => name).filter((name) => !inLog.has(name))).toEqual([]);
+      expect(core.found).toContainEqual({ file: 'keyring.json', needle: 'root key' });
+    },
+    TIMEOUT_MS,
+  );
+});

@@ -1,0 +1,61 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+/** Something that is looked for in files, in every form it may have there. */
+export interface Needle {
+  readonly name: string;
+  readonly forms: readonly Buffer[];
+}
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
+/** A text: as it is, as UTF-16, and as hexadecimal or base64 says it; a UUID also as its 16 bytes. */
+export function textNeedle(text: string): Needle {
+  const bytes = Buffer.from(text);
+  const forms = [bytes, Buffer.from(text, 'utf16le'), ...written(bytes)];
+  if (UUID.test(text)) {
+    const digits = text.replaceAll('-', '');
+    forms.push(Buffer.from(digits), Buffer.from(digits, 'hex'));
+  }
+  return { name: text, forms };
+}
+
+/** Bytes: as they are, and as hexadecimal or base64 says them. */
+export function bytesNeedle(name: string, bytes: Uint8Array): Needle {
+  return { name, forms: [Buffer.from(bytes), ...written(Buffer.from(bytes))] };
+}
+
+/** What is found of the needles, by their names. */
+export function foundIn(hay: Uint8Array, needles: readonly Needle[]): string[] {
+  const bytes = Buffer.from(hay.buffer, hay.byteOffset, hay.byteLength);
+  return needles.filter(({ forms }) => forms.some((form) => bytes.includes(form))).map(({ name }) => name);
+}
+
+/** What is found in the files of a folder and of those below, by the files' names as well; and the files. */
+export async function foundBelow(folder: string, needles: readonly Needle[]) {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  const files = entries.filter((entry) => entry.isFile()).map(({ parentPath, name }) => join(parentPath, name));
+  const found: { file: string; needle: string }[] = [];
+  for (const file of files) {
+    const name = file.slice(folder.length + 1);
+    const hay = Buffer.concat([Buffer.from(`${name}\n`), await readFile(file)]);
+    for (const needle of foundIn(hay, needles)) found.push({ file: name, needle });
+  }
+  return { found, files: files.map((file) => file.slice(folder.length + 1)) };
+}
+
+/** Hexadecimal, and base64 wherever in a longer text the bytes begin: without the digits that depend on what is around. */
+function written(bytes: Buffer): Buffer[] {
+  const hex = bytes.toString('hex');
+  const base64 = ['base64', 'base64url'] as const;
+  const inner = base64.flatMap((encoding) =>
+    [0, 1, 2].map((offset) => {
+      const digits = Buffer.concat([Buffer.alloc(offset), bytes])
+        .toString(encoding)
+        .replaceAll('=', '');
+      const whole = Math.floor(((offset + bytes.length) * 8) / 6);
+      return digits.slice(Math.ceil((offset * 8) / 6), whole);
+    }),
+  );
+  return [hex, hex.toUpperCase(), ...inner].map((text) => Buffer.from(text));
+}
