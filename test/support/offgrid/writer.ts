@@ -46,9 +46,16 @@ export class Writer {
   }
 }
 
-/** Whom a message to a host is for. */
+const hosts = new WeakMap<HttpHost, Promise<string>>();
+
+/** Whom a message to a host is for. The client itself is not asked: it would learn from it. */
 export async function to(client: HttpHost, origin = ORIGIN): Promise<Destination> {
-  return { origin, host: (await client.key()).host };
+  let host = hosts.get(client);
+  if (host === undefined) {
+    host = new HttpHost(client.url, AUTH_KEY, systemClock).key().then((key) => key.host);
+    hosts.set(client, host);
+  }
+  return { origin, host: await host };
 }
 
 export function clientOf(host: RunningHost, authKey = AUTH_KEY): HttpHost {

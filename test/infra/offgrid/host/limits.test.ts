@@ -37,7 +37,7 @@ describe('a host that is busy', () => {
       });
       waiting.add(request);
     }
-    await expect.poll(() => refused.length).toBe(6);
+    await expect.poll(() => refused.length, { timeout: 20_000 }).toBe(6);
     for (const { code, retryAfterMs } of refused)
       expect({ code, retryAfterMs }).toEqual({ code: 'BUSY', retryAfterMs: 1_000 });
     const raw = await send(host, `/replica/${ORIGIN}/head`);

@@ -7,7 +7,7 @@ import { HostError } from '../../../../src/infra/offgrid/replicator/host-port.js
 import { HttpHost } from '../../../../src/infra/offgrid/replicator/http-host.js';
 import { clockSignature } from '../../../../src/infra/offgrid/wire/auth.js';
 import { AUTH_KEY, newHost } from '../../../support/offgrid/host.js';
-import { clientOf, ORIGIN, Writer } from '../../../support/offgrid/writer.js';
+import { clientOf, ORIGIN, to, Writer } from '../../../support/offgrid/writer.js';
 
 const FINGERPRINT = '0123456789abcdef0123456789abcdef';
 
@@ -40,6 +40,7 @@ describe('a client of a host', () => {
   it.each([-3_600_000, 3_600_000, -86_400_000_000])('whose clock is %d ms off learns that, once', async (aheadMs) => {
     const host = await newHost();
     const client = new HttpHost(`${host.url}/`, AUTH_KEY, clockAhead(aheadMs));
+    await to(client);
     const fetched = vi.spyOn(globalThis, 'fetch');
     onTestFinished(() => fetched.mockRestore());
     const writer = new Writer();
