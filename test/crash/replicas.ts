@@ -128,7 +128,8 @@ export class Replicas {
     const env = { ...this.env, SHERATAN_RECOVERY_KEY: key };
     const { code, output, errors } = await Sheratan.run(['restore', '--hosts', hosts], dataDir, env);
     if (code !== 0) return [`the restore ended with ${code}: ${errors.join('\n')}`];
-    const restored = await withLogOf(dataDir, {}, (log) => collect(log.readAll()));
+    // What stays with a copy of a log, a restore records itself.
+    const restored = travellingOf(await withLogOf(dataDir, {}, (log) => collect(log.readAll())));
     const [shown] = output.flatMap((line) => /^missions +([0-9a-f]{64})$/.exec(line)?.[1] ?? []);
     const wrong = shown === digest ? [] : [`the restored missions have digest ${shown}, and not ${digest}`];
     if (JSON.stringify(restored.map(eventText)) !== JSON.stringify(travelling.map(eventText)))
