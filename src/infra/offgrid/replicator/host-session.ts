@@ -15,6 +15,8 @@ import type { SealedWindow } from './sealed-window.js';
 
 /** The first batch to a host, in bytes: the way to it may be narrow. */
 const FIRST_BATCH_BYTES = 64 * 1024;
+/** How often a host that has everything is asked whether it is there, in milliseconds. */
+const HEARTBEAT_MS = 10_000;
 /** A batch answered within this is followed by one of twice its size, in milliseconds. */
 const QUICK_MS = 2_000;
 
@@ -96,7 +98,7 @@ export class HostSession {
       if (end === undefined) {
         if (before > tree.size) throw new Error(`the log does not give event ${tree.size + 1}`);
         await onSupplied();
-        if (last() === tree.size && this.#goesOn(signal)) await changed(signal);
+        if (last() === tree.size && this.#goesOn(signal)) await this.#idle(tree, signal);
         next = this.#take(tree.size - overlap);
         continue;
       }
@@ -107,6 +109,22 @@ export class HostSession {
       overlap = 0;
       await onSupplied();
     }
+  }
+
+  /** Waits for news; when there are none, the claim is made again now and then: is the host there, and are we its writer? */
+  async #idle(tree: MerkleFrontier, signal: AbortSignal): Promise<void> {
+    const { changed, time } = this.#ground;
+    const waiting = new AbortController();
+    const both = AbortSignal.any([signal, waiting.signal]);
+    const isNews = await Promise.race([
+      changed(both).then(() => true),
+      time.sleep(HEARTBEAT_MS, both).then(() => false),
+    ]);
+    waiting.abort();
+    if (isNews || !this.#goesOn(signal)) return;
+    const head = await this.#claim();
+    if (tree.size > 0 && (head.sequence !== tree.size || head.root !== toHex(tree.root())))
+      throw new Lie(`it signs for something else than events 1–${tree.size}, which it had`);
   }
 
   /** The events of the next batch, and how many there were when it was put together. */
