@@ -6,7 +6,7 @@ import type {
   StoredReplica,
 } from '../../src/infra/offgrid/host/replica-store.js';
 import type { AddressedEvent } from '../../src/infra/offgrid/wire/batch.js';
-import type { Grant } from '../../src/infra/offgrid/wire/claim.js';
+import type { SignedGrant } from '../../src/infra/offgrid/wire/claim.js';
 import type { Random } from '../support/random.js';
 import { pause, type Life, type VirtualClock } from './virtual-time.js';
 
@@ -52,7 +52,7 @@ export class DiskStore implements ReplicaStore {
     return Promise.resolve(this.#disk.replica);
   }
 
-  grant(_origin: string, key: string, grant: Grant): Promise<void> {
+  grant(_origin: string, key: string, grant: SignedGrant): Promise<void> {
     return this.#write(() => {
       this.#disk.replica = { ...(this.#disk.replica ?? { sequence: 0, epoch: 0, peaks: [] }), key, grant };
     });

@@ -1,6 +1,8 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { TestNode } from '../../support/node.js';
-import { Front } from '../../support/offgrid/front.js';
+import { corePaths } from '../../../src/infra/core-paths.js';
+import { WriterFile } from '../../../src/infra/offgrid/replicator/writer-file.js';
+import { TestNode, type Untyped } from '../../support/node.js';
+import { Front, type Handler } from '../../support/offgrid/front.js';
 import { newHost } from '../../support/offgrid/host.js';
 import { LIES, type Liar } from '../../support/offgrid/lying-host.js';
 import {
@@ -28,6 +30,25 @@ async function besideALiar() {
     identity: host.identity,
     hosts: [`${liar.url}#${host.identity.id}`, `${honest.url}#${honest.identity.id}`],
   };
+}
+
+/** A host that says that another writer was granted an epoch, which nobody signed for. */
+function fencing(epoch: number, writer: string): Handler {
+  const granted = { epoch, writer, challenge: 'c'.repeat(16), signature: 'A'.repeat(86) };
+  return (request, pass) =>
+    request.method === 'POST'
+      ? Promise.resolve({
+          status: 403,
+          headers: { 'content-type': 'application/json' },
+          body: Buffer.from(JSON.stringify({ error: { code: 'FENCED', message: 'No' }, granted })),
+        })
+      : pass(request);
+}
+
+/** How far all hosts but one have got. */
+async function upTo(core: TestNode, but: string): Promise<readonly number[]> {
+  const { hosts } = await statusOf(core);
+  return hosts.filter(({ id }: Untyped) => id !== but).map(({ sequence }: Untyped): number => sequence);
 }
 
 const suspended: readonly { what: string; lie: Liar; why: RegExp }[] = [
@@ -58,6 +79,8 @@ describe('a host that says', () => {
       expect(core.logged.join()).toContain(`host ${identity.id} is suspended`);
 
       liar.handler = handler;
+      // What was recorded of it travels to the other.
+      await expect.poll(() => upTo(core, identity.id), WAIT).toEqual([5]);
       const { sequence, troubles } = await readBack(core.folder, hosts);
       expect(sequence).toBe(5);
       for (const trouble of troubles) expect(trouble).toContain(liar.url);
@@ -104,9 +127,35 @@ describe('a host that answers', () => {
     await newMission(core);
     await settled(core, 3);
     liar.handler = lie(identity);
-    expect(await readBack(core.folder, hosts)).toEqual({
+    expect(await readBack(core.folder, hosts)).toMatchObject({
       sequence: 3,
       troubles: [expect.stringContaining(`${liar.url} (${identity.id}) is not asked any further`)],
     });
+  });
+});
+
+describe('a host that makes up a writer of a higher epoch', () => {
+  it.each([
+    { what: 'of another log', writerOf: () => 'mallory:12345678', epoch: 99 },
+    { what: 'of this log', writerOf: (logId: string) => `${logId}:12345678`, epoch: Number.MAX_SAFE_INTEGER - 1 },
+  ])('$what stops no core, and uses up no epochs', async ({ writerOf, epoch }) => {
+    const hosts = [await newHost(), await newHost(), await newHost()] as const;
+    const fronts = [await Front.of(hosts[0].url), await Front.of(hosts[1].url), await Front.of(hosts[2].url)] as const;
+    const core = await TestNode.start(replicating(fronts.map(({ url }) => url)));
+    onTestFinished(() => core.stop());
+    await settled(core);
+    fronts[0].handler = fencing(epoch, writerOf(core.services.log.logId));
+    for (let i = 0; i < 3; i += 1)
+      expect(await newMission(core, {}, 'REPLICATED')).toMatchObject({ durability: 'REPLICATED' });
+    await expect
+      .poll(() => hostAt(core, fronts[0].url), WAIT)
+      .toMatchObject({ state: 'SUSPENDED', why: expect.stringContaining('whom this origin never was') });
+    expect(await statusOf(core)).toMatchObject({ stopped: null, degraded: true });
+    expect(await new WriterFile(corePaths(core.folder).writer).load()).toMatchObject({ epoch: 1, isElected: true });
+    await expect.poll(() => upTo(core, hosts[0].identity.id), WAIT).toEqual([6, 6]);
+    const named = fronts.map(({ url }, i) => `${url}#${(hosts[i] ?? hosts[0]).identity.id}`);
+    const { sequence, troubles, epoch: claimed } = await readBack(core.folder, named, { claims: true });
+    expect({ sequence, claimed }).toEqual({ sequence: 6, claimed: 2 });
+    expect(troubles).toEqual([expect.stringContaining(`${fronts[0].url} (${hosts[0].identity.id})`)]);
   });
 });

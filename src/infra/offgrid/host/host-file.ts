@@ -18,6 +18,7 @@ const SCHEMA = `
   CREATE TABLE origins (
     id INTEGER PRIMARY KEY, origin TEXT NOT NULL UNIQUE, key TEXT NOT NULL,
     granted_epoch INTEGER NOT NULL, granted_writer TEXT NOT NULL,
+    granted_challenge TEXT NOT NULL, granted_signature TEXT NOT NULL,
     sequence INTEGER NOT NULL, epoch INTEGER NOT NULL, peaks BLOB NOT NULL);
   CREATE TABLE events (
     origin INTEGER NOT NULL REFERENCES origins, sequence INTEGER NOT NULL, epoch INTEGER NOT NULL,

@@ -1,4 +1,4 @@
-import type { Grant } from '../wire/claim.js';
+import type { SignedGrant } from '../wire/claim.js';
 
 /** Why a host refuses a request, with the status it answers. */
 const STATUS = {
@@ -26,8 +26,8 @@ export type RefusalCode = keyof typeof STATUS;
 export interface RefusalDetails {
   /** The last sequence the host has. */
   readonly head?: number;
-  /** Who may write. */
-  readonly granted?: Grant;
+  /** Who may write, as they claimed it. */
+  readonly granted?: SignedGrant;
   /** The event it is about. */
   readonly sequence?: number;
 }

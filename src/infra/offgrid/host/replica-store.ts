@@ -1,11 +1,11 @@
 import type { AddressedEvent } from '../wire/batch.js';
-import type { Grant } from '../wire/claim.js';
+import type { SignedGrant } from '../wire/claim.js';
 
 /** What a host knows of an origin. */
 export interface StoredReplica {
   /** The origin's Ed25519 key, base64, pinned when it first came. */
   readonly key: string;
-  readonly grant: Grant;
+  readonly grant: SignedGrant;
   /** How many events there are: the sequence of the last. */
   readonly sequence: number;
   /** The epoch under which the last event was shipped, or shipped again; 0 before the first. */
@@ -39,7 +39,7 @@ export interface ReplicaChange {
 export interface ReplicaStore {
   load(origin: string): Promise<StoredReplica | undefined>;
   /** Pins the key of a new origin, and grants. */
-  grant(origin: string, key: string, grant: Grant): Promise<void>;
+  grant(origin: string, key: string, grant: SignedGrant): Promise<void>;
   write(origin: string, change: ReplicaChange): Promise<void>;
   /** Keeps events of a batch that another of its epoch contradicts. @throws HostRefusal FULL */
   keepFork(origin: string, epoch: number, events: readonly AddressedEvent[]): Promise<void>;

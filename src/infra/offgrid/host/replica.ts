@@ -8,7 +8,7 @@ import { sha256 } from '../../crypto/sha256.js';
 import { publicKeyOf } from '../../crypto/signing.js';
 import { packPeaks } from '../peaks.js';
 import { isBatchSigned, type AddressedEvent, type decodeBatch } from '../wire/batch.js';
-import { isClaimSigned, type Claim, type Destination } from '../wire/claim.js';
+import { isClaimSigned, type Claim, type Destination, type SignedGrant } from '../wire/claim.js';
 import { signHead } from '../wire/head.js';
 import { HostRefusal } from './problems.js';
 import type { ReplicaStore, StoredAddress, StoredReplica } from './replica-store.js';
@@ -59,12 +59,12 @@ export class Replica {
       const stored = await store.load(this.#origin);
       const key = this.#pinned(stored, claim.key);
       if (!isClaimSigned(claim, this.#here, key)) throw this.#notSigned('claim');
-      const { epoch, writer } = claim;
+      const { epoch, writer, challenge, signature } = claim;
       const granted = stored?.grant;
       if (granted !== undefined && (epoch < granted.epoch || (epoch === granted.epoch && writer !== granted.writer)))
-        throw fenced(granted.epoch, granted.writer);
+        throw fenced(granted);
       if (granted === undefined || epoch > granted.epoch) {
-        await store.grant(this.#origin, claim.key, { epoch, writer });
+        await store.grant(this.#origin, claim.key, { epoch, writer, challenge, signature });
       }
       return this.#sign(stored ?? EMPTY, claim.challenge);
     });
@@ -78,7 +78,7 @@ export class Replica {
       if (stored === undefined) throw notClaimed(batch.epoch);
       if (!isBatchSigned(batch, this.#here, this.#pinned(stored, stored.key))) throw this.#notSigned('batch');
       const { grant } = stored;
-      if (batch.epoch < grant.epoch) throw fenced(grant.epoch, grant.writer);
+      if (batch.epoch < grant.epoch) throw fenced(grant);
       if (batch.epoch > grant.epoch) throw notClaimed(batch.epoch);
       if (batch.from > stored.sequence + 1) {
         const { sequence: head } = stored;
@@ -245,9 +245,9 @@ function missing(sequence: number): HostRefusal {
   return new HostRefusal('DAMAGED', `Event ${sequence} is missing here.`, { sequence });
 }
 
-function fenced(epoch: number, writer: string): HostRefusal {
-  const message = `Another writer (${writer}) was granted epoch ${epoch} here.`;
-  return new HostRefusal('FENCED', message, { granted: { epoch, writer } });
+function fenced(granted: SignedGrant): HostRefusal {
+  const message = `Another writer (${granted.writer}) was granted epoch ${granted.epoch} here.`;
+  return new HostRefusal('FENCED', message, { granted });
 }
 
 function notClaimed(epoch: number): HostRefusal {

@@ -3,7 +3,7 @@ import { addressOf } from '../../crypto/envelope.js';
 import type { Row } from '../../sqlite/connection.js';
 import { packPeaks, unpackPeaks } from '../peaks.js';
 import type { AddressedEvent } from '../wire/batch.js';
-import type { Grant } from '../wire/claim.js';
+import type { SignedGrant } from '../wire/claim.js';
 import type { Blobs } from './blobs.js';
 import { diskFull, type HostFile } from './host-file.js';
 import { HostRefusal } from './problems.js';
@@ -20,10 +20,12 @@ const INSERT = `
     j.value ->> 2, CASE WHEN j.value ->> 3 IS NULL THEN NULL ELSE substr(?5, 1 + (j.value ->> 3), j.value ->> 2) END
   FROM json_each(?6) AS j`;
 const GRANT = `
-  INSERT INTO origins (origin, key, granted_epoch, granted_writer, sequence, epoch, peaks)
-  VALUES (?, ?, ?, ?, 0, 0, x'')
+  INSERT INTO origins (
+    origin, key, granted_epoch, granted_writer, granted_challenge, granted_signature, sequence, epoch, peaks)
+  VALUES (?, ?, ?, ?, ?, ?, 0, 0, x'')
   ON CONFLICT (origin) DO UPDATE
-  SET granted_epoch = excluded.granted_epoch, granted_writer = excluded.granted_writer`;
+  SET granted_epoch = excluded.granted_epoch, granted_writer = excluded.granted_writer,
+    granted_challenge = excluded.granted_challenge, granted_signature = excluded.granted_signature`;
 const SET_ASIDE = `
   INSERT OR IGNORE INTO evidence (origin, kind, sequence, epoch, etype, ts, eid, bytes, sealed)
   SELECT origin, 'SET_ASIDE', sequence, epoch, etype, ts, eid, bytes, sealed FROM events
@@ -48,6 +50,8 @@ interface OriginRow {
   readonly key: string;
   readonly granted_epoch: number;
   readonly granted_writer: string;
+  readonly granted_challenge: string;
+  readonly granted_signature: string;
   readonly sequence: number;
   readonly epoch: number;
   readonly peaks: Uint8Array;
@@ -96,12 +100,13 @@ export class SqliteReplicaStore implements ReplicaStore {
     return Promise.resolve(this.#origins.get(origin)?.replica);
   }
 
-  async grant(origin: string, key: string, { epoch, writer }: Grant): Promise<void> {
+  async grant(origin: string, key: string, grant: SignedGrant): Promise<void> {
     if (!this.#origins.has(origin) && this.#origins.size >= MAX_ORIGINS)
       throw new HostRefusal('FULL', `This host keeps ${MAX_ORIGINS} origins already; it takes no more.`);
     let row: OriginRow | undefined;
     await this.#file.write(async (connection) => {
-      await connection.run(GRANT, [origin, key, epoch, writer]);
+      const { epoch, writer, challenge, signature } = grant;
+      await connection.run(GRANT, [origin, key, epoch, writer, challenge, signature]);
       [row] = await connection.all<OriginRow & Row>('SELECT * FROM origins WHERE origin = ?', [origin]);
       return 0;
     });
@@ -241,8 +246,13 @@ export class SqliteReplicaStore implements ReplicaStore {
   }
 
   #remember(origin: string, row: OriginRow): void {
-    const { id, key, granted_epoch, granted_writer, sequence, epoch, peaks } = row;
-    const grant = { epoch: granted_epoch, writer: granted_writer };
+    const { id, key, sequence, epoch, peaks } = row;
+    const grant = {
+      epoch: row.granted_epoch,
+      writer: row.granted_writer,
+      challenge: row.granted_challenge,
+      signature: row.granted_signature,
+    };
     this.#origins.set(origin, { id, replica: { key, grant, sequence, epoch, peaks: unpackPeaks(peaks) } });
   }
 }

@@ -3,6 +3,7 @@ import { isServed, type HostState, type PolicyHost } from '../../../domain/repli
 import type { Logger } from '../../logger.js';
 import { Nudge } from '../../nudge.js';
 import { MAX_BATCH_BYTES } from '../wire/batch.js';
+import { isClaimSigned } from '../wire/claim.js';
 import { HostError, type HostPort } from './host-port.js';
 import { HostSession, ShipError, type SessionGround } from './host-session.js';
 import { Lie } from './lie.js';
@@ -121,14 +122,12 @@ export class HostLoop {
     if (error instanceof Lie) return this.#accuse(error);
     const { cause, events, bytes } = error instanceof ShipError ? error : { cause: error, events: undefined, bytes: 0 };
     if (!(cause instanceof HostError)) return this.#fail(error);
-    const { changeState, election } = this.#ground;
+    const { changeState } = this.#ground;
     const { host } = this.host;
     const first = events?.[0]?.sequence;
     switch (cause.code) {
       case 'FENCED':
-        if (cause.details.granted === undefined) return this.#fail(cause);
-        await election.fenced(cause.details.granted);
-        return 0;
+        return this.#fenced(cause);
       case 'FULL':
         this.#fail(cause);
         if (this.#state() !== 'FULL') await changeState(host, 'FULL', (first ?? 1) - 1, cause.message);
@@ -158,6 +157,17 @@ export class HostLoop {
       default:
         return this.#fail(cause);
     }
+  }
+
+  /** Another writes, if the host shows that one of this origin has claimed to: its word alone stops nobody. */
+  async #fenced(cause: HostError): Promise<number> {
+    const { origin, root, election } = this.#ground;
+    const { granted } = cause.details;
+    if (granted === undefined || granted.writer === election.grant.writer) return this.#fail(cause);
+    if (!isClaimSigned(granted, { origin, host: this.host.host }, root.verifyKey))
+      return this.#accuse(new Lie('it names a writer of a higher epoch, whom this origin never was'));
+    await election.fenced(granted);
+    return 0;
   }
 
   /** Counts a failure. Returns how long to leave the host alone, in milliseconds. */

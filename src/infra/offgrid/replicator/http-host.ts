@@ -35,7 +35,8 @@ const eventSchema = z.strictObject({
   ts: z.number().int(),
   sealed: z.instanceof(Uint8Array),
 });
-const grantSchema = z.object({ epoch: z.number().int(), writer: z.string().max(128) });
+const short = z.string().max(128);
+const grantSchema = z.object({ epoch: z.number().int(), writer: short, challenge: short, signature: short });
 const refusalSchema = z.object({
   error: z.object({ code: z.string().max(64), message: z.string() }),
   head: sequence.exactOptional(),

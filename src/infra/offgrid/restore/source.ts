@@ -5,7 +5,7 @@ import type { RootKey } from '../../crypto/root-key.js';
 import { HostError, type HostPort } from '../replicator/host-port.js';
 import { assertTrue, Lie } from '../replicator/lie.js';
 import type { HostAddress } from '../settings.js';
-import { signClaim, type Grant } from '../wire/claim.js';
+import { isClaimSigned, signClaim, type Grant } from '../wire/claim.js';
 
 const CHALLENGE_BYTES = 16;
 
@@ -109,8 +109,10 @@ export async function claimAll(
         assertTrue(head, { host: source.host, key: source.key, origin, challenge });
         granted.push({ ...source, head });
       } catch (error) {
-        if (error instanceof HostError && error.details.granted !== undefined)
-          fencedBy = Math.max(fencedBy, error.details.granted.epoch);
+        const by = error instanceof HostError ? error.details.granted : undefined;
+        // Whoever makes one up would have all epochs used up.
+        if (by !== undefined && isClaimSigned(by, { origin, host: source.host }, root.verifyKey))
+          fencedBy = Math.max(fencedBy, by.epoch);
         else if (error instanceof HostError || error instanceof Lie) onTrouble(source, error.message);
         else throw error;
       }

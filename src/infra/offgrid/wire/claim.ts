@@ -29,6 +29,9 @@ export interface Grant {
   readonly writer: string;
 }
 
+/** A right to write with what shows that its origin claimed it: nobody is fenced on a host's word alone. */
+export type SignedGrant = Omit<Claim, 'key'>;
+
 /** Whom a message of an origin is for: said in what is signed, so that it is good nowhere else. */
 export interface Destination {
   readonly origin: string;
@@ -47,7 +50,7 @@ export function signClaim(
   return { epoch, writer, challenge, key: publicKeyText(keys.verifyKey), signature };
 }
 
-export function isClaimSigned(claim: Claim, { origin, host }: Destination, key: KeyObject): boolean {
+export function isClaimSigned(claim: SignedGrant, { origin, host }: Destination, key: KeyObject): boolean {
   const { epoch, writer, challenge, signature } = claim;
   return verifyMessage(key, { tag: 'claim/v1', origin, host, epoch, writer, challenge }, signature);
 }

@@ -69,13 +69,13 @@ describe('a client of a host', () => {
       error: { code: 'GAP', message: 'no' },
       head: 7,
       sequence: 8,
-      granted: { epoch: 2, writer: 'w' },
+      granted: { epoch: 2, writer: 'w', challenge: 'c', signature: 's' },
       more: 1,
     });
     const client = await clientOfLiar(answering(409, body));
     await expect(client.ship(ORIGIN, new Uint8Array())).rejects.toMatchObject({
       code: 'GAP',
-      details: { head: 7, sequence: 8, granted: { epoch: 2, writer: 'w' } },
+      details: { head: 7, sequence: 8, granted: { epoch: 2, writer: 'w', challenge: 'c', signature: 's' } },
       retryAfterMs: undefined,
     });
   });
