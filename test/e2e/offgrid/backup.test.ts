@@ -79,6 +79,7 @@ describe('a backup of the core, put back while the hosts are ahead,', () => {
     link.cut();
     const core = await Sheratan.serve(dataDir, replicating([link.url]));
     await newMission(core, { title: 'another story' });
+    await expect.poll(() => statusOf(core), WAIT).toMatchObject({ headSequence: 4, hosts: [{ reached: false }] });
     link.mend();
     await isRefused(core, 'FORKED');
     expect(await titlesOf(core)).toEqual(['another story', 'before']);
