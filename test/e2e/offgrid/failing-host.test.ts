@@ -79,9 +79,10 @@ describe('a host that comes and goes', () => {
     const flapping = (async () => {
       while (!isOver) {
         link.cut();
-        await delay(random.between(20, 150));
+        await delay(random.between(10, 60));
         link.mend();
-        await delay(random.between(20, 150));
+        // Long enough to get something across: one that never does is left alone for longer and longer.
+        await delay(random.between(200, 400));
       }
     })();
     onTestFinished(() => {

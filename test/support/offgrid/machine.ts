@@ -1,7 +1,10 @@
-import { expect } from 'vitest';
+import { expect, vi } from 'vitest';
 import { newDataDir, Sheratan } from '../core.js';
 import type { Untyped } from '../node.js';
 import { AUTH_KEY } from './host.js';
+
+// Several processes are started one after the other: beside other tests, that takes a while.
+vi.setConfig({ testTimeout: 90_000 });
 
 /** The longest a test waits for something to come about. */
 export const WAIT = { timeout: 30_000, interval: 50 };
