@@ -66,7 +66,7 @@ export class Front {
 const passOn: Handler = (request, pass) => pass(request);
 
 /** Gives a request to a server. */
-export async function pass(target: string, { method, path, headers, body }: Exchange): Promise<Told> {
+async function pass(target: string, { method, path, headers, body }: Exchange): Promise<Told> {
   const answer = await fetch(`${target}${path}`, {
     method,
     headers,
