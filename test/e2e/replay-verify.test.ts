@@ -98,9 +98,9 @@ describe('sheratan replay', () => {
   });
 
   it('names the projections there are when it is asked for another', async () => {
-    const { code, errors } = await sheratan(['replay', 'outbox'], await newDataDir());
+    const { code, errors } = await sheratan(['replay', 'inbox'], await newDataDir());
     expect(code).toBe(78);
-    expect(errors).toEqual(["sheratan: There is no projection 'outbox'. There is: missions."]);
+    expect(errors).toEqual(["sheratan: There is no projection 'inbox'. There are: missions, outbox."]);
   });
 
   it('says so when there is no log, and makes no file', async () => {
@@ -134,6 +134,8 @@ describe('beside a running core', () => {
     expect((await sheratan(['verify'], dataDir)).output).toEqual([
       'missions: equal at position 51 after 51 events',
       digest,
+      'outbox: equal at position 51 after 51 events',
+      expect.stringMatching(/^digest [0-9a-f]{64}$/),
     ]);
 
     for (const option of ['--reset', '--prune']) {

@@ -83,7 +83,9 @@ describe('the walkthrough', () => {
         WAIT,
       )
       .toContainEqual([true, 2]);
-    expect((await json(`${broker}/hosts`)).map(({ state }: Untyped) => state)).toEqual(['active', 'active']);
+    await expect
+      .poll(async () => (await json(`${broker}/hosts`)).map(({ state }: Untyped) => state), WAIT)
+      .toEqual(['active', 'active']);
     expect(await up.stop()).toEqual({ code: 0, signal: null });
   });
 });
