@@ -32,8 +32,10 @@ beforeAll(async () => {
   template = await mkdtemp(join(tmpdir(), 'sheratan-history-'));
   await mkdir(join(template, 'core'));
   await writeHistory(join(template, 'core', 'log.db'), EVENTS);
-  const { code, errors } = await Sheratan.run(['replay', 'missions'], template);
-  expect(code, errors.join('\n')).toBe(0);
+  for (const name of ['missions', 'outbox']) {
+    const { code, errors } = await Sheratan.run(['replay', name], template);
+    expect(code, errors.join('\n')).toBe(0);
+  }
 }, TIMEOUT_MS);
 
 afterAll(() => rm(template, { recursive: true, force: true }));
@@ -85,7 +87,12 @@ async function watch(core: Sheratan, isEnough: () => boolean): Promise<number> {
 /** States that the read model is what a replay makes of the log, as `sheratan verify` finds beside the running core. */
 async function expectVerified(folder: string, digest: string): Promise<void> {
   const { code, output } = await Sheratan.run(['verify'], folder);
-  expect(output).toEqual([expect.stringContaining('missions: equal at position'), `digest ${digest}`]);
+  expect(output).toEqual([
+    expect.stringContaining('missions: equal at position'),
+    `digest ${digest}`,
+    expect.stringContaining('outbox: equal at position'),
+    expect.stringMatching(/^digest /),
+  ]);
   expect(code).toBe(0);
 }
 
