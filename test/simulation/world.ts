@@ -414,7 +414,9 @@ class World {
     return newest.hosts.every(({ host: id }) => {
       const host = this.#hosts.find(({ identity }) => identity.id === id);
       const row = hosts.find((known) => known.host === id);
-      return host?.isHonest !== true || (row?.state === 'ACTIVE' && row.sequence === progress.head);
+      if (host?.isHonest !== true) return true;
+      // What it has, too: a log that was put back still says of it what was so then.
+      return row?.state === 'ACTIVE' && row.sequence === progress.head && host.disk.events.length === progress.head;
     });
   }
 
