@@ -99,11 +99,11 @@ function decrypt(key: DataKey, aad: Uint8Array, nonce: Uint8Array, ciphertext: U
  */
 function sealable(place: EnvelopePlace, text: string) {
   const aad = authenticated(place);
-  const content = Buffer.from(text);
-  const end = aad.byteLength + content.byteLength;
-  const bytes = Buffer.allocUnsafe(aad.byteLength + (Math.floor(content.byteLength / BLOCK_BYTES) + 1) * BLOCK_BYTES);
+  const length = Buffer.byteLength(text);
+  const end = aad.byteLength + length;
+  const bytes = Buffer.allocUnsafe(aad.byteLength + (Math.floor(length / BLOCK_BYTES) + 1) * BLOCK_BYTES);
   bytes.set(aad);
-  bytes.set(content, aad.byteLength);
+  bytes.write(text, aad.byteLength);
   bytes[end] = 0x80;
   bytes.fill(0, end + 1);
   return { bytes, aad, padded: bytes.subarray(aad.byteLength) };
