@@ -92,8 +92,9 @@ async function restoreCore(
   await writeKeyring(paths.keyring, root, config.offgrid.keyPassphrase);
   if (grant !== undefined) await new WriterFile(paths.writer).save({ ...grant, isElected: true });
   await stage.finish();
+  const total = (performance.now() - startedAt) / 1_000;
   print(
-    `${sequence} events restored into ${corePaths(config.dataDir).folder} in ${seconds.toFixed(1)} s. Start the core.`,
+    `${sequence} events restored into ${corePaths(config.dataDir).folder} in ${total.toFixed(1)} s. Start the core.`,
   );
   return 0;
 }
