@@ -19,7 +19,8 @@ export class MerkleFrontier {
 
   /** An empty tree, or one taken up from what `peaks` said. */
   constructor(sha256: Sha256, size = 0, peaks: readonly Uint8Array[] = []) {
-    if (peaks.length !== onesOf(size)) throw new RangeError(`a tree of ${size} leaves has other peaks`);
+    if (!Number.isSafeInteger(size) || size < 0 || peaks.length !== onesOf(size))
+      throw new RangeError(`a tree of ${size} leaves has other peaks`);
     this.#sha256 = sha256;
     this.#size = size;
     this.#peaks = [...peaks];

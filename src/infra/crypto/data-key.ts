@@ -1,3 +1,5 @@
+import { inspect } from 'node:util';
+import { toHex } from './bytes.js';
 import { sodium } from './sodium.js';
 
 /** Bytes of a root or data key. */
@@ -20,15 +22,33 @@ export interface DataKey {
   readonly nonce: Uint8Array;
 }
 
+/** Written down by mistake, it tells its id alone. */
+class GuardedKey implements DataKey {
+  readonly bytes: Uint8Array;
+  readonly id: Uint8Array;
+  readonly encrypt: Uint8Array;
+  readonly nonce: Uint8Array;
+
+  constructor(bytes: Uint8Array) {
+    if (bytes.byteLength !== KEY_BYTES) throw new RangeError(`a key has ${KEY_BYTES} bytes, not ${bytes.byteLength}`);
+    this.bytes = bytes;
+    this.id = keyId(bytes);
+    this.encrypt = sodium.crypto_kdf_derive_from_key(KEY_BYTES, ENCRYPTS, CONTEXT, bytes);
+    this.nonce = sodium.crypto_kdf_derive_from_key(KEY_BYTES, KEYS_NONCE, CONTEXT, bytes);
+  }
+
+  toJSON(): { readonly keyId: string } {
+    return { keyId: toHex(this.id) };
+  }
+
+  [inspect.custom](): string {
+    return `DataKey ${toHex(this.id)}`;
+  }
+}
+
 /** @throws RangeError unless it is of KEY_BYTES */
 export function dataKey(bytes: Uint8Array): DataKey {
-  if (bytes.byteLength !== KEY_BYTES) throw new RangeError(`a key has ${KEY_BYTES} bytes, not ${bytes.byteLength}`);
-  return {
-    bytes,
-    id: keyId(bytes),
-    encrypt: sodium.crypto_kdf_derive_from_key(KEY_BYTES, ENCRYPTS, CONTEXT, bytes),
-    nonce: sodium.crypto_kdf_derive_from_key(KEY_BYTES, KEYS_NONCE, CONTEXT, bytes),
-  };
+  return new GuardedKey(bytes);
 }
 
 /** What a key is called by: BLAKE2b-128 of it. */

@@ -1,4 +1,5 @@
 import { createPrivateKey, createPublicKey, randomBytes, type KeyObject } from 'node:crypto';
+import { inspect } from 'node:util';
 import { encode } from '@ipld/dag-cbor';
 import { equalBytes, fromBase64, toBase64, toHex } from './bytes.js';
 import { dataKey, KEY_BYTES, keyId, type DataKey } from './data-key.js';
@@ -21,7 +22,10 @@ export interface WrappedPlace {
   readonly keyId: string;
 }
 
-/** The key from which, with the log, all others follow. Whoever has it can read and write everything. */
+/**
+ * The key from which, with the log, all others follow. Whoever has it can read and write everything. Written down by
+ * mistake, it tells its id alone.
+ */
 export class RootKey {
   readonly bytes: Uint8Array;
   /** Hexadecimal; names the root without telling it. */
@@ -47,6 +51,14 @@ export class RootKey {
     });
     this.verifyKey = createPublicKey(this.signingKey);
     this.#wrapping = derived(WRAPS);
+  }
+
+  toJSON(): { readonly rootKeyId: string } {
+    return { rootKeyId: this.id };
+  }
+
+  [inspect.custom](): string {
+    return `RootKey ${this.id}`;
   }
 
   static generate(): RootKey {

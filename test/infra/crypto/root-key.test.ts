@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import { sign, verify } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -111,5 +112,24 @@ describe('a wrapped key', () => {
   it('is refused when it is not the key that its id says', () => {
     const impostor = { ...dataKey(new Uint8Array(32)), id: KEY.id };
     expect(ROOT.unwrap(ROOT.wrap(impostor, 'core-1', 3), PLACE)).toBeUndefined();
+  });
+});
+
+describe('keys that are written down by mistake', () => {
+  it('tell their ids alone', () => {
+    const root = RootKey.generate();
+    const key = root.firstDataKey;
+    const written = [root, key, { root, key }].flatMap((value) => [
+      inspect(value, { depth: 9 }),
+      JSON.stringify(value),
+    ]);
+    for (const text of written) {
+      for (const secret of [root.bytes, key.bytes, key.encrypt, key.nonce]) {
+        expect(text).not.toContain(Buffer.from(secret).toString('hex'));
+        expect(text).not.toContain(JSON.stringify(secret));
+        expect(text).not.toContain(Array.from(secret.subarray(0, 6)).join(', '));
+      }
+      expect(text).toMatch(new RegExp(`${root.id}|${Buffer.from(key.id).toString('hex')}`));
+    }
   });
 });
