@@ -6,7 +6,7 @@ import { AddressError, isAddress, readAddress } from '../eventlog/eventstore/add
 import { openFile, openServer } from '../eventlog/open.js';
 import { CopyError, copyLog, digestLog } from '../transfer/copy-log.js';
 import { CliError } from './errors.js';
-import { showProgress } from './progress.js';
+import { withProgress } from './progress.js';
 import { onStderr } from './stderr-logger.js';
 
 /** `sheratan copy`: a log from a data folder or a server into another. Resolves with the exit code. */
@@ -63,13 +63,4 @@ async function open(option: string, place: string, create: boolean): Promise<Eve
     });
   }
   return openFile({ dataDir: place }, systemClock);
-}
-
-async function withProgress<R>(label: string, work: (update: (done: bigint, total: bigint) => void) => Promise<R>) {
-  const progress = showProgress(label, 'positions');
-  try {
-    return await work((done, total) => progress.update(Number(done), Number(total)));
-  } finally {
-    progress.stop();
-  }
 }

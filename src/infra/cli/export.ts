@@ -1,9 +1,10 @@
 import { createWriteStream } from 'node:fs';
-import { open, realpath, rename, rm, stat } from 'node:fs/promises';
+import { realpath, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Writable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import type { Config } from '../config.js';
+import { syncFolder } from '../durable-file.js';
 import { corePaths } from '../core-paths.js';
 import type { LogError } from '../eventlog/errors.js';
 import { exportLog, type ExportListener } from '../transfer/export-log.js';
@@ -69,8 +70,7 @@ async function toFile<R>(path: string, write: (output: Writable) => Promise<R>):
   try {
     const result = await written(createWriteStream(temporary, { flush: true }), write);
     await rename(temporary, target);
-    const folder = await open(dirname(target), 'r');
-    await folder.sync().finally(() => folder.close());
+    await syncFolder(dirname(target));
     return result;
   } catch (error) {
     await rm(temporary, { force: true });

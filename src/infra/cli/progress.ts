@@ -14,6 +14,19 @@ export function showProgress(label: string, unit: string, output: Output = proce
   return output.isTTY === true ? bar(label, unit, output) : lines(label, unit, output);
 }
 
+/** Shows how far `work` is in positions of a log, for as long as it takes. */
+export async function withProgress<R>(
+  label: string,
+  work: (update: (done: bigint, total: bigint) => void) => Promise<R>,
+) {
+  const progress = showProgress(label, 'positions');
+  try {
+    return await work((done, total) => progress.update(Number(done), Number(total)));
+  } finally {
+    progress.stop();
+  }
+}
+
 type Output = NodeJS.WritableStream & { readonly isTTY?: boolean };
 
 function bar(label: string, unit: string, output: Output): Progress {

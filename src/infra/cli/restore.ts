@@ -22,7 +22,7 @@ import { Projector } from '../projector/projector.js';
 import { digestAt } from '../projector/verify.js';
 import { CliError } from './errors.js';
 import { withLog } from './open-log.js';
-import { showProgress } from './progress.js';
+import { showProgress, withProgress } from './progress.js';
 import { rootKey } from './recovery-key.js';
 import { runRepair } from './repair.js';
 import { onStderr } from './stderr-logger.js';
@@ -219,13 +219,4 @@ async function build(paths: CorePaths, log: EventLog): Promise<[name: string, di
     }
   }
   return digests;
-}
-
-async function withProgress<R>(label: string, work: (update: (done: bigint, total: bigint) => void) => Promise<R>) {
-  const progress = showProgress(label, 'positions');
-  try {
-    return await work((done, total) => progress.update(Number(done), Number(total)));
-  } finally {
-    progress.stop();
-  }
 }

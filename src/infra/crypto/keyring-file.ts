@@ -1,8 +1,8 @@
 import { createCipheriv, createDecipheriv, randomBytes, scrypt } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { z } from 'zod';
 import { writeDurably } from '../durable-file.js';
+import { readIfThere } from '../read-if-there.js';
 import { fromBase64, toBase64 } from './bytes.js';
 import { RootKey } from './root-key.js';
 
@@ -51,10 +51,7 @@ export async function openKeyring(path: string, passphrase: string | undefined):
 
 /** The root key from a file; undefined when there is none. @throws KeyringError */
 export async function readKeyring(path: string, passphrase: string | undefined): Promise<RootKey | undefined> {
-  const text = await readFile(path, 'utf8').catch((error: unknown) => {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
-    throw error;
-  });
+  const text = (await readIfThere(path))?.toString();
   if (text === undefined) return undefined;
   const parsed = keyringSchema.safeParse(jsonOf(text));
   if (!parsed.success) throw damaged(path);

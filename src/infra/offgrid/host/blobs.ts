@@ -1,9 +1,10 @@
-import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, readdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import pLimit from 'p-limit';
 import { equalBytes, toHex } from '../../crypto/bytes.js';
 import { addressOf } from '../../crypto/envelope.js';
 import { syncFolder, writeDurably } from '../../durable-file.js';
+import { readIfThere } from '../../read-if-there.js';
 
 /** Files written at a time. */
 const WRITERS = 8;
@@ -46,10 +47,7 @@ export class Blobs {
 
   /** The content of an address; undefined when its file is gone. */
   async get(eid: Uint8Array): Promise<Uint8Array | undefined> {
-    return readFile(this.#pathOf(eid)).catch((error: unknown) => {
-      if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
-      throw error;
-    });
+    return readIfThere(this.#pathOf(eid));
   }
 
   /** Once for each: another who needs it waits until it is durable. */

@@ -1,8 +1,8 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { toBase64 } from '../../crypto/bytes.js';
 import { fingerprintOf, publicKeyText } from '../../crypto/signing.js';
 import { writeDurably } from '../../durable-file.js';
+import { readIfThere } from '../../read-if-there.js';
 
 /** Only the owner may read it. */
 const MODE = 0o600;
@@ -25,10 +25,7 @@ export interface Identity {
 
 /** Reads a host's identity, or makes one, which is on the disk when this returns. @throws Error when the file is damaged */
 export async function openIdentity(path: string): Promise<Identity> {
-  const known = await readFile(path, 'utf8').catch((error: unknown) => {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
-    throw error;
-  });
+  const known = (await readIfThere(path))?.toString();
   if (known !== undefined) return identityOf(known, path);
   const signs = generateKeyPairSync('ed25519');
   const keys = [signs, generateKeyPairSync('x25519')].map(({ privateKey }) =>

@@ -1,6 +1,6 @@
-import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { writeDurably } from '../../durable-file.js';
+import { readIfThere } from '../../read-if-there.js';
 import { MAX_EPOCH } from '../wire/claim.js';
 import type { WriterRecord, WriterStore } from './ports.js';
 
@@ -21,10 +21,7 @@ export class WriterFile implements WriterStore {
 
   /** @throws Error when the file is damaged */
   async load(): Promise<WriterRecord | undefined> {
-    const text = await readFile(this.#path, 'utf8').catch((error: unknown) => {
-      if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
-      throw error;
-    });
+    const text = (await readIfThere(this.#path))?.toString();
     if (text === undefined) return undefined;
     try {
       return recordSchema.parse(JSON.parse(text));
