@@ -103,7 +103,8 @@ it(
     };
     const [troubles] = await Promise.all([misbehave(), watch(), weigh()]);
     server.faults.clear();
-    const { connections } = server;
+    // One that is let go of while it connects takes a moment to go.
+    await expect.poll(() => server.connections, { timeout: 5_000 }).toBeLessThanOrEqual(2);
     await core.kill();
     await Promise.all(clients);
     const wrong = await machine.settle();
@@ -121,7 +122,6 @@ it(
     expect(answered).toBeGreaterThan(SECONDS * 10);
     expect(Math.max(...behind)).toBeLessThan(MAX_BEHIND_MS);
     expect(end - middle).toBeLessThan(MAX_GROWTH_MIB);
-    expect(connections).toBeLessThanOrEqual(4);
   },
   (SECONDS + 60) * 1_000,
 );

@@ -7,6 +7,10 @@ const APPENDS = 'appendToStream';
 
 interface Channel {
   close(): void;
+  /** What gRPC connects by, and whether it does so again when its wait after a failure is over. */
+  readonly internalChannel?: {
+    readonly wrappedSubchannels?: Iterable<{ getRealSubchannel(): { continueConnecting: boolean } }>;
+  };
 }
 
 /** How the client opens channels, and streams on them, in a form that holds for all. */
@@ -24,7 +28,8 @@ interface Internals {
  * A client that can be let go of. What it does not offer is done to its insides here, and nowhere else:
  * - Its channels can be closed, those too that it has lost sight of, and it makes no other then, whatever is asked late.
  *   Each is closed once: the client closes one as often as something fails on it, and gRPC takes that for the closing of
- *   others, whose connections then stay for ever.
+ *   others, whose connections then stay for ever. So does one that is closed while it waits for another attempt to
+ *   connect, unless it is told to make none.
  * - It passes over answers to appends that it has taken for failed. When any stream of appends fails, the client takes
  *   every append in the process for failed, on whichever stream of whichever client; and when one is answered after all,
  *   it throws where nobody can catch it, which ends the process.
@@ -71,6 +76,9 @@ export class Connection {
 function closedOnce(channel: Channel): Channel {
   let close: (() => void) | undefined = channel.close.bind(channel);
   channel.close = () => {
+    for (const subchannel of channel.internalChannel?.wrappedSubchannels ?? []) {
+      subchannel.getRealSubchannel().continueConnecting = false;
+    }
     close?.();
     close = undefined;
   };
