@@ -1,5 +1,6 @@
 import { beforeAll, describe } from 'vitest';
 import { appendContract } from './eventlog/append.js';
+import { appendAllContract } from './eventlog/append-all.js';
 import { closeContract } from './eventlog/close.js';
 import { concurrencyContract } from './eventlog/concurrency.js';
 import { createTest, type LogUnderTest } from './eventlog/log-test.js';
@@ -17,6 +18,7 @@ export function eventLogContract(adapter: string, place: string, makeLog: () => 
   describe(`the event log: ${adapter}`, () => {
     beforeAll(() => console.log(`contract: the ${adapter} log, against ${place}`));
     appendContract(test);
+    appendAllContract(test);
     concurrencyContract(test);
     refusalContract(test);
     readContract(test);

@@ -8,6 +8,7 @@ import { decode, type EventRow } from './encoding.js';
 import { LogError } from './errors.js';
 import {
   MAX_EVENT_BYTES,
+  type Append,
   type AppendResult,
   type EventBatch,
   type EventFilter,
@@ -119,7 +120,11 @@ export class EmbeddedLog implements EventLog {
   }
 
   append(stream: string, events: readonly NewEvent[], expected: ExpectedRevision): Promise<AppendResult> {
-    return this.#writer.append(stream, events, expected);
+    return this.#writer.append([{ stream, events, expected }]);
+  }
+
+  async appendAll(appends: readonly Append[]): Promise<void> {
+    if (appends.length > 0) await this.#writer.append(appends);
   }
 
   async *readStream(stream: string, options: ReadStreamOptions = {}): AsyncIterable<RecordedEvent> {

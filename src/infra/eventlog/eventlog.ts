@@ -9,6 +9,13 @@ export interface NewEvent extends DomainEvent {
 /** What a stream must look like for an append to be accepted: a revision (its last event's), or less than that. */
 export type ExpectedRevision = bigint | 'no-stream' | 'any' | 'exists';
 
+/** Events for a stream, and what it must look like. */
+export interface Append {
+  readonly stream: string;
+  readonly events: readonly NewEvent[];
+  readonly expected: ExpectedRevision;
+}
+
 /** Where an append ended. */
 export interface AppendResult {
   /** Revision of the last event appended. */
@@ -49,6 +56,14 @@ export interface EventLog {
    * LOG_OVERLOADED, LOG_CORRUPT, LOG_CLOSED
    */
   append(stream: string, events: readonly NewEvent[], expected: ExpectedRevision): Promise<AppendResult>;
+
+  /**
+   * Appends to any streams, one after the other in the order given: what there is of a history elsewhere. When it answers
+   * all are durable; when it fails, with the error of the first that failed, any of them may be.
+   * @param appends together at most MAX_APPEND_BYTES
+   * @throws LogError as `append` does
+   */
+  appendAll(appends: readonly Append[]): Promise<void>;
 
   /** The events of a stream from a revision on (inclusive; by default from the start, or the end when backward). */
   readStream(stream: string, options?: ReadStreamOptions): AsyncIterable<RecordedEvent>;

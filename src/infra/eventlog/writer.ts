@@ -2,17 +2,18 @@ import { LRUCache } from 'lru-cache';
 import pLimit from 'p-limit';
 import type { Clock } from '../clock.js';
 import { SqliteError, type Connection, type Param } from '../sqlite/connection.js';
-import { encodeAppend, rowJson, type EncodedEvent } from './encoding.js';
-import { LogError, WrongExpectedRevision } from './errors.js';
-import type { AppendResult, ExpectedRevision, NewEvent } from './eventlog.js';
+import { encodeAppend } from './encoding.js';
+import { LogError } from './errors.js';
+import type { Append, AppendResult } from './eventlog.js';
 import { toLogError } from './file.js';
+import { NO_STREAM, place, type EncodedAppend, type Head } from './placing.js';
 
-/** The most appends of one group: what shares a transaction and its fsync. */
-const MAX_GROUP_APPENDS = 50;
-/** The most events of one group, unless a single append has more. */
+/** The most calls of one group: what shares a transaction and its fsync. */
+const MAX_GROUP_CALLS = 50;
+/** The most events of one group, unless a single call has more. */
 const MAX_GROUP_EVENTS = 500;
-/** The most appends waiting; beyond it they are refused. */
-const MAX_QUEUED_APPENDS = 10_000;
+/** The most calls waiting; beyond it they are refused. */
+const MAX_QUEUED_CALLS = 10_000;
 /** The most bytes waiting. */
 const MAX_QUEUED_BYTES = 64 * 1024 * 1024;
 /** Streams whose heads are remembered. */
@@ -37,20 +38,12 @@ const STORED_IDS =
 export const TRUNCATED = '$truncated';
 export const TOMBSTONE = '$tombstone';
 
-/** The end of a stream: the revision of its last row, −1 for none. */
-interface Head {
-  readonly revision: number;
-  readonly tombstoned: boolean;
-}
-
-const NO_STREAM: Head = { revision: -1, tombstoned: false };
-
+/** Appends of one call, all or none. */
 interface Pending {
-  readonly stream: string;
-  readonly events: readonly EncodedEvent[];
+  readonly appends: readonly EncodedAppend[];
+  readonly events: number;
   readonly bytes: number;
-  readonly expected: ExpectedRevision;
-  readonly resolve: (result: AppendResult) => void;
+  readonly resolve: (last: AppendResult) => void;
   readonly reject: (error: unknown) => void;
 }
 
@@ -90,19 +83,31 @@ export class Writer {
     this.#onCommit = onCommit;
   }
 
-  /** Queues an append and answers once its group is durable. */
-  append(stream: string, events: readonly NewEvent[], expected: ExpectedRevision): Promise<AppendResult> {
+  /**
+   * Queues appends and answers once their group is durable: all of them are then, or none.
+   * @param appends at least one
+   * @returns where the last one ended
+   */
+  append(appends: readonly Append[]): Promise<AppendResult> {
     return new Promise((resolve, reject) => {
       this.#refuseWhenClosed();
-      const encoded = encodeAppend(stream, events);
-      const bytes = encoded.reduce((sum, event) => sum + event.bytes, 0);
-      if (this.#queue.length >= MAX_QUEUED_APPENDS || this.#queuedBytes + bytes > MAX_QUEUED_BYTES) {
+      const encoded = appends.map(({ stream, events, expected }) => ({
+        stream,
+        events: encodeAppend(stream, events),
+        expected,
+      }));
+      let [events, bytes] = [0, 0];
+      for (const append of encoded) {
+        events += append.events.length;
+        for (const event of append.events) bytes += event.bytes;
+      }
+      if (this.#queue.length >= MAX_QUEUED_CALLS || this.#queuedBytes + bytes > MAX_QUEUED_BYTES) {
         throw new LogError(
           'LOG_OVERLOADED',
           `${String(this.#queue.length)} appends are waiting for the disk; try again in a moment.`,
         );
       }
-      this.#queue.push({ stream, events: encoded, bytes, expected, resolve, reject });
+      this.#queue.push({ appends: encoded, events, bytes, resolve, reject });
       this.#queuedBytes += bytes;
       this.#draining ??= this.#drain();
     });
@@ -183,9 +188,9 @@ export class Writer {
     let events = 0;
     let count = 0;
     for (const pending of this.#queue) {
-      if (count > 0 && (count >= MAX_GROUP_APPENDS || events + pending.events.length > MAX_GROUP_EVENTS)) break;
+      if (count > 0 && (count >= MAX_GROUP_CALLS || events + pending.events > MAX_GROUP_EVENTS)) break;
       count += 1;
-      events += pending.events.length;
+      events += pending.events;
       this.#queuedBytes -= pending.bytes;
     }
     return this.#queue.splice(0, count);
@@ -195,7 +200,7 @@ export class Writer {
     try {
       return (await this.#commitFast(group)) ?? (await this.#commitSlow(group));
     } catch (error) {
-      for (const { stream } of group) this.#heads.delete(stream);
+      for (const { appends } of group) for (const { stream } of appends) this.#heads.delete(stream);
       const failure = toLogError(error, this.#path);
       return () => {
         for (const { reject } of group) reject(failure);
@@ -206,22 +211,23 @@ export class Writer {
   /** One statement for the whole group, on remembered heads. Returns nothing when that cannot be done or did not hold. */
   async #commitFast(group: readonly Pending[]): Promise<Answer | undefined> {
     const recordedAt = this.#clock.now().toISOString();
-    const unknown = group.filter(({ stream, expected }) => expected !== 'no-stream' && !this.#heads.has(stream));
-    if (unknown.length > 0) {
-      for (const [stream, head] of await this.#readHeads(unknown.map(({ stream }) => stream)))
-        this.#heads.set(stream, head);
+    const unknown = new Set<string>();
+    for (const { appends } of group) {
+      for (const { stream, expected } of appends) {
+        if (expected !== 'no-stream' && !this.#heads.has(stream)) unknown.add(stream);
+      }
     }
-    const heads = new Map<string, Head>();
+    // What is read is kept here: a call may name more streams than are remembered.
+    const heads = unknown.size === 0 ? new Map<string, Head>() : await this.#readHeads([...unknown]);
+    const headOf = (stream: string) => heads.get(stream) ?? this.#heads.get(stream) ?? NO_STREAM;
     const rows: string[] = [];
     const results: AppendResult[] = [];
     for (const pending of group) {
-      const { stream, events, expected } = pending;
-      const head = heads.get(stream) ?? this.#heads.get(stream) ?? NO_STREAM;
-      if (refusal(stream, head, expected) !== undefined) return undefined;
-      addRows(rows, pending, head, this.#lastPosition + rows.length, recordedAt);
-      const revision = head.revision + events.length;
-      heads.set(stream, { revision, tombstoned: false });
-      results.push({ revision: BigInt(revision), position: BigInt(this.#lastPosition + rows.length) });
+      const placed = place(pending.appends, headOf, this.#lastPosition + rows.length, recordedAt);
+      if (placed instanceof LogError) return undefined;
+      for (const row of placed.rows) rows.push(row);
+      for (const [stream, head] of placed.heads) heads.set(stream, head);
+      results.push(placed.last);
     }
     try {
       await this.#insert(rows);
@@ -240,38 +246,33 @@ export class Writer {
     };
   }
 
-  /** One append at a time, on what the file says, in one transaction under the write lock. */
+  /** One call at a time, on what the file says, in one transaction under the write lock. */
   async #commitSlow(group: readonly Pending[]): Promise<Answer> {
     const recordedAt = this.#clock.now().toISOString();
     const answers: Answer[] = [];
-    const heads = new Map<string, Head>();
+    let heads = new Map<string, Head>();
     let position = 0;
     let wrote = false;
     await this.#connection.transaction('BEGIN IMMEDIATE', async () => {
       position = await lastPosition(this.#connection);
-      for (const [stream, head] of await this.#readHeads(group.map(({ stream }) => stream))) heads.set(stream, head);
+      heads = await this.#readHeads(group.flatMap(({ appends }) => appends.map(({ stream }) => stream)));
       for (const pending of group) {
-        const { stream, events, expected, resolve, reject } = pending;
-        const head = heads.get(stream) ?? NO_STREAM;
-        const refused = refusal(stream, head, expected);
-        if (refused !== undefined) {
+        const { appends, resolve, reject } = pending;
+        const placed = place(appends, (stream) => heads.get(stream) ?? NO_STREAM, position, recordedAt);
+        if (placed instanceof LogError) {
           const stored = await this.#storedResult(pending);
           answers.push(() => {
-            if (stored === undefined) reject(refused);
+            if (stored === undefined) reject(placed);
             else resolve(stored);
           });
           continue;
         }
-        const rows: string[] = [];
-        addRows(rows, pending, head, position, recordedAt);
-        await this.#insert(rows);
+        await this.#insert(placed.rows);
         wrote = true;
-        position += rows.length;
-        const revision = head.revision + events.length;
-        heads.set(stream, { revision, tombstoned: false });
-        const result = { revision: BigInt(revision), position: BigInt(position) };
+        position += placed.rows.length;
+        for (const [stream, head] of placed.heads) heads.set(stream, head);
         answers.push(() => {
-          resolve(result);
+          resolve(placed.last);
         });
       }
     });
@@ -283,8 +284,17 @@ export class Writer {
     };
   }
 
-  /** What an append that was made before got: the same ids at the same pinned revision. */
-  async #storedResult({ stream, events, expected }: Pending): Promise<AppendResult | undefined> {
+  /** What a call that was made before got: the same ids at the same pinned revisions. */
+  async #storedResult({ appends }: Pending): Promise<AppendResult | undefined> {
+    let stored: AppendResult | undefined;
+    for (const append of appends) {
+      stored = await this.#storedAppend(append);
+      if (stored === undefined) return undefined;
+    }
+    return stored;
+  }
+
+  async #storedAppend({ stream, events, expected }: EncodedAppend): Promise<AppendResult | undefined> {
     if (expected === 'any' || expected === 'exists') return undefined;
     const after = expected === 'no-stream' ? -1n : expected;
     const rows = await this.#connection.all<{ id: string; position: number; revision: number }>(STORED_IDS, [
@@ -312,31 +322,6 @@ export class Writer {
     ]);
     for (const { stream, revision, type } of rows) heads.set(stream, { revision, tombstoned: type === TOMBSTONE });
     return heads;
-  }
-}
-
-/** Adds the rows of an append that follows a head and a position. */
-function addRows(rows: string[], { stream, events }: Pending, head: Head, after: number, recorded_at: string): void {
-  events.forEach((event, i) => {
-    rows.push(rowJson(event, { position: after + i + 1, stream, revision: head.revision + i + 1, recorded_at }));
-  });
-}
-
-/** Why an append may not follow a head, if it may not. */
-function refusal(stream: string, head: Head, expected: ExpectedRevision): LogError | undefined {
-  if (head.tombstoned) {
-    return new LogError('STREAM_TOMBSTONED', `Stream '${stream}' was tombstoned; it takes no more events.`);
-  }
-  const actual = BigInt(head.revision);
-  switch (expected) {
-    case 'any':
-      return undefined;
-    case 'no-stream':
-      return actual < 0n ? undefined : new WrongExpectedRevision(stream, expected, actual);
-    case 'exists':
-      return actual >= 0n ? undefined : new WrongExpectedRevision(stream, expected, actual);
-    default:
-      return actual === expected ? undefined : new WrongExpectedRevision(stream, expected, actual);
   }
 }
 

@@ -1,13 +1,15 @@
 import { createHash } from 'node:crypto';
 import type { RecordedEvent } from '../../domain/event.js';
 import { canonicalJson } from '../eventlog/canonical.js';
-import { LogError } from '../eventlog/errors.js';
-import type { EventLog, NewEvent } from '../eventlog/eventlog.js';
-import { inOrder } from './in-order.js';
+import { WrongExpectedRevision } from '../eventlog/errors.js';
+import type { Append, EventLog, NewEvent } from '../eventlog/eventlog.js';
 
-/** The most events, and bytes of them (estimated), that are appended together: what a server takes unless told. */
+/** The most events of one append, and bytes of them (estimated): what a server takes unless told. */
 const MAX_RUN_EVENTS = 100;
 const MAX_RUN_BYTES = 512 * 1024;
+/** The most events that are handed over together, and bytes of them (estimated). */
+const MAX_PAGE_EVENTS = 1_000;
+const MAX_PAGE_BYTES = 8 * 1024 * 1024;
 
 /** How far a copy or a digest is, in positions of the log that is read. */
 export type ProgressListener = (position: bigint, head: bigint) => void;
@@ -41,32 +43,38 @@ export async function copyLog(source: EventLog, target: EventLog, onProgress: Pr
   const head = await source.head();
   const after = await whereToGoOn(source, target);
   let copied = 0;
-  for await (const { events, last } of appendHistory(upTo(source, after, head), target)) {
-    copied += events.length;
-    onProgress(last.position, head);
+  for await (const page of appendHistory(pages(upTo(source, after, head)), target)) {
+    copied += page.length;
+    onProgress(page.at(-1)?.position ?? head, head);
   }
   return { copied, head };
 }
 
 /** An event as a log had it, but for its place there. */
-export type HistoryEvent = NewEvent &
-  Pick<RecordedEvent, 'stream' | 'revision'> & {
-    /** What it takes in memory, in bytes, where that is known; otherwise it is estimated. */
-    readonly bytes?: number;
-  };
+export type HistoryEvent = NewEvent & Pick<RecordedEvent, 'stream' | 'revision'>;
 
 /**
- * Appends a history, in its order, keeping ids, streams and revisions. Yields what is durable.
+ * Appends a history, in its order, keeping ids, streams and revisions. Yields what is durable, page by page; the next
+ * page is prepared while one becomes so.
  * @throws CopyError where a revision does not follow what the target holds; LogError
  */
-export function appendHistory<E extends HistoryEvent>(
-  history: AsyncIterable<E>,
+export async function* appendHistory<E extends HistoryEvent>(
+  history: AsyncIterable<readonly E[]>,
   target: EventLog,
-): AsyncIterable<Run<E>> {
-  return inOrder(runs(history), async (run) => {
-    await append(target, run);
-    return run;
-  });
+): AsyncIterable<readonly E[]> {
+  let underWay: Promise<readonly E[]> | undefined;
+  try {
+    for await (const page of history) {
+      const before = underWay;
+      underWay = appendPage(page, target);
+      // It is awaited in its turn; until then a failure is nobody's.
+      underWay.catch(() => undefined);
+      if (before !== undefined) yield await before;
+    }
+    if (underWay !== undefined) yield await underWay;
+  } finally {
+    await underWay?.catch(() => undefined);
+  }
 }
 
 /** Reads a log up to a position, and says what it holds. */
@@ -108,43 +116,54 @@ async function* upTo(log: EventLog, after: bigint, head: bigint): AsyncIterable<
   }
 }
 
-/** Events of one stream that come one after the other, to be appended together. */
-export interface Run<E> {
-  readonly events: readonly NewEvent[];
-  readonly first: E;
-  readonly last: E;
-  /** What they take while they are under way, in bytes (estimated). */
-  readonly bytes: number;
-}
-
-/** Cuts a history into runs; the order stays. */
-async function* runs<E extends HistoryEvent>(history: AsyncIterable<E>): AsyncIterable<Run<E>> {
-  let run: Run<E> | undefined;
+/** Cuts a history into pages. */
+async function* pages<E extends HistoryEvent>(history: AsyncIterable<E>): AsyncIterable<readonly E[]> {
+  let page: E[] = [];
+  let bytes = 0;
   for await (const event of history) {
-    const { stream, revision, id, type, data, metadata } = event;
-    const bytes = event.bytes ?? 2 * (JSON.stringify(data).length + JSON.stringify(metadata).length);
-    const goesOn =
-      run?.last.stream === stream &&
-      run.last.revision === revision - 1n &&
-      run.events.length < MAX_RUN_EVENTS &&
-      run.bytes + bytes <= MAX_RUN_BYTES;
-    if (run !== undefined && !goesOn) yield run;
-    const before: Run<E> = run !== undefined && goesOn ? run : { events: [], first: event, last: event, bytes: 0 };
-    const events = [...before.events, { id, type, data, metadata }];
-    run = { events, first: before.first, last: event, bytes: before.bytes + bytes };
+    const size = bytesOf(event);
+    if (page.length > 0 && (page.length >= MAX_PAGE_EVENTS || bytes + size > MAX_PAGE_BYTES)) {
+      yield page;
+      [page, bytes] = [[], 0];
+    }
+    page.push(event);
+    bytes += size;
   }
-  if (run !== undefined) yield run;
+  if (page.length > 0) yield page;
 }
 
-async function append(target: EventLog, { events, first }: Run<HistoryEvent>): Promise<void> {
-  const { stream, revision } = first;
+async function appendPage<E extends HistoryEvent>(page: readonly E[], target: EventLog): Promise<readonly E[]> {
   try {
-    await target.append(stream, events, revision === 0n ? 'no-stream' : revision - 1n);
+    await target.appendAll(runs(page));
+    return page;
   } catch (error) {
-    if (!(error instanceof LogError) || error.code !== 'WRONG_EXPECTED_REVISION') throw error;
+    if (!(error instanceof WrongExpectedRevision)) throw error;
+    const revision = typeof error.expected === 'bigint' ? error.expected + 1n : 0n;
     throw new CopyError(
-      `Revision ${revision} of '${stream}' does not follow what the target holds: somebody else writes to the target, or the stream's beginning was truncated in the source, which cannot be copied.`,
+      `Revision ${revision} of '${error.stream}' does not follow what the target holds: somebody else writes to the target, or the stream's beginning was truncated in the source, which cannot be copied.`,
       { cause: error },
     );
   }
+}
+
+/** Events of one stream that come one after the other are appended together. */
+function runs(page: readonly HistoryEvent[]): Append[] {
+  const appends: (Append & { readonly events: NewEvent[] })[] = [];
+  let [run, last, bytes] = [appends.at(-1), page.at(-1), 0];
+  for (const event of page) {
+    const { stream, revision } = event;
+    if (run?.stream === stream && last?.revision === revision - 1n && run.events.length < MAX_RUN_EVENTS) {
+      if (run.events.length === 1) bytes = bytesOf(last);
+      bytes += bytesOf(event);
+    } else bytes = Number.POSITIVE_INFINITY;
+    if (run !== undefined && bytes <= MAX_RUN_BYTES) run.events.push(event);
+    else appends.push((run = { stream, events: [event], expected: revision === 0n ? 'no-stream' : revision - 1n }));
+    last = event;
+  }
+  return appends;
+}
+
+/** What an event takes while it is under way, in bytes (estimated). */
+function bytesOf({ data, metadata }: HistoryEvent): number {
+  return 2 * (JSON.stringify(data).length + JSON.stringify(metadata).length);
 }

@@ -59,6 +59,26 @@ describe('a renewed log', () => {
   });
 });
 
+describe('appends to many streams', () => {
+  it('are all stored, or none', async () => {
+    const log = await folder.open();
+    const stream = newStream();
+    await log.append(stream, newEvents(2), 'no-stream');
+    const given = [
+      { stream: newStream(), events: newEvents(3), expected: 'no-stream' as const },
+      { stream, events: newEvents(1), expected: 1n },
+      { stream, events: newEvents(1), expected: 2n },
+    ];
+    const refused = { stream, events: newEvents(1), expected: 2n };
+
+    await expect(log.appendAll([...given, refused])).rejects.toMatchObject({ stream, expected: 2n, actual: 3n });
+
+    expect(await log.head()).toBe(2n);
+    await log.appendAll(given);
+    expect(await log.head()).toBe(7n);
+  });
+});
+
 describe('events of a megabyte', () => {
   it('are read a few at a time, all of them, in whatever way they are read', async () => {
     const log = await folder.open();

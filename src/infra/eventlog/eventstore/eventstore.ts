@@ -1,8 +1,10 @@
 import { StreamDeletedError } from '@eventstore/db-client';
+import pLimit from 'p-limit';
 import type { RecordedEvent } from '../../../domain/event.js';
 import type { Logger } from '../../logger.js';
 import { LogError, WrongExpectedRevision } from '../errors.js';
 import type {
+  Append,
   AppendResult,
   EventBatch,
   EventLog,
@@ -27,6 +29,8 @@ import { until } from './until.js';
 
 /** Events in a batch unless told. */
 const DEFAULT_BATCH = 1_000;
+/** The most appends of one call that are under way. */
+const MAX_APPENDS_UNDER_WAY = 200;
 /** Where stream metadata says which revision is the first that is left. */
 const TRUNCATE_BEFORE = '$tb';
 
@@ -98,6 +102,18 @@ export class EventStoreLog implements EventLog {
     const result = await this.#appender.append({ stream, name, events: records, expected, bytes });
     this.#feed.tail.expect(result.position);
     return result;
+  }
+
+  async appendAll(appends: readonly Append[]): Promise<void> {
+    const limit = pLimit({ concurrency: MAX_APPENDS_UNDER_WAY, rejectOnClear: true });
+    const answers = appends.map(({ stream, events, expected }) => limit(() => this.append(stream, events, expected)));
+    try {
+      await Promise.all(answers);
+    } catch (error) {
+      limit.clearQueue();
+      await Promise.allSettled(answers);
+      throw error;
+    }
   }
 
   async *readStream(stream: string, options: ReadStreamOptions = {}): AsyncIterable<RecordedEvent> {

@@ -24,15 +24,15 @@ export interface HistoryGround {
 }
 
 /**
- * The events of an origin up to a signed head, in order and verified one by one. What one host does not give as it was
- * sealed is taken from another; at the end the addresses must have the root that was signed.
+ * The events of an origin up to a signed head, page by page, in order and verified one by one. What one host does not give
+ * as it was sealed is taken from another; at the end the addresses must have the root that was signed.
  * @param sources the one whose head it is first
  * @throws HistoryError
  */
 export async function* readHistory(
   sources: readonly Source[],
   { origin, opener, tree, onTrouble }: HistoryGround,
-): AsyncIterable<OpenedEvent> {
+): AsyncIterable<readonly OpenedEvent[]> {
   const [newest] = sources;
   if (newest === undefined) return;
   const until = newest.head.sequence;
@@ -43,10 +43,10 @@ export async function* readHistory(
       throw new HistoryError(`No host gives event ${tree.size + 1} of '${origin}' as it was sealed.`);
     const last = Math.min(until, source.head.sequence);
     try {
-      for await (const event of readFrom(source, origin, tree.size, last)) {
-        const opened = opener.open(event);
-        tree.append(addressOf(event.sealed));
-        yield opened;
+      for await (const page of readFrom(source, origin, tree.size, last)) {
+        const { opened, trouble } = openPage(page, opener, tree);
+        if (opened.length > 0) yield opened;
+        if (trouble !== undefined) throw trouble;
       }
     } catch (error) {
       if (!(error instanceof HostError) && !(error instanceof NotSealedHere)) throw error;
@@ -60,24 +60,46 @@ export async function* readHistory(
     );
 }
 
+/** Opens a page as far as it is what was sealed. */
+function openPage(
+  page: readonly ReturnedEvent[],
+  opener: Opener,
+  tree: MerkleFrontier,
+): { readonly opened: readonly OpenedEvent[]; readonly trouble: NotSealedHere | undefined } {
+  const opened: OpenedEvent[] = [];
+  try {
+    for (const event of page) {
+      const next = tree.size + 1;
+      if (event.sequence !== next) throw new NotSealedHere(`it gives event ${event.sequence} for ${next}`);
+      opened.push(opener.open(event));
+      tree.append(addressOf(event.sealed));
+    }
+  } catch (error) {
+    if (error instanceof NotSealedHere) return { opened, trouble: error };
+    throw error;
+  }
+  return { opened, trouble: undefined };
+}
+
 /** A host's events from one to another; the next page is asked for while one is used. */
-async function* readFrom(source: Source, origin: string, after: number, last: number): AsyncIterable<ReturnedEvent> {
+async function* readFrom(
+  source: Source,
+  origin: string,
+  after: number,
+  last: number,
+): AsyncIterable<readonly ReturnedEvent[]> {
   const ask = (from: number) => {
     const page = source.port.events(origin, from, Math.min(PAGE, last - from));
     page.catch(() => undefined);
     return page;
   };
-  let next = ask(after);
-  let sequence = after;
-  while (sequence < last) {
+  for (let [sequence, next] = [after, ask(after)]; sequence < last;) {
     const page = await next;
     const end = page.at(-1)?.sequence;
-    if (end === undefined || end > last) throw new NotSealedHere(`it does not give event ${sequence + 1}`);
-    if (end < last) next = ask(end);
-    for (const event of page) {
-      sequence += 1;
-      if (event.sequence !== sequence) throw new NotSealedHere(`it gives event ${event.sequence} for ${sequence}`);
-      yield event;
-    }
+    if (end === undefined || end <= sequence || end > last)
+      throw new NotSealedHere(`it does not give event ${sequence + 1}`);
+    sequence = end;
+    if (sequence < last) next = ask(sequence);
+    yield page;
   }
 }

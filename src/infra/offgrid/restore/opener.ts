@@ -8,8 +8,6 @@ import type { ReturnedEvent } from '../replicator/host-port.js';
 /** An event that came back whole, with its number. */
 export interface OpenedEvent extends TravellingEvent {
   readonly sequence: number;
-  /** What it takes in memory, about. */
-  readonly bytes: number;
 }
 
 /** An event is not what its origin sealed at this place. */
@@ -47,7 +45,7 @@ export class Opener {
     if (event === undefined || !isEventType(event.type) || ETYPES[event.type] !== etype)
       throw new NotSealedHere(`event ${sequence} is sealed, and no event of this catalogue`);
     if (event.type === 'KeyRotated') this.#learn(event, sequence);
-    return { ...event, sequence, bytes: 2 * sealed.byteLength };
+    return { ...event, sequence };
   }
 
   #learn({ data }: TravellingEvent, sequence: number): void {

@@ -127,21 +127,12 @@ function begin(newest: Source, log: EventLog, { origin, root }: RestoreRequest, 
   const goOn = async (sources: readonly Source[]) => {
     const until = sources[0]?.head.sequence ?? 0;
     const history = readHistory(sources, { origin, opener, tree, onTrouble });
-    for await (const { last, policies } of withPolicies(appendHistory(history, log))) {
-      policy = policies ?? policy;
-      ground.onProgress(last.sequence, until);
+    for await (const page of appendHistory(history, log)) {
+      policy = (page.findLast(({ type }) => type === 'ReplicationPolicySet')?.data as Policy | undefined) ?? policy;
+      ground.onProgress(page.at(-1)?.sequence ?? 0, until);
     }
   };
   return { log, newest, sequence: 0, policy: () => policy, goOn, tree };
-}
-
-async function* withPolicies<R extends { readonly events: readonly { type: string; data: object }[] }>(
-  runs: AsyncIterable<R>,
-): AsyncIterable<R & { readonly policies: Policy | undefined }> {
-  for await (const run of runs) {
-    const set = run.events.findLast(({ type }) => type === 'ReplicationPolicySet');
-    yield { ...run, policies: set?.data as Policy | undefined };
-  }
 }
 
 /** What came to the hosts between the survey and the claim, after which nothing comes any more. */
