@@ -7,14 +7,15 @@ import { RootKey } from '../../src/infra/crypto/root-key.js';
 import { EmbeddedLog } from '../../src/infra/eventlog/embedded.js';
 import { corePaths } from '../../src/infra/core-paths.js';
 import { Sealer } from '../../src/infra/offgrid/replicator/sealer.js';
+import type { NumberedEvent } from '../../src/infra/offgrid/replicator/ports.js';
 import type { AddressedEvent } from '../../src/infra/offgrid/wire/batch.js';
+import { writeHistory } from './history.js';
 import { AUTH_KEY, clientOf, firstLine, ORIGIN, prepareBatches, withHosts } from './hosts.js';
-import { inTurns } from './callers.js';
 import { perSecond, perSecondText, progress } from './measure.js';
-import { prepareEvents } from './rows.js';
-import { travelling } from './travelling.js';
 
-const STREAMS = 100;
+const TRAVELLING = { filter: { types: TRAVELLING_TYPES } };
+/** Events that sealing alone is measured with. */
+const SEALED_AT_MOST = 20_000;
 const RUN = fileURLToPath(new URL('./replicate-run.js', import.meta.url));
 
 /** What one round came to: events a second, and the core's peak memory. */
@@ -23,33 +24,39 @@ export interface Round {
   readonly read: number;
   readonly seal: number;
   readonly host: number;
+  readonly hosts: number;
   readonly peakMiB: number;
 }
 
-/** A core's data folder with events that no host has seen, and what is measured with it. */
+/** A core's data folder with events that it has projected and no host has seen, and what is measured with it. */
 export class Replicated {
   readonly #folder: string;
-  readonly #count: number;
+  readonly #events: readonly NumberedEvent[];
   readonly #root = RootKey.generate();
   readonly #sealed: readonly AddressedEvent[];
 
-  private constructor(folder: string, count: number) {
+  private constructor(folder: string, events: readonly NumberedEvent[]) {
     this.#folder = folder;
-    this.#count = count;
+    this.#events = events;
     const sealer = new Sealer(this.#root, ORIGIN);
-    this.#sealed = travelling(count).map((event) => sealer.seal(event, []));
+    this.#sealed = events.map((event) => sealer.seal(event, []));
   }
 
   static async prepare(scratch: string, count: number): Promise<Replicated> {
     const folder = join(scratch, `template-${count}`);
     const { folder: core, log: path } = corePaths(folder);
     await mkdir(core, { recursive: true });
+    await writeHistory(path, count);
+    await runCore(0, { SHERATAN_DATA_DIR: folder, OFFGRID_STORAGE_ENABLED: 'false' });
+    const events: NumberedEvent[] = [];
     const log = await EmbeddedLog.open(path, systemClock);
-    await inTurns(prepareEvents(count, STREAMS), STREAMS, ({ stream, event, revision }) =>
-      log.append(stream, [event], revision === 0 ? 'no-stream' : BigInt(revision - 1)),
-    );
+    for await (const event of log.readAll(TRAVELLING)) events.push({ sequence: events.length + 1, event });
     await log.close();
-    return new Replicated(folder, count);
+    return new Replicated(folder, events);
+  }
+
+  get #count(): number {
+    return this.#events.length;
   }
 
   /** Bytes of all envelopes. */
@@ -58,11 +65,12 @@ export class Replicated {
   }
 
   async run(round: number): Promise<Round> {
-    const [read, seal, host] = [await this.#readRate(), await this.#sealRate(), await this.#hostRate()];
+    const [read, seal] = [await this.#readRate(), await this.#sealRate()];
+    const [host, hosts] = [await this.#hostRate(1), await this.#hostRate(2)];
     const { rate: ours, peakMiB } = await this.#replicate();
-    const stages = `read ${perSecondText(read)}, seal ${perSecondText(seal)}, host ${perSecondText(host)}`;
+    const stages = `read ${perSecondText(read)}, seal ${perSecondText(seal)}, one host ${perSecondText(host)}, both ${perSecondText(hosts)}`;
     progress(`round ${round}: ${perSecondText(ours)}; ${stages}; peak ${peakMiB.toFixed(0)} MiB`);
-    return { ours, read, seal, host, peakMiB };
+    return { ours, read, seal, host, hosts, peakMiB };
   }
 
   async peakMiB(): Promise<number> {
@@ -73,7 +81,7 @@ export class Replicated {
     const log = await EmbeddedLog.open(corePaths(this.#folder).log, systemClock);
     try {
       return await perSecond(this.#count, async () => {
-        for await (const _ of log.readAll({ filter: { types: TRAVELLING_TYPES } }));
+        for await (const _ of log.readAll(TRAVELLING));
       });
     } finally {
       await log.close();
@@ -81,7 +89,7 @@ export class Replicated {
   }
 
   #sealRate(): Promise<number> {
-    const events = travelling(Math.min(this.#count, 20_000));
+    const events = this.#events.slice(0, SEALED_AT_MOST);
     const sealer = new Sealer(this.#root, ORIGIN);
     return perSecond(events.length, () => {
       for (const event of events) sealer.seal(event, []);
@@ -89,13 +97,18 @@ export class Replicated {
     });
   }
 
-  /** One host alone, which is sent batches that are made already. */
-  async #hostRate(): Promise<number> {
-    return withHosts(1, this.#folder, async ([url = '']) => {
-      const client = clientOf(url);
-      const batches = await prepareBatches(client, this.#root, this.#sealed);
+  /** Hosts alone, all at once, which are sent batches that are made already. */
+  async #hostRate(count: number): Promise<number> {
+    return withHosts(count, this.#folder, async (urls) => {
+      const work: (() => Promise<void>)[] = [];
+      for (const client of urls.map((url) => clientOf(url))) {
+        const batches = await prepareBatches(client, this.#root, this.#sealed);
+        work.push(async () => {
+          for (const batch of batches) await client.ship(ORIGIN, batch);
+        });
+      }
       return perSecond(this.#count, async () => {
-        for (const batch of batches) await client.ship(ORIGIN, batch);
+        await Promise.all(work.map((ship) => ship()));
       });
     });
   }
@@ -106,11 +119,16 @@ export class Replicated {
       await cp(this.#folder, dataDir, { recursive: true });
       try {
         const env = { SHERATAN_DATA_DIR: dataDir, OFFGRID_STORAGE_HOSTS: urls.join(','), OFFGRID_AUTH_KEY: AUTH_KEY };
-        const [line] = await firstLine(RUN, [String(this.#count)], env, () => Promise.resolve());
-        return JSON.parse(line) as { rate: number; peakMiB: number };
+        return await runCore(this.#count, env);
       } finally {
         await rm(dataDir, { recursive: true, force: true });
       }
     });
   }
+}
+
+/** Runs a core until it has shipped so many events, or, with none to ship, until it has projected what it has. */
+async function runCore(count: number, env: Readonly<Record<string, string>>) {
+  const [line] = await firstLine(RUN, [String(count)], env, () => Promise.resolve());
+  return JSON.parse(line) as { rate: number; peakMiB: number };
 }

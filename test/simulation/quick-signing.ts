@@ -17,7 +17,11 @@ const keys = new Map<string, KeyObject | undefined>();
 export const fingerprintOf = real.fingerprintOf;
 
 export function signMessage(key: KeyObject, message: Signing.Signable): string {
-  return toBase64(sha256(Buffer.from(publicKeyText(key)), encode(message)));
+  return signBytes(key, encode(message));
+}
+
+export function signBytes(key: KeyObject, bytes: Uint8Array): string {
+  return toBase64(sha256(Buffer.from(publicKeyText(key)), bytes));
 }
 
 export function verifyMessage(key: KeyObject, message: Signing.Signable, signature: string): boolean {

@@ -14,7 +14,12 @@ export type Signable = Readonly<Record<string, unknown>>;
 
 /** Ed25519 over the DAG-CBOR of a message, base64. */
 export function signMessage(key: KeyObject, message: Signable): string {
-  return toBase64(sign(null, encode(message), key));
+  return signBytes(key, encode(message));
+}
+
+/** Ed25519 over bytes, base64. */
+export function signBytes(key: KeyObject, bytes: Uint8Array): string {
+  return toBase64(sign(null, bytes, key));
 }
 
 /** Whether a signature is that of a message by the holder of a key. */

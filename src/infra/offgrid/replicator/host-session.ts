@@ -50,6 +50,16 @@ export interface SessionNews {
   readonly onSupplied: () => Promise<void>;
 }
 
+/** A batch that is ready to go. */
+interface Prepared {
+  readonly events: readonly AddressedEvent[];
+  readonly body: Uint8Array;
+  /** The tree of what the host has once it has taken it. */
+  readonly tree: MerkleFrontier;
+  /** How many events there were when it was put together. */
+  readonly before: number;
+}
+
 /**
  * One conversation with one host: claim, find what it has of ours, ship the rest, and go on as events come. It ends with
  * an error, with the signal, when another epoch has begun, or when the host is to be left alone.
@@ -89,23 +99,23 @@ export class HostSession {
     while (!election.isElected && this.#goesOn(signal)) await changed(signal);
     // The last event in common is shipped again: from then on it, and so the host's whole tail, is of this epoch.
     let overlap = common > 0 && (!isWhole || head.epoch < this.#epoch) ? 1 : 0;
-    const tree = await this.#ground.tree.at(common);
+    let tree = await this.#ground.tree.at(common);
     if (tree === undefined) throw new Error(`the log does not give its first ${common} events`);
-    let next = this.#take(tree.size - overlap);
+    let next = this.#prepare(tree, overlap);
     while (this.#goesOn(signal)) {
-      const { events, before } = await next;
-      const end = events.at(-1)?.sequence;
-      if (end === undefined) {
-        if (before > tree.size) throw new Error(`the log does not give event ${tree.size + 1}`);
+      const batch = await next;
+      if (batch.events.length === 0) {
+        if (batch.before > tree.size) throw new Error(`the log does not give event ${tree.size + 1}`);
         await onSupplied();
         if (last() === tree.size && this.#goesOn(signal)) await this.#idle(tree, signal);
-        next = this.#take(tree.size - overlap);
+        next = this.#prepare(tree, overlap);
         continue;
       }
-      // The next batch is sealed while this one is under way.
-      const shipping = this.#ship(events, tree, overlap);
-      next = this.#take(end);
+      // The next batch is made while this one is under way.
+      const shipping = this.#ship(batch);
+      next = this.#prepare(batch.tree);
       reached(this.#host.host, await shipping);
+      ({ tree } = batch);
       overlap = 0;
       await onSupplied();
     }
@@ -127,15 +137,21 @@ export class HostSession {
       throw new Lie(`it signs for something else than events 1–${tree.size}, which it had`);
   }
 
-  /** The events of the next batch, and how many there were when it was put together. */
-  #take(after: number): Promise<{ readonly events: readonly AddressedEvent[]; readonly before: number }> {
-    const before = this.#ground.last();
-    const taking = this.#ground.window
-      .take(after, MAX_BATCH_EVENTS, this.#maxBytes)
-      .then((events) => ({ events, before }));
+  /** Makes the batch that follows a tree. @param overlap how many of its last events are shipped again */
+  #prepare(tree: MerkleFrontier, overlap = 0): Promise<Prepared> {
+    const { origin, root, window, last } = this.#ground;
+    const prepare = async (): Promise<Prepared> => {
+      const before = last();
+      const events = await window.take(tree.size - overlap, MAX_BATCH_EVENTS, this.#maxBytes);
+      if (events.length === 0) return { events, body: new Uint8Array(), tree, before };
+      const grown = await this.#ground.tree.grown(tree, events.slice(overlap));
+      const body = encodeBatch(root.signingKey, { origin, host: this.#host.host }, this.#epoch, events);
+      return { events, body, tree: grown, before };
+    };
+    const preparing = prepare();
     // It is awaited in its turn, if there is one; until then a failure is nobody's.
-    taking.catch(() => undefined);
-    return taking;
+    preparing.catch(() => undefined);
+    return preparing;
   }
 
   #goesOn(signal: AbortSignal): boolean {
@@ -213,16 +229,13 @@ export class HostSession {
       });
   }
 
-  async #ship(events: readonly AddressedEvent[], tree: MerkleFrontier, overlap: number): Promise<SignedHead> {
-    const { origin, root, time } = this.#ground;
+  async #ship({ events, body, tree }: Prepared): Promise<SignedHead> {
+    const { origin, time } = this.#ground;
     const startedAt = time.now().getTime();
     const bytes = events.reduce((sum, { sealed }) => sum + sealed.byteLength, 0);
     let head: SignedHead;
     try {
-      head = await this.#port.ship(
-        origin,
-        encodeBatch(root.signingKey, { origin, host: this.#host.host }, this.#epoch, events),
-      );
+      head = await this.#port.ship(origin, body);
     } catch (error) {
       // The next session tries with less.
       if (error instanceof HostError) throw new ShipError(error, events, bytes);
@@ -230,7 +243,6 @@ export class HostSession {
     }
     if (time.now().getTime() - startedAt < QUICK_MS) this.#maxBytes = Math.min(MAX_BATCH_BYTES, 2 * this.#maxBytes);
     assertTrue(head, { host: this.#host.host, key: this.#key, origin });
-    for (const { eid } of events.slice(overlap)) await this.#ground.tree.append(tree, eid);
     if (head.epoch !== this.#epoch || head.sequence !== tree.size || head.root !== toHex(tree.root()))
       throw new Lie(`it signs for something else than events 1–${tree.size}`);
     return head;

@@ -1,17 +1,21 @@
 import { MerkleFrontier } from '../../../domain/merkle.js';
-import { toHex } from '../../crypto/bytes.js';
+import { equalBytes, toHex } from '../../crypto/bytes.js';
 import { sha256 } from '../../crypto/sha256.js';
-import { MAX_BATCH_BYTES, MAX_BATCH_EVENTS } from '../wire/batch.js';
+import { MAX_BATCH_BYTES, MAX_BATCH_EVENTS, type AddressedEvent } from '../wire/batch.js';
 import type { FrontierCache } from './ports.js';
 import type { SealedWindow } from './sealed-window.js';
 
 /** How far apart the frontiers are that are kept, in events. */
 const SPACING = 1_024;
+/** Trees kept for the next host. */
+const MAX_GROWN = 4;
 
 /** The Merkle tree over the addresses of the origin's own events, at any size. */
 export class OwnTree {
   readonly #window: SealedWindow;
   readonly #cache: FrontierCache;
+  /** What was grown last. Trees are not changed once they are given out. */
+  #grown: readonly { readonly from: MerkleFrontier; readonly to: MerkleFrontier }[] = [];
 
   constructor(window: SealedWindow, cache: FrontierCache) {
     this.#window = window;
@@ -25,24 +29,37 @@ export class OwnTree {
    */
   async at(size: number, afresh = false): Promise<MerkleFrontier | undefined> {
     const kept = afresh ? undefined : await this.#cache.below(size);
-    const frontier = kept ?? new MerkleFrontier(sha256);
+    let frontier = kept ?? new MerkleFrontier(sha256);
     while (frontier.size < size) {
       const most = Math.min(MAX_BATCH_EVENTS, size - frontier.size);
       const events = await this.#window.take(frontier.size, most, MAX_BATCH_BYTES);
       if (events.length === 0) return undefined;
-      for (const { eid } of events) await this.append(frontier, eid);
+      frontier = await this.grown(frontier, events);
     }
     return frontier;
   }
 
-  /** Adds an event to a tree of ours, and keeps what makes it quick to get there again. */
-  async append(frontier: MerkleFrontier, eid: Uint8Array): Promise<void> {
-    frontier.append(eid);
-    if (frontier.size % SPACING === 0) await this.#cache.put(frontier);
+  /** The tree with the events that come next, and keeps what makes it quick to get there again. */
+  async grown(from: MerkleFrontier, events: readonly AddressedEvent[]): Promise<MerkleFrontier> {
+    const size = from.size + events.length;
+    // Hosts that keep up grow the same trees.
+    const grown = this.#grown.find((known) => known.to.size === size && isSame(known.from, from));
+    if (grown !== undefined) return grown.to;
+    const frontier = from.copy();
+    for (const { eid } of events) {
+      frontier.append(eid);
+      if (frontier.size % SPACING === 0) await this.#cache.put(frontier);
+    }
+    this.#grown = [...this.#grown.slice(1 - MAX_GROWN), { from, to: frontier }];
+    return frontier;
   }
 
   async rootAt(size: number, afresh = false): Promise<string | undefined> {
     const frontier = await this.at(size, afresh);
     return frontier && toHex(frontier.root());
   }
+}
+
+function isSame(a: MerkleFrontier, b: MerkleFrontier): boolean {
+  return a.size === b.size && equalBytes(a.root(), b.root());
 }

@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache';
 import pLimit from 'p-limit';
 import { MAX_BATCH_EVENTS, type AddressedEvent } from '../wire/batch.js';
 import type { Backlog, Known, Time } from './ports.js';
@@ -5,6 +6,8 @@ import type { Sealer } from './sealer.js';
 
 /** Envelopes kept for the next host, in bytes: hosts that keep up are sent the same ones. */
 const MAX_WINDOW_BYTES = 8 * 1024 * 1024;
+/** Batches kept for the next host as they were put together. */
+const MAX_BATCHES = 4;
 /** Events sealed before others get a turn: about a millisecond's worth. */
 const SLICE = 50;
 
@@ -16,6 +19,7 @@ export class SealedWindow {
   readonly #known: () => Known;
   /** One read at a time at the end of the window: the next finds what the one before read. */
   readonly #inTurn = pLimit(1);
+  readonly #batches = new LRUCache<string, readonly AddressedEvent[]>({ max: MAX_BATCHES });
   #events: AddressedEvent[] = [];
   #bytes = 0;
 
@@ -26,9 +30,17 @@ export class SealedWindow {
     this.#known = known;
   }
 
-  /** Events after a sequence, at most so many and, beyond the first, so many bytes; none when there are no more. */
+  /**
+   * Events after a sequence, at most so many and, beyond the first, so many bytes; none when there are no more. Hosts that
+   * keep up are given the same list.
+   */
   async take(after: number, maxEvents: number, maxBytes: number): Promise<readonly AddressedEvent[]> {
-    return within(this.#kept(after) ?? (await this.#inTurn(() => this.#read(after))), maxEvents, maxBytes);
+    const events = this.#kept(after) ?? (await this.#inTurn(() => this.#read(after)));
+    const count = countWithin(events, maxEvents, maxBytes);
+    const name = `${after} ${count}`;
+    const batch = this.#batches.get(name) ?? events.slice(0, count);
+    this.#batches.set(name, batch);
+    return batch;
   }
 
   async #read(after: number): Promise<readonly AddressedEvent[]> {
@@ -74,7 +86,7 @@ export class SealedWindow {
   }
 }
 
-function within(events: readonly AddressedEvent[], maxEvents: number, maxBytes: number): readonly AddressedEvent[] {
+function countWithin(events: readonly AddressedEvent[], maxEvents: number, maxBytes: number): number {
   let bytes = 0;
   let count = 0;
   for (const { sealed } of events) {
@@ -82,7 +94,7 @@ function within(events: readonly AddressedEvent[], maxEvents: number, maxBytes: 
     if (count >= maxEvents || (count > 0 && bytes > maxBytes)) break;
     count += 1;
   }
-  return events.slice(0, count);
+  return count;
 }
 
 function bytesOf(events: readonly AddressedEvent[]): number {

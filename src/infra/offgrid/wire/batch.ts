@@ -2,7 +2,8 @@ import type { KeyObject } from 'node:crypto';
 import { decode, encode } from '@ipld/dag-cbor';
 import { z } from 'zod';
 import { addressOf } from '../../crypto/envelope.js';
-import { signMessage, verifyMessage } from '../../crypto/signing.js';
+import { signBytes, verifyMessage } from '../../crypto/signing.js';
+import { encodeMap } from './cbor.js';
 import { MAX_EPOCH, type Destination } from './claim.js';
 
 /** The most events of a batch. */
@@ -13,6 +14,8 @@ export const MAX_BATCH_BYTES = 1024 * 1024;
 export const MAX_BODY_BYTES = 8 * 1024 * 1024;
 /** The largest envelope: an event of 1 MiB, its names and its padding. */
 export const MAX_SEALED_BYTES = 1024 * 1024 + 4 * 1024;
+
+const TAG = 'batch/v1';
 
 /** A sealed event on its way. */
 export interface SealedEvent {
@@ -59,13 +62,14 @@ const batchSchema = z.strictObject({
 /** The body of a batch for one host. The signature is over the addresses, which stand for the envelopes. */
 export function encodeBatch(
   key: KeyObject,
-  destination: Destination,
+  { origin, host }: Destination,
   epoch: number,
   events: readonly AddressedEvent[],
 ): Uint8Array {
   const from = events[0]?.sequence ?? 0;
-  const signature = signMessage(key, signed(destination, epoch, from, events));
-  return encode({ epoch, from, events: events.map(({ etype, ts, sealed }) => ({ etype, ts, sealed })), signature });
+  const { envelopes, addresses } = encodedOf(events);
+  const message = encodeMap({ tag: TAG, origin, host, epoch, from }, { events: addresses });
+  return encodeMap({ epoch, from, signature: signBytes(key, message) }, { events: envelopes });
 }
 
 /** A batch that came in, with its addresses computed; undefined when it is not one. */
@@ -92,5 +96,28 @@ export function isBatchSigned(
 }
 
 function signed({ origin, host }: Destination, epoch: number, from: number, events: readonly AddressedEvent[]) {
-  return { tag: 'batch/v1', origin, host, epoch, from, events: events.map(({ etype, ts, eid }) => [etype, ts, eid]) };
+  return { tag: TAG, origin, host, epoch, from, events: events.map(addressed) };
+}
+
+function addressed({ etype, ts, eid }: AddressedEvent) {
+  return [etype, ts, eid];
+}
+
+/** Events encoded, as they are sent and as they are signed. */
+interface Encoded {
+  readonly envelopes: Uint8Array;
+  readonly addresses: Uint8Array;
+}
+
+/** What was encoded for one host is the same for the next. */
+const encoded = new WeakMap<readonly AddressedEvent[], Encoded>();
+
+function encodedOf(events: readonly AddressedEvent[]): Encoded {
+  let known = encoded.get(events);
+  if (known === undefined) {
+    const envelopes = encode(events.map(({ etype, ts, sealed }) => ({ etype, ts, sealed })));
+    known = { envelopes, addresses: encode(events.map(addressed)) };
+    encoded.set(events, known);
+  }
+  return known;
 }

@@ -1,5 +1,8 @@
-import { decode, decodeOptions } from '@ipld/dag-cbor';
+import { decode, decodeOptions, encode } from '@ipld/dag-cbor';
 import { decodeFirst } from 'cborg';
+
+/** The first byte of a map of fewer than 24 members, but for how many (RFC 8949, 3). */
+const MAP = 0xa0;
 
 /** A value from its DAG-CBOR; undefined when it is none. */
 export function decodeCbor(bytes: Uint8Array): unknown {
@@ -8,6 +11,20 @@ export function decodeCbor(bytes: Uint8Array): unknown {
   } catch {
     return undefined;
   }
+}
+
+/** A map, some of whose members are encoded already. @param members fewer than 24 together */
+export function encodeMap(
+  members: Readonly<Record<string, unknown>>,
+  encoded: Readonly<Record<string, Uint8Array>>,
+): Uint8Array {
+  const given = [
+    ...Object.entries(members).map(([name, value]) => [name, encode(value)] as const),
+    ...Object.entries(encoded),
+  ];
+  // The shorter name first, then by its bytes: that is how names compare once they are encoded.
+  const sorted = given.map(([name, value]) => [encode(name), value] as const).sort(([a], [b]) => Buffer.compare(a, b));
+  return Buffer.concat([Uint8Array.of(MAP | sorted.length), ...sorted.flat()]);
 }
 
 /** Values that follow one another: a CBOR sequence (RFC 8742). @throws Error where one is cut short or is none */

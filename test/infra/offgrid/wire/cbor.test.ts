@@ -1,7 +1,7 @@
 import { encode } from '@ipld/dag-cbor';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { decodeCbor, decodeCborSequence } from '../../../../src/infra/offgrid/wire/cbor.js';
+import { decodeCbor, decodeCborSequence, encodeMap } from '../../../../src/infra/offgrid/wire/cbor.js';
 
 const value = fc.record({
   sequence: fc.integer(),
@@ -19,6 +19,19 @@ describe('CBOR', () => {
         for (const each of plain) expect(decodeCbor(encode(each))).toEqual(each);
       }),
       { numRuns: 50 },
+    );
+  });
+
+  it('of a map is the same, whichever of its members were encoded before', () => {
+    const members = fc.dictionary(fc.string(), value, { maxKeys: 23, noNullPrototype: true });
+    fc.assert(
+      fc.property(members, fc.func(fc.boolean()), (map, isEncoded) => {
+        const plain = Object.entries(map).map(([name, each]) => [name, { ...each }] as const);
+        const before = plain.filter(([name]) => isEncoded(name));
+        const after = plain.filter(([name]) => !isEncoded(name));
+        const encoded = Object.fromEntries(before.map(([name, each]) => [name, encode(each)]));
+        expect(encodeMap(Object.fromEntries(after), encoded)).toEqual(Buffer.from(encode(Object.fromEntries(plain))));
+      }),
     );
   });
 
