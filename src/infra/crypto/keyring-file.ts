@@ -67,21 +67,37 @@ export async function readKeyring(path: string, passphrase: string | undefined):
 
 /** Writes a keyring, whole or not at all. @throws KeyringError KEYRING_EXISTS when there is one already */
 export async function writeKeyring(path: string, root: RootKey, passphrase: string | undefined): Promise<void> {
-  const salt = randomBytes(SALT_BYTES);
-  const content =
-    passphrase === undefined
-      ? { version: 1, root: toBase64(root.bytes) }
-      : {
-          version: 1,
-          scrypt: { N: SCRYPT.N, r: SCRYPT.r, p: SCRYPT.p, salt: toBase64(salt) },
-          wrapped: toBase64(wrap(await stretch(passphrase, salt), root.bytes)),
-        };
-  const text = `${JSON.stringify(content, null, 2)}\n`;
+  const text = passphrase === undefined ? plainText(root) : await wrappedText(root, passphrase);
   await writeDurably(path, text, { mode: MODE, exclusive: true }).catch((error: unknown) => {
     if (error instanceof Error && 'code' in error && error.code === 'EEXIST')
       throw new KeyringError('KEYRING_EXISTS', `${path} is there already; it is not replaced.`);
     throw error;
   });
+}
+
+/**
+ * Wraps a keyring that was made without a passphrase.
+ * @returns false when it is wrapped already, or is not there
+ * @throws KeyringError
+ */
+export async function wrapKeyring(path: string, passphrase: string): Promise<boolean> {
+  const text = (await readIfThere(path))?.toString();
+  const parsed = keyringSchema.safeParse(jsonOf(text ?? ''));
+  if (!parsed.success || !('root' in parsed.data)) return false;
+  const root = rootOf(fromBase64(parsed.data.root), path);
+  await writeDurably(path, await wrappedText(root, passphrase), { mode: MODE });
+  return true;
+}
+
+function plainText(root: RootKey): string {
+  return `${JSON.stringify({ version: 1, root: toBase64(root.bytes) }, null, 2)}\n`;
+}
+
+async function wrappedText(root: RootKey, passphrase: string): Promise<string> {
+  const salt = randomBytes(SALT_BYTES);
+  const params = { N: SCRYPT.N, r: SCRYPT.r, p: SCRYPT.p, salt: toBase64(salt) };
+  const wrapped = toBase64(wrap(await stretch(passphrase, salt), root.bytes));
+  return `${JSON.stringify({ version: 1, scrypt: params, wrapped }, null, 2)}\n`;
 }
 
 function stretch(passphrase: string, salt: Uint8Array): Promise<Buffer> {

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { Clock } from '../clock.js';
 import type { CorePaths } from '../core-paths.js';
 import { KEY_BYTES } from '../crypto/data-key.js';
-import { openKeyring, readKeyring } from '../crypto/keyring-file.js';
+import { openKeyring, readKeyring, wrapKeyring } from '../crypto/keyring-file.js';
 import type { RootKey } from '../crypto/root-key.js';
 import type { EventLog } from '../eventlog/eventlog.js';
 import type { Lease } from '../eventlog/lease.js';
@@ -89,6 +89,8 @@ export class Replication {
       logger.error(
         `Nothing is replicated: ${paths.keyring} is gone, and this log is sealed with its key. Put the recovery key back: sheratan keys import.`,
       );
+    if (keyPassphrase !== undefined && (await wrapKeyring(paths.keyring, keyPassphrase)))
+      logger.info(`${paths.keyring} had no passphrase, and is wrapped with SHERATAN_KEY_PASSPHRASE now`);
     const frontiers = await SqliteFrontiers.open(paths.frontiers, `${log.logId}/${origin}`);
     const known = await new WriterFile(paths.writer).load();
     const replication = new Replication(parts, root, frontiers);

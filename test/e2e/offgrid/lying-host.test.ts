@@ -54,6 +54,7 @@ async function upTo(core: TestNode, but: string): Promise<readonly number[]> {
 const suspended: readonly { what: string; lie: Liar; why: RegExp }[] = [
   { what: 'a wrong root', lie: LIES.wrongRoot, why: /not that of the events|signs for something else/ },
   { what: 'more events than it has', lie: LIES.tooMuch, why: /root is not|signs for something else/ },
+  { what: 'more than it has, and takes nothing', lie: LIES.hollow, why: /has not what it signed for/ },
   { what: 'a head that is not signed', lie: LIES.forgedHead, why: /not signed with its key/ },
   { what: 'a head that another signed', lie: LIES.othersSignature, why: /not signed with its key/ },
   { what: 'an old head', lie: LIES.oldHead, why: /signed before|signs for something else/ },
@@ -93,6 +94,20 @@ describe('a host that says', () => {
       expect(await settled(core)).toMatchObject({ headSequence: 6, quorumSequence: 6 });
     },
   );
+});
+
+describe('a host that says once what is not so', () => {
+  it('is asked again, and goes on counting', async () => {
+    const { core, liar, identity } = await besideALiar();
+    let lies = 0;
+    const lie = LIES.wrongRoot(identity);
+    liar.handler = (request, pass) =>
+      request.method === 'POST' && (lies += 1) === 1 ? lie(request, pass) : pass(request);
+    await newMission(core);
+    expect(await settled(core, 3)).toMatchObject({ quorumSequence: 3, degraded: false });
+    expect(lies).toBeGreaterThan(1);
+    expect(await hostAt(core, liar.url)).toMatchObject({ state: 'ACTIVE', sequence: 3 });
+  });
 });
 
 const unusable: readonly { what: string; lie: Liar; why: RegExp }[] = [

@@ -3,7 +3,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { toBase64, toHex } from '../../../src/infra/crypto/bytes.js';
-import { KeyringError, openKeyring, readKeyring, writeKeyring } from '../../../src/infra/crypto/keyring-file.js';
+import {
+  KeyringError,
+  openKeyring,
+  readKeyring,
+  wrapKeyring,
+  writeKeyring,
+} from '../../../src/infra/crypto/keyring-file.js';
 import { RootKey } from '../../../src/infra/crypto/root-key.js';
 import { flipped, spellings, toldBy } from './support.js';
 
@@ -50,6 +56,20 @@ describe('a keyring without a passphrase', () => {
   it('is not made by reading', async () => {
     expect(await readKeyring(path, undefined)).toBeUndefined();
     expect(await readdir(folder)).toEqual([]);
+  });
+
+  it('is wrapped with one later, once, and is the same key', async () => {
+    expect(await wrapKeyring(path, PASSPHRASE)).toBe(false);
+    await writeKeyring(path, ROOT, undefined);
+    expect(await wrapKeyring(path, PASSPHRASE)).toBe(true);
+    const text = await readFile(path, 'utf8');
+    expect(text).not.toContain(toBase64(ROOT.bytes));
+    expect((await stat(path)).mode & 0o777).toBe(0o600);
+    expect(await readdir(folder)).toEqual(['keyring.json']);
+    expect(await idOf(readKeyring(path, PASSPHRASE))).toBe(ID);
+    expect((await refusal(readKeyring(path, undefined))).code).toBe('PASSPHRASE_NEEDED');
+    expect(await wrapKeyring(path, 'another')).toBe(false);
+    expect(await readFile(path, 'utf8')).toBe(text);
   });
 
   it('gives back what was written', async () => {

@@ -33,6 +33,7 @@ type LieName =
   | 'wrongOrder'
   | 'wrongRoot'
   | 'tooMuch'
+  | 'hollow'
   | 'forgedHead'
   | 'othersSignature'
   | 'oldHead'
@@ -66,6 +67,15 @@ export const LIES: Readonly<Record<LieName, Liar>> = {
     if (at !== undefined) return Promise.resolve(answer({ sequence: Number(at), root: NO_ROOT }));
     const more = aboutHeads((head) => signed({ ...head, sequence: head.sequence + 3, root: NO_ROOT }, identity));
     return more(identity)(request, pass);
+  },
+  /** More events than it has, of which it takes no more and shows nothing. */
+  hollow: (identity) => (request, pass) => {
+    if (request.method === 'POST' && request.path.endsWith('/events'))
+      return Promise.resolve({ ...answer({ error: { code: 'BUSY', message: 'Later' } }), status: 503 });
+    return aboutHeads((head) => signed({ ...head, sequence: head.sequence + 3, root: NO_ROOT }, identity))(identity)(
+      request,
+      pass,
+    );
   },
   /** A head that was changed after it was signed. */
   forgedHead: aboutHeads((head) => ({ ...head, ts: head.ts + 1 })),

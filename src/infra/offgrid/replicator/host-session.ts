@@ -197,7 +197,7 @@ export class HostSession {
     let [low, high] = [0, most];
     while (low < high) {
       const middle = Math.ceil((low + high) / 2);
-      if (await this.#isOwnRoot(middle, await this.#port.rootAt(origin, middle))) low = middle;
+      if (await this.#isOwnRoot(middle, await shown(this.#port.rootAt(origin, middle)))) low = middle;
       else high = middle - 1;
     }
     return low;
@@ -206,7 +206,7 @@ export class HostSession {
   /** @throws Lie unless the host shows another event than ours, which only this origin can have sealed */
   async #assertOtherwise(common: number): Promise<void> {
     const { origin, isOwn, window } = this.#ground;
-    const [event] = await this.#port.events(origin, common, 1);
+    const [event] = await shown(this.#port.events(origin, common, 1));
     const [own] = await window.take(common, 1, 0);
     const isSame = event !== undefined && own !== undefined && equalBytes(event.sealed, own.sealed);
     if (event?.sequence !== common + 1 || isSame || !(await isOwn(event)))
@@ -255,6 +255,16 @@ export class HostSession {
 
   set maxBytes(bytes: number) {
     this.#maxBytes = bytes;
+  }
+}
+
+/** What a host shows of what it has signed for. @throws Lie when it says that it has it not */
+async function shown<A>(asked: Promise<A>): Promise<A> {
+  try {
+    return await asked;
+  } catch (error) {
+    if (!(error instanceof HostError) || error.code !== 'NOT_FOUND') throw error;
+    throw new Lie(`it has not what it signed for: ${error.message}`, { cause: error });
   }
 }
 
