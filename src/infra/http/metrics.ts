@@ -1,25 +1,14 @@
 import type { FastifyInstance } from 'fastify';
-import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import type { Services } from '../graphql/services.js';
 import { replicationGauges } from './replication-metrics.js';
+import { measureRequests } from './request-metrics.js';
 
 /** Serves Prometheus metrics at `/metrics`. */
 export function serveMetrics(app: FastifyInstance, services: Services, webSockets: () => number): void {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
-  const requests = new Counter({
-    name: 'sheratan_http_requests_total',
-    help: 'Requests answered, by route, method and status.',
-    labelNames: ['route', 'method', 'status'],
-    registers: [registry],
-  });
-  const durations = new Histogram({
-    name: 'sheratan_http_request_duration_seconds',
-    help: 'How long requests took, by route.',
-    labelNames: ['route'],
-    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
-    registers: [registry],
-  });
+  measureRequests(app, registry, 'sheratan_http');
   const position = new Gauge({
     name: 'sheratan_projection_position',
     help: 'The position a projection has reached.',
@@ -46,12 +35,6 @@ export function serveMetrics(app: FastifyInstance, services: Services, webSocket
   });
   const showReplication = replicationGauges(registry);
 
-  app.addHook('onResponse', (request, reply, done) => {
-    const route = request.routeOptions.url ?? 'none';
-    requests.inc({ route, method: request.method, status: reply.statusCode });
-    durations.observe({ route }, reply.elapsedTime / 1_000);
-    done();
-  });
   app.get('/metrics', async (_request, reply) => {
     state.reset();
     for (const projector of services.projectors.values()) {

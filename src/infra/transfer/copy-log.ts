@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { RecordedEvent } from '../../domain/event.js';
 import { canonicalJson } from '../eventlog/canonical.js';
 import { WrongExpectedRevision } from '../eventlog/errors.js';
-import type { Append, EventLog, NewEvent } from '../eventlog/eventlog.js';
+import type { Append, EventLog, ExpectedRevision, NewEvent } from '../eventlog/eventlog.js';
 
 /** The most events of one append, and bytes of them (estimated): what a server takes unless told. */
 const MAX_RUN_EVENTS = 100;
@@ -146,21 +146,40 @@ async function appendPage<E extends HistoryEvent>(page: readonly E[], target: Ev
   }
 }
 
-/** Events of one stream that come one after the other are appended together. */
-function runs(page: readonly HistoryEvent[]): Append[] {
-  const appends: (Append & { readonly events: NewEvent[] })[] = [];
-  let [run, last, bytes] = [appends.at(-1), page.at(-1), 0];
-  for (const event of page) {
-    const { stream, revision } = event;
-    if (run?.stream === stream && last?.revision === revision - 1n && run.events.length < MAX_RUN_EVENTS) {
-      if (run.events.length === 1) bytes = bytesOf(last);
-      bytes += bytesOf(event);
-    } else bytes = Number.POSITIVE_INFINITY;
-    if (run !== undefined && bytes <= MAX_RUN_BYTES) run.events.push(event);
-    else appends.push((run = { stream, events: [event], expected: revision === 0n ? 'no-stream' : revision - 1n }));
-    last = event;
+/** Events of one stream that come one after the other, to be appended together. */
+class Run implements Append {
+  readonly stream: string;
+  readonly expected: ExpectedRevision;
+  readonly events: HistoryEvent[];
+  #next: bigint;
+  /** Of a run of one, which most are, it is not worked out. */
+  #bytes: number | undefined;
+
+  constructor(first: HistoryEvent) {
+    const { stream, revision } = first;
+    this.stream = stream;
+    this.expected = revision === 0n ? 'no-stream' : revision - 1n;
+    this.events = [first];
+    this.#next = revision + 1n;
   }
-  return appends;
+
+  /** Takes the event that goes on with it, if there is room. */
+  takes(event: HistoryEvent): boolean {
+    if (event.stream !== this.stream || event.revision !== this.#next) return false;
+    if (this.events.length >= MAX_RUN_EVENTS) return false;
+    this.#bytes ??= this.events.reduce((sum, before) => sum + bytesOf(before), 0);
+    this.#bytes += bytesOf(event);
+    if (this.#bytes > MAX_RUN_BYTES) return false;
+    this.events.push(event);
+    this.#next += 1n;
+    return true;
+  }
+}
+
+function runs(page: readonly HistoryEvent[]): readonly Run[] {
+  const found: Run[] = [];
+  for (const event of page) if (found.at(-1)?.takes(event) !== true) found.push(new Run(event));
+  return found;
 }
 
 /** What an event takes while it is under way, in bytes (estimated). */

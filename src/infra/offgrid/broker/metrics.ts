@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify';
-import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import type { Clock } from '../../clock.js';
+import { measureRequests } from '../../http/request-metrics.js';
 import { stateAt } from './score.js';
 import type { BrokerStore } from './store.js';
 import { unixSeconds } from './time.js';
@@ -9,19 +10,7 @@ import { unixSeconds } from './time.js';
 export function serveBrokerMetrics(app: FastifyInstance, store: BrokerStore, clock: Clock): void {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
-  const requests = new Counter({
-    name: 'sheratan_broker_requests_total',
-    help: 'Requests answered, by route, method and status.',
-    labelNames: ['route', 'method', 'status'],
-    registers: [registry],
-  });
-  const durations = new Histogram({
-    name: 'sheratan_broker_request_duration_seconds',
-    help: 'How long requests took, by route.',
-    labelNames: ['route'],
-    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5],
-    registers: [registry],
-  });
+  measureRequests(app, registry, 'sheratan_broker');
   const records = new Gauge({
     name: 'sheratan_broker_quorum_records',
     help: 'Quorum records kept, by whether they are final.',
@@ -35,12 +24,6 @@ export function serveBrokerMetrics(app: FastifyInstance, store: BrokerStore, clo
     registers: [registry],
   });
 
-  app.addHook('onResponse', (request, reply, done) => {
-    const route = request.routeOptions.url ?? 'none';
-    requests.inc({ route, method: request.method, status: reply.statusCode });
-    durations.observe({ route }, reply.elapsedTime / 1_000);
-    done();
-  });
   app.get('/metrics', async (_request, reply) => {
     const now = unixSeconds(clock.now());
     const [counts, known] = await Promise.all([store.counts(), store.hosts()]);
