@@ -59,7 +59,8 @@ export interface EventLog {
 
   /**
    * Appends to any streams, one after the other in the order given: what there is of a history elsewhere. When it answers
-   * all are durable; when it fails, with the error of the first that failed, any of them may be.
+   * all are durable; when it fails, with the error of the first that failed, any of them may be. Of two calls at once the
+   * appends may be mixed.
    * @param appends together at most MAX_APPEND_BYTES
    * @throws LogError as `append` does
    */

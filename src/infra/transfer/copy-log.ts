@@ -65,11 +65,11 @@ export async function* appendHistory<E extends HistoryEvent>(
   let underWay: Promise<readonly E[]> | undefined;
   try {
     for await (const page of history) {
-      const before = underWay;
+      // One at a time: the order is that of the pages.
+      if (underWay !== undefined) yield await underWay;
       underWay = appendPage(page, target);
       // It is awaited in its turn; until then a failure is nobody's.
       underWay.catch(() => undefined);
-      if (before !== undefined) yield await before;
     }
     if (underWay !== undefined) yield await underWay;
   } finally {

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import type { EventLog } from '../../../src/infra/eventlog/eventlog.js';
+import type { Append, EventLog } from '../../../src/infra/eventlog/eventlog.js';
 import { readAddress } from '../../../src/infra/eventlog/eventstore/address.js';
 import { EventStoreLog } from '../../../src/infra/eventlog/eventstore/eventstore.js';
 import { copyLog, digestLog } from '../../../src/infra/transfer/copy-log.js';
@@ -26,14 +26,42 @@ async function onServer(server?: StandIn): Promise<EventLog> {
   return log;
 }
 
-/** A few hundred events in streams that grow side by side, some of them several at a time. */
-async function fill(log: EventLog): Promise<void> {
+/** Events in streams that grow side by side, some of them several at a time: a few hundred, unless told. */
+async function fill(log: EventLog, appends = 150): Promise<void> {
   const random = new Random(7);
   const streams = Array.from({ length: 9 }, (_, i) => newStream(['mission', 'task', 'job'][i % 3]));
-  for (let i = 0; i < 150; i += 1) await log.append(random.pick(streams), newEvents(random.between(1, 4)), 'any');
+  for (let i = 0; i < appends; i += 50)
+    await log.appendAll(
+      Array.from({ length: Math.min(50, appends - i) }, () => ({
+        stream: random.pick(streams),
+        events: newEvents(random.between(1, 4)),
+        expected: 'any',
+      })),
+    );
 }
 
+/** More appends than are handed over at a time. */
+const MANY = 1_500;
+
 const nobody = () => undefined;
+
+/** A log that takes so many more appends, and then no more. */
+function cutShort(log: EventLog, appends: number): EventLog {
+  let left = appends;
+  return new Proxy(log, {
+    get: (target, name) => {
+      if (name === 'appendAll')
+        return async (all: readonly Append[]) => {
+          const taken = all.slice(0, left);
+          left -= taken.length;
+          await target.appendAll(taken);
+          if (taken.length < all.length) throw new Error('cut short');
+        };
+      const member: unknown = Reflect.get(target, name);
+      return typeof member === 'function' ? (member.bind(target) as unknown) : member;
+    },
+  });
+}
 
 /** What a log tells, without where it does. */
 async function told(log: EventLog): Promise<object[]> {
@@ -72,18 +100,25 @@ describe('a copy of a log', () => {
 
   it('goes on where it was cut short, whenever that was', async () => {
     const source = await onDisk();
-    await fill(source);
+    await fill(source, MANY);
     const events = await told(source);
     const target = await onServer();
-    for (let stopAfter = 1; (await told(target)).length < events.length; stopAfter += 37) {
-      let seen = 0;
-      const stop = () => {
-        seen += 1;
-        if (seen > stopAfter) throw new Error('cut short');
-      };
-      await copyLog(source, target, stop).catch((error: unknown) => expect(error).toEqual(new Error('cut short')));
-      expect(await told(target)).toEqual(events.slice(0, (await told(target)).length));
+    const random = new Random(3);
+    let cuts = 0;
+    for (let isWhole = false; !isWhole;) {
+      const cut = cutShort(target, random.between(100, 500));
+      isWhole = await copyLog(source, cut, nobody).then(
+        () => true,
+        (error: unknown) => {
+          expect(error).toEqual(new Error('cut short'));
+          cuts += 1;
+          return false;
+        },
+      );
+      const copied = await told(target);
+      expect(copied).toEqual(events.slice(0, copied.length));
     }
+    expect(cuts).toBeGreaterThan(3);
     expect(await told(target)).toEqual(events);
   });
 
@@ -91,12 +126,11 @@ describe('a copy of a log', () => {
     const server = await StandIn.start();
     onTestFinished(() => server.stop());
     const [source, target] = [await onDisk(), await onServer(server)];
-    await fill(source);
-    let copied = 0;
-    await copyLog(source, target, () => {
-      copied += 1;
-      if (copied % 25 === 0) server.drop();
-    });
+    await fill(source, MANY);
+    const { accepted } = server;
+    const tearing = setInterval(() => server.drop(), 100);
+    await copyLog(source, target, nobody).finally(() => clearInterval(tearing));
+    expect(server.accepted).toBeGreaterThan(accepted);
     expect(await told(target)).toEqual(await told(source));
   });
 
