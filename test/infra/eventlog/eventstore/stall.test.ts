@@ -5,6 +5,9 @@ import { describe, expect, it, vi } from 'vitest';
 import { collect, newEvent, newEvents, newStream } from '../../../support/events.js';
 import { Follower, idsIn, openLog, seed, start, startServer } from './setup.js';
 
+/** How long what must come about may take, in milliseconds. */
+const PATIENCE = { timeout: 10_000 };
+
 describe.concurrent('a connection that nothing passes', () => {
   it('is given up by who waits for an answer', async ({ onTestFinished: after }) => {
     const { server, log } = await start({}, after);
@@ -46,7 +49,7 @@ describe.concurrent('a connection that nothing passes', () => {
     expect(await reading).toBeGreaterThanOrEqual(3_003);
     expect(performance.now() - again).toBeLessThan(5_000);
     expect(live.ids).toEqual(await idsIn(log));
-    await vi.waitFor(() => expect(server.connections).toBe(1));
+    await vi.waitFor(() => expect(server.connections).toBe(1), PATIENCE);
   });
 
   it('is given up by its keep-alive when nobody asks', async ({ onTestFinished: after }) => {
@@ -75,9 +78,9 @@ describe.concurrent('a connection that nothing passes', () => {
     const startedAt = performance.now();
     await log.close();
     await live.until('end', () => live.isOver);
-    expect(performance.now() - startedAt).toBeLessThan(1_000);
+    expect(performance.now() - startedAt).toBeLessThan(3_000);
     server.unstall();
-    await vi.waitFor(() => expect(server.connections).toBe(0));
+    await vi.waitFor(() => expect(server.connections).toBe(0), PATIENCE);
   });
 });
 
@@ -114,13 +117,13 @@ describe('connections that are torn fifty times under load', () => {
     expect(later.heapMiB).toBeLessThan(before.heapMiB + 12);
     // Whatever was torn while it connected had a wait of a second before another attempt.
     await delay(2_000);
-    await vi.waitFor(() => expect(server.connections).toBe(logs.length));
+    await vi.waitFor(() => expect(server.connections).toBe(logs.length), PATIENCE);
 
     isDone = true;
     await Promise.all(working);
     for (const follower of followers) await follower.has(appended);
     await Promise.all(logs.map((log) => log.close()));
-    await vi.waitFor(() => expect([server.connections, server.subscriptions]).toEqual([0, 0]));
+    await vi.waitFor(() => expect([server.connections, server.subscriptions]).toEqual([0, 0]), PATIENCE);
   });
 });
 
