@@ -260,8 +260,12 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   process.exit(error.code === 'EPIPE' ? 0 : fail(error));
 });
 
+// A socket that was torn does not keep Node running until whoever waits for it is told: it would end with 13, and no word.
+const running = setInterval(() => undefined, 2 ** 30);
 try {
   await program.parseAsync();
 } catch (error) {
   process.exitCode = fail(error);
+} finally {
+  clearInterval(running);
 }

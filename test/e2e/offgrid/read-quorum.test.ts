@@ -1,4 +1,7 @@
-import { describe, expect, it } from 'vitest';
+import { createServer, type AddressInfo } from 'node:net';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { formatRecoveryKey } from '../../../src/infra/crypto/recovery-key.js';
+import { RootKey } from '../../../src/infra/crypto/root-key.js';
 import { newDataDir, Sheratan } from '../../support/core.js';
 import { newHost } from '../../support/offgrid/host.js';
 import {
@@ -97,5 +100,24 @@ describe('where one of two hosts must sign', () => {
   it('both together give everything back', async () => {
     const { dataDir, a, b } = await coreOfTwo(1);
     expect((await drill(dataDir, [a, b])).output.at(-1)).toBe('the same: 3 events could be restored');
+  });
+});
+
+describe('a host that tears every connection', () => {
+  it('is named by a restore, however soon it does', async () => {
+    const server = createServer((socket) => socket.on('error', () => undefined).resetAndDestroy());
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    onTestFinished(() => void server.close());
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const key = formatRecoveryKey(RootKey.generate());
+    // Sometimes Node's fetch never says that the connection was torn: its time runs out then.
+    const restores = Array.from({ length: 4 }, async () => restoreInto(await newDataDir(), key, [url]));
+    for (const { code, errors } of await Promise.all(restores)) {
+      expect(errors).toEqual([
+        expect.stringMatching(/cannot be reached|takes too long to answer/),
+        expect.stringContaining('None of these hosts gives back anything'),
+      ]);
+      expect(code).toBe(78);
+    }
   });
 });

@@ -51,7 +51,8 @@ describe('jobs of closed missions', () => {
       const types = (await node.eventsOf(`job-${jobId}`)).map(({ type }) => type);
       expect(types).toEqual(['JobCreated', 'JobCancelled']);
     }, PATIENCE);
-    expect(waiting).toHaveBeenLastCalledWith(await log.head(), expect.any(Number));
+    const head = await log.head();
+    await vi.waitFor(() => expect(waiting).toHaveBeenLastCalledWith(head, expect.any(Number)), PATIENCE);
     await node.halt();
   });
 });
