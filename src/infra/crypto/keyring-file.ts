@@ -1,4 +1,5 @@
 import { createCipheriv, createDecipheriv, randomBytes, scrypt } from 'node:crypto';
+import { realpath } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { z } from 'zod';
 import { writeDurably } from '../durable-file.js';
@@ -78,14 +79,15 @@ export async function writeKeyring(path: string, root: RootKey, passphrase: stri
 /**
  * Wraps a keyring that was made without a passphrase.
  * @returns false when it is wrapped already, or is not there
- * @throws KeyringError
+ * @throws the system's error when it cannot be written: it is as it was then
  */
 export async function wrapKeyring(path: string, passphrase: string): Promise<boolean> {
   const text = (await readIfThere(path))?.toString();
   const parsed = keyringSchema.safeParse(jsonOf(text ?? ''));
   if (!parsed.success || !('root' in parsed.data)) return false;
   const root = rootOf(fromBase64(parsed.data.root), path);
-  await writeDurably(path, await wrappedText(root, passphrase), { mode: MODE });
+  // What a link leads to is wrapped, not put in the place of the link.
+  await writeDurably(await realpath(path), await wrappedText(root, passphrase), { mode: MODE });
   return true;
 }
 

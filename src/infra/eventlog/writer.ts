@@ -52,11 +52,11 @@ type Answer = () => void;
 
 /**
  * Appends in groups: while one group commits, the next gathers, and each shares one statement, one transaction and one
- * fsync. Every append is still judged on its own expected revision.
+ * fsync. Every append is still judged on its own expected revision; those of one call are all stored, or none.
  *
  * Judging uses remembered heads and positions; the unique keys on `position` and `(stream, revision)` guard against
  * what another process has written since. Where the guard strikes, or an append would be refused, the group is judged
- * again, one append at a time, under a write lock and on what the file says.
+ * again, one call at a time, under a write lock and on what the file says.
  */
 export class Writer {
   readonly #connection: Connection;

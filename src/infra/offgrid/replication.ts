@@ -89,8 +89,7 @@ export class Replication {
       logger.error(
         `Nothing is replicated: ${paths.keyring} is gone, and this log is sealed with its key. Put the recovery key back: sheratan keys import.`,
       );
-    if (keyPassphrase !== undefined && (await wrapKeyring(paths.keyring, keyPassphrase)))
-      logger.info(`${paths.keyring} had no passphrase, and is wrapped with SHERATAN_KEY_PASSPHRASE now`);
+    if (keyPassphrase !== undefined) await wrap(paths.keyring, keyPassphrase, logger);
     const frontiers = await SqliteFrontiers.open(paths.frontiers, `${log.logId}/${origin}`);
     const known = await new WriterFile(paths.writer).load();
     const replication = new Replication(parts, root, frontiers);
@@ -200,6 +199,16 @@ export class Replication {
     this.#stopped = stop;
     this.letGo();
     this.#parts.onStopped(stop);
+  }
+}
+
+async function wrap(keyring: string, passphrase: string, logger: Logger): Promise<void> {
+  try {
+    if (await wrapKeyring(keyring, passphrase))
+      logger.info(`${keyring} had no passphrase, and is wrapped with SHERATAN_KEY_PASSPHRASE now`);
+  } catch (error) {
+    // It opens all the same.
+    logger.warn({ err: error }, `${keyring} has no passphrase, and cannot be wrapped`);
   }
 }
 

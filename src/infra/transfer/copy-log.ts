@@ -41,7 +41,7 @@ export interface LogDigest {
  */
 export async function copyLog(source: EventLog, target: EventLog, onProgress: ProgressListener): Promise<Copied> {
   const head = await source.head();
-  const after = await whereToGoOn(source, target);
+  const after = await whereToGoOn(source, target, (position) => onProgress(position, head));
   let copied = 0;
   for await (const page of appendHistory(pages(upTo(source, after, head)), target)) {
     copied += page.length;
@@ -91,21 +91,28 @@ export async function digestLog(log: EventLog, until: bigint, onProgress: Progre
   return { events, digest: hash.digest('hex') };
 }
 
-/** The position in the source of the last event that the target has. */
-async function whereToGoOn(source: EventLog, target: EventLog): Promise<bigint> {
-  const end = await target.head();
-  if (end === 0n) return 0n;
-  let last: RecordedEvent | undefined;
-  for await (const event of target.readAll({ after: end - 1n })) last = event;
-  if (last !== undefined) {
-    const { stream, revision, id } = last;
-    for await (const event of source.readStream(stream, { from: revision, limit: 1 })) {
-      if (event.id === id && event.revision === revision) return event.position;
+/**
+ * The position in the source of the last event that the target has.
+ * @throws CopyError unless the target has what the source begins with, and no gap
+ */
+async function whereToGoOn(source: EventLog, target: EventLog, onSame: (position: bigint) => void): Promise<bigint> {
+  const ours = source.readAll()[Symbol.asyncIterator]();
+  let [position, number] = [0n, 0];
+  try {
+    for await (const { id, stream, revision } of target.readAll()) {
+      number += 1;
+      const { value } = (await ours.next()) as IteratorResult<RecordedEvent, undefined>;
+      if (value?.id !== id || value.stream !== stream || value.revision !== revision)
+        throw new CopyError(
+          `The target does not hold what the source begins with: event ${number} is another. Copy into an empty log, or one that a copy of this source began.`,
+        );
+      position = value.position;
+      onSame(position);
     }
+  } finally {
+    await ours.return?.();
   }
-  throw new CopyError(
-    'The target holds events that the source has not. Copy into an empty log, or one that a copy of this source began.',
-  );
+  return position;
 }
 
 async function* upTo(log: EventLog, after: bigint, head: bigint): AsyncIterable<RecordedEvent> {

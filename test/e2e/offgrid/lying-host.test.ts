@@ -99,13 +99,15 @@ describe('a host that says', () => {
 describe('a host that says once what is not so', () => {
   it('is asked again, and goes on counting', async () => {
     const { core, liar, identity } = await besideALiar();
-    let lies = 0;
+    const posted: string[] = [];
     const lie = LIES.wrongRoot(identity);
     liar.handler = (request, pass) =>
-      request.method === 'POST' && (lies += 1) === 1 ? lie(request, pass) : pass(request);
+      request.method === 'POST' && posted.push(request.path) === 1 ? lie(request, pass) : pass(request);
     await newMission(core);
     expect(await settled(core, 3)).toMatchObject({ quorumSequence: 3, degraded: false });
-    expect(lies).toBeGreaterThan(1);
+    // It was believed no longer, and met anew.
+    expect(posted[0]).toMatch(/\/events$/);
+    expect(posted.slice(1)).toContainEqual(expect.stringMatching(/\/claim$/));
     expect(await hostAt(core, liar.url)).toMatchObject({ state: 'ACTIVE', sequence: 3 });
   });
 });

@@ -1,4 +1,4 @@
-import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -70,6 +70,15 @@ describe('a keyring without a passphrase', () => {
     expect((await refusal(readKeyring(path, undefined))).code).toBe('PASSPHRASE_NEEDED');
     expect(await wrapKeyring(path, 'another')).toBe(false);
     expect(await readFile(path, 'utf8')).toBe(text);
+  });
+
+  it('that a link leads to is wrapped where it is', async () => {
+    const real = join(folder, 'elsewhere.json');
+    await writeKeyring(real, ROOT, undefined);
+    await symlink(real, path);
+    expect(await wrapKeyring(path, PASSPHRASE)).toBe(true);
+    expect(await readFile(real, 'utf8')).not.toContain(toBase64(ROOT.bytes));
+    expect(await idOf(readKeyring(path, PASSPHRASE))).toBe(ID);
   });
 
   it('gives back what was written', async () => {

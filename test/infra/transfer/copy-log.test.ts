@@ -139,9 +139,24 @@ describe('a copy of a log', () => {
     await fill(source);
     await target.append(newStream(), [newEvent()], 'any');
     await expect(copyLog(source, target, nobody)).rejects.toThrow(
-      'The target holds events that the source has not. Copy into an empty log, or one that a copy of this source began.',
+      'The target does not hold what the source begins with: event 1 is another. Copy into an empty log, or one that a copy of this source began.',
     );
     expect(await told(target)).toHaveLength(1);
+  });
+
+  it('does not go on with one that an event is missing from', async () => {
+    const source = await onDisk();
+    await fill(source);
+    const server = await StandIn.start({ maxAppendSize: 64 * 1024 });
+    onTestFinished(() => server.stop());
+    const target = await onServer(server);
+    const large = newEvent({ data: { text: 'x'.repeat(100_000) } });
+    const before = (await told(source)).length;
+    await source.append(newStream(), [large], 'no-stream');
+    for (let i = 0; i < 20; i += 1) await source.append(newStream(), [newEvent()], 'no-stream');
+    await expect(copyLog(source, target, nobody)).rejects.toMatchObject({ code: 'LOG_TOO_LARGE' });
+    expect((await told(target)).length).toBeGreaterThan(before);
+    await expect(copyLog(source, target, nobody)).rejects.toThrow(`event ${before + 1} is another`);
   });
 
   it('says that what was truncated cannot be copied', async () => {

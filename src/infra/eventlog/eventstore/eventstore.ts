@@ -105,15 +105,15 @@ export class EventStoreLog implements EventLog {
   }
 
   async appendAll(appends: readonly Append[]): Promise<void> {
-    const limit = pLimit({ concurrency: MAX_APPENDS_UNDER_WAY, rejectOnClear: true });
-    const answers = appends.map(({ stream, events, expected }) => limit(() => this.append(stream, events, expected)));
-    try {
-      await Promise.all(answers);
-    } catch (error) {
-      limit.clearQueue();
-      await Promise.allSettled(answers);
-      throw error;
-    }
+    const limit = pLimit(MAX_APPENDS_UNDER_WAY);
+    const failures: unknown[] = [];
+    const appendNext = async ({ stream, events, expected }: Append) => {
+      // After a failure nothing more is begun.
+      if (failures.length > 0) return;
+      await this.append(stream, events, expected).catch((error: unknown) => failures.push(error));
+    };
+    await Promise.all(appends.map((append) => limit(() => appendNext(append))));
+    if (failures.length > 0) throw failures[0];
   }
 
   async *readStream(stream: string, options: ReadStreamOptions = {}): AsyncIterable<RecordedEvent> {

@@ -1,8 +1,9 @@
 import type { KeyObject } from 'node:crypto';
-import type { MerkleFrontier } from '../../../domain/merkle.js';
+import { MerkleFrontier } from '../../../domain/merkle.js';
 import { isServed, type PlacedPolicy, type PolicyHost, type SignedHead } from '../../../domain/replication.js';
 import { equalBytes, toHex } from '../../crypto/bytes.js';
 import type { RootKey } from '../../crypto/root-key.js';
+import { sha256 } from '../../crypto/sha256.js';
 import { publicKeyOf } from '../../crypto/signing.js';
 import { encodeBatch, MAX_BATCH_BYTES, MAX_BATCH_EVENTS, type AddressedEvent } from '../wire/batch.js';
 import { signClaim } from '../wire/claim.js';
@@ -91,7 +92,8 @@ export class HostSession {
     const head = await this.#claim();
     if (head.sequence < signedFor)
       throw new Lie(`it has ${head.sequence} events, and had signed for ${signedFor}: it has lost some, or goes back`);
-    const common = await this.#inCommon(head);
+    let tree = await this.#inCommon(head);
+    const common = tree.size;
     onMet();
     const isWhole = common === head.sequence;
     if (isWhole && head.epoch === this.#epoch) reached(this.#host.host, head);
@@ -99,8 +101,6 @@ export class HostSession {
     while (!election.isElected && this.#goesOn(signal)) await changed(signal);
     // The last event in common is shipped again: from then on it, and so the host's whole tail, is of this epoch.
     let overlap = common > 0 && (!isWhole || head.epoch < this.#epoch) ? 1 : 0;
-    let tree = await this.#ground.tree.at(common);
-    if (tree === undefined) throw new Error(`the log does not give its first ${common} events`);
     let next = this.#prepare(tree, overlap);
     while (this.#goesOn(signal)) {
       const batch = await next;
@@ -172,35 +172,42 @@ export class HostSession {
     return head;
   }
 
-  /** How many of a host's events are the first ones of the own log. */
-  async #inCommon(head: SignedHead): Promise<number> {
-    if (await this.#isOwnRoot(head.sequence, head.root)) return head.sequence;
+  /** The tree of those of a host's events that are the first ones of the own log. */
+  async #inCommon(head: SignedHead): Promise<MerkleFrontier> {
+    const whole = await this.#ownTree(head.sequence, head.root);
+    if (whole !== undefined) return whole;
     const last = this.#ground.last();
-    const common = await this.#search(Math.min(last, head.sequence));
+    const tree = await this.#search(Math.min(last, head.sequence));
     // Of an older epoch it may have what never became the story; of this one, only what this writer shipped. Either way
     // nothing is concluded from what it cannot show.
     const isThisEpoch = head.epoch === this.#epoch;
-    if (isThisEpoch || !this.#ground.election.isElected) await this.#assertOtherwise(common);
-    if (isThisEpoch) await this.#stopFor(common, last);
-    return common;
+    if (isThisEpoch || !this.#ground.election.isElected) await this.#assertOtherwise(tree.size);
+    if (isThisEpoch) await this.#stopFor(tree.size, last);
+    return tree;
   }
 
-  async #isOwnRoot(sequence: number, root: string): Promise<boolean> {
-    const { tree } = this.#ground;
-    if (sequence > this.#ground.last()) return false;
+  /** The own tree of a size, if it has this root. */
+  async #ownTree(size: number, root: string): Promise<MerkleFrontier | undefined> {
+    if (size > this.#ground.last()) return undefined;
     // What is kept of the own tree may be damaged: nobody is accused on its word.
-    return (await tree.rootAt(sequence)) === root || (await tree.rootAt(sequence, true)) === root;
+    for (const afresh of [false, true]) {
+      const tree = await this.#ground.tree.at(size, afresh);
+      if (tree !== undefined && toHex(tree.root()) === root) return tree;
+    }
+    return undefined;
   }
 
-  async #search(most: number): Promise<number> {
+  async #search(most: number): Promise<MerkleFrontier> {
     const { origin } = this.#ground;
-    let [low, high] = [0, most];
-    while (low < high) {
-      const middle = Math.ceil((low + high) / 2);
-      if (await this.#isOwnRoot(middle, await shown(this.#port.rootAt(origin, middle)))) low = middle;
-      else high = middle - 1;
+    let found = new MerkleFrontier(sha256);
+    let high = most;
+    while (found.size < high) {
+      const middle = Math.ceil((found.size + high) / 2);
+      const tree = await this.#ownTree(middle, await shown(this.#port.rootAt(origin, middle)));
+      if (tree === undefined) high = middle - 1;
+      else found = tree;
     }
-    return low;
+    return found;
   }
 
   /** @throws Lie unless the host shows another event than ours, which only this origin can have sealed */

@@ -1,5 +1,5 @@
 import { MerkleFrontier } from '../../../domain/merkle.js';
-import { equalBytes, toHex } from '../../crypto/bytes.js';
+import { equalBytes } from '../../crypto/bytes.js';
 import { sha256 } from '../../crypto/sha256.js';
 import { MAX_BATCH_BYTES, MAX_BATCH_EVENTS, type AddressedEvent } from '../wire/batch.js';
 import type { FrontierCache } from './ports.js';
@@ -34,7 +34,7 @@ export class OwnTree {
       const most = Math.min(MAX_BATCH_EVENTS, size - frontier.size);
       const events = await this.#window.take(frontier.size, most, MAX_BATCH_BYTES);
       if (events.length === 0) return undefined;
-      frontier = await this.grown(frontier, events);
+      frontier = await this.#grow(frontier, events);
     }
     return frontier;
   }
@@ -45,18 +45,18 @@ export class OwnTree {
     // Hosts that keep up grow the same trees.
     const grown = this.#grown.find((known) => known.to.size === size && isSame(known.from, from));
     if (grown !== undefined) return grown.to;
+    const to = await this.#grow(from, events);
+    this.#grown = [...this.#grown.slice(1 - MAX_GROWN), { from, to }];
+    return to;
+  }
+
+  async #grow(from: MerkleFrontier, events: readonly AddressedEvent[]): Promise<MerkleFrontier> {
     const frontier = from.copy();
     for (const { eid } of events) {
       frontier.append(eid);
       if (frontier.size % SPACING === 0) await this.#cache.put(frontier);
     }
-    this.#grown = [...this.#grown.slice(1 - MAX_GROWN), { from, to: frontier }];
     return frontier;
-  }
-
-  async rootAt(size: number, afresh = false): Promise<string | undefined> {
-    const frontier = await this.at(size, afresh);
-    return frontier && toHex(frontier.root());
   }
 }
 

@@ -37,14 +37,18 @@ export class SqliteFrontiers implements FrontierCache {
   async below(size: number): Promise<MerkleFrontier | undefined> {
     const sql = 'SELECT size, peaks FROM frontiers WHERE size <= ? ORDER BY size DESC LIMIT 1';
     const [row] = await this.#connection.all<{ size: number; peaks: Uint8Array }>(sql, [size]);
-    return row && new MerkleFrontier(sha256, row.size, unpackPeaks(row.peaks));
+    try {
+      return row && new MerkleFrontier(sha256, row.size, unpackPeaks(row.peaks));
+    } catch {
+      // It is damaged.
+      return undefined;
+    }
   }
 
   async put(frontier: MerkleFrontier): Promise<void> {
-    await this.#connection.run('INSERT OR REPLACE INTO frontiers VALUES (?, ?)', [
-      frontier.size,
-      packPeaks(frontier.peaks),
-    ]);
+    const row = [frontier.size, packPeaks(frontier.peaks)];
+    // On a full disk it is not kept.
+    await this.#connection.run('INSERT OR REPLACE INTO frontiers VALUES (?, ?)', row).catch(() => undefined);
   }
 
   close(): Promise<void> {

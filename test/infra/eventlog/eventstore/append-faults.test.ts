@@ -251,3 +251,28 @@ describe('200 appends that do not wait for each other', () => {
     expect(await idsIn(log)).toEqual(idsOf(events));
   });
 });
+
+describe('appends of one call', () => {
+  it('are begun in order, and none after one has failed', async () => {
+    const { log } = await start();
+    const begun: string[] = [];
+    let fail: (error: Error) => void = () => undefined;
+    const failing = new Promise<AppendResult>((_, reject) => (fail = reject));
+    vi.spyOn(log, 'append').mockImplementation((stream) => {
+      begun.push(stream);
+      return failing;
+    });
+    const appends = Array.from({ length: 1_000 }, () => ({
+      stream: newStream(),
+      events: newEvents(1),
+      expected: 'any' as const,
+    }));
+    const all = log.appendAll(appends);
+    await delay(50);
+    const underWay = begun.length;
+    fail(new Error('all at once'));
+    await expect(all).rejects.toThrow('all at once');
+    expect(underWay).toBe(200);
+    expect(begun).toEqual(appends.slice(0, 200).map(({ stream }) => stream));
+  });
+});
