@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
-import { Command } from 'commander';
+import { Command, Help } from 'commander';
 import type { RestoreOptions } from './infra/cli/restore.js';
 import { CliError, CONFIG_EXIT_CODE, explain } from './infra/cli/errors.js';
 import { assertOwnAuthKey, readConfig } from './infra/config.js';
@@ -31,6 +31,11 @@ Environment:
 const program = new Command('sheratan')
   .description('Mission control that survives off the grid: missions, tasks and jobs over GraphQL on an event log.')
   .version('0.1.0')
+  .configureHelp({
+    // That a flag is not given unless it is given goes without saying.
+    optionDescription: (option) =>
+      option.defaultValue === false ? option.description : new Help().optionDescription(option),
+  })
   .showHelpAfterError('(see sheratan --help)')
   .addHelpText('after', ENVIRONMENT);
 
@@ -71,7 +76,10 @@ program
     'after',
     `
 Prints where it listens, and its fingerprint: whoever names that in OFFGRID_STORAGE_HOSTS (url#fingerprint) is sure
-which host it is. Over its budget (OFFGRID_HOST_BUDGET_MB) it takes nothing more, and drops nothing.`,
+which host it is. Over its budget (OFFGRID_HOST_BUDGET_MB) it takes nothing more, and drops nothing.
+
+Example:
+  OFFGRID_AUTH_KEY=… SHERATAN_BIND=0.0.0.0 sheratan host --name cellar --port 8081`,
   )
   .action(async ({ name, port }: { name: string; port: string }) => {
     const config = readConfig(process.env);
@@ -85,6 +93,12 @@ program
   .option('--name <name>', 'its folder in the data folder', 'broker')
   .option('--port <port>', 'where it listens', '9000')
   .option('--policy <file>', 'a quorum policy, as JSON or a file of it; every node counts 1 unless given')
+  .addHelpText(
+    'after',
+    `
+A policy says what a node's word weighs, and for how long, by kind of record if need be. For instance:
+  { "weights": { "host-a": 2 }, "kinds": { "replica": { "max_age_s": 3600 } } }`,
+  )
   .action(async ({ name, port, policy }: { name: string; port: string; policy?: string }) => {
     const { dataDir, bind, logLevel, offgrid } = readConfig(process.env);
     if (!isLoopback(bind)) assertOwnAuthKey(offgrid);
@@ -183,7 +197,7 @@ program
   .option('--hosts <hosts>', 'url#fingerprint,…; those of OFFGRID_STORAGE_HOSTS unless given')
   .option('--key <key>', 'the recovery key, or - to read it from stdin; SHERATAN_RECOVERY_KEY or the keyring otherwise')
   .option('--accept-loss', 'take what there is, though hosts that are missing may have signed for more', false)
-  .option('--liars <weight>', 'the weight of hosts that may lie', '0')
+  .option('--liars <weight>', 'the weight of hosts that may lie: so much more must answer', '0')
   .option('--drill', 'restore into a scratch folder, beside a running core, and compare', false)
   .option('--repair', 'mend the damaged log of a stopped core instead, event by event', false)
   .addHelpText(
@@ -212,6 +226,12 @@ const keys = program.command('keys').description('the key everything is sealed w
 keys
   .command('export')
   .description('print the recovery key, and the hosts with their fingerprints')
+  .addHelpText(
+    'after',
+    `
+Write them on paper, and keep that elsewhere: with them, \`sheratan restore\` gets everything back on an empty machine.
+Nothing else ever prints the key.`,
+  )
   .action(async () => {
     const { exportKeys } = await import('./infra/cli/keys.js');
     process.exitCode = await exportKeys(readConfig(process.env), print);

@@ -34,4 +34,5 @@ export interface CoreAddress {
   readonly url: string;
   /** Names the log it has; its positions begin with it. */
   readonly logId: string;
+  readonly pid: number;
 }

@@ -102,7 +102,7 @@ export async function startNode(config: Config, { clock, logger, signal, resolve
     opened.push(() => server.close());
     // Who waits for a quorum is in flight, and may have to wait for longer than there is time to stop.
     opened.push(() => Promise.resolve(replication?.letGo()));
-    const address: CoreAddress = { url: server.url, logId: log.logId };
+    const address: CoreAddress = { url: server.url, logId: log.logId, pid: process.pid };
     await writeFile(paths.address, JSON.stringify(address));
     opened.push(() => rm(paths.address, { force: true }));
     return { url: server.url, services, stop: closeAll };

@@ -1,11 +1,9 @@
-import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import type { Config } from '../config.js';
 import { corePaths } from '../core-paths.js';
 import { writeKeyring } from '../crypto/keyring-file.js';
 import { formatRecoveryKey } from '../crypto/recovery-key.js';
-import type { HostRow } from '../../projections/outbox.js';
-import { Connection, type Row } from '../sqlite/connection.js';
+import { knownHosts } from './known-hosts.js';
 import { readRecoveryKey, rootKey } from './recovery-key.js';
 
 /** `sheratan keys export`: prints what an empty machine needs to get everything back. */
@@ -17,9 +15,9 @@ export async function exportKeys(config: Config, print: (line: string) => void):
   print(`origin        ${config.offgrid.origin}`);
   for (const { url, host } of hosts) print(`host          ${url}#${host}`);
   print('');
-  print('On an empty machine, with the same OFFGRID_AUTH_KEY:');
+  print('On an empty machine, with the OFFGRID_AUTH_KEY of this one if it has one:');
   print(
-    `  sheratan restore --hosts ${hosts.map(({ url, host }) => `${url}#${host}`).join(',') || 'URL#FINGERPRINT,…'} --key -`,
+    `  sheratan restore --hosts '${hosts.map(({ url, host }) => `${url}#${host}`).join(',') || 'URL#FINGERPRINT,…'}' --key -`,
   );
   return 0;
 }
@@ -32,18 +30,4 @@ export async function importKeys(given: string, config: Config, print: (line: st
   await writeKeyring(keyring, root, config.offgrid.keyPassphrase);
   print(`${keyring} holds root key ${root.id} now`);
   return 0;
-}
-
-/** The hosts of the latest policy, as far as the outbox knows. */
-async function knownHosts(config: Config): Promise<readonly Pick<HostRow, 'url' | 'host'>[]> {
-  const { outbox } = corePaths(config.dataDir);
-  if (!existsSync(outbox)) return [];
-  const file = await Connection.open(outbox, 'read');
-  try {
-    return await file.all<Pick<HostRow, 'url' | 'host'> & Row>(
-      "SELECT url, host FROM hosts WHERE weight > 0 AND state <> 'RETIRED' ORDER BY url",
-    );
-  } finally {
-    await file.close();
-  }
 }

@@ -21,6 +21,7 @@ import { readHosts, type HostAddress } from '../offgrid/settings.js';
 import { Projector } from '../projector/projector.js';
 import { digestAt } from '../projector/verify.js';
 import { CliError } from './errors.js';
+import { knownHosts } from './known-hosts.js';
 import { withLog } from './open-log.js';
 import { showProgress, withProgress } from './progress.js';
 import { rootKey } from './recovery-key.js';
@@ -79,13 +80,16 @@ async function restoreCore(
     return EmbeddedLog.open(paths.log, systemClock, 'ON_CLOSE');
   };
   const writerOf = (log: EventLog) => `${log.logId}:${randomBytes(8).toString('hex')}`;
-  const restored = await readBack(root, options, config, { newLog, writerOf });
+  const restored = await readBack(root, options, config, { newLog, writerOf }).catch(async (error: unknown) => {
+    await stage.discard();
+    throw error;
+  });
   const { log, grant, sequence } = restored;
   const seconds = (performance.now() - startedAt) / 1_000;
   report(restored, seconds, print);
   try {
     await putInForce(restored, config.offgrid.origin);
-    for (const [name, digest] of await build(paths, log)) print(`${name.padEnd(13)} ${digest}`);
+    print(`missions      ${await build(paths, log)}`);
   } finally {
     await log.close();
   }
@@ -165,9 +169,10 @@ async function readBack(
 ): Promise<Restored> {
   const { newLog, writerOf } = made;
   const { acceptLoss, liars } = options;
+  const hosts = options.drill ? await drilledHosts(options, config) : hostsOf(options, config);
   const { offgrid } = config;
   const progress = showProgress('restore', 'events');
-  const request = { origin: offgrid.origin, root, hosts: hostsOf(options, config), acceptLoss, liars };
+  const request = { origin: offgrid.origin, root, hosts, acceptLoss, liars };
   try {
     return await restore(writerOf === undefined ? request : { ...request, writerOf }, {
       portOf: (url, host) => new HttpHost(url, offgrid.authKey, systemClock, host),
@@ -178,6 +183,13 @@ async function readBack(
   } finally {
     progress.stop();
   }
+}
+
+/** Unless told, the hosts of the core at hand, by the keys that it knows them by. */
+async function drilledHosts(options: RestoreOptions, config: Config): Promise<readonly HostAddress[]> {
+  const known = options.hosts === undefined ? await knownHosts(config) : [];
+  if (known.length === 0) return hostsOf(options, config);
+  return known.map(({ url, host }) => ({ url, fingerprint: host, weight: 1 }));
 }
 
 function hostsOf({ hosts }: RestoreOptions, { offgrid }: Config): readonly HostAddress[] {
@@ -198,9 +210,9 @@ function report({ sequence, newest, grant, doubt }: Restored, seconds: number, p
   if (doubt !== undefined) print(`LOSS ACCEPTED ${doubt}`);
 }
 
-/** Builds the read models, and says their digests. */
-async function build(paths: CorePaths, log: EventLog): Promise<[name: string, digest: string][]> {
-  const digests: [string, string][] = [];
+/** Builds the read models, and says the digest of missions: what hosts signed for, in the outbox, is earned again. */
+async function build(paths: CorePaths, log: EventLog): Promise<string> {
+  let digest = '';
   const head = await log.head();
   for (const projection of PROJECTIONS.values()) {
     const projector = await Projector.open(paths.projection(projection.name), projection, log, onStderr('error'));
@@ -213,10 +225,10 @@ async function build(paths: CorePaths, log: EventLog): Promise<[name: string, di
           update(projector.position, head);
         }
       });
-      digests.push([projection.name, (await projector.digest()).digest]);
+      if (projection === missions) ({ digest } = await projector.digest());
     } finally {
       await projector.stop();
     }
   }
-  return digests;
+  return digest;
 }

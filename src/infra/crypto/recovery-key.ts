@@ -38,7 +38,9 @@ export function parseRecoveryKey(text: string): RootKey {
   const digits = text.toUpperCase().replaceAll(/[\s-]/g, '').replaceAll('O', '0').replaceAll(/[IL]/g, '1');
   const strange = digits.search(STRANGE);
   if (strange >= 0)
-    throw new Error(`The recovery key holds a character that is none of its digits (the ${strange + 1}th).`);
+    throw new Error(
+      `The recovery key holds what is none of its digits: '${String.fromCodePoint(digits.codePointAt(strange) ?? 0)}', as character ${(strange % GROUP) + 1} of group ${Math.floor(strange / GROUP) + 1}.`,
+    );
   if (digits.length !== DIGITS)
     throw new Error(`The recovery key has ${digits.length} digits; it must have ${DIGITS}. Is a group missing?`);
   const bytes = Buffer.alloc(KEY_BYTES + CHECKSUM_BYTES);

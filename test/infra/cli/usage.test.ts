@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { Sheratan } from '../../support/core.js';
 
@@ -13,6 +13,8 @@ const HELP = {
   replay: ['[name]', 'missions', '--reset', '--prune', 'Where a core runs'],
   verify: ['row by row', 'beside a running core', 'Exit code 1'],
   import: ['<path>', 'missions.jsonl', '--strict', '--rebase', 'adds nothing', 'exit code 1', 'Examples:'],
+  host: ['--name', '--port', 'fingerprint', 'Example:'],
+  broker: ['--policy', 'advisory', 'max_age_s'],
   export: ['[file]', 'stdout', '--skip-damaged', '--unreplicated', 'same digests'],
   restore: ['--hosts', '--key', '--accept-loss', '--drill', '--repair', 'fenced', 'Example:'],
 };
@@ -91,6 +93,12 @@ describe('the version', () => {
     const { version } = JSON.parse(await readFile('package.json', 'utf8')) as { version: string };
     for (const option of ['--version', '-V'])
       expect(resultOf([option])).toMatchObject({ code: 0, output: [version], errors: [] });
+  });
+});
+
+describe('what is built', () => {
+  it('can be run by its name, as npx does', async () => {
+    expect((await stat('dist/main.js')).mode & 0o111).toBe(0o111);
   });
 });
 

@@ -60,7 +60,10 @@ export interface Restored {
 export async function restore(request: RestoreRequest, ground: RestoreGround): Promise<Restored> {
   const { origin, hosts, acceptLoss } = request;
   const { sources, absent } = await survey(hosts, origin, ground.portOf);
-  for (const { url, why } of absent) ground.onTrouble(`${url}: ${why}`);
+  for (const { url, why } of absent)
+    ground.onTrouble(`${why.startsWith(url) ? why : `${url}: ${why}.`} It is left out.`);
+  if (sources.length === 0) throw new RestoreError('No host answers. Start the hosts, or check --hosts.');
+  if (!acceptLoss && !sources.some(({ isPinned }) => isPinned)) throw new RestoreError(unnamed(sources));
   const first = await readNewest(sources, request, ground);
   const doubt = doubtOf(first.policy(), sources, request);
   if (doubt !== undefined && !acceptLoss) {
@@ -79,6 +82,11 @@ export async function restore(request: RestoreRequest, ground: RestoreGround): P
     throw new RestoreError(`${doubtNow} Run it again when they answer, or take what there is: --accept-loss.`);
   }
   return { ...last, policy, grant: claimed.grant, doubt: doubtNow };
+}
+
+function unnamed(sources: readonly Source[]): string {
+  const named = sources.map(({ url, host }) => `${url}#${host}`).join(',');
+  return `Hosts count when their keys are named, and none is: nothing would show that these are the hosts that signed. They say that they are --hosts '${named}': compare that with what \`sheratan keys export\` printed, and name them; or take what there is: --accept-loss.`;
 }
 
 /** A history that is being read into a log. */
@@ -103,7 +111,7 @@ async function readNewest(
     const newest = newestOf(candidates);
     if (newest === undefined || newest.head.sequence === 0)
       throw new RestoreError(
-        `None of these hosts gives back anything of '${request.origin}': ${request.hosts.map(({ url }) => url).join(', ')}. Check --hosts, --origin and OFFGRID_AUTH_KEY.`,
+        `None of these hosts gives back anything of '${request.origin}': ${request.hosts.map(({ url }) => url).join(', ')}. Check --hosts and SHERATAN_ORIGIN.`,
       );
     const reading = begin(newest, await ground.newLog(), request, ground);
     try {

@@ -40,6 +40,11 @@ export class Stage {
     await mkdir(this.paths.folder, { recursive: true });
   }
 
+  /** Leaves nothing behind. */
+  async discard(): Promise<void> {
+    await rm(this.paths.folder, { recursive: true, force: true });
+  }
+
   /** Makes it the core's folder. */
   async finish(): Promise<void> {
     const before = `${this.#target}.before`;
