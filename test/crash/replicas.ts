@@ -123,7 +123,7 @@ export class Replicas {
   async #restore(travelling: readonly RecordedEvent[], digest: string): Promise<string[]> {
     const exported = (await Sheratan.run(['keys', 'export'], this.#dataDir, this.env)).output.join('\n');
     const key = /^recovery key {2}(\S+)$/m.exec(exported)?.[1] ?? '';
-    const hosts = /sheratan restore --hosts (\S+) --key -$/m.exec(exported)?.[1] ?? '';
+    const hosts = /sheratan restore --hosts '(\S+)' --key -$/m.exec(exported)?.[1] ?? '';
     const dataDir = await newDataDir();
     const env = { ...this.env, SHERATAN_RECOVERY_KEY: key };
     const { code, output, errors } = await Sheratan.run(['restore', '--hosts', hosts], dataDir, env);
