@@ -25,7 +25,11 @@ export function signBytes(key: KeyObject, bytes: Uint8Array): string {
 }
 
 export function verifyMessage(key: KeyObject, message: Signing.Signable, signature: string): boolean {
-  return signMessage(key, message) === signature;
+  return verifyBytes(key, encode(message), signature);
+}
+
+export function verifyBytes(key: KeyObject, bytes: Uint8Array, signature: string): boolean {
+  return signBytes(key, bytes) === signature;
 }
 
 export function publicKeyText(key: KeyObject): string {

@@ -52,13 +52,11 @@ export async function openKeyring(path: string, passphrase: string | undefined):
 
 /** The root key from a file; undefined when there is none. @throws KeyringError */
 export async function readKeyring(path: string, passphrase: string | undefined): Promise<RootKey | undefined> {
-  const text = (await readIfThere(path))?.toString();
-  if (text === undefined) return undefined;
-  const parsed = keyringSchema.safeParse(jsonOf(text));
-  if (!parsed.success) throw damaged(path);
-  if ('root' in parsed.data) return rootOf(fromBase64(parsed.data.root), path);
-  const { scrypt: params } = parsed.data;
-  const wrapped = fromBase64(parsed.data.wrapped);
+  const content = await contentOf(path);
+  if (content === undefined) return undefined;
+  if ('root' in content) return rootOf(fromBase64(content.root), path);
+  const { scrypt: params } = content;
+  const wrapped = fromBase64(content.wrapped);
   if (wrapped.byteLength !== NONCE_BYTES + KEY_BYTES + TAG_BYTES) throw damaged(path);
   if (passphrase === undefined)
     throw new KeyringError('PASSPHRASE_NEEDED', `${path} is wrapped with a passphrase: set SHERATAN_KEY_PASSPHRASE.`);
@@ -79,16 +77,23 @@ export async function writeKeyring(path: string, root: RootKey, passphrase: stri
 /**
  * Wraps a keyring that was made without a passphrase.
  * @returns false when it is wrapped already, or is not there
- * @throws the system's error when it cannot be written: it is as it was then
+ * @throws KeyringError; the system's error when it cannot be written: it is as it was then
  */
 export async function wrapKeyring(path: string, passphrase: string): Promise<boolean> {
-  const text = (await readIfThere(path))?.toString();
-  const parsed = keyringSchema.safeParse(jsonOf(text ?? ''));
-  if (!parsed.success || !('root' in parsed.data)) return false;
-  const root = rootOf(fromBase64(parsed.data.root), path);
+  const content = await contentOf(path);
+  if (content === undefined || !('root' in content)) return false;
+  const root = rootOf(fromBase64(content.root), path);
   // What a link leads to is wrapped, not put in the place of the link.
   await writeDurably(await realpath(path), await wrappedText(root, passphrase), { mode: MODE });
   return true;
+}
+
+async function contentOf(path: string): Promise<z.infer<typeof keyringSchema> | undefined> {
+  const text = (await readIfThere(path))?.toString();
+  if (text === undefined) return undefined;
+  const parsed = keyringSchema.safeParse(jsonOf(text));
+  if (!parsed.success) throw damaged(path);
+  return parsed.data;
 }
 
 function plainText(root: RootKey): string {

@@ -25,7 +25,16 @@ export function signBytes(key: KeyObject, bytes: Uint8Array): string {
 /** Whether a signature is that of a message by the holder of a key. */
 export function verifyMessage(key: KeyObject, message: Signable, signature: string): boolean {
   try {
-    return verify(null, encode(message), key, fromBase64(signature));
+    return verifyBytes(key, encode(message), signature);
+  } catch {
+    return false;
+  }
+}
+
+/** Whether a signature is that of bytes by the holder of a key. */
+export function verifyBytes(key: KeyObject, bytes: Uint8Array, signature: string): boolean {
+  try {
+    return verify(null, bytes, key, fromBase64(signature));
   } catch {
     return false;
   }

@@ -117,7 +117,7 @@ async function ask(
   onTrouble: RepairGround['onTrouble'],
 ): Promise<readonly Source[]> {
   const { sources, absent } = await survey(hosts, origin, portOf);
-  for (const { url, why } of absent) onTrouble(`${url}: ${why}`);
+  for (const { why } of absent) onTrouble(why);
   return sources;
 }
 

@@ -60,8 +60,7 @@ export interface Restored {
 export async function restore(request: RestoreRequest, ground: RestoreGround): Promise<Restored> {
   const { origin, hosts, acceptLoss } = request;
   const { sources, absent } = await survey(hosts, origin, ground.portOf);
-  for (const { url, why } of absent)
-    ground.onTrouble(`${why.startsWith(url) ? why : `${url}: ${why}.`} It is left out.`);
+  for (const { why } of absent) ground.onTrouble(`${why} It is left out.`);
   if (sources.length === 0) throw new RestoreError('No host answers. Start the hosts, or check --hosts.');
   if (!acceptLoss && !sources.some(({ isPinned }) => isPinned)) throw new RestoreError(unnamed(sources));
   const first = await readNewest(sources, request, ground);

@@ -20,9 +20,10 @@ export interface Source {
   readonly key: KeyObject;
 }
 
-/** A host that is of no use, and why. */
+/** A host that is of no use. */
 export interface Absent {
   readonly url: string;
+  /** A sentence that names the host. */
   readonly why: string;
 }
 
@@ -47,14 +48,16 @@ async function ask(
   try {
     const { host, verifyKey } = await portOf(url).key();
     if (fingerprint !== undefined && host !== fingerprint)
-      return { url, why: `it answers with the key ${host}, not ${fingerprint}` };
+      return { url, why: `${url} answers with the key ${host}, not ${fingerprint}.` };
     const key = publicKeyOf(verifyKey);
-    if (key === undefined) return { url, why: 'its verify key is none' };
+    if (key === undefined) return { url, why: `${url} shows a verify key that is none.` };
     const port = portOf(url, host);
     const head = await headOf({ port, host, key }, origin);
     return { url, host, isPinned: fingerprint !== undefined, head, port, key };
   } catch (error) {
-    return { url, why: error instanceof Error ? error.message : String(error) };
+    // What comes from a port names the host by itself.
+    if (error instanceof HostError) return { url, why: error.message };
+    return { url, why: `${url}: ${error instanceof Error ? error.message : String(error)}.` };
   }
 }
 

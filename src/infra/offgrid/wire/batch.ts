@@ -2,7 +2,7 @@ import type { KeyObject } from 'node:crypto';
 import { decode, encode } from '@ipld/dag-cbor';
 import { z } from 'zod';
 import { addressOf } from '../../crypto/envelope.js';
-import { signBytes, verifyMessage } from '../../crypto/signing.js';
+import { signBytes, verifyBytes } from '../../crypto/signing.js';
 import { encodeMap } from './cbor.js';
 import { MAX_EPOCH, type Destination } from './claim.js';
 
@@ -62,14 +62,14 @@ const batchSchema = z.strictObject({
 /** The body of a batch for one host. The signature is over the addresses, which stand for the envelopes. */
 export function encodeBatch(
   key: KeyObject,
-  { origin, host }: Destination,
+  destination: Destination,
   epoch: number,
   events: readonly AddressedEvent[],
 ): Uint8Array {
   const from = events[0]?.sequence ?? 0;
   const { envelopes, addresses } = encodedOf(events);
-  const message = encodeMap({ tag: TAG, origin, host, epoch, from }, { events: addresses });
-  return encodeMap({ epoch, from, signature: signBytes(key, message) }, { events: envelopes });
+  const signature = signBytes(key, signedBytes(destination, epoch, from, addresses));
+  return encodeMap({ epoch, from, signature }, { events: envelopes });
 }
 
 /** A batch that came in, with its addresses computed; undefined when it is not one. */
@@ -92,15 +92,17 @@ export function isBatchSigned(
   destination: Destination,
   key: KeyObject,
 ): boolean {
-  return verifyMessage(key, signed(destination, batch.epoch, batch.from, batch.events), batch.signature);
+  const { epoch, from, events, signature } = batch;
+  return verifyBytes(key, signedBytes(destination, epoch, from, addressesOf(events)), signature);
 }
 
-function signed({ origin, host }: Destination, epoch: number, from: number, events: readonly AddressedEvent[]) {
-  return { tag: TAG, origin, host, epoch, from, events: events.map(addressed) };
+/** What is signed of a batch. */
+function signedBytes({ origin, host }: Destination, epoch: number, from: number, addresses: Uint8Array): Uint8Array {
+  return encodeMap({ tag: TAG, origin, host, epoch, from }, { events: addresses });
 }
 
-function addressed({ etype, ts, eid }: AddressedEvent) {
-  return [etype, ts, eid];
+function addressesOf(events: readonly AddressedEvent[]): Uint8Array {
+  return encode(events.map(({ etype, ts, eid }) => [etype, ts, eid]));
 }
 
 /** Events encoded, as they are sent and as they are signed. */
@@ -116,7 +118,7 @@ function encodedOf(events: readonly AddressedEvent[]): Encoded {
   let known = encoded.get(events);
   if (known === undefined) {
     const envelopes = encode(events.map(({ etype, ts, sealed }) => ({ etype, ts, sealed })));
-    known = { envelopes, addresses: encode(events.map(addressed)) };
+    known = { envelopes, addresses: addressesOf(events) };
     encoded.set(events, known);
   }
   return known;
