@@ -1,0 +1,112 @@
+import { chmod, cp, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { onTestFinished, describe, expect, it } from 'vitest';
+import { missions } from '../../src/projections/missions.js';
+import { outbox } from '../../src/projections/outbox.js';
+import type { Projection } from '../../src/projections/projection.js';
+import { systemClock } from '../../src/infra/clock.js';
+import { corePaths } from '../../src/infra/core-paths.js';
+import { EmbeddedLog } from '../../src/infra/eventlog/embedded.js';
+import type { EventLog } from '../../src/infra/eventlog/eventlog.js';
+import { Projector } from '../../src/infra/projector/projector.js';
+import { digestAt } from '../../src/infra/projector/verify.js';
+import { toLine } from '../../src/infra/transfer/exported-event.js';
+import { importLog } from '../../src/infra/transfer/import-log.js';
+import { Connection } from '../../src/infra/sqlite/connection.js';
+import { newDataDir, Sheratan } from '../support/core.js';
+import { collect } from '../support/events.js';
+import type { Untyped } from '../support/node.js';
+import { newHost } from '../support/offgrid/host.js';
+import { replicating } from '../support/offgrid/machine.js';
+import { quiet } from '../support/quiet.js';
+import { newLog } from '../infra/projector/support.js';
+import { Heard } from '../infra/transfer/support.js';
+
+const GOLDEN = join(import.meta.dirname, '0.1');
+/** The patience of whoever waits for a projection to be built, in milliseconds. */
+const PATIENCE_MS = 20_000;
+
+const expected: Untyped = JSON.parse(await readFile(join(GOLDEN, 'expected.json'), 'utf8'));
+const lines = (await readFile(join(GOLDEN, 'log.ndjson'), 'utf8')).trim().split('\n');
+const [, missionsDigest = ''] = /^digest (\w+)$/.exec(expected.verified[1]) ?? [];
+
+/** A data folder with copies of what 0.1 left there. */
+async function copyOf(...names: readonly string[]): Promise<string> {
+  const dataDir = await newDataDir();
+  for (const name of names) await cp(join(GOLDEN, name), join(dataDir, name), { recursive: true });
+  // A checkout does not keep the modes of secrets.
+  if (names.includes('core')) await chmod(corePaths(dataDir).keyring, 0o600);
+  return dataDir;
+}
+
+async function logIn(dataDir: string): Promise<EmbeddedLog> {
+  const log = await EmbeddedLog.open(corePaths(dataDir).log, systemClock);
+  onTestFinished(() => log.close());
+  return log;
+}
+
+/** The rows of a projection of a log, built anew, by table. */
+async function rowsOf(projection: Projection, log: EventLog): Promise<Untyped> {
+  const path = join(await newDataDir(), `${projection.name}.db`);
+  const projector = await Projector.open(path, projection, log, quiet);
+  try {
+    await projector.start();
+    expect(await projector.reaches(await log.head(), PATIENCE_MS)).toBe(true);
+  } finally {
+    await projector.stop();
+  }
+  const file = await Connection.open(path, 'read');
+  try {
+    const rows: Record<string, unknown> = {};
+    for (const table of Object.keys(projection.tables))
+      rows[table] = await file.all(`SELECT * FROM ${table} ORDER BY 1`, []);
+    return rows;
+  } finally {
+    await file.close();
+  }
+}
+
+describe('a log that 0.1 wrote', () => {
+  it('reads as it was exported, event for event', async () => {
+    const log = await logIn(await copyOf('core'));
+    expect((await collect(log.readAll())).map(toLine)).toEqual(lines);
+  });
+
+  it('folds to the missions, tasks and jobs it had', async () => {
+    const log = await logIn(await copyOf('core'));
+    expect(await rowsOf(missions, log)).toMatchObject(expected.missions);
+    expect(await digestAt(await newDataDir(), missions, log, await log.head(), () => undefined)).toBe(missionsDigest);
+  });
+
+  it('folds to the outbox it had', async () => {
+    const log = await logIn(await copyOf('core'));
+    expect(await rowsOf(outbox, log)).toMatchObject(expected.outbox);
+  });
+
+  it('is imported whole, and gives the digest it had', async () => {
+    const log = await newLog();
+    const heard = new Heard();
+    const { read, bad } = await importLog(join(GOLDEN, 'log.ndjson'), log, heard);
+    expect([read, bad, heard.bad]).toEqual([lines.length, 0, []]);
+    expect(await digestAt(await newDataDir(), missions, log, await log.head(), () => undefined)).toBe(missionsDigest);
+  });
+});
+
+describe('hosts of 0.1', () => {
+  it('give back the core they signed for', async () => {
+    const hosts = await copyOf('host-a', 'host-b');
+    const { origin, authKey, recoveryKey } = expected;
+    const urls: string[] = [];
+    for (const name of ['host-a', 'host-b']) {
+      const folder = join(hosts, name);
+      await chmod(join(folder, 'identity.pem'), 0o600);
+      const host = await newHost({ name, folder, authKey });
+      urls.push(`${host.url}#${host.identity.id}`);
+    }
+    const env = { ...replicating(urls), OFFGRID_AUTH_KEY: authKey, SHERATAN_ORIGIN: origin };
+    const dataDir = await newDataDir();
+    const restored = await Sheratan.run(['restore'], dataDir, { ...env, SHERATAN_RECOVERY_KEY: recoveryKey });
+    expect([restored.code, restored.errors.filter((line) => !line.startsWith('restore: '))]).toEqual([0, []]);
+    expect(restored.output).toContain(`missions      ${missionsDigest}`);
+  });
+});
