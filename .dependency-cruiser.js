@@ -65,7 +65,13 @@ export default {
       severity: 'error',
       from: {
         orphan: true,
-        pathNot: ['^src/main\\.ts$', '^test/.+\\.test\\.ts$', '^bench/.+\\.bench\\.ts$', '\\.d\\.ts$'],
+        pathNot: [
+          '^src/main\\.ts$',
+          '^test/.+\\.test\\.ts$',
+          '^test/model/.+\\.mjs$',
+          '^bench/.+\\.bench\\.ts$',
+          '\\.d\\.ts$',
+        ],
       },
       to: {},
     },
