@@ -5,7 +5,7 @@ import { BATCH, type HandData, type HandEvent, type HandMetadata } from './by-ha
 
 /** The events of a server until it says that those are all, by a subscription of its bare client. */
 export async function* eventsOfServer(client: EventStoreDBClient): AsyncGenerator<HandEvent[]> {
-  const prefixes = new Records('').prefixes({ categories: missions.categories });
+  const prefixes = new Records('').prefixes(missions.categories === 'ALL' ? {} : { categories: missions.categories });
   const subscription = client.subscribeToAll({ fromPosition: START, filter: streamNameFilter({ prefixes }) });
   let isCaughtUp = false;
   let wake: () => void = () => undefined;

@@ -1,7 +1,7 @@
 import { cp, mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { TRAVELLING_TYPES } from '../../src/domain/event.js';
+import { isReplicated } from '../../src/domain/event.js';
 import { systemClock } from '../../src/infra/clock.js';
 import { RootKey } from '../../src/infra/crypto/root-key.js';
 import { EmbeddedLog } from '../../src/infra/eventlog/embedded.js';
@@ -13,7 +13,6 @@ import { writeHistory } from './history.js';
 import { AUTH_KEY, clientOf, firstLine, ORIGIN, prepareBatches, withHosts } from './hosts.js';
 import { perSecond, perSecondText, progress } from './measure.js';
 
-const TRAVELLING = { filter: { types: TRAVELLING_TYPES } };
 /** Events that sealing alone is measured with. */
 const SEALED_AT_MOST = 20_000;
 const RUN = fileURLToPath(new URL('./replicate-run.js', import.meta.url));
@@ -50,7 +49,8 @@ export class Replicated {
     await runCore(0, { SHERATAN_DATA_DIR: folder, OFFGRID_STORAGE_ENABLED: 'false' });
     const events: NumberedEvent[] = [];
     const log = await EmbeddedLog.open(path, systemClock);
-    for await (const event of log.readAll(TRAVELLING)) events.push({ sequence: events.length + 1, event });
+    for await (const event of log.readAll())
+      if (isReplicated(event)) events.push({ sequence: events.length + 1, event });
     await log.close();
     return new Replicated(folder, events);
   }
@@ -81,7 +81,7 @@ export class Replicated {
     const log = await EmbeddedLog.open(corePaths(this.#folder).log, systemClock);
     try {
       return await perSecond(this.#count, async () => {
-        for await (const _ of log.readAll(TRAVELLING));
+        for await (const _ of log.readAll());
       });
     } finally {
       await log.close();

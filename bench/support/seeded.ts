@@ -2,7 +2,7 @@ import { pino } from 'pino';
 import { readAddress } from '../../src/infra/eventlog/eventstore/address.js';
 import { EventStoreLog } from '../../src/infra/eventlog/eventstore/eventstore.js';
 import { Records } from '../../src/infra/eventlog/eventstore/records.js';
-import type { EventType } from '../../src/domain/event.js';
+import { ETYPES, type EventType } from '../../src/domain/event.js';
 import { StandIn } from '../../test/support/eventstore/stand-in.js';
 import { historyRows } from './history.js';
 import type { ReplaySource } from './replay.js';
@@ -30,7 +30,7 @@ export async function withHistory<R>(count: number, work: (log: ReplaySource) =>
 const records = new Records('');
 
 function stored(stream: string, event: { id: string; type: EventType; data: string; metadata: string }) {
-  const { id, type, data, metadata } = records.toServer({ ...event, bytes: 0 });
+  const { id, type, data, metadata } = records.toServer({ ...event, etype: ETYPES[event.type], bytes: 0 });
   return { stream: records.streamName(stream), id, type, isJson: true, data: json(data), metadata: json(metadata) };
 }
 

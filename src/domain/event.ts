@@ -39,7 +39,7 @@ export interface RecordedEvent<Type extends string = string, Data extends object
   readonly revision: bigint;
   /** Place in the one total order of its log; gaps are allowed. */
   readonly position: bigint;
-  /** The number of the event's type, 10–30; it never changes meaning. */
+  /** The number of the event's type, from 10; it never changes meaning. */
   readonly etype: number;
   /** The log's clock when it was recorded, ISO 8601. Informational: it differs between copies of a log. */
   readonly recordedAt: string;
@@ -68,6 +68,14 @@ export const ETYPES = {
   TransferProposed: 28,
   TransferFinalized: 29,
   PayloadStored: 30,
+  // Known as names alone, so that a history that a newer build wrote is stored and numbered.
+  JobLeaseExtended: 31,
+  JobReleased: 32,
+  JobReadied: 33,
+  JobRetried: 34,
+  QueuePolicySet: 35,
+  ScheduleSet: 36,
+  ScheduleRemoved: 37,
 } as const;
 
 /** The name of an event type in the catalogue. */
@@ -78,13 +86,27 @@ export function isEventType(name: string): name is EventType {
   return Object.hasOwn(ETYPES, name);
 }
 
-/** What describes this copy of the log alone, and so stays with it. */
+/** The highest number of a type that this build reads; those above it are known as names alone. */
+const LAST_READ_ETYPE = 30;
+
+/** Whether this build knows what events of a type mean. */
+export function isReadable(type: string): boolean {
+  return isEventType(type) && ETYPES[type] <= LAST_READ_ETYPE;
+}
+
+/** What describes this copy of the log alone, and so is never replicated. */
 const LOCAL_TYPES: ReadonlySet<string> = new Set<EventType>(['ReplicasAcknowledged', 'EventsEvicted']);
 
-/** The types of events that travel to the hosts: 1, 2, 3 … in log order number them. */
-export const TRAVELLING_TYPES: readonly EventType[] = Object.keys(ETYPES)
-  .filter(isEventType)
-  .filter((type) => !LOCAL_TYPES.has(type));
+/** The lowest number of an event's type; 0 marks a row that holds no event any more. */
+const FIRST_ETYPE = 10;
+
+/**
+ * Whether an event is replicated to hosts. Those that are have the sequence numbers 1, 2, 3 … in log order, whatever their
+ * data says and whether this build knows their type: this alone decides which number an event has.
+ */
+export function isReplicated({ type, etype }: { readonly type: string; readonly etype: number }): boolean {
+  return etype >= FIRST_ETYPE && !LOCAL_TYPES.has(type);
+}
 
 /** The categories of streams: what stands before the first `-` of their names. */
 export const CATEGORIES = [
@@ -98,13 +120,54 @@ export const CATEGORIES = [
   'ledger',
   'wallet',
   'asset',
+  'queue',
+  'schedule',
 ] as const;
+
+export type Category = (typeof CATEGORIES)[number];
 
 const KNOWN_CATEGORIES: ReadonlySet<string> = new Set(CATEGORIES);
 
 /** Whether a name is that of a category of the catalogue. */
 export function isCategory(name: string): boolean {
   return KNOWN_CATEGORIES.has(name);
+}
+
+/** The category of the streams that hold the events of each type. */
+const CATEGORY_OF_TYPE: Readonly<Record<EventType, Category>> = {
+  MissionCreated: 'mission',
+  MissionUpdated: 'mission',
+  MissionClosed: 'mission',
+  TaskCreated: 'task',
+  TaskUpdated: 'task',
+  JobCreated: 'job',
+  JobDispatched: 'job',
+  JobCompleted: 'job',
+  JobFailed: 'job',
+  JobCancelled: 'job',
+  JobLeaseExtended: 'job',
+  JobReleased: 'job',
+  JobReadied: 'job',
+  JobRetried: 'job',
+  ReplicationPolicySet: 'replication',
+  HostStateChanged: 'replication',
+  ReplicasAcknowledged: 'replication',
+  KeyRotated: 'keyring',
+  RetentionBudgetSet: 'retention',
+  EventsEvicted: 'retention',
+  WindowCompacted: 'compaction',
+  LedgerBlockSealed: 'ledger',
+  TransferProposed: 'wallet',
+  TransferFinalized: 'wallet',
+  PayloadStored: 'asset',
+  QueuePolicySet: 'queue',
+  ScheduleSet: 'schedule',
+  ScheduleRemoved: 'schedule',
+};
+
+/** The category of the streams that hold events of a type. */
+export function categoryOfType(type: EventType): Category {
+  return CATEGORY_OF_TYPE[type];
 }
 
 /** What stands before the first `-` of a stream's name. */

@@ -3,6 +3,7 @@ import type { Fact } from './event.js';
 import type { JobId, MissionId, TaskId } from './id.js';
 import type { Json, JsonObject } from './json.js';
 import type { MissionState } from './mission.js';
+import { newerEvent } from './newer-event.js';
 import { alreadyExists, notFound, type Problem } from './problem.js';
 import { Checks, LIMITS } from './rules.js';
 import { missionBars, type TaskState } from './task.js';
@@ -191,7 +192,7 @@ export const job: Decider<JobCommand, JobFact, JobState> = {
         return { ...state, status: 'CANCELLED', leaseExpiresAt: null, failure, updatedAt: at };
       }
       default:
-        return unreachable(event);
+        return newerEvent(event);
     }
   },
 };

@@ -43,3 +43,21 @@ export function sealingEpoch<E extends KeyEpoch>(
   if (event.type === 'KeyRotated') return undefined;
   return epochs.findLast(({ sequence }) => sequence < event.sequence);
 }
+
+/** The first KeyRotated of a log: it names the origin and the root key that the log belongs to. */
+export type FirstKey = Pick<KeyRotated['data'], 'origin' | 'rootKeyId'>;
+
+/**
+ * Whether a KeyRotated begins a key epoch. One of another origin or another root key came from another log and has no
+ * effect here, and of two of one epoch the first is the one: what lies between them is sealed with it already.
+ * @param first of the log; undefined when there is none yet
+ * @param isKnown whether the epoch has begun already
+ */
+export function beginsEpoch(
+  key: KeyRotated['data'],
+  first: FirstKey | undefined,
+  isKnown: (keyEpoch: number) => boolean,
+): boolean {
+  if (first === undefined) return true;
+  return key.origin === first.origin && key.rootKeyId === first.rootKeyId && !isKnown(key.keyEpoch);
+}

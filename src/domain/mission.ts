@@ -3,6 +3,7 @@ import { accept, refuse, unreachable, type Decider, type Recorded } from './deci
 import type { Fact } from './event.js';
 import type { MissionId } from './id.js';
 import type { JsonObject } from './json.js';
+import { newerEvent } from './newer-event.js';
 import { alreadyExists, missionClosed, notFound } from './problem.js';
 import { Checks, LIMITS } from './rules.js';
 
@@ -99,7 +100,7 @@ export const mission: Decider<MissionCommand, MissionFact, MissionState> = {
         if (state.status !== 'OPEN') return state;
         return { ...state, status: event.data.outcome, closedReason: event.data.reason, updatedAt: at };
       default:
-        return unreachable(event);
+        return newerEvent(event);
     }
   },
 };

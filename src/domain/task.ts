@@ -4,6 +4,7 @@ import type { Fact } from './event.js';
 import type { MissionId, TaskId } from './id.js';
 import type { JsonObject } from './json.js';
 import type { MissionState } from './mission.js';
+import { newerEvent } from './newer-event.js';
 import { alreadyExists, missionClosed, notFound, type Problem } from './problem.js';
 import { Checks, LIMITS } from './rules.js';
 
@@ -90,7 +91,7 @@ export const task: Decider<TaskCommand, TaskFact, TaskState> = {
         return { ...state, ...changes, updatedAt: at };
       }
       default:
-        return unreachable(event);
+        return newerEvent(event);
     }
   },
 };

@@ -1,6 +1,7 @@
 import type { RecordedEvent } from './event.js';
 import type { JsonObject } from './json.js';
 import { missionUpcasters } from './mission.js';
+import { NewerEventError } from './newer-event.js';
 
 /** Turns the data of one schema version into that of the next. */
 export type Upcaster = (data: JsonObject) => JsonObject;
@@ -13,11 +14,16 @@ export function schemaVersionOf(type: string): number {
   return UPCASTERS.get(type)?.length ?? 1;
 }
 
-/** An event in today's shape, whatever version it was stored in. The stored event is never rewritten. */
-export function upcast(event: RecordedEvent): RecordedEvent {
+/**
+ * An event in today's shape, whatever version it was stored in. The stored event is never rewritten.
+ * @throws NewerEventError when its schema version is higher than any that this build knows
+ */
+export function upcast<E extends Pick<RecordedEvent, 'type' | 'data' | 'metadata'>>(event: E): E {
   const steps = UPCASTERS.get(event.type);
   const from = event.metadata.schemaVersion;
-  if (steps === undefined || from >= steps.length) return event;
+  const current = steps?.length ?? 1;
+  if (from > current) throw new NewerEventError(event);
+  if (steps === undefined || from >= current) return event;
   const data = steps.slice(from).reduce((older, step) => step(older), event.data);
-  return { ...event, data, metadata: { ...event.metadata, schemaVersion: steps.length } };
+  return { ...event, data, metadata: { ...event.metadata, schemaVersion: current } };
 }

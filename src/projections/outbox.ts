@@ -1,5 +1,5 @@
-import { CATEGORIES, TRAVELLING_TYPES, type RecordedEvent } from '../domain/event.js';
-import type { KeyRotated } from '../domain/keyring.js';
+import { ETYPES, isReplicated, type EventType, type RecordedEvent } from '../domain/event.js';
+import { beginsEpoch, type KeyRotated } from '../domain/keyring.js';
 import type {
   HostStateChanged,
   ReplicasAcknowledged,
@@ -20,7 +20,7 @@ const fixedInteger = { type: 'integer', fixed: true } as const;
 export const PROGRESS = 'outbox';
 
 /**
- * `entries` number the travelling events, 1, 2, 3 … in log order, and never change: how far they have got is said once,
+ * `entries` number the replicated events, 1, 2, 3 … in log order, and never change: how far they have got is said once,
  * in `progress`, and not in each. The view `outbox` puts the two together.
  */
 const tables = {
@@ -44,9 +44,11 @@ const tables = {
     key: 'name',
     columns: {
       name: fixedText,
-      /** The origin that the log's keys name; null before the first. */
+      /** The log's origin, as the first event that names one has it; null before that. What names another has no effect. */
       origin: optionalText,
-      /** The sequence number of the last travelling event. */
+      /** The root key that the log's first key names; null before that. */
+      root_key_id: optionalText,
+      /** The sequence number of the last replicated event. */
       head: integer,
       /** Up to here a quorum has signed. */
       quorum: integer,
@@ -130,6 +132,7 @@ const OUTBOX = `
 const NOTHING: ProgressRow = {
   name: PROGRESS,
   origin: null,
+  root_key_id: null,
   head: 0,
   quorum: 0,
   quorum_at: null,
@@ -156,7 +159,7 @@ function progressOf(rows: Outbox): ProgressRow {
   return rows.get('progress', PROGRESS) ?? NOTHING;
 }
 
-/** Numbers a travelling event, which may also change what is known of the whole. Returns its number. */
+/** Numbers a replicated event, which may also change what is known of the whole. Returns its number. */
 function enqueue(rows: Outbox, event: RecordedEvent<string, object>, changes: Partial<ProgressRow> = {}): number {
   const progress = progressOf(rows);
   const id = progress.head + 1;
@@ -173,9 +176,25 @@ function enqueue(rows: Outbox, event: RecordedEvent<string, object>, changes: Pa
   return id;
 }
 
-const travels: Handler<RecordedEvent<string, object>, OutboxTables> = {
+/** Whether something is about the log's origin. What names another is about another log, whichever way it came here. */
+function isOfOrigin(rows: Outbox, { data }: Event<ReplicationFact | KeyRotated>): boolean {
+  const { origin } = progressOf(rows);
+  return origin === null || origin === data.origin;
+}
+
+const replicated: Handler<RecordedEvent<string, object>, OutboxTables> = {
   touches: () => [PROGRESS_ROW],
   fold: (rows, event) => void enqueue(rows, event),
+};
+
+const local: typeof replicated = { touches: () => [], fold: () => undefined };
+
+/** An event keeps its number though it is skipped: those after it are sealed with theirs. */
+const skipped: typeof replicated = {
+  touches: () => [PROGRESS_ROW],
+  fold(rows, event) {
+    if (isReplicated(event)) enqueue(rows, event);
+  },
 };
 
 const setPolicy: Handler<Event<ReplicationPolicySet>, OutboxTables> = {
@@ -185,13 +204,15 @@ const setPolicy: Handler<Event<ReplicationPolicySet>, OutboxTables> = {
     ...data.hosts.map(({ host }) => ['hosts', host] as const),
   ],
   fold(rows, event) {
-    const { version, hosts, required } = event.data;
+    const { origin, version, hosts, required } = event.data;
     // Two may have been set at the same time: the first is the one, and the other is set again if it is still wanted.
-    if (rows.get('policies', String(version)) !== undefined) return void enqueue(rows, event);
+    if (!isOfOrigin(rows, event) || rows.get('policies', String(version)) !== undefined)
+      return void enqueue(rows, event);
     const at = event.metadata.at;
     // The first is in force at once; one that follows when an acknowledgement says so.
     const isFirst = progressOf(rows).policy === null;
-    const sequence = enqueue(rows, event, isFirst ? { policy: version, required_acks: required } : {});
+    const inForce = isFirst ? { policy: version, required_acks: required } : {};
+    const sequence = enqueue(rows, event, { origin, ...inForce });
     rows.put('policies', { version, sequence, required, hosts: JSON.stringify(hosts), created_at: at });
     for (const { host, url, verifyKey, weight, confirmed } of hosts) {
       const known = rows.get('hosts', host) ?? { host, ...NEW_HOST };
@@ -207,7 +228,7 @@ const changeHost: Handler<Event<HostStateChanged>, OutboxTables> = {
     enqueue(rows, event);
     const { host, state, sequence, why } = event.data;
     const known = rows.get('hosts', host);
-    if (known === undefined) return;
+    if (known === undefined || !isOfOrigin(rows, event)) return;
     // What a suspended host has signed for counts for nothing; it is reinstated with what it then shows.
     const reached = state === 'SUSPENDED' ? { sequence: 0 } : {};
     rows.put('hosts', { ...known, ...reached, state, why, state_sequence: sequence, updated_at: event.metadata.at });
@@ -221,9 +242,11 @@ const acknowledge: Handler<Event<ReplicasAcknowledged>, OutboxTables> = {
     ...data.hosts.map(({ host }) => ['hosts', host] as const),
   ],
   fold(rows, event) {
+    if (!isOfOrigin(rows, event)) return;
     const { policyVersion, writerEpoch, hosts, quorumSequence } = event.data;
     const at = event.metadata.at;
     const progress = progressOf(rows);
+    assertNotAhead(progress, [quorumSequence, ...hosts.map(({ sequence }) => sequence)]);
     const rises = quorumSequence > progress.quorum;
     const policy = rows.get('policies', String(policyVersion));
     rows.put('progress', {
@@ -242,13 +265,27 @@ const acknowledge: Handler<Event<ReplicasAcknowledged>, OutboxTables> = {
   },
 };
 
+/**
+ * Hosts sign for what a log has shipped, so an acknowledgement never reaches beyond what comes before it in its own log.
+ * @throws Error when it does
+ */
+function assertNotAhead({ head }: ProgressRow, sequences: readonly number[]): void {
+  const ahead = Math.max(...sequences);
+  if (ahead > head)
+    throw new Error(
+      `It acknowledges events up to ${ahead}, and only ${head} replicated events come before it: it was recorded for another log. Skip it.`,
+    );
+}
+
 const rotateKey: Handler<Event<KeyRotated>, OutboxTables> = {
   touches: ({ data }) => [PROGRESS_ROW, ['keys', String(data.keyEpoch)]],
   fold(rows, event) {
     const { origin, keyEpoch, keyId, rootKeyId, wrappedKey } = event.data;
-    // Of two at the same time the first is the one: what lies between them is sealed with it already.
-    if (rows.get('keys', String(keyEpoch)) !== undefined) return void enqueue(rows, event);
-    const sequence = enqueue(rows, event, { origin, key_epoch: keyEpoch });
+    const { origin: known, root_key_id: root } = progressOf(rows);
+    const first = root === null ? undefined : { origin: known ?? origin, rootKeyId: root };
+    const isKnown = (epoch: number) => rows.get('keys', String(epoch)) !== undefined;
+    if (!isOfOrigin(rows, event) || !beginsEpoch(event.data, first, isKnown)) return void enqueue(rows, event);
+    const sequence = enqueue(rows, event, { origin, root_key_id: root ?? rootKeyId, key_epoch: keyEpoch });
     rows.put('keys', {
       key_epoch: keyEpoch,
       sequence,
@@ -262,7 +299,12 @@ const rotateKey: Handler<Event<KeyRotated>, OutboxTables> = {
 
 const handlers: Projection['handlers'] = Object.fromEntries(
   Object.entries({
-    ...Object.fromEntries(TRAVELLING_TYPES.map((type) => [type, travels])),
+    ...Object.fromEntries(
+      (Object.entries(ETYPES) as [EventType, number][]).map(([type, etype]) => [
+        type,
+        isReplicated({ type, etype }) ? replicated : local,
+      ]),
+    ),
     ReplicationPolicySet: setPolicy,
     HostStateChanged: changeHost,
     ReplicasAcknowledged: acknowledge,
@@ -273,9 +315,10 @@ const handlers: Projection['handlers'] = Object.fromEntries(
 /** What must reach the hosts, how far it has got, and what is known of the hosts. */
 export const outbox: Projection = {
   name: 'outbox',
-  version: 1,
-  categories: CATEGORIES,
+  version: 2,
+  categories: 'ALL',
   tables,
   views: { outbox: OUTBOX },
   handlers,
+  skipped,
 };

@@ -63,12 +63,14 @@ export interface Projection {
   readonly name: string;
   /** Raised whenever tables or folds change; a file of another version is rebuilt. */
   readonly version: number;
-  /** The categories of stream it folds. */
-  readonly categories: readonly string[];
+  /** The categories of stream it folds; `ALL` includes those that this build does not know. */
+  readonly categories: readonly string[] | 'ALL';
   readonly tables: Tables;
   /** Views over its live tables, for those who look into the file: SELECT statements that name tables as `{table}`. */
   readonly views?: Readonly<Record<string, string>>;
   readonly handlers: Readonly<Record<string, Handler<RecordedEvent, Tables>>>;
+  /** What is left of an event that is skipped; nothing unless given. It must not depend on the event's data. */
+  readonly skipped?: Handler<RecordedEvent, Tables>;
 }
 
 /** Defines a projection whose handlers are checked against its facts and tables. */

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { TRAVELLING_TYPES, type RecordedEvent } from '../../src/domain/event.js';
+import { isReplicated, type RecordedEvent } from '../../src/domain/event.js';
 import { corePaths } from '../../src/infra/core-paths.js';
 import { eventText } from '../../src/infra/offgrid/event-text.js';
 import { Connection } from '../../src/infra/sqlite/connection.js';
@@ -141,6 +141,5 @@ export class Replicas {
 
 /** The events that hosts get, in their order. */
 export function travellingOf(events: readonly RecordedEvent[]): RecordedEvent[] {
-  const types: ReadonlySet<string> = new Set(TRAVELLING_TYPES);
-  return events.filter(({ type }) => types.has(type));
+  return events.filter(isReplicated);
 }

@@ -1,5 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { categoryOf, ETYPES, isEventType } from '../../src/domain/event.js';
+import {
+  categoryOf,
+  categoryOfType,
+  ETYPES,
+  isCategory,
+  isEventType,
+  isReadable,
+  isReplicated,
+} from '../../src/domain/event.js';
 
 describe('the catalogue of events', () => {
   it('gives every event the number it always had', () => {
@@ -25,6 +33,13 @@ describe('the catalogue of events', () => {
       ['TransferProposed', 28],
       ['TransferFinalized', 29],
       ['PayloadStored', 30],
+      ['JobLeaseExtended', 31],
+      ['JobReleased', 32],
+      ['JobReadied', 33],
+      ['JobRetried', 34],
+      ['QueuePolicySet', 35],
+      ['ScheduleSet', 36],
+      ['ScheduleRemoved', 37],
     ]);
   });
 
@@ -38,6 +53,28 @@ describe('the catalogue of events', () => {
       expect(isEventType(name)).toBe(false);
     },
   );
+});
+
+describe('a type of event', () => {
+  it('is read up to number 30, and above that known as a name alone', () => {
+    const names = Object.keys(ETYPES).filter(isEventType);
+    expect(names.filter((type) => !isReadable(type)).map((type) => ETYPES[type])).toEqual([31, 32, 33, 34, 35, 36, 37]);
+    expect(isReadable('Unheard')).toBe(false);
+  });
+
+  it('belongs into streams of a category of the catalogue', () => {
+    for (const type of Object.keys(ETYPES).filter(isEventType)) expect(isCategory(categoryOfType(type))).toBe(true);
+  });
+
+  it('is replicated unless it describes this copy of the log, also when this build does not know it', () => {
+    const local = Object.entries(ETYPES).filter(([type, etype]) => !isReplicated({ type, etype }));
+    expect(local.map(([type]) => type)).toEqual(['ReplicasAcknowledged', 'EventsEvicted']);
+    expect(isReplicated({ type: 'Unheard', etype: 99 })).toBe(true);
+  });
+
+  it('is not replicated where nothing is left of the event', () => {
+    expect(isReplicated({ type: '$truncated', etype: 0 })).toBe(false);
+  });
 });
 
 describe('the category of a stream', () => {

@@ -68,9 +68,13 @@ describe('an event of today’s version', () => {
     expect(upcast(event)).toBe(event);
   });
 
-  it('is left as it is when it comes from a later version', () => {
-    const event = recorded('MissionCreated', 2, { missionId: 'm1', name: 'Ridge' });
-    expect(upcast(event)).toBe(event);
+  it.each([
+    ['MissionCreated', 2],
+    ['JobCreated', 2],
+    ['JobCreated', 99],
+  ])('is refused when it comes from a later version: %s in version %i', (type, version) => {
+    const event = recorded(type, version, { missionId: 'm1', name: 'Ridge' });
+    expect(() => upcast(event)).toThrow(expect.objectContaining({ code: 'NEWER_EVENT' }));
   });
 });
 

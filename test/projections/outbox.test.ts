@@ -127,4 +127,38 @@ describe('the outbox', () => {
     expect(rowsOf('keys')).toMatchObject([{ key_epoch: 1, sequence: 2, root_key_id: 'r' }]);
     expect(progress).toMatchObject({ origin: 'o', key_epoch: 1 });
   });
+
+  it('numbers what names another origin, and is not changed by it', () => {
+    const key = { origin: 'o', keyEpoch: 1, keyId: 'k', rootKeyId: 'r', wrappedKey: 'w' };
+    const foreign = ([type, data]: readonly [EventType, JsonObject, ...unknown[]]) =>
+      [type, { ...data, origin: 'elsewhere' }] as const;
+    const own = [['KeyRotated', key], policy(1, 1, 'a')] as const;
+    const { rowsOf, progress } = fold(
+      ...own,
+      foreign(['KeyRotated', { ...key, keyEpoch: 2 }]),
+      foreign(policy(2, 2, 'a', 'b')),
+      foreign(state('a', 'SUSPENDED')),
+      foreign(acks(4, { a: 4 })),
+    );
+    const before = fold(...own);
+    for (const table of ['keys', 'policies', 'hosts', 'quorums']) expect(rowsOf(table)).toEqual(before.rowsOf(table));
+    expect(rowsOf('entries')).toHaveLength(5);
+    expect(progress).toEqual({ ...before.progress, head: 5 });
+  });
+
+  it('numbers a key of another root, and does not take it', () => {
+    const key = { origin: 'o', keyEpoch: 1, keyId: 'k', rootKeyId: 'r', wrappedKey: 'w' };
+    const { rowsOf, progress } = fold(['KeyRotated', key], ['KeyRotated', { ...key, keyEpoch: 2, rootKeyId: 'other' }]);
+    expect(rowsOf('keys').map(({ key_epoch }) => key_epoch)).toEqual([1]);
+    expect(progress).toMatchObject({ head: 2, key_epoch: 1, root_key_id: 'r' });
+  });
+
+  it.each([
+    ['the quorum', acks(3, { a: 2 })],
+    ['a host', acks(2, { a: 3 })],
+  ])('refuses an acknowledgement of more than there is: by %s', (_who, acknowledgement) => {
+    expect(() => fold(policy(1, 1, 'a'), MISSION, acknowledgement)).toThrow(
+      'It acknowledges events up to 3, and only 2 replicated events come before it',
+    );
+  });
 });

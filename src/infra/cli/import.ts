@@ -65,13 +65,15 @@ export async function runImport(
       progress.stop();
     }
   });
-  for (const { file, missing, read, added, present, bad: wrong } of reports) {
+  for (const { file, missing, read, added, present, bad: wrong, setAside } of reports) {
     if (missing === true) print(`${file}: not there`);
     else
       print(
-        `${file}: ${read} read, ${added} added, ${present} there already, ${wrong} ${isRebase ? 'refused' : 'bad'}`,
+        `${file}: ${read} read, ${added} added, ${present} there already, ${wrong} ${isRebase ? 'refused' : 'bad'}${setAside === 0 ? '' : `, ${setAside} set aside`}`,
       );
   }
+  if (reports.some(({ setAside }) => setAside > 0))
+    print('Set aside: hosts, keys and acknowledgements of the installation that was exported. This one has its own.');
   const total = reports.reduce((sum, { read }) => sum + read, 0);
   const seconds = (performance.now() - startedAt) / 1_000;
   print(`${total} records in ${seconds.toFixed(1)} s; the log is at ${head}`);

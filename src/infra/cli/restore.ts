@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { TRAVELLING_TYPES } from '../../domain/event.js';
+import { isReplicated } from '../../domain/event.js';
 import { PROJECTIONS } from '../../projections/all.js';
 import { missions } from '../../projections/missions.js';
 import { systemClock } from '../clock.js';
@@ -89,7 +89,7 @@ async function restoreCore(
   report(restored, seconds, print);
   try {
     await putInForce(restored, config.offgrid.origin);
-    print(`missions      ${await build(paths, log)}`);
+    print(`missions      ${await build(paths, log, print)}`);
   } finally {
     await log.close();
   }
@@ -151,12 +151,13 @@ async function drill(
   }
 }
 
-/** Where the travelling event of a number lies in a log. @throws CliError when it has not so many */
+/** Where the replicated event of a number lies in a log. @throws CliError when it has not so many */
 async function positionOf(log: EventLog, sequence: number): Promise<bigint> {
   let count = 0;
-  for await (const { position } of log.readAll({ filter: { types: TRAVELLING_TYPES } })) {
+  for await (const event of log.readAll()) {
+    if (!isReplicated(event)) continue;
     count += 1;
-    if (count === sequence) return position;
+    if (count === sequence) return event.position;
   }
   throw new CliError(`The hosts have ${sequence} events, and this log ${count}: it is older than what was shipped.`);
 }
@@ -211,24 +212,53 @@ function report({ sequence, newest, grant, doubt }: Restored, seconds: number, p
 }
 
 /** Builds the read models, and says the digest of missions: what hosts signed for, in the outbox, is earned again. */
-async function build(paths: CorePaths, log: EventLog): Promise<string> {
+async function build(paths: CorePaths, log: EventLog, print: (line: string) => void): Promise<string> {
   let digest = '';
   const head = await log.head();
   for (const projection of PROJECTIONS.values()) {
     const projector = await Projector.open(paths.projection(projection.name), projection, log, onStderr('error'));
     try {
       await projector.start();
-      await withProgress(projection.name, async (update) => {
-        while (!(await projector.reaches(head, LOOK_MS))) {
-          const { error } = await projector.status();
-          if (error !== null) throw new CliError(`${projection.name} halted: ${error.message}`);
-          update(projector.position, head);
-        }
-      });
+      const { name } = projection;
+      const skipped = await withProgress(name, (update) => catchUp(projector, head, update, print));
+      if (skipped > 0)
+        print(`${name}: events that could not be folded: ${skipped}; each keeps its place and its number`);
       if (projection === missions) ({ digest } = await projector.digest());
     } finally {
       await projector.stop();
     }
   }
   return digest;
+}
+
+/** The most events named one by one that could not be folded. */
+const MAX_NAMED = 20;
+
+/**
+ * Folds up to a position. An event that cannot be folded is skipped, with a word; at one of a newer build the projection
+ * stays, for that build to go on. Returns how many were skipped.
+ */
+async function catchUp(
+  projector: Projector,
+  head: bigint,
+  onProgress: (position: bigint, head: bigint) => void,
+  print: (line: string) => void,
+): Promise<number> {
+  const { name } = projector.projection;
+  for (let skipped = 0; ;) {
+    if (await projector.reaches(head, LOOK_MS)) return skipped;
+    const { state, error } = await projector.status();
+    if (error !== null && state !== 'HALTED') throw new CliError(`${name} cannot be written: ${error.message}`);
+    if (error?.code === 'NEWER_EVENT') {
+      print(`${name}: stopped at event ${error.eventId ?? ''}. NEWER_EVENT: ${error.message}`);
+      return skipped;
+    }
+    if (error !== null) {
+      skipped += 1;
+      if (skipped <= MAX_NAMED)
+        print(`${name}: event ${error.eventId ?? ''} (${error.type ?? ''}) has no effect: ${error.message}`);
+      await projector.resume(true);
+    }
+    onProgress(projector.position, head);
+  }
 }

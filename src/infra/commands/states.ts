@@ -91,7 +91,7 @@ export function advance<C, F extends Fact<string, object>, S>(
 ): Loaded<S> {
   const { revision, position } = event;
   const { idempotency } = event.metadata;
-  const current = upcast(event as RecordedEvent) as unknown as Recorded<F>;
+  const current = upcast(event) as unknown as Recorded<F>;
   if (idempotency !== undefined) loaded.keyed.set(event.id, { hash: idempotency.hash, revision });
   return { state: decider.evolve(loaded.state, current), revision, position, keyed: loaded.keyed };
 }

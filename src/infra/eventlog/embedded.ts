@@ -120,11 +120,11 @@ export class EmbeddedLog implements EventLog {
   }
 
   append(stream: string, events: readonly NewEvent[], expected: ExpectedRevision): Promise<AppendResult> {
-    return this.#writer.append([{ stream, events, expected }]);
+    return this.#writer.append([{ stream, events, expected }], 'COMMANDS');
   }
 
   async appendAll(appends: readonly Append[]): Promise<void> {
-    if (appends.length > 0) await this.#writer.append(appends);
+    if (appends.length > 0) await this.#writer.append(appends, 'HISTORY');
   }
 
   async *readStream(stream: string, options: ReadStreamOptions = {}): AsyncIterable<RecordedEvent> {

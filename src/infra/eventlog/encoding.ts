@@ -1,9 +1,9 @@
 import { crc32 } from 'node:zlib';
-import { ETYPES, type EventMetadata, type RecordedEvent } from '../../domain/event.js';
+import type { EventMetadata, RecordedEvent } from '../../domain/event.js';
 import type { JsonObject } from '../../domain/json.js';
 import { LogError } from './errors.js';
 import type { NewEvent } from './eventlog.js';
-import { judgeAppend } from './judge.js';
+import { judgeAppend, type Provenance } from './judge.js';
 
 /** An event ready to be stored: its place is all that is missing. */
 export interface EncodedEvent {
@@ -20,9 +20,13 @@ export interface EncodedEvent {
 type Place = Pick<EventRow, 'position' | 'stream' | 'revision' | 'recorded_at'>;
 
 /** Prepares the events of one append, judging everything that can be judged without the log. */
-export function encodeAppend(stream: string, events: readonly NewEvent[]): EncodedEvent[] {
-  return judgeAppend(stream, events).map(({ id, type, data, metadata, bytes }) => {
-    const content = { id, type, etype: ETYPES[type], data, metadata };
+export function encodeAppend(
+  stream: string,
+  events: readonly NewEvent[],
+  provenance: Provenance = 'COMMANDS',
+): EncodedEvent[] {
+  return judgeAppend(stream, events, provenance).map(({ id, type, etype, data, metadata, bytes }) => {
+    const content = { id, type, etype, data, metadata };
     return {
       id,
       columns: JSON.stringify(Object.values(content)).slice(1, -1),

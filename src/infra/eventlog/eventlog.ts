@@ -4,6 +4,8 @@ import type { DomainEvent, RecordedEvent } from '../../domain/event.js';
 export interface NewEvent extends DomainEvent {
   /** UUID. */
   readonly id: string;
+  /** The number of its type, where this build does not know the type: only a history from elsewhere has such events. */
+  readonly etype?: number;
 }
 
 /** What a stream must look like for an append to be accepted: a revision (its last event's), or less than that. */
@@ -60,7 +62,8 @@ export interface EventLog {
   /**
    * Appends to any streams, one after the other in the order given: what there is of a history elsewhere. When it answers
    * all are durable; when it fails, with the error of the first that failed, any of them may be. Of two calls at once the
-   * appends may be mixed.
+   * appends may be mixed. The embedded log stores events of types and categories that this build does not know as they
+   * are; a log on a server refuses them, for it tells our events by their types.
    * @param appends together at most MAX_APPEND_BYTES
    * @throws LogError as `append` does
    */

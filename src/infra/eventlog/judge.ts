@@ -1,4 +1,4 @@
-import { categoryOf, isCategory, isEventType, type EventType } from '../../domain/event.js';
+import { categoryOf, ETYPES, isCategory, isEventType } from '../../domain/event.js';
 import { canonicalJson } from './canonical.js';
 import { LogError } from './errors.js';
 import { MAX_APPEND_BYTES, MAX_APPEND_EVENTS, MAX_EVENT_BYTES, MAX_STREAM_LENGTH, type NewEvent } from './eventlog.js';
@@ -6,7 +6,8 @@ import { MAX_APPEND_BYTES, MAX_APPEND_EVENTS, MAX_EVENT_BYTES, MAX_STREAM_LENGTH
 /** An event that a log takes. */
 export interface JudgedEvent {
   readonly id: string;
-  readonly type: EventType;
+  readonly type: string;
+  readonly etype: number;
   /** Canonical JSON (RFC 8785). */
   readonly data: string;
   /** Canonical JSON (RFC 8785). */
@@ -15,11 +16,24 @@ export interface JudgedEvent {
   readonly bytes: number;
 }
 
+/** The name of a type, as the catalogue has them. */
+const NEWER_TYPE = /^[A-Z][A-Za-z0-9]{0,63}$/;
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 
+/** Where events come from: from the commands of this build, or from a history that a newer one may have written. */
+export type Provenance = 'COMMANDS' | 'HISTORY';
+
+/** The highest number that an event's type can have. */
+const MAX_ETYPE = 65_535;
+const NUMBERS: ReadonlySet<number> = new Set(Object.values(ETYPES));
+
 /** Judges everything about an append that can be judged without the log. @throws LogError EVENT_INVALID */
-export function judgeAppend(stream: string, events: readonly NewEvent[]): JudgedEvent[] {
-  const isStream = /^[a-z]+-./.test(stream) && isCategory(categoryOf(stream));
+export function judgeAppend(
+  stream: string,
+  events: readonly NewEvent[],
+  provenance: Provenance = 'COMMANDS',
+): JudgedEvent[] {
+  const isStream = /^[a-z]+-./.test(stream) && (provenance === 'HISTORY' || isCategory(categoryOf(stream)));
   if (!isStream || stream.length > MAX_STREAM_LENGTH || !stream.isWellFormed()) {
     throw new LogError(
       'EVENT_INVALID',
@@ -32,7 +46,7 @@ export function judgeAppend(stream: string, events: readonly NewEvent[]): Judged
       `An append takes 1–${MAX_APPEND_EVENTS} events; it was given ${events.length}.`,
     );
   }
-  const judged = events.map((event) => judge(stream, event));
+  const judged = events.map((event) => judge(stream, event, provenance));
   const bytes = judged.reduce((sum, event) => sum + event.bytes, 0);
   if (bytes > MAX_APPEND_BYTES) {
     throw new LogError(
@@ -43,9 +57,10 @@ export function judgeAppend(stream: string, events: readonly NewEvent[]): Judged
   return judged;
 }
 
-function judge(stream: string, event: NewEvent): JudgedEvent {
+function judge(stream: string, event: NewEvent, provenance: Provenance): JudgedEvent {
   const { id, type } = event;
-  if (!isEventType(type)) throw new LogError('EVENT_INVALID', `'${type}' is not in the event catalogue.`);
+  const etype = isEventType(type) ? ETYPES[type] : provenance === 'HISTORY' ? newerEtype(event) : undefined;
+  if (etype === undefined) throw new LogError('EVENT_INVALID', `'${type}' is not in the event catalogue.`);
   if (!UUID.test(id)) throw new LogError('EVENT_INVALID', `'${id}' is no event id: it must be a lowercase UUID.`);
   const data = canonicalJson(event.data);
   const metadata = canonicalJson(event.metadata);
@@ -56,5 +71,11 @@ function judge(stream: string, event: NewEvent): JudgedEvent {
       `An event is at most ${MAX_EVENT_BYTES} bytes; ${type} for '${stream}' has ${bytes}.`,
     );
   }
-  return { id, type, data, metadata, bytes };
+  return { id, type, etype, data, metadata, bytes };
+}
+
+/** The number of a type that this build does not know; undefined when it is none, or that of a type it does know. */
+function newerEtype({ type, etype }: NewEvent): number | undefined {
+  if (etype === undefined || !NEWER_TYPE.test(type)) return undefined;
+  return Number.isInteger(etype) && etype >= 10 && etype <= MAX_ETYPE && !NUMBERS.has(etype) ? etype : undefined;
 }

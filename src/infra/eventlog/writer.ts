@@ -3,6 +3,7 @@ import pLimit from 'p-limit';
 import type { Clock } from '../clock.js';
 import { SqliteError, type Connection, type Param } from '../sqlite/connection.js';
 import { encodeAppend } from './encoding.js';
+import type { Provenance } from './judge.js';
 import { LogError } from './errors.js';
 import type { Append, AppendResult } from './eventlog.js';
 import { toLogError } from './file.js';
@@ -88,12 +89,12 @@ export class Writer {
    * @param appends at least one
    * @returns where the last one ended
    */
-  append(appends: readonly Append[]): Promise<AppendResult> {
+  append(appends: readonly Append[], provenance: Provenance): Promise<AppendResult> {
     return new Promise((resolve, reject) => {
       this.#refuseWhenClosed();
       const encoded = appends.map(({ stream, events, expected }) => ({
         stream,
-        events: encodeAppend(stream, events),
+        events: encodeAppend(stream, events, provenance),
         expected,
       }));
       let [events, bytes] = [0, 0];

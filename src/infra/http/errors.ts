@@ -1,6 +1,7 @@
 import { basename } from 'node:path';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { GraphQLError } from 'graphql';
+import { NewerEventError } from '../../domain/newer-event.js';
 import { LogError, type LogErrorCode } from '../eventlog/errors.js';
 
 /** What an error is to a client: a status and a body of GraphQL's shape, for every path alike. */
@@ -38,6 +39,7 @@ export function answerTo(error: unknown): ErrorAnswer | undefined {
   if (error instanceof LogError) {
     return { status: LOG_STATUS[error.code] ?? 503, code: error.code, message: messageOf(error) };
   }
+  if (error instanceof NewerEventError) return { status: 503, code: error.code, message: error.message };
   if (error instanceof HttpError) return error;
   if (error instanceof GraphQLError) {
     const { message, extensions } = error;

@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import { LogError } from '../eventlog/errors.js';
 import type { Services } from '../graphql/services.js';
+import type { ProjectionFailureCode } from '../projector/status.js';
 
 /** For how long a projection may be behind the end of the log before this node is not ready, in milliseconds. */
 const MAX_BEHIND_MS = 10_000;
@@ -30,11 +31,16 @@ async function unreadiness({ log, projectors, replication }: Services): Promise<
     const { name, error, state } = await projector.status();
     const behindMs = await projector.behindMs();
     // One that is not halted may have an error all the same: it goes on trying.
-    if (error !== null) reasons.push(`${name}: ${state === 'HALTED' ? state : `${state}, with an error`}`);
+    if (error !== null)
+      reasons.push(`${name}: ${state === 'HALTED' ? haltedBy(error.code) : `${state}, with an error`}`);
     else if (behindMs === Number.POSITIVE_INFINITY) reasons.push(`${name}: ${state}`);
     else if (behindMs > MAX_BEHIND_MS) reasons.push(`${name}: behind for ${Math.round(behindMs / 1_000)} s`);
   }
   const halted = replication?.stopped?.code ?? replication?.refusal;
   if (halted !== undefined) reasons.push(`replication: ${halted}`);
   return reasons;
+}
+
+function haltedBy(code: ProjectionFailureCode): string {
+  return code === 'NEWER_EVENT' ? `HALTED, ${code}` : 'HALTED';
 }

@@ -18,7 +18,7 @@ const metadataSchema = z.looseObject({
   actor: z.string(),
   correlationId: z.string(),
   causationId: z.string(),
-  schemaVersion: z.number(),
+  schemaVersion: z.int().nonnegative(),
 });
 const eventSchema = z.tuple([
   z.uuid(),

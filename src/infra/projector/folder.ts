@@ -1,7 +1,8 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { RecordedEvent } from '../../domain/event.js';
+import { categoryOf, isCategory, isReadable, type RecordedEvent } from '../../domain/event.js';
+import { NewerEventError } from '../../domain/newer-event.js';
 import { upcast } from '../../domain/upcast.js';
-import type { AnyRow, Projection, Rows, Tables } from '../../projections/projection.js';
+import type { AnyRow, Handler, Projection, Rows, Tables } from '../../projections/projection.js';
 import { TableRows } from './table-rows.js';
 
 /** Rows kept in memory for each table between batches. */
@@ -21,22 +22,32 @@ export type LoadRows = (table: string, keys: readonly string[]) => Promise<reado
 /** The rows that a batch changed, by table and key. */
 export type ChangedRows = ReadonlyMap<string, ReadonlyMap<string, AnyRow>>;
 
-/** A handler threw. What came before it in the batch is kept. */
+/** An event cannot be folded: a handler threw, or a newer build wrote it. What came before it in the batch is kept. */
 export class FoldError extends Error {
   override readonly name = 'FoldError';
+  readonly code: 'NEWER_EVENT' | 'FOLD_FAILED';
   readonly event: RecordedEvent;
 
   constructor(event: RecordedEvent, cause: unknown) {
     super(cause instanceof Error ? cause.message : String(cause), { cause });
+    this.code = cause instanceof NewerEventError ? cause.code : 'FOLD_FAILED';
     this.event = event;
   }
+}
+
+/** An event in today's shape, and what folds it; or why it cannot be folded. */
+interface Prepared {
+  readonly event: RecordedEvent;
+  readonly isSkipped: boolean;
+  readonly handler: Handler<RecordedEvent, Tables> | undefined;
+  readonly flaw?: unknown;
 }
 
 /** How far folding a batch got. */
 export interface Folded {
   /** How many of its events are done with, from the first. */
   readonly taken: number;
-  /** How many of those were folded: all but those passed over. */
+  /** How many of those were folded: all but those skipped. */
   readonly events: number;
   /** Where it stopped because a handler threw. */
   readonly failure?: FoldError;
@@ -58,16 +69,15 @@ export class Folder {
     this.#tables = new Map(tables.map(([name, table]) => [name, new TableRows(table, maxCachedRows)]));
   }
 
-  /** Folds a batch, or its first part when its rows are very large. Events in `skipped` (by position) are passed over. */
+  /** Folds a batch, or its first part when its rows are very large. Events in `skipped` (by position) have no other effect than the projection says. */
   async fold(batch: readonly RecordedEvent[], skipped: ReadonlySet<bigint>): Promise<Folded> {
     const gathered = await this.#gather(batch, skipped);
     let events = 0;
-    for (const [i, event] of gathered.entries()) {
+    for (const [i, prepared] of gathered.entries()) {
       if (i > 0 && i % SLICE === 0) await nextTurn();
-      if (skipped.has(event.position)) continue;
-      const failure = this.#foldOne(event);
+      const failure = this.#foldOne(prepared);
       if (failure !== undefined) return { taken: i, events, failure };
-      events += 1;
+      if (!prepared.isSkipped) events += 1;
     }
     return { taken: gathered.length, events };
   }
@@ -90,7 +100,8 @@ export class Folder {
   }
 
   /** All or nothing of what a handler puts. */
-  #foldOne(event: RecordedEvent): FoldError | undefined {
+  #foldOne({ event, handler, flaw }: Prepared): FoldError | undefined {
+    if (flaw !== undefined) return new FoldError(event, flaw);
     const staged: (readonly [rows: TableRows, row: AnyRow])[] = [];
     const get = (table: string, key: string) => this.#tables.get(table)?.get(key);
     const put = (table: string, row: AnyRow) => {
@@ -99,7 +110,7 @@ export class Folder {
       staged.push([rows, row]);
     };
     try {
-      this.#projection.handlers[event.type]?.fold({ get, put } as unknown as Rows<Tables>, event);
+      handler?.fold({ get, put } as unknown as Rows<Tables>, event);
     } catch (error) {
       return new FoldError(event, error);
     }
@@ -108,21 +119,19 @@ export class Folder {
   }
 
   /** Finds the rows that events touch. Returns the events it has them for: all, or the first of them. */
-  async #gather(batch: readonly RecordedEvent[], skipped: ReadonlySet<bigint>): Promise<readonly RecordedEvent[]> {
+  async #gather(batch: readonly RecordedEvent[], skipped: ReadonlySet<bigint>): Promise<readonly Prepared[]> {
     for (const rows of this.#tables.values()) rows.begin();
-    const gathered: RecordedEvent[] = [];
+    const gathered: Prepared[] = [];
     let characters = 0;
     let missing = 0;
-    for (const stored of batch) {
-      const event = upcast(stored);
-      gathered.push(event);
-      if (!skipped.has(event.position)) {
-        for (const [table, key] of this.#touches(event)) {
-          const rows = this.#rowsOf(table);
-          const before = rows.missing;
-          rows.need(key);
-          missing += rows.missing - before;
-        }
+    for (const event of batch) {
+      const prepared = this.#prepare(event, skipped.has(event.position));
+      gathered.push(prepared);
+      for (const [table, key] of touches(prepared)) {
+        const rows = this.#rowsOf(table);
+        const before = rows.missing;
+        rows.need(key);
+        missing += rows.missing - before;
       }
       if (missing >= MAX_LOADED_ROWS) {
         characters += await this.#loadMissing();
@@ -142,12 +151,18 @@ export class Folder {
     return characters;
   }
 
-  /** A handler that throws while naming its rows throws again, and is dealt with, when it folds. */
-  #touches(event: RecordedEvent): readonly (readonly [string, string])[] {
+  #prepare(event: RecordedEvent, isSkipped: boolean): Prepared {
+    const { handlers, skipped, categories } = this.#projection;
+    if (isSkipped) return { event, isSkipped, handler: skipped };
     try {
-      return this.#projection.handlers[event.type]?.touches(event) ?? [];
-    } catch {
-      return [];
+      const current = upcast(event);
+      const { type, stream } = event;
+      const handler = handlers[type];
+      if (handler === undefined ? !isReadable(type) : categories === 'ALL' && !isCategory(categoryOf(stream)))
+        throw new NewerEventError(event);
+      return { event: current, isSkipped, handler };
+    } catch (flaw) {
+      return { event, isSkipped, handler: undefined, flaw };
     }
   }
 
@@ -155,5 +170,14 @@ export class Folder {
     const rows = this.#tables.get(table);
     if (rows === undefined) throw new Error(`the projection has no table '${table}'`);
     return rows;
+  }
+}
+
+/** A handler that throws while naming its rows throws again, and is dealt with, when it folds. */
+function touches({ event, handler }: Prepared): readonly (readonly [string, string])[] {
+  try {
+    return handler?.touches(event) ?? [];
+  } catch {
+    return [];
   }
 }

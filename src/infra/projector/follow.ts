@@ -1,5 +1,5 @@
 import type { EventBatch } from '../eventlog/eventlog.js';
-import type { Folder } from './folder.js';
+import type { FoldError, Folder } from './folder.js';
 import type { ProjectionFile } from './projection-file.js';
 import type { Slot } from './generation.js';
 
@@ -21,8 +21,10 @@ export interface Following {
   readonly batches: AsyncIterable<EventBatch>;
   /** How many batches one commit writes, unless the end of the log or a failure comes before. */
   readonly batchesPerCommit: number;
-  /** Positions to pass over. */
+  /** Positions of events to skip. */
   readonly skipped: ReadonlySet<bigint>;
+  /** Whether to skip an event that cannot be folded, too; otherwise it ends the folding. */
+  readonly skips?: (failure: FoldError) => boolean;
   /** Aborted when a write or a fold fails; it must end `batches`. */
   readonly ended: AbortController;
   readonly onCommit: (progress: Progress) => void;
@@ -34,7 +36,8 @@ export interface Following {
  * @throws FoldError after writing what came before the event whose handler threw
  */
 export async function follow(following: Following): Promise<void> {
-  const { file, slot, folder, batchesPerCommit, skipped, ended, onCommit } = following;
+  const { file, slot, folder, batchesPerCommit, ended, onCommit } = following;
+  const skipped = new Set(following.skipped);
   let writing: Promise<void> = Promise.resolve();
   let unwritten = { batches: 0, events: 0, through: 0n };
   const write = async (live: boolean) => {
@@ -57,6 +60,11 @@ export async function follow(following: Following): Promise<void> {
         const { taken, events, failure } = await folder.fold(rest, skipped);
         const last = rest[taken - 1];
         rest = rest.slice(taken);
+        if (failure !== undefined && following.skips?.(failure) === true) {
+          skipped.add(failure.event.position);
+          unwritten.events += events;
+          continue;
+        }
         const isWhole = rest.length === 0 && failure === undefined;
         const stoppedAt = failure === undefined ? last?.position : failure.event.position - 1n;
         unwritten.through = isWhole ? batch.through : (stoppedAt ?? unwritten.through);

@@ -264,7 +264,7 @@ export class Projector {
     const ended = new AbortController();
     const batches = this.#log.subscribe({
       after: from.position,
-      filter: { categories },
+      ...(categories === 'ALL' ? {} : { filter: { categories } }),
       batchSize: BATCH,
       signal: AbortSignal.any([signal, ended.signal]),
     });

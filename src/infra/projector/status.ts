@@ -4,8 +4,15 @@
  */
 export type ProjectionState = 'CATCHING_UP' | 'LIVE' | 'HALTED' | 'REBUILDING';
 
+/**
+ * NEWER_EVENT: a newer build wrote the event, and this one does not know its type, category or schema version. FOLD_FAILED:
+ * the event could not be folded. WRITE_FAILED: the file cannot be written, which is tried again.
+ */
+export type ProjectionFailureCode = 'NEWER_EVENT' | 'FOLD_FAILED' | 'WRITE_FAILED';
+
 /** The event that stopped a projection, and why; or that its file cannot be written, which is tried again. */
 export interface ProjectionFailure {
+  readonly code: ProjectionFailureCode;
   /** Of the event; or up to where the file has been written. */
   readonly position: bigint;
   readonly eventId: string | null;

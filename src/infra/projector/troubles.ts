@@ -23,8 +23,8 @@ export class Troubles {
     return this.#halts.has(slot);
   }
 
-  halt(slot: 'live' | 'next', { event, message }: FoldError): ProjectionFailure {
-    const failure = { position: event.position, eventId: event.id, type: event.type, message };
+  halt(slot: 'live' | 'next', { code, event, message }: FoldError): ProjectionFailure {
+    const failure = { code, position: event.position, eventId: event.id, type: event.type, message };
     this.#halts.set(slot, failure);
     return failure;
   }
@@ -38,7 +38,7 @@ export class Troubles {
   /** What comes after a position could not be written. */
   writeFailed(position: bigint, error: unknown): void {
     const message = error instanceof Error ? error.message : String(error);
-    this.#write = { position, eventId: null, type: null, message };
+    this.#write = { code: 'WRITE_FAILED', position, eventId: null, type: null, message };
   }
 
   written(): void {

@@ -5,7 +5,7 @@ import type { EventLog } from '../eventlog/eventlog.js';
 import { Connection } from '../sqlite/connection.js';
 import { digestTables, rowsInKeyOrder } from './digest.js';
 import { ProjectionError, toProjectionError } from './errors.js';
-import { Folder } from './folder.js';
+import { Folder, type FoldError } from './folder.js';
 import { follow } from './follow.js';
 import { ProjectionFile, readGeneration, type Generation } from './projection-file.js';
 
@@ -89,7 +89,10 @@ export async function verify(
   }
 }
 
-/** The digest of a projection of a log up to a position, built in a scratch folder. */
+/**
+ * The digest of a projection of a log up to a position, built in a scratch folder. Events that cannot be folded are skipped.
+ * @throws FoldError NEWER_EVENT
+ */
 export async function digestAt(
   folder: string,
   projection: Projection,
@@ -100,7 +103,8 @@ export async function digestAt(
   const scratch = await mkdtemp(join(folder, '.digest-'));
   try {
     const place = { position: until, skipped: [] };
-    const shadow = await replay(join(scratch, 'shadow.db'), projection, log, place, onProgress);
+    const skips = ({ code }: FoldError) => code !== 'NEWER_EVENT';
+    const shadow = await replay(join(scratch, 'shadow.db'), projection, log, place, onProgress, skips);
     try {
       return await shadow.read((connection) => digestTables(connection, projection.tables, 'live'));
     } finally {
@@ -154,6 +158,7 @@ async function replay(
   log: EventLog,
   { position: until, skipped }: Pick<Generation, 'position' | 'skipped'>,
   onProgress: (position: bigint, until: bigint) => void,
+  skips: (failure: FoldError) => boolean = () => false,
 ): Promise<ProjectionFile> {
   const shadow = await ProjectionFile.open(path, projection);
   try {
@@ -165,6 +170,7 @@ async function replay(
       batches: upTo(log, projection, until),
       batchesPerCommit: BATCHES_PER_COMMIT,
       skipped: new Set(skipped),
+      skips,
       ended: new AbortController(),
       onCommit: ({ through }) => {
         onProgress(through, until);
@@ -181,7 +187,7 @@ async function replay(
 /** The log in batches, as far as a position. */
 async function* upTo(log: EventLog, { categories }: Projection, until: bigint) {
   let events = [];
-  for await (const event of log.readAll({ filter: { categories } })) {
+  for await (const event of log.readAll(categories === 'ALL' ? {} : { filter: { categories } })) {
     if (event.position > until) break;
     events.push(event);
     if (events.length < BATCH) continue;

@@ -1,8 +1,10 @@
 import { z } from 'zod';
-import type { EventType, RecordedEvent } from '../../domain/event.js';
+import { categoryOf, categoryOfType, isEventType, type EventType } from '../../domain/event.js';
 import { jobStream, missionStream, taskStream } from '../../domain/id.js';
 import type { JsonObject } from '../../domain/json.js';
+import { HOST_STATES } from '../../domain/replication.js';
 import { OUTCOMES } from '../../domain/mission.js';
+import { NewerEventError } from '../../domain/newer-event.js';
 import { upcast } from '../../domain/upcast.js';
 import type { ExportedEvent } from './exported-event.js';
 import { LineError, reasonOf } from './import-report.js';
@@ -21,7 +23,10 @@ const taskFields = { name: text, description: text, kind: text, params: object }
 const taskRef = { taskId: text, missionId: text };
 const jobRef = { jobId: text, ...taskRef };
 
-/** What today's events of a type say. Types that no read model folds yet are not judged. */
+const host = z.object({ host: text, url: text, verifyKey: text, weight: whole, confirmed: z.boolean() });
+const acknowledged = z.object({ host: text, sequence: whole, head: object });
+
+/** What today's events of a type say: one for each type that a read model folds. */
 const SHAPES: Partial<Record<EventType, z.ZodType>> = {
   MissionCreated: z.object({ missionId: text, ...missionFields }),
   MissionUpdated: z.object({ missionId: text, ...z.object(missionFields).partial().shape }),
@@ -33,23 +38,65 @@ const SHAPES: Partial<Record<EventType, z.ZodType>> = {
   JobCompleted: z.object({ ...jobRef, worker: text, attempt: whole, result: json, cost: z.number().optional() }),
   JobFailed: z.object({ ...jobRef, attempt: whole, reason: text, message: text, retryable: z.boolean() }),
   JobCancelled: z.object({ ...jobRef, reason: text }),
+  ReplicationPolicySet: z.object({ origin: text, version: whole, required: whole, hosts: z.array(host) }),
+  HostStateChanged: z.object({ origin: text, host: text, state: z.enum(HOST_STATES), sequence: whole, why: text }),
+  ReplicasAcknowledged: z.object({
+    origin: text,
+    policyVersion: whole,
+    writerEpoch: whole,
+    hosts: z.array(acknowledged),
+    quorumSequence: whole,
+  }),
+  KeyRotated: z.object({ origin: text, keyEpoch: whole, keyId: text, rootKeyId: text, wrappedKey: text }),
 };
+
+/** Whether an event of today's shape says what its type does. */
+export function isWellFormed(type: EventType, data: JsonObject): boolean {
+  return SHAPES[type]?.safeParse(data).success ?? true;
+}
+
+/**
+ * What describes one installation: which hosts it has, what they have signed for, its keys, its budget, its windows. None of
+ * it is true of another one, which finds out for itself.
+ */
+const OWN_CATEGORIES: ReadonlySet<string> = new Set(['replication', 'keyring', 'retention', 'compaction']);
+
+/** Whether an import sets an event aside: it describes the installation that it was exported from. */
+export function isOfInstallation({ stream }: ExportedEvent): boolean {
+  return OWN_CATEGORIES.has(categoryOf(stream));
+}
 
 /**
  * Refuses an event that says other things than its type does, or says them in the wrong place: once in the log, it would
  * halt every read model for good. @throws LineError
  */
 export function assertFoldable({ stream, revision, event }: ExportedEvent): void {
-  const shape = SHAPES[event.type as EventType];
-  if (shape === undefined) return;
-  const { data } = upcast(event as RecordedEvent);
-  const result = shape.safeParse(data);
-  if (!result.success) throw new LineError(reasonOf(result.error, 'data'));
-  if (stream !== streamOf(event.type, data))
-    throw new LineError(`'${stream}' is not the stream this ${event.type} is of`);
+  const { type } = event;
+  if (isEventType(type) && categoryOfType(type) !== categoryOf(stream))
+    throw new LineError(`'${stream}' is not the stream this ${type} is of`);
+  const { data } = upcastLine(event);
+  const result = SHAPES[type as EventType]?.safeParse(data);
+  if (result?.success === false) throw new LineError(reasonOf(result.error, 'data'));
+  if (!isOfCommands(type)) return;
+  if (stream !== streamOf(type, data)) throw new LineError(`'${stream}' is not the stream this ${type} is of`);
   if (event.type.endsWith('Created') !== (revision === 0n)) {
     throw new LineError(`'${stream}' cannot have a ${event.type} at revision ${revision}`);
   }
+}
+
+/** @throws LineError when a newer build wrote it */
+function upcastLine(event: ExportedEvent['event']): ExportedEvent['event'] {
+  try {
+    return upcast(event);
+  } catch (error) {
+    if (error instanceof NewerEventError) throw new LineError(`${error.code}: ${error.message}`);
+    throw error;
+  }
+}
+
+/** Whether the streams of a type are named after a mission, a task or a job. */
+function isOfCommands(type: string): boolean {
+  return /^(Mission|Task|Job)/.test(type) && Object.hasOwn(SHAPES, type);
 }
 
 /** The stream of an event whose data is as it must be. */

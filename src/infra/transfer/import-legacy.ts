@@ -92,7 +92,7 @@ export async function importLegacy(
   for (const [i, file] of FILES.entries()) {
     const size = sizes[i];
     if (size === undefined) {
-      reports.push({ file, missing: true, read: 0, added: 0, present: 0, bad: 0 });
+      reports.push({ file, missing: true, read: 0, added: 0, present: 0, bad: 0, setAside: 0 });
       continue;
     }
     const onProgress = (end: number) => listener.onProgress(before + end, total);

@@ -18,7 +18,7 @@ export interface Addition {
 /** What an importer knows of its kind of line. */
 export interface LineReader {
   /** What a line asks for; nothing when the log holds it already. @throws LineError */
-  read(value: unknown): Addition | Promise<Addition | undefined>;
+  read(value: unknown): Addition | Promise<Addition | 'SET_ASIDE' | undefined>;
   /** What the log's refusal to append means. */
   conflict(addition: Addition): string;
 }
@@ -42,11 +42,12 @@ export async function importLines(
   listener: Pick<ImportListener, 'onBadLine'> & { onProgress(end: number): void },
 ): Promise<FileReport> {
   const file = basename(path);
-  const report: FileReport = { file, read: 0, added: 0, present: 0, bad: 0 };
+  const report: FileReport = { file, read: 0, added: 0, present: 0, bad: 0, setAside: 0 };
   const additions = inOrder(readLines(path), (line) => step(line, async () => reader.read(parseLine(line))));
   const appended = inOrder(additions, ({ line, result }) =>
     step(line, async () => {
       if (result instanceof LineError) throw result;
+      if (result === 'SET_ASIDE') return result;
       return result === undefined ? 0n : append(log, result, reader);
     }),
   );
@@ -57,7 +58,8 @@ export async function importLines(
     if (result instanceof LineError) {
       report.bad += 1;
       listener.onBadLine({ file, line: line.number, reason: result.message });
-    } else if (result > newest) {
+    } else if (result === 'SET_ASIDE') report.setAside += 1;
+    else if (result > newest) {
       report.added += 1;
       newest = result;
     } else report.present += 1;

@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
 import type { EventLog } from '../eventlog/eventlog.js';
-import { assertFoldable } from './event-data.js';
+import { assertFoldable, isOfInstallation } from './event-data.js';
 import { fromLine } from './exported-event.js';
 import { Histories } from './histories.js';
 import { importLines, type Addition } from './import-lines.js';
@@ -8,7 +8,8 @@ import type { FileReport, ImportListener } from './import-report.js';
 
 /**
  * Imports an export (NDJSON, an event a line): events keep their ids, streams and revisions, and get new positions, in
- * the order of the file. Importing again adds nothing.
+ * the order of the file. What describes the installation that was exported (its hosts, its keys, what its hosts have
+ * signed for) is set aside. Importing again adds nothing.
  * @throws LogError when the log cannot be written
  */
 export async function importLog(path: string, log: EventLog, listener: ImportListener): Promise<FileReport> {
@@ -16,8 +17,9 @@ export async function importLog(path: string, log: EventLog, listener: ImportLis
   const isNew = (await log.head()) === 0n;
   const histories = new Histories(log);
   const reader = {
-    async read(value: unknown): Promise<Addition | undefined> {
+    async read(value: unknown): Promise<Addition | 'SET_ASIDE' | undefined> {
       const said = fromLine(value);
+      if (isOfInstallation(said)) return 'SET_ASIDE';
       assertFoldable(said);
       if (!isNew && (await histories.hold(said))) return undefined;
       const { stream, revision, event } = said;

@@ -20,6 +20,8 @@ export interface FileReport {
   /** Were there already, the same. */
   present: number;
   bad: number;
+  /** Describe the installation that was exported, and so are not taken. */
+  setAside: number;
 }
 
 /** Tells an import's caller how it gets on, line by line in the order of the file. */

@@ -5,7 +5,7 @@ import { LEASE_EXPIRED } from '../../domain/job.js';
 import type { Commands } from '../commands/commands.js';
 import { LogError } from '../eventlog/errors.js';
 import type { EventLog } from '../eventlog/eventlog.js';
-import { assertFoldable } from './event-data.js';
+import { assertFoldable, isOfInstallation } from './event-data.js';
 import { fromLine, type ExportedEvent } from './exported-event.js';
 import { LineError, parseLine, type FileReport, type ImportListener } from './import-report.js';
 import { readLines, type Line } from './lines.js';
@@ -29,7 +29,7 @@ export async function rebase(
   listener: ImportListener,
 ): Promise<FileReport> {
   const { size } = await stat(path);
-  const report: FileReport = { file: basename(path), read: 0, added: 0, present: 0, bad: 0 };
+  const report: FileReport = { file: basename(path), read: 0, added: 0, present: 0, bad: 0, setAside: 0 };
   const taken = new Taken(log);
   const last = await lastTaken(path, taken);
   const rejudge = new Rejudge(commands);
@@ -46,8 +46,9 @@ export async function rebase(
   }
   return report;
 
-  async function take(line: Line): Promise<'added' | 'present'> {
+  async function take(line: Line): Promise<'added' | 'present' | 'setAside'> {
     const said = read(line);
+    if (isOfInstallation(said)) return 'setAside';
     const { stream, event } = said;
     rejudge.note(said);
     if (await taken.has(stream, event.id)) return 'present';
@@ -75,7 +76,7 @@ function mayChangeNothing({ type, data }: ExportedEvent['event']): boolean {
 /** @throws LineError */
 function read(line: Line): ExportedEvent {
   const said = fromLine(parseLine(line));
-  assertFoldable(said);
+  if (!isOfInstallation(said)) assertFoldable(said);
   return said;
 }
 

@@ -1,6 +1,5 @@
 import { LRUCache } from 'lru-cache';
 import { unreachable, type Recorded } from '../../domain/decider.js';
-import type { RecordedEvent } from '../../domain/event.js';
 import { LEASE_EXPIRED, type JobFact } from '../../domain/job.js';
 import type { MissionFact } from '../../domain/mission.js';
 import type { Problem } from '../../domain/problem.js';
@@ -60,7 +59,7 @@ export class Rejudge {
   async judge({ event }: ExportedEvent, idempotencyKey: string): Promise<Outcome<unknown>> {
     if (!Object.hasOwn(TYPES, event.type))
       throw new LineError(`no command on missions, tasks or jobs makes a ${event.type}`);
-    const current = upcast(event as RecordedEvent) as unknown as Event;
+    const current = upcast(event) as unknown as Event;
     const { at, actor, correlationId } = current.metadata;
     return this.#carryOut(current, { at, actor, correlationId, idempotencyKey });
   }

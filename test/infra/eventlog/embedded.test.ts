@@ -215,3 +215,41 @@ describe('a file another holds for writing', () => {
     expect(await log.append('mission-1', [newEvent()], 2n)).toMatchObject({ revision: 3n });
   });
 });
+
+describe('a history that a newer build wrote', () => {
+  const newer = newEvent({ type: 'Unheard', etype: 99 });
+  const known = newEvent({ metadata: { ...newEvent().metadata, schemaVersion: 7 } });
+
+  it('is stored as it came, types and categories that this build does not know included', async () => {
+    const log = await folder.open();
+    const stream = newStream('unheard');
+    await log.appendAll([
+      { stream, events: [newer], expected: 'no-stream' },
+      { stream: 'mission-1', events: [known], expected: 'no-stream' },
+    ]);
+    await log.close();
+    const stored = await collect((await folder.open()).readAll());
+    expect(stored.map(({ id, type, etype, metadata }) => [id, type, etype, metadata.schemaVersion])).toEqual([
+      [newer.id, 'Unheard', 99, 1],
+      [known.id, 'MissionUpdated', 11, 7],
+    ]);
+  });
+
+  it.each([
+    ['no number', {}],
+    ['the number of another type', { etype: 10 }],
+    ['a number that no type has', { etype: 9 }],
+    ['a number beyond all', { etype: 65_536 }],
+  ])('is refused where a type has %s', async (_what, given) => {
+    const log = await folder.open();
+    const { etype: _, ...event } = newer;
+    const appending = log.appendAll([{ stream: 'mission-1', events: [{ ...event, ...given }], expected: 'any' }]);
+    await expectLogError(appending, 'EVENT_INVALID');
+  });
+
+  it('is no command: an append takes only what the catalogue has', async () => {
+    const log = await folder.open();
+    await expectLogError(log.append('mission-1', [newer], 'any'), 'EVENT_INVALID');
+    await expectLogError(log.append('unheard-1', [newEvent()], 'any'), 'EVENT_INVALID');
+  });
+});

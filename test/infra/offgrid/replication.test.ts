@@ -1,5 +1,5 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { TRAVELLING_TYPES } from '../../../src/domain/event.js';
+import { isReplicated } from '../../../src/domain/event.js';
 import { corePaths } from '../../../src/infra/core-paths.js';
 import type { RunningHost } from '../../../src/infra/offgrid/host/server.js';
 import { Connection } from '../../../src/infra/sqlite/connection.js';
@@ -63,7 +63,9 @@ describe('replication', () => {
     await node.gql(`mutation { confirmHost(id: "${host.identity.id}") { __typename } }`);
     await expect.poll(async () => (await typesOf()).length, WAIT).toBe(5);
     const next = new Map<string, bigint>();
-    for await (const { stream, revision } of log.readAll({ filter: { types: TRAVELLING_TYPES } })) {
+    for await (const event of log.readAll()) {
+      if (!isReplicated(event)) continue;
+      const { stream, revision } = event;
       expect({ stream, revision }).toEqual({ stream, revision: next.get(stream) ?? 0n });
       next.set(stream, revision + 1n);
     }

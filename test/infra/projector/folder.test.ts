@@ -232,7 +232,20 @@ describe('a folder', () => {
 
   it('counts events that it has no handler for', async () => {
     const folder = new Folder(accounts, noted().load);
-    expect(await folder.fold([event('Unknown', {}, 0)], NONE)).toEqual({ taken: 1, events: 1 });
+    expect(await folder.fold([event('MissionClosed', {}, 0)], NONE)).toEqual({ taken: 1, events: 1 });
     expect(folder.take().get('accounts')).toEqual(new Map());
+  });
+
+  it.each(['Unheard', 'JobLeaseExtended'])('stops at an event of a newer build: %s', async (type) => {
+    const folder = new Folder(accounts, noted().load);
+    const { taken, failure } = await folder.fold([event('MissionClosed', {}, 0), event(type, {}, 1)], NONE);
+    expect([taken, failure?.code, failure?.event.type]).toEqual([1, 'NEWER_EVENT', type]);
+  });
+
+  it('stops at an event in a schema version of a newer build', async () => {
+    const folder = new Folder(accounts, noted().load);
+    const newer = event('MissionClosed', {}, 0);
+    const { failure } = await folder.fold([{ ...newer, metadata: { ...newer.metadata, schemaVersion: 2 } }], NONE);
+    expect(failure?.code).toBe('NEWER_EVENT');
   });
 });

@@ -39,6 +39,7 @@ describe('a projection whose handler throws', () => {
     const { value: event } = await running.log.readAll({ after: 3n })[Symbol.asyncIterator]().next();
     expect(status).toMatchObject({ position: 3n, head, etaSeconds: null, generation: 1 });
     expect(status.error).toEqual({
+      code: 'FOLD_FAILED',
       position: 4n,
       eventId: event?.id,
       type: 'MissionUpdated',

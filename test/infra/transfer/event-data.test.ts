@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { assertFoldable } from '../../../src/infra/transfer/event-data.js';
-import { newEvent } from '../../support/events.js';
+import { newEvent, newMetadata } from '../../support/events.js';
 import { history } from '../../projections/histories.js';
 
 describe('an event that an import takes', () => {
@@ -22,9 +22,25 @@ describe('an event that an import takes', () => {
     );
   });
 
-  it('is any of a type that nothing folds', () => {
-    const event = newEvent({ type: 'KeyRotated', data: { keyEpoch: 1 } });
-    assertFoldable({ stream: 'keyring-core', revision: 7n, event });
+  it('is any of a type that nothing folds, in a stream of its category', () => {
+    const event = newEvent({ type: 'PayloadStored', data: { of: 1 } });
+    assertFoldable({ stream: 'asset-a', revision: 7n, event });
+    expect(() => assertFoldable({ stream: 'mission-a', revision: 7n, event })).toThrow('is not the stream');
+  });
+
+  it.each(['ReplicationPolicySet', 'HostStateChanged', 'ReplicasAcknowledged', 'KeyRotated'])(
+    'is no %s without its data, nor one in a stream of commands',
+    (type) => {
+      const stream = type === 'KeyRotated' ? 'keyring-core' : 'replication-core';
+      const event = newEvent({ type, data: {} });
+      expect(() => assertFoldable({ stream, revision: 0n, event })).toThrow('origin: ');
+      expect(() => assertFoldable({ stream: 'job-a', revision: 0n, event })).toThrow('is not the stream');
+    },
+  );
+
+  it('is none of a newer build', () => {
+    const event = newEvent({ type: 'MissionUpdated', metadata: { ...newMetadata(), schemaVersion: 2 } });
+    expect(() => assertFoldable({ stream: 'mission-a', revision: 1n, event })).toThrow('NEWER_EVENT: ');
   });
 
   it('is no other: with any field of it missing, or of another type, or elsewhere, it is refused', () => {

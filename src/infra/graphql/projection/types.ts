@@ -19,8 +19,29 @@ registerEnumType(ProjectionState, {
   },
 });
 
+enum ProjectionFailureCode {
+  NEWER_EVENT = 'NEWER_EVENT',
+  FOLD_FAILED = 'FOLD_FAILED',
+  WRITE_FAILED = 'WRITE_FAILED',
+}
+registerEnumType(ProjectionFailureCode, {
+  name: 'ProjectionFailureCode',
+  description: 'The kind of a failure of a projection.',
+  valuesConfig: {
+    NEWER_EVENT: {
+      description:
+        'A newer build wrote the event: this build does not know its type, category or schema version. Start that build, or a later one.',
+    },
+    FOLD_FAILED: { description: 'The event could not be folded.' },
+    WRITE_FAILED: { description: 'The file of the projection cannot be written, which is tried again.' },
+  },
+});
+
 @ObjectType({ description: 'What keeps a projection from going on: an event, or that its file cannot be written.' })
 export class ProjectionFailure {
+  @Field(() => ProjectionFailureCode, { description: 'The kind of the failure.' })
+  readonly code!: string;
+
   @Field(() => PositionScalar, { description: 'Of the event; or up to where its file has been written.' })
   readonly position!: string;
 

@@ -1,6 +1,7 @@
-import { TRAVELLING_TYPES } from '../../../domain/event.js';
+import { isReplicated } from '../../../domain/event.js';
 import type { HostState, Policy } from '../../../domain/replication.js';
 import { PROGRESS, type HostRow, type KeyRow, type PolicyRow, type ProgressRow } from '../../../projections/outbox.js';
+import { LogError } from '../../eventlog/errors.js';
 import type { EventLog } from '../../eventlog/eventlog.js';
 import type { Projector } from '../../projector/projector.js';
 import type { Connection, Row } from '../../sqlite/connection.js';
@@ -27,18 +28,40 @@ export class ProjectedBacklog implements Backlog {
   }
 
   async events(after: number, limit: number): Promise<readonly NumberedEvent[]> {
-    const [first] = await this.#outbox.file.read((connection) =>
-      connection.all<{ position: string } & Row>(
-        'SELECT CAST(position AS TEXT) AS position FROM entries WHERE id = ?',
-        [after + 1],
-      ),
-    );
+    const entries = await this.#outbox.file.read((connection) => connection.all<Entry & Row>(ENTRIES, [after, limit]));
+    const [first] = entries;
     if (first === undefined) return [];
     const events: NumberedEvent[] = [];
-    const options = { after: BigInt(first.position) - 1n, filter: { types: TRAVELLING_TYPES }, limit };
-    for await (const event of this.#log.readAll(options)) events.push({ sequence: after + events.length + 1, event });
+    for (let from = BigInt(first.position) - 1n; events.length < entries.length;) {
+      const missing = entries.length - events.length;
+      let read = 0;
+      for await (const event of this.#log.readAll({ after: from, limit: missing })) {
+        read += 1;
+        from = event.position;
+        if (isReplicated(event)) events.push({ sequence: after + events.length + 1, event });
+      }
+      if (read === 0) break;
+    }
+    entries.forEach(({ id, position }, i) => assertPlaced(events[i], id, BigInt(position)));
     return events;
   }
+}
+
+interface Entry {
+  readonly id: number;
+  readonly position: string;
+}
+
+const ENTRIES = `SELECT id, CAST(position AS TEXT) AS position FROM entries
+  WHERE id > ? ORDER BY id LIMIT ?`;
+
+/** An event that is sealed under another number than the outbox gives it could never be opened again. */
+function assertPlaced(found: NumberedEvent | undefined, id: number, position: bigint): void {
+  if (found?.sequence === id && found.event.position === position) return;
+  throw new LogError(
+    'LOG_CORRUPT',
+    `outbox.db has replicated event ${id} at position ${position}, and the log has another there. Delete outbox.db while the core is stopped: it is built again from the log.`,
+  );
 }
 
 async function knownIn(connection: Connection): Promise<Known> {

@@ -1,4 +1,4 @@
-import { TRAVELLING_TYPES } from '../../../domain/event.js';
+import { isReplicated } from '../../../domain/event.js';
 import type { JsonObject } from '../../../domain/json.js';
 import { decode, isIntact, type EventRow } from '../../eventlog/encoding.js';
 import { TOMBSTONE, TRUNCATED } from '../../eventlog/writer.js';
@@ -12,7 +12,6 @@ const MAX_DAMAGED = 10_000;
 
 const COLUMNS = 'position, stream, revision, id, type, etype, data, metadata, recorded_at, checksum';
 const ROWS = `SELECT ${COLUMNS} FROM events NOT INDEXED WHERE position > ? AND position <= ? ORDER BY position`;
-const TRAVELLING: ReadonlySet<string> = new Set(TRAVELLING_TYPES);
 
 /** What is left of a damaged row: any of it may be wrong, and of another type than it should be. */
 export type Remains = Readonly<Record<Exclude<keyof EventRow, 'data' | 'metadata'>, unknown>>;
@@ -74,7 +73,7 @@ export async function findDamage(
         continue;
       }
       endGap();
-      if (!TRAVELLING.has(row.type)) continue;
+      if (!isReplicated(row)) continue;
       for (const at of untold) found[at] = { ...(found[at] as Gap), next: row.id };
       untold = [];
       if (row.type === 'KeyRotated') found.push({ kind: 'rotation', data: decode(row).data, before });

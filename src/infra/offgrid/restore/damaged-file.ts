@@ -158,14 +158,14 @@ export class DamagedFile {
   async #put({ position, remains, fetched }: Filling): Promise<Written> {
     if (fetched === undefined) throw new Error(`nothing was fetched for position ${position}`);
     const { event, source } = fetched;
-    const { id, stream, type, data, metadata } = event;
+    const { id, stream, type, etype, data, metadata } = event;
     const revision = Number(event.revision);
     const next = await this.#next(stream);
     if (revision !== next)
       throw new RepairError(
         `${source.url} has another history than this log: its event ${event.sequence} is revision ${revision} of '${stream}', and ${next} is what is missing at position ${position}. Restore into an empty folder instead: \`sheratan restore\`.`,
       );
-    const [encoded] = encodeAppend(stream, [{ id, type, data, metadata }]);
+    const [encoded] = encodeAppend(stream, [{ id, type, etype, data, metadata }], 'HISTORY');
     if (encoded === undefined) throw new Error('an event was encoded to nothing');
     const place = { position, stream, revision, recorded_at: instantOf(remains?.recorded_at) ?? metadata.at };
     await this.#connection.run(INSERT, JSON.parse(rowJson(encoded, place)) as Param[]);

@@ -1,14 +1,12 @@
-import { ETYPES, isEventType, TRAVELLING_TYPES } from '../../../domain/event.js';
+import { ETYPES, isEventType, isReplicated } from '../../../domain/event.js';
 import type { RootKey } from '../../crypto/root-key.js';
 import { HostError } from '../replicator/host-port.js';
 import type { Gap, Remains } from './damage.js';
 import type { KnownKeys } from './known-keys.js';
-import { NotSealedHere, Opener, type OpenedEvent } from './opener.js';
+import { NotAnEvent, NotSealedHere, Opener, type OpenedEvent } from './opener.js';
 import type { OutboxNumbers } from './outbox-numbers.js';
 import { RepairError } from './repair-error.js';
 import type { Source } from './source.js';
-
-const TRAVELLING: ReadonlySet<string> = new Set(TRAVELLING_TYPES);
 
 /** What goes to a damaged position: an event of a host's, or what a truncation leaves, for the event never travelled. */
 export interface Filling {
@@ -126,6 +124,7 @@ export class GapFiller {
         if (event.type === 'KeyRotated') keys.learn(sequence, event.data);
         return { event, source };
       } catch (error) {
+        if (error instanceof NotAnEvent) throw new RepairError(error.message, { cause: error });
         if (!(error instanceof HostError) && !(error instanceof NotSealedHere)) throw error;
         onTrouble(`${source.url} (${source.host}) is of no use for event ${sequence}: ${error.message}`);
       }
@@ -138,7 +137,7 @@ export class GapFiller {
 function doesTravel(remains: Remains | undefined): boolean | undefined {
   if (remains === undefined) return undefined;
   const { type, etype } = remains;
-  if (typeof type === 'string' && isEventType(type)) return TRAVELLING.has(type);
+  if (typeof type === 'string' && isEventType(type)) return isReplicated({ type, etype: ETYPES[type] });
   const byNumber = Object.entries(ETYPES).find(([, number]) => number === etype);
-  return byNumber === undefined ? undefined : TRAVELLING.has(byNumber[0]);
+  return byNumber && isReplicated({ type: byNumber[0], etype: byNumber[1] });
 }

@@ -1,7 +1,8 @@
-import { sealingEpoch, type KeyRotated } from '../../../domain/keyring.js';
+import { beginsEpoch, sealingEpoch, type KeyRotated } from '../../../domain/keyring.js';
 import type { JsonObject } from '../../../domain/json.js';
 import type { DataKey } from '../../crypto/data-key.js';
 import type { RootKey } from '../../crypto/root-key.js';
+import { isWellFormed } from '../../transfer/event-data.js';
 import type { KnownKey, NumberedEvent } from '../replicator/ports.js';
 import { Sealer, WrongRootError } from '../replicator/sealer.js';
 import type { AddressedEvent } from '../wire/batch.js';
@@ -11,17 +12,22 @@ import { RepairError } from './repair-error.js';
 export class KnownKeys {
   readonly all: KnownKey[] = [];
   readonly #root: RootKey;
+  readonly #origin: string;
   readonly #sealer: Sealer;
 
   constructor(root: RootKey, origin: string) {
     this.#root = root;
+    this.#origin = origin;
     this.#sealer = new Sealer(root, origin);
   }
 
-  /** Takes a KeyRotated. Of two of one epoch the first is the one. */
+  /** Takes a KeyRotated, if it begins an epoch of this log. */
   learn(sequence: number, data: JsonObject): void {
-    const { keyEpoch, keyId, rootKeyId, wrappedKey } = data as unknown as KeyRotated['data'];
-    if (this.all.some((key) => key.keyEpoch === keyEpoch)) return;
+    if (!isWellFormed('KeyRotated', data)) return;
+    const key = data as unknown as KeyRotated['data'];
+    const first = { origin: this.#origin, rootKeyId: this.all[0]?.rootKeyId ?? key.rootKeyId };
+    if (!beginsEpoch(key, first, (epoch) => this.all.some(({ keyEpoch }) => keyEpoch === epoch))) return;
+    const { keyEpoch, keyId, rootKeyId, wrappedKey } = key;
     this.all.push({ sequence, keyEpoch, keyId, rootKeyId, wrappedKey });
   }
 

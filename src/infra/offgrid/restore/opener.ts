@@ -1,19 +1,29 @@
 import { ETYPES, isEventType } from '../../../domain/event.js';
+import { beginsEpoch, type KeyRotated } from '../../../domain/keyring.js';
 import type { DataKey } from '../../crypto/data-key.js';
 import { open } from '../../crypto/envelope.js';
 import type { RootKey } from '../../crypto/root-key.js';
+import { isWellFormed } from '../../transfer/event-data.js';
 import { eventOf, type TravellingEvent } from '../event-text.js';
 import type { ReturnedEvent } from '../replicator/host-port.js';
 
 /** An event that came back whole, with its number. */
 export interface OpenedEvent extends TravellingEvent {
   readonly sequence: number;
+  readonly etype: number;
 }
 
 /** An event is not what its origin sealed at this place. */
 export class NotSealedHere extends Error {
   override readonly name = 'NotSealedHere';
 }
+
+/** What the origin sealed at a place is no event. Every host gives the same: another has nothing better. */
+export class NotAnEvent extends Error {
+  override readonly name = 'NotAnEvent';
+}
+
+const NAMES = new Map<number, string>(Object.entries(ETYPES).map(([type, etype]) => [etype, type]));
 
 /** Opens the events of an origin one after the other, learning its keys on the way. */
 export class Opener {
@@ -30,8 +40,9 @@ export class Opener {
   }
 
   /**
-   * Opens the next event. One that is refused changes nothing: the same place may be opened again.
-   * @throws NotSealedHere
+   * Opens the next event, whose type may be one that this build does not know. One that is refused changes nothing: the same
+   * place may be opened again.
+   * @throws NotSealedHere, NotAnEvent
    */
   open({ sequence, etype, ts: at, sealed }: ReturnedEvent): OpenedEvent {
     const key = etype === ETYPES.KeyRotated ? this.#root.firstDataKey : this.#key;
@@ -42,21 +53,25 @@ export class Opener {
       throw new NotSealedHere(error instanceof Error ? error.message : String(error), { cause: error });
     }
     const event = eventOf(text);
-    if (event === undefined || !isEventType(event.type) || ETYPES[event.type] !== etype)
-      throw new NotSealedHere(`event ${sequence} is sealed, and no event of this catalogue`);
-    if (event.type === 'KeyRotated') this.#learn(event, sequence);
-    return { ...event, sequence };
+    if (event === undefined)
+      throw new NotAnEvent(`Event ${sequence} of '${this.#origin}' opens, but what was sealed there is no event.`);
+    const expected = isEventType(event.type) ? ETYPES[event.type] : undefined;
+    if (expected === undefined ? NAMES.has(etype) : expected !== etype)
+      throw new NotAnEvent(
+        `Event ${sequence} of '${this.#origin}' opens, but was sealed as number ${etype} (${NAMES.get(etype) ?? 'unknown'}) and says that it is a ${event.type}.`,
+      );
+    if (event.type === 'KeyRotated') this.#learn(event);
+    return { ...event, etype, sequence };
   }
 
-  #learn({ data }: TravellingEvent, sequence: number): void {
-    const { keyEpoch, keyId, wrappedKey } = data;
-    // Of two of one epoch the first is the one, as the outbox has it: what lies between them is sealed with it already.
-    if (typeof keyEpoch === 'number' && this.#epochs.has(keyEpoch)) return;
-    const isWhole = typeof keyEpoch === 'number' && typeof keyId === 'string' && typeof wrappedKey === 'string';
-    const key = isWhole ? this.#root.unwrap(wrappedKey, { origin: this.#origin, keyEpoch, keyId }) : undefined;
-    if (key === undefined)
-      throw new NotSealedHere(`the key of event ${sequence} does not open with root key ${this.#root.id}`);
-    this.#key = key;
-    this.#epochs.add(Number(keyEpoch));
+  /** A KeyRotated that begins no epoch of this log, or holds no key of its root, has no effect, here and in the outbox. */
+  #learn({ data }: TravellingEvent): void {
+    if (!isWellFormed('KeyRotated', data)) return;
+    const rotated = data as unknown as KeyRotated['data'];
+    const { keyEpoch, keyId, wrappedKey } = rotated;
+    const first = { origin: this.#origin, rootKeyId: this.#root.id };
+    if (!beginsEpoch(rotated, first, (epoch) => this.#epochs.has(epoch))) return;
+    this.#epochs.add(keyEpoch);
+    this.#key = this.#root.unwrap(wrappedKey, { origin: this.#origin, keyEpoch, keyId }) ?? this.#key;
   }
 }

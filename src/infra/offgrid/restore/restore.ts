@@ -3,13 +3,15 @@ import { totalWeight, weightOf, type Policy } from '../../../domain/replication.
 import { toHex } from '../../crypto/bytes.js';
 import type { RootKey } from '../../crypto/root-key.js';
 import { sha256 } from '../../crypto/sha256.js';
+import { LogError } from '../../eventlog/errors.js';
 import type { EventLog } from '../../eventlog/eventlog.js';
 import { appendHistory } from '../../transfer/copy-log.js';
+import { isWellFormed } from '../../transfer/event-data.js';
 import type { HostPort } from '../replicator/host-port.js';
 import type { HostAddress } from '../settings.js';
 import type { Grant } from '../wire/claim.js';
 import { HistoryError, readHistory } from './history.js';
-import { Opener } from './opener.js';
+import { NotAnEvent, Opener, type OpenedEvent } from './opener.js';
 import { claimAll, newestOf, survey, type Source } from './source.js';
 
 /** It cannot be restored; the message says why, and what to do. */
@@ -118,6 +120,11 @@ async function readNewest(
       return { ...reading, sequence: reading.tree.size };
     } catch (error) {
       await reading.log.close();
+      if (error instanceof NotAnEvent || (error instanceof LogError && error.code === 'EVENT_INVALID'))
+        throw new RestoreError(
+          `${error.message} No log can hold it, and what comes after it cannot be numbered without it: the restore stops here. Nothing was changed.`,
+          { cause: error },
+        );
       if (!(error instanceof HistoryError)) throw error;
       ground.onTrouble(`${newest.url} (${newest.host}) is left out: ${error.message}`);
       candidates = candidates.filter((other) => other !== newest);
@@ -135,11 +142,17 @@ function begin(newest: Source, log: EventLog, { origin, root }: RestoreRequest, 
     const until = sources[0]?.head.sequence ?? 0;
     const history = readHistory(sources, { origin, opener, tree, onTrouble });
     for await (const page of appendHistory(history, log)) {
-      policy = (page.findLast(({ type }) => type === 'ReplicationPolicySet')?.data as Policy | undefined) ?? policy;
+      for (const event of page) if (setsPolicy(event, origin, policy)) policy = event.data as unknown as Policy;
       ground.onProgress(page.at(-1)?.sequence ?? 0, until);
     }
   };
   return { log, newest, sequence: 0, policy: () => policy, goOn, tree };
+}
+
+/** Whether an event sets the origin's next policy, as the outbox judges it: of two of one version the first is the one. */
+function setsPolicy({ type, data }: OpenedEvent, origin: string, current: Policy | undefined): boolean {
+  if (type !== 'ReplicationPolicySet' || data['origin'] !== origin || !isWellFormed(type, data)) return false;
+  return Number(data['version']) > (current?.version ?? 0);
 }
 
 /** What came to the hosts between the survey and the claim, after which nothing comes any more. */

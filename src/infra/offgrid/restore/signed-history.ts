@@ -1,12 +1,10 @@
-import { TRAVELLING_TYPES } from '../../../domain/event.js';
+import { isReplicated } from '../../../domain/event.js';
 import { MerkleFrontier } from '../../../domain/merkle.js';
 import { toHex } from '../../crypto/bytes.js';
 import { sha256 } from '../../crypto/sha256.js';
 import type { EventLog } from '../../eventlog/eventlog.js';
 import type { KnownKeys } from './known-keys.js';
 import type { Source } from './source.js';
-
-const TRAVELLING: ReadonlySet<string> = new Set(TRAVELLING_TYPES);
 
 /** What hosts have signed for, compared with a log. */
 export interface Compared {
@@ -35,7 +33,7 @@ export async function compareWithHosts(
   let events = 0;
   for await (const event of log.readAll()) {
     events += 1;
-    if (isSealed && TRAVELLING.has(event.type)) {
+    if (isSealed && isReplicated(event)) {
       const sequence = tree.size + 1;
       tree.append(keys.seal({ sequence, event }).eid);
       if (event.type === 'KeyRotated') keys.learn(sequence, event.data);

@@ -1,0 +1,166 @@
+import { readdir } from 'node:fs/promises';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { ETYPES, type EventType } from '../../../src/domain/event.js';
+import type { JsonObject } from '../../../src/domain/json.js';
+import { toHex } from '../../../src/infra/crypto/bytes.js';
+import { dataKey, KEY_BYTES } from '../../../src/infra/crypto/data-key.js';
+import { addressOf, seal } from '../../../src/infra/crypto/envelope.js';
+import { formatRecoveryKey } from '../../../src/infra/crypto/recovery-key.js';
+import { eventText } from '../../../src/infra/offgrid/event-text.js';
+import type { RunningHost } from '../../../src/infra/offgrid/host/server.js';
+import type { AddressedEvent } from '../../../src/infra/offgrid/wire/batch.js';
+import { newDataDir, Sheratan } from '../../support/core.js';
+import { collect, newEvent } from '../../support/events.js';
+import { withLogOf } from '../../infra/transfer/support.js';
+import { newHost } from '../../support/offgrid/host.js';
+import { replicating, restoreInto, titlesOf } from '../../support/offgrid/machine.js';
+import { clientOf, ORIGIN, Writer } from '../../support/offgrid/writer.js';
+
+/** An event to be sealed: its type, its stream, what it says, and its number where the type has none here. */
+type Said = readonly [type: string, stream: string, data: JsonObject, etype?: number];
+
+let writer: Writer;
+let host: RunningHost;
+
+beforeEach(async () => {
+  writer = new Writer();
+  host = await newHost();
+});
+
+const mission = (id: string): Said => [
+  'MissionCreated',
+  `mission-${id}`,
+  { missionId: id, title: id, description: '', metadata: {}, tags: [] },
+];
+
+/** What a core writes first: its key, and its policy of the one host. Events after that are under that key. */
+function beginning(): readonly Said[] {
+  const { id: rootKeyId } = writer.root;
+  const wrappedKey = writer.root.wrap(KEY, ORIGIN, 1);
+  const { url, identity } = host;
+  const verifyKey = identity.verifyKey;
+  return [
+    ['KeyRotated', `keyring-${ORIGIN}`, { origin: ORIGIN, keyEpoch: 1, keyId: toHex(KEY.id), rootKeyId, wrappedKey }],
+    [
+      'ReplicationPolicySet',
+      `replication-${ORIGIN}`,
+      {
+        origin: ORIGIN,
+        version: 1,
+        required: 1,
+        hosts: [{ host: identity.id, url, verifyKey, weight: 1, confirmed: true }],
+      },
+    ],
+  ];
+}
+
+const KEY = dataKey(new Uint8Array(KEY_BYTES).fill(7));
+
+/** Seals events as a core would, and ships them to the host. */
+async function ship(said: readonly Said[]): Promise<void> {
+  const revisions = new Map<string, bigint>();
+  const events = said.map(([type, stream, data, number], i): AddressedEvent => {
+    const etype = number ?? ETYPES[type as EventType];
+    const place = { origin: ORIGIN, sequence: i + 1, etype, at: 1_700_000_000_000 + i };
+    const revision = revisions.get(stream) ?? 0n;
+    revisions.set(stream, revision + 1n);
+    const key = type === 'KeyRotated' ? writer.root.firstDataKey : KEY;
+    const sealed = seal(key, place, eventText({ ...newEvent({ type, data }), stream, revision }));
+    return { sequence: place.sequence, etype, ts: place.at, sealed, eid: addressOf(sealed) };
+  });
+  const client = clientOf(host);
+  await writer.claim(client);
+  await writer.ship(client, events);
+}
+
+async function restored() {
+  const dataDir = await newDataDir();
+  const pinned = [`${host.url}#${host.identity.id}`];
+  const outcome = await restoreInto(dataDir, formatRecoveryKey(writer.root), pinned);
+  return { dataDir, pinned, ...outcome };
+}
+
+function typesIn(dataDir: string): Promise<string[]> {
+  return withLogOf(dataDir, async (log) => (await collect(log.readAll())).map(({ type }) => type));
+}
+
+describe('a restore of a history with events that cannot be folded', () => {
+  it('stores each as it came, with its number; only its effect is left out, with a word and a count', async () => {
+    const foreign = { origin: 'elsewhere', version: 9, required: 99, hosts: [] };
+    const odd: readonly Said[] = [
+      ['ReplicationPolicySet', `replication-${ORIGIN}`, { origin: ORIGIN, version: 2 }],
+      ['ReplicationPolicySet', 'replication-elsewhere', foreign],
+      [
+        'KeyRotated',
+        'keyring-elsewhere',
+        { origin: 'elsewhere', keyEpoch: 2, keyId: 'x', rootKeyId: 'x', wrappedKey: 'x' },
+      ],
+      ['KeyRotated', `keyring-${ORIGIN}`, { origin: ORIGIN, keyEpoch: 2, rootKeyId: writer.root.id }],
+      ['MissionUpdated', 'mission-nobody', { missionId: 'nobody', title: 'T' }],
+    ];
+    const said = [...beginning(), mission('a'), ...odd, mission('b')];
+    await ship(said);
+    const { code, output, errors, dataDir, pinned } = await restored();
+    expect([code, errors.filter((line) => line.startsWith('sheratan'))]).toEqual([0, []]);
+    expect(output).toContain('outbox: events that could not be folded: 2; each keeps its place and its number');
+    expect(output).toContain('missions: events that could not be folded: 1; each keeps its place and its number');
+    expect(output.filter((line) => line.includes('has no effect'))).toHaveLength(3);
+    expect((await typesIn(dataDir)).slice(0, said.length)).toEqual(said.map(([type]) => type));
+
+    // It goes on: what it ships now has the numbers that follow.
+    const core = await Sheratan.serve(dataDir, replicating(pinned));
+    expect(await titlesOf(core)).toEqual(['a', 'b']);
+    await expect.poll(() => shippedBy(core)).toMatchObject({ headSequence: said.length, quorumSequence: said.length });
+    await core.gql('mutation { createMission(input: { title: "c" }, consistency: REPLICATED) { __typename } }');
+    const number = said.length + 1;
+    await expect.poll(() => shippedBy(core)).toMatchObject({ headSequence: number, quorumSequence: number });
+    const drilled = await Sheratan.run(
+      ['restore', '--drill', '--hosts', pinned.join(',')],
+      dataDir,
+      replicating(pinned),
+    );
+    expect(drilled.output.at(-1)).toBe(`the same: ${number} events could be restored`);
+  });
+
+  it('stores those of a newer build, at which the read models stop with NEWER_EVENT', async () => {
+    const newer: readonly Said[] = [
+      ['Unheard', 'unheard-1', {}, 99],
+      ['Unheard', 'mission-a', {}, 99],
+      ['JobLeaseExtended', 'job-j', {}],
+    ];
+    const said = [...beginning(), mission('a'), ...newer, mission('b')];
+    await ship(said);
+    const { code, output, dataDir, pinned } = await restored();
+    expect(code).toBe(0);
+    expect(
+      output
+        .filter((line) => line.includes('NEWER_EVENT'))
+        .map((line) => line.split(':')[0])
+        .sort(),
+    ).toEqual(['missions', 'outbox']);
+    expect((await typesIn(dataDir)).slice(0, said.length)).toEqual(said.map(([type]) => type));
+    const core = await Sheratan.serve(dataDir, replicating(pinned));
+    const { projections } = await core.gql('{ projections { name state error { code } } }');
+    expect(projections).toEqual(
+      ['missions', 'outbox'].map((name) => ({ name, state: 'HALTED', error: { code: 'NEWER_EVENT' } })),
+    );
+    expect(await (await fetch(`${core.url}/readyz`)).json()).toMatchObject({
+      reasons: ['missions: HALTED, NEWER_EVENT', 'outbox: HALTED, NEWER_EVENT'],
+    });
+    const update = 'mutation { updateMission(input: { id: "a", title: "T" }) { __typename } }';
+    const { errors } = await core.ask(update);
+    expect(errors[0].extensions).toEqual({ code: 'NEWER_EVENT' });
+  });
+
+  it('stops, naming it, at what opens to no event, and leaves nothing behind', async () => {
+    await ship([...beginning(), ['MissionCreated', 'mission-a', {}, 11], mission('b')]);
+    const { code, errors, dataDir } = await restored();
+    expect(code).not.toBe(0);
+    expect(errors.at(-1)).toMatch(/Event 3 of 'core-v2' opens, but was sealed as number 11 .* the restore stops here/);
+    expect(await readdir(dataDir)).toEqual([]);
+  });
+});
+
+function shippedBy(core: Sheratan) {
+  return core.gql('{ replicationStatus { headSequence quorumSequence } }').then((data) => data.replicationStatus);
+}
