@@ -119,7 +119,7 @@ export function eventsOf(dataDir: string) {
   );
 }
 
-const PROGRESS = /^(import|export|replay|verify|copy|verify source|verify target): \d+% · /;
+const PROGRESS = /^(import|export|replay|verify|copy|repair|restore|verify source|verify target): \d+% · /;
 
 /** Runs a command to its end; how it got on in the meantime, which a slow machine shows and a fast one does not, is left out. */
 export async function sheratan(...given: Parameters<typeof Sheratan.run>): ReturnType<typeof Sheratan.run> {
