@@ -1,0 +1,39 @@
+import { encode } from '@ipld/dag-cbor';
+import { checkBodySize } from './body-size.js';
+import { etype, eventTime, sealed, type NumberedEvent } from './event.js';
+import { MAX_BODY_BYTES, sequence } from './fields.js';
+import { malformed, membersOf, nullable } from './members.js';
+import { decodeStrictSequence } from './strict-cbor.js';
+
+/** The most events of an answer. */
+export const MAX_ANSWER_EVENTS = 1000;
+
+/** An event as a host returns it. */
+export interface StoredEvent extends Omit<NumberedEvent, 'sealed'> {
+  /** The envelope, or null: it is damaged at this host. */
+  readonly sealed: Uint8Array | null;
+}
+
+const content = nullable(sealed);
+
+/** One event of the answer to `GET …/events`. The whole answer is a CBOR sequence (RFC 8742) of them. */
+export function encodeStoredEvent({ ts, etype, sealed, sequence }: StoredEvent): Uint8Array {
+  return encode({ ts, etype, sealed, sequence });
+}
+
+/** The events of an answer. @throws ProtocolError TOO_LARGE above 8 MiB, or MALFORMED above 1,000 events */
+export function decodeStoredEvents(body: Uint8Array): readonly StoredEvent[] {
+  checkBodySize(body, MAX_BODY_BYTES);
+  const values = decodeStrictSequence(body, 'the answer', MAX_ANSWER_EVENTS + 1);
+  if (values.length > MAX_ANSWER_EVENTS)
+    throw malformed(values, 'the answer', `a sequence of at most ${MAX_ANSWER_EVENTS} events`);
+  return values.map((value, index) => {
+    const member = membersOf(value, `events[${index}]`);
+    return {
+      ts: member('ts', eventTime),
+      etype: member('etype', etype),
+      sealed: member('sealed', content),
+      sequence: member('sequence', sequence),
+    };
+  });
+}

@@ -1,0 +1,117 @@
+import { decodeFirst, Token, Tokenizer, Type, type DecodeOptions } from 'cborg';
+import { ProtocolError } from './protocol-error.js';
+
+/** The most data items that one decoding reads: maps, arrays, keys and values. */
+export const MAX_ITEMS = 65_536;
+/** The deepest nesting of arrays and maps. */
+export const MAX_DEPTH = 16;
+
+/** Maps become `Map`s, so that no key, `__proto__` included, has a meaning of its own. */
+const OPTIONS: DecodeOptions = {
+  allowIndefinite: false,
+  allowUndefined: false,
+  // An integer beyond 2⁵³ − 1 may be the value of a member that is passed over.
+  allowBigInt: true,
+  rejectDuplicateMapKeys: true,
+  strict: true,
+  useMaps: true,
+};
+
+/** cborg's decoder of text replaces what is not UTF-8 and drops a byte order mark; neither may go unnoticed. */
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+/** An array or a map whose items are being read. */
+interface Container {
+  readonly isMap: boolean;
+  /** Items still to be read: two for each member of a map. */
+  left: number;
+  /** The last key of a map, as it is encoded. */
+  lastKey: Uint8Array;
+}
+
+/** Refuses what DAG-CBOR does not permit and cborg does: tags, floats, keys that are not text or not in order. */
+class StrictTokenizer extends Tokenizer {
+  readonly #open: Container[] = [];
+  #items = 0;
+
+  override next(): Token {
+    this.#items += 1;
+    if (this.#items > MAX_ITEMS) throw new Error(`there are more than ${MAX_ITEMS} data items`);
+    const start = this.pos();
+    const token = super.next();
+    const { type } = token;
+    if (type === Type.tag || type === Type.float) throw new Error(`a ${type.name} is not permitted`);
+    const encoded = this.data.subarray(start, this.pos());
+    this.#place(token, encoded);
+    return type === Type.string ? new Token(type, utf8.decode(textOf(encoded)), encoded.byteLength) : token;
+  }
+
+  /** Keeps account of where in an array or a map a token is. */
+  #place(token: Token, encoded: Uint8Array): void {
+    const parent = this.#open.at(-1);
+    if (parent !== undefined) {
+      if (parent.isMap && parent.left % 2 === 0) checkKey(parent, token, encoded);
+      parent.left -= 1;
+    }
+    const items = itemsOf(token);
+    if (items > 0) {
+      if (this.#open.length === MAX_DEPTH) throw new Error(`arrays and maps are nested more than ${MAX_DEPTH} deep`);
+      this.#open.push({ isMap: token.type === Type.map, left: items, lastKey: new Uint8Array() });
+    }
+    while (this.#open.at(-1)?.left === 0) this.#open.pop();
+  }
+}
+
+/** Encoded keys compare as DAG-CBOR orders them, since the length of a text is at its front. */
+function checkKey(map: Container, { type }: Token, encoded: Uint8Array): void {
+  if (type !== Type.string) throw new Error(`a map has a key that is not text but ${type.name}`);
+  const order = Buffer.compare(map.lastKey, encoded);
+  if (order === 0) throw new Error('a map has a key twice');
+  if (order > 0) throw new Error('the keys of a map are not in order: the shorter first, then by their bytes');
+  map.lastKey = encoded;
+}
+
+function itemsOf({ type, value }: Token): number {
+  if (type === Type.array) return Number(value);
+  return type === Type.map ? 2 * Number(value) : 0;
+}
+
+/** The bytes of an encoded text, without the 1, 2, 3, 5 or 9 bytes of its head. */
+function textOf(encoded: Uint8Array): Uint8Array {
+  const minor = (encoded[0] ?? 0) & 0x1f;
+  return encoded.subarray(minor < 24 ? 1 : 1 + 2 ** (minor - 24));
+}
+
+/**
+ * The value of one DAG-CBOR item; maps are `Map`s, byte strings are copies.
+ * @throws ProtocolError MALFORMED for anything else: what follows the item, indefinite lengths, numbers and lengths that
+ * could be shorter, floats, tags, undefined, text that is not UTF-8, map keys that are not text, not in order or there
+ * twice, more than MAX_ITEMS items, nesting deeper than MAX_DEPTH
+ */
+export function decodeStrict(bytes: Uint8Array, what: string): unknown {
+  const [value, ...more] = decodeStrictSequence(bytes, what, 2);
+  if (value === undefined) throw new ProtocolError('MALFORMED', `${what} is empty`);
+  if (more.length > 0) throw new ProtocolError('MALFORMED', `${what} is followed by other bytes`);
+  return value;
+}
+
+/**
+ * The values of a sequence of DAG-CBOR items (RFC 8742), of which the first `maxValues` are read.
+ * @throws ProtocolError MALFORMED as decodeStrict does; MAX_ITEMS is for all of them
+ */
+export function decodeStrictSequence(bytes: Uint8Array, what: string, maxValues: number): unknown[] {
+  // A Buffer's slice is a view: cborg would return byte strings that keep the whole body in memory.
+  const plain = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const tokenizer = new StrictTokenizer(plain, OPTIONS);
+  const values: unknown[] = [];
+  try {
+    while (!tokenizer.done() && values.length < maxValues) {
+      const [value] = decodeFirst(plain, { ...OPTIONS, tokenizer }) as [unknown, Uint8Array];
+      values.push(value);
+    }
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new ProtocolError('MALFORMED', `${what} is not strict DAG-CBOR: ${why}`, { cause: error });
+  }
+  return values;
+}
