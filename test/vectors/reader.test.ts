@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FOLDER } from './vectors.js';
 
-const NAMES = ['keys', 'envelopes', 'roots', 'epochs'];
+const NAMES = ['keys', 'envelopes', 'roots', 'epochs', 'protocol-2'];
 
 let folder: string;
 
@@ -38,10 +38,10 @@ async function change(name: string, pattern: RegExp, replacement: string): Promi
 }
 
 describe('a reader in another language', () => {
-  it('derives the keys, opens the envelopes, seals them to the same bytes, and finds the same addresses and roots', async () => {
+  it('derives the keys, opens the envelopes and seals them again, finds the same roots, and verifies what is signed', async () => {
     expect(await runReader()).toEqual({
       code: 0,
-      said: '2 data keys, 10 envelopes, 12 roots and 12 key epochs hold.\n',
+      said: '2 data keys, 10 envelopes, 12 roots, 12 key epochs and 5 signed things hold.\n',
     });
   });
 
@@ -50,6 +50,21 @@ describe('a reader in another language', () => {
     ['a bit of a ciphertext', 'envelopes', /b29"/, 'b28"', 'a tag is not that of its ciphertext'],
     ['another root of the tree', 'roots', /c6267c/, 'c6267d', 'the root over 1000 eids'],
     ['another key epoch', 'epochs', /("type": "JobCreated",\s+"keyEpoch": )0/, '$11', 'the key epoch of sequence 1'],
+    ['another entry', 'protocol-2', /("entry": "000a0000018bcfe568)7b/, '$17c', 'the entry of event 1'],
+    ['another leaf', 'protocol-2', /("leaf": ")d3/, '$1d4', 'the leaf of event 1'],
+    ['a bit of what is signed', 'protocol-2', /("content": "a464686f737478203)2/, '$13', 'the signature of claim'],
+    ['a bit of a signature', 'protocol-2', /("signature": "f)9/, '$18', 'the signature of tree does not verify'],
+    ['a body that is another', 'protocol-2', /("busy": ".+)6e"/, '$16f"', 'the body busy'],
+    ['another HMAC of a request', 'protocol-2', /("hmac": ")5c/, '$15d', 'the HMAC of the request'],
+    ['another HMAC of an answer', 'protocol-2', /("hmac": ")ef/, '$1ee', 'the HMAC of the answer'],
+    [
+      'a map to be refused that is good',
+      'protocol-2',
+      /a2627473016274/,
+      'a2627473016275',
+      'a map key twice is accepted',
+    ],
+    ['a key to be refused that is good', 'protocol-2', /("key": ")01(0+")/, '$103$2', 'a verify key of small order'],
   ])('notices %s', async (_, name, pattern, replacement, what) => {
     await change(name, pattern, replacement);
     const { code, said } = await runReader();

@@ -48,6 +48,53 @@ export type EpochVectors = {
   readonly events: readonly { readonly sequence: number; readonly type: string; readonly keyEpoch: number }[];
 };
 
+/** A signed thing; the `\\n` at the end of its context is written as two characters. */
+export type SignedVector = { readonly context: string; readonly content: Hex; readonly signature: Hex };
+
+export type ProtocolVectors = {
+  readonly originSeed: Hex;
+  readonly originVerifyKey: Hex;
+  readonly hostSeed: Hex;
+  readonly hostVerifyKey: Hex;
+  readonly fingerprint: string;
+  readonly events: readonly {
+    readonly sequence: number;
+    readonly etype: number;
+    readonly ts: number;
+    readonly sealed: Hex;
+    readonly eid: Hex;
+    readonly entry: Hex;
+    readonly leaf: Hex;
+    readonly root: Hex;
+  }[];
+  readonly rootOfNothing: Hex;
+  readonly claim: SignedVector;
+  readonly tree: SignedVector;
+  readonly treeNotElected: SignedVector;
+  readonly head: SignedVector;
+  readonly headOfNothing: SignedVector & { readonly challenge: Hex };
+  readonly bodies: Readonly<Record<'claim' | 'emptyBatch' | 'batchOfOne' | 'mend' | 'head' | 'fenced' | 'busy', Hex>>;
+  readonly hostKey: { readonly authKey: string; readonly text: string; readonly key: Hex };
+  readonly requestHmac: {
+    readonly method: string;
+    readonly path: string;
+    readonly date: string;
+    readonly nonce: string;
+    readonly text: string;
+    readonly hmac: Hex;
+  };
+  readonly answerHmac: { readonly nonce: string; readonly status: number; readonly text: string; readonly hmac: Hex };
+  readonly refused: readonly {
+    readonly why: string;
+    readonly map?: Hex;
+    readonly key?: Hex;
+    readonly tree?: SignedVector;
+    readonly entry?: Hex;
+    readonly leaf?: Hex;
+  }[];
+  readonly sizes: { readonly claim: number; readonly tree: number; readonly head: number };
+};
+
 /** Where the vectors are. */
 export const FOLDER = import.meta.dirname;
 
@@ -57,5 +104,6 @@ export const keyVectors = read('keys') as KeyVectors;
 export const envelopeVectors = read('envelopes') as readonly EnvelopeVector[];
 export const rootVectors = read('roots') as RootVectors;
 export const epochVectors = read('epochs') as EpochVectors;
+export const protocolVectors = read('protocol-2') as ProtocolVectors;
 
 export const bytesOf = (hex: Hex): Uint8Array => Buffer.from(hex, 'hex');
