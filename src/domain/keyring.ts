@@ -44,6 +44,14 @@ export function sealingEpoch<E extends KeyEpoch>(
   return epochs.findLast(({ sequence }) => sequence < event.sequence);
 }
 
+/** Whether the data of a KeyRotated has its shape. */
+export function isKeyRotated(data: object): data is KeyRotated['data'] {
+  const { origin, keyEpoch, keyId, rootKeyId, wrappedKey } = data as Readonly<Record<string, unknown>>;
+  return (
+    [origin, keyId, rootKeyId, wrappedKey].every((value) => typeof value === 'string') && Number.isSafeInteger(keyEpoch)
+  );
+}
+
 /** The first KeyRotated of a log: it names the origin and the root key that the log belongs to. */
 export type FirstKey = Pick<KeyRotated['data'], 'origin' | 'rootKeyId'>;
 

@@ -186,3 +186,44 @@ export function meetsWithout(policy: Policy, gone: ReadonlySet<string>, reached:
   const rest = { ...policy, hosts };
   return totalWeight(rest) >= policy.required && quorumSequence(rest, reached) >= sequence;
 }
+
+const isText = (value: unknown): value is string => typeof value === 'string';
+const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/**
+ * Whether the data of an event about replication has its shape. A read model is not given any other: a value of another type
+ * could be written, and not found again, or not be written at all.
+ */
+export function isReplicationFact({ type, data }: Fact<ReplicationFact['type'], object>): boolean {
+  const fields = data as Readonly<Record<string, unknown>>;
+  const { hosts } = fields;
+  const areWhole = (...names: readonly string[]) => names.every((name) => Number.isSafeInteger(fields[name]));
+  if (!isText(fields['origin'])) return false;
+  switch (type) {
+    case 'ReplicationPolicySet':
+      return areWhole('version', 'required') && Array.isArray(hosts) && hosts.every(isPolicyHost);
+    case 'HostStateChanged':
+      return areWhole('sequence') && [fields['host'], fields['why']].every(isText) && isHostState(fields['state']);
+    case 'ReplicasAcknowledged':
+      return (
+        areWhole('policyVersion', 'writerEpoch', 'quorumSequence') &&
+        Array.isArray(hosts) &&
+        hosts.every((one: unknown) => isObject(one) && isText(one['host']) && isAcknowledged(one))
+      );
+  }
+}
+
+function isPolicyHost(one: unknown): boolean {
+  if (!isObject(one)) return false;
+  const { host, url, verifyKey, weight, confirmed } = one;
+  return [host, url, verifyKey].every(isText) && Number.isSafeInteger(weight) && typeof confirmed === 'boolean';
+}
+
+function isHostState(value: unknown): boolean {
+  return HOST_STATES.some((state) => state === value);
+}
+
+function isAcknowledged({ sequence, head }: Readonly<Record<string, unknown>>): boolean {
+  return Number.isSafeInteger(sequence) && isObject(head);
+}

@@ -1,10 +1,11 @@
 import { ETYPES, isReplicated, type EventType, type RecordedEvent } from '../domain/event.js';
-import { beginsEpoch, type KeyRotated } from '../domain/keyring.js';
-import type {
-  HostStateChanged,
-  ReplicasAcknowledged,
-  ReplicationFact,
-  ReplicationPolicySet,
+import { beginsEpoch, isKeyRotated, type KeyRotated } from '../domain/keyring.js';
+import {
+  isReplicationFact,
+  type HostStateChanged,
+  type ReplicasAcknowledged,
+  type ReplicationFact,
+  type ReplicationPolicySet,
 } from '../domain/replication.js';
 import { jsonBytes, type Json } from '../domain/json.js';
 import type { Handler, Projection, RowOf, Rows } from './projection.js';
@@ -44,7 +45,7 @@ const tables = {
     key: 'name',
     columns: {
       name: fixedText,
-      /** The log's origin, as the first event that names one has it; null before that. What names another has no effect. */
+      /** The log's origin, as its first key names it; null before that. What names another has no effect. */
       origin: optionalText,
       /** The root key that the log's first key names; null before that. */
       root_key_id: optionalText,
@@ -176,6 +177,27 @@ function enqueue(rows: Outbox, event: RecordedEvent<string, object>, changes: Pa
   return id;
 }
 
+/** Lets a handler see events of their type's shape only. */
+function wellFormed<F extends ReplicationFact | KeyRotated>(
+  handler: Handler<Event<F>, OutboxTables>,
+): Handler<Event<F>, OutboxTables> {
+  const assertWhole = (event: Event<F>) => {
+    const isWhole = isKeyEvent(event) ? isKeyRotated(event.data) : isReplicationFact(event as ReplicationFact);
+    if (!isWhole) throw new Error(`the data of this ${event.type} is not what it must be`);
+  };
+  return {
+    touches(event) {
+      assertWhole(event);
+      return handler.touches(event);
+    },
+    fold: (rows, event) => handler.fold(rows, event),
+  };
+}
+
+function isKeyEvent({ type }: { readonly type: string }): boolean {
+  return type === 'KeyRotated';
+}
+
 /** Whether something is about the log's origin. What names another is about another log, whichever way it came here. */
 function isOfOrigin(rows: Outbox, { data }: Event<ReplicationFact | KeyRotated>): boolean {
   const { origin } = progressOf(rows);
@@ -204,7 +226,7 @@ const setPolicy: Handler<Event<ReplicationPolicySet>, OutboxTables> = {
     ...data.hosts.map(({ host }) => ['hosts', host] as const),
   ],
   fold(rows, event) {
-    const { origin, version, hosts, required } = event.data;
+    const { version, hosts, required } = event.data;
     // Two may have been set at the same time: the first is the one, and the other is set again if it is still wanted.
     if (!isOfOrigin(rows, event) || rows.get('policies', String(version)) !== undefined)
       return void enqueue(rows, event);
@@ -212,7 +234,7 @@ const setPolicy: Handler<Event<ReplicationPolicySet>, OutboxTables> = {
     // The first is in force at once; one that follows when an acknowledgement says so.
     const isFirst = progressOf(rows).policy === null;
     const inForce = isFirst ? { policy: version, required_acks: required } : {};
-    const sequence = enqueue(rows, event, { origin, ...inForce });
+    const sequence = enqueue(rows, event, inForce);
     rows.put('policies', { version, sequence, required, hosts: JSON.stringify(hosts), created_at: at });
     for (const { host, url, verifyKey, weight, confirmed } of hosts) {
       const known = rows.get('hosts', host) ?? { host, ...NEW_HOST };
@@ -305,10 +327,10 @@ const handlers: Projection['handlers'] = Object.fromEntries(
         isReplicated({ type, etype }) ? replicated : local,
       ]),
     ),
-    ReplicationPolicySet: setPolicy,
-    HostStateChanged: changeHost,
-    ReplicasAcknowledged: acknowledge,
-    KeyRotated: rotateKey,
+    ReplicationPolicySet: wellFormed(setPolicy),
+    HostStateChanged: wellFormed(changeHost),
+    ReplicasAcknowledged: wellFormed(acknowledge),
+    KeyRotated: wellFormed(rotateKey),
   }),
 ) as unknown as Projection['handlers'];
 

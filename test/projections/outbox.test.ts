@@ -146,6 +146,14 @@ describe('the outbox', () => {
     expect(progress).toEqual({ ...before.progress, head: 5 });
   });
 
+  it('takes its origin from its first key, and not from a policy that came from elsewhere before', () => {
+    const key = { origin: 'o', keyEpoch: 1, keyId: 'k', rootKeyId: 'r', wrappedKey: 'w' };
+    const [type, data] = policy(1, 1, 'a');
+    const { rowsOf, progress } = fold([type, { ...data, origin: 'elsewhere' }], ['KeyRotated', key]);
+    expect(progress).toMatchObject({ origin: 'o', root_key_id: 'r', key_epoch: 1 });
+    expect(rowsOf('keys')).toHaveLength(1);
+  });
+
   it('numbers a key of another root, and does not take it', () => {
     const key = { origin: 'o', keyEpoch: 1, keyId: 'k', rootKeyId: 'r', wrappedKey: 'w' };
     const { rowsOf, progress } = fold(['KeyRotated', key], ['KeyRotated', { ...key, keyEpoch: 2, rootKeyId: 'other' }]);

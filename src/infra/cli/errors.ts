@@ -2,6 +2,7 @@ import { ConfigError } from '../config.js';
 import { KeyringError } from '../crypto/keyring-file.js';
 import { LogError } from '../eventlog/errors.js';
 import { ProjectionError } from '../projector/errors.js';
+import { FoldError } from '../projector/folder.js';
 
 /** The exit code of what only a person can mend: starting again would fail again. */
 export const CONFIG_EXIT_CODE = 78;
@@ -45,6 +46,7 @@ function explanation(error: unknown): string | undefined {
   if (error instanceof ConfigError || error instanceof CliError) return error.message;
   if (error instanceof LogError || error instanceof ProjectionError || error instanceof KeyringError)
     return `${error.code}: ${error.message}`;
+  if (error instanceof FoldError) return `${error.code}: event ${error.event.id}: ${error.message}`;
   if (error instanceof Error && 'code' in error && typeof error.code === 'string') {
     const advice = SYSTEM_ERRORS[error.code];
     if (advice !== undefined) return `${error.message} (${advice})`;

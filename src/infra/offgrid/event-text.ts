@@ -13,6 +13,9 @@ export function eventText({ id, stream, revision, type, data, metadata }: Travel
   return `[${names},${canonicalJson(data)},${canonicalJson(metadata)}]`;
 }
 
+/** What the log takes for an id. */
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+
 const metadataSchema = z.looseObject({
   at: z.string(),
   actor: z.string(),
@@ -21,7 +24,7 @@ const metadataSchema = z.looseObject({
   schemaVersion: z.int().nonnegative(),
 });
 const eventSchema = z.tuple([
-  z.uuid(),
+  z.string().regex(UUID),
   z.string().min(1),
   z.number().int().min(0).max(Number.MAX_SAFE_INTEGER),
   z.string().min(1),

@@ -40,6 +40,8 @@ interface Prepared {
   readonly event: RecordedEvent;
   readonly isSkipped: boolean;
   readonly handler: Handler<RecordedEvent, Tables> | undefined;
+  /** The rows that the handler reads: table and key. */
+  readonly touched: readonly (readonly [string, string])[];
   readonly flaw?: unknown;
 }
 
@@ -69,7 +71,7 @@ export class Folder {
     this.#tables = new Map(tables.map(([name, table]) => [name, new TableRows(table, maxCachedRows)]));
   }
 
-  /** Folds a batch, or its first part when its rows are very large. Events in `skipped` (by position) have no other effect than the projection says. */
+  /** Folds a batch, or its first part when its rows are very large. Of events in `skipped` (by position), only what the projection's `skipped` does is done. */
   async fold(batch: readonly RecordedEvent[], skipped: ReadonlySet<bigint>): Promise<Folded> {
     const gathered = await this.#gather(batch, skipped);
     let events = 0;
@@ -127,7 +129,7 @@ export class Folder {
     for (const event of batch) {
       const prepared = this.#prepare(event, skipped.has(event.position));
       gathered.push(prepared);
-      for (const [table, key] of touches(prepared)) {
+      for (const [table, key] of prepared.touched) {
         const rows = this.#rowsOf(table);
         const before = rows.missing;
         rows.need(key);
@@ -153,16 +155,16 @@ export class Folder {
 
   #prepare(event: RecordedEvent, isSkipped: boolean): Prepared {
     const { handlers, skipped, categories } = this.#projection;
-    if (isSkipped) return { event, isSkipped, handler: skipped };
+    if (isSkipped) return { event, isSkipped, handler: skipped, touched: skipped?.touches(event) ?? [] };
     try {
       const current = upcast(event);
       const { type, stream } = event;
       const handler = handlers[type];
       if (handler === undefined ? !isReadable(type) : categories === 'ALL' && !isCategory(categoryOf(stream)))
         throw new NewerEventError(event);
-      return { event: current, isSkipped, handler };
+      return { event: current, isSkipped, handler, touched: handler?.touches(current) ?? [] };
     } catch (flaw) {
-      return { event, isSkipped, handler: undefined, flaw };
+      return { event, isSkipped, handler: undefined, touched: [], flaw };
     }
   }
 
@@ -170,14 +172,5 @@ export class Folder {
     const rows = this.#tables.get(table);
     if (rows === undefined) throw new Error(`the projection has no table '${table}'`);
     return rows;
-  }
-}
-
-/** A handler that throws while naming its rows throws again, and is dealt with, when it folds. */
-function touches({ event, handler }: Prepared): readonly (readonly [string, string])[] {
-  try {
-    return handler?.touches(event) ?? [];
-  } catch {
-    return [];
   }
 }

@@ -201,6 +201,8 @@ export class Projector {
   async resume(skip: boolean): Promise<Refusal | undefined> {
     const failure = this.#troubles.worst;
     if (failure === undefined || !this.#troubles.isHalted) return { refused: 'The projection is not halted.' };
+    if (skip && failure.code === 'NEWER_EVENT')
+      return { refused: 'A newer build wrote this event: start that build, or a later one. It cannot be skipped.' };
     if (skip) await this.file.skip(failure.position);
     const rebuilding = this.#troubles.halts('next');
     this.#troubles.lift();

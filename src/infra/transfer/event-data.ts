@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { categoryOf, categoryOfType, isEventType, type EventType } from '../../domain/event.js';
+import { categoryOf, categoryOfType, isEventType, isReadable, type EventType } from '../../domain/event.js';
 import { jobStream, missionStream, taskStream } from '../../domain/id.js';
 import type { JsonObject } from '../../domain/json.js';
 import { HOST_STATES } from '../../domain/replication.js';
@@ -74,6 +74,7 @@ export function assertFoldable({ stream, revision, event }: ExportedEvent): void
   const { type } = event;
   if (isEventType(type) && categoryOfType(type) !== categoryOf(stream))
     throw new LineError(`'${stream}' is not the stream this ${type} is of`);
+  if (!isReadable(type)) throw new LineError(`NEWER_EVENT: ${new NewerEventError(event).message}`);
   const { data } = upcastLine(event);
   const result = SHAPES[type as EventType]?.safeParse(data);
   if (result?.success === false) throw new LineError(reasonOf(result.error, 'data'));

@@ -89,6 +89,7 @@ describe('a restore of a history with events that cannot be folded', () => {
     const foreign = { origin: 'elsewhere', version: 9, required: 99, hosts: [] };
     const odd: readonly Said[] = [
       ['ReplicationPolicySet', `replication-${ORIGIN}`, { origin: ORIGIN, version: 2 }],
+      ['ReplicationPolicySet', `replication-${ORIGIN}`, { ...foreign, origin: ORIGIN, version: 'x' }],
       ['ReplicationPolicySet', 'replication-elsewhere', foreign],
       [
         'KeyRotated',
@@ -102,9 +103,9 @@ describe('a restore of a history with events that cannot be folded', () => {
     await ship(said);
     const { code, output, errors, dataDir, pinned } = await restored();
     expect([code, errors.filter((line) => line.startsWith('sheratan'))]).toEqual([0, []]);
-    expect(output).toContain('outbox: events that could not be folded: 2; each keeps its place and its number');
+    expect(output).toContain('outbox: events that could not be folded: 3; each keeps its place and its number');
     expect(output).toContain('missions: events that could not be folded: 1; each keeps its place and its number');
-    expect(output.filter((line) => line.includes('has no effect'))).toHaveLength(3);
+    expect(output.filter((line) => line.includes('has no effect'))).toHaveLength(4);
     expect((await typesIn(dataDir)).slice(0, said.length)).toEqual(said.map(([type]) => type));
 
     // It goes on: what it ships now has the numbers that follow.

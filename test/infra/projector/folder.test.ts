@@ -175,7 +175,7 @@ describe('a folder', () => {
     expect(count).toBe(1);
     expect(folder.take().get('accounts')).toEqual(new Map([['b', { id: 'b', sum: 31 + 7 }]]));
     expect(failure).toBeInstanceOf(FoldError);
-    expect(failure).toMatchObject({ message: 'dropped b', event: events[1] });
+    expect(failure).toMatchObject({ message: 'it names nothing', event: events[1] });
   });
 
   it.each([{ id: 'b' }, { id: 'b', sum: null }])(

@@ -55,6 +55,27 @@ it('an event that is skipped keeps its number, in what is shipped and in what is
   expect([verified.skipped, verified.difference]).toEqual([1, undefined]);
 });
 
+it.each([
+  ['ReplicationPolicySet', { origin: 'o', version: 'x', required: 1, hosts: [] }],
+  ['ReplicationPolicySet', { origin: 'o', version: 1.5, required: 1, hosts: [] }],
+  ['ReplicationPolicySet', { origin: 'o', version: 1, required: 1, hosts: '' }],
+  ['ReplicasAcknowledged', { origin: 'o', policyVersion: 1, hosts: [], quorumSequence: 0 }],
+  ['HostStateChanged', { origin: 'o', host: 'h', state: 'ODD', sequence: 0, why: '' }],
+])('an event of another shape halts the outbox, and can be skipped: %s %j', async (type, data) => {
+  const log = await newLog();
+  await append(log, ...mission('a'));
+  const projector = await outboxOf(log, join(await newFolder(), 'outbox.db'));
+  expect(await projector.reaches(1n, WAIT_MS)).toBe(true);
+  await append(log, type, 'replication-o', data);
+  await append(log, ...mission('b'));
+  await expect.poll(async () => (await projector.status()).error?.code).toBe('FOLD_FAILED');
+  await projector.resume(true);
+  expect(await projector.reaches(3n, WAIT_MS)).toBe(true);
+  const events = await new ProjectedBacklog(projector, log).events(0, 10);
+  const numbers = type === 'ReplicasAcknowledged' ? [1, 2] : [1, 2, 3];
+  expect(events.map(({ sequence }) => sequence)).toEqual(numbers);
+});
+
 it('an event of a newer build halts the outbox with NEWER_EVENT, in whichever category it is', async () => {
   for (const [type, stream, etype] of [
     ['Unheard', 'mission-a', 99],
@@ -65,6 +86,7 @@ it('an event of a newer build halts the outbox with NEWER_EVENT, in whichever ca
     await log.appendAll([{ stream, events: [event], expected: 'no-stream' }]);
     const projector = await outboxOf(log, join(await newFolder(), 'outbox.db'));
     await expect.poll(async () => (await projector.status()).error?.code).toBe('NEWER_EVENT');
+    expect(await projector.resume(true)).toMatchObject({ refused: expect.stringContaining('cannot be skipped') });
   }
 });
 

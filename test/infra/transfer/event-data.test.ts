@@ -41,6 +41,8 @@ describe('an event that an import takes', () => {
   it('is none of a newer build', () => {
     const event = newEvent({ type: 'MissionUpdated', metadata: { ...newMetadata(), schemaVersion: 2 } });
     expect(() => assertFoldable({ stream: 'mission-a', revision: 1n, event })).toThrow('NEWER_EVENT: ');
+    const named = newEvent({ type: 'JobLeaseExtended', data: {} });
+    expect(() => assertFoldable({ stream: 'job-a', revision: 1n, event: named })).toThrow('NEWER_EVENT: ');
   });
 
   it('is no other: with any field of it missing, or of another type, or elsewhere, it is refused', () => {

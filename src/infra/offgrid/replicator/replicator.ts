@@ -208,6 +208,8 @@ export class Replicator {
     while (this.#known.keys.length === 0 && !signal.aborted) {
       try {
         await this.#record([newKey(root, origin, 1, this.#parts.randomBytes(KEY_BYTES))]);
+        // An outbox that does not show it by now would have key after key recorded.
+        if (this.#known.keys.length === 0) await time.sleep(RETRY_MS, signal);
       } catch (error) {
         logger.error({ err: error }, 'the first key cannot be recorded; trying again');
         await time.sleep(RETRY_MS, signal);

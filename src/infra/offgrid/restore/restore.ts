@@ -120,11 +120,6 @@ async function readNewest(
       return { ...reading, sequence: reading.tree.size };
     } catch (error) {
       await reading.log.close();
-      if (error instanceof NotAnEvent || (error instanceof LogError && error.code === 'EVENT_INVALID'))
-        throw new RestoreError(
-          `${error.message} No log can hold it, and what comes after it cannot be numbered without it: the restore stops here. Nothing was changed.`,
-          { cause: error },
-        );
       if (!(error instanceof HistoryError)) throw error;
       ground.onTrouble(`${newest.url} (${newest.host}) is left out: ${error.message}`);
       candidates = candidates.filter((other) => other !== newest);
@@ -141,12 +136,26 @@ function begin(newest: Source, log: EventLog, { origin, root }: RestoreRequest, 
   const goOn = async (sources: readonly Source[]) => {
     const until = sources[0]?.head.sequence ?? 0;
     const history = readHistory(sources, { origin, opener, tree, onTrouble });
-    for await (const page of appendHistory(history, log)) {
-      for (const event of page) if (setsPolicy(event, origin, policy)) policy = event.data as unknown as Policy;
-      ground.onProgress(page.at(-1)?.sequence ?? 0, until);
+    try {
+      for await (const page of appendHistory(history, log)) {
+        for (const event of page) if (setsPolicy(event, origin, policy)) policy = event.data as unknown as Policy;
+        ground.onProgress(page.at(-1)?.sequence ?? 0, until);
+      }
+    } catch (error) {
+      throw unstorable(error) ?? error;
     }
   };
   return { log, newest, sequence: 0, policy: () => policy, goOn, tree };
+}
+
+/** What ends a restore where an event can never be stored; undefined for any other error. */
+function unstorable(error: unknown): RestoreError | undefined {
+  if (!(error instanceof NotAnEvent) && !(error instanceof LogError && error.code === 'EVENT_INVALID'))
+    return undefined;
+  return new RestoreError(
+    `${error.message} No log can hold it, and what comes after it cannot be numbered without it: the restore stops here.`,
+    { cause: error },
+  );
 }
 
 /** Whether an event sets the origin's next policy, as the outbox judges it: of two of one version the first is the one. */
