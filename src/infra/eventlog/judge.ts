@@ -18,7 +18,8 @@ export interface JudgedEvent {
 
 /** The name of a type, as the catalogue has them. */
 const NEWER_TYPE = /^[A-Z][A-Za-z0-9]{0,63}$/;
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+/** What an event's id must be. */
+export const EVENT_ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 
 /** Where events come from: from the commands of this build, or from a history that a newer one may have written. */
 export type Provenance = 'COMMANDS' | 'HISTORY';
@@ -61,7 +62,7 @@ function judge(stream: string, event: NewEvent, provenance: Provenance): JudgedE
   const { id, type } = event;
   const etype = isEventType(type) ? ETYPES[type] : provenance === 'HISTORY' ? newerEtype(event) : undefined;
   if (etype === undefined) throw new LogError('EVENT_INVALID', `'${type}' is not in the event catalogue.`);
-  if (!UUID.test(id)) throw new LogError('EVENT_INVALID', `'${id}' is no event id: it must be a lowercase UUID.`);
+  if (!EVENT_ID.test(id)) throw new LogError('EVENT_INVALID', `'${id}' is no event id: it must be a lowercase UUID.`);
   const data = canonicalJson(event.data);
   const metadata = canonicalJson(event.metadata);
   const bytes = Buffer.byteLength(data) + Buffer.byteLength(metadata);

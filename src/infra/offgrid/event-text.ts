@@ -3,6 +3,7 @@ import type { RecordedEvent } from '../../domain/event.js';
 import type { JsonObject } from '../../domain/json.js';
 import { canonicalJson } from '../eventlog/canonical.js';
 import type { NewEvent } from '../eventlog/eventlog.js';
+import { EVENT_ID } from '../eventlog/judge.js';
 
 /** An event as it travels: everything but its place in the log it comes from. */
 export type TravellingEvent = NewEvent & Pick<RecordedEvent, 'stream' | 'revision'>;
@@ -13,9 +14,6 @@ export function eventText({ id, stream, revision, type, data, metadata }: Travel
   return `[${names},${canonicalJson(data)},${canonicalJson(metadata)}]`;
 }
 
-/** What the log takes for an id. */
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
-
 const metadataSchema = z.looseObject({
   at: z.string(),
   actor: z.string(),
@@ -24,7 +22,7 @@ const metadataSchema = z.looseObject({
   schemaVersion: z.int().nonnegative(),
 });
 const eventSchema = z.tuple([
-  z.string().regex(UUID),
+  z.string().regex(EVENT_ID),
   z.string().min(1),
   z.number().int().min(0).max(Number.MAX_SAFE_INTEGER),
   z.string().min(1),

@@ -1,4 +1,5 @@
-import type { EventBatch } from '../eventlog/eventlog.js';
+import type { Projection } from '../../projections/projection.js';
+import type { EventBatch, EventFilter } from '../eventlog/eventlog.js';
 import type { FoldError, Folder } from './folder.js';
 import type { ProjectionFile } from './projection-file.js';
 import type { Slot } from './generation.js';
@@ -83,6 +84,11 @@ export async function follow(following: Following): Promise<void> {
     ended.abort();
     await writing;
   }
+}
+
+/** Which events a projection follows. */
+export function filterOf({ categories }: Projection): EventFilter {
+  return categories === 'ALL' ? {} : { categories };
 }
 
 /** Asks for the next batch while the current one is being used, unless that was the end of the log. */

@@ -7,7 +7,7 @@ import { checkCheckpoint } from './checkpoint.js';
 import { LiveDigest, type PlacedDigest } from './live-digest.js';
 import { ProjectionError, toProjectionError } from './errors.js';
 import { FoldError, Folder } from './folder.js';
-import { follow, type Progress } from './follow.js';
+import { filterOf, follow, type Progress } from './follow.js';
 import type { Slot } from './generation.js';
 import { Pace } from './pace.js';
 import { ProjectionFile, type Generation } from './projection-file.js';
@@ -261,12 +261,11 @@ export class Projector {
     signal: AbortSignal,
     onCommit: (progress: Progress) => void,
   ): Promise<void> {
-    const { categories } = this.projection;
     let reached = from.position;
     const ended = new AbortController();
     const batches = this.#log.subscribe({
       after: from.position,
-      ...(categories === 'ALL' ? {} : { filter: { categories } }),
+      filter: filterOf(this.projection),
       batchSize: BATCH,
       signal: AbortSignal.any([signal, ended.signal]),
     });

@@ -6,7 +6,7 @@ import { Connection } from '../sqlite/connection.js';
 import { digestTables, rowsInKeyOrder } from './digest.js';
 import { ProjectionError, toProjectionError } from './errors.js';
 import { Folder, type FoldError } from './folder.js';
-import { follow } from './follow.js';
+import { filterOf, follow } from './follow.js';
 import { ProjectionFile, readGeneration, type Generation } from './projection-file.js';
 
 /** Events folded at a time. */
@@ -185,9 +185,9 @@ async function replay(
 }
 
 /** The log in batches, as far as a position. */
-async function* upTo(log: EventLog, { categories }: Projection, until: bigint) {
+async function* upTo(log: EventLog, projection: Projection, until: bigint) {
   let events = [];
-  for await (const event of log.readAll(categories === 'ALL' ? {} : { filter: { categories } })) {
+  for await (const event of log.readAll({ filter: filterOf(projection) })) {
     if (event.position > until) break;
     events.push(event);
     if (events.length < BATCH) continue;

@@ -50,11 +50,6 @@ const SHAPES: Partial<Record<EventType, z.ZodType>> = {
   KeyRotated: z.object({ origin: text, keyEpoch: whole, keyId: text, rootKeyId: text, wrappedKey: text }),
 };
 
-/** Whether an event of today's shape says what its type does. */
-export function isWellFormed(type: EventType, data: JsonObject): boolean {
-  return SHAPES[type]?.safeParse(data).success ?? true;
-}
-
 /**
  * What describes one installation: which hosts it has, what they have signed for, its keys, its budget, its windows. None of
  * it is true of another one, which finds out for itself.

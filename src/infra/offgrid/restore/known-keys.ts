@@ -1,8 +1,7 @@
-import { beginsEpoch, sealingEpoch, type KeyRotated } from '../../../domain/keyring.js';
+import { beginsEpoch, isKeyRotated, sealingEpoch } from '../../../domain/keyring.js';
 import type { JsonObject } from '../../../domain/json.js';
 import type { DataKey } from '../../crypto/data-key.js';
 import type { RootKey } from '../../crypto/root-key.js';
-import { isWellFormed } from '../../transfer/event-data.js';
 import type { KnownKey, NumberedEvent } from '../replicator/ports.js';
 import { Sealer, WrongRootError } from '../replicator/sealer.js';
 import type { AddressedEvent } from '../wire/batch.js';
@@ -23,11 +22,10 @@ export class KnownKeys {
 
   /** Takes a KeyRotated, if it begins an epoch of this log. */
   learn(sequence: number, data: JsonObject): void {
-    if (!isWellFormed('KeyRotated', data)) return;
-    const key = data as unknown as KeyRotated['data'];
-    const first = { origin: this.#origin, rootKeyId: this.all[0]?.rootKeyId ?? key.rootKeyId };
-    if (!beginsEpoch(key, first, (epoch) => this.all.some(({ keyEpoch }) => keyEpoch === epoch))) return;
-    const { keyEpoch, keyId, rootKeyId, wrappedKey } = key;
+    if (!isKeyRotated(data)) return;
+    const first = { origin: this.#origin, rootKeyId: this.all[0]?.rootKeyId ?? data.rootKeyId };
+    if (!beginsEpoch(data, first, (epoch) => this.all.some(({ keyEpoch }) => keyEpoch === epoch))) return;
+    const { keyEpoch, keyId, rootKeyId, wrappedKey } = data;
     this.all.push({ sequence, keyEpoch, keyId, rootKeyId, wrappedKey });
   }
 

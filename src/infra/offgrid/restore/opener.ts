@@ -1,9 +1,8 @@
 import { ETYPES, isEventType } from '../../../domain/event.js';
-import { beginsEpoch, type KeyRotated } from '../../../domain/keyring.js';
+import { beginsEpoch, isKeyRotated } from '../../../domain/keyring.js';
 import type { DataKey } from '../../crypto/data-key.js';
 import { open } from '../../crypto/envelope.js';
 import type { RootKey } from '../../crypto/root-key.js';
-import { isWellFormed } from '../../transfer/event-data.js';
 import { eventOf, type TravellingEvent } from '../event-text.js';
 import type { ReturnedEvent } from '../replicator/host-port.js';
 
@@ -66,11 +65,10 @@ export class Opener {
 
   /** A KeyRotated that begins no epoch of this log, or holds no key of its root, has no effect, here and in the outbox. */
   #learn({ data }: TravellingEvent): void {
-    if (!isWellFormed('KeyRotated', data)) return;
-    const rotated = data as unknown as KeyRotated['data'];
-    const { keyEpoch, keyId, wrappedKey } = rotated;
+    if (!isKeyRotated(data)) return;
+    const { keyEpoch, keyId, wrappedKey } = data;
     const first = { origin: this.#origin, rootKeyId: this.#root.id };
-    if (!beginsEpoch(rotated, first, (epoch) => this.#epochs.has(epoch))) return;
+    if (!beginsEpoch(data, first, (epoch) => this.#epochs.has(epoch))) return;
     this.#epochs.add(keyEpoch);
     this.#key = this.#root.unwrap(wrappedKey, { origin: this.#origin, keyEpoch, keyId }) ?? this.#key;
   }

@@ -1,12 +1,11 @@
 import { MerkleFrontier } from '../../../domain/merkle.js';
-import { totalWeight, weightOf, type Policy } from '../../../domain/replication.js';
+import { isReplicationFact, totalWeight, weightOf, type Policy } from '../../../domain/replication.js';
 import { toHex } from '../../crypto/bytes.js';
 import type { RootKey } from '../../crypto/root-key.js';
 import { sha256 } from '../../crypto/sha256.js';
 import { LogError } from '../../eventlog/errors.js';
 import type { EventLog } from '../../eventlog/eventlog.js';
 import { appendHistory } from '../../transfer/copy-log.js';
-import { isWellFormed } from '../../transfer/event-data.js';
 import type { HostPort } from '../replicator/host-port.js';
 import type { HostAddress } from '../settings.js';
 import type { Grant } from '../wire/claim.js';
@@ -160,7 +159,7 @@ function unstorable(error: unknown): RestoreError | undefined {
 
 /** Whether an event sets the origin's next policy, as the outbox judges it: of two of one version the first is the one. */
 function setsPolicy({ type, data }: OpenedEvent, origin: string, current: Policy | undefined): boolean {
-  if (type !== 'ReplicationPolicySet' || data['origin'] !== origin || !isWellFormed(type, data)) return false;
+  if (type !== 'ReplicationPolicySet' || data['origin'] !== origin || !isReplicationFact({ type, data })) return false;
   return Number(data['version']) > (current?.version ?? 0);
 }
 
