@@ -119,7 +119,7 @@ it(
         `heap ${Math.round(middle)} → ${Math.round(end)} MiB`,
     );
     expect(wrong).toEqual([]);
-    expect(answered).toBeGreaterThan(SECONDS * 2);
+    expect(answered).toBeGreaterThan(SECONDS * 10);
     expect(Math.max(...behind)).toBeLessThan(MAX_BEHIND_MS);
     expect(end - middle).toBeLessThan(MAX_GROWTH_MIB);
   },
