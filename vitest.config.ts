@@ -1,6 +1,8 @@
 import { defineConfig } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
+/** Files that start processes of the product. */
+const PROCESSES = ['test/{crash,e2e}/**/*.test.ts'];
 /** Files that take minutes, and then those that start processes, come first: nobody waits at the end for one of them alone. */
 const LONGEST = ['/test/crash/', '/test/e2e/eventstore/drops', '/test/e2e/subscriptions', '/test/e2e/'];
 
@@ -21,7 +23,14 @@ export default defineConfig({
   },
   test: {
     environment: 'node',
-    include: ['test/**/*.test.ts'],
+    projects: [
+      { extends: true, test: { name: 'processes', include: PROCESSES } },
+      {
+        extends: true,
+        // Files come one after another in the same process: to load the product for each took a tenth of the whole.
+        test: { name: 'units', include: ['test/**/*.test.ts'], exclude: PROCESSES, isolate: false },
+      },
+    ],
     pool: 'forks',
     maxWorkers: 3,
     sequence: { sequencer: LongestFirst },

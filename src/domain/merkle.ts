@@ -38,7 +38,12 @@ export class MerkleFrontier {
 
   /** Adds a leaf. */
   append(leaf: Uint8Array): void {
-    let hash = this.#sha256(LEAF, leaf);
+    this.appendHash(this.#sha256(LEAF, leaf));
+  }
+
+  /** Adds a leaf by its hash, which is SHA-256(00 ‖ leaf). */
+  appendHash(leafHash: Uint8Array): void {
+    let hash = leafHash;
     for (let rest = this.#size; rest % 2 === 1; rest = (rest - 1) / 2) {
       hash = this.#sha256(NODE, this.#peaks.pop() ?? hash, hash);
     }

@@ -5,7 +5,7 @@ import { Machine } from './machine.js';
 import { Replicas } from './replicas.js';
 
 /** How often a core is killed, and a host at least as often. */
-const ROUNDS = Number(process.env['CRASH_ROUNDS'] ?? 100);
+const ROUNDS = Number(process.env['CRASH_ROUNDS'] ?? 20);
 /** Where chance starts; a failure can be looked into with the one it printed. */
 const SEED = Number(process.env['CRASH_SEED'] ?? Date.now() % 1_000_000);
 /** Machines at a time. */

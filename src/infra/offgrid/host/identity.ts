@@ -23,17 +23,39 @@ export interface Identity {
   readonly exchangeKey: string;
 }
 
+/** An identity that is not on the disk yet. */
+export interface NewIdentity {
+  readonly id: string;
+  /** Writes it; it is on the disk when this resolves. @throws Error when there is one already */
+  write(path: string): Promise<Identity>;
+}
+
 /** Reads a host's identity, or makes one, which is on the disk when this returns. @throws Error when the file is damaged */
 export async function openIdentity(path: string): Promise<Identity> {
+  return (await readIdentity(path)) ?? newIdentity().write(path);
+}
+
+/** Reads a host's identity; undefined where there is none. @throws Error when the file is damaged */
+export async function readIdentity(path: string): Promise<Identity | undefined> {
   const known = (await readIfThere(path))?.toString();
-  if (known !== undefined) return identityOf(known, path);
+  return known === undefined ? undefined : identityOf(known, path);
+}
+
+/** Makes an identity. */
+export function newIdentity(): NewIdentity {
   const signs = generateKeyPairSync('ed25519');
+  const id = fingerprintOf(publicKeyText(signs.publicKey));
   const keys = [signs, generateKeyPairSync('x25519')].map(({ privateKey }) =>
     privateKey.export({ format: 'pem', type: 'pkcs8' }).toString(),
   );
-  const pem = `Identity of host ${fingerprintOf(publicKeyText(signs.publicKey))}\n${keys.join('')}`;
-  await writeDurably(path, pem, { mode: MODE, exclusive: true });
-  return identityOf(pem, path);
+  const pem = `Identity of host ${id}\n${keys.join('')}`;
+  return {
+    id,
+    write: async (path) => {
+      await writeDurably(path, pem, { mode: MODE, exclusive: true });
+      return identityOf(pem, path);
+    },
+  };
 }
 
 function identityOf(pem: string, path: string): Identity {

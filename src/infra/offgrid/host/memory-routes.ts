@@ -35,6 +35,8 @@ export interface MemoryRoutes {
   readonly identity: Identity;
   readonly memory: Memory;
   readonly clock: Clock;
+  /** The protocol of its replicas, told from 2 on. */
+  readonly protocol?: number;
   /** Refuses whoever does not know the key. */
   readonly authenticate: (request: FastifyRequest) => void;
   /** Does so beyond loopback. */
@@ -43,7 +45,7 @@ export interface MemoryRoutes {
 
 /** The paths of the prototype's hosts, in its shapes. */
 export function serveMemory(app: FastifyInstance, routes: MemoryRoutes): void {
-  const { name, identity, memory, clock, authenticate, open } = routes;
+  const { name, identity, memory, clock, protocol, authenticate, open } = routes;
   const who = { node_id: identity.id, name };
 
   app.get('/status', (request) => {
@@ -57,6 +59,7 @@ export function serveMemory(app: FastifyInstance, routes: MemoryRoutes): void {
     ...who,
     ed25519_verify_key: identity.verifyKey,
     x25519_public_key: identity.exchangeKey,
+    ...(protocol === undefined ? {} : { protocol }),
   }));
 
   app.get('/quote', (request) => {

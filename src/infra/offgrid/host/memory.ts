@@ -39,9 +39,9 @@ const ALL = `
 
 /** The prototype's doors to a host: query and single-event ingest. */
 export class Memory {
-  readonly #file: HostFile;
+  readonly #file: Pick<HostFile, 'read' | 'write'>;
 
-  constructor(file: HostFile) {
+  constructor(file: Pick<HostFile, 'read' | 'write'>) {
     this.#file = file;
   }
 

@@ -1,0 +1,185 @@
+import { HASH_BYTES, type MerkleFrontier } from '../../../domain/merkle.js';
+import { equalBytes } from '../../crypto/bytes.js';
+import type { Sequence } from '../protocol/fields.js';
+import type { StoryName } from '../protocol/queries.js';
+import { compareRank, isComplete, type Tree } from '../protocol/tree.js';
+import type { OpenTree, OriginState } from './origin-state.js';
+import { RefusalError } from './refusal-error.js';
+import type { LeafEvent, Place, ReplicaStore, StoredOrigin, StoryChange } from './replica-store.js';
+import type { StoryFrontiers } from './story-frontiers.js';
+
+/** A batch whose tree is the origin's, of the writer who may write, and of as many events as it says. */
+export interface ReceivedBatch {
+  readonly from: Sequence;
+  readonly tree: OpenTree;
+  readonly events: readonly LeafEvent[];
+}
+
+/** What becomes of a batch. */
+export type Verdict =
+  /** Its events are taken. */
+  | { readonly taken: StoryChange }
+  /** Nothing but trees changes; not even these when it says nothing new. */
+  | { readonly renewed: Partial<Pick<StoredOrigin, 'head' | 'known'>> }
+  /** It contradicts what is here under the same epoch, or the same line: it is kept as evidence, and refused. */
+  | { readonly forked: RefusalError };
+
+/** A story of the origin that a batch goes on from. */
+interface Continuation {
+  readonly story: StoryName;
+  /** The tree over the events before the batch. */
+  readonly before: MerkleFrontier;
+  /** The tree over them and the batch. */
+  readonly after: MerkleFrontier;
+}
+
+/** What a batch is judged with. */
+interface Bench {
+  readonly origin: string;
+  readonly state: OriginState;
+  readonly store: Pick<ReplicaStore, 'leaves'>;
+  readonly frontiers: StoryFrontiers;
+}
+
+/** Judges a batch by the rules of protocol 2, section 4. @throws RefusalError GAP, OTHER, OLDER, COMMITTED */
+export async function judgeBatch(batch: ReceivedBatch, bench: Bench): Promise<Verdict> {
+  const { head, staged, known } = bench.state;
+  const { tree } = batch;
+  const continued = await continuationOf(batch, bench);
+  for (const there of [head, known]) if (there !== null && isTwin(there.value, tree.value)) return forked(there);
+  const nowKnown = isKnownAbove(tree.value, known) ? tree : known;
+  const learned = nowKnown === known ? {} : { known: tree.signed };
+
+  if (!isComplete(tree.value)) {
+    if (staged !== null && isAboveStaged(staged.value, tree.value)) return { renewed: learned };
+    return { taken: await changeOf('staged', batch, continued, nowKnown, bench) };
+  }
+  if (head !== null && head.value.line === tree.value.line && head.value.epoch === tree.value.epoch) {
+    const shorter = Math.min(head.value.sequence, tree.value.sequence);
+    const there = (await bench.frontiers.at(shorter, 'head', bench.state.places)).root();
+    if (!equalBytes(there, await rootAt(shorter, batch, continued, bench))) return forked(head);
+    if (tree.value.sequence === head.value.sequence && tree.value.quorum > head.value.quorum)
+      return { renewed: { head: tree.signed, ...learned } };
+    if (tree.value.sequence <= head.value.sequence) return { renewed: learned };
+  } else if (head !== null && compareEpochs(head.value, tree.value) > 0) {
+    const message = `The head here is of line ${head.value.line} and epoch ${head.value.epoch}, above this tree's.`;
+    throw new RefusalError({ code: 'OLDER', message, tree: head.signed });
+  }
+  if (known !== null && isSameLine(known.value, tree.value)) {
+    const { quorum, quorumRoot, epoch } = known.value;
+    const isKept =
+      tree.value.sequence < quorum
+        ? epoch >= tree.value.epoch
+        : equalBytes(await rootAt(quorum, batch, continued, bench), quorumRoot);
+    if (!isKept) {
+      const message = `The tree lacks some of the ${quorum} events that a quorum had.`;
+      throw new RefusalError({ code: 'COMMITTED', message, tree: known.signed });
+    }
+  }
+  return { taken: await changeOf('head', batch, continued, nowKnown, bench) };
+}
+
+/** The first story, of `staged` and `head`, that has the events before the batch, and the tree's root with it. */
+async function continuationOf({ from, tree, events }: ReceivedBatch, bench: Bench): Promise<Continuation> {
+  const { frontiers, state, origin } = bench;
+  const { places } = state;
+  const longest = Math.max(places.head.sequence, places.staged.sequence);
+  if (from - 1 > longest) {
+    const message = `The batch begins at ${from}; there are ${longest} events of '${origin}' here.`;
+    throw new RefusalError({ code: 'GAP', message, sequence: longest });
+  }
+  for (const story of ['staged', 'head'] as const) {
+    if (from - 1 > places[story].sequence) continue;
+    const before = await frontiers.at(from - 1, story, places);
+    const after = before.copy();
+    for (const { leaf } of events) after.appendHash(leaf);
+    if (equalBytes(after.root(), tree.value.root)) return { story, before, after };
+  }
+  const message = `With the first ${from - 1} events of '${origin}' here, the batch has another root than its tree.`;
+  throw new RefusalError({ code: 'OTHER', message });
+}
+
+/** The root over the first events, of the story that the batch goes on from, with the batch. */
+async function rootAt(size: number, batch: ReceivedBatch, continued: Continuation, bench: Bench): Promise<Uint8Array> {
+  const { story, before } = continued;
+  if (size < before.size) return (await bench.frontiers.at(size, story, bench.state.places)).root();
+  const grown = before.copy();
+  for (const { leaf } of batch.events.slice(0, size - before.size)) grown.appendHash(leaf);
+  return grown.root();
+}
+
+async function changeOf(
+  becomes: StoryName,
+  batch: ReceivedBatch,
+  { story, after }: Continuation,
+  known: OpenTree | null,
+  bench: Bench,
+): Promise<StoryChange> {
+  const { head, staged, places } = bench.state;
+  const { from, tree, events } = batch;
+  const kept = { head: 0, staged: 0 };
+  for (const each of ['head', 'staged'] as const)
+    if (each === story || from - 1 <= places.common) kept[each] = await keptOf(each, batch, bench);
+  // What is staged beyond the head is given up only for a batch that does not go on from it.
+  const base = kept.staged > places.common ? 'staged' : 'head';
+  const keep = kept[base];
+  const common = base === 'staged' ? places.common : keep;
+  const place: Place = { sequence: after.size, peaks: after.peaks };
+  const isStagedLost = staged !== null && places.staged.sequence > (base === 'staged' ? keep : places.common);
+  const isHeadLost = becomes === 'head' && head !== null && head.value.sequence > common;
+  return {
+    base,
+    keep,
+    added: events.slice(keep - from + 1),
+    becomes,
+    tree: tree.signed,
+    places:
+      becomes === 'head'
+        ? { head: place, staged: { sequence: 0, peaks: [] }, common: place.sequence }
+        : { head: places.head, staged: place, common },
+    setAside: [...(isHeadLost ? [head.signed] : []), ...(isStagedLost ? [staged.signed] : [])],
+    known: known?.signed ?? null,
+  };
+}
+
+/** How many of a story's first events are those of the batch's story too. The events before the batch are. */
+async function keptOf(story: StoryName, { from, events }: ReceivedBatch, { store, origin, state }: Bench) {
+  const to = Math.min(state.places[story].sequence, from + events.length - 1);
+  if (to < from) return Math.min(state.places[story].sequence, from - 1);
+  const leaves = await store.leaves(origin, story, from, to);
+  const differs = events.findIndex(
+    ({ leaf }, i) => i > to - from || !equalBytes(leaves.subarray(i * HASH_BYTES, (i + 1) * HASH_BYTES), leaf),
+  );
+  return differs < 0 ? to : from - 1 + differs;
+}
+
+function forked(there: OpenTree): Verdict {
+  const { line, epoch } = there.value;
+  const message = `There is another history of line ${line} here (epoch ${epoch}): two cores write as one. Both are kept.`;
+  return { forked: new RefusalError({ code: 'FORKED', message, tree: there.signed }) };
+}
+
+/** Whether two trees are of lines of the same number that began elsewhere. */
+function isTwin(a: Tree, b: Tree): boolean {
+  return a.line === b.line && !equalBytes(a.begun, b.begun);
+}
+
+function isSameLine(a: Tree, b: Tree): boolean {
+  return a.line === b.line && equalBytes(a.begun, b.begun);
+}
+
+/** Compares by (line, epoch). */
+function compareEpochs(a: Tree, b: Tree): number {
+  return compareRank({ ...a, sequence: 0 }, { ...b, sequence: 0 });
+}
+
+function isKnownAbove(tree: Tree, known: OpenTree | null): boolean {
+  if (tree.quorum === 0) return false;
+  if (known === null) return true;
+  return tree.line > known.value.line || (tree.line === known.value.line && tree.quorum > known.value.quorum);
+}
+
+/** Whether what is staged stays: it is of a higher epoch, or of this one and longer. */
+function isAboveStaged(staged: Tree, tree: Tree): boolean {
+  return staged.epoch > tree.epoch || (staged.epoch === tree.epoch && staged.sequence > tree.sequence);
+}

@@ -1,0 +1,108 @@
+import type { SealedEvent } from '../protocol/event.js';
+import type { StoryName } from '../protocol/queries.js';
+import type { SignedThing } from '../protocol/signed.js';
+import type { StoredEvent } from '../protocol/events-answer.js';
+
+/** What a host keeps of an origin, beside its events. Signed things are as they came. */
+export interface StoredOrigin {
+  /** The origin's verify key, pinned by its first claim: 32 bytes. */
+  readonly key: Uint8Array;
+  /** The claim that was granted. */
+  readonly claim: SignedThing<'claim'> | null;
+  /** The complete tree whose events are all here. */
+  readonly head: SignedThing<'tree'> | null;
+  /** The last tree of a story that is not the head's yet. */
+  readonly staged: SignedThing<'tree'> | null;
+  /** Of the trees accepted here with a quorum above 0, the one of the highest (line, quorum). */
+  readonly known: SignedThing<'tree'> | null;
+  readonly places: Places;
+}
+
+/** How long the two stories are, what their trees grow from, and how many of their first events are the same. */
+export interface Places {
+  readonly head: Place;
+  /** Of the length 0 when nothing is staged. */
+  readonly staged: Place;
+  /** What head and staged have in common; the head's length when nothing is staged. */
+  readonly common: number;
+}
+
+/** The length of a story, and the peaks of the Merkle tree over its entries. */
+export interface Place {
+  readonly sequence: number;
+  readonly peaks: readonly Uint8Array[];
+}
+
+/** An event with what its place in the tree follows from. */
+export interface LeafEvent extends SealedEvent {
+  readonly eid: Uint8Array;
+  /** SHA-256(00 ‖ entry). */
+  readonly leaf: Uint8Array;
+}
+
+/** How a batch changes the stories of an origin, all or nothing. */
+export interface StoryChange {
+  /** The story that goes on. When it is the head's, what was staged beside it is set aside. */
+  readonly base: StoryName;
+  /** How many of its events stay. */
+  readonly keep: number;
+  /** What follows them. */
+  readonly added: readonly LeafEvent[];
+  /** What the story becomes. As the head, it sets aside what the head had beyond `keep`, and nothing is staged any more. */
+  readonly becomes: StoryName;
+  readonly tree: SignedThing<'tree'>;
+  readonly places: Places;
+  /** Trees of what is set aside: they are kept with it. */
+  readonly setAside: readonly SignedThing<'tree'>[];
+  readonly known: SignedThing<'tree'> | null;
+}
+
+/** An event as it is stored, whole or not. */
+export interface StoredRow {
+  readonly sequence: number;
+  readonly etype: number;
+  readonly ts: number;
+  readonly eid: Uint8Array;
+  readonly leaf: Uint8Array;
+}
+
+/** An event that comes back in the place of one that is damaged. */
+export interface MendedEvent extends LeafEvent {
+  readonly sequence: number;
+}
+
+/** A page of a story. */
+export interface Page {
+  readonly of: StoryName;
+  /** Events after the first so many. */
+  readonly after: number;
+  readonly limit: number;
+}
+
+/**
+ * Where a host keeps what origins send. What a promise has resolved for is on the disk. Each read sees one moment.
+ * @throws RefusalError FULL, when the disk or the budget is; nothing has changed then
+ */
+export interface ReplicaStore {
+  load(origin: string): Promise<StoredOrigin | undefined>;
+  /** Grants a claim; pins the key of an origin that has none. */
+  grant(origin: string, key: Uint8Array, claim: SignedThing<'claim'>): Promise<void>;
+  change(origin: string, change: StoryChange): Promise<void>;
+  /** Replaces trees; the stories stay as they are. */
+  renew(origin: string, trees: Partial<Pick<StoredOrigin, 'head' | 'known'>>): Promise<void>;
+  /** Keeps a tree that contradicts the head. */
+  keepFork(origin: string, tree: SignedThing<'tree'>): Promise<void>;
+  /** Leaf hashes from one sequence to another, both included, one after the other: 32 bytes each. */
+  leaves(origin: string, of: StoryName, from: number, to: number): Promise<Uint8Array>;
+  /** What is stored of events without their contents. */
+  rows(origin: string, page: Page): Promise<readonly StoredRow[]>;
+  /** Events, `null` for the content of each that is not what its leaf says; such are known as damaged from then on. */
+  events(origin: string, page: Page, maxBytes: number): Promise<readonly StoredEvent[]>;
+  /** Sequences of the head's events that are known as damaged. */
+  damaged(origin: string, after: number, limit: number): Promise<readonly number[]>;
+  countDamaged(origin: string): Promise<number>;
+  /** Puts events back, of either story, that have the leaf that is kept. Resolves with the sequences that are whole now. */
+  mend(origin: string, events: readonly MendedEvent[]): Promise<readonly number[]>;
+  /** Puts events of the head back, whatever leaf is kept. */
+  mendLeaves(origin: string, events: readonly MendedEvent[]): Promise<readonly number[]>;
+}

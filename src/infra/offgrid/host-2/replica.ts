@@ -1,0 +1,341 @@
+import type { KeyObject } from 'node:crypto';
+import pLimit from 'p-limit';
+import type { Clock } from '../../clock.js';
+import { equalBytes } from '../../crypto/bytes.js';
+import type { Roots } from '../protocol/answers.js';
+import type { Batch } from '../protocol/batch.js';
+import type { ClaimBody } from '../protocol/claim-body.js';
+import { openClaim } from '../protocol/claim.js';
+import { encodeEntry, ENTRY_BYTES, entryOf, leafHash } from '../protocol/entry.js';
+import type { NumberedEvent, SealedEvent } from '../protocol/event.js';
+import type { StoredEvent } from '../protocol/events-answer.js';
+import type { Fingerprint, Origin, Sequence } from '../protocol/fields.js';
+import { signHead } from '../protocol/head.js';
+import { ProtocolError } from '../protocol/protocol-error.js';
+import type { DamagedQuery, EntriesQuery, EventsQuery, StoryName } from '../protocol/queries.js';
+import type { Opened, SignedKind, SignedThing } from '../protocol/signed.js';
+import { openTree } from '../protocol/tree.js';
+import type { VerifyKey } from '../protocol/verify-key.js';
+import { judgeBatch, type ReceivedBatch } from './batch-verdict.js';
+import { verified, type OpenClaim, type OpenTree, type OriginState } from './origin-state.js';
+import { RefusalError } from './refusal-error.js';
+import type { LeafEvent, MendedEvent, ReplicaStore, StoredRow } from './replica-store.js';
+import { StoryFrontiers } from './story-frontiers.js';
+
+/** Who the host is. */
+export interface HostIdentity {
+  /** The fingerprint of its verify key. */
+  readonly id: Fingerprint;
+  readonly signingKey: KeyObject;
+}
+
+/** What a replica is kept with. */
+export interface ReplicaOptions {
+  readonly store: ReplicaStore;
+  readonly identity: HostIdentity;
+  readonly clock: Clock;
+  /** Keys by configuration (OFFGRID_ORIGINS): when there are any, no other origin and no other key is taken. */
+  readonly origins: ReadonlyMap<Origin, VerifyKey>;
+}
+
+/** How things stand with an origin, for metrics. */
+export interface ReplicaStatus {
+  /** Events of the head. */
+  readonly sequence: Sequence;
+  /** Events that are staged beyond what they have in common with the head. */
+  readonly staged: number;
+  readonly damaged: number;
+  /** When the tree of the head was signed, by the core's clock, in milliseconds since 1970. */
+  readonly signedAt: number | undefined;
+}
+
+/**
+ * The events of one origin on a host, and the rules by which they come to be there.
+ *
+ * A host decides nothing about order. Each batch carries a tree that the origin has signed, and it is taken when the
+ * host's own root after it is that tree's. What does not reach the tree's base is staged beside the head; a story that
+ * does becomes the head as a whole, so a head never falls in (line, epoch, sequence).
+ */
+export class Replica {
+  readonly #origin: Origin;
+  readonly #options: ReplicaOptions;
+  readonly #frontiers: StoryFrontiers;
+  /** One change at a time: each is judged on what the one before left. */
+  readonly #inTurn = pLimit(1);
+  #state: OriginState | undefined;
+  #damaged = 0;
+
+  constructor(origin: Origin, options: ReplicaOptions) {
+    this.#origin = origin;
+    this.#options = options;
+    this.#frontiers = new StoryFrontiers(origin, options.store);
+  }
+
+  /**
+   * Grants a claim, which is on the disk when this returns; pins the key of an origin that has none.
+   * @param request SHA-256 of the body, which the head names
+   * @throws RefusalError NOT_SIGNED, BAD_REQUEST, FENCED, FULL
+   */
+  claim({ key, claim: signed }: ClaimBody, request: Uint8Array): Promise<SignedThing<'head'>> {
+    return this.#inTurn(async () => {
+      const state = await this.#load();
+      if (!equalBytes(this.#pinned() ?? state?.key ?? key, key)) throw this.#notSigned('claim');
+      const claim = this.#opened(() => openClaim(signed, key), 'claim');
+      const { epoch, writer, origin, host } = claim.value;
+      if (origin !== this.#origin || host !== this.#options.identity.id) throw this.#notSigned('claim');
+      const granted = state?.claim ?? null;
+      if (granted !== null) {
+        const { value } = granted;
+        if (value.epoch > epoch || (value.epoch === epoch && value.writer !== writer)) throw fenced(granted);
+      }
+      if (granted?.value.epoch !== epoch) {
+        await this.#options.store.grant(this.#origin, key, signed);
+        await this.#reload();
+      }
+      return this.#sign(request);
+    });
+  }
+
+  /**
+   * Takes a batch, which is on the disk when this returns. Nothing has changed when it throws.
+   * @param request SHA-256 of the body, which the head names
+   * @throws RefusalError NOT_SIGNED, BAD_REQUEST, NOT_CLAIMED, FENCED, GAP, OTHER, FORKED, OLDER, COMMITTED, FULL, DAMAGED
+   */
+  append(batch: Batch, request: Uint8Array): Promise<SignedThing<'head'>> {
+    return this.#inTurn(async () => {
+      const state = await this.#load();
+      if (state === undefined) throw notClaimed(`Nothing of '${this.#origin}' was claimed here.`);
+      await this.#take({ ...batch, tree: this.#claimedTree(batch, state), events: batch.events.map(leafOf) }, state);
+      return this.#sign(request);
+    });
+  }
+
+  /** The head, for one who asks without writing. Of an origin that is not known here, it has nulls. */
+  head(challenge: Uint8Array): Promise<SignedThing<'head'>> {
+    return this.#inTurn(async () => {
+      await this.#load();
+      return this.#sign(challenge);
+    });
+  }
+
+  /** The roots over the first events of each story; null for a story that has fewer. */
+  roots(at: Sequence): Promise<Roots> {
+    return this.#inTurn(async () => {
+      const state = await this.#load();
+      const rootOf = async (of: StoryName) => {
+        if (state === undefined || state[of] === null || at > state.places[of].sequence) return null;
+        return (await this.#frontiers.at(at, of, state.places)).root();
+      };
+      return { head: await rootOf('head'), staged: await rootOf('staged') };
+    });
+  }
+
+  /** The entries of a story, 42 bytes each; zeros for one that is not what its leaf says. @throws RefusalError NOT_FOUND */
+  async entries(page: EntriesQuery): Promise<readonly Uint8Array[]> {
+    await this.#assertKnown();
+    return (await this.#options.store.rows(this.#origin, page)).map(entryBytesOf);
+  }
+
+  /** The events of a story, `null` for the content of each that is damaged here. @throws RefusalError NOT_FOUND */
+  async events({ bytes, ...page }: EventsQuery): Promise<readonly StoredEvent[]> {
+    await this.#assertKnown();
+    const events = await this.#options.store.events(this.#origin, page, bytes);
+    if (events.some(({ sealed }) => sealed === null)) await this.recount();
+    return events;
+  }
+
+  /** The numbers of the head's events that are known to be damaged. @throws RefusalError NOT_FOUND */
+  async damaged({ after, limit }: DamagedQuery): Promise<readonly Sequence[]> {
+    await this.#assertKnown();
+    return this.#options.store.damaged(this.#origin, after, limit);
+  }
+
+  /**
+   * Puts back events that are damaged here. Each proves itself by the leaf that is kept for its number; where leaves are
+   * damaged, all of them together by the head's root.
+   * @returns how many are whole now
+   * @throws RefusalError NOT_FOUND, FULL
+   */
+  mend(events: readonly NumberedEvent[]): Promise<number> {
+    return this.#inTurn(async () => {
+      const state = await this.#assertKnown();
+      const { store } = this.#options;
+      const whole = events.map((event) => ({ ...leafOf(event), sequence: event.sequence }));
+      const mended = new Set(await store.mend(this.#origin, whole));
+      const rest = whole.filter(({ sequence }) => !mended.has(sequence));
+      if (rest.length > 0 && (await this.#provesLeaves(rest, state)))
+        for (const sequence of await store.mendLeaves(this.#origin, rest)) mended.add(sequence);
+      this.#frontiers.forget(0);
+      await this.#countDamaged();
+      return mended.size;
+    });
+  }
+
+  /** Counts the damaged events again: somebody has looked at them. */
+  recount(): Promise<void> {
+    return this.#inTurn(() => this.#countDamaged());
+  }
+
+  async status(): Promise<ReplicaStatus> {
+    const state = await this.#load();
+    return {
+      sequence: state?.places.head.sequence ?? 0,
+      staged: state === undefined ? 0 : Math.max(0, state.places.staged.sequence - state.places.common),
+      damaged: this.#damaged,
+      signedAt: state?.head?.value.ts,
+    };
+  }
+
+  async #take(batch: ReceivedBatch, state: OriginState): Promise<void> {
+    const { store } = this.#options;
+    const verdict = await judgeBatch(batch, {
+      origin: this.#origin,
+      state,
+      store,
+      frontiers: this.#frontiers,
+    }).catch(async (error: unknown) => {
+      if (error instanceof RefusalError && JUDGED_BY_LEAVES.has(error.code)) await this.#assertLeaves(state);
+      throw error;
+    });
+    if ('forked' in verdict) {
+      await this.#assertLeaves(state);
+      await store.keepFork(this.#origin, batch.tree.signed);
+      throw verdict.forked;
+    }
+    if ('renewed' in verdict) {
+      if (Object.keys(verdict.renewed).length === 0) return;
+      await store.renew(this.#origin, verdict.renewed);
+    } else {
+      const { taken } = verdict;
+      await store.change(this.#origin, taken);
+      this.#frontiers.forget(Math.min(taken.keep, state.places.common));
+    }
+    await this.#reload(batch.tree);
+  }
+
+  /** @throws RefusalError NOT_SIGNED, BAD_REQUEST, NOT_CLAIMED, FENCED */
+  #claimedTree({ from, tree: signed, events }: Batch, { key, claim }: OriginState): OpenTree {
+    const tree = this.#opened(() => openTree(signed, key), 'tree');
+    const { origin, sequence, epoch, writer } = tree.value;
+    if (origin !== this.#origin) throw this.#notSigned('tree');
+    if (sequence !== from + events.length - 1)
+      throw badRequest(`${events.length} events from ${from} on do not end at ${sequence}, as the tree does.`);
+    if (claim === null || claim.value.epoch < epoch) throw notClaimed(`Epoch ${epoch} was not claimed here.`);
+    if (claim.value.epoch > epoch) throw fenced(claim);
+    if (claim.value.writer !== writer) throw notClaimed(`Epoch ${epoch} was claimed by another writer here.`);
+    return tree;
+  }
+
+  /** Whether events that do not fit the leaves here fit the head's root in their places. */
+  async #provesLeaves(events: readonly MendedEvent[], { head, places }: OriginState): Promise<boolean> {
+    if (head === null || (await this.#hasRootOf(head, places))) return false;
+    const replaced = new Map(events.map(({ sequence, leaf }) => [sequence, leaf]));
+    return this.#hasRootOf(head, places, replaced);
+  }
+
+  async #hasRootOf({ value }: OpenTree, places: OriginState['places'], replaced?: ReadonlyMap<number, Uint8Array>) {
+    return equalBytes((await this.#frontiers.whole(places, replaced)).root(), value.root);
+  }
+
+  /** A batch is not refused for what rots here. @throws RefusalError DAMAGED */
+  async #assertLeaves({ head, places }: OriginState): Promise<void> {
+    if (head === null || (await this.#hasRootOf(head, places))) return;
+    const message = `The events of '${this.#origin}' here are not those that the origin has signed: some are damaged.`;
+    throw new RefusalError({ code: 'DAMAGED', message });
+  }
+
+  async #load(): Promise<OriginState | undefined> {
+    return this.#state ?? this.#reload();
+  }
+
+  async #reload(opened?: OpenTree): Promise<OriginState | undefined> {
+    const stored = await this.#options.store.load(this.#origin);
+    const { head, staged, known } = this.#state ?? {};
+    this.#state = stored && verified(stored, [head, staged, known, opened]);
+    await this.#countDamaged();
+    return this.#state;
+  }
+
+  async #countDamaged(): Promise<void> {
+    this.#damaged = this.#state === undefined ? 0 : await this.#options.store.countDamaged(this.#origin);
+  }
+
+  async #assertKnown(): Promise<OriginState> {
+    const state = await this.#load();
+    if (state !== undefined) return state;
+    throw new RefusalError({ code: 'NOT_FOUND', message: `There is nothing of '${this.#origin}' here.` });
+  }
+
+  #pinned(): VerifyKey | undefined {
+    const { origins } = this.#options;
+    const key = origins.get(this.#origin);
+    if (origins.size === 0 || key !== undefined) return key;
+    const message = `This host takes nothing of '${this.#origin}': its OFFGRID_ORIGINS does not name it.`;
+    throw new RefusalError({ code: 'NOT_SIGNED', message });
+  }
+
+  /** @throws RefusalError NOT_SIGNED, BAD_REQUEST */
+  #opened<Kind extends SignedKind, Value>(open: () => Opened<Kind, Value>, kind: Kind): Opened<Kind, Value> {
+    try {
+      return open();
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      throw error.code === 'NOT_SIGNED' ? this.#notSigned(kind) : badRequest(error.message);
+    }
+  }
+
+  #notSigned(kind: SignedKind): RefusalError {
+    const message = `The ${kind} is not one for this host and '${this.#origin}', signed with the key that is pinned here. Is this the core's own keyring?`;
+    return new RefusalError({ code: 'NOT_SIGNED', message });
+  }
+
+  #sign(request: Uint8Array): SignedThing<'head'> {
+    const { identity, clock } = this.#options;
+    const state = this.#state;
+    const head = {
+      ts: clock.now().getTime(),
+      key: state?.key ?? null,
+      host: identity.id,
+      tree: state?.head?.signed ?? null,
+      claim: state?.claim?.signed ?? null,
+      origin: this.#origin,
+      staged: state?.staged?.signed ?? null,
+      damaged: this.#damaged,
+      request,
+    };
+    return signHead(head, identity.signingKey);
+  }
+}
+
+/** What a batch is refused for by what is stored here, which may be damaged. */
+const JUDGED_BY_LEAVES: ReadonlySet<string> = new Set(['OTHER', 'COMMITTED']);
+const NO_ENTRY = new Uint8Array(ENTRY_BYTES);
+
+function leafOf(event: SealedEvent): LeafEvent {
+  const entry = entryOf(event);
+  const { etype, ts, sealed } = event;
+  return { etype, ts, sealed, eid: entry.eid, leaf: leafHash(encodeEntry(entry)) };
+}
+
+function entryBytesOf(row: StoredRow): Uint8Array {
+  try {
+    const entry = encodeEntry(row);
+    return equalBytes(leafHash(entry), row.leaf) ? entry : NO_ENTRY;
+  } catch (error) {
+    if (error instanceof ProtocolError) return NO_ENTRY;
+    throw error;
+  }
+}
+
+function fenced({ signed, value }: OpenClaim): RefusalError {
+  const message = `Another writer (${value.writer}) was granted epoch ${value.epoch} here.`;
+  return new RefusalError({ code: 'FENCED', message, claim: signed });
+}
+
+function notClaimed(message: string): RefusalError {
+  return new RefusalError({ code: 'NOT_CLAIMED', message });
+}
+
+function badRequest(message: string): RefusalError {
+  return new RefusalError({ code: 'BAD_REQUEST', message });
+}

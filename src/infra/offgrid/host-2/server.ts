@@ -1,0 +1,300 @@
+import { access, mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import fastify, { LogController, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import type { Clock } from '../../clock.js';
+import { sha256 } from '../../crypto/sha256.js';
+import { equalBytes } from '../../crypto/bytes.js';
+import { isLoopback } from '../../http/loopback.js';
+import type { Logger } from '../../logger.js';
+import { ProcessLock } from '../../process-lock.js';
+import { SqliteError } from '../../sqlite/connection.js';
+import { Blobs } from '../host/blobs.js';
+import { newIdentity, readIdentity, type Identity } from '../host/identity.js';
+import { Memory } from '../host/memory.js';
+import { serveMemory } from '../host/memory-routes.js';
+import { HostRefusal } from '../host/problems.js';
+import { ANSWER_HEADER, answerSignature, hostKeyOf, type HostKey } from '../protocol/authentication.js';
+import { MAX_BODY_BYTES, MAX_SHORT_BODY_BYTES, type Fingerprint, type Origin } from '../protocol/fields.js';
+import { ProtocolError } from '../protocol/protocol-error.js';
+import type { VerifyKey } from '../protocol/verify-key.js';
+import { readBody } from './body-reader.js';
+import { ConnectionLimits, MAX_CONNECTIONS } from './connection-limits.js';
+import { EventContents } from './event-contents.js';
+import { HostFile } from './host-file.js';
+import { HostMetrics } from './metrics.js';
+import { RefusalError } from './refusal-error.js';
+import { Replicas } from './replicas.js';
+import { serveReplicas } from './replica-routes.js';
+import { nonceOf, RequestAuthentication, UnauthenticatedError } from './request-authentication.js';
+import { scrub } from './scrub.js';
+import { SqliteReplicaStore } from './sqlite-replica-store.js';
+
+/** The version of the protocol that `/pubkeys` tells. */
+const PROTOCOL = 2;
+/** How long the headers of a request may take, in milliseconds. */
+const HEADERS_TIMEOUT_MS = 10_000;
+/** How often that is looked at, in milliseconds. */
+const TIMEOUT_CHECK_MS = 1_000;
+/** How long a connection may be idle between requests, in milliseconds. */
+const KEEP_ALIVE_MS = 60_000;
+
+/** How a host is set up. */
+export interface HostOptions {
+  /** The folder of this host alone. */
+  readonly folder: string;
+  readonly name: string;
+  readonly bind: string;
+  readonly port: number;
+  /** OFFGRID_AUTH_KEY, from which the host's own key follows; or that key itself (OFFGRID_HOST_KEY). */
+  readonly authKey: string | HostKey;
+  /** The most bytes it keeps. */
+  readonly budgetBytes: number;
+  /** Contents of more bytes are files. */
+  readonly chunkThreshold: number;
+  /** Keys by configuration (OFFGRID_ORIGINS); none: the first to claim an origin pins its key. */
+  readonly origins?: ReadonlyMap<Origin, VerifyKey>;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** How fast it scrubs, in bytes a second; 1 MiB unless given. */
+  readonly scrubBytesPerSecond?: number;
+  /** The shortest time between two rounds of it, in milliseconds; a minute unless given. */
+  readonly scrubEveryMs?: number;
+}
+
+/** A host that runs. */
+export interface RunningHost {
+  readonly url: string;
+  readonly identity: Identity;
+  /** Bytes it could still take. */
+  readonly freeBytes: number;
+  /** Finishes what is in flight and closes its files. */
+  close(): Promise<void>;
+}
+
+/** Starts a storage host. @throws Error that says why it cannot; what was opened is closed again */
+export async function startHost(options: HostOptions): Promise<RunningHost> {
+  const { folder, bind, port, budgetBytes, chunkThreshold, clock, logger } = options;
+  const opened: (() => Promise<unknown>)[] = [];
+  const close = async () => {
+    for (const end of opened.splice(0).reverse()) await end();
+  };
+  try {
+    await mkdir(join(folder, 'blobs'), { recursive: true });
+    const lock = await ProcessLock.take(join(folder, 'host.lock'));
+    if (lock === undefined) throw new Error(`Another host runs in ${folder}. Stop it, or choose another --name.`);
+    opened.push(() => lock.release());
+    const { identity, file } = await openFolder(folder, budgetBytes);
+    opened.push(() => file.close());
+    const contents = new EventContents(await Blobs.open(join(folder, 'blobs')), chunkThreshold);
+    const store = await SqliteReplicaStore.open(file, contents, clock);
+    const replicas = new Replicas({ store, identity, clock, origins: options.origins ?? new Map() });
+    const metrics = new HostMetrics({ store, replicas, budgetBytes, clock });
+    const stopping = new AbortController();
+    const scrubbing = scrub(
+      {
+        ...{ store, replicas, logger },
+        ...(options.scrubBytesPerSecond === undefined ? {} : { bytesPerSecond: options.scrubBytesPerSecond }),
+        ...(options.scrubEveryMs === undefined ? {} : { betweenRoundsMs: options.scrubEveryMs }),
+      },
+      stopping.signal,
+    );
+    opened.push(async () => {
+      stopping.abort();
+      await scrubbing;
+    });
+    const key = typeof options.authKey === 'string' ? hostKeyOf(options.authKey, identity.id) : options.authKey;
+    const app = newApp(logger);
+    opened.push(() => app.close());
+    serve(app, { ...options, key, identity, replicas, metrics, memory: new Memory(file) });
+    const url = await app.listen({ host: bind, port });
+    return {
+      url,
+      identity,
+      close,
+      get freeBytes() {
+        return Math.max(0, budgetBytes - store.usedBytes);
+      },
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/**
+ * Who the host is follows from its folder. A file without its identity becomes another host's; an identity without its
+ * file, or with that of another host, is one that has lost what it signed for.
+ */
+async function openFolder(folder: string, budgetBytes: number): Promise<{ identity: Identity; file: HostFile }> {
+  const [keys, path] = [join(folder, 'identity.pem'), join(folder, 'host.db')];
+  const known = await readIdentity(keys);
+  if (known === undefined) {
+    // The file is there first: an identity whose file is missing has signed for something.
+    const made = newIdentity();
+    const file = await HostFile.open(path, made.id, budgetBytes);
+    try {
+      if ((await file.fingerprint()) !== made.id) await file.become(made.id);
+      return { identity: await made.write(keys), file };
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
+  }
+  const isThere = await access(path).then(
+    () => true,
+    () => false,
+  );
+  const advice = `A host that has lost what it signed for must be another: move ${keys} away, start it, and name its new fingerprint to the cores.`;
+  if (!isThere) throw new Error(`${keys} is there, and ${path} is not. ${advice}`);
+  const file = await HostFile.open(path, undefined, budgetBytes);
+  const owner: Fingerprint | undefined = await file.fingerprint();
+  if (owner === known.id) return { identity: known, file };
+  await file.close();
+  throw new Error(`${path} is that of host ${String(owner)}, and ${keys} that of host ${known.id}. ${advice}`);
+}
+
+function newApp(logger: Logger): FastifyInstance {
+  const app = fastify({
+    loggerInstance: logger,
+    logController: new LogController({ disableRequestLogging: true }),
+    forceCloseConnections: 'idle',
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    // A body may take as long as it keeps coming: see readBody.
+    requestTimeout: 0,
+    http: { headersTimeout: HEADERS_TIMEOUT_MS, connectionsCheckingInterval: TIMEOUT_CHECK_MS },
+    frameworkErrors: (error, request, reply) => {
+      void refuse(new RefusalError({ code: 'BAD_REQUEST', message: error.message }), request, reply);
+    },
+  });
+  app.server.maxConnections = MAX_CONNECTIONS;
+  hangUpWhenClosing(app);
+  // Bodies are read by those whose turn it is.
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('*', (_request, payload, done) => {
+    done(null, payload);
+  });
+  return app;
+}
+
+interface Served extends HostOptions {
+  readonly key: HostKey;
+  readonly identity: Identity;
+  readonly replicas: Replicas;
+  readonly metrics: HostMetrics;
+  readonly memory: Memory;
+}
+
+function serve(app: FastifyInstance, served: Served): void {
+  const { key, identity, replicas, metrics, memory, bind, clock } = served;
+  const limits = new ConnectionLimits();
+  limits.watch(app.server);
+  const authentication = new RequestAuthentication(key, identity.id, clock);
+  const bodyHashes = new WeakMap<FastifyRequest, Uint8Array>();
+  const authenticate = (request: FastifyRequest) => {
+    const { method, url: path, headers } = request;
+    bodyHashes.set(request, Buffer.from(authentication.assertAuthentic({ method, path, headers }), 'hex'));
+    limits.authenticated(request.socket.remoteAddress ?? '');
+  };
+  const bodyHashOf = (request: FastifyRequest) => bodyHashes.get(request) ?? new Uint8Array();
+
+  app.addHook('onRequest', (request, _reply, done) => {
+    if (isReplicaPath(request)) authenticate(request);
+    done();
+  });
+  app.addHook('onSend', (request, reply, payload, done) => {
+    if (isReplicaPath(request)) {
+      const body = payload instanceof Uint8Array ? payload : new Uint8Array();
+      const nonce = nonceOf(request.headers);
+      const signature = answerSignature(key, { host: identity.id, nonce, status: reply.statusCode, body });
+      void reply.header(ANSWER_HEADER, signature);
+    }
+    done();
+  });
+  app.addHook('onResponse', (_request, reply, done) => {
+    if (reply.statusCode < 400) metrics.answered('OK');
+    done();
+  });
+  app.setErrorHandler((error, request, reply) => {
+    const refusal = refusalOf(error);
+    if (refusal.code === 'INTERNAL') request.log.error({ err: error }, 'request failed');
+    else if (refusal.status >= 500) request.log.warn({ code: refusal.code, url: request.url }, refusal.message);
+    metrics.answered(refusal.code);
+    return refuse(refusal, request, reply);
+  });
+  app.setNotFoundHandler((request) => {
+    const message = `There is nothing at ${request.method} ${request.url.slice(0, 200)}.`;
+    throw new RefusalError({ code: 'NOT_FOUND', message });
+  });
+
+  serveReplicas(app, replicas, bodyHashOf);
+  void app.register((rest, _options, done) => {
+    rest.addHook('preHandler', async (request) => {
+      if (request.method === 'POST') request.body = await readBody(request.raw, MAX_BODY_BYTES);
+    });
+    const isLocal = isLoopback(bind);
+    const open = (request: FastifyRequest) => {
+      if (!isLocal) authenticate(request);
+    };
+    const authenticateBody = (request: FastifyRequest) => {
+      authenticate(request);
+      const body = request.body instanceof Uint8Array ? request.body : new Uint8Array();
+      if (!equalBytes(sha256(body), bodyHashOf(request)))
+        throw new UnauthenticatedError('The body is not the one that the request is signed for.');
+    };
+    serveMemory(rest, { ...served, identity, memory, protocol: PROTOCOL, authenticate: authenticateBody, open });
+    rest.get('/metrics', async (request, reply) => {
+      open(request);
+      return reply.type(metrics.registry.contentType).send(await metrics.text());
+    });
+    done();
+  });
+}
+
+function isReplicaPath({ url }: FastifyRequest): boolean {
+  return url.startsWith('/replica/');
+}
+
+function refuse(refusal: RefusalError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  void reply.code(refusal.status);
+  if (refusal instanceof UnauthenticatedError) void reply.headers(refusal.headers);
+  // What is left of a large body is not waited for.
+  const length = request.headers['content-length'];
+  const hasLongBody = request.headers['transfer-encoding'] !== undefined || Number(length ?? 0) > MAX_SHORT_BODY_BYTES;
+  if (hasLongBody && !request.raw.complete) void reply.header('connection', 'close');
+  if (isReplicaPath(request)) return reply.type('application/cbor').send(Buffer.from(refusal.body));
+  return reply.send({ error: { code: refusal.code, message: refusal.message } });
+}
+
+function refusalOf(error: unknown): RefusalError {
+  if (error instanceof RefusalError) return error;
+  if (error instanceof ProtocolError) {
+    const code = error.code === 'TOO_LARGE' ? 'TOO_LARGE' : 'BAD_REQUEST';
+    return new RefusalError({ code, message: `${error.message}.` }, { cause: error });
+  }
+  if (error instanceof SqliteError && error.code === 'SQLITE_CORRUPT')
+    return new RefusalError({ code: 'DAMAGED', message: 'The file of this host is damaged.' }, { cause: error });
+  if (
+    error instanceof HostRefusal &&
+    error.code !== 'FENCED' &&
+    error.code !== 'FORKED' &&
+    error.code !== 'GAP' &&
+    error.code !== 'BUSY'
+  )
+    return new RefusalError({ code: error.code, message: error.message }, { cause: error });
+  if (error instanceof Error && 'statusCode' in error && typeof error.statusCode === 'number' && error.statusCode < 500)
+    return new RefusalError({ code: 'BAD_REQUEST', message: error.message }, { cause: error });
+  return new RefusalError({ code: 'INTERNAL', message: 'Something went wrong here; it was logged.' }, { cause: error });
+}
+
+/** A connection whose last request is answered while the host closes would stay open, and the host wait for its end. */
+function hangUpWhenClosing(app: FastifyInstance): void {
+  let isClosing = false;
+  app.addHook('preClose', (done) => {
+    isClosing = true;
+    done();
+  });
+  app.addHook('onSend', (_request, reply, _payload, done) => {
+    if (isClosing) void reply.header('connection', 'close');
+    done();
+  });
+}

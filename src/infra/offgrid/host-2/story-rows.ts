@@ -1,0 +1,87 @@
+import type { Connection, Row } from '../../sqlite/connection.js';
+import { packPeaks } from '../peaks.js';
+import { encodeSigned } from '../protocol/signed.js';
+import type { StoryChange } from './replica-store.js';
+
+/** What is counted for each event beside its content: what is known of it. */
+export const EVENT_BYTES = 256;
+/** The columns of `events` and of the tables like it. */
+export const COLUMNS = 'origin, sequence, etype, ts, eid, leaf, bytes, sealed, damaged';
+
+interface PlacesRow extends Row {
+  readonly head_sequence: number;
+  readonly staged_sequence: number;
+  readonly common: number;
+}
+
+/** Moves rows so that `events` holds the first `keep` events of the story that goes on. Says how many bytes that freed. */
+export async function arrange(
+  connection: Connection,
+  id: number,
+  { base, keep, added, becomes }: StoryChange,
+): Promise<number> {
+  const [row] = await connection.all<PlacesRow>(
+    'SELECT head_sequence, staged_sequence, common FROM origins WHERE id = ?',
+    [id],
+  );
+  const common = row?.common ?? 0;
+  const head = row?.head_sequence ?? 0;
+  const isApart = (row?.staged_sequence ?? 0) > common;
+  let freed = 0;
+  if (base === 'staged') {
+    freed += await setAside(connection, 'events', id, keep);
+    if (becomes === 'head') freed += await setAside(connection, 'head_tails', id, 0);
+    return freed;
+  }
+  if (isApart) {
+    freed += await setAside(connection, 'events', id, common);
+    await move(connection, 'head_tails', 'events', id, 0);
+  }
+  if (becomes === 'head') freed += await setAside(connection, 'events', id, keep);
+  else if (added.length > 0 && keep < head) await move(connection, 'events', 'head_tails', id, keep);
+  return freed;
+}
+
+async function move(connection: Connection, from: string, to: string, id: number, after: number): Promise<void> {
+  const where = 'WHERE origin = ? AND sequence > ?';
+  await connection.run(`INSERT INTO ${to} (${COLUMNS}) SELECT ${COLUMNS} FROM ${from} ${where}`, [id, after]);
+  await connection.run(`DELETE FROM ${from} ${where}`, [id, after]);
+}
+
+/** Sets events beyond a place aside. Says how many bytes were there as evidence before. */
+async function setAside(connection: Connection, from: string, id: number, after: number): Promise<number> {
+  const where = 'WHERE origin = ? AND sequence > ?';
+  const [row] = await connection.all<{ freed: number }>(
+    `SELECT coalesce(sum(bytes + ${EVENT_BYTES}), 0) AS freed FROM ${from} AS e ${where} AND EXISTS (
+       SELECT 1 FROM evidence AS x WHERE x.origin = e.origin AND x.sequence = e.sequence AND x.leaf = e.leaf)`,
+    [id, after],
+  );
+  await connection.run(`INSERT OR IGNORE INTO evidence (${COLUMNS}) SELECT ${COLUMNS} FROM ${from} ${where}`, [
+    id,
+    after,
+  ]);
+  await connection.run(`DELETE FROM ${from} ${where}`, [id, after]);
+  return row?.freed ?? 0;
+}
+
+/** Writes where the stories end now, and their trees. */
+export async function writePlaces(connection: Connection, id: number, { becomes, tree, places, known }: StoryChange) {
+  const { head, staged, common } = places;
+  const signed = encodeSigned(tree);
+  await connection.run(
+    `UPDATE origins
+     SET ${becomes === 'head' ? 'head = ?1, staged = NULL' : 'staged = ?1'}, known = ?2, head_sequence = ?3, head_peaks = ?4,
+       staged_sequence = ?5, staged_peaks = ?6, common = ?7
+     WHERE id = ?8`,
+    [
+      signed,
+      known && encodeSigned(known),
+      head.sequence,
+      packPeaks(head.peaks),
+      staged.sequence,
+      packPeaks(staged.peaks),
+      common,
+      id,
+    ],
+  );
+}

@@ -1,0 +1,76 @@
+import { MAX_DAMAGED, MAX_ENTRIES } from './answers.js';
+import { MAX_ANSWER_EVENTS } from './events-answer.js';
+import { eventCount, type Sequence } from './fields.js';
+import { integer, malformed, text, type Field } from './members.js';
+
+/** The most bytes of envelopes that an answer may be asked for. */
+export const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
+/** The bytes of envelopes in an answer unless others are asked for. */
+export const DEFAULT_ANSWER_BYTES = 256 * 1024;
+
+/** The histories of an origin that a host may have: the head's, and the one that is not the head's yet. */
+export type StoryName = 'head' | 'staged';
+
+/** A page of entries: those after the first `after`, at most `limit`. */
+export interface EntriesQuery {
+  readonly of: StoryName;
+  readonly after: Sequence;
+  readonly limit: number;
+}
+
+/** A page of events: `bytes` counts envelopes; the first event is in the page whatever its size. */
+export interface EventsQuery extends EntriesQuery {
+  readonly bytes: number;
+}
+
+/** A page of the numbers of damaged events. */
+export type DamagedQuery = Omit<EntriesQuery, 'of'>;
+
+/** The parameters of a query by their names; one that is given twice is an array. */
+type Parameters = Readonly<Record<string, unknown>>;
+
+const challengeText = text(/^[0-9a-f]{64}$/, '64 digits of 0-9a-f');
+const storyName: Field<StoryName> = (value, where) => {
+  if (value !== 'head' && value !== 'staged') throw malformed(value, where, '`head` or `staged`');
+  return value;
+};
+
+/** The challenge of `GET …/head`: 32 bytes. @throws ProtocolError MALFORMED, as all of these do */
+export function challengeOf(query: Parameters): Uint8Array {
+  return Buffer.from(challengeText(query['challenge'], 'challenge'), 'hex');
+}
+
+/** The number of entries that `GET …/roots` asks the root of. */
+export function rootsQuery(query: Parameters): Sequence {
+  return numberOf(query, 'at', eventCount);
+}
+
+export function entriesQuery(query: Parameters): EntriesQuery {
+  return {
+    of: storyName(query['of'] ?? 'head', 'of'),
+    after: numberOf(query, 'after', eventCount, 0),
+    limit: numberOf(query, 'limit', integer(1, MAX_ENTRIES), MAX_ENTRIES),
+  };
+}
+
+export function eventsQuery(query: Parameters): EventsQuery {
+  return {
+    of: storyName(query['of'] ?? 'head', 'of'),
+    after: numberOf(query, 'after', eventCount, 0),
+    limit: numberOf(query, 'limit', integer(1, MAX_ANSWER_EVENTS), MAX_ANSWER_EVENTS),
+    bytes: numberOf(query, 'bytes', integer(1, MAX_ANSWER_BYTES), DEFAULT_ANSWER_BYTES),
+  };
+}
+
+export function damagedQuery(query: Parameters): DamagedQuery {
+  return {
+    after: numberOf(query, 'after', eventCount, 0),
+    limit: numberOf(query, 'limit', integer(1, MAX_DAMAGED), MAX_DAMAGED),
+  };
+}
+
+function numberOf(query: Parameters, name: string, field: Field<number>, fallback?: number): number {
+  const value = query[name];
+  if (value === undefined && fallback !== undefined) return fallback;
+  return field(typeof value === 'string' && /^\d{1,16}$/.test(value) ? Number(value) : value, name);
+}

@@ -1,0 +1,114 @@
+import { readdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { newFolder } from '../../../support/offgrid/host.js';
+import { newHost2, Process, Reader, Story } from '../../../support/offgrid/host-2.js';
+import { inHostFile } from '../../../support/offgrid/raw.js';
+
+/** Scrubbing takes no time in these tests. */
+const FAST = { scrubBytesPerSecond: 1e9, scrubEveryMs: 20 };
+/** It does not begin a second round. */
+const ONCE = { scrubEveryMs: 3_600_000 };
+
+async function setUp(options: object = ONCE) {
+  const folder = await newFolder();
+  const host = await newHost2({ folder, ...options });
+  const story = Story.begin().on(10, { bytes: 500 }).on(3, { bytes: 3_000 });
+  const process = new Process(story.root);
+  await process.claim(host);
+  await process.ship(host, story);
+  return { folder, host, story, process, reader: new Reader(host, story.root) };
+}
+
+const damage = (folder: string, sql: string) => inHostFile(folder, sql, 'write');
+
+/** Each kind of rot, and the sequence of the event that it is in. */
+const ROT: readonly (readonly [string, number, (folder: string) => Promise<unknown>])[] = [
+  ['a content', 3, (f) => damage(f, 'UPDATE events SET sealed = zeroblob(length(sealed)) WHERE sequence = 3')],
+  ['a content that is gone', 3, (f) => damage(f, "UPDATE events SET sealed = x'' WHERE sequence = 3")],
+  ['an address', 4, (f) => damage(f, 'UPDATE events SET eid = zeroblob(32) WHERE sequence = 4')],
+  ['an address that is too short', 4, (f) => damage(f, "UPDATE events SET eid = x'00' WHERE sequence = 4")],
+  ['a type', 5, (f) => damage(f, 'UPDATE events SET etype = 12 WHERE sequence = 5')],
+  ['a type that there is not', 5, (f) => damage(f, 'UPDATE events SET etype = -1 WHERE sequence = 5')],
+  ['a time', 6, (f) => damage(f, 'UPDATE events SET ts = ts + 1 WHERE sequence = 6')],
+  ['a leaf', 7, (f) => damage(f, 'UPDATE events SET leaf = zeroblob(32) WHERE sequence = 7')],
+  ['a file', 12, (f) => changeFiles(f, (path) => writeFile(path, 'rotten'))],
+  ['a file that is gone', 12, (f) => changeFiles(f, (path) => rm(path))],
+];
+
+describe('damage', () => {
+  it.each(ROT)('%s: the event alone is missing, it is told, and mended', async (_what, sequence, rot) => {
+    const { folder, story, process, host, reader } = await setUp();
+    await rot(folder);
+    const events = await reader.events('?bytes=4194304');
+    const sealedOf = (at: number) => events.find((event) => event.sequence === at)?.sealed;
+    expect(sealedOf(sequence)).toBeNull();
+    const isFile = sequence > 10;
+    for (let at = 1; at <= 10; at += 1)
+      if (at !== sequence) expect(sealedOf(at), `${at}`).toEqual(story.events[at - 1]!.sealed);
+    const damaged = isFile ? [11, 12, 13] : [sequence];
+    expect(await reader.damaged()).toEqual(damaged);
+    expect(await reader.head()).toMatchObject({ tree: { sequence: 13 }, damaged: damaged.length });
+    // It goes on taking what comes.
+    const longer = story.on(2);
+    expect(await process.ship(host, longer, 14, 15)).toMatchObject({ tree: { sequence: 15 }, damaged: damaged.length });
+    const wrong = story.on(3, { at: 10, name: 'b', bytes: 3_000 });
+    const others = sequence > 10 ? wrong.numbered(11, 13) : [{ ...story.numbered(1, 1)[0]!, sequence }];
+    expect(await reader.mend(others)).toBe(0);
+    expect(await reader.mend(story.numbered(damaged[0]!, damaged.at(-1)!))).toBe(damaged.length);
+    expect(await reader.head()).toMatchObject({ damaged: 0 });
+    expect(await reader.damaged()).toEqual([]);
+    expect(await reader.events('?bytes=4194304')).toEqual(longer.numbered(1, 15));
+    expect((await reader.roots(13)).head).toEqual(story.rootAt(13));
+  });
+
+  it.each(ROT)('%s is found by the scrub', async (_what, sequence, rot) => {
+    const { folder, reader } = await setUp(FAST);
+    await rot(folder);
+    await expect.poll(() => reader.damaged()).toContain(sequence);
+    expect((await reader.head()).damaged).toBeGreaterThan(0);
+  });
+
+  it('in a part of the head that a staged history contradicts is told and mended too', async () => {
+    const { folder, host, story, reader } = await setUp();
+    const second = new Process(story.root, 2);
+    await second.claim(host);
+    const other = story.on(6, { at: 5, name: 'b' });
+    await second.ship(host, other, 6, 11, { base: 99 });
+    await damage(folder, 'UPDATE head_tails SET sealed = zeroblob(9) WHERE sequence = 8');
+    await damage(folder, 'UPDATE events SET sealed = zeroblob(9) WHERE sequence = 9');
+    await reader.events('?bytes=4194304');
+    await reader.events('?of=staged');
+    // What is staged is not the head.
+    expect(await reader.damaged()).toEqual([8]);
+    expect(await reader.mend([...story.numbered(8, 8), ...other.numbered(9, 9)])).toBe(2);
+    expect(await reader.events('?of=staged')).toEqual(other.numbered(1, 11));
+    expect(await reader.head()).toMatchObject({ damaged: 0 });
+  });
+
+  it('of a leaf does not make the host refuse what is right as another history', async () => {
+    const { folder, host, story, process } = await setUp();
+    await host.close();
+    await damage(folder, 'UPDATE events SET leaf = zeroblob(32) WHERE sequence = 7');
+    const again = await newHost2({ folder, ...ONCE });
+    await expect(process.ship(again, story, 9, 9)).rejects.toMatchObject({ code: 'DAMAGED', status: 500 });
+    await process.ship(again, story.on(1), 14, 14);
+    const reader = new Reader(again, story.root);
+    expect(await reader.mend(story.numbered(7, 7))).toBe(1);
+    await process.ship(again, story, 9, 9);
+  });
+
+  it('of what the host keeps of an origin is said', async () => {
+    const { folder, host, story } = await setUp();
+    await host.close();
+    await damage(folder, 'UPDATE origins SET head = zeroblob(length(head))');
+    const again = new Reader(await newHost2({ folder }), story.root);
+    await expect(again.head()).rejects.toMatchObject({ code: 'DAMAGED' });
+  });
+});
+
+async function changeFiles(folder: string, change: (path: string) => Promise<void>): Promise<void> {
+  const blobs = join(folder, 'blobs');
+  for (const entry of await readdir(blobs, { recursive: true, withFileTypes: true }))
+    if (entry.isFile()) await change(join(entry.parentPath, entry.name));
+}

@@ -1,0 +1,85 @@
+import { describe, expect, it } from 'vitest';
+import { decodeEntry, entryOf } from '../../../../src/infra/offgrid/protocol/entry.js';
+import { newHost2, ORIGIN, Process, Reader, send2, Story } from '../../../support/offgrid/host-2.js';
+
+async function setUp() {
+  const host = await newHost2();
+  const story = Story.begin().on(20, { bytes: 600 }).on(2, { bytes: 300_000 });
+  const process = new Process(story.root);
+  await process.claim(host);
+  await process.ship(host, story);
+  return { host, story, process, reader: new Reader(host, story.root) };
+}
+
+const get = (path: string) => `/replica/${ORIGIN}/${path}`;
+
+describe('reading', () => {
+  it('entries, of either history, a page at a time', async () => {
+    const { host, story, reader } = await setUp();
+    const second = new Process(story.root, 2);
+    await second.claim(host);
+    const other = story.on(3, { at: 18, name: 'b' });
+    await second.ship(host, other, 19, 21, { base: 99 });
+    const entries = (events: Story['events']) =>
+      events.map((event) => ({ ...entryOf(event), eid: new Uint8Array(entryOf(event).eid) }));
+    expect((await reader.entries()).map(decodeEntry)).toEqual(entries(story.events));
+    expect((await reader.entries('?of=staged&after=15&limit=4')).map(decodeEntry)).toEqual(
+      entries(other.events.slice(15, 19)),
+    );
+    expect((await reader.entries('?after=16&limit=4')).map(decodeEntry)).toEqual(entries(story.events.slice(16, 20)));
+    expect(await reader.entries('?after=22')).toEqual([]);
+  });
+
+  it('events, bounded in number and in bytes, one at least', async () => {
+    const { story, reader } = await setUp();
+    expect(await reader.events('?after=3&limit=5')).toEqual(story.numbered(4, 8));
+    expect((await reader.events()).length).toBe(20);
+    expect(await reader.events('?after=20')).toEqual(story.numbered(21, 21));
+    expect(await reader.events('?after=20&bytes=1')).toEqual(story.numbered(21, 21));
+    expect(await reader.events('?after=20&bytes=1000000')).toEqual(story.numbered(21, 22));
+    const { byteLength } = story.events[0]!.sealed;
+    expect((await reader.events(`?bytes=${3 * byteLength + 10}`)).length).toBe(3);
+    expect(await reader.events('?after=22')).toEqual([]);
+  });
+
+  it('roots, null beyond the end', async () => {
+    const { story, reader } = await setUp();
+    expect(await reader.roots(22)).toEqual({ head: story.rootAt(22), staged: null });
+    expect(await reader.roots(23)).toEqual({ head: null, staged: null });
+    expect(await new Reader(reader.host, story.root, 'unknown').roots(0)).toEqual({ head: null, staged: null });
+  });
+
+  it.each(['entries', 'events', 'damaged'])('%s of an origin that is not known is NOT_FOUND', async (path) => {
+    const { host } = await setUp();
+    await expect(send2(host, `/replica/unknown/${path}`)).rejects.toMatchObject({ status: 404, code: 'NOT_FOUND' });
+  });
+
+  it.each([
+    'head',
+    'head?challenge=00',
+    'head?challenge=' + 'A'.repeat(64),
+    'roots',
+    'roots?at=-1',
+    'roots?at=9007199254740991',
+    'roots?at=1&at=2',
+    'entries?of=other',
+    'entries?limit=0',
+    'entries?limit=32769',
+    'entries?after=1.5',
+    'events?limit=1001',
+    'events?bytes=0',
+    'events?bytes=4194305',
+    'damaged?limit=1001',
+  ])('%s is not understood', async (path) => {
+    const { host } = await setUp();
+    await expect(send2(host, get(path))).rejects.toMatchObject({ status: 400, code: 'BAD_REQUEST' });
+  });
+
+  it('a name that no origin has is not understood, nor is a path', async () => {
+    const { host } = await setUp();
+    await expect(send2(host, `/replica/.x/head?challenge=${'0'.repeat(64)}`)).rejects.toMatchObject({
+      code: 'BAD_REQUEST',
+    });
+    await expect(send2(host, get('nothing'))).rejects.toMatchObject({ status: 404, code: 'NOT_FOUND' });
+  });
+});
