@@ -52,6 +52,11 @@ export async function newHost2(options: Partial<HostOptions> = {}): Promise<Runn
   return host;
 }
 
+/** Where a host is, and who it is. */
+export type HostAt = Pick<RunningHost, 'url'> & {
+  readonly identity: Pick<RunningHost['identity'], 'id' | 'verifyKey'>;
+};
+
 /** A history: events with their entries and roots. Another that goes on from a place of it is another history. */
 export class Story {
   readonly root: RootKey;
@@ -138,7 +143,7 @@ export class Process {
     return verifyKeyOf(this.root.verifyKey);
   }
 
-  claim(host: RunningHost, changed: { origin?: string; host?: string } = {}) {
+  claim(host: HostAt, changed: { origin?: string; host?: string } = {}) {
     const claim = { host: host.identity.id, epoch: this.epoch, origin: ORIGIN, writer: this.writer, ...changed };
     const signed = signClaim(claim, this.root.signingKey);
     const body = encodeClaimBody({ key: this.key, claim: signed, challenge: randomBytes(16) });
@@ -158,23 +163,23 @@ export class Process {
   }
 
   /** Ships events `from` … `to` of a history, with their tree. */
-  ship(host: RunningHost, story: Story, from = 1, to = story.length, changed: Partial<Tree> = {}) {
+  ship(host: HostAt, story: Story, from = 1, to = story.length, changed: Partial<Tree> = {}) {
     const tree = this.tree(story, to, changed);
     return this.shipTree(host, tree, story, from, to);
   }
 
-  shipTree(host: RunningHost, tree: SignedThing<'tree'>, story: Pick<Story, 'events'>, from: number, to: number) {
+  shipTree(host: HostAt, tree: SignedThing<'tree'>, story: Pick<Story, 'events'>, from: number, to: number) {
     return this.#headOf(host, encodeBatch({ from, tree, events: story.events.slice(from - 1, to) }), 'events');
   }
 
-  async #headOf(host: RunningHost, body: Uint8Array, path: string) {
+  async #headOf(host: HostAt, body: Uint8Array, path: string) {
     const answer = await send2(host, `/replica/${ORIGIN}/${path}`, { method: 'POST', body });
     return readHead(host, this.key, answer, sha256(body));
   }
 }
 
 /** A head as it came, everything in it verified. */
-export function readHead(host: RunningHost, key: VerifyKey, body: Uint8Array, request: Uint8Array) {
+export function readHead(host: HostAt, key: VerifyKey, body: Uint8Array, request: Uint8Array) {
   const hostKey = verifyKey(Buffer.from(host.identity.verifyKey, 'base64'), 'the key of the host');
   const { value } = openHead(decodeHeadAnswer(body), hostKey);
   if (toHex(value.request) !== toHex(request)) throw new Error('a head over another request');
@@ -186,7 +191,7 @@ export function readHead(host: RunningHost, key: VerifyKey, body: Uint8Array, re
 }
 
 /** Sends a request without a client's help, and checks the HMAC of its answer. @throws Refused */
-export async function send2(host: RunningHost, path: string, sent: Sent = {}): Promise<Uint8Array> {
+export async function send2(host: HostAt, path: string, sent: Sent = {}): Promise<Uint8Array> {
   const { method = 'GET', body = new Uint8Array(), headers = {}, nowMs = Date.now() } = sent;
   const key = sent.key ?? hostKeyOf(AUTH_KEY, host.identity.id);
   const nonce = randomBytes(16).toString('hex');
@@ -210,11 +215,11 @@ export async function send2(host: RunningHost, path: string, sent: Sent = {}): P
 
 /** What a host tells of an origin. */
 export class Reader {
-  readonly host: RunningHost;
+  readonly host: HostAt;
   readonly key: VerifyKey;
   readonly origin: string;
 
-  constructor(host: RunningHost, root: RootKey, origin = ORIGIN) {
+  constructor(host: HostAt, root: RootKey, origin = ORIGIN) {
     this.host = host;
     this.key = verifyKeyOf(root.verifyKey);
     this.origin = origin;

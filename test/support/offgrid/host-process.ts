@@ -10,20 +10,33 @@ import { AUTH_KEY } from './host.js';
 
 const MAIN = fileURLToPath(new URL('host-main.mjs', import.meta.url));
 
+/** What it says when it listens. */
+interface Started {
+  readonly url: string;
+  readonly id: string;
+  readonly verifyKey: string;
+}
+
 /** A host in a process of its own, which runs what was built. */
 export class HostProcess {
   readonly client: HttpHost;
+  /** Where it is and who it is, as a host in this process says it. */
+  readonly host: { readonly url: string; readonly identity: { readonly id: string; readonly verifyKey: string } };
   readonly #child: ChildProcess;
   readonly #ended: Promise<unknown>;
 
-  private constructor(child: ChildProcess, url: string, id: string) {
+  private constructor(child: ChildProcess, { url, id, verifyKey }: Started) {
     this.#child = child;
     this.#ended = once(child, 'exit');
+    this.host = { url, identity: { id, verifyKey } };
     this.client = new HttpHost(url, AUTH_KEY, systemClock, id);
   }
 
   /** Starts one in a folder. @throws Error with what it said when it does not start */
-  static async start(folder: string, options: Partial<HostOptions> = {}): Promise<HostProcess> {
+  static async start(
+    folder: string,
+    options: Partial<HostOptions> & { readonly protocol?: 1 | 2 } = {},
+  ): Promise<HostProcess> {
     const all = {
       folder,
       name: 'host-a',
@@ -41,8 +54,7 @@ export class HostProcess {
     let said = '';
     child.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()));
     for await (const line of createInterface(child.stdout)) {
-      const { url, id } = JSON.parse(line) as { url: string; id: string };
-      return new HostProcess(child, url, id);
+      return new HostProcess(child, JSON.parse(line) as Started);
     }
     throw new Error(`the host did not start: ${said}`);
   }

@@ -1,0 +1,104 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { expect, it } from 'vitest';
+import { toHex } from '../../../../src/infra/crypto/bytes.js';
+import { newFolder } from '../../../support/offgrid/host.js';
+import { HostProcess } from '../../../support/offgrid/host-process.js';
+import { Process, Reader, Refused, Story } from '../../../support/offgrid/host-2.js';
+
+/** How often the host is killed: more to look for what is rare. */
+const ROUNDS = Number(process.env['HOST_CRASH_ROUNDS'] ?? 20);
+/** What it takes in a round at the most before it is killed, and how long it may then still live, in milliseconds. */
+const MAX_BATCHES = 6;
+const MAX_MORE_MS = 20;
+const POLL = { interval: 1, timeout: 20_000 };
+const TIMEOUT_MS = 30_000 + ROUNDS * 5_000;
+/** Events that outlive a round, so that many rounds take no longer than a few. */
+const MAX_KEPT = 60;
+
+/** What a host may have. */
+interface State {
+  readonly head: Story | null;
+  readonly staged: Story | null;
+  readonly epoch: number;
+}
+
+/** A process that ships as fast as it can, half of it staged, and knows what was acknowledged and what was under way. */
+class Shipper {
+  acknowledged: State;
+  underWay: State | undefined;
+  batches = 0;
+
+  constructor(begun: Story) {
+    this.acknowledged = { head: begun, staged: null, epoch: 0 };
+  }
+
+  /** Under an epoch of its own: its history leaves out the end of what is there. */
+  async run({ host }: HostProcess, epoch: number): Promise<void> {
+    const { head } = this.acknowledged;
+    const process = new Process((head ?? Story.begin()).root, epoch);
+    await process.claim(host);
+    let story = head!.on(0, { at: Math.min(MAX_KEPT, Math.max(0, head!.length - 3)) });
+    const base = story.length + Math.floor(Math.random() * 60);
+    for (;;) {
+      const count = Math.floor(Math.random() * 30);
+      if (story.length + count === 0) continue;
+      const longer = story.on(count, { name: `epoch ${epoch}`, bytes: Math.random() < 0.4 ? 2_000 : 200 });
+      const isStaged = longer.length < base;
+      this.underWay = isStaged ? { ...this.acknowledged, staged: longer } : { head: longer, staged: null, epoch };
+      await process.ship(host, longer, story.length + 1, longer.length, { base });
+      this.acknowledged = this.underWay;
+      this.underWay = undefined;
+      story = longer;
+      this.batches += 1;
+    }
+  }
+}
+
+it('a host that is killed while it takes batches has each whole or not at all', { timeout: TIMEOUT_MS }, async () => {
+  const folder = await newFolder();
+  const begun = Story.begin();
+  const shipper = new Shipper(begun);
+  let host = await HostProcess.start(folder, { protocol: 2 });
+  for (let round = 1; round <= ROUNDS; round += 1) {
+    const shipping = shipper.run(host, round).catch((error: unknown) => error);
+    const life = shipper.batches + Math.floor(Math.random() * MAX_BATCHES);
+    await Promise.race([shipping, expect.poll(() => shipper.batches, POLL).toBeGreaterThanOrEqual(life)]);
+    await sleep(Math.random() * MAX_MORE_MS);
+    await host.kill();
+    expect(await shipping).not.toBeInstanceOf(Refused);
+
+    host = await HostProcess.start(folder, { protocol: 2 });
+    const reader = new Reader(host.host, begun.root);
+    const { tree, staged, damaged } = await reader.head();
+    const told = { tree: textOf(tree), staged: textOf(staged) };
+    const states = [shipper.acknowledged, ...(shipper.underWay === undefined ? [] : [shipper.underWay])];
+    const found = states.find(
+      (state) => told.tree === storyText(state.head) && told.staged === storyText(state.staged),
+    );
+    expect(found, `round ${round}: ${JSON.stringify(told)}`).toBeDefined();
+    expect(damaged).toBe(0);
+    for (const of of ['head', 'staged'] as const) {
+      const story = found![of];
+      const events = [];
+      while (story !== null && events.length < story.length)
+        events.push(...(await reader.events(`?of=${of}&after=${events.length}&bytes=4194304`)));
+      expect(events, `round ${round}: ${of}`).toEqual(story?.numbered(1, story.length) ?? []);
+    }
+    shipper.acknowledged = found!;
+    shipper.underWay = undefined;
+  }
+  expect(shipper.batches).toBeGreaterThan(ROUNDS);
+  const files = await readdir(join(folder, 'blobs'), { recursive: true });
+  expect(files.filter((name) => name.endsWith('.tmp'))).toEqual([]);
+  expect(await host.stop()).toBe(0);
+});
+
+function storyText(story: Story | null): string {
+  return story === null || story.length === 0 ? 'nothing' : `${story.length} ${toHex(story.rootAt(story.length))}`;
+}
+
+function textOf(tree: { sequence: number; root: Uint8Array } | null): string {
+  return tree === null ? 'nothing' : `${tree.sequence} ${toHex(tree.root)}`;
+}
