@@ -179,7 +179,7 @@ export class Process {
 }
 
 /** A head as it came, everything in it verified. */
-export function readHead(host: HostAt, key: VerifyKey, body: Uint8Array, request: Uint8Array) {
+function readHead(host: HostAt, key: VerifyKey, body: Uint8Array, request: Uint8Array) {
   const hostKey = verifyKey(Buffer.from(host.identity.verifyKey, 'base64'), 'the key of the host');
   const { value } = openHead(decodeHeadAnswer(body), hostKey);
   if (toHex(value.request) !== toHex(request)) throw new Error('a head over another request');

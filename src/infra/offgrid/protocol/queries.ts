@@ -6,7 +6,7 @@ import { integer, malformed, text, type Field } from './members.js';
 /** The most bytes of envelopes that an answer may be asked for. */
 export const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
 /** The bytes of envelopes in an answer unless others are asked for. */
-export const DEFAULT_ANSWER_BYTES = 256 * 1024;
+const DEFAULT_ANSWER_BYTES = 256 * 1024;
 
 /** The histories of an origin that a host may have: the head's, and the one that is not the head's yet. */
 export type StoryName = 'head' | 'staged';

@@ -1,0 +1,239 @@
+import { randomBytes } from 'node:crypto';
+import type { Clock } from '../../clock.js';
+import { toHex } from '../../crypto/bytes.js';
+import { sha256 } from '../../crypto/sha256.js';
+import { fingerprintOf } from '../../crypto/signing.js';
+import { DATE_HEADER, MAX_SKEW_SECONDS, sameSignature, SIGNATURE_HEADER } from '../wire/auth.js';
+import {
+  decodeDamaged,
+  decodeEntries,
+  decodeRoots,
+  MAX_DAMAGED_BYTES,
+  MAX_ROOTS_BYTES,
+  type Damaged,
+  type Roots,
+} from './answers.js';
+import {
+  ANSWER_HEADER,
+  bodyHashOf,
+  clockSignature,
+  hostKeyOf,
+  isAnswerSignature,
+  requestHeaders,
+  type HostKey,
+} from './authentication.js';
+import { encodeClaimBody, type ClaimBody } from './claim-body.js';
+import type { NumberedEvent } from './event.js';
+import { decodeStoredEvents, type StoredEvent } from './events-answer.js';
+import { MAX_BODY_BYTES, MAX_SHORT_BODY_BYTES, type Fingerprint, type Origin, type Sequence } from './fields.js';
+import { decodeHeadAnswer } from './head.js';
+import { HostFailure, type HeadAnswer, type HostClient, type HostKeys } from './host-client.js';
+import type { HttpAnswer, HttpExchange } from './http-exchange.js';
+import { decodeMendAnswer, encodeMend } from './mend.js';
+import { ProtocolError } from './protocol-error.js';
+import type { DamagedQuery, EntriesQuery, EventsQuery } from './queries.js';
+import { decodeRefusal, REFUSAL_STATUS } from './refusal.js';
+import { isVerifyKey } from './verify-key.js';
+
+/** The version of the protocol that this speaks. */
+const PROTOCOL = 2;
+const CHALLENGE_BYTES = 32;
+const CLAIM_CHALLENGE_BYTES = 16;
+const NONCE_BYTES = 16;
+const NOTHING = new Uint8Array();
+
+/** What a client of a host is made of. */
+export interface HttpHostClientOptions {
+  readonly url: string;
+  readonly exchange: Pick<HttpExchange, 'send'>;
+  /** OFFGRID_AUTH_KEY, from which the key of each host follows. */
+  readonly authKey: string;
+  readonly clock: Clock;
+  /** The fingerprint of the host, where it is known; otherwise it is who answers there first. */
+  readonly host?: Fingerprint;
+  /** @param length in bytes */
+  readonly randomBytes?: (length: number) => Uint8Array;
+}
+
+interface Asked<A> {
+  readonly method: 'GET' | 'POST';
+  readonly path: string;
+  readonly body?: Uint8Array;
+  readonly maxBytes: number;
+  /** @throws ProtocolError */
+  readonly decode: (body: Uint8Array) => A;
+}
+
+/** A host over HTTP. The clocks of the two sides may differ: it keeps to the host's. */
+export class HttpHostClient implements HostClient {
+  readonly url: string;
+  readonly #options: HttpHostClientOptions;
+  readonly #randomBytes: (length: number) => Uint8Array;
+  #known: { readonly host: Fingerprint; readonly key: HostKey } | undefined;
+  /** What the host's clock is ahead, in seconds. */
+  #ahead = 0;
+
+  constructor(options: HttpHostClientOptions) {
+    this.url = options.url;
+    this.#options = options;
+    this.#randomBytes = options.randomBytes ?? randomBytes;
+    if (options.host !== undefined) this.#knows(options.host);
+  }
+
+  async keys(): Promise<HostKeys> {
+    const path = '/pubkeys';
+    const { exchange } = this.#options;
+    const { status, body } = await this.#at(
+      exchange.send(() => ({ method: 'GET', path, headers: {}, body: NOTHING, maxAnswerBytes: MAX_SHORT_BODY_BYTES })),
+    );
+    const told = status === 200 ? jsonOf(body) : undefined;
+    if (typeof told !== 'object' || told === null || !('ed25519_verify_key' in told))
+      throw this.#failure('NONSENSE', `${path} does not tell the keys of a host`);
+    const { ed25519_verify_key: text } = told;
+    if (!('protocol' in told) || told.protocol !== PROTOCOL)
+      throw this.#failure('OUTDATED', 'it speaks protocol 1: upgrade it, with an empty folder');
+    const verifyKey = new Uint8Array(Buffer.from(String(text), 'base64'));
+    if (!isVerifyKey(verifyKey)) throw this.#failure('NONSENSE', 'its verify key is none');
+    const host = fingerprintOf(Buffer.from(verifyKey).toString('base64'));
+    this.#knows(this.#options.host ?? host);
+    return { host, verifyKey };
+  }
+
+  claim(origin: Origin, claim: Omit<ClaimBody, 'challenge'>): Promise<HeadAnswer> {
+    const challenge = this.#randomBytes(CLAIM_CHALLENGE_BYTES);
+    return this.#post(origin, 'claim', encodeClaimBody({ ...claim, challenge }));
+  }
+
+  ship(origin: Origin, batch: Uint8Array): Promise<HeadAnswer> {
+    return this.#post(origin, 'events', batch);
+  }
+
+  async head(origin: Origin): Promise<HeadAnswer> {
+    const request = this.#randomBytes(CHALLENGE_BYTES);
+    const path = `head?challenge=${toHex(request)}`;
+    return { head: await this.#get(origin, path, MAX_SHORT_BODY_BYTES, decodeHeadAnswer), request };
+  }
+
+  roots(origin: Origin, at: Sequence): Promise<Roots> {
+    return this.#get(origin, `roots?at=${at}`, MAX_ROOTS_BYTES, decodeRoots);
+  }
+
+  entries(origin: Origin, { of, after, limit }: EntriesQuery): Promise<readonly Uint8Array[]> {
+    return this.#get(origin, `entries?of=${of}&after=${after}&limit=${limit}`, MAX_BODY_BYTES, decodeEntries);
+  }
+
+  events(origin: Origin, { of, after, limit, bytes }: EventsQuery): Promise<readonly StoredEvent[]> {
+    const query = `of=${of}&after=${after}&limit=${limit}&bytes=${bytes}`;
+    return this.#get(origin, `events?${query}`, MAX_BODY_BYTES, decodeStoredEvents);
+  }
+
+  damaged(origin: Origin, { after, limit }: DamagedQuery): Promise<Damaged> {
+    return this.#get(origin, `damaged?after=${after}&limit=${limit}`, MAX_DAMAGED_BYTES, decodeDamaged);
+  }
+
+  async mend(origin: Origin, events: readonly NumberedEvent[]): Promise<number> {
+    const path = pathOf(origin, 'mend');
+    const maxBytes = MAX_SHORT_BODY_BYTES;
+    const body = encodeMend({ events });
+    return (await this.#ask({ method: 'POST', path, body, maxBytes, decode: decodeMendAnswer })).mended;
+  }
+
+  async #post(origin: Origin, name: string, body: Uint8Array): Promise<HeadAnswer> {
+    const [path, maxBytes] = [pathOf(origin, name), MAX_SHORT_BODY_BYTES];
+    const head = await this.#ask({ method: 'POST', path, body, maxBytes, decode: decodeHeadAnswer });
+    return { head, request: sha256(body) };
+  }
+
+  #get<A>(origin: Origin, path: string, maxBytes: number, decode: (body: Uint8Array) => A): Promise<A> {
+    return this.#ask({ method: 'GET', path: pathOf(origin, path), maxBytes, decode });
+  }
+
+  async #ask<A>(asked: Asked<A>): Promise<A> {
+    if (this.#known === undefined) await this.keys();
+    const answer = (await this.#exchange(asked)) ?? (await this.#exchange(asked));
+    if (answer === undefined) throw this.#failure('UNAUTHENTICATED', 'its clock and ours are too far apart');
+    try {
+      if (answer.status === 200) return asked.decode(answer.body);
+      const refusal = decodeRefusal(answer.body);
+      if (REFUSAL_STATUS[refusal.code] !== answer.status)
+        throw new ProtocolError('MALFORMED', `${refusal.code} came with status ${answer.status}`);
+      throw new HostFailure(refusal.code, `${this.url}: ${refusal.message}`, { refusal });
+    } catch (error) {
+      if (error instanceof ProtocolError) throw this.#failure('NONSENSE', error.message, error);
+      throw error;
+    }
+  }
+
+  /** An answer that the host has given; undefined when it has another time, which is kept from then on. */
+  async #exchange({ method, path, body = NOTHING, maxBytes }: Asked<unknown>): Promise<HttpAnswer | undefined> {
+    const { exchange, clock } = this.#options;
+    const { host, key } = this.#known ?? this.#unknown();
+    const bodyHash = bodyHashOf(body);
+    const maxAnswerBytes = Math.max(maxBytes, MAX_SHORT_BODY_BYTES);
+    let nonce = '';
+    const make = () => {
+      nonce = toHex(this.#randomBytes(NONCE_BYTES));
+      const date = String(Math.floor(clock.now().getTime() / 1_000) + this.#ahead);
+      const headers = requestHeaders(key, { host, method, path, date, nonce, bodyHash });
+      return { method, path, headers, body, maxAnswerBytes };
+    };
+    const answer = await this.#at(exchange.send(make));
+    if (this.#isOtherTime(answer, nonce)) return undefined;
+    const signature = answer.headers[ANSWER_HEADER];
+    const lines = { host, nonce, status: answer.status, body: answer.body };
+    if (typeof signature !== 'string' || !isAnswerSignature(key, lines, signature))
+      throw this.#failure(
+        'UNREACHABLE',
+        `what answers there (${answer.status}) is not host ${host}, or has another OFFGRID_AUTH_KEY`,
+      );
+    return answer;
+  }
+
+  /** Whether the host says, with its proof, that it has another time. */
+  #isOtherTime({ status, headers }: HttpAnswer, nonce: string): boolean {
+    const [date, proof] = [headers[DATE_HEADER], headers[SIGNATURE_HEADER]];
+    if (status !== REFUSAL_STATUS.UNAUTHENTICATED || typeof date !== 'string' || typeof proof !== 'string')
+      return false;
+    const { host, key } = this.#known ?? this.#unknown();
+    if (!/^\d{1,15}$/.test(date) || !sameSignature(clockSignature(key, host, nonce, date), proof)) return false;
+    const own = Math.floor(this.#options.clock.now().getTime() / 1_000);
+    // The same answer again would be no news.
+    if (Math.abs(own + this.#ahead - Number(date)) <= MAX_SKEW_SECONDS) return false;
+    this.#ahead = Number(date) - own;
+    return true;
+  }
+
+  async #at(answer: Promise<HttpAnswer>): Promise<HttpAnswer> {
+    try {
+      return await answer;
+    } catch (error) {
+      if (error instanceof HostFailure)
+        throw new HostFailure(error.code, `${this.url}: ${error.message}`, { cause: error });
+      throw error;
+    }
+  }
+
+  #knows(host: Fingerprint): void {
+    this.#known = { host, key: hostKeyOf(this.#options.authKey, host) };
+  }
+
+  #unknown(): never {
+    throw this.#failure('UNREACHABLE', 'it is not known which host answers there');
+  }
+
+  #failure(code: HostFailure['code'], why: string, cause?: unknown): HostFailure {
+    return new HostFailure(code, `${this.url}: ${why}.`, { cause });
+  }
+}
+
+function pathOf(origin: Origin, rest: string): string {
+  return `/replica/${encodeURIComponent(origin)}/${rest}`;
+}
+
+function jsonOf(body: Uint8Array): unknown {
+  try {
+    return JSON.parse(Buffer.from(body).toString());
+  } catch {
+    return undefined;
+  }
+}
