@@ -8,6 +8,7 @@
 //   lines    operators choose line numbers without each other          begin a living core begins a line at any time
 //   echo     a host that answers each claim with FENCED and that claim  gone  hosts of ended policies are lost for good before the end
 //   loss     many restores with accepted loss, much rot                smart liars show the worst tree they have   slow  a reading takes time
+import { decideElection, decideMeeting } from '../../../dist/domain/election.js'; // the product's own rules are held to these
 export const NEMESES = ['forward', 'torn', 'lease', 'race', 'lines', 'begin', 'echo', 'gone', 'loss', 'smart', 'slow'];
 export function rng(s) {
   s >>>= 0;
@@ -461,7 +462,52 @@ export function run(seed, { family = 'F0', mut = new Set(), nem = new Set(), ste
     p.reach.delete(h);
     return false;
   };
+  // ---- the product's own rules, on what the model knows: with every rule in its place they must come to the same
+  const shownOf = (fo, t) =>
+    t && {
+      line: t.line,
+      epoch: t.epoch,
+      sequence: depth[t.node],
+      quorum: depth[t.q],
+      writer: String(t.writer),
+      isComplete: whole(t),
+      isOfOwnBeginning: t.begun === own(fo).begun,
+      isOnLog: isAnc(t.node, fo.log),
+      isQuorumOnLog: isAnc(t.q, fo.log),
+    };
+  const ownOf = (fo) => ({ ...own(fo), quorum: fo.q, isRestored: fo.restored });
+  const ballotOf = (p) => ({
+    own: ownOf(p.folder),
+    policies: play(p).map(({ P }) => ({
+      required: P.required,
+      hosts: P.hosts.map((h) => ({ host: String(h.id), weight: h.weight })),
+    })),
+    granted: new Map(
+      [...p.granted].map(([h, x]) => [
+        String(h.id),
+        { tree: shownOf(p.folder, x.st), staged: shownOf(p.folder, x.staged) },
+      ]),
+    ),
+    dishonest: p.folder.f,
+    epoch: p.epoch,
+    signable: p.q,
+    isEveryHostHeard: ![...peers(p)].some((h) => h.up && !p.suspended.has(h) && !p.answered.has(h)),
+  });
+  const held = (what, mine, product) => {
+    if (JSON.stringify(mine) !== JSON.stringify(product))
+      fail('PRODUCT', `${what}: ${JSON.stringify(mine)} in the model, ${JSON.stringify(product)} in the product`);
+  };
   const meetTree = (p, t, staged = false) => {
+    if (!t || !p.elected || p.stopped || mut.size) return meetByRules(p, t, staged);
+    const product = decideMeeting(
+      shownOf(p.folder, t),
+      { own: ownOf(p.folder), epoch: p.epoch, writer: String(p.writer) },
+      staged ? 'staged' : 'head',
+    );
+    meetByRules(p, t, staged);
+    held('a tree', p.stopped ?? (p.epoch === 0 ? 'CLAIM_AGAIN' : 'GO_ON'), product);
+  };
+  const meetByRules = (p, t, staged) => {
     // R12: an elected writer meets a tree
     if (!t || !p.elected || p.stopped || M('noR12')) return;
     const fo = p.folder,
@@ -532,6 +578,23 @@ export function run(seed, { family = 'F0', mut = new Set(), nem = new Set(), ste
       );
   };
   const elect = (p) => {
+    if (p.elected || p.stopped || !p.epoch || !p.alive || mut.size) return electByRules(p);
+    const product = decideElection(ballotOf(p)),
+      won = st8.elected;
+    electByRules(p);
+    if (!p.alive) return; // it has lost the lease
+    const { is, news, base, quorum, signable } = product;
+    held(
+      'an election',
+      st8.elected > won
+        ? ['ELECTED', p.base, p.electedOn.q, p.electedOn.pq]
+        : p.stopped
+          ? ['STOPPED', p.stopped]
+          : ['OPEN'],
+      is === 'ELECTED' ? [is, base, quorum, signable] : is === 'STOPPED' ? [is, news] : [is],
+    );
+  };
+  const electByRules = (p) => {
     if (p.elected || p.stopped || !p.epoch || !p.alive) return;
     const fo = p.folder,
       o = own(fo),
@@ -611,6 +674,7 @@ export function run(seed, { family = 'F0', mut = new Set(), nem = new Set(), ste
     Object.assign(fo, { epoch: p.epoch, base, ebegun: o.begun });
     p.base = base;
     p.elected = true;
+    p.electedOn = { q: fo.q, pq: p.q };
     if (fo.restored) {
       fo.restored = false;
       fo.log = node(fo.log);
