@@ -128,6 +128,7 @@ async function changeOf(
   const isStagedLost = staged !== null && places.staged.sequence > (base === 'staged' ? keep : places.common);
   const isHeadLost = becomes === 'head' && head !== null && head.value.sequence > common;
   return {
+    before: places,
     base,
     keep,
     added: events.slice(keep - from + 1),

@@ -3,30 +3,27 @@ import type { Connection, Param } from '../../sqlite/connection.js';
 import type { EventContents, EventRow } from './event-contents.js';
 import type { HostFile } from './host-file.js';
 import type { MendedEvent } from './replica-store.js';
-import { COLUMNS, EVENT_BYTES } from './story-rows.js';
+import { COLUMNS } from './story-rows.js';
 
 /** The tables with events of stories. */
 const TABLES = ['events', 'head_tails'] as const;
 type Table = (typeof TABLES)[number];
+/** Damaged events of an origin that are looked at together. */
+const MAX_UNLEAFED = 10_000;
 
+/** Up to where the head's events are in `events`; those beyond are in `head_tails`. */
+const IN_EVENTS = `CASE WHEN o.staged_sequence > o.common THEN min(o.common, o.head_sequence) ELSE o.head_sequence END`;
 /** Sequences of the head's damaged events after one. */
 const DAMAGED = `
   SELECT e.sequence FROM events AS e JOIN origins AS o ON o.id = e.origin
-  WHERE e.origin = ?1 AND e.damaged = 1 AND e.sequence > ?2 AND e.sequence <= CASE
-    WHEN o.staged_sequence > o.common THEN min(o.common, o.head_sequence) ELSE o.head_sequence END
+  WHERE e.origin = ?1 AND e.damaged = 1 AND e.sequence > ?2 AND e.sequence <= ${IN_EVENTS}
   UNION ALL
   SELECT sequence FROM head_tails WHERE origin = ?1 AND damaged = 1 AND sequence > ?2`;
+/** A row that says nothing, in the place of one that is missing. */
+const MISSING = `
+  INSERT OR IGNORE INTO %1 (${COLUMNS}) VALUES (?, ?, 0, 0, zeroblob(32), zeroblob(32), 0, x'', 1)`;
 
-/** What a look at some stored events has shown. */
-export interface Scrubbed {
-  /** The last sequence that was looked at; undefined when there are no more. */
-  readonly last: number | undefined;
-  readonly bytes: number;
-  /** Events that were not known to be damaged. */
-  readonly found: number;
-}
-
-/** What is known of damage to the events of a host, how it is found, and how it is mended. Origins are the ids of rows. */
+/** What is known of damage to the events of a host, and how it is mended. Origins are the ids of rows. */
 export class DamagedEvents {
   readonly #file: HostFile;
   readonly #contents: EventContents;
@@ -47,7 +44,7 @@ export class DamagedEvents {
     return row?.damaged ?? 0;
   }
 
-  /** Marks events as damaged, unless they were replaced meanwhile. */
+  /** Marks events as damaged that were read, unless they were replaced meanwhile. */
   async mark(origin: number, rows: readonly EventRow[]): Promise<void> {
     if (rows.length === 0) return;
     await this.#file.write(async (connection) => {
@@ -62,85 +59,94 @@ export class DamagedEvents {
     });
   }
 
+  /** Marks events of the head as damaged, those that are missing too. */
+  async markHead(origin: number, sequences: readonly number[]): Promise<void> {
+    if (sequences.length === 0) return;
+    await this.#file.write(async (connection) => {
+      const lastInEvents = await inEventsOf(connection, origin);
+      for (const sequence of sequences) {
+        const table = tableOf(sequence, lastInEvents);
+        await connection.run(MISSING.replace('%1', table), [origin, sequence]);
+        await connection.run(`UPDATE ${table} SET damaged = 1 WHERE origin = ? AND sequence = ?`, [origin, sequence]);
+      }
+      return 0;
+    });
+  }
+
+  /** Damaged events of the head of which content, type and time agree: their leaf alone may be damaged. */
+  async unleafed(origin: number): Promise<readonly MendedEvent[]> {
+    const found: MendedEvent[] = [];
+    for (const sequence of await this.list(origin, 0, MAX_UNLEAFED)) {
+      const table = tableOf(sequence, await this.#file.read((reader) => inEventsOf(reader, origin)));
+      const sql = `SELECT ${COLUMNS} FROM ${table} WHERE origin = ? AND sequence = ?`;
+      const [row] = await this.#all<EventRow>(sql, [origin, sequence]);
+      const event = row && (await this.#contents.readUnleafed(row));
+      if (event !== undefined) found.push(event);
+    }
+    return found;
+  }
+
   /** Puts events back that have the leaf that is kept. Resolves with the sequences that are whole now. @throws RefusalError FULL */
   async mend(origin: number, events: readonly MendedEvent[]): Promise<readonly number[]> {
-    return this.#put(origin, events, TABLES, ({ leaf }, row) => equalBytes(leaf, row.leaf));
-  }
-
-  /** Puts events of the head back whatever leaf is kept. @throws RefusalError FULL */
-  async mendLeaves(origin: number, events: readonly MendedEvent[]): Promise<readonly number[]> {
-    const [row] = await this.#all<{ after: number }>(
-      `SELECT CASE WHEN staged_sequence > common THEN common ELSE head_sequence END AS after FROM origins WHERE id = ?`,
-      [origin],
-    );
-    const after = row?.after ?? 0;
-    const [shared, tail] = [
-      events.filter(({ sequence }) => sequence <= after),
-      events.filter(({ sequence }) => sequence > after),
-    ];
-    return [
-      ...(await this.#put(origin, shared, ['events'], () => true)),
-      ...(await this.#put(origin, tail, ['head_tails'], () => true)),
-    ];
-  }
-
-  /** Looks at stored events after a sequence, at most so many of each table, and marks those that are damaged. */
-  async scrub(origin: number, after: number, limit: number): Promise<Scrubbed> {
-    const sql = `
-      SELECT * FROM (SELECT ${COLUMNS} FROM events WHERE origin = ?1 AND sequence > ?2
-        UNION ALL SELECT ${COLUMNS} FROM head_tails WHERE origin = ?1 AND sequence > ?2)
-      ORDER BY sequence LIMIT ?3`;
-    const page = await this.#all<EventRow>(sql, [origin, after, limit]);
-    // Of a sequence that is in both tables, both rows are in one page.
-    const cut = page.length === limit ? page.at(-1)?.sequence : undefined;
-    const rows = cut === undefined ? page : page.filter(({ sequence }) => sequence < cut);
-    const events = await Promise.all(rows.map((row) => this.#contents.read(row)));
-    const found = rows.filter(({ damaged }, i) => damaged === 0 && events[i]?.sealed === null);
-    await this.mark(origin, found);
-    return {
-      last: cut === undefined ? undefined : cut - 1,
-      bytes: rows.reduce((sum, { bytes }) => sum + bytes + EVENT_BYTES, 0),
-      found: found.length,
-    };
-  }
-
-  async #put(
-    origin: number,
-    events: readonly MendedEvent[],
-    tables: readonly Table[],
-    isTaken: (event: MendedEvent, row: EventRow) => boolean,
-  ): Promise<readonly number[]> {
-    const taken: { readonly event: MendedEvent; readonly table: Table; readonly row: EventRow }[] = [];
+    const taken: { readonly event: MendedEvent; readonly table: Table }[] = [];
     for (const event of events)
-      for (const table of tables) {
-        const sql = `SELECT ${COLUMNS} FROM ${table} WHERE origin = ? AND sequence = ?`;
-        const [row] = await this.#all<EventRow>(sql, [origin, event.sequence]);
-        if (row !== undefined && isTaken(event, row)) taken.push({ event, table, row });
+      for (const table of TABLES) {
+        const sql = `SELECT leaf FROM ${table} WHERE origin = ? AND sequence = ?`;
+        const [row] = await this.#all<{ leaf: Uint8Array }>(sql, [origin, event.sequence]);
+        if (row !== undefined && equalBytes(row.leaf, event.leaf)) taken.push({ event, table });
       }
     if (taken.length === 0) return [];
     await this.#contents.put(taken.map(({ event }) => event));
+    // The event is the one that was there: it was counted when it came.
     await this.#file.write(async (connection) => {
-      let added = 0;
-      for (const { event, table, row } of taken) {
-        await this.#replace(connection, table, origin, event);
-        added += event.sealed.byteLength - row.bytes;
-      }
-      return added;
+      for (const { event, table } of taken) await this.#replace(connection, table, origin, event, 'same leaf');
+      return 0;
     });
     return [...new Set(taken.map(({ event }) => event.sequence))];
   }
 
-  async #replace(connection: Connection, table: Table, origin: number, event: MendedEvent): Promise<void> {
+  /** Puts events of the head back with their leaves. @throws RefusalError FULL */
+  async mendLeaves(origin: number, events: readonly MendedEvent[]): Promise<void> {
+    await this.#contents.put(events);
+    await this.#file.write(async (connection) => {
+      const lastInEvents = await inEventsOf(connection, origin);
+      for (const event of events) {
+        const table = tableOf(event.sequence, lastInEvents);
+        await connection.run(MISSING.replace('%1', table), [origin, event.sequence]);
+        await this.#replace(connection, table, origin, event, 'any leaf');
+      }
+      return 0;
+    });
+  }
+
+  async #replace(
+    connection: Connection,
+    table: Table,
+    origin: number,
+    event: MendedEvent,
+    where: 'same leaf' | 'any leaf',
+  ): Promise<void> {
     const { sequence, etype, ts, eid, leaf, sealed } = event;
     const content = this.#contents.isFile(event) ? null : sealed;
+    const values = [etype, ts, eid, leaf, sealed.byteLength, content, origin, sequence];
     await connection.run(
       `UPDATE ${table} SET etype = ?, ts = ?, eid = ?, leaf = ?, bytes = ?, sealed = ?, damaged = 0
-       WHERE origin = ? AND sequence = ?`,
-      [etype, ts, eid, leaf, sealed.byteLength, content, origin, sequence],
+       WHERE origin = ? AND sequence = ? ${where === 'same leaf' ? 'AND leaf = ?' : ''}`,
+      where === 'same leaf' ? [...values, leaf] : values,
     );
   }
 
   #all<R>(sql: string, params: readonly Param[]): Promise<R[]> {
     return this.#file.read((reader) => reader.all<R>(sql, params));
   }
+}
+
+async function inEventsOf(connection: Connection, origin: number): Promise<number> {
+  const sql = `SELECT ${IN_EVENTS} AS last FROM origins AS o WHERE o.id = ?`;
+  const [row] = await connection.all<{ last: number }>(sql, [origin]);
+  return row?.last ?? 0;
+}
+
+function tableOf(sequence: number, lastInEvents: number): Table {
+  return sequence <= lastInEvents ? 'events' : 'head_tails';
 }

@@ -7,7 +7,7 @@ import { etype as etypeField, eventTime } from '../protocol/event.js';
 import type { StoredEvent } from '../protocol/events-answer.js';
 import { ProtocolError } from '../protocol/protocol-error.js';
 import { diskFull } from './host-file.js';
-import type { LeafEvent, StoredRow } from './replica-store.js';
+import type { LeafEvent, MendedEvent, StoredRow } from './replica-store.js';
 
 /** A row of `events` or of a table like it. */
 export interface EventRow extends StoredRow, Row {
@@ -45,20 +45,40 @@ export class EventContents {
 
   /** The event of a row; without its content when that, or what is known of it, is not what its leaf says. */
   async read(row: EventRow): Promise<StoredEvent> {
-    const { sequence, etype, ts, eid, sealed } = row;
-    if (hasOwnLeaf(row)) {
-      const content = sealed ?? (await this.#blobs.get(eid));
-      if (content !== undefined && equalBytes(addressOf(content), eid)) return { sequence, etype, ts, sealed: content };
-    }
+    const { sequence, etype, ts, leaf } = row;
+    const own = leafOfRow(row);
+    const content = own !== undefined && equalBytes(own, leaf) ? await this.#contentOf(row) : undefined;
+    if (content !== undefined) return { sequence, etype, ts, sealed: content };
     return { sequence, ...described(etype, ts), sealed: null };
+  }
+
+  /** The event of a row of which all but the leaf agrees, with the leaf that follows. */
+  async readUnleafed(row: EventRow): Promise<MendedEvent | undefined> {
+    const { sequence, etype, ts, eid } = row;
+    const leaf = leafOfRow(row);
+    const sealed = leaf && (await this.#contentOf(row));
+    return sealed && { sequence, etype, ts, eid, leaf, sealed };
+  }
+
+  /** The content that a row's address is of; undefined when it is gone, damaged or cannot be read. */
+  async #contentOf({ eid, sealed, bytes }: EventRow): Promise<Uint8Array | undefined> {
+    const content = sealed ?? (await this.#blobs.get(eid).catch(notReadable));
+    return content?.byteLength === bytes && equalBytes(addressOf(content), eid) ? content : undefined;
   }
 }
 
-function hasOwnLeaf({ etype, ts, eid, leaf }: StoredRow): boolean {
+/** A file that a disk does not give back is as good as gone; one that cannot be opened just now is not. */
+function notReadable(error: unknown): undefined {
+  if (error instanceof Error && 'code' in error && (error.code === 'EMFILE' || error.code === 'ENFILE')) throw error;
+  return undefined;
+}
+
+/** The leaf that follows from what a row says; undefined when that is nothing an event could have. */
+function leafOfRow({ etype, ts, eid }: StoredRow): Uint8Array | undefined {
   try {
-    return equalBytes(leafHash(encodeEntry({ etype, ts, eid })), leaf);
+    return leafHash(encodeEntry({ etype, ts, eid }));
   } catch (error) {
-    if (error instanceof ProtocolError) return false;
+    if (error instanceof ProtocolError) return undefined;
     throw error;
   }
 }

@@ -54,7 +54,13 @@ export class HostMetrics {
   async text(): Promise<string> {
     const { store, replicas, clock } = this.#options;
     for (const origin of store.origins) {
-      const { sequence, staged, damaged, signedAt } = await replicas.use(origin, (replica) => replica.status());
+      const status = await replicas
+        .of(origin)
+        .status()
+        .catch(() => undefined);
+      // What is kept of one origin may be damaged; that is said to whoever asks for it.
+      if (status === undefined) continue;
+      const { sequence, staged, damaged, signedAt } = status;
       this.#byOrigin.sequence.set({ origin }, sequence);
       this.#byOrigin.staged.set({ origin }, staged);
       this.#byOrigin.damaged.set({ origin }, damaged);

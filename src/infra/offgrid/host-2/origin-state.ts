@@ -1,11 +1,14 @@
+import { MerkleFrontier } from '../../../domain/merkle.js';
 import { equalBytes } from '../../crypto/bytes.js';
+import { sha256 } from '../../crypto/sha256.js';
 import { openClaim, type Claim } from '../protocol/claim.js';
 import { ProtocolError } from '../protocol/protocol-error.js';
 import type { Opened, SignedThing } from '../protocol/signed.js';
 import { openTree, type Tree } from '../protocol/tree.js';
 import { isVerifyKey, type VerifyKey } from '../protocol/verify-key.js';
 import { RefusalError } from './refusal-error.js';
-import type { Places, StoredOrigin } from './replica-store.js';
+import type { Place, Places, ReplicaStore, StoredOrigin } from './replica-store.js';
+import type { StoryFrontiers } from './story-frontiers.js';
 
 export type OpenTree = Opened<'tree', Tree>;
 export type OpenClaim = Opened<'claim', Claim>;
@@ -45,6 +48,49 @@ export function verified(
     if (!(error instanceof ProtocolError)) throw error;
     const message = `What this host keeps of the origin is damaged: ${error.message}.`;
     throw new RefusalError({ code: 'DAMAGED', message }, { cause: error });
+  }
+}
+
+/**
+ * Where the stories end, made from their trees and from leaves, and stored: what was stored of it is damaged.
+ * @returns the state with it
+ */
+export async function placeAnew(
+  state: OriginState,
+  origin: string,
+  store: ReplicaStore,
+  frontiers: StoryFrontiers,
+): Promise<OriginState> {
+  const [head, staged] = [state.head?.value.sequence ?? 0, state.staged?.value.sequence ?? 0];
+  const common = state.staged === null ? head : Math.max(0, Math.min(state.places.common, head, staged));
+  const lengths = { head: { sequence: head, peaks: [] }, staged: { sequence: staged, peaks: [] }, common };
+  // Leaves are found by lengths.
+  await store.place(origin, lengths);
+  const places = {
+    head: { sequence: head, peaks: (await frontiers.made(head, 'head', lengths)).peaks },
+    staged: { sequence: staged, peaks: (await frontiers.made(staged, 'staged', lengths)).peaks },
+    common,
+  };
+  await store.place(origin, places);
+  return { ...state, places };
+}
+
+/** Whether the stories end where their trees say: a column may be damaged as well as an event. */
+export function arePlaced({ head, staged, places }: OriginState): boolean {
+  const { common } = places;
+  const shorter = Math.min(places.head.sequence, places.staged.sequence);
+  const isCommon = staged === null ? common === places.head.sequence : common >= 0 && common <= shorter;
+  return isCommon && isPlaced(head, places.head) && isPlaced(staged, places.staged);
+}
+
+function isPlaced(tree: OpenTree | null, { sequence, peaks }: Place): boolean {
+  if (tree === null) return sequence === 0 && peaks.length === 0;
+  if (tree.value.sequence !== sequence) return false;
+  try {
+    return equalBytes(new MerkleFrontier(sha256, sequence, peaks).root(), tree.value.root);
+  } catch (error) {
+    if (error instanceof RangeError) return false;
+    throw error;
   }
 }
 

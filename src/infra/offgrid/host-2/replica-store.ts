@@ -42,6 +42,8 @@ export interface LeafEvent extends SealedEvent {
 
 /** How a batch changes the stories of an origin, all or nothing. */
 export interface StoryChange {
+  /** What the change was judged on: it is not made to anything else. */
+  readonly before: Places;
   /** The story that goes on. When it is the head's, what was staged beside it is set aside. */
   readonly base: StoryName;
   /** How many of its events stay. */
@@ -90,19 +92,27 @@ export interface ReplicaStore {
   change(origin: string, change: StoryChange): Promise<void>;
   /** Replaces trees; the stories stay as they are. */
   renew(origin: string, trees: Partial<Pick<StoredOrigin, 'head' | 'known'>>): Promise<void>;
-  /** Keeps a tree that contradicts the head. */
+  /** Writes anew where the stories end: what was stored of it is damaged. */
+  place(origin: string, places: Places): Promise<void>;
+  /** Keeps a tree that contradicts the head, unless there are too many already. */
   keepFork(origin: string, tree: SignedThing<'tree'>): Promise<void>;
   /** Leaf hashes from one sequence to another, both included, one after the other: 32 bytes each. */
   leaves(origin: string, of: StoryName, from: number, to: number): Promise<Uint8Array>;
-  /** What is stored of events without their contents. */
+  /** What is stored of events without their contents. Of one that is missing there is a row that says nothing. */
   rows(origin: string, page: Page): Promise<readonly StoredRow[]>;
-  /** Events, `null` for the content of each that is not what its leaf says; such are known as damaged from then on. */
+  /**
+   * Events, `null` for the content of each that is missing or not what its leaf says; such are known as damaged from then on.
+   */
   events(origin: string, page: Page, maxBytes: number): Promise<readonly StoredEvent[]>;
   /** Sequences of the head's events that are known as damaged. */
   damaged(origin: string, after: number, limit: number): Promise<readonly number[]>;
   countDamaged(origin: string): Promise<number>;
+  /** Marks events of the head as damaged, those that are missing too. */
+  mark(origin: string, sequences: readonly number[]): Promise<void>;
+  /** The damaged events of the head that are whole but for their leaf: with the leaf that they should have. */
+  unleafed(origin: string): Promise<readonly MendedEvent[]>;
   /** Puts events back, of either story, that have the leaf that is kept. Resolves with the sequences that are whole now. */
   mend(origin: string, events: readonly MendedEvent[]): Promise<readonly number[]>;
-  /** Puts events of the head back, whatever leaf is kept. */
-  mendLeaves(origin: string, events: readonly MendedEvent[]): Promise<readonly number[]>;
+  /** Puts events of the head back with their leaves, whatever leaves are kept. */
+  mendLeaves(origin: string, events: readonly MendedEvent[]): Promise<void>;
 }

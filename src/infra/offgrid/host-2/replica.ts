@@ -6,7 +6,7 @@ import type { Roots } from '../protocol/answers.js';
 import type { Batch } from '../protocol/batch.js';
 import type { ClaimBody } from '../protocol/claim-body.js';
 import { openClaim } from '../protocol/claim.js';
-import { encodeEntry, ENTRY_BYTES, entryOf, leafHash } from '../protocol/entry.js';
+import { encodeEntry, entryOf, leafHash } from '../protocol/entry.js';
 import type { NumberedEvent, SealedEvent } from '../protocol/event.js';
 import type { StoredEvent } from '../protocol/events-answer.js';
 import type { Fingerprint, Origin, Sequence } from '../protocol/fields.js';
@@ -16,10 +16,11 @@ import type { DamagedQuery, EntriesQuery, EventsQuery, StoryName } from '../prot
 import type { Opened, SignedKind, SignedThing } from '../protocol/signed.js';
 import { openTree } from '../protocol/tree.js';
 import type { VerifyKey } from '../protocol/verify-key.js';
-import { judgeBatch, type ReceivedBatch } from './batch-verdict.js';
-import { verified, type OpenClaim, type OpenTree, type OriginState } from './origin-state.js';
+import { entryBytesOf, KeptLeaves } from './kept-leaves.js';
+import { judgeBatch, type ReceivedBatch, type Verdict } from './batch-verdict.js';
+import { arePlaced, placeAnew, verified, type OpenClaim, type OpenTree, type OriginState } from './origin-state.js';
 import { RefusalError } from './refusal-error.js';
-import type { LeafEvent, MendedEvent, ReplicaStore, StoredRow } from './replica-store.js';
+import type { LeafEvent, ReplicaStore } from './replica-store.js';
 import { StoryFrontiers } from './story-frontiers.js';
 
 /** Who the host is. */
@@ -60,8 +61,10 @@ export class Replica {
   readonly #origin: Origin;
   readonly #options: ReplicaOptions;
   readonly #frontiers: StoryFrontiers;
+  readonly #leaves: KeptLeaves;
   /** One change at a time: each is judged on what the one before left. */
   readonly #inTurn = pLimit(1);
+  /** Undefined while it is not known what is stored. */
   #state: OriginState | undefined;
   #damaged = 0;
 
@@ -69,6 +72,7 @@ export class Replica {
     this.#origin = origin;
     this.#options = options;
     this.#frontiers = new StoryFrontiers(origin, options.store);
+    this.#leaves = new KeptLeaves(origin, options.store, this.#frontiers);
   }
 
   /**
@@ -79,7 +83,7 @@ export class Replica {
   claim({ key, claim: signed }: ClaimBody, request: Uint8Array): Promise<SignedThing<'head'>> {
     return this.#inTurn(async () => {
       const state = await this.#load();
-      if (!equalBytes(this.#pinned() ?? state?.key ?? key, key)) throw this.#notSigned('claim');
+      this.#assertPinned(key, state);
       const claim = this.#opened(() => openClaim(signed, key), 'claim');
       const { epoch, writer, origin, host } = claim.value;
       if (origin !== this.#origin || host !== this.#options.identity.id) throw this.#notSigned('claim');
@@ -88,10 +92,7 @@ export class Replica {
         const { value } = granted;
         if (value.epoch > epoch || (value.epoch === epoch && value.writer !== writer)) throw fenced(granted);
       }
-      if (granted?.value.epoch !== epoch) {
-        await this.#options.store.grant(this.#origin, key, signed);
-        await this.#reload();
-      }
+      if (granted?.value.epoch !== epoch) await this.#write(() => this.#options.store.grant(this.#origin, key, signed));
       return this.#sign(request);
     });
   }
@@ -105,6 +106,7 @@ export class Replica {
     return this.#inTurn(async () => {
       const state = await this.#load();
       if (state === undefined) throw notClaimed(`Nothing of '${this.#origin}' was claimed here.`);
+      this.#assertPinned(state.key, state);
       await this.#take({ ...batch, tree: this.#claimedTree(batch, state), events: batch.events.map(leafOf) }, state);
       return this.#sign(request);
     });
@@ -158,16 +160,30 @@ export class Replica {
    */
   mend(events: readonly NumberedEvent[]): Promise<number> {
     return this.#inTurn(async () => {
-      const state = await this.#assertKnown();
+      const state = await this.#load();
+      if (state === undefined) throw this.#notFound();
       const { store } = this.#options;
-      const whole = events.map((event) => ({ ...leafOf(event), sequence: event.sequence }));
-      const mended = new Set(await store.mend(this.#origin, whole));
-      const rest = whole.filter(({ sequence }) => !mended.has(sequence));
-      if (rest.length > 0 && (await this.#provesLeaves(rest, state)))
-        for (const sequence of await store.mendLeaves(this.#origin, rest)) mended.add(sequence);
-      this.#frontiers.forget(0);
+      const leaves = [
+        ...new Map(events.map((event) => [event.sequence, { ...leafOf(event), sequence: event.sequence }])).values(),
+      ];
+      const mended = new Set(await store.mend(this.#origin, leaves));
+      if (mended.size < leaves.length && this.#damaged > 0) {
+        const missing = new Set(await store.damaged(this.#origin, 0, MAX_DOUBTED));
+        const doubted = leaves.filter(({ sequence }) => missing.has(sequence) && !mended.has(sequence));
+        if (await this.#leaves.mend(doubted, state)) for (const { sequence } of doubted) mended.add(sequence);
+      }
       await this.#countDamaged();
       return mended.size;
+    });
+  }
+
+  /** Holds the leaves that are kept to the head's root, and mends those that it can. @returns whether they are right now */
+  checkLeaves(): Promise<boolean> {
+    return this.#inTurn(async () => {
+      const state = await this.#load();
+      const leaves = state === undefined ? 'RIGHT' : await this.#leaves.check(state);
+      await this.#countDamaged();
+      return leaves !== 'DAMAGED';
     });
   }
 
@@ -177,7 +193,7 @@ export class Replica {
   }
 
   async status(): Promise<ReplicaStatus> {
-    const state = await this.#load();
+    const state = await this.#current();
     return {
       sequence: state?.places.head.sequence ?? 0,
       staged: state === undefined ? 0 : Math.max(0, state.places.staged.sequence - state.places.common),
@@ -186,31 +202,63 @@ export class Replica {
     };
   }
 
+  /** Whether anything of the origin is kept here, as far as anybody has asked. */
+  get isKept(): boolean {
+    return this.#state !== undefined;
+  }
+
+  /** Forgets what can be computed again. */
+  rest(): void {
+    this.#frontiers.forget(0);
+    this.#leaves.forget();
+  }
+
   async #take(batch: ReceivedBatch, state: OriginState): Promise<void> {
     const { store } = this.#options;
-    const verdict = await judgeBatch(batch, {
-      origin: this.#origin,
-      state,
-      store,
-      frontiers: this.#frontiers,
-    }).catch(async (error: unknown) => {
-      if (error instanceof RefusalError && JUDGED_BY_LEAVES.has(error.code)) await this.#assertLeaves(state);
-      throw error;
-    });
+    const verdict = await this.#judge(batch, state);
     if ('forked' in verdict) {
-      await this.#assertLeaves(state);
       await store.keepFork(this.#origin, batch.tree.signed);
       throw verdict.forked;
     }
-    if ('renewed' in verdict) {
-      if (Object.keys(verdict.renewed).length === 0) return;
-      await store.renew(this.#origin, verdict.renewed);
-    } else {
+    if ('taken' in verdict) {
       const { taken } = verdict;
-      await store.change(this.#origin, taken);
-      this.#frontiers.forget(Math.min(taken.keep, state.places.common));
+      await this.#write(() => store.change(this.#origin, taken), batch.tree, Math.min(taken.keep, state.places.common));
+    } else if (Object.keys(verdict.renewed).length > 0) {
+      const { sequence } = state.places.head;
+      await this.#write(() => store.renew(this.#origin, verdict.renewed), batch.tree, sequence);
     }
-    await this.#reload(batch.tree);
+    if (this.#damaged > 0) await this.#mendFrom(batch);
+  }
+
+  /** A batch is not refused for what is damaged here. @throws RefusalError */
+  async #judge(batch: ReceivedBatch, state: OriginState): Promise<Verdict> {
+    const { store } = this.#options;
+    const judge = () => judgeBatch(batch, { origin: this.#origin, state, store, frontiers: this.#frontiers });
+    const verdict = await judge().catch((error: unknown) => {
+      if (error instanceof RefusalError && JUDGED_BY_LEAVES.has(error.code)) return error;
+      throw error;
+    });
+    if (!(verdict instanceof RefusalError) && !('forked' in verdict)) return verdict;
+    const leaves = await this.#leaves.check(state);
+    await this.#countDamaged();
+    if (leaves === 'MENDED') return judge();
+    if (leaves === 'DAMAGED') {
+      const message = `The events of '${this.#origin}' here are not those that the origin has signed: some are damaged.`;
+      throw new RefusalError({ code: 'DAMAGED', message });
+    }
+    if (verdict instanceof RefusalError) throw verdict;
+    return verdict;
+  }
+
+  /** What comes again may be what was damaged here. */
+  async #mendFrom({ from, events }: ReceivedBatch): Promise<void> {
+    const { store } = this.#options;
+    const damaged = new Set(await store.damaged(this.#origin, from - 1, Math.max(1, events.length)));
+    const again = events
+      .map((event, i) => ({ ...event, sequence: from + i }))
+      .filter(({ sequence }) => damaged.has(sequence));
+    await store.mend(this.#origin, again);
+    await this.#countDamaged();
   }
 
   /** @throws RefusalError NOT_SIGNED, BAD_REQUEST, NOT_CLAIMED, FENCED */
@@ -226,52 +274,66 @@ export class Replica {
     return tree;
   }
 
-  /** Whether events that do not fit the leaves here fit the head's root in their places. */
-  async #provesLeaves(events: readonly MendedEvent[], { head, places }: OriginState): Promise<boolean> {
-    if (head === null || (await this.#hasRootOf(head, places))) return false;
-    const replaced = new Map(events.map(({ sequence, leaf }) => [sequence, leaf]));
-    return this.#hasRootOf(head, places, replaced);
+  /** What is known, without waiting where it is. */
+  async #current(): Promise<OriginState | undefined> {
+    return this.#state ?? this.#inTurn(() => this.#load());
   }
 
-  async #hasRootOf({ value }: OpenTree, places: OriginState['places'], replaced?: ReadonlyMap<number, Uint8Array>) {
-    return equalBytes((await this.#frontiers.whole(places, replaced)).root(), value.root);
-  }
-
-  /** A batch is not refused for what rots here. @throws RefusalError DAMAGED */
-  async #assertLeaves({ head, places }: OriginState): Promise<void> {
-    if (head === null || (await this.#hasRootOf(head, places))) return;
-    const message = `The events of '${this.#origin}' here are not those that the origin has signed: some are damaged.`;
-    throw new RefusalError({ code: 'DAMAGED', message });
-  }
-
+  /** Only in turn: what was read before a change must not be taken for what is there after it. */
   async #load(): Promise<OriginState | undefined> {
     return this.#state ?? this.#reload();
   }
 
-  async #reload(opened?: OpenTree): Promise<OriginState | undefined> {
-    const stored = await this.#options.store.load(this.#origin);
-    const { head, staged, known } = this.#state ?? {};
-    this.#state = stored && verified(stored, [head, staged, known, opened]);
+  async #reload(tree?: OpenTree, before?: OriginState): Promise<OriginState | undefined> {
+    const { store } = this.#options;
+    const stored = await store.load(this.#origin);
+    const state = stored && verified(stored, [before?.head, before?.staged, before?.known, tree]);
+    this.#state = state === undefined || arePlaced(state) ? state : await this.#placed(state);
     await this.#countDamaged();
     return this.#state;
+  }
+
+  async #placed(state: OriginState): Promise<OriginState> {
+    this.rest();
+    return placeAnew(state, this.#origin, this.#options.store, this.#frontiers);
+  }
+
+  /** Writes, and knows afterwards what is there; whatever becomes of it, nothing is taken for known that is not there. */
+  async #write(write: () => Promise<void>, tree?: OpenTree, beyond = 0): Promise<void> {
+    const before = this.#state;
+    this.#state = undefined;
+    try {
+      await write();
+      this.#frontiers.forget(beyond);
+    } catch (error) {
+      this.#frontiers.forget(0);
+      throw error;
+    }
+    await this.#reload(tree, before);
   }
 
   async #countDamaged(): Promise<void> {
     this.#damaged = this.#state === undefined ? 0 : await this.#options.store.countDamaged(this.#origin);
   }
 
-  async #assertKnown(): Promise<OriginState> {
-    const state = await this.#load();
-    if (state !== undefined) return state;
-    throw new RefusalError({ code: 'NOT_FOUND', message: `There is nothing of '${this.#origin}' here.` });
+  async #assertKnown(): Promise<void> {
+    if ((await this.#current()) === undefined) throw this.#notFound();
   }
 
-  #pinned(): VerifyKey | undefined {
+  #notFound(): RefusalError {
+    return new RefusalError({ code: 'NOT_FOUND', message: `There is nothing of '${this.#origin}' here.` });
+  }
+
+  /** @throws RefusalError NOT_SIGNED unless a key is the one that is pinned, by configuration too */
+  #assertPinned(key: VerifyKey, state: OriginState | undefined): void {
     const { origins } = this.#options;
-    const key = origins.get(this.#origin);
-    if (origins.size === 0 || key !== undefined) return key;
-    const message = `This host takes nothing of '${this.#origin}': its OFFGRID_ORIGINS does not name it.`;
-    throw new RefusalError({ code: 'NOT_SIGNED', message });
+    const configured = origins.get(this.#origin);
+    if (origins.size > 0 && configured === undefined) {
+      const message = `This host takes nothing of '${this.#origin}': its OFFGRID_ORIGINS does not name it.`;
+      throw new RefusalError({ code: 'NOT_SIGNED', message });
+    }
+    for (const pinned of [configured, state?.key])
+      if (pinned !== undefined && !equalBytes(pinned, key)) throw this.#notSigned('claim');
   }
 
   /** @throws RefusalError NOT_SIGNED, BAD_REQUEST */
@@ -294,7 +356,7 @@ export class Replica {
     const state = this.#state;
     const head = {
       ts: clock.now().getTime(),
-      key: state?.key ?? null,
+      key: this.#options.origins.get(this.#origin) ?? state?.key ?? null,
       host: identity.id,
       tree: state?.head?.signed ?? null,
       claim: state?.claim?.signed ?? null,
@@ -307,24 +369,14 @@ export class Replica {
   }
 }
 
+/** The most damaged events among which those that come back are looked for. */
+const MAX_DOUBTED = 100_000;
 /** What a batch is refused for by what is stored here, which may be damaged. */
 const JUDGED_BY_LEAVES: ReadonlySet<string> = new Set(['OTHER', 'COMMITTED']);
-const NO_ENTRY = new Uint8Array(ENTRY_BYTES);
-
 function leafOf(event: SealedEvent): LeafEvent {
   const entry = entryOf(event);
   const { etype, ts, sealed } = event;
   return { etype, ts, sealed, eid: entry.eid, leaf: leafHash(encodeEntry(entry)) };
-}
-
-function entryBytesOf(row: StoredRow): Uint8Array {
-  try {
-    const entry = encodeEntry(row);
-    return equalBytes(leafHash(entry), row.leaf) ? entry : NO_ENTRY;
-  } catch (error) {
-    if (error instanceof ProtocolError) return NO_ENTRY;
-    throw error;
-  }
 }
 
 function fenced({ signed, value }: OpenClaim): RefusalError {

@@ -14,7 +14,7 @@ import { Memory } from '../host/memory.js';
 import { serveMemory } from '../host/memory-routes.js';
 import { HostRefusal } from '../host/problems.js';
 import { ANSWER_HEADER, answerSignature, hostKeyOf, type HostKey } from '../protocol/authentication.js';
-import { MAX_BODY_BYTES, MAX_SHORT_BODY_BYTES, type Fingerprint, type Origin } from '../protocol/fields.js';
+import { MAX_SHORT_BODY_BYTES, type Fingerprint, type Origin } from '../protocol/fields.js';
 import { ProtocolError } from '../protocol/protocol-error.js';
 import type { VerifyKey } from '../protocol/verify-key.js';
 import { readBody } from './body-reader.js';
@@ -35,6 +35,12 @@ const PROTOCOL = 2;
 const HEADERS_TIMEOUT_MS = 10_000;
 /** How often that is looked at, in milliseconds. */
 const TIMEOUT_CHECK_MS = 1_000;
+/** The longest name in a path: longer than any that is one, so that it is judged with the others. */
+const MAX_PARAM_LENGTH = 1_024;
+/** The largest body of the prototype's paths, in bytes: a payload of 1 MiB in base64, and its meta. */
+const MAX_MEMORY_BODY_BYTES = 2 * 1024 * 1024;
+/** How long a close waits for requests under way, in milliseconds, before it ends connections. */
+const CLOSE_MS = 5_000;
 /** How long a connection may be idle between requests, in milliseconds. */
 const KEEP_ALIVE_MS = 60_000;
 
@@ -103,8 +109,11 @@ export async function startHost(options: HostOptions): Promise<RunningHost> {
       await scrubbing;
     });
     const key = typeof options.authKey === 'string' ? hostKeyOf(options.authKey, identity.id) : options.authKey;
-    const app = newApp(logger);
-    opened.push(() => app.close());
+    const app = newApp(logger, (refusal, request, reply) => {
+      metrics.answered(refusal.code);
+      refuse(refusal, request, reply, { key, host: identity.id });
+    });
+    opened.push(() => closeInTime(app));
     serve(app, { ...options, key, identity, replicas, metrics, memory: new Memory(file) });
     const url = await app.listen({ host: bind, port });
     return {
@@ -153,7 +162,11 @@ async function openFolder(folder: string, budgetBytes: number): Promise<{ identi
   throw new Error(`${path} is that of host ${String(owner)}, and ${keys} that of host ${known.id}. ${advice}`);
 }
 
-function newApp(logger: Logger): FastifyInstance {
+/** @param refuse answers what is refused before there is a route */
+function newApp(
+  logger: Logger,
+  refuse: (refusal: RefusalError, request: FastifyRequest, reply: FastifyReply) => void,
+): FastifyInstance {
   const app = fastify({
     loggerInstance: logger,
     logController: new LogController({ disableRequestLogging: true }),
@@ -162,8 +175,10 @@ function newApp(logger: Logger): FastifyInstance {
     // A body may take as long as it keeps coming: see readBody.
     requestTimeout: 0,
     http: { headersTimeout: HEADERS_TIMEOUT_MS, connectionsCheckingInterval: TIMEOUT_CHECK_MS },
+    exposeHeadRoutes: false,
+    routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
     frameworkErrors: (error, request, reply) => {
-      void refuse(new RefusalError({ code: 'BAD_REQUEST', message: error.message }), request, reply);
+      refuse(new RefusalError({ code: 'BAD_REQUEST', message: error.message }), request, reply);
     },
   });
   app.server.maxConnections = MAX_CONNECTIONS;
@@ -195,19 +210,16 @@ function serve(app: FastifyInstance, served: Served): void {
     bodyHashes.set(request, Buffer.from(authentication.assertAuthentic({ method, path, headers }), 'hex'));
     limits.authenticated(request.socket.remoteAddress ?? '');
   };
-  const bodyHashOf = (request: FastifyRequest) => bodyHashes.get(request) ?? new Uint8Array();
+  const bodyHashOf = (request: FastifyRequest) => {
+    const hash = bodyHashes.get(request);
+    if (hash === undefined) throw new Error('a request was served without being authenticated');
+    return hash;
+  };
+  const signer = { key, host: identity.id };
 
-  app.addHook('onRequest', (request, _reply, done) => {
-    if (isReplicaPath(request)) authenticate(request);
-    done();
-  });
   app.addHook('onSend', (request, reply, payload, done) => {
-    if (isReplicaPath(request)) {
-      const body = payload instanceof Uint8Array ? payload : new Uint8Array();
-      const nonce = nonceOf(request.headers);
-      const signature = answerSignature(key, { host: identity.id, nonce, status: reply.statusCode, body });
-      void reply.header(ANSWER_HEADER, signature);
-    }
+    if (isReplicaPath(request))
+      sign(request, reply, payload instanceof Uint8Array ? payload : new Uint8Array(), signer);
     done();
   });
   app.addHook('onResponse', (_request, reply, done) => {
@@ -219,29 +231,42 @@ function serve(app: FastifyInstance, served: Served): void {
     if (refusal.code === 'INTERNAL') request.log.error({ err: error }, 'request failed');
     else if (refusal.status >= 500) request.log.warn({ code: refusal.code, url: request.url }, refusal.message);
     metrics.answered(refusal.code);
-    return refuse(refusal, request, reply);
+    return refuse(refusal, request, reply, signer);
   });
   app.setNotFoundHandler((request) => {
     const message = `There is nothing at ${request.method} ${request.url.slice(0, 200)}.`;
     throw new RefusalError({ code: 'NOT_FOUND', message });
   });
 
-  serveReplicas(app, replicas, bodyHashOf);
-  void app.register((rest, _options, done) => {
-    rest.addHook('preHandler', async (request) => {
-      if (request.method === 'POST') request.body = await readBody(request.raw, MAX_BODY_BYTES);
+  void app.register((replicaPaths, _options, done) => {
+    // Whatever a URL looks like that leads here: none is served before its headers are judged.
+    replicaPaths.addHook('onRequest', (request, _reply, next) => {
+      if (!isReplicaPath(request))
+        throw new RefusalError({ code: 'BAD_REQUEST', message: 'The path is not written as the protocol has it.' });
+      authenticate(request);
+      next();
     });
+    serveReplicas(replicaPaths, replicas, bodyHashOf);
+    done();
+  });
+  void app.register((rest, _options, done) => {
     const isLocal = isLoopback(bind);
     const open = (request: FastifyRequest) => {
       if (!isLocal) authenticate(request);
     };
-    const authenticateBody = (request: FastifyRequest) => {
-      authenticate(request);
-      const body = request.body instanceof Uint8Array ? request.body : new Uint8Array();
+    rest.addHook('onRequest', (request, _reply, next) => {
+      if (request.method === 'POST') authenticate(request);
+      next();
+    });
+    rest.addHook('preHandler', async (request) => {
+      if (request.method !== 'POST') return;
+      const body = await readBody(request.raw, MAX_MEMORY_BODY_BYTES);
       if (!equalBytes(sha256(body), bodyHashOf(request)))
         throw new UnauthenticatedError('The body is not the one that the request is signed for.');
-    };
-    serveMemory(rest, { ...served, identity, memory, protocol: PROTOCOL, authenticate: authenticateBody, open });
+      request.body = body;
+    });
+    // Whoever gets there has been authenticated before the body was read.
+    serveMemory(rest, { ...served, identity, memory, protocol: PROTOCOL, authenticate: () => undefined, open });
     rest.get('/metrics', async (request, reply) => {
       open(request);
       return reply.type(metrics.registry.contentType).send(await metrics.text());
@@ -250,19 +275,35 @@ function serve(app: FastifyInstance, served: Served): void {
   });
 }
 
+/** Whom answers are by. */
+interface Signer {
+  readonly key: HostKey;
+  readonly host: Fingerprint;
+}
+
+/** Says in a header of an answer that the host has given it. */
+function sign(request: FastifyRequest, reply: FastifyReply, body: Uint8Array, { key, host }: Signer): void {
+  const nonce = nonceOf(request.headers);
+  void reply.header(ANSWER_HEADER, answerSignature(key, { host, nonce, status: reply.statusCode, body }));
+}
+
+/** Whether a URL is written as the protocol has it. */
 function isReplicaPath({ url }: FastifyRequest): boolean {
   return url.startsWith('/replica/');
 }
 
-function refuse(refusal: RefusalError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+function refuse(refusal: RefusalError, request: FastifyRequest, reply: FastifyReply, signer: Signer): FastifyReply {
   void reply.code(refusal.status);
   if (refusal instanceof UnauthenticatedError) void reply.headers(refusal.headers);
   // What is left of a large body is not waited for.
   const length = request.headers['content-length'];
   const hasLongBody = request.headers['transfer-encoding'] !== undefined || Number(length ?? 0) > MAX_SHORT_BODY_BYTES;
   if (hasLongBody && !request.raw.complete) void reply.header('connection', 'close');
-  if (isReplicaPath(request)) return reply.type('application/cbor').send(Buffer.from(refusal.body));
-  return reply.send({ error: { code: refusal.code, message: refusal.message } });
+  if (!request.url.startsWith('/replica'))
+    return reply.send({ error: { code: refusal.code, message: refusal.message } });
+  const body = Buffer.from(refusal.body);
+  sign(request, reply, body, signer);
+  return reply.type('application/cbor').send(body);
 }
 
 function refusalOf(error: unknown): RefusalError {
@@ -284,6 +325,18 @@ function refusalOf(error: unknown): RefusalError {
   if (error instanceof Error && 'statusCode' in error && typeof error.statusCode === 'number' && error.statusCode < 500)
     return new RefusalError({ code: 'BAD_REQUEST', message: error.message }, { cause: error });
   return new RefusalError({ code: 'INTERNAL', message: 'Something went wrong here; it was logged.' }, { cause: error });
+}
+
+/** Closes a server; connections on which nothing comes to an end are ended. */
+async function closeInTime(app: FastifyInstance): Promise<void> {
+  const timer = setTimeout(() => {
+    app.server.closeAllConnections();
+  }, CLOSE_MS);
+  try {
+    await app.close();
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /** A connection whose last request is answered while the host closes would stay open, and the host wait for its end. */

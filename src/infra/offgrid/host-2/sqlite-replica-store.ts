@@ -1,12 +1,12 @@
 import { HASH_BYTES } from '../../../domain/merkle.js';
 import type { Clock } from '../../clock.js';
 import type { Connection, Row } from '../../sqlite/connection.js';
-import { unpackPeaks } from '../peaks.js';
+import { packPeaks, unpackPeaks } from '../peaks.js';
 import type { StoredEvent } from '../protocol/events-answer.js';
 import { ProtocolError } from '../protocol/protocol-error.js';
 import type { StoryName } from '../protocol/queries.js';
 import { decodeSigned, encodeSigned, type SignedKind, type SignedThing } from '../protocol/signed.js';
-import { DamagedEvents, type Scrubbed } from './damaged-events.js';
+import { DamagedEvents } from './damaged-events.js';
 import type { EventContents, EventRow } from './event-contents.js';
 import type { HostFile } from './host-file.js';
 import { RefusalError } from './refusal-error.js';
@@ -15,6 +15,7 @@ import type {
   LeafEvent,
   MendedEvent,
   Page,
+  Places,
   ReplicaStore,
   StoredOrigin,
   StoredRow,
@@ -23,7 +24,7 @@ import type {
 
 /** The most origins of a host. */
 const MAX_ORIGINS = 1_000;
-/** The most trees of one origin that are kept as evidence. */
+/** The most trees of one origin that are kept as evidence of a kind; those that come later are not. */
 const MAX_EVIDENCE_TREES = 1_000;
 
 /** Rows from one blob of addresses, of leaves and of contents each, and JSON that says where each begins: one statement. */
@@ -33,24 +34,25 @@ const INSERT = `
     substr(?4, 1 + ${HASH_BYTES} * j.key, ${HASH_BYTES}), j.value ->> 2,
     CASE WHEN j.value ->> 3 IS NULL THEN NULL ELSE substr(?5, 1 + (j.value ->> 3), j.value ->> 2) END, 0
   FROM json_each(?6) AS j`;
-/** The events of the head (`?2` is 0) or of what is staged, after the first `?3`: those of the head may have a tail apart. */
+/** How many events the head (`?2` is 0) or what is staged has. */
+const LENGTH =
+  'SELECT CASE WHEN ?2 = 1 THEN staged_sequence ELSE head_sequence END AS length FROM origins WHERE id = ?1';
+/** Their events after the first `?3`, up to `?4`: those of the head may have a tail apart. */
 const STORY = `
   SELECT e.* FROM events AS e JOIN origins AS o ON o.id = e.origin
-  WHERE e.origin = ?1 AND e.sequence > ?3 AND e.sequence <= CASE
+  WHERE e.origin = ?1 AND e.sequence > ?3 AND e.sequence <= ?4 AND e.sequence <= CASE
     WHEN ?2 = 1 THEN o.staged_sequence
     WHEN o.staged_sequence > o.common THEN min(o.common, o.head_sequence)
     ELSE o.head_sequence END
   UNION ALL
-  SELECT * FROM head_tails WHERE ?2 = 0 AND origin = ?1 AND sequence > ?3`;
-const PAGE = `SELECT sequence, etype, ts, eid, leaf FROM (${STORY}) ORDER BY sequence LIMIT ?4`;
-const LEAVES = `SELECT sequence, leaf FROM (${STORY}) WHERE sequence <= ?4 ORDER BY sequence`;
-const EVENTS = `
-  SELECT sequence, etype, ts, eid, leaf, bytes, sealed, damaged FROM (
-    SELECT *, sum(bytes) OVER (ORDER BY sequence) - bytes AS before FROM (${STORY} ORDER BY sequence LIMIT ?4))
-  WHERE before = 0 OR before + bytes <= ?5`;
+  SELECT * FROM head_tails WHERE ?2 = 0 AND origin = ?1 AND sequence > ?3 AND sequence <= ?4`;
+const ROWS = `SELECT sequence, etype, ts, eid, leaf FROM (${STORY}) ORDER BY sequence`;
+const SIZES = `SELECT sequence, bytes FROM (${STORY}) ORDER BY sequence`;
+const LEAVES = `SELECT sequence, leaf FROM (${STORY}) ORDER BY sequence`;
+const EVENTS = `SELECT * FROM (${STORY}) ORDER BY sequence`;
 const KEEP_TREE = `
   INSERT OR IGNORE INTO evidence_trees (origin, tree, kind, ts)
-  SELECT ?1, ?2, ?3, ?4 WHERE (SELECT count(*) FROM evidence_trees WHERE origin = ?1) < ${MAX_EVIDENCE_TREES}`;
+  SELECT ?1, ?2, ?3, ?4 WHERE (SELECT count(*) FROM evidence_trees WHERE origin = ?1 AND kind = ?3) < ${MAX_EVIDENCE_TREES}`;
 
 interface OriginRow extends Row {
   readonly key: Uint8Array;
@@ -126,7 +128,7 @@ export class SqliteReplicaStore implements ReplicaStore {
     await this.#file.write(async (connection) => {
       await connection.run(
         `INSERT INTO origins (origin, key, claim) VALUES (?, ?, ?)
-         ON CONFLICT (origin) DO UPDATE SET claim = excluded.claim`,
+         ON CONFLICT (origin) DO UPDATE SET claim = excluded.claim WHERE key = excluded.key`,
         [origin, key, encodeSigned(claim)],
       );
       [{ id }] = (await connection.all<{ id: number }>('SELECT id FROM origins WHERE origin = ?', [origin])) as [
@@ -163,6 +165,18 @@ export class SqliteReplicaStore implements ReplicaStore {
     });
   }
 
+  async place(origin: string, { head, staged, common }: Places): Promise<void> {
+    const id = this.#idOf(origin);
+    await this.#file.write(async (connection) => {
+      await connection.run(
+        `UPDATE origins SET head_sequence = ?, head_peaks = ?, staged_sequence = ?, staged_peaks = ?, common = ?
+         WHERE id = ?`,
+        [head.sequence, packPeaks(head.peaks), staged.sequence, packPeaks(staged.peaks), common, id],
+      );
+      return 0;
+    });
+  }
+
   async keepFork(origin: string, tree: SignedThing<'tree'>): Promise<void> {
     const id = this.#idOf(origin);
     await this.#file.write(async (connection) => {
@@ -173,7 +187,7 @@ export class SqliteReplicaStore implements ReplicaStore {
 
   async leaves(origin: string, of: StoryName, from: number, to: number): Promise<Uint8Array> {
     if (to < from) return new Uint8Array();
-    const params = [this.#idOf(origin), of === 'staged' ? 1 : 0, from - 1, to];
+    const params = [this.#idOf(origin), storyParam(of), from - 1, to];
     const rows = await this.#file.read((reader) => reader.all<{ sequence: number; leaf: Uint8Array }>(LEAVES, params));
     const leaves = new Uint8Array((to - from + 1) * HASH_BYTES);
     // One that is missing, or not a hash any more, stays zero: no event has that leaf.
@@ -182,19 +196,46 @@ export class SqliteReplicaStore implements ReplicaStore {
     return leaves;
   }
 
-  async rows(origin: string, { of, after, limit }: Page): Promise<readonly StoredRow[]> {
-    const params = [this.#idOf(origin), of === 'staged' ? 1 : 0, after, limit];
-    return this.#file.read((reader) => reader.all<StoredRow & Row>(PAGE, params));
+  async rows(origin: string, page: Page): Promise<readonly StoredRow[]> {
+    const id = this.#idOf(origin);
+    return this.#file.read((reader) =>
+      reader.transaction('BEGIN', async () => {
+        const to = await lastOf(reader, id, page);
+        const rows = await reader.all<StoredRow & Row>(ROWS, [id, storyParam(page.of), page.after, to]);
+        return withGaps(rows, page.after, to, missingRow);
+      }),
+    );
   }
 
-  async events(origin: string, { of, after, limit }: Page, maxBytes: number): Promise<readonly StoredEvent[]> {
+  async events(origin: string, page: Page, maxBytes: number): Promise<readonly StoredEvent[]> {
     const id = this.#idOf(origin);
-    const params = [id, of === 'staged' ? 1 : 0, after, limit, maxBytes];
-    const rows = await this.#file.read((reader) => reader.all<EventRow>(EVENTS, params));
-    const events = await Promise.all(rows.map((row) => this.#contents.read(row)));
-    const found = rows.filter(({ damaged }, i) => damaged === 0 && events[i]?.sealed === null);
-    await this.#damage.mark(id, found);
+    const { of, after } = page;
+    const { rows, to } = await this.#file.read((reader) =>
+      reader.transaction('BEGIN', async () => {
+        const last = await lastOf(reader, id, page);
+        const sizes = await reader.all<Size & Row>(SIZES, [id, storyParam(of), after, last]);
+        const within = lastWithin(sizes, after, last, maxBytes);
+        return { rows: await reader.all<EventRow>(EVENTS, [id, storyParam(of), after, within]), to: within };
+      }),
+    );
+    const read = await Promise.all(rows.map((row) => this.#contents.read(row)));
+    const events = withGaps(read, after, to, missingEvent);
+    await this.#markFound(id, of, rows, events);
     return events;
+  }
+
+  /** What a reader has found to be damaged is known from then on, unless the disk has no room for that. */
+  async #markFound(id: number, of: StoryName, rows: readonly EventRow[], events: readonly StoredEvent[]) {
+    const stored = new Map(rows.map((row) => [row.sequence, row]));
+    const damaged = events.filter(({ sealed }) => sealed === null);
+    const found = damaged.flatMap(({ sequence }) => stored.get(sequence) ?? []).filter((row) => row.damaged === 0);
+    const missing = damaged.map(({ sequence }) => sequence).filter((sequence) => !stored.has(sequence));
+    try {
+      await this.#damage.mark(id, found);
+      if (of === 'head') await this.#damage.markHead(id, missing);
+    } catch (error) {
+      if (!(error instanceof RefusalError) || error.code !== 'FULL') throw error;
+    }
   }
 
   damaged(origin: string, after: number, limit: number): Promise<readonly number[]> {
@@ -209,13 +250,16 @@ export class SqliteReplicaStore implements ReplicaStore {
     return this.#damage.mend(this.#idOf(origin), events);
   }
 
-  mendLeaves(origin: string, events: readonly MendedEvent[]): Promise<readonly number[]> {
+  mendLeaves(origin: string, events: readonly MendedEvent[]): Promise<void> {
     return this.#damage.mendLeaves(this.#idOf(origin), events);
   }
 
-  /** Looks at stored events after a sequence, and marks those that are damaged. */
-  scrub(origin: string, after: number, limit: number): Promise<Scrubbed> {
-    return this.#damage.scrub(this.#idOf(origin), after, limit);
+  mark(origin: string, sequences: readonly number[]): Promise<void> {
+    return this.#damage.markHead(this.#idOf(origin), sequences);
+  }
+
+  unleafed(origin: string): Promise<readonly MendedEvent[]> {
+    return this.#damage.unleafed(this.#idOf(origin));
   }
 
   async #keepTree(connection: Connection, id: number, tree: SignedThing<'tree'>, kind: 'FORK' | 'SET_ASIDE') {
@@ -258,4 +302,49 @@ function signedOf<Kind extends SignedKind>(kind: Kind, bytes: Uint8Array | null)
     const message = `A ${kind} that this host keeps is damaged.`;
     throw new RefusalError({ code: 'DAMAGED', message }, { cause: error });
   }
+}
+
+interface Size {
+  readonly sequence: number;
+  readonly bytes: number;
+}
+
+function storyParam(of: StoryName): number {
+  return of === 'staged' ? 1 : 0;
+}
+
+/** The last sequence of a page. */
+async function lastOf(reader: Connection, id: number, { of, after, limit }: Page): Promise<number> {
+  const [row] = await reader.all<{ length: number }>(LENGTH, [id, storyParam(of)]);
+  return Math.min(row?.length ?? 0, after + limit);
+}
+
+/** The last sequence up to which contents have at most so many bytes; the first is within, whatever its size. */
+function lastWithin(sizes: readonly Size[], after: number, last: number, maxBytes: number): number {
+  let sum = 0;
+  for (const { sequence, bytes } of sizes) {
+    sum += bytes;
+    if (sum > maxBytes) return Math.max(sequence - 1, after + 1);
+  }
+  return last;
+}
+
+/** A list without gaps, from one sequence to another. */
+function withGaps<T extends { readonly sequence: number }>(
+  some: readonly T[],
+  after: number,
+  to: number,
+  missing: (sequence: number) => T,
+): readonly T[] {
+  if (some.length === Math.max(0, to - after)) return some;
+  const known = new Map(some.map((one) => [one.sequence, one]));
+  return Array.from({ length: Math.max(0, to - after) }, (_, i) => known.get(after + 1 + i) ?? missing(after + 1 + i));
+}
+
+function missingRow(sequence: number): StoredRow {
+  return { sequence, etype: 0, ts: 0, eid: new Uint8Array(), leaf: new Uint8Array() };
+}
+
+function missingEvent(sequence: number): StoredEvent {
+  return { sequence, etype: 10, ts: 0, sealed: null };
 }

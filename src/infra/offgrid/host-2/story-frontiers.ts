@@ -1,4 +1,3 @@
-import { LRUCache } from 'lru-cache';
 import { HASH_BYTES, MerkleFrontier } from '../../../domain/merkle.js';
 import { sha256 } from '../../crypto/sha256.js';
 import type { StoryName } from '../protocol/queries.js';
@@ -15,10 +14,7 @@ const NONE: ReadonlyMap<number, Uint8Array> = new Map();
 export class StoryFrontiers {
   readonly #origin: string;
   readonly #store: ReplicaStore;
-  readonly #remembered = {
-    head: new LRUCache<number, MerkleFrontier>({ max: MAX_REMEMBERED }),
-    staged: new LRUCache<number, MerkleFrontier>({ max: MAX_REMEMBERED }),
-  };
+  readonly #remembered = { head: new Map<number, MerkleFrontier>(), staged: new Map<number, MerkleFrontier>() };
 
   constructor(origin: string, store: ReplicaStore) {
     this.#origin = origin;
@@ -30,13 +26,13 @@ export class StoryFrontiers {
     const of = size <= places.common ? 'head' : story;
     const { sequence, peaks } = places[of];
     if (size === sequence) return new MerkleFrontier(sha256, size, peaks);
-    return this.#made(size, of, places);
+    return this.made(size, of, places);
   }
 
   /** The tree over the whole head, made from its leaves anew, with some of them replaced. */
   async whole(places: Places, replaced = NONE): Promise<MerkleFrontier> {
     this.forget(0);
-    return this.#made(places.head.sequence, 'head', places, replaced);
+    return this.made(places.head.sequence, 'head', places, replaced);
   }
 
   /** Forgets what is beyond the first events of the head, and all that is staged. */
@@ -45,7 +41,8 @@ export class StoryFrontiers {
     this.#remembered.staged.clear();
   }
 
-  async #made(size: number, of: StoryName, places: Places, replaced = NONE): Promise<MerkleFrontier> {
+  /** The tree over the first events of a story, made from leaves. */
+  async made(size: number, of: StoryName, places: Places, replaced = NONE): Promise<MerkleFrontier> {
     const frontier = this.#nearest(size, of, places.common);
     while (frontier.size < size) {
       const from = frontier.size + 1;
@@ -56,11 +53,17 @@ export class StoryFrontiers {
         frontier.appendHash(replaced.get(sequence) ?? leaves.subarray(at, at + HASH_BYTES));
       }
       if (frontier.size % STEP === 0 && replaced.size === 0) {
-        const isShared = frontier.size <= places.common;
-        this.#remembered[isShared ? 'head' : of].set(frontier.size, frontier.copy());
+        this.#remember(frontier, frontier.size <= places.common ? 'head' : of);
       }
     }
     return frontier;
+  }
+
+  #remember(frontier: MerkleFrontier, of: StoryName): void {
+    const remembered = this.#remembered[of];
+    const [oldest] = remembered.keys();
+    if (remembered.size >= MAX_REMEMBERED && oldest !== undefined) remembered.delete(oldest);
+    remembered.set(frontier.size, frontier.copy());
   }
 
   #nearest(size: number, of: StoryName, common: number): MerkleFrontier {

@@ -18,15 +18,17 @@ interface PlacesRow extends Row {
 export async function arrange(
   connection: Connection,
   id: number,
-  { base, keep, added, becomes }: StoryChange,
+  { before, base, keep, added, becomes }: StoryChange,
 ): Promise<number> {
   const [row] = await connection.all<PlacesRow>(
     'SELECT head_sequence, staged_sequence, common FROM origins WHERE id = ?',
     [id],
   );
-  const common = row?.common ?? 0;
-  const head = row?.head_sequence ?? 0;
-  const isApart = (row?.staged_sequence ?? 0) > common;
+  const { common } = before;
+  const [head, staged] = [before.head.sequence, before.staged.sequence];
+  if (row?.common !== common || row.head_sequence !== head || row.staged_sequence !== staged)
+    throw new Error('a batch was judged on what is not stored any more');
+  const isApart = staged > common;
   let freed = 0;
   if (base === 'staged') {
     freed += await setAside(connection, 'events', id, keep);

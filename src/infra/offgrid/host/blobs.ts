@@ -36,7 +36,8 @@ export class Blobs {
   async put(contents: readonly { readonly eid: Uint8Array; readonly sealed: Uint8Array }[]): Promise<void> {
     await this.#inTurn.map(contents, async ({ eid, sealed }) => {
       const path = this.#pathOf(eid);
-      const there = await this.get(eid);
+      // What a disk does not give back any more is written again.
+      const there = await this.get(eid).catch(() => undefined);
       if (there !== undefined && equalBytes(addressOf(there), eid)) await syncFolder(dirname(path));
       else {
         await this.#makeFolder(dirname(path));

@@ -71,4 +71,21 @@ describe('keys by configuration', () => {
     const other = await newHost2({ origins: new Map([['core-v3', own.key]]) });
     await expect(own.claim(other)).rejects.toEqual(refusedWith('NOT_SIGNED'));
   });
+
+  it('hold against a key that was pinned before, and spoil nothing', async () => {
+    const folder = await newFolder();
+    const story = Story.begin().on(3);
+    const [first, second] = [new Process(story.root), new Process(RootKey.generate())];
+    const before = await newHost2({ folder });
+    await first.claim(before);
+    await first.ship(before, story);
+    await before.close();
+    const host = await newHost2({ folder, origins: new Map([[ORIGIN, second.key]]) });
+    await expect(first.ship(host, story, 4, 3)).rejects.toEqual(refusedWith('NOT_SIGNED'));
+    await expect(first.claim(host)).rejects.toEqual(refusedWith('NOT_SIGNED'));
+    await expect(second.claim(host)).rejects.toEqual(refusedWith('NOT_SIGNED'));
+    await host.close();
+    const again = await newHost2({ folder });
+    expect(await first.ship(again, story, 4, 3)).toMatchObject({ tree: { sequence: 3 } });
+  });
 });

@@ -1,4 +1,4 @@
-import { readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { newFolder } from '../../../support/offgrid/host.js';
@@ -62,11 +62,98 @@ describe('damage', () => {
     expect((await reader.roots(13)).head).toEqual(story.rootAt(13));
   });
 
-  it.each(ROT)('%s is found by the scrub', async (_what, sequence, rot) => {
+  it.each(ROT.filter(([what]) => what !== 'a leaf'))('%s is found by the scrub', async (_what, sequence, rot) => {
     const { folder, reader } = await setUp(FAST);
     await rot(folder);
     await expect.poll(() => reader.damaged()).toContain(sequence);
     expect((await reader.head()).damaged).toBeGreaterThan(0);
+  });
+
+  it('of leaves alone is mended by the scrub', async () => {
+    const { folder, story, reader } = await setUp(FAST);
+    await damage(folder, 'UPDATE events SET leaf = zeroblob(32) WHERE sequence IN (2, 7, 12)');
+    const leaves = () => inHostFile(folder, 'SELECT 1 FROM events WHERE leaf = zeroblob(32)');
+    await expect.poll(leaves).toEqual([]);
+    await expect.poll(async () => (await reader.head()).damaged).toBe(0);
+    expect(await reader.events('?bytes=4194304')).toEqual(story.numbered(1, 13));
+  });
+
+  it('of leaves and of their events is mended piece by piece', async () => {
+    const { folder, story, reader } = await setUp();
+    await damage(folder, 'UPDATE events SET leaf = zeroblob(32), ts = 7 WHERE sequence IN (3, 7)');
+    await damage(folder, 'UPDATE events SET leaf = zeroblob(32) WHERE sequence = 5');
+    await reader.events('?bytes=4194304');
+    expect(await reader.damaged()).toEqual([3, 5, 7]);
+    expect(await reader.mend(story.numbered(3, 3))).toBe(0);
+    expect(await reader.mend(story.numbered(7, 7))).toBe(1);
+    expect(await reader.damaged()).toEqual([]);
+    expect(await reader.events('?bytes=4194304')).toEqual(story.numbered(1, 13));
+  });
+
+  it('that took rows away is told, and mended', async () => {
+    const { folder, host, story, reader } = await setUp();
+    const free = host.freeBytes;
+    await damage(folder, 'DELETE FROM events WHERE sequence IN (5, 13)');
+    expect((await reader.entries()).map((entry) => entry.every((byte) => byte === 0))).toEqual(
+      story.events.map((_event, i) => i === 4 || i === 12),
+    );
+    const events = await reader.events('?bytes=4194304');
+    expect(events.map(({ sequence }) => sequence)).toEqual(story.events.map((_event, i) => i + 1));
+    expect(await reader.damaged()).toEqual([5, 13]);
+    await reader.mend(story.numbered(5, 5));
+    expect(await reader.mend(story.numbered(13, 13))).toBe(1);
+    expect(await reader.events('?bytes=4194304')).toEqual(story.numbered(1, 13));
+    expect(host.freeBytes).toBe(free);
+  });
+
+  it('is mended by a batch that brings the events again', async () => {
+    const { folder, story, process, reader } = await setUp();
+    await damage(folder, "UPDATE events SET sealed = x'00' WHERE sequence IN (3, 9)");
+    await reader.events('?bytes=4194304');
+    const longer = story.on(2);
+    expect(await process.ship(reader.host, longer, 1, 15)).toMatchObject({ damaged: 0 });
+    expect(await reader.events('?bytes=4194304')).toEqual(longer.numbered(1, 15));
+  });
+
+  it('does not change what counts against the budget', async () => {
+    const { folder, host, story, reader } = await setUp();
+    const free = host.freeBytes;
+    await damage(folder, 'UPDATE events SET bytes = 16000000, sealed = zeroblob(3) WHERE sequence = 3');
+    await damage(folder, "UPDATE events SET bytes = 'many' WHERE sequence = 4");
+    await reader.events('?bytes=4194304');
+    const again = story.numbered(3, 4);
+    expect(await reader.mend([...again, ...again, ...again])).toBe(2);
+    expect(host.freeBytes).toBe(free);
+    expect(await reader.events('?bytes=4194304')).toEqual(story.numbered(1, 13));
+  });
+
+  it('of a file that cannot be read costs that event', async () => {
+    const { folder, story, reader } = await setUp();
+    await changeFiles(folder, async (path) => {
+      await rm(path);
+      await mkdir(path);
+    });
+    const events = await reader.events('?bytes=4194304');
+    expect(events.slice(0, 10)).toEqual(story.numbered(1, 10));
+    expect(await reader.damaged()).toEqual([11, 12, 13]);
+  });
+
+  it.each([
+    ['peaks', 'head_peaks = zeroblob(length(head_peaks))'],
+    ['peaks that are too few', "head_peaks = x''"],
+    ['a length', 'head_sequence = 12, common = 12'],
+    ['a length beyond the end', 'head_sequence = 99, common = 99'],
+  ])('of %s is mended at the next start', async (_what, sql) => {
+    const { folder, host, story, process } = await setUp();
+    await host.close();
+    await damage(folder, `UPDATE origins SET ${sql}`);
+    const again = await newHost2({ folder, ...ONCE });
+    const reader = new Reader(again, story.root);
+    expect((await reader.roots(13)).head).toEqual(story.rootAt(13));
+    const longer = story.on(2);
+    await process.ship(again, longer, 14, 15);
+    expect(await reader.events('?bytes=4194304')).toEqual(longer.numbered(1, 15));
+    expect(await reader.head()).toMatchObject({ damaged: 0, tree: { sequence: 15 } });
   });
 
   it('in a part of the head that a staged history contradicts is told and mended too', async () => {
@@ -89,13 +176,17 @@ describe('damage', () => {
   it('of a leaf does not make the host refuse what is right as another history', async () => {
     const { folder, host, story, process } = await setUp();
     await host.close();
-    await damage(folder, 'UPDATE events SET leaf = zeroblob(32) WHERE sequence = 7');
+    await damage(folder, 'UPDATE events SET leaf = zeroblob(32), ts = 7 WHERE sequence = 7');
     const again = await newHost2({ folder, ...ONCE });
     await expect(process.ship(again, story, 9, 9)).rejects.toMatchObject({ code: 'DAMAGED', status: 500 });
     await process.ship(again, story.on(1), 14, 14);
     const reader = new Reader(again, story.root);
+    expect(await reader.damaged()).toEqual([7]);
     expect(await reader.mend(story.numbered(7, 7))).toBe(1);
     await process.ship(again, story, 9, 9);
+    await again.close();
+    await damage(folder, 'UPDATE events SET leaf = zeroblob(32) WHERE sequence = 7');
+    await process.ship(await newHost2({ folder, ...ONCE }), story, 9, 9);
   });
 
   it('of what the host keeps of an origin is said', async () => {
@@ -104,6 +195,9 @@ describe('damage', () => {
     await damage(folder, 'UPDATE origins SET head = zeroblob(length(head))');
     const again = new Reader(await newHost2({ folder }), story.root);
     await expect(again.head()).rejects.toMatchObject({ code: 'DAMAGED' });
+    // What can be said of the others is said.
+    const metrics = await fetch(`${again.host.url}/metrics`);
+    expect(metrics.status).toBe(200);
   });
 });
 

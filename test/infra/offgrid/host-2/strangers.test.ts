@@ -161,6 +161,41 @@ describe('a request', () => {
     await once(socket, 'close');
   });
 
+  it('of a stranger has its body not read, however the path is written, nor at the prototype’s paths', async () => {
+    const host = await newHost2();
+    for (const target of [
+      `/%72eplica/${ORIGIN}/events`,
+      `http://x${EVENTS}`,
+      '/replica%2fx/events',
+      '/memory/ingest',
+    ]) {
+      const socket = await open(host);
+      socket.write(`POST ${target} HTTP/1.1\r\nhost: x\r\ncontent-length: 8000000\r\n\r\n`);
+      const [answer] = (await once(socket, 'data')) as [Buffer];
+      expect(answer.toString(), target).toMatch(/^HTTP\/1\.1 4\d\d /);
+      await once(socket, 'close');
+    }
+  });
+
+  it('is answered by the host even when its path is none', async () => {
+    const host = await newHost2();
+    for (const path of ['/replica/%zz/head', `/replica/${'a'.repeat(200)}/head`, '/replica/x', '/replica/x/y/z'])
+      expect((await ask(host, path, headersFor(host, { path }))).status, path).toBeLessThan(500);
+    const head = await fetch(`${host.url}${HEAD}`, { method: 'HEAD', headers: headersFor(host, { method: 'HEAD' }) });
+    expect(head.status).toBe(404);
+  });
+
+  it('that does not end does not keep the host from closing', { timeout: 30_000 }, async () => {
+    const host = await newHost2();
+    const [silent, half] = [await open(host), await open(host)];
+    half.write(`GET ${HEAD} HTTP/1.1\r\nx-`);
+    await sleep(50);
+    const begun = performance.now();
+    await host.close();
+    expect(performance.now() - begun).toBeLessThan(25_000);
+    silent.destroy();
+  });
+
   it('whose headers do not come is not waited for', { timeout: 60_000 }, async () => {
     const host = await newHost2();
     const [silent, slow] = [await open(host), await open(host)];
