@@ -8,7 +8,9 @@
 //   lines    operators choose line numbers without each other          begin a living core begins a line at any time
 //   echo     a host that answers each claim with FENCED and that claim  gone  hosts of ended policies are lost for good before the end
 //   loss     many restores with accepted loss, much rot                smart liars show the worst tree they have   slow  a reading takes time
-import { decideElection, decideMeeting } from '../../../dist/domain/election.js'; // the product's own rules are held to these
+// The product's own rules are held to these:
+import { decideElection, decideMeeting } from '../../../dist/domain/election.js';
+import { decideReading } from '../../../dist/domain/reading.js';
 export const NEMESES = ['forward', 'torn', 'lease', 'race', 'lines', 'begin', 'echo', 'gone', 'loss', 'smart', 'slow'];
 export function rng(s) {
   s >>>= 0;
@@ -860,6 +862,12 @@ export function run(seed, { family = 'F0', mut = new Set(), nem = new Set(), ste
           st8.forks++;
           if (possible.length !== 1) return { no: 'fork', best };
           story = possible[0];
+          const absent = path(story).filter((n) => !has(n));
+          if (absent.length) {
+            no ??= { no: 'missing' };
+            for (const x of cand) if (absent.some((n) => isAnc(n, x.st.node))) counted.delete(x.host);
+            continue;
+          }
         }
       }
       let q = 0,
@@ -901,6 +909,87 @@ export function run(seed, { family = 'F0', mut = new Set(), nem = new Set(), ste
       return { ok: true, story, base, best, q, qe, counted };
     }
   };
+  // The product's own rules of reading: asked again and again until they need no more trees.
+  const readByProduct = (heads, gives) => {
+    const nodes = new Map(),
+      shown = new Map(),
+      tried = new Set(),
+      has = (n) => heads.some((x) => gives(x.host, n));
+    const of = (t) => {
+      if (t && !shown.has(t)) {
+        shown.set(t, { line: t.line, epoch: t.epoch, sequence: depth[t.node], quorum: depth[t.q] });
+        nodes.set(shown.get(t), t);
+      }
+      return t ? shown.get(t) : null;
+    };
+    const reader = {
+      dishonest: f,
+      heard: heads.map((x) => ({
+        host: String(x.host.id),
+        tree: of(x.st),
+        staged: of(x.staged),
+        isCounted: true,
+      })),
+      relations: {
+        isOneBeginning: (a, b) => nodes.get(a).begun === nodes.get(b).begun,
+        common: (a, b) => depth[lca(nodes.get(a).node, nodes.get(b).node)],
+        isQuorumOn: (a, b) => isAnc(nodes.get(a).q, nodes.get(b).node),
+      },
+      gotten: {
+        missing: (t) =>
+          tried.has(t)
+            ? path(nodes.get(t).node)
+                .filter((n) => !has(n))
+                .map((n) => depth[n])
+            : undefined,
+        policies: (t) =>
+          path(nodes.get(t).node)
+            .reverse()
+            .filter((n) => pol[n])
+            .map((n) => ({
+              line: pol[n].line,
+              sequence: depth[n],
+              policy: {
+                required: pol[n].required,
+                hosts: pol[n].hosts.map((h) => ({ host: String(h.id), weight: h.weight })),
+              },
+            })),
+      },
+    };
+    for (;;) {
+      const reading = decideReading(reader);
+      if (reading.is !== 'OPEN') return { ...reading, nodeOf: (t) => nodes.get(t).node };
+      tried.add(reading.get);
+    }
+  };
+  const WHY = {
+    nothing: 'NOTHING',
+    missing: 'MISSING',
+    fork: 'FORK',
+    line: 'LINE',
+    quorum: 'QUORUM',
+    weight: 'WEIGHT',
+    'no policy': 'POLICY',
+  };
+  const holdReading = (heads, gives, res) => {
+    const p = readByProduct(heads, gives);
+    held(
+      'a reading',
+      res.ok
+        ? ['READ', res.story, res.base, res.q, res.qe, [...res.counted].map((h) => String(h.id)).sort()]
+        : ['REFUSED', WHY[res.no]],
+      p.is === 'READ'
+        ? [
+            p.is,
+            p.tail ? anc(p.nodeOf(p.tail.tree), p.tail.length) : p.nodeOf(p.story),
+            p.story.sequence,
+            p.quorum,
+            p.quorumEpoch,
+            [...p.counted].sort(),
+          ]
+        : [p.is, p.why],
+    );
+  };
   const givesOf = () => {
     const will = new Map(hosts.map((h) => [h, h.lies ? r() : 1]));
     return (h, n) => {
@@ -919,6 +1008,7 @@ export function run(seed, { family = 'F0', mut = new Set(), nem = new Set(), ste
       res = judge(heads, gives),
       top = heads.flatMap((x) => [x.st, x.staged]).filter(Boolean),
       maxClaim = Math.max(0, ...top.map((t) => t.epoch), ...heads.map((x) => x.claim?.epoch ?? 0));
+    if (!mut.size) holdReading(heads, gives, res);
     T(
       'RESTORE',
       res.ok ? `${depth[res.story]} q ${res.q} of ${show(res.best)}` : res.no,

@@ -1,0 +1,244 @@
+import { totalWeight, weightOf, type Policy } from './replication.js';
+
+/** A policy on a history. */
+export interface PolicyOnHistory {
+  readonly policy: Pick<Policy, 'hosts' | 'required'>;
+  readonly line: number;
+  /** The number of the event that set it. */
+  readonly sequence: number;
+}
+
+/** A tree that somebody has shown: as his head's, or as one that is staged. Its signature is the origin's. */
+export interface ShownTree {
+  readonly line: number;
+  readonly epoch: number;
+  readonly sequence: number;
+  /** How many events are said to have been at quorum. */
+  readonly quorum: number;
+}
+
+/** A host that was heard, with what it has shown. */
+export interface HeardHost {
+  readonly host: string;
+  /** The complete tree of its head. */
+  readonly tree: ShownTree | null;
+  readonly staged: ShownTree | null;
+  /** Whether it weighs: its key is pinned, and the history does not say that it was suspended. */
+  readonly isCounted: boolean;
+}
+
+/** How trees stand to each other: from entries whose roots are theirs. */
+export interface Relations {
+  /** Whether the lines of two trees of one number began at the same event. */
+  isOneBeginning(a: ShownTree, b: ShownTree): boolean;
+  /** How many of their first events are the same. */
+  common(a: ShownTree, b: ShownTree): number;
+  /** Whether the events that `of` says were at quorum are the first of a tree's. */
+  isQuorumOn(of: ShownTree, tree: ShownTree): boolean;
+}
+
+/** What was got of histories so far. */
+export interface Gotten {
+  /** The numbers of events that no host gives; undefined when nobody has tried to get the tree. */
+  missing(tree: ShownTree): readonly number[] | undefined;
+  /** The policies on a history that was got. */
+  policies(tree: ShownTree): readonly PolicyOnHistory[];
+}
+
+/** What is to be read, and by what it is judged. */
+export interface Reader {
+  readonly heard: readonly HeardHost[];
+  readonly relations: Relations;
+  readonly gotten: Gotten;
+  /** The weight of hosts that may lie. */
+  readonly dishonest: number;
+}
+
+/**
+ * Why nothing is read. NOTHING: no host shows a tree. MISSING: events that no host gives. FORK: one epoch has several ends, of which
+ * not exactly one can have been at quorum. LINE: another line is shown, above or beside. QUORUM: some host shows that more was
+ * at quorum. WEIGHT: too few hosts were heard. POLICY: the history sets none.
+ */
+export type Unread = 'NOTHING' | 'MISSING' | 'FORK' | 'LINE' | 'QUORUM' | 'WEIGHT' | 'POLICY';
+
+export type Reading =
+  /** It must be known first what can be got of a tree. */
+  | { readonly is: 'OPEN'; readonly get: ShownTree }
+  | { readonly is: 'REFUSED'; readonly why: Unread; readonly about: ShownTree | null }
+  | {
+      readonly is: 'READ';
+      readonly best: ShownTree;
+      /** The history that counts: its first `sequence` events, */
+      readonly story: ShownTree;
+      /** and of the tree that goes on from it, those up to the first policy. */
+      readonly tail: { readonly tree: ShownTree; readonly length: number } | null;
+      readonly quorum: number;
+      /** The epoch of the tree that says so; 0 when none does. */
+      readonly quorumEpoch: number;
+      readonly counted: readonly string[];
+      /** The weight of hosts that may have lied without harm. */
+      readonly mayLie: number;
+    };
+
+/**
+ * The policies in play on a history of which so many events are known to have been at quorum: those of its highest line,
+ * from the last that was set by then on. All of them must be met: the newest alone may never have been at quorum.
+ * @param policies in the order they were set
+ */
+export function policiesInPlay(policies: readonly PolicyOnHistory[], quorum: number): readonly PolicyOnHistory[] {
+  const line = policies.at(-1)?.line;
+  const ofLine = policies.slice(policies.findLastIndex((one) => one.line !== line) + 1);
+  const inForce = ofLine.findLastIndex(({ sequence }) => sequence <= quorum);
+  return ofLine.slice(Math.max(0, inForce));
+}
+
+/** Decides what hosts give back, by docs/protocol.md, "Reading". It is asked again once `get` was tried. */
+export function decideReading({ heard, relations, gotten, dishonest }: Reader): Reading {
+  const trees = heard.flatMap(({ tree, staged }) => [tree, staged]).filter((tree) => tree !== null);
+  const heads = heard.flatMap(({ tree }) => (tree === null ? [] : [tree]));
+  const counted = new Set(heard.filter(({ isCounted }) => isCounted).map(({ host }) => host));
+  let first: Reading | undefined;
+  const refused = (why: Unread, about: ShownTree | null): Reading => ({ is: 'REFUSED', why, about });
+
+  for (;;) {
+    const candidates = heard.flatMap(({ host, tree }) => (tree !== null && counted.has(host) ? [{ host, tree }] : []));
+    const best = candidates.map(({ tree }) => tree).reduce<ShownTree | undefined>(higher, undefined);
+    if (best === undefined) return first ?? refused('NOTHING', null);
+    const leaveOutWhoHas = (missing: readonly number[], tree: ShownTree) => {
+      first ??= refused('MISSING', tree);
+      for (const one of candidates)
+        if (missing.some((sequence) => sequence <= relations.common(one.tree, tree))) counted.delete(one.host);
+    };
+    const missing = gotten.missing(best);
+    if (missing === undefined) return { is: 'OPEN', get: best };
+    if (missing.length > 0) {
+      leaveOutWhoHas(missing, best);
+      continue;
+    }
+    const isOfLine = (tree: ShownTree) => tree.line === best.line && relations.isOneBeginning(tree, best);
+    const ofLine = trees.filter(isOfLine);
+    if (heads.some((tree) => tree.line === best.line && !relations.isOneBeginning(tree, best)))
+      return refused('LINE', best);
+
+    const rivals = candidates.map(({ tree }) => tree).filter((tree) => isOfLine(tree) && tree.epoch === best.epoch);
+    const tips = tipsOf(rivals, relations);
+    let story = tips.length === 1 ? best : undefined;
+    if (story === undefined) {
+      for (const tip of tips) if (gotten.missing(tip) === undefined) return { is: 'OPEN', get: tip };
+      const fork = { tips, rivals, candidates, ofLine, relations, gotten, dishonest };
+      const [only, ...others] = tips.filter((tip) => isPossible(tip, fork));
+      if (only === undefined || others.length > 0) return refused('FORK', best);
+      story = only;
+      const absent = gotten.missing(story) ?? [];
+      if (absent.length > 0) {
+        leaveOutWhoHas(absent, story);
+        continue;
+      }
+    }
+    const chosen = story;
+
+    let [quorum, quorumEpoch] = [0, 0];
+    for (const tree of ofLine)
+      if (tree.quorum > quorum && tree.quorum <= chosen.sequence && relations.isQuorumOn(tree, chosen))
+        [quorum, quorumEpoch] = [tree.quorum, tree.epoch];
+    const policies = policiesInPlay(gotten.policies(chosen), quorum);
+    if (policies.length === 0) return refused('POLICY', best);
+    if (!policies.every(({ policy }) => spare(policy, counted) >= dishonest)) {
+      first ??= refused('WEIGHT', best);
+      for (const { host, tree } of candidates) if (rank(tree, best) === 0) counted.delete(host);
+      continue;
+    }
+    for (const tree of trees) {
+      if (tree.quorum === 0 || tree.line < best.line) continue;
+      if (tree.quorum > chosen.sequence || !relations.isQuorumOn(tree, chosen))
+        return refused(isOfLine(tree) ? 'QUORUM' : 'LINE', best);
+    }
+    if (heads.some(({ line }) => line > best.line)) return refused('LINE', best);
+
+    const tail = tailOf(chosen, ofLine, relations, gotten);
+    if (tail !== null && 'get' in tail) return { is: 'OPEN', get: tail.get };
+    const mayLie = Math.min(...policies.map(({ policy }) => spare(policy, counted)));
+    return { is: 'READ', best, story: chosen, tail, quorum, quorumEpoch, counted: [...counted], mayLie };
+  }
+}
+
+/** Compares by (line, epoch, sequence). */
+function rank(a: ShownTree, b: ShownTree): number {
+  return a.line - b.line || a.epoch - b.epoch || a.sequence - b.sequence;
+}
+
+function higher(a: ShownTree | undefined, b: ShownTree): ShownTree {
+  return a === undefined || rank(b, a) > 0 ? b : a;
+}
+
+/** Whether the events of one tree are the first of another's. */
+function isOn(a: ShownTree, b: ShownTree, relations: Relations): boolean {
+  return relations.common(a, b) === a.sequence;
+}
+
+/** How many more than none may lie: weight − (W − R) − 1; below 0, the hosts are too few. */
+function spare(policy: Pick<Policy, 'hosts' | 'required'>, some: ReadonlySet<string>): number {
+  return weightOf(policy, some) - (totalWeight(policy) - policy.required) - 1;
+}
+
+/** The trees that go on from no other, one for each history. */
+function tipsOf(trees: readonly ShownTree[], relations: Relations): readonly ShownTree[] {
+  const tips: ShownTree[] = [];
+  for (const tree of trees) {
+    if (tips.some((tip) => isOn(tree, tip, relations))) continue;
+    const others = tips.filter((tip) => !isOn(tip, tree, relations));
+    tips.splice(0, tips.length, ...others, tree);
+  }
+  return tips;
+}
+
+interface Fork {
+  readonly tips: readonly ShownTree[];
+  /** The counted hosts' trees of the line and epoch. */
+  readonly rivals: readonly ShownTree[];
+  readonly candidates: readonly { readonly host: string; readonly tree: ShownTree }[];
+  readonly ofLine: readonly ShownTree[];
+  readonly relations: Relations;
+  readonly gotten: Gotten;
+  readonly dishonest: number;
+}
+
+/**
+ * Whether an end of a forked epoch can have been at quorum: for some policy in play where the ends part, R ≤ W − f′ + f, where f′ is
+ * the weight of hosts whose tree is not on the way there, or ends in what is common.
+ */
+function isPossible(tip: ShownTree, { tips, rivals, candidates, ofLine, relations, gotten, dishonest }: Fork): boolean {
+  const parting = Math.min(...tips.map((other) => relations.common(tip, other)));
+  const quorums = ofLine.filter((tree) => tree.quorum <= parting && relations.isQuorumOn(tree, tip));
+  const quorum = Math.max(0, ...quorums.map((tree) => tree.quorum));
+  const known = gotten.policies(tip).filter(({ sequence }) => sequence <= parting);
+  const isOnlyOn = (tree: ShownTree) => tips.every((other) => other === tip || !isOn(tree, other, relations));
+  const off = candidates.filter(
+    ({ tree }) =>
+      !isOn(tip, tree, relations) && !(rivals.includes(tree) && isOn(tree, tip, relations) && isOnlyOn(tree)),
+  );
+  const hosts = new Set(off.map(({ host }) => host));
+  return policiesInPlay(known, quorum).some(
+    ({ policy }) => totalWeight(policy) - weightOf(policy, hosts) + dishonest >= policy.required,
+  );
+}
+
+/** The longest of what goes on from a history, up to the first policy: to take more at the end can lose nothing. */
+function tailOf(
+  story: ShownTree,
+  ofLine: readonly ShownTree[],
+  relations: Relations,
+  gotten: Gotten,
+): { readonly tree: ShownTree; readonly length: number } | { readonly get: ShownTree } | null {
+  let longest: { readonly tree: ShownTree; readonly length: number } | null = null;
+  for (const tree of ofLine) {
+    if (tree.sequence <= story.sequence || !isOn(story, tree, relations)) continue;
+    const missing = gotten.missing(tree);
+    if (missing === undefined) return { get: tree };
+    if (missing.length > 0) continue;
+    const policy = gotten.policies(tree).find(({ sequence }) => sequence > story.sequence);
+    const length = policy === undefined ? tree.sequence : policy.sequence - 1;
+    if (length > (longest?.length ?? story.sequence)) longest = { tree, length };
+  }
+  return longest;
+}

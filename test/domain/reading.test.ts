@@ -1,0 +1,200 @@
+import { describe, expect, it } from 'vitest';
+import {
+  decideReading,
+  policiesInPlay,
+  type HeardHost,
+  type PolicyOnHistory,
+  type Reader,
+  type ShownTree,
+} from '../../src/domain/reading.js';
+
+/** A tree of a history in which each letter is an event; `P`, `Q` and `V` set policies. */
+interface Told extends ShownTree {
+  readonly history: string;
+  readonly begun: string;
+}
+
+function tree(history: string, { epoch = 1, line = 1, quorum = 0, begun = 'P' } = {}): Told {
+  return { history, begun, epoch, line, quorum, sequence: history.length };
+}
+
+const hostsOf = (names: string) =>
+  Array.from(names, (host) => ({ host, weight: 1, url: '', verifyKey: '', confirmed: true }));
+const POLICIES: Readonly<Record<string, Pick<PolicyOnHistory, 'policy'>>> = {
+  P: { policy: { hosts: hostsOf('abc'), required: 2 } },
+  Q: { policy: { hosts: hostsOf('cde'), required: 2 } },
+  V: { policy: { hosts: hostsOf('abcde'), required: 3 } },
+};
+
+function head(host: string, shown: Told | null, staged: Told | null = null, isCounted = true): HeardHost {
+  return { host, tree: shown, staged, isCounted };
+}
+
+/** Reads from hosts; of histories of which a prefix is `withheld`, the last event of that is given by nobody. */
+function read(heard: readonly HeardHost[], changed: Partial<Reader> & { readonly withheld?: readonly string[] } = {}) {
+  const { withheld = [], ...rest } = changed;
+  const tried = new Set<ShownTree>();
+  const historyOf = (one: ShownTree) => (one as Told).history;
+  const common = (a: ShownTree, b: ShownTree) => {
+    let same = 0;
+    while (same < Math.min(a.sequence, b.sequence) && historyOf(a)[same] === historyOf(b)[same]) same += 1;
+    return same;
+  };
+  const reader: Reader = {
+    heard,
+    dishonest: 0,
+    relations: {
+      common,
+      isOneBeginning: (a, b) => (a as Told).begun === (b as Told).begun,
+      isQuorumOn: (of, one) => historyOf(one).startsWith(historyOf(of).slice(0, of.quorum)),
+    },
+    gotten: {
+      missing: (one) =>
+        tried.has(one)
+          ? withheld.filter((prefix) => historyOf(one).startsWith(prefix)).map((prefix) => prefix.length)
+          : undefined,
+      policies: (one) =>
+        Array.from(historyOf(one)).flatMap((event, i) => {
+          const set = POLICIES[event];
+          return set === undefined ? [] : [{ ...set, line: 1, sequence: i + 1 }];
+        }),
+    },
+    ...rest,
+  };
+  for (;;) {
+    const reading = decideReading(reader);
+    if (reading.is !== 'OPEN') return reading;
+    expect(tried.has(reading.get), 'it asks for a tree once').toBe(false);
+    tried.add(reading.get);
+  }
+}
+
+const refused = (why: string) => expect.objectContaining({ is: 'REFUSED', why });
+
+describe('a reading', () => {
+  it('is of the best tree: by line, epoch and length', () => {
+    const best = tree('Pxyz', { epoch: 2 });
+    const reading = read([head('a', tree('Pxqqq')), head('b', best), head('c', null)]);
+    expect(reading).toMatchObject({ is: 'READ', best, story: best, tail: null, quorum: 0 });
+  });
+
+  it('of nothing is refused', () => {
+    expect(read([])).toEqual(refused('NOTHING'));
+    expect(read([head('a', null), head('b', null)])).toEqual(refused('NOTHING'));
+    expect(read([head('a', tree('Px'), null, false)])).toEqual(refused('NOTHING'));
+    expect(read([head('a', tree('xy')), head('b', tree('xy'))])).toEqual(refused('POLICY'));
+  });
+
+  it('needs hosts enough, and more when some may lie', () => {
+    const shown = tree('Pxy');
+    expect(read([head('a', shown)])).toEqual(refused('WEIGHT'));
+    expect(read([head('a', shown), head('b', null)])).toMatchObject({ is: 'READ', mayLie: 0 });
+    expect(read([head('a', shown), head('b', null, null, false)])).toEqual(refused('WEIGHT'));
+    expect(read([head('a', shown), head('b', null)], { dishonest: 1 })).toEqual(refused('WEIGHT'));
+    expect(read([head('a', shown), head('b', null), head('c', null)], { dishonest: 1 })).toMatchObject({
+      ...{ is: 'READ', mayLie: 1 },
+    });
+  });
+
+  it('leaves out who shows what nobody gives, when the rest is enough by itself', () => {
+    const [shown, old] = [tree('Pxyz', { epoch: 2 }), tree('Px')];
+    const reading = read([head('a', shown), head('b', old), head('c', old)], { withheld: ['Pxyz'] });
+    expect(reading).toMatchObject({ is: 'READ', best: old, counted: ['b', 'c'] });
+    expect(read([head('a', shown), head('b', old)], { withheld: ['Pxyz'] })).toEqual(refused('MISSING'));
+    // Whoever has the event that is missing is left out, whatever it shows.
+    expect(read([head('a', shown), head('b', tree('Pxyzw')), head('c', old)], { withheld: ['Pxyz'] })).toEqual(
+      refused('MISSING'),
+    );
+  });
+
+  it('does not leave out who shows that more was at quorum', () => {
+    const liar = tree('Pxyz', { epoch: 2, quorum: 4 });
+    const reading = read([head('a', liar), head('b', tree('Px')), head('c', tree('Px'))], { withheld: ['Pxyz'] });
+    expect(reading).toEqual(refused('QUORUM'));
+    const staged = head('a', null, tree('Pxqq', { epoch: 3, quorum: 3 }));
+    expect(read([staged, head('b', tree('Pxyz')), head('c', tree('Pxyz'))])).toEqual(refused('QUORUM'));
+    // One that is not counted is held against it all the same.
+    expect(read([{ ...staged, isCounted: false }, head('b', tree('Pxyz')), head('c', null)])).toEqual(
+      refused('QUORUM'),
+    );
+  });
+
+  it('takes the quorum from what is on the history, with its epoch', () => {
+    const reading = read([
+      head('a', tree('Pxyz', { epoch: 5, quorum: 2 })),
+      head('b', tree('Pxy', { epoch: 4, quorum: 3 })),
+      head('c', null, tree('Pqq', { epoch: 3, quorum: 1 })),
+    ]);
+    expect(reading).toMatchObject({ is: 'READ', quorum: 3, quorumEpoch: 4 });
+  });
+
+  it('never is of a line below one that is shown, or beside one', () => {
+    const two = { line: 2, begun: 'x' };
+    const [first, above] = [tree('Pxyz', { epoch: 9 }), tree('Px', two)];
+    expect(read([head('a', above), head('b', first), head('c', first)])).toMatchObject({ is: 'READ', best: above });
+    expect(read([head('a', above), head('b', first), head('c', first)], { withheld: ['Px'] })).toEqual(
+      refused('MISSING'),
+    );
+    const gone = tree('Pq', two);
+    expect(read([head('a', gone), head('b', first), head('c', first)], { withheld: ['Pq'] })).toEqual(refused('LINE'));
+    const beside = tree('Py', { line: 2, begun: 'y' });
+    expect(read([head('a', above), head('b', beside), head('c', first)])).toEqual(refused('LINE'));
+    // Quorums of lines below are a note.
+    const old = tree('Pzz', { epoch: 9, quorum: 3 });
+    expect(read([head('a', above), head('b', above), head('c', old)])).toMatchObject({ is: 'READ', best: above });
+  });
+
+  it('of an epoch that forked is of the only end that can have been at quorum', () => {
+    const [left, right] = [tree('PxLL'), tree('PxR')];
+    expect(read([head('a', left), head('b', right), head('c', right)])).toMatchObject({ is: 'READ', story: right });
+    expect(read([head('a', left), head('b', right), head('c', left)])).toMatchObject({ is: 'READ', story: left });
+    // With two hosts of three, either may have been.
+    expect(read([head('a', left), head('b', right)])).toEqual(refused('FORK'));
+    // A host that ends in what is common has neither.
+    expect(read([head('a', left), head('b', right), head('c', tree('Px'))])).toEqual(refused('FORK'));
+    const [one, two, both] = [tree('VxL'), tree('VxR'), tree('Vx')];
+    const five = [head('a', one), head('b', two), head('c', two)];
+    expect(read([...five, head('d', both)])).toMatchObject({ is: 'READ', story: two });
+    expect(read(five)).toEqual(refused('FORK'));
+    expect(read([head('a', left), head('b', right), head('c', right)], { dishonest: 1 })).toEqual(refused('FORK'));
+    // Of the end that counts, everything must be there.
+    expect(read([head('a', left), head('b', right), head('c', right)], { withheld: ['PxR'] })).toEqual(
+      refused('MISSING'),
+    );
+  });
+
+  it('takes what goes on from it too, up to the first policy', () => {
+    const story = tree('Pxy', { epoch: 4 });
+    const staged = tree('PxyzwQv', { epoch: 5 });
+    const reading = read([head('a', story, staged), head('b', story, tree('Pxyz'))]);
+    expect(reading).toMatchObject({ is: 'READ', story, tail: { tree: staged, length: 5 } });
+    expect(read([head('a', story, staged), head('b', story, tree('Pxyz'))], { withheld: ['Pxyzw'] })).toMatchObject({
+      ...{ is: 'READ', story, tail: { length: 4 } },
+    });
+    expect(read([head('a', story, tree('PxyQ')), head('b', story, tree('Pqyz'))])).toMatchObject({ tail: null });
+  });
+
+  it('must meet every policy in play', () => {
+    const shown = tree('PxyQz', { quorum: 3 });
+    expect(read([head('a', shown), head('b', shown)])).toEqual(refused('WEIGHT'));
+    expect(read([head('a', shown), head('b', shown), head('d', shown), head('e', null)])).toMatchObject({ is: 'READ' });
+    // Once the new policy was at quorum, the old one is not asked.
+    const later = tree('PxyQz', { quorum: 4 });
+    expect(read([head('d', later), head('e', later)])).toMatchObject({ is: 'READ' });
+  });
+});
+
+describe('policies in play', () => {
+  const set = (line: number, sequence: number): PolicyOnHistory => ({ ...POLICIES['P']!, line, sequence });
+  const numbers = (policies: readonly PolicyOnHistory[]) => policies.map(({ sequence }) => sequence);
+
+  it('are those from the one that was in force at the quorum on, of the highest line', () => {
+    const policies = [set(1, 1), set(1, 5), set(1, 9)];
+    expect(numbers(policiesInPlay(policies, 0))).toEqual([1, 5, 9]);
+    expect(numbers(policiesInPlay(policies, 4))).toEqual([1, 5, 9]);
+    expect(numbers(policiesInPlay(policies, 5))).toEqual([5, 9]);
+    expect(numbers(policiesInPlay(policies, 99))).toEqual([9]);
+    expect(numbers(policiesInPlay([...policies, set(2, 12), set(2, 15)], 7))).toEqual([12, 15]);
+    expect(policiesInPlay([], 3)).toEqual([]);
+  });
+});
