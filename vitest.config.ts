@@ -1,8 +1,12 @@
 import { defineConfig } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
-/** Files that start processes of the product. */
-const PROCESSES = ['test/{crash,e2e}/**/*.test.ts'];
+/** Files that open no database, no socket and no process. */
+const PURE = [
+  'test/{domain,projections}/**/*.test.ts',
+  'test/infra/{crypto,offgrid/protocol,offgrid/wire}/**/*.test.ts',
+  'test/style.test.ts',
+];
 /** Files that take minutes, and then those that start processes, come first: nobody waits at the end for one of them alone. */
 const LONGEST = ['/test/crash/', '/test/e2e/eventstore/drops', '/test/e2e/subscriptions', '/test/e2e/'];
 
@@ -24,12 +28,9 @@ export default defineConfig({
   test: {
     environment: 'node',
     projects: [
-      { extends: true, test: { name: 'processes', include: PROCESSES } },
-      {
-        extends: true,
-        // Files come one after another in the same process: to load the product for each took a tenth of the whole.
-        test: { name: 'units', include: ['test/**/*.test.ts'], exclude: PROCESSES, isolate: false },
-      },
+      { extends: true, test: { name: 'whole', include: ['test/**/*.test.ts'], exclude: PURE } },
+      // These come one after another in the same processes: to load what they need took longer than to run them.
+      { extends: true, test: { name: 'pure', include: PURE, isolate: false } },
     ],
     pool: 'forks',
     maxWorkers: 3,

@@ -4,7 +4,7 @@ import { simulate } from './world.js';
 vi.mock('../../src/infra/crypto/signing.js', () => import('./quick-signing.js'));
 
 /** How many seeds, and the first. */
-const SEEDS = Number(process.env['SIMULATION_SEEDS'] ?? 500);
+const SEEDS = Number(process.env['SIMULATION_SEEDS'] ?? 250);
 const FIRST = Number(process.env['SIMULATION_SEED'] ?? Date.now() % 1_000_000_000);
 /** What a seed may take on a machine that does much else, in milliseconds. */
 const SEED_MS = 500;

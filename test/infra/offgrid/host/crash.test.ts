@@ -11,7 +11,7 @@ import { digests, evidenceOf, rootOf } from '../../../support/offgrid/raw.js';
 import { ORIGIN, Writer } from '../../../support/offgrid/writer.js';
 
 /** How often the host is killed: more to look for what is rare. */
-const ROUNDS = Number(process.env['HOST_CRASH_ROUNDS'] ?? 20);
+const ROUNDS = Number(process.env['HOST_CRASH_ROUNDS'] ?? 5);
 /** What it takes in a round at the most before it is killed, and how long it may then still live, in milliseconds. */
 const MAX_BATCHES = 6;
 const MAX_MORE_MS = 20;
