@@ -1,7 +1,7 @@
 import { totalWeight, weightOf, type Policy } from './replication.js';
 
-/** A policy on a history. */
-export interface PolicyOnHistory {
+/** A policy on a hihistory. */
+export interface PolicyOnHihistory {
   readonly policy: Pick<Policy, 'hosts' | 'required'>;
   readonly line: number;
   /** The number of the event that set it. */
@@ -23,7 +23,7 @@ export interface HeardHost {
   /** The complete tree of its head. */
   readonly tree: ShownTree | null;
   readonly staged: ShownTree | null;
-  /** Whether it weighs: its key is pinned, and the history does not say that it was suspended. */
+  /** Whether it weighs: its key is pinned, and the hihistory does not say that it was suspended. */
   readonly isCounted: boolean;
 }
 
@@ -37,12 +37,12 @@ export interface Relations {
   isQuorumOn(of: ShownTree, tree: ShownTree): boolean;
 }
 
-/** What was got of histories so far. */
+/** What was got of hihistories so far. */
 export interface Gotten {
   /** The numbers of events that no host gives; undefined when nobody has tried to get the tree. */
   missing(tree: ShownTree): readonly number[] | undefined;
-  /** The policies on a history that was got. */
-  policies(tree: ShownTree): readonly PolicyOnHistory[];
+  /** The policies on a hihistory that was got. */
+  policies(tree: ShownTree): readonly PolicyOnHihistory[];
 }
 
 /** What is to be read, and by what it is judged. */
@@ -57,7 +57,7 @@ export interface Reader {
 /**
  * Why nothing is read. NOTHING: no host shows a tree. MISSING: events that no host gives. FORK: one epoch has several ends, of which
  * not exactly one can have been at quorum. LINE: another line is shown, above or beside. QUORUM: some host shows that more was
- * at quorum. WEIGHT: too few hosts were heard. POLICY: the history sets none.
+ * at quorum. WEIGHT: too few hosts were heard. POLICY: the hihistory sets none.
  */
 export type Unread = 'NOTHING' | 'MISSING' | 'FORK' | 'LINE' | 'QUORUM' | 'WEIGHT' | 'POLICY';
 
@@ -68,8 +68,8 @@ export type Reading =
   | {
       readonly is: 'READ';
       readonly best: ShownTree;
-      /** The history that counts: its first `sequence` events, */
-      readonly story: ShownTree;
+      /** The hihistory that counts: its first `sequence` events, */
+      readonly history: ShownTree;
       /** and of the tree that goes on from it, those up to the first policy. */
       readonly tail: { readonly tree: ShownTree; readonly length: number } | null;
       readonly quorum: number;
@@ -81,11 +81,11 @@ export type Reading =
     };
 
 /**
- * The policies in play on a history of which so many events are known to have been at quorum: those of its highest line,
+ * The policies in play on a hihistory of which so many events are known to have been at quorum: those of its highest line,
  * from the last that was set by then on. All of them must be met: the newest alone may never have been at quorum.
  * @param policies in the order they were set
  */
-export function policiesInPlay(policies: readonly PolicyOnHistory[], quorum: number): readonly PolicyOnHistory[] {
+export function policiesInPlay(policies: readonly PolicyOnHihistory[], quorum: number): readonly PolicyOnHihistory[] {
   const line = policies.at(-1)?.line;
   const ofLine = policies.slice(policies.findLastIndex((one) => one.line !== line) + 1);
   const inForce = ofLine.findLastIndex(({ sequence }) => sequence <= quorum);
@@ -122,20 +122,20 @@ export function decideReading({ heard, relations, gotten, dishonest }: Reader): 
 
     const rivals = candidates.map(({ tree }) => tree).filter((tree) => isOfLine(tree) && tree.epoch === best.epoch);
     const tips = tipsOf(rivals, relations);
-    let story = tips.length === 1 ? best : undefined;
-    if (story === undefined) {
+    let history = tips.length === 1 ? best : undefined;
+    if (history === undefined) {
       for (const tip of tips) if (gotten.missing(tip) === undefined) return { is: 'OPEN', get: tip };
       const fork = { tips, rivals, candidates, ofLine, relations, gotten, dishonest };
       const [only, ...others] = tips.filter((tip) => isPossible(tip, fork));
       if (only === undefined || others.length > 0) return refused('FORK', best);
-      story = only;
-      const absent = gotten.missing(story) ?? [];
+      history = only;
+      const absent = gotten.missing(history) ?? [];
       if (absent.length > 0) {
-        leaveOutWhoHas(absent, story);
+        leaveOutWhoHas(absent, history);
         continue;
       }
     }
-    const chosen = story;
+    const chosen = history;
 
     let [quorum, quorumEpoch] = [0, 0];
     for (const tree of ofLine)
@@ -158,7 +158,7 @@ export function decideReading({ heard, relations, gotten, dishonest }: Reader): 
     const tail = tailOf(chosen, ofLine, relations, gotten);
     if (tail !== null && 'get' in tail) return { is: 'OPEN', get: tail.get };
     const mayLie = Math.min(...policies.map(({ policy }) => spare(policy, counted)));
-    return { is: 'READ', best, story: chosen, tail, quorum, quorumEpoch, counted: [...counted], mayLie };
+    return { is: 'READ', best, history: chosen, tail, quorum, quorumEpoch, counted: [...counted], mayLie };
   }
 }
 
@@ -181,7 +181,7 @@ function spare(policy: Pick<Policy, 'hosts' | 'required'>, some: ReadonlySet<str
   return weightOf(policy, some) - (totalWeight(policy) - policy.required) - 1;
 }
 
-/** The trees that go on from no other, one for each history. */
+/** The trees that go on from no other, one for each hihistory. */
 function tipsOf(trees: readonly ShownTree[], relations: Relations): readonly ShownTree[] {
   const tips: ShownTree[] = [];
   for (const tree of trees) {
@@ -223,22 +223,22 @@ function isPossible(tip: ShownTree, { tips, rivals, candidates, ofLine, relation
   );
 }
 
-/** The longest of what goes on from a history, up to the first policy: to take more at the end can lose nothing. */
+/** The longest of what goes on from a hihistory, up to the first policy: to take more at the end can lose nothing. */
 function tailOf(
-  story: ShownTree,
+  history: ShownTree,
   ofLine: readonly ShownTree[],
   relations: Relations,
   gotten: Gotten,
 ): { readonly tree: ShownTree; readonly length: number } | { readonly get: ShownTree } | null {
   let longest: { readonly tree: ShownTree; readonly length: number } | null = null;
   for (const tree of ofLine) {
-    if (tree.sequence <= story.sequence || !isOn(story, tree, relations)) continue;
+    if (tree.sequence <= history.sequence || !isOn(history, tree, relations)) continue;
     const missing = gotten.missing(tree);
     if (missing === undefined) return { get: tree };
     if (missing.length > 0) continue;
-    const policy = gotten.policies(tree).find(({ sequence }) => sequence > story.sequence);
+    const policy = gotten.policies(tree).find(({ sequence }) => sequence > history.sequence);
     const length = policy === undefined ? tree.sequence : policy.sequence - 1;
-    if (length > (longest?.length ?? story.sequence)) longest = { tree, length };
+    if (length > (longest?.length ?? history.sequence)) longest = { tree, length };
   }
   return longest;
 }

@@ -3,24 +3,24 @@ import {
   decideReading,
   policiesInPlay,
   type HeardHost,
-  type PolicyOnHistory,
+  type PolicyOnHihistory,
   type Reader,
   type ShownTree,
 } from '../../src/domain/reading.js';
 
-/** A tree of a history in which each letter is an event; `P`, `Q` and `V` set policies. */
+/** A tree of a hihistory in which each letter is an event; `P`, `Q` and `V` set policies. */
 interface Told extends ShownTree {
-  readonly history: string;
+  readonly hihistory: string;
   readonly begun: string;
 }
 
-function tree(history: string, { epoch = 1, line = 1, quorum = 0, begun = 'P' } = {}): Told {
-  return { history, begun, epoch, line, quorum, sequence: history.length };
+function tree(hihistory: string, { epoch = 1, line = 1, quorum = 0, begun = 'P' } = {}): Told {
+  return { hihistory, begun, epoch, line, quorum, sequence: hihistory.length };
 }
 
 const hostsOf = (names: string) =>
   Array.from(names, (host) => ({ host, weight: 1, url: '', verifyKey: '', confirmed: true }));
-const POLICIES: Readonly<Record<string, Pick<PolicyOnHistory, 'policy'>>> = {
+const POLICIES: Readonly<Record<string, Pick<PolicyOnHihistory, 'policy'>>> = {
   P: { policy: { hosts: hostsOf('abc'), required: 2 } },
   Q: { policy: { hosts: hostsOf('cde'), required: 2 } },
   V: { policy: { hosts: hostsOf('abcde'), required: 3 } },
@@ -30,14 +30,14 @@ function head(host: string, shown: Told | null, staged: Told | null = null, isCo
   return { host, tree: shown, staged, isCounted };
 }
 
-/** Reads from hosts; of histories of which a prefix is `withheld`, the last event of that is given by nobody. */
+/** Reads from hosts; of hihistories of which a prefix is `withheld`, the last event of that is given by nobody. */
 function read(heard: readonly HeardHost[], changed: Partial<Reader> & { readonly withheld?: readonly string[] } = {}) {
   const { withheld = [], ...rest } = changed;
   const tried = new Set<ShownTree>();
-  const historyOf = (one: ShownTree) => (one as Told).history;
+  const hihistoryOf = (one: ShownTree) => (one as Told).hihistory;
   const common = (a: ShownTree, b: ShownTree) => {
     let same = 0;
-    while (same < Math.min(a.sequence, b.sequence) && historyOf(a)[same] === historyOf(b)[same]) same += 1;
+    while (same < Math.min(a.sequence, b.sequence) && hihistoryOf(a)[same] === hihistoryOf(b)[same]) same += 1;
     return same;
   };
   const reader: Reader = {
@@ -46,15 +46,15 @@ function read(heard: readonly HeardHost[], changed: Partial<Reader> & { readonly
     relations: {
       common,
       isOneBeginning: (a, b) => (a as Told).begun === (b as Told).begun,
-      isQuorumOn: (of, one) => historyOf(one).startsWith(historyOf(of).slice(0, of.quorum)),
+      isQuorumOn: (of, one) => hihistoryOf(one).startsWith(hihistoryOf(of).slice(0, of.quorum)),
     },
     gotten: {
       missing: (one) =>
         tried.has(one)
-          ? withheld.filter((prefix) => historyOf(one).startsWith(prefix)).map((prefix) => prefix.length)
+          ? withheld.filter((prefix) => hihistoryOf(one).startsWith(prefix)).map((prefix) => prefix.length)
           : undefined,
       policies: (one) =>
-        Array.from(historyOf(one)).flatMap((event, i) => {
+        Array.from(hihistoryOf(one)).flatMap((event, i) => {
           const set = POLICIES[event];
           return set === undefined ? [] : [{ ...set, line: 1, sequence: i + 1 }];
         }),
@@ -75,7 +75,7 @@ describe('a reading', () => {
   it('is of the best tree: by line, epoch and length', () => {
     const best = tree('Pxyz', { epoch: 2 });
     const reading = read([head('a', tree('Pxqqq')), head('b', best), head('c', null)]);
-    expect(reading).toMatchObject({ is: 'READ', best, story: best, tail: null, quorum: 0 });
+    expect(reading).toMatchObject({ is: 'READ', best, history: best, tail: null, quorum: 0 });
   });
 
   it('of nothing is refused', () => {
@@ -119,7 +119,7 @@ describe('a reading', () => {
     );
   });
 
-  it('takes the quorum from what is on the history, with its epoch', () => {
+  it('takes the quorum from what is on the hihistory, with its epoch', () => {
     const reading = read([
       head('a', tree('Pxyz', { epoch: 5, quorum: 2 })),
       head('b', tree('Pxy', { epoch: 4, quorum: 3 })),
@@ -146,15 +146,15 @@ describe('a reading', () => {
 
   it('of an epoch that forked is of the only end that can have been at quorum', () => {
     const [left, right] = [tree('PxLL'), tree('PxR')];
-    expect(read([head('a', left), head('b', right), head('c', right)])).toMatchObject({ is: 'READ', story: right });
-    expect(read([head('a', left), head('b', right), head('c', left)])).toMatchObject({ is: 'READ', story: left });
+    expect(read([head('a', left), head('b', right), head('c', right)])).toMatchObject({ is: 'READ', history: right });
+    expect(read([head('a', left), head('b', right), head('c', left)])).toMatchObject({ is: 'READ', history: left });
     // With two hosts of three, either may have been.
     expect(read([head('a', left), head('b', right)])).toEqual(refused('FORK'));
     // A host that ends in what is common has neither.
     expect(read([head('a', left), head('b', right), head('c', tree('Px'))])).toEqual(refused('FORK'));
     const [one, two, both] = [tree('VxL'), tree('VxR'), tree('Vx')];
     const five = [head('a', one), head('b', two), head('c', two)];
-    expect(read([...five, head('d', both)])).toMatchObject({ is: 'READ', story: two });
+    expect(read([...five, head('d', both)])).toMatchObject({ is: 'READ', history: two });
     expect(read(five)).toEqual(refused('FORK'));
     expect(read([head('a', left), head('b', right), head('c', right)], { dishonest: 1 })).toEqual(refused('FORK'));
     // Of the end that counts, everything must be there.
@@ -164,14 +164,16 @@ describe('a reading', () => {
   });
 
   it('takes what goes on from it too, up to the first policy', () => {
-    const story = tree('Pxy', { epoch: 4 });
+    const history = tree('Pxy', { epoch: 4 });
     const staged = tree('PxyzwQv', { epoch: 5 });
-    const reading = read([head('a', story, staged), head('b', story, tree('Pxyz'))]);
-    expect(reading).toMatchObject({ is: 'READ', story, tail: { tree: staged, length: 5 } });
-    expect(read([head('a', story, staged), head('b', story, tree('Pxyz'))], { withheld: ['Pxyzw'] })).toMatchObject({
-      ...{ is: 'READ', story, tail: { length: 4 } },
-    });
-    expect(read([head('a', story, tree('PxyQ')), head('b', story, tree('Pqyz'))])).toMatchObject({ tail: null });
+    const reading = read([head('a', history, staged), head('b', history, tree('Pxyz'))]);
+    expect(reading).toMatchObject({ is: 'READ', history, tail: { tree: staged, length: 5 } });
+    expect(read([head('a', history, staged), head('b', history, tree('Pxyz'))], { withheld: ['Pxyzw'] })).toMatchObject(
+      {
+        ...{ is: 'READ', history, tail: { length: 4 } },
+      },
+    );
+    expect(read([head('a', history, tree('PxyQ')), head('b', history, tree('Pqyz'))])).toMatchObject({ tail: null });
   });
 
   it('must meet every policy in play', () => {
@@ -185,8 +187,8 @@ describe('a reading', () => {
 });
 
 describe('policies in play', () => {
-  const set = (line: number, sequence: number): PolicyOnHistory => ({ ...POLICIES['P']!, line, sequence });
-  const numbers = (policies: readonly PolicyOnHistory[]) => policies.map(({ sequence }) => sequence);
+  const set = (line: number, sequence: number): PolicyOnHihistory => ({ ...POLICIES['P']!, line, sequence });
+  const numbers = (policies: readonly PolicyOnHihistory[]) => policies.map(({ sequence }) => sequence);
 
   it('are those from the one that was in force at the quorum on, of the highest line', () => {
     const policies = [set(1, 1), set(1, 5), set(1, 9)];

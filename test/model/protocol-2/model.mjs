@@ -981,8 +981,8 @@ export function run(seed, { family = 'F0', mut = new Set(), nem = new Set(), ste
       p.is === 'READ'
         ? [
             p.is,
-            p.tail ? anc(p.nodeOf(p.tail.tree), p.tail.length) : p.nodeOf(p.story),
-            p.story.sequence,
+            p.tail ? anc(p.nodeOf(p.tail.tree), p.tail.length) : p.nodeOf(p.history),
+            p.history.sequence,
             p.quorum,
             p.quorumEpoch,
             [...p.counted].sort(),

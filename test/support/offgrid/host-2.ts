@@ -57,8 +57,8 @@ export type HostAt = Pick<RunningHost, 'url'> & {
   readonly identity: Pick<RunningHost['identity'], 'id' | 'verifyKey'>;
 };
 
-/** A history: events with their entries and roots. Another that goes on from a place of it is another history. */
-export class Story {
+/** A hihistory: events with their entries and roots. Another that goes on from a place of it is another hihistory. */
+export class Hihistory {
   readonly root: RootKey;
   readonly events: readonly SealedEvent[];
   readonly #frontiers: readonly MerkleFrontier[];
@@ -69,16 +69,16 @@ export class Story {
     this.#frontiers = frontiers;
   }
 
-  static begin(root = RootKey.generate()): Story {
-    return new Story(root, [], [new MerkleFrontier(sha256)]);
+  static begin(root = RootKey.generate()): Hihistory {
+    return new Hihistory(root, [], [new MerkleFrontier(sha256)]);
   }
 
   get length(): number {
     return this.events.length;
   }
 
-  /** The history of the first events and of so many others. */
-  on(count: number, { at = this.length, name = 'a', bytes = 0 } = {}): Story {
+  /** The hihistory of the first events and of so many others. */
+  on(count: number, { at = this.length, name = 'a', bytes = 0 } = {}): Hihistory {
     const events = this.events.slice(0, at);
     const frontiers = this.#frontiers.slice(0, at + 1);
     for (let sequence = at + 1; sequence <= at + count; sequence += 1) {
@@ -90,7 +90,7 @@ export class Story {
       events.push(event);
       frontiers.push(frontier);
     }
-    return new Story(this.root, events, frontiers);
+    return new Hihistory(this.root, events, frontiers);
   }
 
   rootAt(sequence: number): Uint8Array {
@@ -150,26 +150,26 @@ export class Process {
     return this.#headOf(host, body, 'claim');
   }
 
-  /** A tree of a history's first events. */
-  tree(story: Story, sequence = story.length, changed: Partial<Tree> = {}): SignedThing<'tree'> {
+  /** A tree of a hihistory's first events. */
+  tree(history: Hihistory, sequence = history.length, changed: Partial<Tree> = {}): SignedThing<'tree'> {
     const quorum = changed.quorum ?? 0;
     const tree = {
       ...{ ts: 1_700_000_000_000, base: 0, line: 1, epoch: this.epoch, origin: ORIGIN, writer: this.writer, sequence },
-      ...{ root: story.rootAt(sequence), begun: NO_ROOT, quorum },
-      quorumRoot: quorum <= story.length ? story.rootAt(quorum) : NO_ROOT,
+      ...{ root: history.rootAt(sequence), begun: NO_ROOT, quorum },
+      quorumRoot: quorum <= history.length ? history.rootAt(quorum) : NO_ROOT,
       ...changed,
     };
     return signTree(tree, this.root.signingKey);
   }
 
-  /** Ships events `from` … `to` of a history, with their tree. */
-  ship(host: HostAt, story: Story, from = 1, to = story.length, changed: Partial<Tree> = {}) {
-    const tree = this.tree(story, to, changed);
-    return this.shipTree(host, tree, story, from, to);
+  /** Ships events `from` … `to` of a hihistory, with their tree. */
+  ship(host: HostAt, history: Hihistory, from = 1, to = history.length, changed: Partial<Tree> = {}) {
+    const tree = this.tree(history, to, changed);
+    return this.shipTree(host, tree, history, from, to);
   }
 
-  shipTree(host: HostAt, tree: SignedThing<'tree'>, story: Pick<Story, 'events'>, from: number, to: number) {
-    return this.#headOf(host, encodeBatch({ from, tree, events: story.events.slice(from - 1, to) }), 'events');
+  shipTree(host: HostAt, tree: SignedThing<'tree'>, history: Pick<Hihistory, 'events'>, from: number, to: number) {
+    return this.#headOf(host, encodeBatch({ from, tree, events: history.events.slice(from - 1, to) }), 'events');
   }
 
   async #headOf(host: HostAt, body: Uint8Array, path: string) {

@@ -3,9 +3,9 @@ import type { Connection, Param } from '../../sqlite/connection.js';
 import type { EventContents, EventRow } from './event-contents.js';
 import type { HostFile } from './host-file.js';
 import type { MendedEvent } from './replica-store.js';
-import { COLUMNS } from './story-rows.js';
+import { COLUMNS } from './history-rows.js';
 
-/** The tables with events of stories. */
+/** The tables with events of histories. */
 const TABLES = ['events', 'head_tails'] as const;
 type Table = (typeof TABLES)[number];
 /** Damaged events of an origin that are looked at together. */

@@ -20,7 +20,7 @@ const EVENT = `
 
 /**
  * `events` are the head's events and, beyond them, those that are staged. Where these contradict the head, its last
- * events are in `head_tails` until one of the two stories is given up. `evidence` is what was set aside, with its trees in
+ * events are in `head_tails` until one of the two histories is given up. `evidence` is what was set aside, with its trees in
  * `evidence_trees`; `memory` came through the prototype's paths. Sums of bytes are in `totals`, changed in the same
  * transactions. `host` says whose file it is.
  */

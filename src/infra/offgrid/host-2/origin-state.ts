@@ -8,7 +8,7 @@ import { openTree, type Tree } from '../protocol/tree.js';
 import { isVerifyKey, type VerifyKey } from '../protocol/verify-key.js';
 import { RefusalError } from './refusal-error.js';
 import type { Place, Places, ReplicaStore, StoredOrigin } from './replica-store.js';
-import type { StoryFrontiers } from './story-frontiers.js';
+import type { HihistoryFrontiers } from './history-frontiers.js';
 
 export type OpenTree = Opened<'tree', Tree>;
 export type OpenClaim = Opened<'claim', Claim>;
@@ -52,14 +52,14 @@ export function verified(
 }
 
 /**
- * Where the stories end, made from their trees and from leaves, and stored: what was stored of it is damaged.
+ * Where the histories end, made from their trees and from leaves, and stored: what was stored of it is damaged.
  * @returns the state with it
  */
 export async function placeAnew(
   state: OriginState,
   origin: string,
   store: ReplicaStore,
-  frontiers: StoryFrontiers,
+  frontiers: HihistoryFrontiers,
 ): Promise<OriginState> {
   const [head, staged] = [state.head?.value.sequence ?? 0, state.staged?.value.sequence ?? 0];
   const common = state.staged === null ? head : Math.max(0, Math.min(state.places.common, head, staged));
@@ -75,7 +75,7 @@ export async function placeAnew(
   return { ...state, places };
 }
 
-/** Whether the stories end where their trees say: a column may be damaged as well as an event. */
+/** Whether the histories end where their trees say: a column may be damaged as well as an event. */
 export function arePlaced({ head, staged, places }: OriginState): boolean {
   const { common } = places;
   const shorter = Math.min(places.head.sequence, places.staged.sequence);

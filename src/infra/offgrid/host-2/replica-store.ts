@@ -1,5 +1,5 @@
 import type { SealedEvent } from '../protocol/event.js';
-import type { StoryName } from '../protocol/queries.js';
+import type { HihistoryName } from '../protocol/queries.js';
 import type { SignedThing } from '../protocol/signed.js';
 import type { StoredEvent } from '../protocol/events-answer.js';
 
@@ -11,14 +11,14 @@ export interface StoredOrigin {
   readonly claim: SignedThing<'claim'> | null;
   /** The complete tree whose events are all here. */
   readonly head: SignedThing<'tree'> | null;
-  /** The last tree of a story that is not the head's yet. */
+  /** The last tree of a history that is not the head's yet. */
   readonly staged: SignedThing<'tree'> | null;
   /** Of the trees accepted here with a quorum above 0, the one of the highest (line, quorum). */
   readonly known: SignedThing<'tree'> | null;
   readonly places: Places;
 }
 
-/** How long the two stories are, what their trees grow from, and how many of their first events are the same. */
+/** How long the two histories are, what their trees grow from, and how many of their first events are the same. */
 export interface Places {
   readonly head: Place;
   /** Of the length 0 when nothing is staged. */
@@ -27,7 +27,7 @@ export interface Places {
   readonly common: number;
 }
 
-/** The length of a story, and the peaks of the Merkle tree over its entries. */
+/** The length of a history, and the peaks of the Merkle tree over its entries. */
 export interface Place {
   readonly sequence: number;
   readonly peaks: readonly Uint8Array[];
@@ -40,18 +40,18 @@ export interface LeafEvent extends SealedEvent {
   readonly leaf: Uint8Array;
 }
 
-/** How a batch changes the stories of an origin, all or nothing. */
-export interface StoryChange {
+/** How a batch changes the histories of an origin, all or nothing. */
+export interface HihistoryChange {
   /** What the change was judged on: it is not made to anything else. */
   readonly before: Places;
-  /** The story that goes on. When it is the head's, what was staged beside it is set aside. */
-  readonly base: StoryName;
+  /** The history that goes on. When it is the head's, what was staged beside it is set aside. */
+  readonly base: HihistoryName;
   /** How many of its events stay. */
   readonly keep: number;
   /** What follows them. */
   readonly added: readonly LeafEvent[];
-  /** What the story becomes. As the head, it sets aside what the head had beyond `keep`, and nothing is staged any more. */
-  readonly becomes: StoryName;
+  /** What the history becomes. As the head, it sets aside what the head had beyond `keep`, and nothing is staged any more. */
+  readonly becomes: HihistoryName;
   readonly tree: SignedThing<'tree'>;
   readonly places: Places;
   /** Trees of what is set aside: they are kept with it. */
@@ -73,9 +73,9 @@ export interface MendedEvent extends LeafEvent {
   readonly sequence: number;
 }
 
-/** A page of a story. */
+/** A page of a history. */
 export interface Page {
-  readonly of: StoryName;
+  readonly of: HihistoryName;
   /** Events after the first so many. */
   readonly after: number;
   readonly limit: number;
@@ -89,15 +89,15 @@ export interface ReplicaStore {
   load(origin: string): Promise<StoredOrigin | undefined>;
   /** Grants a claim; pins the key of an origin that has none. */
   grant(origin: string, key: Uint8Array, claim: SignedThing<'claim'>): Promise<void>;
-  change(origin: string, change: StoryChange): Promise<void>;
-  /** Replaces trees; the stories stay as they are. */
+  change(origin: string, change: HihistoryChange): Promise<void>;
+  /** Replaces trees; the histories stay as they are. */
   renew(origin: string, trees: Partial<Pick<StoredOrigin, 'head' | 'known'>>): Promise<void>;
-  /** Writes anew where the stories end: what was stored of it is damaged. */
+  /** Writes anew where the histories end: what was stored of it is damaged. */
   place(origin: string, places: Places): Promise<void>;
   /** Keeps a tree that contradicts the head, unless there are too many already. */
   keepFork(origin: string, tree: SignedThing<'tree'>): Promise<void>;
   /** Leaf hashes from one sequence to another, both included, one after the other: 32 bytes each. */
-  leaves(origin: string, of: StoryName, from: number, to: number): Promise<Uint8Array>;
+  leaves(origin: string, of: HihistoryName, from: number, to: number): Promise<Uint8Array>;
   /** What is stored of events without their contents. Of one that is missing there is a row that says nothing. */
   rows(origin: string, page: Page): Promise<readonly StoredRow[]>;
   /**
@@ -111,7 +111,7 @@ export interface ReplicaStore {
   mark(origin: string, sequences: readonly number[]): Promise<void>;
   /** The damaged events of the head that are whole but for their leaf: with the leaf that they should have. */
   unleafed(origin: string): Promise<readonly MendedEvent[]>;
-  /** Puts events back, of either story, that have the leaf that is kept. Resolves with the sequences that are whole now. */
+  /** Puts events back, of either history, that have the leaf that is kept. Resolves with the sequences that are whole now. */
   mend(origin: string, events: readonly MendedEvent[]): Promise<readonly number[]>;
   /** Puts events of the head back with their leaves, whatever leaves are kept. */
   mendLeaves(origin: string, events: readonly MendedEvent[]): Promise<void>;

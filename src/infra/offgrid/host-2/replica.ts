@@ -12,16 +12,16 @@ import type { StoredEvent } from '../protocol/events-answer.js';
 import type { Fingerprint, Origin, Sequence } from '../protocol/fields.js';
 import { signHead } from '../protocol/head.js';
 import { ProtocolError } from '../protocol/protocol-error.js';
-import type { DamagedQuery, EntriesQuery, EventsQuery, StoryName } from '../protocol/queries.js';
+import type { DamagedQuery, EntriesQuery, EventsQuery, HihistoryName } from '../protocol/queries.js';
 import type { Opened, SignedKind, SignedThing } from '../protocol/signed.js';
 import { openTree } from '../protocol/tree.js';
 import type { VerifyKey } from '../protocol/verify-key.js';
 import { entryBytesOf, KeptLeaves } from './kept-leaves.js';
-import { judgeBatch, type ReceivedBatch, type Verdict } from './batch-verdict.js';
+import { decideBatch, type ReceivedBatch, type BatchDecision } from './batch-decision.js';
 import { arePlaced, placeAnew, verified, type OpenClaim, type OpenTree, type OriginState } from './origin-state.js';
 import { RefusalError } from './refusal-error.js';
 import type { LeafEvent, ReplicaStore } from './replica-store.js';
-import { StoryFrontiers } from './story-frontiers.js';
+import { HihistoryFrontiers } from './history-frontiers.js';
 
 /** Who the host is. */
 export interface HostIdentity {
@@ -54,13 +54,13 @@ export interface ReplicaStatus {
  * The events of one origin on a host, and the rules by which they come to be there.
  *
  * A host decides nothing about order. Each batch carries a tree that the origin has signed, and it is taken when the
- * host's own root after it is that tree's. What does not reach the tree's base is staged beside the head; a story that
+ * host's own root after it is that tree's. What does not reach the tree's base is staged beside the head; a history that
  * does becomes the head as a whole, so a head never falls in (line, epoch, sequence).
  */
 export class Replica {
   readonly #origin: Origin;
   readonly #options: ReplicaOptions;
-  readonly #frontiers: StoryFrontiers;
+  readonly #frontiers: HihistoryFrontiers;
   readonly #leaves: KeptLeaves;
   /** One change at a time: each is judged on what the one before left. */
   readonly #inTurn = pLimit(1);
@@ -71,7 +71,7 @@ export class Replica {
   constructor(origin: Origin, options: ReplicaOptions) {
     this.#origin = origin;
     this.#options = options;
-    this.#frontiers = new StoryFrontiers(origin, options.store);
+    this.#frontiers = new HihistoryFrontiers(origin, options.store);
     this.#leaves = new KeptLeaves(origin, options.store, this.#frontiers);
   }
 
@@ -120,11 +120,11 @@ export class Replica {
     });
   }
 
-  /** The roots over the first events of each story; null for a story that has fewer. */
+  /** The roots over the first events of each history; null for a history that has fewer. */
   roots(at: Sequence): Promise<Roots> {
     return this.#inTurn(async () => {
       const state = await this.#load();
-      const rootOf = async (of: StoryName) => {
+      const rootOf = async (of: HihistoryName) => {
         if (state === undefined || state[of] === null || at > state.places[of].sequence) return null;
         return (await this.#frontiers.at(at, of, state.places)).root();
       };
@@ -132,13 +132,13 @@ export class Replica {
     });
   }
 
-  /** The entries of a story, 42 bytes each; zeros for one that is not what its leaf says. @throws RefusalError NOT_FOUND */
+  /** The entries of a history, 42 bytes each; zeros for one that is not what its leaf says. @throws RefusalError NOT_FOUND */
   async entries(page: EntriesQuery): Promise<readonly Uint8Array[]> {
     await this.#assertKnown();
     return (await this.#options.store.rows(this.#origin, page)).map(entryBytesOf);
   }
 
-  /** The events of a story, `null` for the content of each that is damaged here. @throws RefusalError NOT_FOUND */
+  /** The events of a history, `null` for the content of each that is damaged here. @throws RefusalError NOT_FOUND */
   async events({ bytes, ...page }: EventsQuery): Promise<readonly StoredEvent[]> {
     await this.#assertKnown();
     const events = await this.#options.store.events(this.#origin, page, bytes);
@@ -215,39 +215,39 @@ export class Replica {
 
   async #take(batch: ReceivedBatch, state: OriginState): Promise<void> {
     const { store } = this.#options;
-    const verdict = await this.#judge(batch, state);
-    if ('forked' in verdict) {
+    const decision = await this.#decide(batch, state);
+    if ('forked' in decision) {
       await store.keepFork(this.#origin, batch.tree.signed);
-      throw verdict.forked;
+      throw decision.forked;
     }
-    if ('taken' in verdict) {
-      const { taken } = verdict;
+    if ('taken' in decision) {
+      const { taken } = decision;
       await this.#write(() => store.change(this.#origin, taken), batch.tree, Math.min(taken.keep, state.places.common));
-    } else if (Object.keys(verdict.renewed).length > 0) {
+    } else if (Object.keys(decision.renewed).length > 0) {
       const { sequence } = state.places.head;
-      await this.#write(() => store.renew(this.#origin, verdict.renewed), batch.tree, sequence);
+      await this.#write(() => store.renew(this.#origin, decision.renewed), batch.tree, sequence);
     }
     if (this.#damaged > 0) await this.#mendFrom(batch);
   }
 
   /** A batch is not refused for what is damaged here. @throws RefusalError */
-  async #judge(batch: ReceivedBatch, state: OriginState): Promise<Verdict> {
+  async #decide(batch: ReceivedBatch, state: OriginState): Promise<BatchDecision> {
     const { store } = this.#options;
-    const judge = () => judgeBatch(batch, { origin: this.#origin, state, store, frontiers: this.#frontiers });
-    const verdict = await judge().catch((error: unknown) => {
-      if (error instanceof RefusalError && JUDGED_BY_LEAVES.has(error.code)) return error;
+    const decide = () => decideBatch(batch, { origin: this.#origin, state, store, frontiers: this.#frontiers });
+    const decision = await decide().catch((error: unknown) => {
+      if (error instanceof RefusalError && DECIDED_BY_LEAVES.has(error.code)) return error;
       throw error;
     });
-    if (!(verdict instanceof RefusalError) && !('forked' in verdict)) return verdict;
+    if (!(decision instanceof RefusalError) && !('forked' in decision)) return decision;
     const leaves = await this.#leaves.check(state);
     await this.#countDamaged();
-    if (leaves === 'MENDED') return judge();
+    if (leaves === 'MENDED') return decide();
     if (leaves === 'DAMAGED') {
       const message = `The events of '${this.#origin}' here are not those that the origin has signed: some are damaged.`;
       throw new RefusalError({ code: 'DAMAGED', message });
     }
-    if (verdict instanceof RefusalError) throw verdict;
-    return verdict;
+    if (decision instanceof RefusalError) throw decision;
+    return decision;
   }
 
   /** What comes again may be what was damaged here. */
@@ -372,7 +372,7 @@ export class Replica {
 /** The most damaged events among which those that come back are looked for. */
 const MAX_DOUBTED = 100_000;
 /** What a batch is refused for by what is stored here, which may be damaged. */
-const JUDGED_BY_LEAVES: ReadonlySet<string> = new Set(['OTHER', 'COMMITTED']);
+const DECIDED_BY_LEAVES: ReadonlySet<string> = new Set(['OTHER', 'COMMITTED']);
 function leafOf(event: SealedEvent): LeafEvent {
   const entry = entryOf(event);
   const { etype, ts, sealed } = event;

@@ -4,13 +4,13 @@ import type { Connection, Row } from '../../sqlite/connection.js';
 import { packPeaks, unpackPeaks } from '../peaks.js';
 import type { StoredEvent } from '../protocol/events-answer.js';
 import { ProtocolError } from '../protocol/protocol-error.js';
-import type { StoryName } from '../protocol/queries.js';
+import type { HihistoryName } from '../protocol/queries.js';
 import { decodeSigned, encodeSigned, type SignedKind, type SignedThing } from '../protocol/signed.js';
 import { DamagedEvents } from './damaged-events.js';
 import type { EventContents, EventRow } from './event-contents.js';
 import type { HostFile } from './host-file.js';
 import { RefusalError } from './refusal-error.js';
-import { arrange, COLUMNS, EVENT_BYTES, writePlaces } from './story-rows.js';
+import { arrange, COLUMNS, EVENT_BYTES, writePlaces } from './history-rows.js';
 import type {
   LeafEvent,
   MendedEvent,
@@ -19,7 +19,7 @@ import type {
   ReplicaStore,
   StoredOrigin,
   StoredRow,
-  StoryChange,
+  HihistoryChange,
 } from './replica-store.js';
 
 /** The most origins of a host. */
@@ -38,7 +38,7 @@ const INSERT = `
 const LENGTH =
   'SELECT CASE WHEN ?2 = 1 THEN staged_sequence ELSE head_sequence END AS length FROM origins WHERE id = ?1';
 /** Their events after the first `?3`, up to `?4`: those of the head may have a tail apart. */
-const STORY = `
+const HISTORY = `
   SELECT e.* FROM events AS e JOIN origins AS o ON o.id = e.origin
   WHERE e.origin = ?1 AND e.sequence > ?3 AND e.sequence <= ?4 AND e.sequence <= CASE
     WHEN ?2 = 1 THEN o.staged_sequence
@@ -46,10 +46,10 @@ const STORY = `
     ELSE o.head_sequence END
   UNION ALL
   SELECT * FROM head_tails WHERE ?2 = 0 AND origin = ?1 AND sequence > ?3 AND sequence <= ?4`;
-const ROWS = `SELECT sequence, etype, ts, eid, leaf FROM (${STORY}) ORDER BY sequence`;
-const SIZES = `SELECT sequence, bytes FROM (${STORY}) ORDER BY sequence`;
-const LEAVES = `SELECT sequence, leaf FROM (${STORY}) ORDER BY sequence`;
-const EVENTS = `SELECT * FROM (${STORY}) ORDER BY sequence`;
+const ROWS = `SELECT sequence, etype, ts, eid, leaf FROM (${HISTORY}) ORDER BY sequence`;
+const SIZES = `SELECT sequence, bytes FROM (${HISTORY}) ORDER BY sequence`;
+const LEAVES = `SELECT sequence, leaf FROM (${HISTORY}) ORDER BY sequence`;
+const EVENTS = `SELECT * FROM (${HISTORY}) ORDER BY sequence`;
 const KEEP_TREE = `
   INSERT OR IGNORE INTO evidence_trees (origin, tree, kind, ts)
   SELECT ?1, ?2, ?3, ?4 WHERE (SELECT count(*) FROM evidence_trees WHERE origin = ?1 AND kind = ?3) < ${MAX_EVIDENCE_TREES}`;
@@ -139,7 +139,7 @@ export class SqliteReplicaStore implements ReplicaStore {
     if (id !== undefined) this.#ids.set(origin, id);
   }
 
-  async change(origin: string, change: StoryChange): Promise<void> {
+  async change(origin: string, change: HihistoryChange): Promise<void> {
     const id = this.#idOf(origin);
     const { added } = change;
     const bytes = bytesOf(added);
@@ -185,9 +185,9 @@ export class SqliteReplicaStore implements ReplicaStore {
     });
   }
 
-  async leaves(origin: string, of: StoryName, from: number, to: number): Promise<Uint8Array> {
+  async leaves(origin: string, of: HihistoryName, from: number, to: number): Promise<Uint8Array> {
     if (to < from) return new Uint8Array();
-    const params = [this.#idOf(origin), storyParam(of), from - 1, to];
+    const params = [this.#idOf(origin), historyParam(of), from - 1, to];
     const rows = await this.#file.read((reader) => reader.all<{ sequence: number; leaf: Uint8Array }>(LEAVES, params));
     const leaves = new Uint8Array((to - from + 1) * HASH_BYTES);
     // One that is missing, or not a hash any more, stays zero: no event has that leaf.
@@ -201,7 +201,7 @@ export class SqliteReplicaStore implements ReplicaStore {
     return this.#file.read((reader) =>
       reader.transaction('BEGIN', async () => {
         const to = await lastOf(reader, id, page);
-        const rows = await reader.all<StoredRow & Row>(ROWS, [id, storyParam(page.of), page.after, to]);
+        const rows = await reader.all<StoredRow & Row>(ROWS, [id, historyParam(page.of), page.after, to]);
         return withGaps(rows, page.after, to, missingRow);
       }),
     );
@@ -213,9 +213,9 @@ export class SqliteReplicaStore implements ReplicaStore {
     const { rows, to } = await this.#file.read((reader) =>
       reader.transaction('BEGIN', async () => {
         const last = await lastOf(reader, id, page);
-        const sizes = await reader.all<Size & Row>(SIZES, [id, storyParam(of), after, last]);
+        const sizes = await reader.all<Size & Row>(SIZES, [id, historyParam(of), after, last]);
         const within = lastWithin(sizes, after, last, maxBytes);
-        return { rows: await reader.all<EventRow>(EVENTS, [id, storyParam(of), after, within]), to: within };
+        return { rows: await reader.all<EventRow>(EVENTS, [id, historyParam(of), after, within]), to: within };
       }),
     );
     const read = await Promise.all(rows.map((row) => this.#contents.read(row)));
@@ -225,7 +225,7 @@ export class SqliteReplicaStore implements ReplicaStore {
   }
 
   /** What a reader has found to be damaged is known from then on, unless the disk has no room for that. */
-  async #markFound(id: number, of: StoryName, rows: readonly EventRow[], events: readonly StoredEvent[]) {
+  async #markFound(id: number, of: HihistoryName, rows: readonly EventRow[], events: readonly StoredEvent[]) {
     const stored = new Map(rows.map((row) => [row.sequence, row]));
     const damaged = events.filter(({ sealed }) => sealed === null);
     const found = damaged.flatMap(({ sequence }) => stored.get(sequence) ?? []).filter((row) => row.damaged === 0);
@@ -309,13 +309,13 @@ interface Size {
   readonly bytes: number;
 }
 
-function storyParam(of: StoryName): number {
+function historyParam(of: HihistoryName): number {
   return of === 'staged' ? 1 : 0;
 }
 
 /** The last sequence of a page. */
 async function lastOf(reader: Connection, id: number, { of, after, limit }: Page): Promise<number> {
-  const [row] = await reader.all<{ length: number }>(LENGTH, [id, storyParam(of)]);
+  const [row] = await reader.all<{ length: number }>(LENGTH, [id, historyParam(of)]);
   return Math.min(row?.length ?? 0, after + limit);
 }
 

@@ -8,12 +8,12 @@ export const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
 /** The bytes of envelopes in an answer unless others are asked for. */
 const DEFAULT_ANSWER_BYTES = 256 * 1024;
 
-/** The histories of an origin that a host may have: the head's, and the one that is not the head's yet. */
-export type StoryName = 'head' | 'staged';
+/** The hihistories of an origin that a host may have: the head's, and the one that is not the head's yet. */
+export type HihistoryName = 'head' | 'staged';
 
 /** A page of entries: those after the first `after`, at most `limit`. */
 export interface EntriesQuery {
-  readonly of: StoryName;
+  readonly of: HihistoryName;
   readonly after: Sequence;
   readonly limit: number;
 }
@@ -30,7 +30,7 @@ export type DamagedQuery = Omit<EntriesQuery, 'of'>;
 type Parameters = Readonly<Record<string, unknown>>;
 
 const challengeText = text(/^[0-9a-f]{64}$/, '64 digits of 0-9a-f');
-const storyName: Field<StoryName> = (value, where) => {
+const historyName: Field<HihistoryName> = (value, where) => {
   if (value !== 'head' && value !== 'staged') throw malformed(value, where, '`head` or `staged`');
   return value;
 };
@@ -47,7 +47,7 @@ export function rootsQuery(query: Parameters): Sequence {
 
 export function entriesQuery(query: Parameters): EntriesQuery {
   return {
-    of: storyName(query['of'] ?? 'head', 'of'),
+    of: historyName(query['of'] ?? 'head', 'of'),
     after: numberOf(query, 'after', eventCount, 0),
     limit: numberOf(query, 'limit', integer(1, MAX_ENTRIES), MAX_ENTRIES),
   };
@@ -55,7 +55,7 @@ export function entriesQuery(query: Parameters): EntriesQuery {
 
 export function eventsQuery(query: Parameters): EventsQuery {
   return {
-    of: storyName(query['of'] ?? 'head', 'of'),
+    of: historyName(query['of'] ?? 'head', 'of'),
     after: numberOf(query, 'after', eventCount, 0),
     limit: numberOf(query, 'limit', integer(1, MAX_ANSWER_EVENTS), MAX_ANSWER_EVENTS),
     bytes: numberOf(query, 'bytes', integer(1, MAX_ANSWER_BYTES), DEFAULT_ANSWER_BYTES),

@@ -1,7 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import { RootKey } from '../../../../src/infra/crypto/root-key.js';
 import { newFolder } from '../../../support/offgrid/host.js';
-import { claimIn, newHost2, ORIGIN, Process, Reader, Story, type Refused } from '../../../support/offgrid/host-2.js';
+import {
+  claimIn,
+  newHost2,
+  ORIGIN,
+  Process,
+  Reader,
+  Hihistory,
+  type Refused,
+} from '../../../support/offgrid/host-2.js';
 
 const refusedWith = (code: string) => expect.objectContaining({ code });
 
@@ -46,19 +54,19 @@ describe('a claim', () => {
   it('lasts over a restart, as does all that is kept', async () => {
     const folder = await newFolder();
     const host = await newHost2({ folder });
-    const story = Story.begin().on(5, { bytes: 2_000 });
-    const first = new Process(story.root, 7);
+    const history = Hihistory.begin().on(5, { bytes: 2_000 });
+    const first = new Process(history.root, 7);
     await first.claim(host);
-    await first.ship(host, story, 1, 3, { quorum: 2 });
-    await first.ship(host, story, 4, 5, { base: 9 });
-    const before = await new Reader(host, story.root).head();
+    await first.ship(host, history, 1, 3, { quorum: 2 });
+    await first.ship(host, history, 4, 5, { base: 9 });
+    const before = await new Reader(host, history.root).head();
     await host.close();
     const again = await newHost2({ folder });
     expect(again.identity.id).toBe(host.identity.id);
-    expect(await new Reader(again, story.root).head()).toEqual(before);
-    await expect(new Process(story.root, 6).claim(again)).rejects.toEqual(refusedWith('FENCED'));
-    await first.ship(again, story.on(4), 6, 9, { base: 9 });
-    expect(await new Reader(again, story.root).head()).toMatchObject({ tree: { sequence: 9 }, staged: null });
+    expect(await new Reader(again, history.root).head()).toEqual(before);
+    await expect(new Process(history.root, 6).claim(again)).rejects.toEqual(refusedWith('FENCED'));
+    await first.ship(again, history.on(4), 6, 9, { base: 9 });
+    expect(await new Reader(again, history.root).head()).toMatchObject({ tree: { sequence: 9 }, staged: null });
   });
 });
 
@@ -74,18 +82,18 @@ describe('keys by configuration', () => {
 
   it('hold against a key that was pinned before, and spoil nothing', async () => {
     const folder = await newFolder();
-    const story = Story.begin().on(3);
-    const [first, second] = [new Process(story.root), new Process(RootKey.generate())];
+    const history = Hihistory.begin().on(3);
+    const [first, second] = [new Process(history.root), new Process(RootKey.generate())];
     const before = await newHost2({ folder });
     await first.claim(before);
-    await first.ship(before, story);
+    await first.ship(before, history);
     await before.close();
     const host = await newHost2({ folder, origins: new Map([[ORIGIN, second.key]]) });
-    await expect(first.ship(host, story, 4, 3)).rejects.toEqual(refusedWith('NOT_SIGNED'));
+    await expect(first.ship(host, history, 4, 3)).rejects.toEqual(refusedWith('NOT_SIGNED'));
     await expect(first.claim(host)).rejects.toEqual(refusedWith('NOT_SIGNED'));
     await expect(second.claim(host)).rejects.toEqual(refusedWith('NOT_SIGNED'));
     await host.close();
     const again = await newHost2({ folder });
-    expect(await first.ship(again, story, 4, 3)).toMatchObject({ tree: { sequence: 3 } });
+    expect(await first.ship(again, history, 4, 3)).toMatchObject({ tree: { sequence: 3 } });
   });
 });

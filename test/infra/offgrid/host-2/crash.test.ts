@@ -5,7 +5,7 @@ import { expect, it } from 'vitest';
 import { toHex } from '../../../../src/infra/crypto/bytes.js';
 import { newFolder } from '../../../support/offgrid/host.js';
 import { HostProcess } from '../../../support/offgrid/host-process.js';
-import { Process, Reader, Refused, Story } from '../../../support/offgrid/host-2.js';
+import { Process, Reader, Refused, Hihistory } from '../../../support/offgrid/host-2.js';
 
 /** How often the host is killed: more to look for what is rare. */
 const ROUNDS = Number(process.env['HOST_CRASH_ROUNDS'] ?? 20);
@@ -19,8 +19,8 @@ const MAX_KEPT = 60;
 
 /** What a host may have. */
 interface State {
-  readonly head: Story | null;
-  readonly staged: Story | null;
+  readonly head: Hihistory | null;
+  readonly staged: Hihistory | null;
   readonly epoch: number;
 }
 
@@ -30,27 +30,27 @@ class Shipper {
   underWay: State | undefined;
   batches = 0;
 
-  constructor(begun: Story) {
+  constructor(begun: Hihistory) {
     this.acknowledged = { head: begun, staged: null, epoch: 0 };
   }
 
-  /** Under an epoch of its own: its history leaves out the end of what is there. */
+  /** Under an epoch of its own: its hihistory leaves out the end of what is there. */
   async run({ host }: HostProcess, epoch: number): Promise<void> {
     const { head } = this.acknowledged;
-    const process = new Process((head ?? Story.begin()).root, epoch);
+    const process = new Process((head ?? Hihistory.begin()).root, epoch);
     await process.claim(host);
-    let story = head!.on(0, { at: Math.min(MAX_KEPT, Math.max(0, head!.length - 3)) });
-    const base = story.length + Math.floor(Math.random() * 60);
+    let history = head!.on(0, { at: Math.min(MAX_KEPT, Math.max(0, head!.length - 3)) });
+    const base = history.length + Math.floor(Math.random() * 60);
     for (;;) {
       const count = Math.floor(Math.random() * 30);
-      if (story.length + count === 0) continue;
-      const longer = story.on(count, { name: `epoch ${epoch}`, bytes: Math.random() < 0.4 ? 2_000 : 200 });
+      if (history.length + count === 0) continue;
+      const longer = history.on(count, { name: `epoch ${epoch}`, bytes: Math.random() < 0.4 ? 2_000 : 200 });
       const isStaged = longer.length < base;
       this.underWay = isStaged ? { ...this.acknowledged, staged: longer } : { head: longer, staged: null, epoch };
-      await process.ship(host, longer, story.length + 1, longer.length, { base });
+      await process.ship(host, longer, history.length + 1, longer.length, { base });
       this.acknowledged = this.underWay;
       this.underWay = undefined;
-      story = longer;
+      history = longer;
       this.batches += 1;
     }
   }
@@ -58,7 +58,7 @@ class Shipper {
 
 it('a host that is killed while it takes batches has each whole or not at all', { timeout: TIMEOUT_MS }, async () => {
   const folder = await newFolder();
-  const begun = Story.begin();
+  const begun = Hihistory.begin();
   const shipper = new Shipper(begun);
   let host = await HostProcess.start(folder, { protocol: 2 });
   for (let round = 1; round <= ROUNDS; round += 1) {
@@ -75,16 +75,16 @@ it('a host that is killed while it takes batches has each whole or not at all', 
     const told = { tree: textOf(tree), staged: textOf(staged) };
     const states = [shipper.acknowledged, ...(shipper.underWay === undefined ? [] : [shipper.underWay])];
     const found = states.find(
-      (state) => told.tree === storyText(state.head) && told.staged === storyText(state.staged),
+      (state) => told.tree === historyText(state.head) && told.staged === historyText(state.staged),
     );
     expect(found, `round ${round}: ${JSON.stringify(told)}`).toBeDefined();
     expect(damaged).toBe(0);
     for (const of of ['head', 'staged'] as const) {
-      const story = found![of];
+      const history = found![of];
       const events = [];
-      while (story !== null && events.length < story.length)
+      while (history !== null && events.length < history.length)
         events.push(...(await reader.events(`?of=${of}&after=${events.length}&bytes=4194304`)));
-      expect(events, `round ${round}: ${of}`).toEqual(story?.numbered(1, story.length) ?? []);
+      expect(events, `round ${round}: ${of}`).toEqual(history?.numbered(1, history.length) ?? []);
     }
     shipper.acknowledged = found!;
     shipper.underWay = undefined;
@@ -95,8 +95,10 @@ it('a host that is killed while it takes batches has each whole or not at all', 
   expect(await host.stop()).toBe(0);
 });
 
-function storyText(story: Story | null): string {
-  return story === null || story.length === 0 ? 'nothing' : `${story.length} ${toHex(story.rootAt(story.length))}`;
+function historyText(history: Hihistory | null): string {
+  return history === null || history.length === 0
+    ? 'nothing'
+    : `${history.length} ${toHex(history.rootAt(history.length))}`;
 }
 
 function textOf(tree: { sequence: number; root: Uint8Array } | null): string {

@@ -2,7 +2,7 @@ import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { newFolder } from '../../../support/offgrid/host.js';
-import { newHost2, Process, Reader, Story } from '../../../support/offgrid/host-2.js';
+import { newHost2, Process, Reader, Hihistory } from '../../../support/offgrid/host-2.js';
 import { inHostFile } from '../../../support/offgrid/raw.js';
 
 /** Scrubbing takes no time in these tests. */
@@ -13,11 +13,11 @@ const ONCE = { scrubEveryMs: 3_600_000 };
 async function setUp(options: object = ONCE) {
   const folder = await newFolder();
   const host = await newHost2({ folder, ...options });
-  const story = Story.begin().on(10, { bytes: 500 }).on(3, { bytes: 3_000 });
-  const process = new Process(story.root);
+  const history = Hihistory.begin().on(10, { bytes: 500 }).on(3, { bytes: 3_000 });
+  const process = new Process(history.root);
   await process.claim(host);
-  await process.ship(host, story);
-  return { folder, host, story, process, reader: new Reader(host, story.root) };
+  await process.ship(host, history);
+  return { folder, host, history, process, reader: new Reader(host, history.root) };
 }
 
 const damage = (folder: string, sql: string) => inHostFile(folder, sql, 'write');
@@ -38,28 +38,28 @@ const ROT: readonly (readonly [string, number, (folder: string) => Promise<unkno
 
 describe('damage', () => {
   it.each(ROT)('%s: the event alone is missing, it is told, and mended', async (_what, sequence, rot) => {
-    const { folder, story, process, host, reader } = await setUp();
+    const { folder, history, process, host, reader } = await setUp();
     await rot(folder);
     const events = await reader.events('?bytes=4194304');
     const sealedOf = (at: number) => events.find((event) => event.sequence === at)?.sealed;
     expect(sealedOf(sequence)).toBeNull();
     const isFile = sequence > 10;
     for (let at = 1; at <= 10; at += 1)
-      if (at !== sequence) expect(sealedOf(at), `${at}`).toEqual(story.events[at - 1]!.sealed);
+      if (at !== sequence) expect(sealedOf(at), `${at}`).toEqual(history.events[at - 1]!.sealed);
     const damaged = isFile ? [11, 12, 13] : [sequence];
     expect(await reader.damaged()).toEqual(damaged);
     expect(await reader.head()).toMatchObject({ tree: { sequence: 13 }, damaged: damaged.length });
     // It goes on taking what comes.
-    const longer = story.on(2);
+    const longer = history.on(2);
     expect(await process.ship(host, longer, 14, 15)).toMatchObject({ tree: { sequence: 15 }, damaged: damaged.length });
-    const wrong = story.on(3, { at: 10, name: 'b', bytes: 3_000 });
-    const others = sequence > 10 ? wrong.numbered(11, 13) : [{ ...story.numbered(1, 1)[0]!, sequence }];
+    const wrong = history.on(3, { at: 10, name: 'b', bytes: 3_000 });
+    const others = sequence > 10 ? wrong.numbered(11, 13) : [{ ...history.numbered(1, 1)[0]!, sequence }];
     expect(await reader.mend(others)).toBe(0);
-    expect(await reader.mend(story.numbered(damaged[0]!, damaged.at(-1)!))).toBe(damaged.length);
+    expect(await reader.mend(history.numbered(damaged[0]!, damaged.at(-1)!))).toBe(damaged.length);
     expect(await reader.head()).toMatchObject({ damaged: 0 });
     expect(await reader.damaged()).toEqual([]);
     expect(await reader.events('?bytes=4194304')).toEqual(longer.numbered(1, 15));
-    expect((await reader.roots(13)).head).toEqual(story.rootAt(13));
+    expect((await reader.roots(13)).head).toEqual(history.rootAt(13));
   });
 
   it.each(ROT.filter(([what]) => what !== 'a leaf'))('%s is found by the scrub', async (_what, sequence, rot) => {
@@ -70,71 +70,71 @@ describe('damage', () => {
   });
 
   it('of leaves alone is mended by the scrub', async () => {
-    const { folder, story, reader } = await setUp(FAST);
+    const { folder, history, reader } = await setUp(FAST);
     await damage(folder, 'UPDATE events SET leaf = zeroblob(32) WHERE sequence IN (2, 7, 12)');
     const leaves = () => inHostFile(folder, 'SELECT 1 FROM events WHERE leaf = zeroblob(32)');
     await expect.poll(leaves).toEqual([]);
     await expect.poll(async () => (await reader.head()).damaged).toBe(0);
-    expect(await reader.events('?bytes=4194304')).toEqual(story.numbered(1, 13));
+    expect(await reader.events('?bytes=4194304')).toEqual(history.numbered(1, 13));
   });
 
   it('of leaves and of their events is mended piece by piece', async () => {
-    const { folder, story, reader } = await setUp();
+    const { folder, history, reader } = await setUp();
     await damage(folder, 'UPDATE events SET leaf = zeroblob(32), ts = 7 WHERE sequence IN (3, 7)');
     await damage(folder, 'UPDATE events SET leaf = zeroblob(32) WHERE sequence = 5');
     await reader.events('?bytes=4194304');
     expect(await reader.damaged()).toEqual([3, 5, 7]);
-    expect(await reader.mend(story.numbered(3, 3))).toBe(0);
-    expect(await reader.mend(story.numbered(7, 7))).toBe(1);
+    expect(await reader.mend(history.numbered(3, 3))).toBe(0);
+    expect(await reader.mend(history.numbered(7, 7))).toBe(1);
     expect(await reader.damaged()).toEqual([]);
-    expect(await reader.events('?bytes=4194304')).toEqual(story.numbered(1, 13));
+    expect(await reader.events('?bytes=4194304')).toEqual(history.numbered(1, 13));
   });
 
   it('that took rows away is told, and mended', async () => {
-    const { folder, host, story, reader } = await setUp();
+    const { folder, host, history, reader } = await setUp();
     const free = host.freeBytes;
     await damage(folder, 'DELETE FROM events WHERE sequence IN (5, 13)');
     expect((await reader.entries()).map((entry) => entry.every((byte) => byte === 0))).toEqual(
-      story.events.map((_event, i) => i === 4 || i === 12),
+      history.events.map((_event, i) => i === 4 || i === 12),
     );
     const events = await reader.events('?bytes=4194304');
-    expect(events.map(({ sequence }) => sequence)).toEqual(story.events.map((_event, i) => i + 1));
+    expect(events.map(({ sequence }) => sequence)).toEqual(history.events.map((_event, i) => i + 1));
     expect(await reader.damaged()).toEqual([5, 13]);
-    await reader.mend(story.numbered(5, 5));
-    expect(await reader.mend(story.numbered(13, 13))).toBe(1);
-    expect(await reader.events('?bytes=4194304')).toEqual(story.numbered(1, 13));
+    await reader.mend(history.numbered(5, 5));
+    expect(await reader.mend(history.numbered(13, 13))).toBe(1);
+    expect(await reader.events('?bytes=4194304')).toEqual(history.numbered(1, 13));
     expect(host.freeBytes).toBe(free);
   });
 
   it('is mended by a batch that brings the events again', async () => {
-    const { folder, story, process, reader } = await setUp();
+    const { folder, history, process, reader } = await setUp();
     await damage(folder, "UPDATE events SET sealed = x'00' WHERE sequence IN (3, 9)");
     await reader.events('?bytes=4194304');
-    const longer = story.on(2);
+    const longer = history.on(2);
     expect(await process.ship(reader.host, longer, 1, 15)).toMatchObject({ damaged: 0 });
     expect(await reader.events('?bytes=4194304')).toEqual(longer.numbered(1, 15));
   });
 
   it('does not change what counts against the budget', async () => {
-    const { folder, host, story, reader } = await setUp();
+    const { folder, host, history, reader } = await setUp();
     const free = host.freeBytes;
     await damage(folder, 'UPDATE events SET bytes = 16000000, sealed = zeroblob(3) WHERE sequence = 3');
     await damage(folder, "UPDATE events SET bytes = 'many' WHERE sequence = 4");
     await reader.events('?bytes=4194304');
-    const again = story.numbered(3, 4);
+    const again = history.numbered(3, 4);
     expect(await reader.mend([...again, ...again, ...again])).toBe(2);
     expect(host.freeBytes).toBe(free);
-    expect(await reader.events('?bytes=4194304')).toEqual(story.numbered(1, 13));
+    expect(await reader.events('?bytes=4194304')).toEqual(history.numbered(1, 13));
   });
 
   it('of a file that cannot be read costs that event', async () => {
-    const { folder, story, reader } = await setUp();
+    const { folder, history, reader } = await setUp();
     await changeFiles(folder, async (path) => {
       await rm(path);
       await mkdir(path);
     });
     const events = await reader.events('?bytes=4194304');
-    expect(events.slice(0, 10)).toEqual(story.numbered(1, 10));
+    expect(events.slice(0, 10)).toEqual(history.numbered(1, 10));
     expect(await reader.damaged()).toEqual([11, 12, 13]);
   });
 
@@ -144,23 +144,23 @@ describe('damage', () => {
     ['a length', 'head_sequence = 12, common = 12'],
     ['a length beyond the end', 'head_sequence = 99, common = 99'],
   ])('of %s is mended at the next start', async (_what, sql) => {
-    const { folder, host, story, process } = await setUp();
+    const { folder, host, history, process } = await setUp();
     await host.close();
     await damage(folder, `UPDATE origins SET ${sql}`);
     const again = await newHost2({ folder, ...ONCE });
-    const reader = new Reader(again, story.root);
-    expect((await reader.roots(13)).head).toEqual(story.rootAt(13));
-    const longer = story.on(2);
+    const reader = new Reader(again, history.root);
+    expect((await reader.roots(13)).head).toEqual(history.rootAt(13));
+    const longer = history.on(2);
     await process.ship(again, longer, 14, 15);
     expect(await reader.events('?bytes=4194304')).toEqual(longer.numbered(1, 15));
     expect(await reader.head()).toMatchObject({ damaged: 0, tree: { sequence: 15 } });
   });
 
-  it('in a part of the head that a staged history contradicts is told and mended too', async () => {
-    const { folder, host, story, reader } = await setUp();
-    const second = new Process(story.root, 2);
+  it('in a part of the head that a staged hihistory contradicts is told and mended too', async () => {
+    const { folder, host, history, reader } = await setUp();
+    const second = new Process(history.root, 2);
     await second.claim(host);
-    const other = story.on(6, { at: 5, name: 'b' });
+    const other = history.on(6, { at: 5, name: 'b' });
     await second.ship(host, other, 6, 11, { base: 99 });
     await damage(folder, 'UPDATE head_tails SET sealed = zeroblob(9) WHERE sequence = 8');
     await damage(folder, 'UPDATE events SET sealed = zeroblob(9) WHERE sequence = 9');
@@ -168,32 +168,32 @@ describe('damage', () => {
     await reader.events('?of=staged');
     // What is staged is not the head.
     expect(await reader.damaged()).toEqual([8]);
-    expect(await reader.mend([...story.numbered(8, 8), ...other.numbered(9, 9)])).toBe(2);
+    expect(await reader.mend([...history.numbered(8, 8), ...other.numbered(9, 9)])).toBe(2);
     expect(await reader.events('?of=staged')).toEqual(other.numbered(1, 11));
     expect(await reader.head()).toMatchObject({ damaged: 0 });
   });
 
-  it('of a leaf does not make the host refuse what is right as another history', async () => {
-    const { folder, host, story, process } = await setUp();
+  it('of a leaf does not make the host refuse what is right as another hihistory', async () => {
+    const { folder, host, history, process } = await setUp();
     await host.close();
     await damage(folder, 'UPDATE events SET leaf = zeroblob(32), ts = 7 WHERE sequence = 7');
     const again = await newHost2({ folder, ...ONCE });
-    await expect(process.ship(again, story, 9, 9)).rejects.toMatchObject({ code: 'DAMAGED', status: 500 });
-    await process.ship(again, story.on(1), 14, 14);
-    const reader = new Reader(again, story.root);
+    await expect(process.ship(again, history, 9, 9)).rejects.toMatchObject({ code: 'DAMAGED', status: 500 });
+    await process.ship(again, history.on(1), 14, 14);
+    const reader = new Reader(again, history.root);
     expect(await reader.damaged()).toEqual([7]);
-    expect(await reader.mend(story.numbered(7, 7))).toBe(1);
-    await process.ship(again, story, 9, 9);
+    expect(await reader.mend(history.numbered(7, 7))).toBe(1);
+    await process.ship(again, history, 9, 9);
     await again.close();
     await damage(folder, 'UPDATE events SET leaf = zeroblob(32) WHERE sequence = 7');
-    await process.ship(await newHost2({ folder, ...ONCE }), story, 9, 9);
+    await process.ship(await newHost2({ folder, ...ONCE }), history, 9, 9);
   });
 
   it('of what the host keeps of an origin is said', async () => {
-    const { folder, host, story } = await setUp();
+    const { folder, host, history } = await setUp();
     await host.close();
     await damage(folder, 'UPDATE origins SET head = zeroblob(length(head))');
-    const again = new Reader(await newHost2({ folder }), story.root);
+    const again = new Reader(await newHost2({ folder }), history.root);
     await expect(again.head()).rejects.toMatchObject({ code: 'DAMAGED' });
     // What can be said of the others is said.
     const metrics = await fetch(`${again.host.url}/metrics`);

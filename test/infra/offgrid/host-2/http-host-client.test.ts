@@ -11,7 +11,7 @@ import { HttpExchange, type Patience } from '../../../../src/infra/offgrid/proto
 import { HttpHostClient, type HttpHostClientOptions } from '../../../../src/infra/offgrid/protocol/http-host-client.js';
 import { openTree } from '../../../../src/infra/offgrid/protocol/tree.js';
 import { AUTH_KEY, newHost } from '../../../support/offgrid/host.js';
-import { newHost2, ORIGIN, Process, Story, type HostAt } from '../../../support/offgrid/host-2.js';
+import { newHost2, ORIGIN, Process, Hihistory, type HostAt } from '../../../support/offgrid/host-2.js';
 
 /** Patience for tests: a fraction of a second for what takes up to minutes. */
 const HASTY: Patience = {
@@ -29,8 +29,8 @@ function clientAt(url: string, options: Partial<HttpHostClientOptions> = {}, pat
 
 async function setUp() {
   const host = await newHost2();
-  const story = Story.begin().on(6, { bytes: 500 });
-  const process = new Process(story.root);
+  const history = Hihistory.begin().on(6, { bytes: 500 });
+  const process = new Process(history.root);
   const client = clientAt(host.url, { host: host.identity.id });
   const { verifyKey } = await client.keys();
   const claim = () => {
@@ -38,7 +38,7 @@ async function setUp() {
     const signed = signClaim({ host: host.identity.id, epoch, origin: ORIGIN, writer }, process.root.signingKey);
     return client.claim(ORIGIN, { key: process.key, claim: signed });
   };
-  return { host, story, process, client, verifyKey, claim };
+  return { host, history, process, client, verifyKey, claim };
 }
 
 /** Somebody at a URL of its own. */
@@ -72,33 +72,33 @@ function between(host: HostAt, change: (body: Buffer, response: ServerResponse) 
 
 describe('a client of a host', () => {
   it('speaks all that a host understands', async () => {
-    const { host, story, process, client, verifyKey, claim } = await setUp();
+    const { host, history, process, client, verifyKey, claim } = await setUp();
     expect(await client.keys()).toMatchObject({ host: host.identity.id });
     const granted = await claim();
     expect(openHead(granted.head, verifyKey).value.request).toEqual(new Uint8Array(granted.request));
-    const batch = encodeBatch({ from: 1, tree: process.tree(story), events: story.events });
+    const batch = encodeBatch({ from: 1, tree: process.tree(history), events: history.events });
     const shipped = await client.ship(ORIGIN, batch);
     expect(openHead(shipped.head, verifyKey).value.request).toEqual(new Uint8Array(shipped.request));
     const { head, request } = await client.head(ORIGIN);
     const { value } = openHead(head, verifyKey);
     expect(value.request).toEqual(new Uint8Array(request));
     expect(openTree(value.tree!, process.key).value).toMatchObject({ sequence: 6 });
-    expect(await client.roots(ORIGIN, 4)).toEqual({ head: story.rootAt(4), staged: null });
+    expect(await client.roots(ORIGIN, 4)).toEqual({ head: history.rootAt(4), staged: null });
     const entries = await client.entries(ORIGIN, { of: 'head', after: 2, limit: 3 });
-    expect(entries.map((entry) => decodeEntry(entry).ts)).toEqual(story.events.slice(2, 5).map((e) => entryOf(e).ts));
+    expect(entries.map((entry) => decodeEntry(entry).ts)).toEqual(history.events.slice(2, 5).map((e) => entryOf(e).ts));
     const page = { of: 'head', after: 1, limit: 4, bytes: 100_000 } as const;
-    expect(await client.events(ORIGIN, page)).toEqual(story.numbered(2, 5));
+    expect(await client.events(ORIGIN, page)).toEqual(history.numbered(2, 5));
     expect(await client.damaged(ORIGIN, { after: 0, limit: 10 })).toEqual({ sequences: [] });
-    expect(await client.mend(ORIGIN, story.numbered(1, 2))).toBe(2);
+    expect(await client.mend(ORIGIN, history.numbered(1, 2))).toBe(2);
   });
 
   it('tells refusals as they came', async () => {
-    const { story, process, client, claim } = await setUp();
+    const { history, process, client, claim } = await setUp();
     await expect(client.events(ORIGIN, { of: 'head', after: 0, limit: 1, bytes: 1 })).rejects.toMatchObject({
       code: 'NOT_FOUND',
     });
     await claim();
-    const batch = encodeBatch({ from: 5, tree: process.tree(story), events: story.events.slice(4) });
+    const batch = encodeBatch({ from: 5, tree: process.tree(history), events: history.events.slice(4) });
     await expect(client.ship(ORIGIN, batch)).rejects.toMatchObject({ code: 'GAP', refusal: { sequence: 0 } });
   });
 

@@ -5,14 +5,14 @@ import { systemClock } from '../../../../src/infra/clock.js';
 import { RootKey } from '../../../../src/infra/crypto/root-key.js';
 import type { ReplicaStore } from '../../../../src/infra/offgrid/host-2/replica-store.js';
 import { MAX_AT_ONCE, MAX_WAITING, Replicas } from '../../../../src/infra/offgrid/host-2/replicas.js';
-import { EVENT_BYTES } from '../../../../src/infra/offgrid/host-2/story-rows.js';
+import { EVENT_BYTES } from '../../../../src/infra/offgrid/host-2/history-rows.js';
 import { mountSmallDisk } from '../../../support/file-limits.js';
 import { newFolder } from '../../../support/offgrid/host.js';
-import { newHost2, Process, Reader, Story } from '../../../support/offgrid/host-2.js';
+import { newHost2, Process, Reader, Hihistory } from '../../../support/offgrid/host-2.js';
 
 const full = { code: 'FULL', status: 507, message: expect.stringContaining('Nothing was taken') };
 
-const bytesOf = ({ events }: Pick<Story, 'events'>) =>
+const bytesOf = ({ events }: Pick<Hihistory, 'events'>) =>
   events.reduce((sum, { sealed }) => sum + sealed.byteLength + EVENT_BYTES, 0);
 
 describe('a host that is busy', () => {
@@ -48,20 +48,20 @@ describe('a host that is busy', () => {
 
 describe('the budget of a host', () => {
   it('counts what is known of each event, staged and set aside too, and is never exceeded', async () => {
-    const story = Story.begin().on(6, { bytes: 2_000 });
-    const other = story.on(3, { at: 3, name: 'b', bytes: 2_000 });
+    const history = Hihistory.begin().on(6, { bytes: 2_000 });
+    const other = history.on(3, { at: 3, name: 'b', bytes: 2_000 });
     const folder = await newFolder();
-    const budgetBytes = bytesOf(story) + bytesOf({ events: other.events.slice(3) });
+    const budgetBytes = bytesOf(history) + bytesOf({ events: other.events.slice(3) });
     const host = await newHost2({ folder, budgetBytes });
-    const first = new Process(story.root);
+    const first = new Process(history.root);
     await first.claim(host);
-    await first.ship(host, story);
-    const second = new Process(story.root, 2);
+    await first.ship(host, history);
+    const second = new Process(history.root, 2);
     await second.claim(host);
     await second.ship(host, other, 4, 6, { base: 9 });
     expect(host.freeBytes).toBe(0);
     await expect(second.ship(host, other.on(1), 7, 7, { base: 9 })).rejects.toMatchObject(full);
-    const reader = new Reader(host, story.root);
+    const reader = new Reader(host, history.root);
     const before = await reader.head();
     expect(before).toMatchObject({ tree: { sequence: 6, epoch: 1 }, staged: { sequence: 6, epoch: 2 } });
     // To switch takes no more room: what is set aside was counted before.
@@ -72,7 +72,7 @@ describe('the budget of a host', () => {
     const again = await newHost2({ folder, budgetBytes: budgetBytes + 1_000 });
     expect(again.freeBytes).toBe(1_000);
     expect(await second.ship(again, other.on(1), 7, 7, { base: 6 })).toMatchObject({ tree: { sequence: 7 } });
-    expect(await new Reader(again, story.root).events('?bytes=4194304')).toEqual(other.on(1).numbered(1, 7));
+    expect(await new Reader(again, history.root).events('?bytes=4194304')).toEqual(other.on(1).numbered(1, 7));
   });
 });
 
@@ -86,21 +86,21 @@ describe('a disk that is full', () => {
     const filler = join(disk, 'filler');
     await writeFile(filler, Buffer.alloc(4 * 1024 * 1024));
     const host = await newHost2({ folder: join(disk, 'host') });
-    const story = Story.begin().on(60, { bytes: 900 }).on(60, { bytes: 60_000 });
-    const process = new Process(story.root);
+    const history = Hihistory.begin().on(60, { bytes: 900 }).on(60, { bytes: 60_000 });
+    const process = new Process(history.root);
     await process.claim(host);
     let taken = 0;
     const error: unknown = await (async () => {
-      for (; taken < 120; taken += 5) await process.ship(host, story, taken + 1, taken + 5);
+      for (; taken < 120; taken += 5) await process.ship(host, history, taken + 1, taken + 5);
     })().catch((reason: unknown) => reason);
     expect(error).toMatchObject(full);
-    const reader = new Reader(host, story.root);
+    const reader = new Reader(host, history.root);
     expect(await reader.head()).toMatchObject({ tree: { sequence: taken }, damaged: 0 });
     await rm(filler);
-    expect(await process.ship(host, story, taken + 1, taken + 5)).toMatchObject({ tree: { sequence: taken + 5 } });
+    expect(await process.ship(host, history, taken + 1, taken + 5)).toMatchObject({ tree: { sequence: taken + 5 } });
     const events = [];
     while (events.length < taken + 5) events.push(...(await reader.events(`?after=${events.length}`)));
-    expect(events).toEqual(story.numbered(1, taken + 5));
+    expect(events).toEqual(history.numbered(1, taken + 5));
     await host.close();
   });
 });

@@ -9,7 +9,7 @@ import { HostFile } from '../../../../src/infra/offgrid/host-2/host-file.js';
 import { RefusalError } from '../../../../src/infra/offgrid/host-2/refusal-error.js';
 import { Replica } from '../../../../src/infra/offgrid/host-2/replica.js';
 import { SqliteReplicaStore } from '../../../../src/infra/offgrid/host-2/sqlite-replica-store.js';
-import { EVENT_BYTES } from '../../../../src/infra/offgrid/host-2/story-rows.js';
+import { EVENT_BYTES } from '../../../../src/infra/offgrid/host-2/history-rows.js';
 import { MAX_ANSWER_BYTES } from '../../../../src/infra/offgrid/protocol/queries.js';
 import { signClaim } from '../../../../src/infra/offgrid/protocol/claim.js';
 import type { SealedEvent } from '../../../../src/infra/offgrid/protocol/event.js';
@@ -18,7 +18,7 @@ import { openHead, openStatements } from '../../../../src/infra/offgrid/protocol
 import { openTree, type Tree } from '../../../../src/infra/offgrid/protocol/tree.js';
 import { verifyKey, verifyKeyOf } from '../../../../src/infra/offgrid/protocol/verify-key.js';
 import { newFolder } from '../../../support/offgrid/host.js';
-import { ORIGIN, Process, Story } from '../../../support/offgrid/host-2.js';
+import { ORIGIN, Process, Hihistory } from '../../../support/offgrid/host-2.js';
 import { Random } from '../../../support/random.js';
 
 const SEEDS = Number(process.env['HOST_MODEL_SEEDS'] ?? 40);
@@ -31,7 +31,7 @@ interface Told {
   readonly roots: readonly Uint8Array[];
 }
 
-/** A host by the words of section 4, which keeps every story whole. */
+/** A host by the words of section 4, which keeps every history whole. */
 class Reference {
   claim: { epoch: number; writer: string } | undefined;
   head: Told | undefined;
@@ -45,16 +45,16 @@ class Reference {
     return 'OK';
   }
 
-  take(tree: Tree, story: Story, from: number): string {
+  take(tree: Tree, history: Hihistory, from: number): string {
     if (!this.claim || this.claim.epoch < tree.epoch) return 'NOT_CLAIMED';
     if (this.claim.epoch > tree.epoch) return 'FENCED';
     if (this.claim.writer !== tree.writer) return 'NOT_CLAIMED';
     const lengths = [this.staged, this.head].map((told) => told?.events.length ?? 0);
     if (from - 1 > Math.max(...lengths)) return 'GAP';
-    const batch = story.events.slice(from - 1, tree.sequence);
+    const batch = history.events.slice(from - 1, tree.sequence);
     const base = [this.staged, this.head ?? NONE].find(
       (told) =>
-        told !== undefined && told.events.length >= from - 1 && same(told.roots[from - 1]!, story.rootAt(from - 1)),
+        told !== undefined && told.events.length >= from - 1 && same(told.roots[from - 1]!, history.rootAt(from - 1)),
     );
     if (base === undefined) return 'OTHER';
     for (const there of [this.head?.tree, this.known])
@@ -62,7 +62,7 @@ class Reference {
     const told: Told = {
       tree,
       events: [...base.events.slice(0, from - 1), ...batch],
-      roots: Array.from({ length: tree.sequence + 1 }, (_, i) => story.rootAt(i)),
+      roots: Array.from({ length: tree.sequence + 1 }, (_, i) => history.rootAt(i)),
     };
     const learn = () => {
       const { known } = this;
@@ -114,7 +114,7 @@ it(
       const replay = `HOST_MODEL_SEED=${seed} HOST_MODEL_SEEDS=1`;
       await play(seed, replay, (outcome) => outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1));
     }
-    // A history in which nothing happens proves nothing.
+    // A hihistory in which nothing happens proves nothing.
     if (SEEDS >= 40)
       for (const code of ['OK', 'FENCED', 'GAP', 'OTHER', 'FORKED', 'OLDER', 'COMMITTED', 'staged beside the head'])
         expect(outcomes.get(code), code).toBeGreaterThan(3);
@@ -134,20 +134,20 @@ async function play(seed: number, replay: string, happened: (outcome: string) =>
   const options = async () => ({ store: await open(), identity, clock: systemClock, origins: new Map() });
   let replica = new Replica(ORIGIN, await options());
   const reference = new Reference();
-  const empty = Story.begin();
+  const empty = Hihistory.begin();
   const key = verifyKeyOf(empty.root.verifyKey);
   const hostKey = verifyKey(Buffer.from(identity.verifyKey, 'base64'), 'the key of the host');
-  const stories = [empty.on(6 + pick(10), { bytes: pick(2) * 500 })];
+  const histories = [empty.on(6 + pick(10), { bytes: pick(2) * 500 })];
   const processes = [new Process(empty.root)];
-  const begun = [sha256(), stories[0]!.rootAt(3)];
+  const begun = [sha256(), histories[0]!.rootAt(3)];
 
   for (let step = 0; step < STEPS; step += 1) {
     if (chance(0.15)) {
-      const from = stories[pick(stories.length)]!;
-      stories.push(
+      const from = histories[pick(histories.length)]!;
+      histories.push(
         from.on(1 + pick(8), {
           at: Math.max(0, from.length - pick(6)),
-          name: `s${stories.length}`,
+          name: `s${histories.length}`,
           bytes: pick(2) * 500,
         }),
       );
@@ -162,19 +162,19 @@ async function play(seed: number, replay: string, happened: (outcome: string) =>
       outcome = await outcomeOf(replica.claim({ key, claim, challenge: new Uint8Array(16) }, sha256()));
     } else {
       const process = processes[chance(0.8) ? processes.length - 1 : pick(processes.length)]!;
-      const story = stories[pick(stories.length)]!;
-      const sequence = 1 + pick(story.length);
-      const from = chance(0.6) ? 1 + Math.min(sequence, longest(reference, story)) : 1 + pick(sequence + 1);
+      const history = histories[pick(histories.length)]!;
+      const sequence = 1 + pick(history.length);
+      const from = chance(0.6) ? 1 + Math.min(sequence, longest(reference, history)) : 1 + pick(sequence + 1);
       const line = chance(0.85) ? 1 : 2;
-      const signed = process.tree(story, sequence, {
-        base: chance(0.4) ? NOT_ELECTED : pick(story.length + 1),
+      const signed = process.tree(history, sequence, {
+        base: chance(0.4) ? NOT_ELECTED : pick(history.length + 1),
         line,
-        begun: chance(0.97) ? begun[line - 1]! : story.rootAt(1),
+        begun: chance(0.97) ? begun[line - 1]! : history.rootAt(1),
         quorum: chance(0.3) ? pick(sequence + 1) : 0,
       });
       const tree = openTree(signed, key).value;
-      expected = reference.take(tree, story, from);
-      const events = story.events.slice(from - 1, sequence);
+      expected = reference.take(tree, history, from);
+      const events = history.events.slice(from - 1, sequence);
       outcome = await outcomeOf(replica.append({ from, tree: signed, events }, sha256()));
     }
     happened(outcome);
@@ -211,12 +211,12 @@ async function play(seed: number, replay: string, happened: (outcome: string) =>
   await file.close();
 }
 
-/** How many of a story's first events the host has. */
-function longest({ head, staged }: Reference, story: Story): number {
+/** How many of a history's first events the host has. */
+function longest({ head, staged }: Reference, history: Hihistory): number {
   let most = 0;
   for (const told of [head, staged])
-    for (let i = 0; told && i <= Math.min(told.events.length, story.length); i += 1)
-      if (same(told.roots[i]!, story.rootAt(i))) most = Math.max(most, i);
+    for (let i = 0; told && i <= Math.min(told.events.length, history.length); i += 1)
+      if (same(told.roots[i]!, history.rootAt(i))) most = Math.max(most, i);
   return most;
 }
 

@@ -1,52 +1,52 @@
 import { describe, expect, it } from 'vitest';
 import { decodeEntry, entryOf } from '../../../../src/infra/offgrid/protocol/entry.js';
-import { newHost2, ORIGIN, Process, Reader, send2, Story } from '../../../support/offgrid/host-2.js';
+import { newHost2, ORIGIN, Process, Reader, send2, Hihistory } from '../../../support/offgrid/host-2.js';
 
 async function setUp() {
   const host = await newHost2();
-  const story = Story.begin().on(20, { bytes: 600 }).on(2, { bytes: 300_000 });
-  const process = new Process(story.root);
+  const history = Hihistory.begin().on(20, { bytes: 600 }).on(2, { bytes: 300_000 });
+  const process = new Process(history.root);
   await process.claim(host);
-  await process.ship(host, story);
-  return { host, story, process, reader: new Reader(host, story.root) };
+  await process.ship(host, history);
+  return { host, history, process, reader: new Reader(host, history.root) };
 }
 
 const get = (path: string) => `/replica/${ORIGIN}/${path}`;
 
 describe('reading', () => {
-  it('entries, of either history, a page at a time', async () => {
-    const { host, story, reader } = await setUp();
-    const second = new Process(story.root, 2);
+  it('entries, of either hihistory, a page at a time', async () => {
+    const { host, history, reader } = await setUp();
+    const second = new Process(history.root, 2);
     await second.claim(host);
-    const other = story.on(3, { at: 18, name: 'b' });
+    const other = history.on(3, { at: 18, name: 'b' });
     await second.ship(host, other, 19, 21, { base: 99 });
-    const entries = (events: Story['events']) =>
+    const entries = (events: Hihistory['events']) =>
       events.map((event) => ({ ...entryOf(event), eid: new Uint8Array(entryOf(event).eid) }));
-    expect((await reader.entries()).map(decodeEntry)).toEqual(entries(story.events));
+    expect((await reader.entries()).map(decodeEntry)).toEqual(entries(history.events));
     expect((await reader.entries('?of=staged&after=15&limit=4')).map(decodeEntry)).toEqual(
       entries(other.events.slice(15, 19)),
     );
-    expect((await reader.entries('?after=16&limit=4')).map(decodeEntry)).toEqual(entries(story.events.slice(16, 20)));
+    expect((await reader.entries('?after=16&limit=4')).map(decodeEntry)).toEqual(entries(history.events.slice(16, 20)));
     expect(await reader.entries('?after=22')).toEqual([]);
   });
 
   it('events, bounded in number and in bytes, one at least', async () => {
-    const { story, reader } = await setUp();
-    expect(await reader.events('?after=3&limit=5')).toEqual(story.numbered(4, 8));
+    const { history, reader } = await setUp();
+    expect(await reader.events('?after=3&limit=5')).toEqual(history.numbered(4, 8));
     expect((await reader.events()).length).toBe(20);
-    expect(await reader.events('?after=20')).toEqual(story.numbered(21, 21));
-    expect(await reader.events('?after=20&bytes=1')).toEqual(story.numbered(21, 21));
-    expect(await reader.events('?after=20&bytes=1000000')).toEqual(story.numbered(21, 22));
-    const { byteLength } = story.events[0]!.sealed;
+    expect(await reader.events('?after=20')).toEqual(history.numbered(21, 21));
+    expect(await reader.events('?after=20&bytes=1')).toEqual(history.numbered(21, 21));
+    expect(await reader.events('?after=20&bytes=1000000')).toEqual(history.numbered(21, 22));
+    const { byteLength } = history.events[0]!.sealed;
     expect((await reader.events(`?bytes=${3 * byteLength + 10}`)).length).toBe(3);
     expect(await reader.events('?after=22')).toEqual([]);
   });
 
   it('roots, null beyond the end', async () => {
-    const { story, reader } = await setUp();
-    expect(await reader.roots(22)).toEqual({ head: story.rootAt(22), staged: null });
+    const { history, reader } = await setUp();
+    expect(await reader.roots(22)).toEqual({ head: history.rootAt(22), staged: null });
     expect(await reader.roots(23)).toEqual({ head: null, staged: null });
-    expect(await new Reader(reader.host, story.root, 'unknown').roots(0)).toEqual({ head: null, staged: null });
+    expect(await new Reader(reader.host, history.root, 'unknown').roots(0)).toEqual({ head: null, staged: null });
   });
 
   it.each(['entries', 'events', 'damaged'])('%s of an origin that is not known is NOT_FOUND', async (path) => {

@@ -14,7 +14,7 @@ import type { EventsQuery } from '../../../../src/infra/offgrid/protocol/queries
 import { openTree, type Tree } from '../../../../src/infra/offgrid/protocol/tree.js';
 import { verifyKey } from '../../../../src/infra/offgrid/protocol/verify-key.js';
 import { newFolder } from '../../../support/offgrid/host.js';
-import { ORIGIN, Process, Story } from '../../../support/offgrid/host-2.js';
+import { ORIGIN, Process, Hihistory } from '../../../support/offgrid/host-2.js';
 
 /** A replica on a store of which single calls can be made to fail or to wait. */
 async function setUp(chunkThreshold = 400) {
@@ -38,22 +38,28 @@ async function setUp(chunkThreshold = 400) {
     },
   });
   const newReplica = () => new Replica(ORIGIN, { store: troubled, identity, clock: systemClock, origins: new Map() });
-  const story = Story.begin().on(6);
+  const history = Hihistory.begin().on(6);
   const hostKey = verifyKey(Buffer.from(identity.verifyKey, 'base64'), 'the key of the host');
   const claim = async (replica: Replica, process: Process) => {
     const { epoch, writer, root } = process;
     const signed = signClaim({ host: identity.id, epoch, origin: ORIGIN, writer }, root.signingKey);
     await replica.claim({ key: process.key, claim: signed, challenge: new Uint8Array(16) }, sha256());
   };
-  const ship = (replica: Replica, process: Process, history: Story, from: number, changed: Partial<Tree> = {}) => {
-    const tree = process.tree(history, history.length, changed);
-    return replica.append({ from, tree, events: history.events.slice(from - 1) }, sha256());
+  const ship = (
+    replica: Replica,
+    process: Process,
+    hihistory: Hihistory,
+    from: number,
+    changed: Partial<Tree> = {},
+  ) => {
+    const tree = process.tree(hihistory, hihistory.length, changed);
+    return replica.append({ from, tree, events: hihistory.events.slice(from - 1) }, sha256());
   };
   const headLength = async (replica: Replica) => {
     const { tree } = openHead(await replica.head(sha256()), hostKey).value;
-    return tree === null ? 0 : openTree(tree, new Process(story.root).key).value.sequence;
+    return tree === null ? 0 : openTree(tree, new Process(history.root).key).value.sequence;
   };
-  return { file, store, before, newReplica, story, claim, ship, headLength };
+  return { file, store, before, newReplica, history, claim, ship, headLength };
 }
 
 const page = { of: 'head', after: 0, limit: 1_000, bytes: 4_000_000 } as const;
@@ -66,34 +72,34 @@ async function eventsOf(replica: Replica, query: EventsQuery) {
 
 describe('a replica', () => {
   it('that cannot be read after a change takes what it knew for nothing', async () => {
-    const { file, before, newReplica, story, claim, ship } = await setUp();
+    const { file, before, newReplica, history, claim, ship } = await setUp();
     const replica = newReplica();
-    const [first, second, third] = [1, 2, 3].map((epoch) => new Process(story.root, epoch)) as [
+    const [first, second, third] = [1, 2, 3].map((epoch) => new Process(history.root, epoch)) as [
       Process,
       Process,
       Process,
     ];
     await claim(replica, first);
-    await ship(replica, first, story, 1);
+    await ship(replica, first, history, 1);
     await claim(replica, second);
-    await ship(replica, second, story.on(4, { at: 4, name: 'b' }), 5, { base: 99 });
+    await ship(replica, second, history.on(4, { at: 4, name: 'b' }), 5, { base: 99 });
     await claim(replica, third);
-    const staged = story.on(3, { at: 2, name: 'c' });
+    const staged = history.on(3, { at: 2, name: 'c' });
     before.set('load', () => Promise.reject(new Error('it cannot be read just now')));
     await expect(ship(replica, third, staged, 3, { base: 99 })).rejects.toThrow('just now');
     before.delete('load');
     await ship(replica, third, staged, 3, { base: 99 });
-    expect(await eventsOf(replica, page)).toEqual(story.numbered(1, 6));
+    expect(await eventsOf(replica, page)).toEqual(history.numbered(1, 6));
     expect(await eventsOf(replica, { ...page, of: 'staged' })).toEqual(staged.numbered(1, 5));
     await file.close();
   });
 
   it('does not take what was read before a change for what is there after it', async () => {
-    const { file, before, newReplica, story, claim, ship, headLength } = await setUp();
-    const process = new Process(story.root);
+    const { file, before, newReplica, history, claim, ship, headLength } = await setUp();
+    const process = new Process(history.root);
     const made = newReplica();
     await claim(made, process);
-    await ship(made, process, story.on(0, { at: 3 }), 1);
+    await ship(made, process, history.on(0, { at: 3 }), 1);
     const replica = newReplica();
     let letGo: () => void = () => undefined;
     const held = new Promise<void>((resolve) => {
@@ -106,7 +112,7 @@ describe('a replica', () => {
       await held;
     });
     const reading = replica.events(page);
-    const shipping = ship(replica, process, story, 4);
+    const shipping = ship(replica, process, history, 4);
     letGo();
     await Promise.all([reading, shipping]);
     expect(await headLength(replica)).toBe(6);
@@ -114,12 +120,12 @@ describe('a replica', () => {
   });
 
   it('reads no more contents than it answers with', async () => {
-    const { file, newReplica, story, claim, ship } = await setUp(1 << 30);
-    const process = new Process(story.root);
+    const { file, newReplica, history, claim, ship } = await setUp(1 << 30);
+    const process = new Process(history.root);
     const replica = newReplica();
     await claim(replica, process);
-    const long = story.on(40, { bytes: 100_000 });
-    await ship(replica, process, story, 1);
+    const long = history.on(40, { bytes: 100_000 });
+    await ship(replica, process, history, 1);
     for (let at = 7; at <= 46; at += 10) await ship(replica, process, long.on(0, { at: at + 9 }), at);
     expect(await eventsOf(replica, { ...page, after: 6, bytes: 1 })).toEqual(long.numbered(7, 7));
     expect(await eventsOf(replica, { ...page, after: 5, bytes: 90_000 })).toEqual(long.numbered(6, 6));

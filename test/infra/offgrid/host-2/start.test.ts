@@ -3,20 +3,20 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { newFolder } from '../../../support/offgrid/host.js';
-import { newHost2, Process, Reader, Story } from '../../../support/offgrid/host-2.js';
+import { newHost2, Process, Reader, Hihistory } from '../../../support/offgrid/host-2.js';
 
 const GOLDEN = fileURLToPath(new URL('../../../golden/0.1/host-a', import.meta.url));
 
-/** A folder in which a host has run, with a history. */
+/** A folder in which a host has run, with a hihistory. */
 async function used() {
   const folder = await newFolder();
   const host = await newHost2({ folder });
-  const story = Story.begin().on(4, { bytes: 2_000 });
-  const process = new Process(story.root);
+  const history = Hihistory.begin().on(4, { bytes: 2_000 });
+  const process = new Process(history.root);
   await process.claim(host);
-  await process.ship(host, story);
+  await process.ship(host, history);
   await host.close();
-  return { folder, id: host.identity.id, story, process };
+  return { folder, id: host.identity.id, history, process };
 }
 
 describe('a host', () => {
@@ -45,16 +45,16 @@ describe('a host', () => {
   });
 
   it('without its identity becomes another, with the events that are there, and grants anew', async () => {
-    const { folder, id, story, process } = await used();
+    const { folder, id, history, process } = await used();
     await rm(join(folder, 'identity.pem'));
     const host = await newHost2({ folder });
     expect(host.identity.id).not.toBe(id);
-    const reader = new Reader(host, story.root);
+    const reader = new Reader(host, history.root);
     expect(await reader.head()).toMatchObject({ tree: { sequence: 4 }, claim: null });
-    await expect(process.ship(host, story, 5, 4)).rejects.toMatchObject({ code: 'NOT_CLAIMED' });
+    await expect(process.ship(host, history, 5, 4)).rejects.toMatchObject({ code: 'NOT_CLAIMED' });
     await process.claim(host);
-    await process.ship(host, story, 5, 4);
-    expect(await reader.events('?bytes=4194304')).toEqual(story.numbered(1, 4));
+    await process.ship(host, history, 5, 4);
+    expect(await reader.events('?bytes=4194304')).toEqual(history.numbered(1, 4));
   });
 
   it('refuses a folder of protocol 1, says what to do, and leaves it as it is', async () => {

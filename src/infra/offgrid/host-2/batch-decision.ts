@@ -1,12 +1,12 @@
 import { HASH_BYTES, type MerkleFrontier } from '../../../domain/merkle.js';
 import { equalBytes } from '../../crypto/bytes.js';
 import type { Sequence } from '../protocol/fields.js';
-import type { StoryName } from '../protocol/queries.js';
+import type { HihistoryName } from '../protocol/queries.js';
 import { compareRank, isComplete, type Tree } from '../protocol/tree.js';
 import type { OpenTree, OriginState } from './origin-state.js';
 import { RefusalError } from './refusal-error.js';
-import type { LeafEvent, Place, ReplicaStore, StoredOrigin, StoryChange } from './replica-store.js';
-import type { StoryFrontiers } from './story-frontiers.js';
+import type { LeafEvent, Place, ReplicaStore, StoredOrigin, HihistoryChange } from './replica-store.js';
+import type { HihistoryFrontiers } from './history-frontiers.js';
 
 /** A batch whose tree is the origin's, of the writer who may write, and of as many events as it says. */
 export interface ReceivedBatch {
@@ -16,17 +16,17 @@ export interface ReceivedBatch {
 }
 
 /** What becomes of a batch. */
-export type Verdict =
+export type BatchDecision =
   /** Its events are taken. */
-  | { readonly taken: StoryChange }
+  | { readonly taken: HihistoryChange }
   /** Nothing but trees changes; not even these when it says nothing new. */
   | { readonly renewed: Partial<Pick<StoredOrigin, 'head' | 'known'>> }
   /** It contradicts what is here under the same epoch, or the same line: it is kept as evidence, and refused. */
   | { readonly forked: RefusalError };
 
-/** A story of the origin that a batch goes on from. */
+/** A history of the origin that a batch goes on from. */
 interface Continuation {
-  readonly story: StoryName;
+  readonly history: HihistoryName;
   /** The tree over the events before the batch. */
   readonly before: MerkleFrontier;
   /** The tree over them and the batch. */
@@ -34,30 +34,30 @@ interface Continuation {
 }
 
 /** What a batch is judged with. */
-interface Bench {
+interface DecisionContext {
   readonly origin: string;
   readonly state: OriginState;
   readonly store: Pick<ReplicaStore, 'leaves'>;
-  readonly frontiers: StoryFrontiers;
+  readonly frontiers: HihistoryFrontiers;
 }
 
 /** Judges a batch by the rules of protocol 2, section 4. @throws RefusalError GAP, OTHER, OLDER, COMMITTED */
-export async function judgeBatch(batch: ReceivedBatch, bench: Bench): Promise<Verdict> {
-  const { head, staged, known } = bench.state;
+export async function decideBatch(batch: ReceivedBatch, context: DecisionContext): Promise<BatchDecision> {
+  const { head, staged, known } = context.state;
   const { tree } = batch;
-  const continued = await continuationOf(batch, bench);
+  const continued = await continuationOf(batch, context);
   for (const there of [head, known]) if (there !== null && isTwin(there.value, tree.value)) return forked(there);
   const nowKnown = isKnownAbove(tree.value, known) ? tree : known;
   const learned = nowKnown === known ? {} : { known: tree.signed };
 
   if (!isComplete(tree.value)) {
     if (staged !== null && isAboveStaged(staged.value, tree.value)) return { renewed: learned };
-    return { taken: await changeOf('staged', batch, continued, nowKnown, bench) };
+    return { taken: await changeOf('staged', batch, continued, nowKnown, context) };
   }
   if (head !== null && head.value.line === tree.value.line && head.value.epoch === tree.value.epoch) {
     const shorter = Math.min(head.value.sequence, tree.value.sequence);
-    const there = (await bench.frontiers.at(shorter, 'head', bench.state.places)).root();
-    if (!equalBytes(there, await rootAt(shorter, batch, continued, bench))) return forked(head);
+    const there = (await context.frontiers.at(shorter, 'head', context.state.places)).root();
+    if (!equalBytes(there, await rootAt(shorter, batch, continued, context))) return forked(head);
     if (tree.value.sequence === head.value.sequence && tree.value.quorum > head.value.quorum)
       return { renewed: { head: tree.signed, ...learned } };
     if (tree.value.sequence <= head.value.sequence) return { renewed: learned };
@@ -70,56 +70,61 @@ export async function judgeBatch(batch: ReceivedBatch, bench: Bench): Promise<Ve
     const isKept =
       tree.value.sequence < quorum
         ? epoch >= tree.value.epoch
-        : equalBytes(await rootAt(quorum, batch, continued, bench), quorumRoot);
+        : equalBytes(await rootAt(quorum, batch, continued, context), quorumRoot);
     if (!isKept) {
       const message = `The tree lacks some of the ${quorum} events that a quorum had.`;
       throw new RefusalError({ code: 'COMMITTED', message, tree: known.signed });
     }
   }
-  return { taken: await changeOf('head', batch, continued, nowKnown, bench) };
+  return { taken: await changeOf('head', batch, continued, nowKnown, context) };
 }
 
-/** The first story, of `staged` and `head`, that has the events before the batch, and the tree's root with it. */
-async function continuationOf({ from, tree, events }: ReceivedBatch, bench: Bench): Promise<Continuation> {
-  const { frontiers, state, origin } = bench;
+/** The first history, of `staged` and `head`, that has the events before the batch, and the tree's root with it. */
+async function continuationOf({ from, tree, events }: ReceivedBatch, context: DecisionContext): Promise<Continuation> {
+  const { frontiers, state, origin } = context;
   const { places } = state;
   const longest = Math.max(places.head.sequence, places.staged.sequence);
   if (from - 1 > longest) {
     const message = `The batch begins at ${from}; there are ${longest} events of '${origin}' here.`;
     throw new RefusalError({ code: 'GAP', message, sequence: longest });
   }
-  for (const story of ['staged', 'head'] as const) {
-    if (from - 1 > places[story].sequence) continue;
-    const before = await frontiers.at(from - 1, story, places);
+  for (const history of ['staged', 'head'] as const) {
+    if (from - 1 > places[history].sequence) continue;
+    const before = await frontiers.at(from - 1, history, places);
     const after = before.copy();
     for (const { leaf } of events) after.appendHash(leaf);
-    if (equalBytes(after.root(), tree.value.root)) return { story, before, after };
+    if (equalBytes(after.root(), tree.value.root)) return { history, before, after };
   }
   const message = `With the first ${from - 1} events of '${origin}' here, the batch has another root than its tree.`;
   throw new RefusalError({ code: 'OTHER', message });
 }
 
-/** The root over the first events, of the story that the batch goes on from, with the batch. */
-async function rootAt(size: number, batch: ReceivedBatch, continued: Continuation, bench: Bench): Promise<Uint8Array> {
-  const { story, before } = continued;
-  if (size < before.size) return (await bench.frontiers.at(size, story, bench.state.places)).root();
+/** The root over the first events, of the history that the batch goes on from, with the batch. */
+async function rootAt(
+  size: number,
+  batch: ReceivedBatch,
+  continued: Continuation,
+  context: DecisionContext,
+): Promise<Uint8Array> {
+  const { history, before } = continued;
+  if (size < before.size) return (await context.frontiers.at(size, history, context.state.places)).root();
   const grown = before.copy();
   for (const { leaf } of batch.events.slice(0, size - before.size)) grown.appendHash(leaf);
   return grown.root();
 }
 
 async function changeOf(
-  becomes: StoryName,
+  becomes: HihistoryName,
   batch: ReceivedBatch,
-  { story, after }: Continuation,
+  { history, after }: Continuation,
   known: OpenTree | null,
-  bench: Bench,
-): Promise<StoryChange> {
-  const { head, staged, places } = bench.state;
+  context: DecisionContext,
+): Promise<HihistoryChange> {
+  const { head, staged, places } = context.state;
   const { from, tree, events } = batch;
   const kept = { head: 0, staged: 0 };
   for (const each of ['head', 'staged'] as const)
-    if (each === story || from - 1 <= places.common) kept[each] = await keptOf(each, batch, bench);
+    if (each === history || from - 1 <= places.common) kept[each] = await keptOf(each, batch, context);
   // What is staged beyond the head is given up only for a batch that does not go on from it.
   const base = kept.staged > places.common ? 'staged' : 'head';
   const keep = kept[base];
@@ -143,20 +148,24 @@ async function changeOf(
   };
 }
 
-/** How many of a story's first events are those of the batch's story too. The events before the batch are. */
-async function keptOf(story: StoryName, { from, events }: ReceivedBatch, { store, origin, state }: Bench) {
-  const to = Math.min(state.places[story].sequence, from + events.length - 1);
-  if (to < from) return Math.min(state.places[story].sequence, from - 1);
-  const leaves = await store.leaves(origin, story, from, to);
+/** How many of a history's first events are those of the batch's history too. The events before the batch are. */
+async function keptOf(
+  history: HihistoryName,
+  { from, events }: ReceivedBatch,
+  { store, origin, state }: DecisionContext,
+) {
+  const to = Math.min(state.places[history].sequence, from + events.length - 1);
+  if (to < from) return Math.min(state.places[history].sequence, from - 1);
+  const leaves = await store.leaves(origin, history, from, to);
   const differs = events.findIndex(
     ({ leaf }, i) => i > to - from || !equalBytes(leaves.subarray(i * HASH_BYTES, (i + 1) * HASH_BYTES), leaf),
   );
   return differs < 0 ? to : from - 1 + differs;
 }
 
-function forked(there: OpenTree): Verdict {
+function forked(there: OpenTree): BatchDecision {
   const { line, epoch } = there.value;
-  const message = `There is another history of line ${line} here (epoch ${epoch}): two cores write as one. Both are kept.`;
+  const message = `There is another hihistory of line ${line} here (epoch ${epoch}): two cores write as one. Both are kept.`;
   return { forked: new RefusalError({ code: 'FORKED', message, tree: there.signed }) };
 }
 

@@ -1,7 +1,7 @@
 import type { Connection, Row } from '../../sqlite/connection.js';
 import { packPeaks } from '../peaks.js';
 import { encodeSigned } from '../protocol/signed.js';
-import type { StoryChange } from './replica-store.js';
+import type { HihistoryChange } from './replica-store.js';
 
 /** What is counted for each event beside its content: what is known of it. */
 export const EVENT_BYTES = 256;
@@ -14,11 +14,11 @@ interface PlacesRow extends Row {
   readonly common: number;
 }
 
-/** Moves rows so that `events` holds the first `keep` events of the story that goes on. Says how many bytes that freed. */
+/** Moves rows so that `events` holds the first `keep` events of the history that goes on. Says how many bytes that freed. */
 export async function arrange(
   connection: Connection,
   id: number,
-  { before, base, keep, added, becomes }: StoryChange,
+  { before, base, keep, added, becomes }: HihistoryChange,
 ): Promise<number> {
   const [row] = await connection.all<PlacesRow>(
     'SELECT head_sequence, staged_sequence, common FROM origins WHERE id = ?',
@@ -66,8 +66,12 @@ async function setAside(connection: Connection, from: string, id: number, after:
   return row?.freed ?? 0;
 }
 
-/** Writes where the stories end now, and their trees. */
-export async function writePlaces(connection: Connection, id: number, { becomes, tree, places, known }: StoryChange) {
+/** Writes where the histories end now, and their trees. */
+export async function writePlaces(
+  connection: Connection,
+  id: number,
+  { becomes, tree, places, known }: HihistoryChange,
+) {
   const { head, staged, common } = places;
   const signed = encodeSigned(tree);
   await connection.run(
