@@ -8,13 +8,13 @@ import { Store } from '../../../support/eventstore/store.js';
 import { quiet } from '../../../support/quiet.js';
 import { Random } from '../../../support/random.js';
 
-/** How soon another has the lease of one that is gone, in milliseconds. */
-const LEASE_MS = 12_000;
+/** The longest until another has the lease of one that is gone, in milliseconds: several times what it takes. */
+const LEASE_MS = 30_000;
 /** How soon another has it of one that lets go, in milliseconds: less than anyone waits for one that is gone. */
 const AT_ONCE_MS = 9_000;
 /** How long chance has its way, in milliseconds. */
 const CHANCE_MS = Number(process.env['LEASE_SECONDS'] ?? 25) * 1_000;
-const TIMEOUT_MS = 60_000;
+const TIMEOUT_MS = 150_000;
 
 /** A core that seeks the lease, by a way of its own to the one server. */
 interface Seeker {
