@@ -1,7 +1,7 @@
 import { totalWeight, weightOf, type Policy } from './replication.js';
 
-/** A policy on a hihistory. */
-export interface PolicyOnHihistory {
+/** A policy on a history. */
+export interface PolicyOnHistory {
   readonly policy: Pick<Policy, 'hosts' | 'required'>;
   readonly line: number;
   /** The number of the event that set it. */
@@ -23,7 +23,7 @@ export interface HeardHost {
   /** The complete tree of its head. */
   readonly tree: ShownTree | null;
   readonly staged: ShownTree | null;
-  /** Whether it weighs: its key is pinned, and the hihistory does not say that it was suspended. */
+  /** Whether it weighs: its key is pinned, and the history does not say that it was suspended. */
   readonly isCounted: boolean;
 }
 
@@ -37,12 +37,12 @@ export interface Relations {
   isQuorumOn(of: ShownTree, tree: ShownTree): boolean;
 }
 
-/** What was got of hihistories so far. */
+/** What was got of histories so far. */
 export interface Gotten {
   /** The numbers of events that no host gives; undefined when nobody has tried to get the tree. */
   missing(tree: ShownTree): readonly number[] | undefined;
-  /** The policies on a hihistory that was got. */
-  policies(tree: ShownTree): readonly PolicyOnHihistory[];
+  /** The policies on a history that was got. */
+  policies(tree: ShownTree): readonly PolicyOnHistory[];
 }
 
 /** What is to be read, and by what it is judged. */
@@ -57,7 +57,7 @@ export interface Reader {
 /**
  * Why nothing is read. NOTHING: no host shows a tree. MISSING: events that no host gives. FORK: one epoch has several ends, of which
  * not exactly one can have been at quorum. LINE: another line is shown, above or beside. QUORUM: some host shows that more was
- * at quorum. WEIGHT: too few hosts were heard. POLICY: the hihistory sets none.
+ * at quorum. WEIGHT: too few hosts were heard. POLICY: the history sets none.
  */
 export type Unread = 'NOTHING' | 'MISSING' | 'FORK' | 'LINE' | 'QUORUM' | 'WEIGHT' | 'POLICY';
 
@@ -68,7 +68,7 @@ export type Reading =
   | {
       readonly is: 'READ';
       readonly best: ShownTree;
-      /** The hihistory that counts: its first `sequence` events, */
+      /** The history that counts: its first `sequence` events, */
       readonly history: ShownTree;
       /** and of the tree that goes on from it, those up to the first policy. */
       readonly tail: { readonly tree: ShownTree; readonly length: number } | null;
@@ -81,11 +81,11 @@ export type Reading =
     };
 
 /**
- * The policies in play on a hihistory of which so many events are known to have been at quorum: those of its highest line,
+ * The policies in play on a history of which so many events are known to have been at quorum: those of its highest line,
  * from the last that was set by then on. All of them must be met: the newest alone may never have been at quorum.
  * @param policies in the order they were set
  */
-export function policiesInPlay(policies: readonly PolicyOnHihistory[], quorum: number): readonly PolicyOnHihistory[] {
+export function policiesInPlay(policies: readonly PolicyOnHistory[], quorum: number): readonly PolicyOnHistory[] {
   const line = policies.at(-1)?.line;
   const ofLine = policies.slice(policies.findLastIndex((one) => one.line !== line) + 1);
   const inForce = ofLine.findLastIndex(({ sequence }) => sequence <= quorum);
@@ -181,7 +181,7 @@ function spare(policy: Pick<Policy, 'hosts' | 'required'>, some: ReadonlySet<str
   return weightOf(policy, some) - (totalWeight(policy) - policy.required) - 1;
 }
 
-/** The trees that go on from no other, one for each hihistory. */
+/** The trees that go on from no other, one for each history. */
 function tipsOf(trees: readonly ShownTree[], relations: Relations): readonly ShownTree[] {
   const tips: ShownTree[] = [];
   for (const tree of trees) {
@@ -223,7 +223,7 @@ function isPossible(tip: ShownTree, { tips, rivals, candidates, ofLine, relation
   );
 }
 
-/** The longest of what goes on from a hihistory, up to the first policy: to take more at the end can lose nothing. */
+/** The longest of what goes on from a history, up to the first policy: to take more at the end can lose nothing. */
 function tailOf(
   history: ShownTree,
   ofLine: readonly ShownTree[],

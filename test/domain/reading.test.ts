@@ -3,24 +3,24 @@ import {
   decideReading,
   policiesInPlay,
   type HeardHost,
-  type PolicyOnHihistory,
+  type PolicyOnHistory,
   type Reader,
   type ShownTree,
 } from '../../src/domain/reading.js';
 
-/** A tree of a hihistory in which each letter is an event; `P`, `Q` and `V` set policies. */
+/** A tree of a history in which each letter is an event; `P`, `Q` and `V` set policies. */
 interface Told extends ShownTree {
-  readonly hihistory: string;
+  readonly history: string;
   readonly begun: string;
 }
 
-function tree(hihistory: string, { epoch = 1, line = 1, quorum = 0, begun = 'P' } = {}): Told {
-  return { hihistory, begun, epoch, line, quorum, sequence: hihistory.length };
+function tree(history: string, { epoch = 1, line = 1, quorum = 0, begun = 'P' } = {}): Told {
+  return { history, begun, epoch, line, quorum, sequence: history.length };
 }
 
 const hostsOf = (names: string) =>
   Array.from(names, (host) => ({ host, weight: 1, url: '', verifyKey: '', confirmed: true }));
-const POLICIES: Readonly<Record<string, Pick<PolicyOnHihistory, 'policy'>>> = {
+const POLICIES: Readonly<Record<string, Pick<PolicyOnHistory, 'policy'>>> = {
   P: { policy: { hosts: hostsOf('abc'), required: 2 } },
   Q: { policy: { hosts: hostsOf('cde'), required: 2 } },
   V: { policy: { hosts: hostsOf('abcde'), required: 3 } },
@@ -30,14 +30,14 @@ function head(host: string, shown: Told | null, staged: Told | null = null, isCo
   return { host, tree: shown, staged, isCounted };
 }
 
-/** Reads from hosts; of hihistories of which a prefix is `withheld`, the last event of that is given by nobody. */
+/** Reads from hosts; of histories of which a prefix is `withheld`, the last event of that is given by nobody. */
 function read(heard: readonly HeardHost[], changed: Partial<Reader> & { readonly withheld?: readonly string[] } = {}) {
   const { withheld = [], ...rest } = changed;
   const tried = new Set<ShownTree>();
-  const hihistoryOf = (one: ShownTree) => (one as Told).hihistory;
+  const historyOf = (one: ShownTree) => (one as Told).history;
   const common = (a: ShownTree, b: ShownTree) => {
     let same = 0;
-    while (same < Math.min(a.sequence, b.sequence) && hihistoryOf(a)[same] === hihistoryOf(b)[same]) same += 1;
+    while (same < Math.min(a.sequence, b.sequence) && historyOf(a)[same] === historyOf(b)[same]) same += 1;
     return same;
   };
   const reader: Reader = {
@@ -46,15 +46,15 @@ function read(heard: readonly HeardHost[], changed: Partial<Reader> & { readonly
     relations: {
       common,
       isOneBeginning: (a, b) => (a as Told).begun === (b as Told).begun,
-      isQuorumOn: (of, one) => hihistoryOf(one).startsWith(hihistoryOf(of).slice(0, of.quorum)),
+      isQuorumOn: (of, one) => historyOf(one).startsWith(historyOf(of).slice(0, of.quorum)),
     },
     gotten: {
       missing: (one) =>
         tried.has(one)
-          ? withheld.filter((prefix) => hihistoryOf(one).startsWith(prefix)).map((prefix) => prefix.length)
+          ? withheld.filter((prefix) => historyOf(one).startsWith(prefix)).map((prefix) => prefix.length)
           : undefined,
       policies: (one) =>
-        Array.from(hihistoryOf(one)).flatMap((event, i) => {
+        Array.from(historyOf(one)).flatMap((event, i) => {
           const set = POLICIES[event];
           return set === undefined ? [] : [{ ...set, line: 1, sequence: i + 1 }];
         }),
@@ -119,7 +119,7 @@ describe('a reading', () => {
     );
   });
 
-  it('takes the quorum from what is on the hihistory, with its epoch', () => {
+  it('takes the quorum from what is on the history, with its epoch', () => {
     const reading = read([
       head('a', tree('Pxyz', { epoch: 5, quorum: 2 })),
       head('b', tree('Pxy', { epoch: 4, quorum: 3 })),
@@ -187,8 +187,8 @@ describe('a reading', () => {
 });
 
 describe('policies in play', () => {
-  const set = (line: number, sequence: number): PolicyOnHihistory => ({ ...POLICIES['P']!, line, sequence });
-  const numbers = (policies: readonly PolicyOnHihistory[]) => policies.map(({ sequence }) => sequence);
+  const set = (line: number, sequence: number): PolicyOnHistory => ({ ...POLICIES['P']!, line, sequence });
+  const numbers = (policies: readonly PolicyOnHistory[]) => policies.map(({ sequence }) => sequence);
 
   it('are those from the one that was in force at the quorum on, of the highest line', () => {
     const policies = [set(1, 1), set(1, 5), set(1, 9)];

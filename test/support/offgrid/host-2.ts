@@ -29,7 +29,7 @@ import type { SignedThing } from '../../../src/infra/offgrid/protocol/signed.js'
 import { openTree, signTree, type Tree } from '../../../src/infra/offgrid/protocol/tree.js';
 import { verifyKey, verifyKeyOf, type VerifyKey } from '../../../src/infra/offgrid/protocol/verify-key.js';
 import { quiet } from '../quiet.js';
-import { AUTH_KEY, newFolder } from './host.js';
+import { AUTH_KEY, HOST_DEFAULTS, newFolder } from './host.js';
 
 export const ORIGIN = 'core-v2';
 const NO_ROOT = sha256();
@@ -38,12 +38,7 @@ const NO_ROOT = sha256();
 export async function newHost2(options: Partial<HostOptions> = {}): Promise<RunningHost> {
   const host = await startHost({
     folder: options.folder ?? (await newFolder()),
-    name: 'host-a',
-    bind: '127.0.0.1',
-    port: 0,
-    authKey: AUTH_KEY,
-    budgetBytes: 256 * 1024 * 1024,
-    chunkThreshold: 1_024,
+    ...HOST_DEFAULTS,
     clock: systemClock,
     logger: quiet,
     ...options,
@@ -57,8 +52,8 @@ export type HostAt = Pick<RunningHost, 'url'> & {
   readonly identity: Pick<RunningHost['identity'], 'id' | 'verifyKey'>;
 };
 
-/** A hihistory: events with their entries and roots. Another that goes on from a place of it is another hihistory. */
-export class Hihistory {
+/** A history: events with their entries and roots. Another that goes on from a place of it is another history. */
+export class History {
   readonly root: RootKey;
   readonly events: readonly SealedEvent[];
   readonly #frontiers: readonly MerkleFrontier[];
@@ -69,16 +64,16 @@ export class Hihistory {
     this.#frontiers = frontiers;
   }
 
-  static begin(root = RootKey.generate()): Hihistory {
-    return new Hihistory(root, [], [new MerkleFrontier(sha256)]);
+  static begin(root = RootKey.generate()): History {
+    return new History(root, [], [new MerkleFrontier(sha256)]);
   }
 
   get length(): number {
     return this.events.length;
   }
 
-  /** The hihistory of the first events and of so many others. */
-  on(count: number, { at = this.length, name = 'a', bytes = 0 } = {}): Hihistory {
+  /** The history of the first events and of so many others. */
+  on(count: number, { at = this.length, name = 'a', bytes = 0 } = {}): History {
     const events = this.events.slice(0, at);
     const frontiers = this.#frontiers.slice(0, at + 1);
     for (let sequence = at + 1; sequence <= at + count; sequence += 1) {
@@ -90,7 +85,7 @@ export class Hihistory {
       events.push(event);
       frontiers.push(frontier);
     }
-    return new Hihistory(this.root, events, frontiers);
+    return new History(this.root, events, frontiers);
   }
 
   rootAt(sequence: number): Uint8Array {
@@ -150,8 +145,8 @@ export class Process {
     return this.#headOf(host, body, 'claim');
   }
 
-  /** A tree of a hihistory's first events. */
-  tree(history: Hihistory, sequence = history.length, changed: Partial<Tree> = {}): SignedThing<'tree'> {
+  /** A tree of a history's first events. */
+  tree(history: History, sequence = history.length, changed: Partial<Tree> = {}): SignedThing<'tree'> {
     const quorum = changed.quorum ?? 0;
     const tree = {
       ...{ ts: 1_700_000_000_000, base: 0, line: 1, epoch: this.epoch, origin: ORIGIN, writer: this.writer, sequence },
@@ -162,13 +157,13 @@ export class Process {
     return signTree(tree, this.root.signingKey);
   }
 
-  /** Ships events `from` … `to` of a hihistory, with their tree. */
-  ship(host: HostAt, history: Hihistory, from = 1, to = history.length, changed: Partial<Tree> = {}) {
+  /** Ships events `from` … `to` of a history, with their tree. */
+  ship(host: HostAt, history: History, from = 1, to = history.length, changed: Partial<Tree> = {}) {
     const tree = this.tree(history, to, changed);
     return this.shipTree(host, tree, history, from, to);
   }
 
-  shipTree(host: HostAt, tree: SignedThing<'tree'>, history: Pick<Hihistory, 'events'>, from: number, to: number) {
+  shipTree(host: HostAt, tree: SignedThing<'tree'>, history: Pick<History, 'events'>, from: number, to: number) {
     return this.#headOf(host, encodeBatch({ from, tree, events: history.events.slice(from - 1, to) }), 'events');
   }
 

@@ -6,7 +6,7 @@ import { onTestFinished } from 'vitest';
 import { systemClock } from '../../../src/infra/clock.js';
 import type { HostOptions } from '../../../src/infra/offgrid/host/server.js';
 import { HttpHost } from '../../../src/infra/offgrid/replicator/http-host.js';
-import { AUTH_KEY } from './host.js';
+import { AUTH_KEY, HOST_DEFAULTS } from './host.js';
 
 const MAIN = fileURLToPath(new URL('host-main.mjs', import.meta.url));
 
@@ -37,16 +37,7 @@ export class HostProcess {
     folder: string,
     options: Partial<HostOptions> & { readonly protocol?: 1 | 2 } = {},
   ): Promise<HostProcess> {
-    const all = {
-      folder,
-      name: 'host-a',
-      bind: '127.0.0.1',
-      port: 0,
-      authKey: AUTH_KEY,
-      budgetBytes: 256 * 1024 * 1024,
-      chunkThreshold: 1_024,
-      ...options,
-    };
+    const all = { folder, ...HOST_DEFAULTS, ...options };
     const child = spawn(process.execPath, [MAIN, JSON.stringify(all)], { stdio: ['ignore', 'pipe', 'pipe'] });
     onTestFinished(() => {
       child.kill('SIGKILL');

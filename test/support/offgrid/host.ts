@@ -9,6 +9,16 @@ import { quiet } from '../quiet.js';
 /** The key that core, hosts and broker of a test share. */
 export const AUTH_KEY = 'a key that only the test knows';
 
+/** How a host of a test is set up unless it says otherwise. */
+export const HOST_DEFAULTS = {
+  name: 'host-a',
+  bind: '127.0.0.1',
+  port: 0,
+  authKey: AUTH_KEY,
+  budgetBytes: 256 * 1024 * 1024,
+  chunkThreshold: 1_024,
+} as const;
+
 /** A folder that goes with the test. */
 export async function newFolder(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'sheratan-offgrid-'));
@@ -20,12 +30,7 @@ export async function newFolder(): Promise<string> {
 export async function newHost(options: Partial<HostOptions> = {}): Promise<RunningHost> {
   const host = await startHost({
     folder: options.folder ?? (await newFolder()),
-    name: 'host-a',
-    bind: '127.0.0.1',
-    port: 0,
-    authKey: AUTH_KEY,
-    budgetBytes: 256 * 1024 * 1024,
-    chunkThreshold: 1_024,
+    ...HOST_DEFAULTS,
     clock: systemClock,
     logger: quiet,
     ...options,

@@ -1,12 +1,12 @@
 import { HASH_BYTES, type MerkleFrontier } from '../../../domain/merkle.js';
 import { equalBytes } from '../../crypto/bytes.js';
 import type { Sequence } from '../protocol/fields.js';
-import type { HihistoryName } from '../protocol/queries.js';
+import type { HistoryName } from '../protocol/queries.js';
 import { compareRank, isComplete, type Tree } from '../protocol/tree.js';
 import type { OpenTree, OriginState } from './origin-state.js';
 import { RefusalError } from './refusal-error.js';
-import type { LeafEvent, Place, ReplicaStore, StoredOrigin, HihistoryChange } from './replica-store.js';
-import type { HihistoryFrontiers } from './history-frontiers.js';
+import type { LeafEvent, Place, ReplicaStore, StoredOrigin, HistoryChange } from './replica-store.js';
+import type { HistoryFrontiers } from './history-frontiers.js';
 
 /** A batch whose tree is the origin's, of the writer who may write, and of as many events as it says. */
 export interface ReceivedBatch {
@@ -18,7 +18,7 @@ export interface ReceivedBatch {
 /** What becomes of a batch. */
 export type BatchDecision =
   /** Its events are taken. */
-  | { readonly taken: HihistoryChange }
+  | { readonly taken: HistoryChange }
   /** Nothing but trees changes; not even these when it says nothing new. */
   | { readonly renewed: Partial<Pick<StoredOrigin, 'head' | 'known'>> }
   /** It contradicts what is here under the same epoch, or the same line: it is kept as evidence, and refused. */
@@ -26,7 +26,7 @@ export type BatchDecision =
 
 /** A history of the origin that a batch goes on from. */
 interface Continuation {
-  readonly history: HihistoryName;
+  readonly history: HistoryName;
   /** The tree over the events before the batch. */
   readonly before: MerkleFrontier;
   /** The tree over them and the batch. */
@@ -38,7 +38,7 @@ interface DecisionContext {
   readonly origin: string;
   readonly state: OriginState;
   readonly store: Pick<ReplicaStore, 'leaves'>;
-  readonly frontiers: HihistoryFrontiers;
+  readonly frontiers: HistoryFrontiers;
 }
 
 /** Judges a batch by the rules of protocol 2, section 4. @throws RefusalError GAP, OTHER, OLDER, COMMITTED */
@@ -114,12 +114,12 @@ async function rootAt(
 }
 
 async function changeOf(
-  becomes: HihistoryName,
+  becomes: HistoryName,
   batch: ReceivedBatch,
   { history, after }: Continuation,
   known: OpenTree | null,
   context: DecisionContext,
-): Promise<HihistoryChange> {
+): Promise<HistoryChange> {
   const { head, staged, places } = context.state;
   const { from, tree, events } = batch;
   const kept = { head: 0, staged: 0 };
@@ -150,7 +150,7 @@ async function changeOf(
 
 /** How many of a history's first events are those of the batch's history too. The events before the batch are. */
 async function keptOf(
-  history: HihistoryName,
+  history: HistoryName,
   { from, events }: ReceivedBatch,
   { store, origin, state }: DecisionContext,
 ) {
@@ -165,7 +165,7 @@ async function keptOf(
 
 function forked(there: OpenTree): BatchDecision {
   const { line, epoch } = there.value;
-  const message = `There is another hihistory of line ${line} here (epoch ${epoch}): two cores write as one. Both are kept.`;
+  const message = `There is another history of line ${line} here (epoch ${epoch}): two cores write as one. Both are kept.`;
   return { forked: new RefusalError({ code: 'FORKED', message, tree: there.signed }) };
 }
 

@@ -76,8 +76,9 @@ export class DamagedEvents {
   /** Damaged events of the head of which content, type and time agree: their leaf alone may be damaged. */
   async unleafed(origin: number): Promise<readonly MendedEvent[]> {
     const found: MendedEvent[] = [];
+    const lastInEvents = await this.#file.read((reader) => inEventsOf(reader, origin));
     for (const sequence of await this.list(origin, 0, MAX_UNLEAFED)) {
-      const table = tableOf(sequence, await this.#file.read((reader) => inEventsOf(reader, origin)));
+      const table = tableOf(sequence, lastInEvents);
       const sql = `SELECT ${COLUMNS} FROM ${table} WHERE origin = ? AND sequence = ?`;
       const [row] = await this.#all<EventRow>(sql, [origin, sequence]);
       const event = row && (await this.#contents.readUnleafed(row));

@@ -9,6 +9,9 @@ import { ProtocolError } from '../protocol/protocol-error.js';
 import { diskFull } from './host-file.js';
 import type { LeafEvent, MendedEvent, StoredRow } from './replica-store.js';
 
+/** Type and time that an answer carries for an event of which nothing is known. */
+export const UNDESCRIBED = { etype: 10, ts: 0 } as const;
+
 /** A row of `events` or of a table like it. */
 export interface EventRow extends StoredRow, Row {
   readonly bytes: number;
@@ -88,7 +91,7 @@ function described(etype: number, ts: number): { readonly etype: number; readonl
   try {
     return { etype: etypeField(etype, 'etype'), ts: eventTime(ts, 'ts') };
   } catch (error) {
-    if (error instanceof ProtocolError) return { etype: 10, ts: 0 };
+    if (error instanceof ProtocolError) return UNDESCRIBED;
     throw error;
   }
 }

@@ -1,6 +1,6 @@
 import { HASH_BYTES, MerkleFrontier } from '../../../domain/merkle.js';
 import { sha256 } from '../../crypto/sha256.js';
-import type { HihistoryName } from '../protocol/queries.js';
+import type { HistoryName } from '../protocol/queries.js';
 import type { Places, ReplicaStore } from './replica-store.js';
 
 /** A frontier is remembered at every multiple of this. */
@@ -11,7 +11,7 @@ const MAX_REMEMBERED = 256;
 const NONE: ReadonlyMap<number, Uint8Array> = new Map();
 
 /** The Merkle trees over the first events of an origin's two histories, made from the leaf hashes that are stored. */
-export class HihistoryFrontiers {
+export class HistoryFrontiers {
   readonly #origin: string;
   readonly #store: ReplicaStore;
   readonly #remembered = { head: new Map<number, MerkleFrontier>(), staged: new Map<number, MerkleFrontier>() };
@@ -22,7 +22,7 @@ export class HihistoryFrontiers {
   }
 
   /** The tree over the first events of a history, which has as many. It may be grown by whoever gets it. */
-  async at(size: number, history: HihistoryName, places: Places): Promise<MerkleFrontier> {
+  async at(size: number, history: HistoryName, places: Places): Promise<MerkleFrontier> {
     const of = size <= places.common ? 'head' : history;
     const { sequence, peaks } = places[of];
     if (size === sequence) return new MerkleFrontier(sha256, size, peaks);
@@ -42,7 +42,7 @@ export class HihistoryFrontiers {
   }
 
   /** The tree over the first events of a history, made from leaves. */
-  async made(size: number, of: HihistoryName, places: Places, replaced = NONE): Promise<MerkleFrontier> {
+  async made(size: number, of: HistoryName, places: Places, replaced = NONE): Promise<MerkleFrontier> {
     const frontier = this.#nearest(size, of, places.common);
     while (frontier.size < size) {
       const from = frontier.size + 1;
@@ -59,14 +59,14 @@ export class HihistoryFrontiers {
     return frontier;
   }
 
-  #remember(frontier: MerkleFrontier, of: HihistoryName): void {
+  #remember(frontier: MerkleFrontier, of: HistoryName): void {
     const remembered = this.#remembered[of];
     const [oldest] = remembered.keys();
     if (remembered.size >= MAX_REMEMBERED && oldest !== undefined) remembered.delete(oldest);
     remembered.set(frontier.size, frontier.copy());
   }
 
-  #nearest(size: number, of: HihistoryName, common: number): MerkleFrontier {
+  #nearest(size: number, of: HistoryName, common: number): MerkleFrontier {
     for (let at = size - (size % STEP); at > 0; at -= STEP) {
       const known = this.#remembered[at <= common ? 'head' : of].get(at);
       if (known !== undefined) return known.copy();

@@ -1,7 +1,7 @@
 import type { Connection, Row } from '../../sqlite/connection.js';
 import { packPeaks } from '../peaks.js';
 import { encodeSigned } from '../protocol/signed.js';
-import type { HihistoryChange } from './replica-store.js';
+import type { HistoryChange } from './replica-store.js';
 
 /** What is counted for each event beside its content: what is known of it. */
 export const EVENT_BYTES = 256;
@@ -18,7 +18,7 @@ interface PlacesRow extends Row {
 export async function arrange(
   connection: Connection,
   id: number,
-  { before, base, keep, added, becomes }: HihistoryChange,
+  { before, base, keep, added, becomes }: HistoryChange,
 ): Promise<number> {
   const [row] = await connection.all<PlacesRow>(
     'SELECT head_sequence, staged_sequence, common FROM origins WHERE id = ?',
@@ -67,11 +67,7 @@ async function setAside(connection: Connection, from: string, id: number, after:
 }
 
 /** Writes where the histories end now, and their trees. */
-export async function writePlaces(
-  connection: Connection,
-  id: number,
-  { becomes, tree, places, known }: HihistoryChange,
-) {
+export async function writePlaces(connection: Connection, id: number, { becomes, tree, places, known }: HistoryChange) {
   const { head, staged, common } = places;
   const signed = encodeSigned(tree);
   await connection.run(

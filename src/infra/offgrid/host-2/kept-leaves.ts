@@ -4,7 +4,7 @@ import type { Origin } from '../protocol/fields.js';
 import { ProtocolError } from '../protocol/protocol-error.js';
 import type { OriginState } from './origin-state.js';
 import type { MendedEvent, ReplicaStore, StoredRow } from './replica-store.js';
-import type { HihistoryFrontiers } from './history-frontiers.js';
+import type { HistoryFrontiers } from './history-frontiers.js';
 
 /** The most events that may be put back together because their leaves are damaged. */
 const MAX_CANDIDATES = 1_000;
@@ -16,11 +16,11 @@ const NO_ENTRY = new Uint8Array(ENTRY_BYTES);
 export class KeptLeaves {
   readonly #origin: Origin;
   readonly #store: ReplicaStore;
-  readonly #frontiers: HihistoryFrontiers;
+  readonly #frontiers: HistoryFrontiers;
   /** Events that came to be mended and whose leaves are damaged, by sequence. */
   readonly #candidates = new Map<number, MendedEvent>();
 
-  constructor(origin: Origin, store: ReplicaStore, frontiers: HihistoryFrontiers) {
+  constructor(origin: Origin, store: ReplicaStore, frontiers: HistoryFrontiers) {
     this.#origin = origin;
     this.#store = store;
     this.#frontiers = frontiers;

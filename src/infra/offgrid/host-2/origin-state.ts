@@ -8,7 +8,7 @@ import { openTree, type Tree } from '../protocol/tree.js';
 import { isVerifyKey, type VerifyKey } from '../protocol/verify-key.js';
 import { RefusalError } from './refusal-error.js';
 import type { Place, Places, ReplicaStore, StoredOrigin } from './replica-store.js';
-import type { HihistoryFrontiers } from './history-frontiers.js';
+import type { HistoryFrontiers } from './history-frontiers.js';
 
 export type OpenTree = Opened<'tree', Tree>;
 export type OpenClaim = Opened<'claim', Claim>;
@@ -59,7 +59,7 @@ export async function placeAnew(
   state: OriginState,
   origin: string,
   store: ReplicaStore,
-  frontiers: HihistoryFrontiers,
+  frontiers: HistoryFrontiers,
 ): Promise<OriginState> {
   const [head, staged] = [state.head?.value.sequence ?? 0, state.staged?.value.sequence ?? 0];
   const common = state.staged === null ? head : Math.max(0, Math.min(state.places.common, head, staged));

@@ -1,5 +1,5 @@
 import type { SealedEvent } from '../protocol/event.js';
-import type { HihistoryName } from '../protocol/queries.js';
+import type { HistoryName } from '../protocol/queries.js';
 import type { SignedThing } from '../protocol/signed.js';
 import type { StoredEvent } from '../protocol/events-answer.js';
 
@@ -41,17 +41,17 @@ export interface LeafEvent extends SealedEvent {
 }
 
 /** How a batch changes the histories of an origin, all or nothing. */
-export interface HihistoryChange {
+export interface HistoryChange {
   /** What the change was judged on: it is not made to anything else. */
   readonly before: Places;
   /** The history that goes on. When it is the head's, what was staged beside it is set aside. */
-  readonly base: HihistoryName;
+  readonly base: HistoryName;
   /** How many of its events stay. */
   readonly keep: number;
   /** What follows them. */
   readonly added: readonly LeafEvent[];
   /** What the history becomes. As the head, it sets aside what the head had beyond `keep`, and nothing is staged any more. */
-  readonly becomes: HihistoryName;
+  readonly becomes: HistoryName;
   readonly tree: SignedThing<'tree'>;
   readonly places: Places;
   /** Trees of what is set aside: they are kept with it. */
@@ -75,7 +75,7 @@ export interface MendedEvent extends LeafEvent {
 
 /** A page of a history. */
 export interface Page {
-  readonly of: HihistoryName;
+  readonly of: HistoryName;
   /** Events after the first so many. */
   readonly after: number;
   readonly limit: number;
@@ -89,7 +89,7 @@ export interface ReplicaStore {
   load(origin: string): Promise<StoredOrigin | undefined>;
   /** Grants a claim; pins the key of an origin that has none. */
   grant(origin: string, key: Uint8Array, claim: SignedThing<'claim'>): Promise<void>;
-  change(origin: string, change: HihistoryChange): Promise<void>;
+  change(origin: string, change: HistoryChange): Promise<void>;
   /** Replaces trees; the histories stay as they are. */
   renew(origin: string, trees: Partial<Pick<StoredOrigin, 'head' | 'known'>>): Promise<void>;
   /** Writes anew where the histories end: what was stored of it is damaged. */
@@ -97,7 +97,7 @@ export interface ReplicaStore {
   /** Keeps a tree that contradicts the head, unless there are too many already. */
   keepFork(origin: string, tree: SignedThing<'tree'>): Promise<void>;
   /** Leaf hashes from one sequence to another, both included, one after the other: 32 bytes each. */
-  leaves(origin: string, of: HihistoryName, from: number, to: number): Promise<Uint8Array>;
+  leaves(origin: string, of: HistoryName, from: number, to: number): Promise<Uint8Array>;
   /** What is stored of events without their contents. Of one that is missing there is a row that says nothing. */
   rows(origin: string, page: Page): Promise<readonly StoredRow[]>;
   /**

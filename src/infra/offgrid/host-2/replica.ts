@@ -12,7 +12,7 @@ import type { StoredEvent } from '../protocol/events-answer.js';
 import type { Fingerprint, Origin, Sequence } from '../protocol/fields.js';
 import { signHead } from '../protocol/head.js';
 import { ProtocolError } from '../protocol/protocol-error.js';
-import type { DamagedQuery, EntriesQuery, EventsQuery, HihistoryName } from '../protocol/queries.js';
+import type { DamagedQuery, EntriesQuery, EventsQuery, HistoryName } from '../protocol/queries.js';
 import type { Opened, SignedKind, SignedThing } from '../protocol/signed.js';
 import { openTree } from '../protocol/tree.js';
 import type { VerifyKey } from '../protocol/verify-key.js';
@@ -21,7 +21,12 @@ import { decideBatch, type ReceivedBatch, type BatchDecision } from './batch-dec
 import { arePlaced, placeAnew, verified, type OpenClaim, type OpenTree, type OriginState } from './origin-state.js';
 import { RefusalError } from './refusal-error.js';
 import type { LeafEvent, ReplicaStore } from './replica-store.js';
-import { HihistoryFrontiers } from './history-frontiers.js';
+import { HistoryFrontiers } from './history-frontiers.js';
+
+/** The most damaged events among which those that come back are looked for. */
+const MAX_DOUBTED = 100_000;
+/** What a batch is refused for by what is stored here, which may be damaged. */
+const DECIDED_BY_LEAVES: ReadonlySet<string> = new Set(['OTHER', 'COMMITTED']);
 
 /** Who the host is. */
 export interface HostIdentity {
@@ -60,7 +65,7 @@ export interface ReplicaStatus {
 export class Replica {
   readonly #origin: Origin;
   readonly #options: ReplicaOptions;
-  readonly #frontiers: HihistoryFrontiers;
+  readonly #frontiers: HistoryFrontiers;
   readonly #leaves: KeptLeaves;
   /** One change at a time: each is judged on what the one before left. */
   readonly #inTurn = pLimit(1);
@@ -71,7 +76,7 @@ export class Replica {
   constructor(origin: Origin, options: ReplicaOptions) {
     this.#origin = origin;
     this.#options = options;
-    this.#frontiers = new HihistoryFrontiers(origin, options.store);
+    this.#frontiers = new HistoryFrontiers(origin, options.store);
     this.#leaves = new KeptLeaves(origin, options.store, this.#frontiers);
   }
 
@@ -124,7 +129,7 @@ export class Replica {
   roots(at: Sequence): Promise<Roots> {
     return this.#inTurn(async () => {
       const state = await this.#load();
-      const rootOf = async (of: HihistoryName) => {
+      const rootOf = async (of: HistoryName) => {
         if (state === undefined || state[of] === null || at > state.places[of].sequence) return null;
         return (await this.#frontiers.at(at, of, state.places)).root();
       };
@@ -369,10 +374,6 @@ export class Replica {
   }
 }
 
-/** The most damaged events among which those that come back are looked for. */
-const MAX_DOUBTED = 100_000;
-/** What a batch is refused for by what is stored here, which may be damaged. */
-const DECIDED_BY_LEAVES: ReadonlySet<string> = new Set(['OTHER', 'COMMITTED']);
 function leafOf(event: SealedEvent): LeafEvent {
   const entry = entryOf(event);
   const { etype, ts, sealed } = event;

@@ -4,10 +4,10 @@ import type { Connection, Row } from '../../sqlite/connection.js';
 import { packPeaks, unpackPeaks } from '../peaks.js';
 import type { StoredEvent } from '../protocol/events-answer.js';
 import { ProtocolError } from '../protocol/protocol-error.js';
-import type { HihistoryName } from '../protocol/queries.js';
+import type { HistoryName } from '../protocol/queries.js';
 import { decodeSigned, encodeSigned, type SignedKind, type SignedThing } from '../protocol/signed.js';
 import { DamagedEvents } from './damaged-events.js';
-import type { EventContents, EventRow } from './event-contents.js';
+import { UNDESCRIBED, type EventContents, type EventRow } from './event-contents.js';
 import type { HostFile } from './host-file.js';
 import { RefusalError } from './refusal-error.js';
 import { arrange, COLUMNS, EVENT_BYTES, writePlaces } from './history-rows.js';
@@ -19,7 +19,7 @@ import type {
   ReplicaStore,
   StoredOrigin,
   StoredRow,
-  HihistoryChange,
+  HistoryChange,
 } from './replica-store.js';
 
 /** The most origins of a host. */
@@ -139,7 +139,7 @@ export class SqliteReplicaStore implements ReplicaStore {
     if (id !== undefined) this.#ids.set(origin, id);
   }
 
-  async change(origin: string, change: HihistoryChange): Promise<void> {
+  async change(origin: string, change: HistoryChange): Promise<void> {
     const id = this.#idOf(origin);
     const { added } = change;
     const bytes = bytesOf(added);
@@ -185,7 +185,7 @@ export class SqliteReplicaStore implements ReplicaStore {
     });
   }
 
-  async leaves(origin: string, of: HihistoryName, from: number, to: number): Promise<Uint8Array> {
+  async leaves(origin: string, of: HistoryName, from: number, to: number): Promise<Uint8Array> {
     if (to < from) return new Uint8Array();
     const params = [this.#idOf(origin), historyParam(of), from - 1, to];
     const rows = await this.#file.read((reader) => reader.all<{ sequence: number; leaf: Uint8Array }>(LEAVES, params));
@@ -225,7 +225,7 @@ export class SqliteReplicaStore implements ReplicaStore {
   }
 
   /** What a reader has found to be damaged is known from then on, unless the disk has no room for that. */
-  async #markFound(id: number, of: HihistoryName, rows: readonly EventRow[], events: readonly StoredEvent[]) {
+  async #markFound(id: number, of: HistoryName, rows: readonly EventRow[], events: readonly StoredEvent[]) {
     const stored = new Map(rows.map((row) => [row.sequence, row]));
     const damaged = events.filter(({ sealed }) => sealed === null);
     const found = damaged.flatMap(({ sequence }) => stored.get(sequence) ?? []).filter((row) => row.damaged === 0);
@@ -309,7 +309,7 @@ interface Size {
   readonly bytes: number;
 }
 
-function historyParam(of: HihistoryName): number {
+function historyParam(of: HistoryName): number {
   return of === 'staged' ? 1 : 0;
 }
 
@@ -346,5 +346,5 @@ function missingRow(sequence: number): StoredRow {
 }
 
 function missingEvent(sequence: number): StoredEvent {
-  return { sequence, etype: 10, ts: 0, sealed: null };
+  return { sequence, ...UNDESCRIBED, sealed: null };
 }

@@ -8,12 +8,12 @@ export const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
 /** The bytes of envelopes in an answer unless others are asked for. */
 const DEFAULT_ANSWER_BYTES = 256 * 1024;
 
-/** The hihistories of an origin that a host may have: the head's, and the one that is not the head's yet. */
-export type HihistoryName = 'head' | 'staged';
+/** The histories of an origin that a host may have: the head's, and the one that is not the head's yet. */
+export type HistoryName = 'head' | 'staged';
 
 /** A page of entries: those after the first `after`, at most `limit`. */
 export interface EntriesQuery {
-  readonly of: HihistoryName;
+  readonly of: HistoryName;
   readonly after: Sequence;
   readonly limit: number;
 }
@@ -30,7 +30,7 @@ export type DamagedQuery = Omit<EntriesQuery, 'of'>;
 type Parameters = Readonly<Record<string, unknown>>;
 
 const challengeText = text(/^[0-9a-f]{64}$/, '64 digits of 0-9a-f');
-const historyName: Field<HihistoryName> = (value, where) => {
+const historyName: Field<HistoryName> = (value, where) => {
   if (value !== 'head' && value !== 'staged') throw malformed(value, where, '`head` or `staged`');
   return value;
 };

@@ -1,21 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { NOT_ELECTED } from '../../../../src/infra/offgrid/protocol/fields.js';
 import { newFolder } from '../../../support/offgrid/host.js';
-import {
-  claimIn,
-  newHost2,
-  Process,
-  Reader,
-  Hihistory,
-  treeIn,
-  type Refused,
-} from '../../../support/offgrid/host-2.js';
+import { claimIn, newHost2, Process, Reader, History, treeIn, type Refused } from '../../../support/offgrid/host-2.js';
 import { inHostFile } from '../../../support/offgrid/raw.js';
 
 async function setUp(chunkThreshold = 1_024) {
   const folder = await newFolder();
   const host = await newHost2({ folder, chunkThreshold });
-  const begun = Hihistory.begin();
+  const begun = History.begin();
   const first = new Process(begun.root);
   await first.claim(host);
   const reader = new Reader(host, begun.root);
@@ -24,8 +16,8 @@ async function setUp(chunkThreshold = 1_024) {
     await process.claim(host);
     return process;
   };
-  /** The head, what is staged, and the events of both are those of hihistories. */
-  const holds = async (head: Hihistory | null, staged: Hihistory | null = null) => {
+  /** The head, what is staged, and the events of both are those of histories. */
+  const holds = async (head: History | null, staged: History | null = null) => {
     const said = await reader.head();
     for (const [of, history, tree] of [
       ['head', head, said.tree],
@@ -112,7 +104,7 @@ describe('a batch', () => {
     await holds(history);
   });
 
-  it('that leaves something out is refused, with the length of the longer hihistory', async () => {
+  it('that leaves something out is refused, with the length of the longer history', async () => {
     const { host, begun, first, next, holds } = await setUp();
     const history = begun.on(9);
     const gap = (sequence: number) => ({ refusal: { code: 'GAP', sequence }, status: 409 });
@@ -125,7 +117,7 @@ describe('a batch', () => {
     await holds(prefix(history, 3), prefix(history, 7));
   });
 
-  it('of another hihistory is OTHER, and so is one of which type, time or content was changed under way', async () => {
+  it('of another history is OTHER, and so is one of which type, time or content was changed under way', async () => {
     const { host, begun, first, holds } = await setUp();
     const history = begun.on(4);
     await first.ship(host, history);
@@ -145,7 +137,7 @@ describe('a batch', () => {
   it('whose tree is not the origin’s, or says another number, is refused', async () => {
     const { host, begun, first, holds } = await setUp();
     const history = begun.on(2);
-    const stranger = new Process(Hihistory.begin().root);
+    const stranger = new Process(History.begin().root);
     await expect(first.shipTree(host, stranger.tree(history), history, 1, 2)).rejects.toEqual(
       refusedWith('NOT_SIGNED'),
     );
@@ -265,7 +257,7 @@ describe('a history that does not reach its base', () => {
 });
 
 describe('a complete tree', () => {
-  it('of the same epoch on another hihistory is FORKED, and kept', async () => {
+  it('of the same epoch on another history is FORKED, and kept', async () => {
     const { host, folder, begun, first, holds } = await setUp();
     const history = begun.on(6);
     await first.ship(host, history, 1, 4);
@@ -359,6 +351,6 @@ describe('a complete tree', () => {
   });
 });
 
-function prefix(history: Hihistory, length: number): Hihistory {
+function prefix(history: History, length: number): History {
   return history.on(0, { at: length });
 }

@@ -1,15 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { RootKey } from '../../../../src/infra/crypto/root-key.js';
 import { newFolder } from '../../../support/offgrid/host.js';
-import {
-  claimIn,
-  newHost2,
-  ORIGIN,
-  Process,
-  Reader,
-  Hihistory,
-  type Refused,
-} from '../../../support/offgrid/host-2.js';
+import { claimIn, newHost2, ORIGIN, Process, Reader, History, type Refused } from '../../../support/offgrid/host-2.js';
 
 const refusedWith = (code: string) => expect.objectContaining({ code });
 
@@ -54,7 +46,7 @@ describe('a claim', () => {
   it('lasts over a restart, as does all that is kept', async () => {
     const folder = await newFolder();
     const host = await newHost2({ folder });
-    const history = Hihistory.begin().on(5, { bytes: 2_000 });
+    const history = History.begin().on(5, { bytes: 2_000 });
     const first = new Process(history.root, 7);
     await first.claim(host);
     await first.ship(host, history, 1, 3, { quorum: 2 });
@@ -82,7 +74,7 @@ describe('keys by configuration', () => {
 
   it('hold against a key that was pinned before, and spoil nothing', async () => {
     const folder = await newFolder();
-    const history = Hihistory.begin().on(3);
+    const history = History.begin().on(3);
     const [first, second] = [new Process(history.root), new Process(RootKey.generate())];
     const before = await newHost2({ folder });
     await first.claim(before);

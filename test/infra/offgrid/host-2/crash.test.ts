@@ -5,7 +5,7 @@ import { expect, it } from 'vitest';
 import { toHex } from '../../../../src/infra/crypto/bytes.js';
 import { newFolder } from '../../../support/offgrid/host.js';
 import { HostProcess } from '../../../support/offgrid/host-process.js';
-import { Process, Reader, Refused, Hihistory } from '../../../support/offgrid/host-2.js';
+import { Process, Reader, Refused, History } from '../../../support/offgrid/host-2.js';
 
 /** How often the host is killed: more to look for what is rare. */
 const ROUNDS = Number(process.env['HOST_CRASH_ROUNDS'] ?? 20);
@@ -19,8 +19,8 @@ const MAX_KEPT = 60;
 
 /** What a host may have. */
 interface State {
-  readonly head: Hihistory | null;
-  readonly staged: Hihistory | null;
+  readonly head: History | null;
+  readonly staged: History | null;
   readonly epoch: number;
 }
 
@@ -30,14 +30,14 @@ class Shipper {
   underWay: State | undefined;
   batches = 0;
 
-  constructor(begun: Hihistory) {
+  constructor(begun: History) {
     this.acknowledged = { head: begun, staged: null, epoch: 0 };
   }
 
-  /** Under an epoch of its own: its hihistory leaves out the end of what is there. */
+  /** Under an epoch of its own: its history leaves out the end of what is there. */
   async run({ host }: HostProcess, epoch: number): Promise<void> {
     const { head } = this.acknowledged;
-    const process = new Process((head ?? Hihistory.begin()).root, epoch);
+    const process = new Process((head ?? History.begin()).root, epoch);
     await process.claim(host);
     let history = head!.on(0, { at: Math.min(MAX_KEPT, Math.max(0, head!.length - 3)) });
     const base = history.length + Math.floor(Math.random() * 60);
@@ -58,7 +58,7 @@ class Shipper {
 
 it('a host that is killed while it takes batches has each whole or not at all', { timeout: TIMEOUT_MS }, async () => {
   const folder = await newFolder();
-  const begun = Hihistory.begin();
+  const begun = History.begin();
   const shipper = new Shipper(begun);
   let host = await HostProcess.start(folder, { protocol: 2 });
   for (let round = 1; round <= ROUNDS; round += 1) {
@@ -95,7 +95,7 @@ it('a host that is killed while it takes batches has each whole or not at all', 
   expect(await host.stop()).toBe(0);
 });
 
-function historyText(history: Hihistory | null): string {
+function historyText(history: History | null): string {
   return history === null || history.length === 0
     ? 'nothing'
     : `${history.length} ${toHex(history.rootAt(history.length))}`;

@@ -2,7 +2,7 @@ import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { newFolder } from '../../../support/offgrid/host.js';
-import { newHost2, Process, Reader, Hihistory } from '../../../support/offgrid/host-2.js';
+import { newHost2, Process, Reader, History } from '../../../support/offgrid/host-2.js';
 import { inHostFile } from '../../../support/offgrid/raw.js';
 
 /** Scrubbing takes no time in these tests. */
@@ -13,7 +13,7 @@ const ONCE = { scrubEveryMs: 3_600_000 };
 async function setUp(options: object = ONCE) {
   const folder = await newFolder();
   const host = await newHost2({ folder, ...options });
-  const history = Hihistory.begin().on(10, { bytes: 500 }).on(3, { bytes: 3_000 });
+  const history = History.begin().on(10, { bytes: 500 }).on(3, { bytes: 3_000 });
   const process = new Process(history.root);
   await process.claim(host);
   await process.ship(host, history);
@@ -156,7 +156,7 @@ describe('damage', () => {
     expect(await reader.head()).toMatchObject({ damaged: 0, tree: { sequence: 15 } });
   });
 
-  it('in a part of the head that a staged hihistory contradicts is told and mended too', async () => {
+  it('in a part of the head that a staged history contradicts is told and mended too', async () => {
     const { folder, host, history, reader } = await setUp();
     const second = new Process(history.root, 2);
     await second.claim(host);
@@ -173,7 +173,7 @@ describe('damage', () => {
     expect(await reader.head()).toMatchObject({ damaged: 0 });
   });
 
-  it('of a leaf does not make the host refuse what is right as another hihistory', async () => {
+  it('of a leaf does not make the host refuse what is right as another history', async () => {
     const { folder, host, history, process } = await setUp();
     await host.close();
     await damage(folder, 'UPDATE events SET leaf = zeroblob(32), ts = 7 WHERE sequence = 7');

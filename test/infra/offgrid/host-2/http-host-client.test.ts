@@ -11,7 +11,7 @@ import { HttpExchange, type Patience } from '../../../../src/infra/offgrid/proto
 import { HttpHostClient, type HttpHostClientOptions } from '../../../../src/infra/offgrid/protocol/http-host-client.js';
 import { openTree } from '../../../../src/infra/offgrid/protocol/tree.js';
 import { AUTH_KEY, newHost } from '../../../support/offgrid/host.js';
-import { newHost2, ORIGIN, Process, Hihistory, type HostAt } from '../../../support/offgrid/host-2.js';
+import { newHost2, ORIGIN, Process, History, type HostAt } from '../../../support/offgrid/host-2.js';
 
 /** Patience for tests: a fraction of a second for what takes up to minutes. */
 const HASTY: Patience = {
@@ -29,7 +29,7 @@ function clientAt(url: string, options: Partial<HttpHostClientOptions> = {}, pat
 
 async function setUp() {
   const host = await newHost2();
-  const history = Hihistory.begin().on(6, { bytes: 500 });
+  const history = History.begin().on(6, { bytes: 500 });
   const process = new Process(history.root);
   const client = clientAt(host.url, { host: host.identity.id });
   const { verifyKey } = await client.keys();

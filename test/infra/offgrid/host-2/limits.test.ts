@@ -8,11 +8,11 @@ import { MAX_AT_ONCE, MAX_WAITING, Replicas } from '../../../../src/infra/offgri
 import { EVENT_BYTES } from '../../../../src/infra/offgrid/host-2/history-rows.js';
 import { mountSmallDisk } from '../../../support/file-limits.js';
 import { newFolder } from '../../../support/offgrid/host.js';
-import { newHost2, Process, Reader, Hihistory } from '../../../support/offgrid/host-2.js';
+import { newHost2, Process, Reader, History } from '../../../support/offgrid/host-2.js';
 
 const full = { code: 'FULL', status: 507, message: expect.stringContaining('Nothing was taken') };
 
-const bytesOf = ({ events }: Pick<Hihistory, 'events'>) =>
+const bytesOf = ({ events }: Pick<History, 'events'>) =>
   events.reduce((sum, { sealed }) => sum + sealed.byteLength + EVENT_BYTES, 0);
 
 describe('a host that is busy', () => {
@@ -48,7 +48,7 @@ describe('a host that is busy', () => {
 
 describe('the budget of a host', () => {
   it('counts what is known of each event, staged and set aside too, and is never exceeded', async () => {
-    const history = Hihistory.begin().on(6, { bytes: 2_000 });
+    const history = History.begin().on(6, { bytes: 2_000 });
     const other = history.on(3, { at: 3, name: 'b', bytes: 2_000 });
     const folder = await newFolder();
     const budgetBytes = bytesOf(history) + bytesOf({ events: other.events.slice(3) });
@@ -86,7 +86,7 @@ describe('a disk that is full', () => {
     const filler = join(disk, 'filler');
     await writeFile(filler, Buffer.alloc(4 * 1024 * 1024));
     const host = await newHost2({ folder: join(disk, 'host') });
-    const history = Hihistory.begin().on(60, { bytes: 900 }).on(60, { bytes: 60_000 });
+    const history = History.begin().on(60, { bytes: 900 }).on(60, { bytes: 60_000 });
     const process = new Process(history.root);
     await process.claim(host);
     let taken = 0;

@@ -18,7 +18,7 @@ import { openHead, openStatements } from '../../../../src/infra/offgrid/protocol
 import { openTree, type Tree } from '../../../../src/infra/offgrid/protocol/tree.js';
 import { verifyKey, verifyKeyOf } from '../../../../src/infra/offgrid/protocol/verify-key.js';
 import { newFolder } from '../../../support/offgrid/host.js';
-import { ORIGIN, Process, Hihistory } from '../../../support/offgrid/host-2.js';
+import { ORIGIN, Process, History } from '../../../support/offgrid/host-2.js';
 import { Random } from '../../../support/random.js';
 
 const SEEDS = Number(process.env['HOST_MODEL_SEEDS'] ?? 40);
@@ -45,7 +45,7 @@ class Reference {
     return 'OK';
   }
 
-  take(tree: Tree, history: Hihistory, from: number): string {
+  take(tree: Tree, history: History, from: number): string {
     if (!this.claim || this.claim.epoch < tree.epoch) return 'NOT_CLAIMED';
     if (this.claim.epoch > tree.epoch) return 'FENCED';
     if (this.claim.writer !== tree.writer) return 'NOT_CLAIMED';
@@ -114,7 +114,7 @@ it(
       const replay = `HOST_MODEL_SEED=${seed} HOST_MODEL_SEEDS=1`;
       await play(seed, replay, (outcome) => outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1));
     }
-    // A hihistory in which nothing happens proves nothing.
+    // A history in which nothing happens proves nothing.
     if (SEEDS >= 40)
       for (const code of ['OK', 'FENCED', 'GAP', 'OTHER', 'FORKED', 'OLDER', 'COMMITTED', 'staged beside the head'])
         expect(outcomes.get(code), code).toBeGreaterThan(3);
@@ -134,7 +134,7 @@ async function play(seed: number, replay: string, happened: (outcome: string) =>
   const options = async () => ({ store: await open(), identity, clock: systemClock, origins: new Map() });
   let replica = new Replica(ORIGIN, await options());
   const reference = new Reference();
-  const empty = Hihistory.begin();
+  const empty = History.begin();
   const key = verifyKeyOf(empty.root.verifyKey);
   const hostKey = verifyKey(Buffer.from(identity.verifyKey, 'base64'), 'the key of the host');
   const histories = [empty.on(6 + pick(10), { bytes: pick(2) * 500 })];
@@ -212,7 +212,7 @@ async function play(seed: number, replay: string, happened: (outcome: string) =>
 }
 
 /** How many of a history's first events the host has. */
-function longest({ head, staged }: Reference, history: Hihistory): number {
+function longest({ head, staged }: Reference, history: History): number {
   let most = 0;
   for (const told of [head, staged])
     for (let i = 0; told && i <= Math.min(told.events.length, history.length); i += 1)

@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { decodeEntry, entryOf } from '../../../../src/infra/offgrid/protocol/entry.js';
-import { newHost2, ORIGIN, Process, Reader, send2, Hihistory } from '../../../support/offgrid/host-2.js';
+import { newHost2, ORIGIN, Process, Reader, send2, History } from '../../../support/offgrid/host-2.js';
 
 async function setUp() {
   const host = await newHost2();
-  const history = Hihistory.begin().on(20, { bytes: 600 }).on(2, { bytes: 300_000 });
+  const history = History.begin().on(20, { bytes: 600 }).on(2, { bytes: 300_000 });
   const process = new Process(history.root);
   await process.claim(host);
   await process.ship(host, history);
@@ -14,13 +14,13 @@ async function setUp() {
 const get = (path: string) => `/replica/${ORIGIN}/${path}`;
 
 describe('reading', () => {
-  it('entries, of either hihistory, a page at a time', async () => {
+  it('entries, of either history, a page at a time', async () => {
     const { host, history, reader } = await setUp();
     const second = new Process(history.root, 2);
     await second.claim(host);
     const other = history.on(3, { at: 18, name: 'b' });
     await second.ship(host, other, 19, 21, { base: 99 });
-    const entries = (events: Hihistory['events']) =>
+    const entries = (events: History['events']) =>
       events.map((event) => ({ ...entryOf(event), eid: new Uint8Array(entryOf(event).eid) }));
     expect((await reader.entries()).map(decodeEntry)).toEqual(entries(history.events));
     expect((await reader.entries('?of=staged&after=15&limit=4')).map(decodeEntry)).toEqual(

@@ -14,7 +14,7 @@ import type { EventsQuery } from '../../../../src/infra/offgrid/protocol/queries
 import { openTree, type Tree } from '../../../../src/infra/offgrid/protocol/tree.js';
 import { verifyKey } from '../../../../src/infra/offgrid/protocol/verify-key.js';
 import { newFolder } from '../../../support/offgrid/host.js';
-import { ORIGIN, Process, Hihistory } from '../../../support/offgrid/host-2.js';
+import { ORIGIN, Process, History } from '../../../support/offgrid/host-2.js';
 
 /** A replica on a store of which single calls can be made to fail or to wait. */
 async function setUp(chunkThreshold = 400) {
@@ -38,22 +38,16 @@ async function setUp(chunkThreshold = 400) {
     },
   });
   const newReplica = () => new Replica(ORIGIN, { store: troubled, identity, clock: systemClock, origins: new Map() });
-  const history = Hihistory.begin().on(6);
+  const history = History.begin().on(6);
   const hostKey = verifyKey(Buffer.from(identity.verifyKey, 'base64'), 'the key of the host');
   const claim = async (replica: Replica, process: Process) => {
     const { epoch, writer, root } = process;
     const signed = signClaim({ host: identity.id, epoch, origin: ORIGIN, writer }, root.signingKey);
     await replica.claim({ key: process.key, claim: signed, challenge: new Uint8Array(16) }, sha256());
   };
-  const ship = (
-    replica: Replica,
-    process: Process,
-    hihistory: Hihistory,
-    from: number,
-    changed: Partial<Tree> = {},
-  ) => {
-    const tree = process.tree(hihistory, hihistory.length, changed);
-    return replica.append({ from, tree, events: hihistory.events.slice(from - 1) }, sha256());
+  const ship = (replica: Replica, process: Process, history: History, from: number, changed: Partial<Tree> = {}) => {
+    const tree = process.tree(history, history.length, changed);
+    return replica.append({ from, tree, events: history.events.slice(from - 1) }, sha256());
   };
   const headLength = async (replica: Replica) => {
     const { tree } = openHead(await replica.head(sha256()), hostKey).value;

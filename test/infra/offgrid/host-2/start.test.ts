@@ -3,15 +3,15 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { newFolder } from '../../../support/offgrid/host.js';
-import { newHost2, Process, Reader, Hihistory } from '../../../support/offgrid/host-2.js';
+import { newHost2, Process, Reader, History } from '../../../support/offgrid/host-2.js';
 
 const GOLDEN = fileURLToPath(new URL('../../../golden/0.1/host-a', import.meta.url));
 
-/** A folder in which a host has run, with a hihistory. */
+/** A folder in which a host has run, with a history. */
 async function used() {
   const folder = await newFolder();
   const host = await newHost2({ folder });
-  const history = Hihistory.begin().on(4, { bytes: 2_000 });
+  const history = History.begin().on(4, { bytes: 2_000 });
   const process = new Process(history.root);
   await process.claim(host);
   await process.ship(host, history);

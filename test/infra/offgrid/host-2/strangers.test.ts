@@ -21,7 +21,7 @@ import {
 } from '../../../../src/infra/offgrid/protocol/authentication.js';
 import { decodeRefusal } from '../../../../src/infra/offgrid/protocol/refusal.js';
 import { AUTH_KEY } from '../../../support/offgrid/host.js';
-import { newHost2, ORIGIN, Process, send2, Hihistory } from '../../../support/offgrid/host-2.js';
+import { newHost2, ORIGIN, Process, send2, History } from '../../../support/offgrid/host-2.js';
 
 const HEAD = `/replica/${ORIGIN}/head?challenge=${'0'.repeat(64)}`;
 const EVENTS = `/replica/${ORIGIN}/events`;
@@ -137,7 +137,7 @@ describe('a request', () => {
 
   it('that is not understood is BAD_REQUEST, however it is broken', async () => {
     const host = await newHost2();
-    const history = Hihistory.begin().on(1);
+    const history = History.begin().on(1);
     await new Process(history.root).claim(host);
     for (const body of [
       NOBODY,
@@ -231,7 +231,7 @@ describe('a body', () => {
 
   it('of more than 8 MiB is TOO_LARGE, and nothing of it is taken', async () => {
     const host = await newHost2();
-    const history = Hihistory.begin().on(9, { bytes: 1_000_000 });
+    const history = History.begin().on(9, { bytes: 1_000_000 });
     const process = new Process(history.root);
     await process.claim(host);
     const body = randomBytes(8 * 1024 * 1024 + 1);
