@@ -1,4 +1,8 @@
 import type { Fact } from './event.js';
+import type { Json, JsonObject } from './json.js';
+
+/** Line 1 is begun by the first policy; the first that an operator begins is this. */
+const FIRST_BEGUN_LINE = 2;
 
 /** A storage host as a policy names it. */
 export interface PolicyHost {
@@ -22,7 +26,16 @@ export interface Policy {
   readonly required: number;
 }
 
-export type ReplicationPolicySet = Fact<'ReplicationPolicySet', Policy & { readonly origin: string }>;
+export type ReplicationPolicySet = Fact<
+  'ReplicationPolicySet',
+  Policy & {
+    readonly origin: string;
+    /** Begins this line, from 2: what older lines had at quorum binds the history no more. */
+    readonly line?: number;
+    /** Of the policy that begins a line: the numbers of events whose content nobody has. */
+    readonly holes?: readonly number[];
+  }
+>;
 
 /**
  * ACTIVE takes events. SUSPENDED was caught lying, or by an operator: it counts for nothing. BLOCKED refuses an event.
@@ -36,6 +49,26 @@ export function isServed(state: HostState): boolean {
   return state === 'ACTIVE' || state === 'FULL';
 }
 
+/** A signed thing as a log keeps it: content and signature, each in base64. */
+export type SignedText = readonly [content: string, signature: string];
+
+/**
+ * What a host has proven against itself, each by a signature of its own over the right request. STATEMENT: a head carries what
+ * is not the origin's, or an incomplete tree. BATCH: a head in answer to a batch does not have it. CLAIM: a head in answer
+ * to a claim has granted another. RANK: a head ranks below one that was counted before.
+ */
+export const PROOF_KINDS = ['STATEMENT', 'BATCH', 'CLAIM', 'RANK'] as const;
+export type ProofKind = (typeof PROOF_KINDS)[number];
+
+/** A proof with both its sides. */
+export interface HostProof {
+  readonly kind: ProofKind;
+  /** The head that the host has signed. */
+  readonly head: SignedText;
+  /** What it contradicts: a tree, a claim or an earlier head; null when the head contradicts itself. */
+  readonly against: SignedText | null;
+}
+
 export type HostStateChanged = Fact<
   'HostStateChanged',
   {
@@ -45,33 +78,37 @@ export type HostStateChanged = Fact<
     /** How far it had got; of a BLOCKED one, the event before the one it refuses. */
     readonly sequence: number;
     readonly why: string;
+    /** What a host is SUSPENDED for, unless an operator wanted it. */
+    readonly proof?: HostProof;
   }
 >;
 
-/** What a host signed, and how far it has got by that. */
-export interface Acknowledgement {
-  readonly host: string;
-  readonly sequence: number;
-  /** The signed head as the host sent it. */
-  readonly head: SignedHead;
+/** The head of a host that was counted last. */
+export interface CountedHead {
+  /** Of its tree. */
+  readonly line: number;
+  readonly epoch: number;
+  /** How many events its tree says were at quorum. */
+  readonly quorum: number;
+  /** As the host sent it. */
+  readonly signed: SignedText;
 }
 
-/** A host's word for what it holds of an origin; docs/protocol.md. */
-export interface SignedHead {
-  readonly tag: 'head/v1';
+/** How far a host has got, by what it has signed. */
+export interface Acknowledgement {
   readonly host: string;
-  readonly origin: string;
-  /** The writer epoch of the last batch it took; 0 before the first. */
-  readonly epoch: number;
-  /** The number of its last event; 0 before the first. */
+  /** How many events it has. */
   readonly sequence: number;
-  /** The Merkle root over the addresses of events 1 … sequence, hexadecimal. */
-  readonly root: string;
-  /** The host's clock, in milliseconds since 1970; advisory. */
-  readonly ts: number;
-  readonly challenge?: string;
-  /** Ed25519, base64. */
-  readonly signature: string;
+  /** Null when it was signed by protocol 1. */
+  readonly head: CountedHead | null;
+}
+
+/** An election that a process won with a log. */
+export interface WonElection {
+  readonly line: number;
+  readonly epoch: number;
+  /** No tree of the epoch counts that has fewer events. */
+  readonly base: number;
 }
 
 export type ReplicasAcknowledged = Fact<
@@ -80,12 +117,36 @@ export type ReplicasAcknowledged = Fact<
     readonly origin: string;
     /** The policy in force. */
     readonly policyVersion: number;
+    /** The epoch of the process that records this. */
     readonly writerEpoch: number;
+    /** The line that the quorum is of. */
+    readonly line: number;
     readonly hosts: readonly Acknowledgement[];
-    /** Every event up to here has been signed for by a quorum. */
+    /** Every event up to here has been signed for by a quorum, */
     readonly quorumSequence: number;
+    /** in a tree of this epoch; 0 before protocol 2. */
+    readonly quorumEpoch: number;
+    /** The last election that was won with this log. */
+    readonly elected?: WonElection;
+    /** With `elected`: the log was restored from hosts, and has not won an election since. */
+    readonly restored?: boolean;
+    /** The weight of hosts that may lie, as the restore was told. */
+    readonly dishonestWeight?: number;
   }
 >;
+
+/** By type: from one schema version to the next. Version 1 had heads of protocol 1. */
+export const replicationUpcasters = {
+  ReplicasAcknowledged: [
+    (data: JsonObject): JsonObject => data,
+    ({ hosts = null, ...data }: JsonObject): JsonObject => ({
+      ...data,
+      hosts: Array.isArray(hosts) ? hosts.map(withoutHead) : hosts,
+      line: 1,
+      quorumEpoch: 0,
+    }),
+  ],
+} as const;
 
 export type ReplicationFact = ReplicationPolicySet | HostStateChanged | ReplicasAcknowledged;
 
@@ -117,7 +178,7 @@ export function quorumSequence({ hosts, required }: Policy, reached: Reached): n
   return 0;
 }
 
-/** A policy, and the sequence of the event that set it. */
+/** A policy, and the event that set it. */
 export interface PlacedPolicy {
   readonly policy: Policy;
   readonly sequence: number;
@@ -198,20 +259,38 @@ const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
 export function isReplicationFact({ type, data }: Fact<ReplicationFact['type'], object>): boolean {
   const fields = data as Readonly<Record<string, unknown>>;
   const { hosts } = fields;
-  const areWhole = (...names: readonly string[]) => names.every((name) => Number.isSafeInteger(fields[name]));
+  const areWhole = (...names: readonly string[]) => names.every((name) => isWhole(fields[name]));
   if (!isText(fields['origin'])) return false;
   switch (type) {
     case 'ReplicationPolicySet':
-      return areWhole('version', 'required') && Array.isArray(hosts) && hosts.every(isPolicyHost);
+      return (
+        areWhole('version', 'required') &&
+        Array.isArray(hosts) &&
+        hosts.every(isPolicyHost) &&
+        isAbsentOr(fields['line'], isLine) &&
+        isAbsentOr(fields['holes'], (holes) => Array.isArray(holes) && holes.every(isPlace))
+      );
     case 'HostStateChanged':
-      return areWhole('sequence') && [fields['host'], fields['why']].every(isText) && isHostState(fields['state']);
+      return (
+        areWhole('sequence') &&
+        [fields['host'], fields['why']].every(isText) &&
+        isHostState(fields['state']) &&
+        isAbsentOr(fields['proof'], isProof)
+      );
     case 'ReplicasAcknowledged':
       return (
-        areWhole('policyVersion', 'writerEpoch', 'quorumSequence') &&
+        areWhole('policyVersion', 'writerEpoch', 'line', 'quorumSequence', 'quorumEpoch') &&
         Array.isArray(hosts) &&
-        hosts.every((one: unknown) => isObject(one) && isText(one['host']) && isAcknowledged(one))
+        hosts.every((one: unknown) => isObject(one) && isText(one['host']) && isAcknowledged(one)) &&
+        isAbsentOr(fields['elected'], isWonElection) &&
+        isAbsentOr(fields['restored'], (restored) => typeof restored === 'boolean') &&
+        isAbsentOr(fields['dishonestWeight'], isWhole)
       );
   }
+}
+
+function withoutHead(one: Json): Json {
+  return isObject(one) ? { ...(one), head: null } : one;
 }
 
 function isPolicyHost(one: unknown): boolean {
@@ -225,5 +304,39 @@ function isHostState(value: unknown): boolean {
 }
 
 function isAcknowledged({ sequence, head }: Readonly<Record<string, unknown>>): boolean {
-  return Number.isSafeInteger(sequence) && isObject(head);
+  return isWhole(sequence) && (head === null || isCountedHead(head));
+}
+
+function isCountedHead(head: unknown): boolean {
+  return isObject(head) && ['line', 'epoch', 'quorum'].every((name) => isWhole(head[name])) && isSigned(head['signed']);
+}
+
+function isWonElection(elected: unknown): boolean {
+  return isObject(elected) && ['line', 'epoch', 'base'].every((name) => isWhole(elected[name]));
+}
+
+function isProof(proof: unknown): boolean {
+  if (!isObject(proof)) return false;
+  const { kind, head, against } = proof;
+  return PROOF_KINDS.some((known) => known === kind) && isSigned(head) && (against === null || isSigned(against));
+}
+
+function isSigned(signed: unknown): boolean {
+  return Array.isArray(signed) && signed.length === 2 && signed.every(isText);
+}
+
+function isAbsentOr(value: unknown, is: (value: unknown) => boolean): boolean {
+  return value === undefined || is(value);
+}
+
+function isWhole(value: unknown): boolean {
+  return Number.isSafeInteger(value);
+}
+
+function isPlace(value: unknown): boolean {
+  return isWhole(value) && Number(value) >= 1;
+}
+
+function isLine(value: unknown): boolean {
+  return isPlace(value) && Number(value) >= FIRST_BEGUN_LINE;
 }

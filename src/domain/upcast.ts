@@ -2,12 +2,15 @@ import type { RecordedEvent } from './event.js';
 import type { JsonObject } from './json.js';
 import { missionUpcasters } from './mission.js';
 import { NewerEventError } from './newer-event.js';
+import { replicationUpcasters } from './replication.js';
 
 /** Turns the data of one schema version into that of the next. */
 export type Upcaster = (data: JsonObject) => JsonObject;
 
 /** By event type: the upcaster from version 0 to 1, from 1 to 2, and so on. Kept beside each event's type. */
-const UPCASTERS: ReadonlyMap<string, readonly Upcaster[]> = new Map(Object.entries({ ...missionUpcasters }));
+const UPCASTERS: ReadonlyMap<string, readonly Upcaster[]> = new Map(
+  Object.entries({ ...missionUpcasters, ...replicationUpcasters }),
+);
 
 /** The version that new events of a type are written in. */
 export function schemaVersionOf(type: string): number {

@@ -59,6 +59,19 @@ const tables = {
       policy: optionalInteger,
       required_acks: integer,
       writer_epoch: integer,
+      /** How often a loss was accepted, plus 1. */
+      line: integer,
+      /** The sequence number of the policy that began the line; 0 before the first. */
+      begun: integer,
+      /** The epoch that the quorum was reached under; 0 before protocol 2. */
+      quorum_epoch: integer,
+      /** Of the last election that was won in this line; 0 before one. */
+      elected_epoch: integer,
+      base: integer,
+      /** 1 from a restore until an election is won. */
+      restored: integer,
+      /** The weight of hosts that may lie, as the restore was told. */
+      dishonest_weight: integer,
       key_epoch: integer,
     },
     indexes: {},
@@ -73,6 +86,9 @@ const tables = {
       required: fixedInteger,
       /** JSON: the hosts as the policy names them. */
       hosts: fixedText,
+      line: fixedInteger,
+      /** JSON: the numbers of events whose content nobody has. */
+      holes: fixedText,
       created_at: fixedText,
     },
     indexes: {},
@@ -92,9 +108,12 @@ const tables = {
       state_sequence: integer,
       /** The last sequence it has signed for. */
       sequence: integer,
-      /** JSON: the head it signed last. */
+      /** JSON: the head that was counted last; null before that, and for heads of protocol 1. */
       head: optionalText,
       acknowledged_at: optionalText,
+      /** JSON: what it has proven against itself; null unless it is suspended for that. */
+      proof: optionalText,
+      proven_at: optionalText,
       updated_at: text,
     },
     indexes: {},
@@ -140,6 +159,13 @@ const NOTHING: ProgressRow = {
   policy: null,
   required_acks: 0,
   writer_epoch: 0,
+  line: 1,
+  begun: 0,
+  quorum_epoch: 0,
+  elected_epoch: 0,
+  base: 0,
+  restored: 0,
+  dishonest_weight: 0,
   key_epoch: 0,
 };
 
@@ -150,6 +176,8 @@ const NEW_HOST = {
   sequence: 0,
   head: null,
   acknowledged_at: null,
+  proof: null,
+  proven_at: null,
 };
 
 type Outbox = Rows<OutboxTables>;
@@ -219,6 +247,11 @@ const skipped: typeof replicated = {
   },
 };
 
+/** What is known of a line that has just begun: nothing was at quorum in it, and no election was won. */
+function newLine(line: number, begun: number): Partial<ProgressRow> {
+  return { line, begun, quorum: 0, quorum_epoch: 0, elected_epoch: 0, base: begun, restored: 0 };
+}
+
 const setPolicy: Handler<Event<ReplicationPolicySet>, OutboxTables> = {
   touches: ({ data }) => [
     PROGRESS_ROW,
@@ -226,16 +259,22 @@ const setPolicy: Handler<Event<ReplicationPolicySet>, OutboxTables> = {
     ...data.hosts.map(({ host }) => ['hosts', host] as const),
   ],
   fold(rows, event) {
-    const { version, hosts, required } = event.data;
+    const { version, hosts, required, line: begins, holes = [] } = event.data;
     // Two may have been set at the same time: the first is the one, and the other is set again if it is still wanted.
     if (!isOfOrigin(rows, event) || rows.get('policies', String(version)) !== undefined)
       return void enqueue(rows, event);
     const at = event.metadata.at;
-    // The first is in force at once; one that follows when an acknowledgement says so.
-    const isFirst = progressOf(rows).policy === null;
-    const inForce = isFirst ? { policy: version, required_acks: required } : {};
-    const sequence = enqueue(rows, event, inForce);
-    rows.put('policies', { version, sequence, required, hosts: JSON.stringify(hosts), created_at: at });
+    const { policy, line, head } = progressOf(rows);
+    const begun = head + 1;
+    const inForce = { policy: version, required_acks: required };
+    // The first of a line is in force at once; one that follows when an acknowledgement says so.
+    let changes: Partial<ProgressRow> = policy === null ? { ...inForce, begun } : {};
+    if (begins !== undefined && begins > line) changes = { ...inForce, ...newLine(begins, begun) };
+    const sequence = enqueue(rows, event, changes);
+    rows.put('policies', {
+      ...{ version, sequence, required, hosts: JSON.stringify(hosts), created_at: at },
+      ...{ line: changes.line ?? line, holes: JSON.stringify(holes) },
+    });
     for (const { host, url, verifyKey, weight, confirmed } of hosts) {
       const known = rows.get('hosts', host) ?? { host, ...NEW_HOST };
       const row = { ...known, url, verify_key: verifyKey, weight, confirmed: confirmed ? 1 : 0, updated_at: at };
@@ -248,12 +287,15 @@ const changeHost: Handler<Event<HostStateChanged>, OutboxTables> = {
   touches: ({ data }) => [PROGRESS_ROW, ['hosts', data.host]],
   fold(rows, event) {
     enqueue(rows, event);
-    const { host, state, sequence, why } = event.data;
+    const { host, state, sequence, why, proof } = event.data;
     const known = rows.get('hosts', host);
     if (known === undefined || !isOfOrigin(rows, event)) return;
+    const at = event.metadata.at;
     // What a suspended host has signed for counts for nothing; it is reinstated with what it then shows.
-    const reached = state === 'SUSPENDED' ? { sequence: 0 } : {};
-    rows.put('hosts', { ...known, ...reached, state, why, state_sequence: sequence, updated_at: event.metadata.at });
+    const reached = state === 'SUSPENDED' ? { sequence: 0, head: null } : {};
+    const proven = proof === undefined ? {} : { proof: JSON.stringify(proof), proven_at: at };
+    const cleared = state === 'ACTIVE' ? { proof: null, proven_at: null } : proven;
+    rows.put('hosts', { ...known, ...reached, ...cleared, state, why, state_sequence: sequence, updated_at: at });
   },
 };
 
@@ -261,31 +303,48 @@ const acknowledge: Handler<Event<ReplicasAcknowledged>, OutboxTables> = {
   touches: ({ data }) => [
     PROGRESS_ROW,
     ['policies', String(data.policyVersion)],
+    ['quorums', String(data.quorumSequence)],
     ...data.hosts.map(({ host }) => ['hosts', host] as const),
   ],
   fold(rows, event) {
     if (!isOfOrigin(rows, event)) return;
-    const { policyVersion, writerEpoch, hosts, quorumSequence } = event.data;
+    const { policyVersion, writerEpoch, line, hosts, quorumSequence, quorumEpoch, elected } = event.data;
     const at = event.metadata.at;
     const progress = progressOf(rows);
-    assertNotAhead(progress, [quorumSequence, ...hosts.map(({ sequence }) => sequence)]);
-    const rises = quorumSequence > progress.quorum;
-    const policy = rows.get('policies', String(policyVersion));
+    const reached = hosts.map(({ sequence }) => sequence);
+    assertNotAhead(progress, [quorumSequence, ...reached, ...(elected === undefined ? [] : [elected.base])]);
+    // What was known of an older line says nothing of this one.
+    const rises = line === progress.line && quorumSequence > progress.quorum;
+    const policy = line === progress.line ? rows.get('policies', String(policyVersion)) : undefined;
     rows.put('progress', {
       ...progress,
-      ...(rises ? { quorum: quorumSequence, quorum_at: at } : {}),
+      ...(rises ? { quorum: quorumSequence, quorum_epoch: quorumEpoch, quorum_at: at } : {}),
       ...(policy === undefined ? {} : { policy: policy.version, required_acks: policy.required }),
+      ...wonBy(event.data, progress),
       writer_epoch: Math.max(progress.writer_epoch, writerEpoch),
     });
-    if (rises) rows.put('quorums', { sequence: quorumSequence, at });
+    if (rises && rows.get('quorums', String(quorumSequence)) === undefined)
+      rows.put('quorums', { sequence: quorumSequence, at });
     for (const { host, sequence, head } of hosts) {
       const known = rows.get('hosts', host);
       if (known === undefined || known.state === 'SUSPENDED') continue;
-      const reached = Math.max(known.sequence, sequence);
-      rows.put('hosts', { ...known, sequence: reached, head: JSON.stringify(head), acknowledged_at: at });
+      // A head of protocol 1 does not rank.
+      const last = head === null ? Math.max(known.sequence, sequence) : sequence;
+      const counted = head === null ? known.head : JSON.stringify(head);
+      rows.put('hosts', { ...known, sequence: last, head: counted, acknowledged_at: at });
     }
   },
 };
+
+/** An election that was won in this line, unless the log knows a later one. */
+function wonBy(
+  { elected, restored, dishonestWeight }: ReplicasAcknowledged['data'],
+  { line, elected_epoch: epoch }: ProgressRow,
+): Partial<ProgressRow> {
+  const told = dishonestWeight === undefined ? {} : { dishonest_weight: dishonestWeight };
+  if (elected?.line !== line || elected.epoch < epoch) return told;
+  return { ...told, elected_epoch: elected.epoch, base: elected.base, restored: restored === true ? 1 : 0 };
+}
 
 /**
  * Hosts sign for what a log has shipped, so an acknowledgement never reaches beyond what comes before it in its own log.
@@ -337,7 +396,7 @@ const handlers: Projection['handlers'] = Object.fromEntries(
 /** What must reach the hosts, how far it has got, and what is known of the hosts. */
 export const outbox: Projection = {
   name: 'outbox',
-  version: 2,
+  version: 3,
   categories: 'ALL',
   tables,
   views: { outbox: OUTBOX },

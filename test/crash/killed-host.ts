@@ -1,6 +1,5 @@
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { SignedHead } from '../../src/domain/replication.js';
 import { systemClock } from '../../src/infra/clock.js';
 import { HttpHost } from '../../src/infra/offgrid/replicator/http-host.js';
 import { survey, type Source } from '../../src/infra/offgrid/restore/source.js';
@@ -9,6 +8,7 @@ import { Sheratan } from '../support/core.js';
 import { quietPort } from '../support/ports.js';
 import { AUTH_KEY } from '../support/offgrid/host.js';
 import { ORIGIN } from '../support/offgrid/writer.js';
+import type { SignedHead } from '../../src/infra/offgrid/wire/head.js';
 
 /** The longest a host may take to say where it listens, in milliseconds. */
 const PATIENCE_MS = 60_000;

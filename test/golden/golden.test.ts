@@ -80,7 +80,9 @@ describe('a log that 0.1 wrote', () => {
 
   it('folds to the outbox it had', async () => {
     const log = await logIn(await copyOf('core'));
-    expect(await rowsOf(outbox, log)).toMatchObject(expected.outbox);
+    // A head of protocol 1 is not one of today's: only how far it went is kept.
+    const hosts = expected.outbox.hosts.map((host: object) => ({ ...host, head: null }));
+    expect(await rowsOf(outbox, log)).toMatchObject({ ...expected.outbox, hosts });
   });
 
   it('is imported whole, and gives the digest it had', async () => {

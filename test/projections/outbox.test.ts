@@ -1,11 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { ETYPES, type EventType, type RecordedEvent } from '../../src/domain/event.js';
 import type { JsonObject } from '../../src/domain/json.js';
+import { upcast } from '../../src/domain/upcast.js';
 import { outbox } from '../../src/projections/outbox.js';
 import type { AnyRow, Rows, Tables } from '../../src/projections/projection.js';
 
 const AT = '2026-01-01T00:00:00.000Z';
-const HEAD = { tag: 'head/v1' };
+const SIGNED = ['content', 'signature'] as const;
 
 /** Folds events into tables in memory, showing each handler the rows it touches and no others. */
 function fold(...facts: readonly (readonly [type: EventType, data: JsonObject, at?: string])[]) {
@@ -44,15 +45,24 @@ const hosts = (...names: string[]) =>
   names.map((host) => ({ host, url: `http://${host}`, verifyKey: 'k', weight: 1, confirmed: false }));
 const policy = (version: number, required: number, ...names: string[]) =>
   ['ReplicationPolicySet', { origin: 'o', version, required, hosts: hosts(...names) }] as const;
-const acks = (quorumSequence: number, reached: Readonly<Record<string, number>>, policyVersion = 1, at = AT) =>
+const acks = (
+  quorumSequence: number,
+  reached: Readonly<Record<string, number>>,
+  policyVersion = 1,
+  at = AT,
+  more: JsonObject = {},
+) =>
   [
     'ReplicasAcknowledged',
     {
       origin: 'o',
       policyVersion,
       writerEpoch: 1,
-      hosts: Object.entries(reached).map(([host, sequence]) => ({ host, sequence, head: HEAD })),
+      line: 1,
+      hosts: Object.entries(reached).map(([host, sequence]) => ({ host, sequence, head: null })),
       quorumSequence,
+      quorumEpoch: 1,
+      ...more,
     },
     at,
   ] as const;
@@ -170,3 +180,88 @@ describe('the outbox', () => {
     );
   });
 });
+
+describe('what the outbox knows of elections', () => {
+  const won = (epoch: number, base: number, more: JsonObject = {}, line = 1) =>
+    acks(0, {}, 1, AT, { elected: { line, epoch, base }, ...more });
+  const begun = [policy(1, 1, 'a', 'b'), MISSION, MISSION] as const;
+
+  it('is the last one that was won', () => {
+    expect(fold(...begun).progress).toMatchObject({ line: 1, begun: 1, elected_epoch: 0, base: 0, restored: 0 });
+    expect(fold(...begun, won(4, 2), won(7, 3)).progress).toMatchObject({ elected_epoch: 7, base: 3 });
+  });
+
+  it('is not what a core that has lost its lease records later', () => {
+    expect(fold(...begun, won(7, 3), won(4, 2)).progress).toMatchObject({ elected_epoch: 7, base: 3 });
+  });
+
+  it('says that the log was restored, until one is won; what may lie stays', () => {
+    const restored = [...begun, won(4, 3, { restored: true, dishonestWeight: 2 })] as const;
+    expect(fold(...restored).progress).toMatchObject({ restored: 1, dishonest_weight: 2, elected_epoch: 4 });
+    expect(fold(...restored, acks(3, { a: 3 })).progress).toMatchObject({ restored: 1, quorum: 3 });
+    expect(fold(...restored, won(5, 3)).progress).toMatchObject({ restored: 0, dishonest_weight: 2, elected_epoch: 5 });
+  });
+
+  it('has a base within the log', () => {
+    expect(() => fold(...begun, won(4, 4))).toThrow('only 3 replicated events come before it');
+  });
+
+  it('begins again with a line, as does the quorum, and its policy is in force at once', () => {
+    const line = [...begun, acks(3, { a: 3 }), won(4, 3), lineOf(2, 2, 'b')] as const;
+    const fresh = { line: 2, begun: 4, quorum: 0, quorum_epoch: 0, elected_epoch: 0, base: 4, policy: 2 };
+    expect(fold(...line).progress).toMatchObject(fresh);
+    expect(fold(...line, acks(3, { a: 3 }), won(9, 3)).progress).toMatchObject(fresh);
+    const ofLine = { line: 2, quorumEpoch: 9, elected: { line: 2, epoch: 9, base: 4 } };
+    const { progress, rowsOf } = fold(...line, acks(3, { b: 4 }, 2, '2026-01-01T00:00:09.000Z', ofLine));
+    expect(progress).toMatchObject({ quorum: 3, quorum_epoch: 9, elected_epoch: 9, base: 4 });
+    expect(rowsOf('quorums')).toEqual([{ sequence: 3, at: AT }]);
+    expect(rowsOf('policies')).toMatchObject([
+      { version: 1, line: 1, holes: '[]' },
+      { version: 2, line: 2, holes: '[2]' },
+    ]);
+  });
+
+  it('is a line that rises only', () => {
+    const { progress, rowsOf } = fold(...begun, lineOf(3, 2, 'b'), lineOf(2, 3, 'a'));
+    expect(progress).toMatchObject({ line: 3, begun: 4, policy: 2 });
+    expect(rowsOf('policies')).toMatchObject([{ line: 1 }, { line: 3 }, { line: 3 }]);
+  });
+
+  it('keeps the head of each host that was counted last, and forgets it with what was suspended', () => {
+    const head = { line: 1, epoch: 4, quorum: 2, signed: SIGNED };
+    const counted = (sequence: number) =>
+      acks(2, {}, 1, AT, { hosts: [{ host: 'a', sequence, head }], quorumEpoch: 4 });
+    const one = [...begun, counted(3), counted(2)] as const;
+    expect(fold(...one).rowsOf('hosts')[0]).toMatchObject({ sequence: 2, head: JSON.stringify(head) });
+    const proof = { kind: 'RANK', head: SIGNED, against: null };
+    const suspended = ['HostStateChanged', { ...state('a', 'SUSPENDED')[1], proof }] as const;
+    const caught = fold(...one, suspended).rowsOf('hosts')[0];
+    expect(caught).toMatchObject({ sequence: 0, head: null, proof: JSON.stringify(proof), proven_at: AT });
+    const back = fold(...one, suspended, state('a', 'ACTIVE')).rowsOf('hosts')[0];
+    expect(back).toMatchObject({ proof: null, proven_at: null });
+  });
+
+  const lineOf = (line: number, version: number, ...names: string[]) =>
+    ['ReplicationPolicySet', { ...policy(version, 1, ...names)[1], line, holes: [2] }] as const;
+});
+
+describe('an acknowledgement of protocol 1', () => {
+  const old = (hosts: JsonObject[]) => ({
+    ...recorded('ReplicasAcknowledged', { origin: 'o', policyVersion: 1, writerEpoch: 3, hosts, quorumSequence: 2 }),
+  });
+
+  it('counts for its sequences alone', () => {
+    const { data, metadata } = upcast(old([{ host: 'a', sequence: 2, head: { tag: 'head/v1', epoch: 3 } }]));
+    expect(metadata.schemaVersion).toBe(2);
+    const { progress, rowsOf } = fold(policy(1, 1, 'a', 'b'), MISSION, ['ReplicasAcknowledged', data]);
+    expect(progress).toMatchObject({ quorum: 2, quorum_epoch: 0, writer_epoch: 3, elected_epoch: 0 });
+    expect(rowsOf('hosts')[0]).toMatchObject({ sequence: 2, head: null });
+  });
+});
+
+/** An event of schema version 1. */
+function recorded(type: EventType, data: JsonObject): RecordedEvent {
+  const metadata = { at: AT, actor: 'a', correlationId: 'c', causationId: 'c', schemaVersion: 1 };
+  const place = { stream: 's', revision: 0n, position: 10n, recordedAt: AT };
+  return { id: 'event', type, etype: ETYPES[type], data, metadata, ...place };
+}

@@ -1,6 +1,5 @@
 import type { KeyObject } from 'node:crypto';
 import { MerkleFrontier } from '../../src/domain/merkle.js';
-import type { SignedHead } from '../../src/domain/replication.js';
 import { sha256 } from '../../src/infra/crypto/sha256.js';
 import { RootKey } from '../../src/infra/crypto/root-key.js';
 import { fingerprintOf, publicKeyText } from '../../src/infra/crypto/signing.js';
@@ -9,7 +8,7 @@ import { Replica } from '../../src/infra/offgrid/host/replica.js';
 import type { ReturnedEvent } from '../../src/infra/offgrid/replicator/host-port.js';
 import { decodeBatch } from '../../src/infra/offgrid/wire/batch.js';
 import type { Claim } from '../../src/infra/offgrid/wire/claim.js';
-import { signHead } from '../../src/infra/offgrid/wire/head.js';
+import { signHead, type SignedHead } from '../../src/infra/offgrid/wire/head.js';
 import type { Random } from '../support/random.js';
 import { Disk, DiskStore } from './disk.js';
 import type { VirtualClock } from './virtual-time.js';

@@ -1,4 +1,3 @@
-import type { SignedHead } from '../../src/domain/replication.js';
 import { HostRefusal } from '../../src/infra/offgrid/host/problems.js';
 import {
   HostError,
@@ -10,6 +9,7 @@ import type { Claim } from '../../src/infra/offgrid/wire/claim.js';
 import type { Random } from '../support/random.js';
 import type { Doors, SimHost } from './host.js';
 import type { Life, VirtualClock } from './virtual-time.js';
+import type { SignedHead } from '../../src/infra/offgrid/wire/head.js';
 
 /** How long a core waits for an answer, in milliseconds. */
 const TIMEOUT_MS = 10_000;

@@ -1,5 +1,5 @@
 import { MerkleFrontier } from '../../src/domain/merkle.js';
-import { meetsEveryQuorum, type Policy, type SignedHead } from '../../src/domain/replication.js';
+import { meetsEveryQuorum, type Policy } from '../../src/domain/replication.js';
 import { toHex } from '../../src/infra/crypto/bytes.js';
 import { dataKey, type DataKey } from '../../src/infra/crypto/data-key.js';
 import { addressOf, keyIdOf, open } from '../../src/infra/crypto/envelope.js';
@@ -12,6 +12,7 @@ import { assertTrue, Lie } from '../../src/infra/offgrid/replicator/lie.js';
 import { signClaim } from '../../src/infra/offgrid/wire/claim.js';
 import type { KeyRotated } from '../../src/domain/keyring.js';
 import type { SimHost } from './host.js';
+import type { SignedHead } from '../../src/infra/offgrid/wire/head.js';
 
 /** What a restore works with. */
 export interface RestoreGround {

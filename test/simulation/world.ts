@@ -13,6 +13,8 @@ import { restore } from './restore.js';
 import { newHosts, soundPolicy, weatherOf } from './scenery.js';
 import { pause, VirtualClock } from './virtual-time.js';
 
+const NO_QUORUM = { line: 1, hosts: [], quorumSequence: 0, quorumEpoch: 0 };
+
 const ORIGIN = 'core-v2';
 const ROOT = new RootKey(Buffer.alloc(32, 77));
 /** Within this everything must have come right once nothing fails any more, in milliseconds. */
@@ -350,7 +352,7 @@ class World {
         for (const event of events) core.adopt(event);
         core.append({
           type: 'ReplicasAcknowledged',
-          data: { origin: ORIGIN, policyVersion: policy.version, writerEpoch: epoch, hosts: [], quorumSequence: 0 },
+          data: { origin: ORIGIN, policyVersion: policy.version, writerEpoch: epoch, ...NO_QUORUM },
         });
         core.writer = { epoch, writer, isElected: true };
         this.#restored = core;

@@ -103,10 +103,12 @@ async function restoreCore(
   return 0;
 }
 
+const NO_QUORUM = { line: 1, hosts: [], quorumSequence: 0, quorumEpoch: 0 };
+
 /** Which policy was in force did not travel: the newest is, or a policy whose hosts are long gone would decide for ever. */
 async function putInForce({ log, policy, grant }: Restored, origin: string): Promise<void> {
   if (policy === undefined) return;
-  const data = { origin, policyVersion: policy.version, writerEpoch: grant?.epoch ?? 0, hosts: [], quorumSequence: 0 };
+  const data = { origin, policyVersion: policy.version, writerEpoch: grant?.epoch ?? 0, ...NO_QUORUM };
   const by = { at: systemClock.now().toISOString(), actor: ACTOR, correlationId: newId() };
   await appendFact(log, { type: 'ReplicasAcknowledged', data }, by);
 }

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { categoryOf, categoryOfType, isEventType, isReadable, type EventType } from '../../domain/event.js';
 import { jobStream, missionStream, taskStream } from '../../domain/id.js';
 import type { JsonObject } from '../../domain/json.js';
-import { HOST_STATES } from '../../domain/replication.js';
+import { HOST_STATES, PROOF_KINDS } from '../../domain/replication.js';
 import { OUTCOMES } from '../../domain/mission.js';
 import { NewerEventError } from '../../domain/newer-event.js';
 import { upcast } from '../../domain/upcast.js';
@@ -24,7 +24,10 @@ const taskRef = { taskId: text, missionId: text };
 const jobRef = { jobId: text, ...taskRef };
 
 const host = z.object({ host: text, url: text, verifyKey: text, weight: whole, confirmed: z.boolean() });
-const acknowledged = z.object({ host: text, sequence: whole, head: object });
+const signed = z.tuple([text, text]);
+const counted = z.object({ line: whole, epoch: whole, quorum: whole, signed });
+const acknowledged = z.object({ host: text, sequence: whole, head: counted.nullable() });
+const proof = z.object({ kind: z.enum(PROOF_KINDS), head: signed, against: signed.nullable() });
 
 /** What today's events of a type say: one for each type that a read model folds. */
 const SHAPES: Partial<Record<EventType, z.ZodType>> = {
@@ -38,14 +41,33 @@ const SHAPES: Partial<Record<EventType, z.ZodType>> = {
   JobCompleted: z.object({ ...jobRef, worker: text, attempt: whole, result: json, cost: z.number().optional() }),
   JobFailed: z.object({ ...jobRef, attempt: whole, reason: text, message: text, retryable: z.boolean() }),
   JobCancelled: z.object({ ...jobRef, reason: text }),
-  ReplicationPolicySet: z.object({ origin: text, version: whole, required: whole, hosts: z.array(host) }),
-  HostStateChanged: z.object({ origin: text, host: text, state: z.enum(HOST_STATES), sequence: whole, why: text }),
+  ReplicationPolicySet: z.object({
+    origin: text,
+    version: whole,
+    required: whole,
+    hosts: z.array(host),
+    line: whole.optional(),
+    holes: z.array(whole).optional(),
+  }),
+  HostStateChanged: z.object({
+    origin: text,
+    host: text,
+    state: z.enum(HOST_STATES),
+    sequence: whole,
+    why: text,
+    proof: proof.optional(),
+  }),
   ReplicasAcknowledged: z.object({
     origin: text,
     policyVersion: whole,
     writerEpoch: whole,
+    line: whole,
     hosts: z.array(acknowledged),
     quorumSequence: whole,
+    quorumEpoch: whole,
+    elected: z.object({ line: whole, epoch: whole, base: whole }).optional(),
+    restored: z.boolean().optional(),
+    dishonestWeight: whole.optional(),
   }),
   KeyRotated: z.object({ origin: text, keyEpoch: whole, keyId: text, rootKeyId: text, wrappedKey: text }),
 };

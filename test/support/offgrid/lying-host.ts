@@ -1,12 +1,11 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { encode } from '@ipld/dag-cbor';
-import type { SignedHead } from '../../../src/domain/replication.js';
 import { fingerprintOf, publicKeyText } from '../../../src/infra/crypto/signing.js';
 import type { Identity } from '../../../src/infra/offgrid/host/identity.js';
 import type { ReturnedEvent } from '../../../src/infra/offgrid/replicator/host-port.js';
 import { decodeCborSequence } from '../../../src/infra/offgrid/wire/cbor.js';
-import { signedHeadSchema, signHead } from '../../../src/infra/offgrid/wire/head.js';
+import { signedHeadSchema, signHead, type SignedHead } from '../../../src/infra/offgrid/wire/head.js';
 import type { Handler, Told } from './front.js';
 
 const OTHER = generateKeyPairSync('ed25519');

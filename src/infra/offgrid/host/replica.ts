@@ -1,7 +1,6 @@
 import type { KeyObject } from 'node:crypto';
 import pLimit from 'p-limit';
 import { MerkleFrontier } from '../../../domain/merkle.js';
-import type { SignedHead } from '../../../domain/replication.js';
 import type { Clock } from '../../clock.js';
 import { equalBytes, toHex } from '../../crypto/bytes.js';
 import { sha256 } from '../../crypto/sha256.js';
@@ -9,7 +8,7 @@ import { publicKeyOf } from '../../crypto/signing.js';
 import { packPeaks } from '../peaks.js';
 import { isBatchSigned, type AddressedEvent, type decodeBatch } from '../wire/batch.js';
 import { isClaimSigned, type Claim, type Destination, type SignedGrant } from '../wire/claim.js';
-import { signHead } from '../wire/head.js';
+import { signHead, type SignedHead } from '../wire/head.js';
 import { HostRefusal } from './problems.js';
 import type { ReplicaStore, StoredAddress, StoredReplica } from './replica-store.js';
 

@@ -27,11 +27,15 @@ export interface SignedThing<Kind extends SignedKind = SignedKind> {
 
 const opened: unique symbol = Symbol('opened');
 
-/** A signed thing whose signature was verified, with what it says. Only `open` makes one. */
-export interface Opened<Kind extends SignedKind, Value> {
-  readonly [opened]: true;
+/** A signed thing, with what it says. */
+export interface Statement<Kind extends SignedKind, Value> {
   readonly signed: SignedThing<Kind>;
   readonly value: Value;
+}
+
+/** A statement whose signature was verified. Only `open` makes one. */
+export interface Opened<Kind extends SignedKind, Value> extends Statement<Kind, Value> {
+  readonly [opened]: true;
 }
 
 /** How the content of a kind is written and read. */

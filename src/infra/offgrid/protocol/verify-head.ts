@@ -1,19 +1,13 @@
+import type { ProofKind } from '../../../domain/replication.js';
 import { equalBytes } from '../../crypto/bytes.js';
 import type { Claim } from './claim.js';
 import type { Fingerprint, Origin, Sequence } from './fields.js';
 import { openHead, openStatements, type Head, type HeadStatements } from './head.js';
 import { HostFailure, type HeadAnswer } from './host-client.js';
 import { ProtocolError } from './protocol-error.js';
-import type { Opened, SignedThing } from './signed.js';
+import type { SignedThing, Statement } from './signed.js';
 import { compareRank, isComplete, type Rank, type Tree } from './tree.js';
 import type { VerifyKey } from './verify-key.js';
-
-/**
- * What a host has proven against itself, each by a signature of its own over the right request. STATEMENT: a head carries what
- * is not the origin's, or an incomplete tree. BATCH: a head in answer to a batch does not have it. CLAIM: a head in answer
- * to a claim has granted another. RANK: a head ranks below one that was counted before.
- */
-export type ProofKind = 'STATEMENT' | 'BATCH' | 'CLAIM' | 'RANK';
 
 /** A host has signed what it cannot have meant honestly. Nothing else suspends a host. */
 export class DishonestHostError extends Error {
@@ -21,11 +15,19 @@ export class DishonestHostError extends Error {
   readonly kind: ProofKind;
   /** What it has signed. */
   readonly head: SignedThing<'head'>;
+  /** What that contradicts; undefined when the head contradicts itself. */
+  readonly against: SignedThing | undefined;
 
-  constructor(kind: ProofKind, message: string, head: SignedThing<'head'>, options?: ErrorOptions) {
+  constructor(
+    kind: ProofKind,
+    message: string,
+    head: SignedThing<'head'>,
+    options: ErrorOptions & { readonly against?: SignedThing } = {},
+  ) {
     super(message, options);
     this.kind = kind;
     this.head = head;
+    this.against = options.against;
   }
 }
 
@@ -68,33 +70,42 @@ export function verifyHead({ head: signed, request }: HeadAnswer, expected: Expe
 }
 
 /** @throws DishonestHostError CLAIM unless a head that answers a claim has granted it */
-export function assertGranted({ claim, signed }: GoodHead, { epoch, writer }: Pick<Claim, 'epoch' | 'writer'>): void {
+export function assertGranted(
+  { claim, signed }: GoodHead,
+  { signed: against, value }: Statement<'claim', Claim>,
+): void {
+  const { epoch, writer } = value;
   if (claim?.value.epoch === epoch && claim.value.writer === writer) return;
-  throw new DishonestHostError(
-    'CLAIM',
-    `it was asked to grant epoch ${epoch} to ${writer}, and has granted another`,
-    signed,
-  );
+  const message = `it was asked to grant epoch ${epoch} to ${writer}, and has granted another`;
+  throw new DishonestHostError('CLAIM', message, signed, { against });
 }
 
 /** @throws DishonestHostError BATCH unless a head that answers a batch has its tree, or what ranks above it */
-export function assertTaken({ tree, staged, signed }: GoodHead, { value: sent }: Opened<'tree', Tree>): void {
+export function assertTaken(
+  { tree, staged, signed }: GoodHead,
+  { signed: against, value: sent }: Statement<'tree', Tree>,
+): void {
   if (isComplete(sent)) {
     if (compareRank(tree?.value, sent) >= 0) return;
   } else if ([tree, staged].some((kept) => kept !== null && isSame(kept.value, sent))) return;
   else if (staged !== null && isLonger(staged.value, sent)) return;
   const message = `it has answered a batch up to event ${sent.sequence} of epoch ${sent.epoch}, and does not have it`;
-  throw new DishonestHostError('BATCH', message, signed);
+  throw new DishonestHostError('BATCH', message, signed, { against });
+}
+
+/** A head that was counted: its rank, and the head itself. */
+export interface Counted extends Rank {
+  readonly signed: SignedThing<'head'>;
 }
 
 /**
- * @param counted the rank of a head that was counted before the request was sent that this one answers
+ * @param counted a head that was counted before the request was sent that this one answers
  * @throws DishonestHostError RANK when a head ranks below it
  */
-export function assertNotFallen({ tree, signed }: GoodHead, counted: Rank | undefined): void {
-  if (compareRank(tree?.value, counted) >= 0) return;
-  const message = `it has lost, or hides, what it signed for: event ${counted?.sequence ?? 0} of epoch ${counted?.epoch ?? 0}`;
-  throw new DishonestHostError('RANK', message, signed);
+export function assertNotFallen({ tree, signed }: GoodHead, counted: Counted | undefined): void {
+  if (counted === undefined || compareRank(tree?.value, counted) >= 0) return;
+  const message = `it has lost, or hides, what it signed for: event ${counted.sequence} of epoch ${counted.epoch}`;
+  throw new DishonestHostError('RANK', message, signed, { against: counted.signed });
 }
 
 /** What a host says, if it is the host, and speaks of what was asked. @throws HostFailure NONSENSE */

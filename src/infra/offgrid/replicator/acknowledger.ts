@@ -3,8 +3,8 @@ import {
   type Acknowledgement,
   type Reached,
   type ReplicasAcknowledged,
-  type SignedHead,
 } from '../../../domain/replication.js';
+import type { SignedHead } from '../wire/head.js';
 import type { Logger } from '../../logger.js';
 import { Nudge } from '../../nudge.js';
 import type { Journal, Known, Time } from './ports.js';
@@ -49,11 +49,10 @@ export class Acknowledger {
   }
 
   /** A host has signed for everything up to the head's sequence. */
-  reached(host: string, head: SignedHead): void {
-    const { sequence } = head;
+  reached(host: string, { sequence }: SignedHead): void {
     const before = this.#fresh.get(host)?.sequence ?? this.#ground.known().hosts.get(host)?.sequence ?? 0;
     if (sequence <= before) return;
-    this.#fresh.set(host, { host, sequence, head });
+    this.#fresh.set(host, { host, sequence, head: null });
     this.#arrived.notify();
   }
 
@@ -106,8 +105,10 @@ export class Acknowledger {
         origin,
         policyVersion: quorum.policyVersion,
         writerEpoch: epoch(),
+        line: 1,
         hosts: fresh,
         quorumSequence: quorum.sequence,
+        quorumEpoch: 0,
       },
     };
     await journal.record([fact]);

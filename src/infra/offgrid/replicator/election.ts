@@ -1,8 +1,9 @@
 import pLimit from 'p-limit';
-import { meetsEveryQuorum, weightOf, type PlacedPolicy, type SignedHead } from '../../../domain/replication.js';
+import { meetsEveryQuorum, weightOf, type PlacedPolicy } from '../../../domain/replication.js';
 import { Nudge } from '../../nudge.js';
 import type { Grant } from '../wire/claim.js';
 import type { Stop, WriterRecord, WriterStore } from './ports.js';
+import type { SignedHead } from '../wire/head.js';
 
 /** What a host had when it granted the claim, and how much of that is in the own log. */
 interface Granted {

@@ -1,6 +1,6 @@
-import type { SignedHead } from '../../../domain/replication.js';
 import type { RefusalCode, RefusalDetails } from '../host/problems.js';
 import type { Claim } from '../wire/claim.js';
+import type { SignedHead } from '../wire/head.js';
 
 /** A sealed event as a host gives it back. */
 export interface ReturnedEvent {

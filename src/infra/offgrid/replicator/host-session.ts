@@ -1,6 +1,6 @@
 import type { KeyObject } from 'node:crypto';
 import { MerkleFrontier } from '../../../domain/merkle.js';
-import { isServed, type PlacedPolicy, type PolicyHost, type SignedHead } from '../../../domain/replication.js';
+import { isServed, type PlacedPolicy, type PolicyHost } from '../../../domain/replication.js';
 import { equalBytes, toHex } from '../../crypto/bytes.js';
 import type { RootKey } from '../../crypto/root-key.js';
 import { sha256 } from '../../crypto/sha256.js';
@@ -13,6 +13,7 @@ import { assertTrue, Lie } from './lie.js';
 import type { OwnTree } from './own-tree.js';
 import type { KnownHost, Time } from './ports.js';
 import type { SealedWindow } from './sealed-window.js';
+import type { SignedHead } from '../wire/head.js';
 
 /** The first batch to a host, in bytes: the way to it may be narrow. */
 const FIRST_BATCH_BYTES = 64 * 1024;

@@ -1,6 +1,5 @@
 import { encode } from '@ipld/dag-cbor';
 import { z } from 'zod';
-import type { SignedHead } from '../../../domain/replication.js';
 import type { Clock } from '../../clock.js';
 import { fingerprintOf, publicKeyOf } from '../../crypto/signing.js';
 import {
@@ -13,7 +12,7 @@ import {
 } from '../wire/auth.js';
 import { decodeCborSequence } from '../wire/cbor.js';
 import type { Claim } from '../wire/claim.js';
-import { signedHeadSchema } from '../wire/head.js';
+import { signedHeadSchema, type SignedHead } from '../wire/head.js';
 import { HostError, type HostErrorCode, type HostKey, type HostPort, type ReturnedEvent } from './host-port.js';
 import { readAtMost } from './read-at-most.js';
 

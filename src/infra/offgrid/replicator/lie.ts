@@ -1,6 +1,5 @@
 import type { KeyObject } from 'node:crypto';
-import type { SignedHead } from '../../../domain/replication.js';
-import { isSigned } from '../wire/head.js';
+import { isSigned, type SignedHead } from '../wire/head.js';
 
 /** A host says what cannot be: it is broken or lies, and counts for nothing until somebody has looked. */
 export class Lie extends Error {

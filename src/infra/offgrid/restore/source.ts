@@ -1,11 +1,11 @@
 import { randomBytes, type KeyObject } from 'node:crypto';
-import type { SignedHead } from '../../../domain/replication.js';
 import { publicKeyOf } from '../../crypto/signing.js';
 import type { RootKey } from '../../crypto/root-key.js';
 import { HostError, type HostPort } from '../replicator/host-port.js';
 import { assertTrue, Lie } from '../replicator/lie.js';
 import type { HostAddress } from '../settings.js';
 import { isClaimSigned, signClaim, type Grant } from '../wire/claim.js';
+import type { SignedHead } from '../wire/head.js';
 
 const CHALLENGE_BYTES = 16;
 

@@ -1,7 +1,24 @@
 import type { KeyObject } from 'node:crypto';
 import { z } from 'zod';
-import type { SignedHead } from '../../../domain/replication.js';
 import { signMessage, verifyMessage } from '../../crypto/signing.js';
+
+/** A host's word for what it holds of an origin; docs/protocol.md. */
+export interface SignedHead {
+  readonly tag: 'head/v1';
+  readonly host: string;
+  readonly origin: string;
+  /** The writer epoch of the last batch it took; 0 before the first. */
+  readonly epoch: number;
+  /** The number of its last event; 0 before the first. */
+  readonly sequence: number;
+  /** The Merkle root over the addresses of events 1 … sequence, hexadecimal. */
+  readonly root: string;
+  /** The host's clock, in milliseconds since 1970; advisory. */
+  readonly ts: number;
+  readonly challenge?: string;
+  /** Ed25519, base64. */
+  readonly signature: string;
+}
 
 const safeInteger = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
 

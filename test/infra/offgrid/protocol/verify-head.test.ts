@@ -26,6 +26,7 @@ const TREE: Tree = {
 const CLAIM: Claim = { host: HOST, epoch: 3, origin: 'core-v2', writer: 'abc:12345678' };
 const tree = (changed: Partial<Tree> = {}, key = origin.privateKey) => signTree({ ...TREE, ...changed }, key);
 const claim = (changed: Partial<Claim> = {}, key = origin.privateKey) => signClaim({ ...CLAIM, ...changed }, key);
+const OWN_CLAIM = { signed: claim(), value: CLAIM };
 const open = (changed: Partial<Tree> = {}) => openTree(tree(changed), origin.verifyKey);
 
 function answer(changed: Partial<Head> = {}, key = host.privateKey) {
@@ -88,13 +89,13 @@ describe('a head', () => {
 
 describe('an answer to a claim', () => {
   it('has granted it, or is proof', () => {
-    expect(outcomeOf(() => assertGranted(good(), CLAIM))).toBe('good');
+    expect(outcomeOf(() => assertGranted(good(), OWN_CLAIM))).toBe('good');
     for (const changed of [
       { claim: null },
       { claim: claim({ epoch: 2 }) },
       { claim: claim({ writer: 'abc:87654321' }) },
     ])
-      expect(outcomeOf(() => assertGranted(good(changed), CLAIM))).toBe('CLAIM');
+      expect(outcomeOf(() => assertGranted(good(changed), OWN_CLAIM))).toBe('CLAIM');
   });
 });
 
@@ -125,11 +126,33 @@ describe('an answer to a batch', () => {
 
 describe('a later head', () => {
   it('never ranks below one that was counted', () => {
-    const counted = { line: 1, epoch: 3, sequence: 9 };
+    const counted = { line: 1, epoch: 3, sequence: 9, signed: answer().head };
     expect(outcomeOf(() => assertNotFallen(good(), undefined))).toBe('good');
     expect(outcomeOf(() => assertNotFallen(good(), counted))).toBe('good');
     expect(outcomeOf(() => assertNotFallen(good({ tree: tree({ epoch: 4, sequence: 1 }) }), counted))).toBe('good');
     for (const changed of [{ tree: null }, { tree: tree({ sequence: 8 }) }, { tree: tree({ epoch: 2, sequence: 99 }) }])
       expect(outcomeOf(() => assertNotFallen(good(changed), counted))).toBe('RANK');
+  });
+});
+
+describe('a proof', () => {
+  it('has both its sides: what the host signed, and what that contradicts', () => {
+    const proofOf = (work: () => unknown) => {
+      try {
+        work();
+      } catch (error) {
+        if (error instanceof DishonestHostError) return { head: error.head, against: error.against };
+      }
+      throw new Error('there is no proof');
+    };
+    const fallen = { ...answer({ tree: null }) }.head;
+    const counted = { line: 1, epoch: 3, sequence: 9, signed: answer().head };
+    const head = verifyHead({ head: fallen, request: REQUEST }, EXPECTED);
+    expect(proofOf(() => assertNotFallen(head, counted))).toEqual({ head: fallen, against: counted.signed });
+    expect(proofOf(() => assertTaken(head, open()))).toEqual({ head: fallen, against: tree() });
+    const other = { signed: claim({ epoch: 4 }), value: { ...CLAIM, epoch: 4 } };
+    expect(proofOf(() => assertGranted(head, other))).toEqual({ head: fallen, against: other.signed });
+    const strange = answer({ tree: tree({}, stranger.privateKey) });
+    expect(proofOf(() => verifyHead(strange, EXPECTED))).toEqual({ head: strange.head, against: undefined });
   });
 });

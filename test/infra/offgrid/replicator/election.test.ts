@@ -1,8 +1,9 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import type { PlacedPolicy, SignedHead } from '../../../../src/domain/replication.js';
+import type { PlacedPolicy } from '../../../../src/domain/replication.js';
 import { Election } from '../../../../src/infra/offgrid/replicator/election.js';
 import type { WriterRecord, WriterStore } from '../../../../src/infra/offgrid/replicator/ports.js';
+import type { SignedHead } from '../../../../src/infra/offgrid/wire/head.js';
 
 const LOG = 'abcdef';
 const HOSTS = ['a', 'b', 'c'];
