@@ -53,6 +53,8 @@ export interface HttpHostClientOptions {
   readonly host?: Fingerprint;
   /** @param length in bytes */
   readonly randomBytes?: (length: number) => Uint8Array;
+  /** Requests are given up when it comes. */
+  readonly signal?: AbortSignal;
 }
 
 interface Asked<A> {
@@ -84,7 +86,10 @@ export class HttpHostClient implements HostClient {
     const path = '/pubkeys';
     const { exchange } = this.#options;
     const { status, body } = await this.#at(
-      exchange.send(() => ({ method: 'GET', path, headers: {}, body: NOTHING, maxAnswerBytes: MAX_SHORT_BODY_BYTES })),
+      exchange.send(() => ({
+        ...{ method: 'GET', path, headers: {}, body: NOTHING, maxAnswerBytes: MAX_SHORT_BODY_BYTES },
+        ...this.#signal(),
+      })),
     );
     const told = status === 200 ? jsonOf(body) : undefined;
     if (typeof told !== 'object' || told === null || !('ed25519_verify_key' in told))
@@ -175,7 +180,7 @@ export class HttpHostClient implements HostClient {
       nonce = toHex(this.#randomBytes(NONCE_BYTES));
       const date = String(Math.floor(clock.now().getTime() / 1_000) + this.#ahead);
       const headers = requestHeaders(key, { host, method, path, date, nonce, bodyHash });
-      return { method, path, headers, body, maxAnswerBytes };
+      return { method, path, headers, body, maxAnswerBytes, ...this.#signal() };
     };
     const answer = await this.#at(exchange.send(make));
     if (this.#isOtherTime(answer, nonce)) return undefined;
@@ -209,8 +214,14 @@ export class HttpHostClient implements HostClient {
     } catch (error) {
       if (error instanceof HostFailure)
         throw new HostFailure(error.code, `${this.url}: ${error.message}`, { cause: error });
+      if (this.#options.signal?.aborted === true) throw this.#failure('UNREACHABLE', 'the request was given up', error);
       throw error;
     }
+  }
+
+  #signal(): { readonly signal?: AbortSignal } {
+    const { signal } = this.#options;
+    return signal === undefined ? {} : { signal };
   }
 
   #knows(host: Fingerprint): void {

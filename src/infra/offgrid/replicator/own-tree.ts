@@ -10,16 +10,22 @@ const SPACING = 1_024;
 /** Trees kept for the next host. */
 const MAX_GROWN = 4;
 
-/** The Merkle tree over the addresses of the origin's own events, at any size. */
+/** What of an event is the leaf of a tree. */
+export type LeafOf = (event: AddressedEvent) => Uint8Array;
+
+/** The Merkle tree over the origin's own events, at any size. */
 export class OwnTree {
-  readonly #window: SealedWindow;
+  readonly #window: Pick<SealedWindow, 'take'>;
   readonly #cache: FrontierCache;
+  readonly #leafOf: LeafOf;
   /** What was grown last. Trees are not changed once they are given out. */
   #grown: readonly { readonly from: MerkleFrontier; readonly to: MerkleFrontier }[] = [];
 
-  constructor(window: SealedWindow, cache: FrontierCache) {
+  /** @param leafOf the address, as protocol 1 has it, unless given */
+  constructor(window: Pick<SealedWindow, 'take'>, cache: FrontierCache, leafOf: LeafOf = ({ eid }) => eid) {
     this.#window = window;
     this.#cache = cache;
+    this.#leafOf = leafOf;
   }
 
   /**
@@ -52,8 +58,8 @@ export class OwnTree {
 
   async #grow(from: MerkleFrontier, events: readonly AddressedEvent[]): Promise<MerkleFrontier> {
     const frontier = from.copy();
-    for (const { eid } of events) {
-      frontier.append(eid);
+    for (const event of events) {
+      frontier.append(this.#leafOf(event));
       if (frontier.size % SPACING === 0) await this.#cache.put(frontier);
     }
     return frontier;

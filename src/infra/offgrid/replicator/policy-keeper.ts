@@ -3,7 +3,8 @@ import { backoffMs } from '../../../domain/backoff.js';
 import { nextPolicy, standingOf, type MetHost, type WantedPolicy } from '../../../domain/policy.js';
 import type { Policy } from '../../../domain/replication.js';
 import type { Logger } from '../../logger.js';
-import { HostError, type HostPort } from './host-port.js';
+import { HostFailure } from '../protocol/host-client.js';
+import { HostError } from './host-port.js';
 import type { Journal, Known, Time } from './ports.js';
 
 /** How often those who answered with a strange key are looked at again, in milliseconds. */
@@ -17,7 +18,8 @@ const RETRY_MS = 1_000;
 export interface PolicyGround {
   readonly origin: string;
   readonly wanted: WantedPolicy;
-  readonly portOf: (url: string) => HostPort;
+  /** Who answers at a URL. */
+  readonly portOf: (url: string) => { key(): Promise<MetHost> };
   readonly journal: Journal;
   readonly time: Time;
   readonly logger: Logger;
@@ -121,7 +123,7 @@ export class PolicyKeeper {
         failures += 1;
         waitMs = backoffMs(failures, time.random());
         this.#troubles.set(url, error instanceof Error ? error.message : String(error));
-        if (!(error instanceof HostError)) logger.error({ err: error, host: url }, 'a host cannot be met');
+        if (!(error instanceof HostError || error instanceof HostFailure)) logger.error({ err: error, host: url }, 'a host cannot be met');
       }
       await time.sleep(waitMs, signal);
     }

@@ -1,16 +1,23 @@
 import { isReplicated } from '../../../domain/event.js';
-import type { HostState, Policy } from '../../../domain/replication.js';
+import type { CountedHead, HostState, Policy } from '../../../domain/replication.js';
 import { PROGRESS, type HostRow, type KeyRow, type PolicyRow, type ProgressRow } from '../../../projections/outbox.js';
 import { LogError } from '../../eventlog/errors.js';
 import type { EventLog } from '../../eventlog/eventlog.js';
 import type { Projector } from '../../projector/projector.js';
 import type { Connection, Row } from '../../sqlite/connection.js';
-import type { Backlog, Known, NumberedEvent } from './ports.js';
+import type { HostRecord, Outbox, ReplicationState } from '../replication/replication-state.js';
+import type { NumberedEvent } from './ports.js';
 
-const NOTHING = { origin: null, head: 0, quorum: 0, policy: null };
+/** How long the outbox is waited for, in milliseconds. */
+const CATCH_UP_MS = 10_000;
+
+const NOTHING = {
+  ...{ origin: null, head: 0, quorum: 0, quorum_epoch: 0, policy: null, line: 1, begun: 0 },
+  ...{ elected_epoch: 0, base: 0, restored: 0, dishonest_weight: 0 },
+};
 
 /** The outbox projection, and the log behind it. */
-export class ProjectedBacklog implements Backlog {
+export class ProjectedBacklog implements Outbox {
   readonly #outbox: Projector;
   readonly #log: EventLog;
 
@@ -19,12 +26,16 @@ export class ProjectedBacklog implements Backlog {
     this.#log = log;
   }
 
-  known(): Promise<Known> {
+  known(): Promise<ReplicationState> {
     return this.#outbox.file.read((connection) => connection.transaction('BEGIN', () => knownIn(connection)));
   }
 
   changed(signal: AbortSignal): Promise<void> {
     return this.#outbox.committed(signal);
+  }
+
+  async catchUp(): Promise<boolean> {
+    return this.#outbox.reaches(await this.#log.head(), CATCH_UP_MS);
   }
 
   async events(after: number, limit: number): Promise<readonly NumberedEvent[]> {
@@ -64,14 +75,17 @@ function assertPlaced(found: NumberedEvent | undefined, id: number, position: bi
   );
 }
 
-async function knownIn(connection: Connection): Promise<Known> {
+async function knownIn(connection: Connection): Promise<ReplicationState> {
   const [progress = NOTHING] = await connection.all<ProgressRow & Row>('SELECT * FROM progress WHERE name = ?', [
     PROGRESS,
   ]);
   const policies = await connection.all<PolicyRow & Row>('SELECT * FROM policies WHERE version >= ? ORDER BY version', [
     progress.policy ?? 0,
   ]);
-  const hosts = await connection.all<HostRow & Row>('SELECT host, state, sequence FROM hosts');
+  const [first] = await connection.all<{ holes: string }>('SELECT holes FROM policies WHERE sequence = ?', [
+    progress.begun,
+  ]);
+  const hosts = await connection.all<HostRow & Row>('SELECT host, state, sequence, head FROM hosts');
   const keys = await connection.all<KeyRow & Row>('SELECT * FROM keys ORDER BY sequence');
   return {
     origin: progress.origin ?? undefined,
@@ -81,7 +95,14 @@ async function knownIn(connection: Connection): Promise<Known> {
       policy: { version, required, hosts: JSON.parse(named) as Policy['hosts'] },
       sequence,
     })),
-    hosts: new Map(hosts.map(({ host, state, sequence }) => [host, { host, state: state as HostState, sequence }])),
+    hosts: new Map(hosts.map((row) => [row.host, hostOf(row)])),
+    line: progress.line,
+    begun: progress.begun,
+    quorumEpoch: progress.quorum_epoch,
+    elected: progress.elected_epoch === 0 ? undefined : { epoch: progress.elected_epoch, base: progress.base },
+    isRestored: progress.restored === 1,
+    dishonestWeight: progress.dishonest_weight,
+    holes: new Set(first === undefined ? [] : (JSON.parse(first.holes) as number[])),
     keys: keys.map(({ key_epoch, sequence, key_id, root_key_id, wrapped_key }) => ({
       keyEpoch: key_epoch,
       sequence,
@@ -90,4 +111,9 @@ async function knownIn(connection: Connection): Promise<Known> {
       wrappedKey: wrapped_key,
     })),
   };
+}
+
+function hostOf({ host, state, sequence, head }: Pick<HostRow, 'host' | 'state' | 'sequence' | 'head'>): HostRecord {
+  const counted = head === null ? null : (JSON.parse(head) as CountedHead);
+  return { host, state: state as HostState, sequence, head: counted };
 }

@@ -2,7 +2,6 @@ import pLimit from 'p-limit';
 import type { KeyRotated } from '../../../domain/keyring.js';
 import type { HostState, PolicyHost } from '../../../domain/replication.js';
 import type { MetHost, WantedPolicy } from '../../../domain/policy.js';
-import { dataKey, KEY_BYTES } from '../../crypto/data-key.js';
 import { open, keyIdOf } from '../../crypto/envelope.js';
 import { toHex } from '../../crypto/bytes.js';
 import type { RootKey } from '../../crypto/root-key.js';
@@ -10,6 +9,7 @@ import type { Logger } from '../../logger.js';
 import { Nudge } from '../../nudge.js';
 import { Acknowledger, type Acknowledged } from './acknowledger.js';
 import { Election } from './election.js';
+import { refusalOf, type Refusal } from './first-key.js';
 import { HostLoop, type HostContact, type LoopGround } from './host-loop.js';
 import type { HostPort } from './host-port.js';
 import { OwnTree } from './own-tree.js';
@@ -41,9 +41,6 @@ export interface ReplicatorParts {
   /** Is told of every acknowledgement that is recorded. */
   readonly onAcknowledged?: (acknowledged: Acknowledged) => void;
 }
-
-/** Why nothing is shipped, though nothing is wrong with the hosts. */
-export type Refusal = 'OTHER_ORIGIN' | 'OTHER_ROOT_KEY';
 
 /** Ships what travels to the hosts of the policy until it is told to stop, and records what they sign for. */
 export class Replicator {
@@ -160,7 +157,9 @@ export class Replicator {
   async #run(signal: AbortSignal): Promise<void> {
     const following = this.#follow(signal);
     try {
-      if (await this.#isOurs(signal)) {
+      const { known, record } = { known: () => this.#known, record: (fact: KeyRotated) => this.#record([fact]) };
+      this.#refusal = await refusalOf({ ...this.#parts, known, record }, signal);
+      if (this.#refusal === undefined && !signal.aborted) {
         await Promise.all([this.#policy.run(signal), this.#acknowledger.run(signal), this.#keepLoops(signal)]);
       }
     } catch (error) {
@@ -200,36 +199,6 @@ export class Replicator {
       }
       this.#changed.notify();
     }
-  }
-
-  /** Whether the log's keys are of this root and this origin; the first ones are made here. */
-  async #isOurs(signal: AbortSignal): Promise<boolean> {
-    const { origin, root, time, logger } = this.#parts;
-    while (this.#known.keys.length === 0 && !signal.aborted) {
-      try {
-        await this.#record([newKey(root, origin, 1, this.#parts.randomBytes(KEY_BYTES))]);
-        // An outbox that does not show it by now would have key after key recorded.
-        if (this.#known.keys.length === 0) await time.sleep(RETRY_MS, signal);
-      } catch (error) {
-        logger.error({ err: error }, 'the first key cannot be recorded; trying again');
-        await time.sleep(RETRY_MS, signal);
-      }
-    }
-    if (signal.aborted) return false;
-    const named = this.#known.origin;
-    const rootKeyId = this.#known.keys[0]?.rootKeyId;
-    if (named !== origin) {
-      this.#refusal = 'OTHER_ORIGIN';
-      logger.error(
-        `Nothing is replicated: this log is that of origin '${named ?? ''}', and SHERATAN_ORIGIN is '${origin}'.`,
-      );
-    } else if (rootKeyId !== root.id) {
-      this.#refusal = 'OTHER_ROOT_KEY';
-      logger.error(
-        `Nothing is replicated: this log is sealed with root key ${rootKeyId ?? ''}, and the keyring holds ${root.id}. Put back the key it had: sheratan keys import.`,
-      );
-    }
-    return this.#refusal === undefined;
   }
 
   /** One loop for each host of the policies, of those to come as well. */
@@ -284,14 +253,4 @@ export class Replicator {
       return false;
     }
   }
-}
-
-/** A new key epoch. @param bytes of the key, random */
-export function newKey(root: RootKey, origin: string, keyEpoch: number, bytes: Uint8Array): KeyRotated {
-  const key = dataKey(bytes);
-  const wrappedKey = root.wrap(key, origin, keyEpoch);
-  return {
-    type: 'KeyRotated',
-    data: { origin, keyEpoch, keyId: toHex(key.id), rootKeyId: root.id, wrappedKey },
-  };
 }

@@ -1,4 +1,5 @@
-import { MerkleFrontier } from '../../../domain/merkle.js';
+import { HASH_BYTES, MerkleFrontier } from '../../../domain/merkle.js';
+import { equalBytes } from '../../crypto/bytes.js';
 import { sha256 } from '../../crypto/sha256.js';
 import { Connection } from '../../sqlite/connection.js';
 import { packPeaks, unpackPeaks } from '../peaks.js';
@@ -36,17 +37,19 @@ export class SqliteFrontiers implements FrontierCache {
 
   async below(size: number): Promise<MerkleFrontier | undefined> {
     const sql = 'SELECT size, peaks FROM frontiers WHERE size <= ? ORDER BY size DESC LIMIT 1';
-    const [row] = await this.#connection.all<{ size: number; peaks: Uint8Array }>(sql, [size]);
-    try {
-      return row && new MerkleFrontier(sha256, row.size, unpackPeaks(row.peaks));
-    } catch {
-      // It is damaged.
-      return undefined;
+    for (;;) {
+      const [row] = await this.#connection.all<{ size: number; peaks: Uint8Array }>(sql, [size]);
+      if (row === undefined) return undefined;
+      const frontier = frontierOf(row);
+      if (frontier !== undefined) return frontier;
+      await this.#connection.run('DELETE FROM frontiers WHERE size = ?', [row.size]);
     }
   }
 
   async put(frontier: MerkleFrontier): Promise<void> {
-    const row = [frontier.size, packPeaks(frontier.peaks)];
+    const { size } = frontier;
+    const peaks = packPeaks(frontier.peaks);
+    const row = [size, Buffer.concat([peaks, checksum(size, peaks)])];
     // On a full disk it is not kept.
     await this.#connection.run('INSERT OR REPLACE INTO frontiers VALUES (?, ?)', row).catch(() => undefined);
   }
@@ -54,4 +57,15 @@ export class SqliteFrontiers implements FrontierCache {
   close(): Promise<void> {
     return this.#connection.close();
   }
+}
+
+/** A frontier as it was put; undefined when it is damaged: what follows from it is signed. */
+function frontierOf({ size, peaks: stored }: { size: number; peaks: Uint8Array }): MerkleFrontier | undefined {
+  const peaks = stored.subarray(0, -HASH_BYTES);
+  if (!equalBytes(stored.subarray(-HASH_BYTES), checksum(size, peaks))) return undefined;
+  return new MerkleFrontier(sha256, size, unpackPeaks(peaks));
+}
+
+function checksum(size: number, peaks: Uint8Array): Uint8Array {
+  return sha256(Buffer.from(`frontier ${size}\n`), peaks);
 }

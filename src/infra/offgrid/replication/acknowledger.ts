@@ -1,0 +1,130 @@
+import {
+  quorumUnder,
+  type Acknowledgement,
+  type CountedHead,
+  type Reached,
+  type ReplicasAcknowledged,
+} from '../../../domain/replication.js';
+import type { Logger } from '../../logger.js';
+import { Nudge } from '../../nudge.js';
+import type { SignedThing } from '../protocol/signed.js';
+import type { Tree } from '../protocol/tree.js';
+import type { Acknowledged } from '../replicator/acknowledger.js';
+import type { Time } from '../replicator/ports.js';
+import type { ReplicationJournal, ReplicationState } from './replication-state.js';
+import { signedTextOf } from './signed-text.js';
+import type { Writer } from './writer.js';
+
+/** Acknowledgements are recorded at most this often, in milliseconds, unless somebody waits for one. */
+const INTERVAL_MS = 250;
+/** How long a failed recording is left, in milliseconds. */
+const RETRY_MS = 1_000;
+
+/** What is recorded, and by whom. */
+export interface AcknowledgerDependencies {
+  readonly origin: string;
+  readonly journal: ReplicationJournal;
+  readonly writer: Writer;
+  readonly state: () => ReplicationState;
+  readonly time: Time;
+  readonly logger: Logger;
+  readonly onAcknowledged: (acknowledged: Acknowledged) => void;
+}
+
+/** Gathers the heads that count in the epoch into ReplicasAcknowledged, each with the quorum that results. */
+export class Acknowledger {
+  readonly #dependencies: AcknowledgerDependencies;
+  /** How far each host has got in the epoch. */
+  readonly #reached = new Map<string, number>();
+  readonly #fresh = new Map<string, Acknowledgement>();
+  readonly #arrived = new Nudge();
+  readonly #urgent = new Nudge();
+  #epoch = 0;
+  #urgency = 0;
+
+  constructor(dependencies: AcknowledgerDependencies) {
+    this.#dependencies = dependencies;
+  }
+
+  /** A head of a host counts. */
+  counted(host: string, signed: SignedThing<'head'>, { line, epoch, sequence, quorum }: Tree): void {
+    if (epoch !== this.#epoch) {
+      this.#epoch = epoch;
+      this.#reached.clear();
+      this.#fresh.clear();
+    }
+    const before = this.#reached.get(host);
+    if (before !== undefined && sequence <= before) return;
+    this.#reached.set(host, sequence);
+    const head: CountedHead = { line, epoch, quorum, signed: signedTextOf(signed) };
+    this.#fresh.set(host, { host, sequence, head });
+    this.#arrived.notify();
+  }
+
+  /** What a host has signed for no longer counts. */
+  forget(host: string): void {
+    this.#reached.delete(host);
+    this.#fresh.delete(host);
+  }
+
+  /** Somebody waits for a quorum, until they call what is returned. */
+  hurry(): () => void {
+    this.#urgency += 1;
+    this.#urgent.notify();
+    return () => {
+      this.#urgency -= 1;
+    };
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    const { time, logger } = this.#dependencies;
+    while (!signal.aborted) {
+      if (this.#fresh.size === 0) await this.#arrived.wait(signal);
+      if (signal.aborted) break;
+      try {
+        await this.#record();
+      } catch (error) {
+        logger.error({ err: error }, 'acknowledgements cannot be recorded; trying again');
+        await time.sleep(RETRY_MS, signal);
+      }
+      if (this.#urgency > 0) continue;
+      const waiting = new AbortController();
+      const both = AbortSignal.any([signal, waiting.signal]);
+      await Promise.race([time.sleep(INTERVAL_MS, both), this.#urgent.wait(both)]);
+      waiting.abort();
+    }
+    // What arrived last is not lost.
+    await this.#record().catch((error: unknown) => {
+      logger.error({ err: error }, 'the last acknowledgements cannot be recorded');
+    });
+  }
+
+  async #record(): Promise<void> {
+    const { origin, journal, writer, state, onAcknowledged } = this.#dependencies;
+    const { policies, hosts, quorum: before, line } = state();
+    for (const host of this.#reached.keys()) if (hosts.get(host)?.state === 'SUSPENDED') this.forget(host);
+    const epoch = this.#epoch;
+    const fresh = [...this.#fresh.values()];
+    if (fresh.length === 0 || epoch !== writer.epoch) {
+      this.#fresh.clear();
+      return;
+    }
+    const reached: Reached = new Map(this.#reached);
+    const quorum = quorumUnder(policies, reached);
+    if (quorum === undefined) return;
+    const fact: ReplicasAcknowledged = {
+      type: 'ReplicasAcknowledged',
+      data: {
+        ...{ origin, policyVersion: quorum.policyVersion, writerEpoch: epoch, line, hosts: fresh },
+        ...{ quorumSequence: quorum.sequence, quorumEpoch: epoch },
+      },
+    };
+    await journal.record([fact]);
+    writer.counted(epoch, quorum.sequence);
+    const required = policies.find(({ policy }) => policy.version === quorum.policyVersion)?.policy.required ?? 1;
+    onAcknowledged({ before, quorum: Math.max(before, quorum.sequence), required, reached });
+    for (const acknowledgement of fresh) {
+      if (this.#fresh.get(acknowledgement.host) === acknowledgement) this.#fresh.delete(acknowledgement.host);
+    }
+  }
+}

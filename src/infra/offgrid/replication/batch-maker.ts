@@ -1,0 +1,88 @@
+import { LRUCache } from 'lru-cache';
+import type { MerkleFrontier } from '../../../domain/merkle.js';
+import type { RootKey } from '../../crypto/root-key.js';
+import { encodeBatch, MAX_BATCH_EVENTS } from '../protocol/batch.js';
+import type { Statement } from '../protocol/signed.js';
+import { signTree, type Tree } from '../protocol/tree.js';
+import type { OwnTree } from '../replicator/own-tree.js';
+import type { Time } from '../replicator/ports.js';
+import type { SealedWindow } from '../replicator/sealed-window.js';
+import type { AddressedEvent } from '../wire/batch.js';
+import type { LocalHistory } from './local-history.js';
+import type { ReplicationState } from './replication-state.js';
+import type { Writer } from './writer.js';
+
+/** Batches kept for the next host: they name none, so the same bytes serve all. */
+const MAX_KEPT = 4;
+
+/** A batch that is ready to go. */
+export interface Batch {
+  /** How many events it has; 0: it renews the tree. */
+  readonly count: number;
+  readonly body: Uint8Array;
+  readonly statement: Statement<'tree', Tree>;
+  /** The tree over what a host has once it has taken it. */
+  readonly tree: MerkleFrontier;
+}
+
+/** What batches are made from. */
+export interface BatchMakerDependencies {
+  readonly origin: string;
+  readonly root: RootKey;
+  readonly window: Pick<SealedWindow, 'take'>;
+  readonly tree: OwnTree;
+  readonly history: LocalHistory;
+  readonly state: () => ReplicationState;
+  readonly time: Pick<Time, 'now'>;
+}
+
+/** Makes batches, each with the tree that its events lead to, signed by this process. */
+export class BatchMaker {
+  readonly #dependencies: BatchMakerDependencies;
+  readonly #kept = new LRUCache<string, Batch>({ max: MAX_KEPT });
+
+  constructor(dependencies: BatchMakerDependencies) {
+    this.#dependencies = dependencies;
+  }
+
+  /** The batch of the events that follow a tree, at most so many bytes of them beyond the first; undefined when there are none. */
+  async after(from: MerkleFrontier, maxBytes: number, writer: Writer): Promise<Batch | undefined> {
+    const events = await this.#dependencies.window.take(from.size, MAX_BATCH_EVENTS, maxBytes);
+    return events.length === 0 ? undefined : this.#make(from, events, writer);
+  }
+
+  /** A batch of no events, which tells what has changed beside. @param tree of at least one event */
+  renewal(tree: MerkleFrontier, writer: Writer): Promise<Batch> {
+    return this.#make(tree, [], writer);
+  }
+
+  async #make(from: MerkleFrontier, events: readonly AddressedEvent[], writer: Writer): Promise<Batch> {
+    const { epoch, base, signable: quorum, id } = writer;
+    const { line, begun } = this.#dependencies.state();
+    const sequence = from.size + events.length;
+    const name = [epoch, base, quorum, line, begun, from.size, sequence].join(' ');
+    const kept = this.#kept.get(name);
+    if (kept !== undefined) return kept;
+    const tree = events.length === 0 ? from : await this.#dependencies.tree.grown(from, events);
+    const statement = await this.#sign(tree, { epoch, base, quorum, line, writer: id });
+    const body = encodeBatch({ from: from.size + 1, tree: statement.signed, events });
+    const batch = { count: events.length, body, statement, tree };
+    this.#kept.set(name, batch);
+    return batch;
+  }
+
+  async #sign(
+    frontier: MerkleFrontier,
+    by: Pick<Tree, 'epoch' | 'base' | 'quorum' | 'line' | 'writer'>,
+  ): Promise<Statement<'tree', Tree>> {
+    const { origin, root, history, time } = this.#dependencies;
+    const value: Tree = {
+      ...by,
+      ...{ ts: Math.max(0, time.now().getTime()), begun: await history.begun() },
+      ...{ root: frontier.root(), origin, sequence: frontier.size, quorumRoot: await history.rootAt(by.quorum) },
+    };
+    history.remember(value.sequence, value.root);
+    history.remember(value.quorum, value.quorumRoot);
+    return { signed: signTree(value, root.signingKey), value };
+  }
+}

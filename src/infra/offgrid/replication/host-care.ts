@@ -1,0 +1,161 @@
+import { equalBytes } from '../../crypto/bytes.js';
+import type { Logger } from '../../logger.js';
+import { Nudge } from '../../nudge.js';
+import { MAX_BATCH_EVENTS } from '../protocol/batch.js';
+import type { NumberedEvent } from '../protocol/event.js';
+import { MAX_DAMAGED } from '../protocol/answers.js';
+import { HostFailure, type HostClient } from '../protocol/host-client.js';
+import type { GoodHead } from '../protocol/verify-head.js';
+import type { Time } from '../replicator/ports.js';
+import type { SealedWindow } from '../replicator/sealed-window.js';
+import type { LocalHistory } from './local-history.js';
+
+/** How much is mended beside shipping, in bytes a second. */
+const MEND_BYTES_PER_SECOND = 64 * 1024;
+/** What is mended at once, in bytes: a second's worth. */
+const MEND_BYTES = MEND_BYTES_PER_SECOND;
+/** How long a host that says that something is damaged is left between two attempts to mend it, in milliseconds. */
+const MEND_EVERY_MS = 60_000;
+/** How often an event is asked for that a host has signed for, in milliseconds: four an hour. */
+const AUDIT_EVERY_MS = 900_000;
+
+/** What a host is cared for with. */
+export interface CareDependencies {
+  readonly origin: string;
+  readonly host: string;
+  readonly window: Pick<SealedWindow, 'take'>;
+  readonly history: LocalHistory;
+  readonly time: Time;
+  readonly logger: Logger;
+}
+
+/** Brings back to a host what is damaged there, and looks now and then whether it has what it has signed for. */
+export class HostCare {
+  readonly #client: HostClient;
+  readonly #dependencies: CareDependencies;
+  readonly #nudged = new Nudge();
+  #head: GoodHead | undefined;
+  #mendedAt = -Infinity;
+  #failedAudits = 0;
+
+  constructor(client: HostClient, dependencies: CareDependencies) {
+    this.#client = client;
+    this.#dependencies = dependencies;
+  }
+
+  /** How often the host has given back another event than it has signed for, or none. */
+  get failedAudits(): number {
+    return this.#failedAudits;
+  }
+
+  /** The host has shown a head. */
+  seen(head: GoodHead): void {
+    const isNews = head.damaged > 0 && head.damaged !== this.#head?.damaged;
+    this.#head = head;
+    if (isNews) this.#nudged.notify();
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    const { time, logger, host } = this.#dependencies;
+    let auditAt = time.now().getTime() + AUDIT_EVERY_MS;
+    while (!signal.aborted) {
+      const waiting = new AbortController();
+      const both = AbortSignal.any([signal, waiting.signal]);
+      const nudged = this.#nudged.wait(both);
+      const isDamaged = (this.#head?.damaged ?? 0) > 0;
+      const mendAt = isDamaged ? this.#mendedAt + MEND_EVERY_MS : Infinity;
+      const waitMs = Math.max(0, Math.min(auditAt, mendAt) - time.now().getTime());
+      await Promise.race([nudged, time.sleep(waitMs, both)]);
+      waiting.abort();
+      if (signal.aborted) return;
+      const now = time.now().getTime();
+      try {
+        if (isDamaged && now >= mendAt) {
+          this.#mendedAt = now;
+          await this.#mend(signal);
+        }
+        if (now >= auditAt) {
+          auditAt = now + AUDIT_EVERY_MS;
+          await this.#audit();
+        }
+      } catch (error) {
+        // A host that cannot be reached is told of by those who ship to it.
+        if (!(error instanceof HostFailure)) logger.error({ err: error, host }, 'a host cannot be cared for');
+      }
+    }
+  }
+
+  /** How many of a host's events are the first ones of the own log; 0 when its head is not on it. */
+  async #common(): Promise<number> {
+    const tree = this.#head?.tree?.value;
+    if (tree === undefined) return 0;
+    return (await this.#dependencies.history.has(tree.sequence, tree.root)) ? tree.sequence : 0;
+  }
+
+  async #mend(signal: AbortSignal): Promise<void> {
+    const { origin, host, logger } = this.#dependencies;
+    const common = await this.#common();
+    let mended = 0;
+    for (let after = 0; !signal.aborted;) {
+      const { sequences } = await this.#client.damaged(origin, { after, limit: MAX_DAMAGED });
+      const last = sequences.at(-1);
+      if (last === undefined || last <= after) break;
+      after = last;
+      mended += await this.#mendEach(
+        sequences.filter((sequence) => sequence <= common),
+        signal,
+      );
+    }
+    if (mended > 0) logger.warn(`${mended} events that were damaged at host ${host} are whole there again`);
+  }
+
+  async #mendEach(sequences: readonly number[], signal: AbortSignal): Promise<number> {
+    const { origin, time } = this.#dependencies;
+    let [mended, bytes] = [0, 0];
+    let events: NumberedEvent[] = [];
+    const send = async () => {
+      if (events.length === 0 || signal.aborted) return;
+      mended += await this.#client.mend(origin, events);
+      await time.sleep((bytes / MEND_BYTES_PER_SECOND) * 1_000, signal);
+      [events, bytes] = [[], 0];
+    };
+    for (const sequence of sequences) {
+      const event = await this.#own(sequence);
+      // What is a hole here is one there.
+      if (event === undefined) continue;
+      if (bytes + event.sealed.byteLength > MEND_BYTES || events.length === MAX_BATCH_EVENTS) await send();
+      events.push(event);
+      bytes += event.sealed.byteLength;
+    }
+    await send();
+    return mended;
+  }
+
+  /** Whether a host gives back what it has signed for. Contents prove nothing against it: what is wrong is mended. */
+  async #audit(): Promise<void> {
+    const { origin, host, time, logger } = this.#dependencies;
+    const common = await this.#common();
+    if (common === 0) return;
+    const sequence = 1 + Math.floor(time.random() * common);
+    const own = await this.#own(sequence);
+    if (own === undefined) return;
+    const [event] = await this.#client.events(origin, { of: 'head', after: sequence - 1, limit: 1, bytes: 1 });
+    const isWhole =
+      event?.sequence === sequence &&
+      event.etype === own.etype &&
+      event.ts === own.ts &&
+      event.sealed !== null &&
+      equalBytes(event.sealed, own.sealed);
+    if (isWhole) return;
+    this.#failedAudits += 1;
+    logger.warn(`host ${host} does not give back event ${sequence}, which it has signed for; it is sent again`);
+    await this.#client.mend(origin, [own]);
+  }
+
+  async #own(sequence: number): Promise<NumberedEvent | undefined> {
+    const [event] = await this.#dependencies.window.take(sequence - 1, 1, 1);
+    if (event === undefined) return undefined;
+    const { ts, etype, sealed } = event;
+    return { ts, etype, sealed, sequence };
+  }
+}

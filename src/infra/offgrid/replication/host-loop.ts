@@ -1,0 +1,334 @@
+import { backoffMs, MAX_BACKOFF_MS } from '../../../domain/backoff.js';
+import { isServed, type HostProof, type HostState, type PolicyHost } from '../../../domain/replication.js';
+import { fromBase64 } from '../../crypto/bytes.js';
+import type { Logger } from '../../logger.js';
+import { Nudge } from '../../nudge.js';
+import { openClaim } from '../protocol/claim.js';
+import { HostFailure, type HostClient } from '../protocol/host-client.js';
+import { ProtocolError } from '../protocol/protocol-error.js';
+import type { Refusal } from '../protocol/refusal.js';
+import { openTree, type Tree } from '../protocol/tree.js';
+import { DishonestHostError, type Expected, type GoodHead } from '../protocol/verify-head.js';
+import { isVerifyKey, verifyKeyOf, type VerifyKey } from '../protocol/verify-key.js';
+import { HostCare, type CareDependencies } from './host-care.js';
+import { FIRST_BATCH_BYTES, HostSession, MIN_BATCH_BYTES, ShipError } from './host-session.js';
+import type { HostMemory, SessionDependencies } from './host-session.js';
+import type { HostRecord } from './replication-state.js';
+import { signedTextOf, signedThingOf } from './signed-text.js';
+
+/** The least that a host is left alone after a failure, in milliseconds. */
+const MIN_WAIT_MS = 250;
+/** How long one that refuses an event, or has another key pinned, is left alone, in milliseconds. */
+const BLOCKED_MS = 600_000;
+/** How long what is under way may take once the loop was told to stop, in milliseconds. */
+const STOP_MS = 2_000;
+
+/** How a host is got on with, beside what the log knows. */
+export interface HostContact {
+  /** Whether the last thing that was tried with it came to something. */
+  readonly isReached: boolean;
+  readonly failures: number;
+  readonly lastError: string | undefined;
+  /** What it has shown last. */
+  readonly head: GoodHead | undefined;
+  /** How often it has given back another event than it has signed for, or none. */
+  readonly failedAudits: number;
+}
+
+/** What a loop works with. */
+export interface LoopDependencies extends SessionDependencies, Omit<CareDependencies, 'host'> {
+  /** A client that gives up with the signal. */
+  readonly clientOf: (host: PolicyHost, signal: AbortSignal) => HostClient;
+  /** A head of a host counts. */
+  readonly counted: (host: string, head: GoodHead, tree: Tree) => void;
+  /** Records another state, and resolves once it is known. */
+  readonly changeState: (host: HostChange) => Promise<void>;
+  readonly logger: Logger;
+}
+
+/** Another state of a host. */
+export interface HostChange {
+  readonly host: string;
+  readonly state: HostState;
+  readonly sequence: number;
+  readonly why: string;
+  readonly proof?: HostProof;
+}
+
+/**
+ * Keeps one host supplied. It holds sessions, one after the other; after a failure it leaves the host alone for a while
+ * that grows. A host that refuses an event, or has another key pinned (BLOCKED), is tried again every ten minutes; one
+ * without room (FULL) every minute; one that has proven itself dishonest (SUSPENDED) waits for an operator. Nothing here
+ * holds up another host.
+ */
+export class HostLoop {
+  readonly host: PolicyHost;
+  readonly #dependencies: LoopDependencies;
+  readonly #stopping = new AbortController();
+  readonly #givingUp = new AbortController();
+  readonly #nudged = new Nudge();
+  readonly #client: HostClient;
+  readonly #memory: HostMemory;
+  readonly #care: HostCare;
+  readonly #running: Promise<unknown>;
+  #failures = 0;
+  #isReached = false;
+  #lastError: string | undefined;
+  #head: GoodHead | undefined;
+  /** Whether a BLOCKED host is tried though it is. */
+  #isTrial = false;
+
+  constructor(host: PolicyHost, dependencies: LoopDependencies) {
+    this.host = host;
+    this.#dependencies = dependencies;
+    this.#client = dependencies.clientOf(host, this.#givingUp.signal);
+    this.#memory = {
+      maxBytes: FIRST_BATCH_BYTES,
+      counted: countedOf(this.#record()),
+      granted: 0,
+      isMisleading: false,
+    };
+    this.#care = new HostCare(this.#client, { ...dependencies, host: host.host });
+    const { signal } = this.#stopping;
+    this.#running = Promise.all([this.#run(signal), this.#care.run(signal)]);
+  }
+
+  get contact(): HostContact {
+    const [isReached, failures, lastError, head] = [this.#isReached, this.#failures, this.#lastError, this.#head];
+    return { isReached, failures, lastError, head, failedAudits: this.#care.failedAudits };
+  }
+
+  /** Tries again now. */
+  retry(): void {
+    this.#failures = 0;
+    this.#nudged.notify();
+  }
+
+  /** What the host knows is completed, unless that takes too long. */
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    const timer = setTimeout(() => {
+      this.#givingUp.abort();
+    }, STOP_MS);
+    await this.#running;
+    clearTimeout(timer);
+    this.#givingUp.abort();
+  }
+
+  async #run(signal: AbortSignal): Promise<void> {
+    const { writer, changed } = this.#dependencies;
+    while (!signal.aborted) {
+      const isOpen = this.#isServed();
+      if (writer.epoch !== 0 && writer.halted === undefined && isOpen) {
+        await this.#try(signal);
+        continue;
+      }
+      this.#isReached &&= isOpen;
+      // It is reinstated with what it then shows.
+      if (this.#state() === 'SUSPENDED') this.#memory.counted = undefined;
+      if (isOpen || this.#state() !== 'BLOCKED') await changed(signal);
+      else this.#isTrial = await this.#pause(BLOCKED_MS, signal);
+    }
+  }
+
+  #isServed(): boolean {
+    const state = this.#state();
+    return isServed(state) || (state === 'BLOCKED' && this.#isTrial);
+  }
+
+  async #try(signal: AbortSignal): Promise<void> {
+    const { time, writer } = this.#dependencies;
+    const { epoch } = writer;
+    let waitMs: number;
+    try {
+      await this.#session(signal);
+      return;
+    } catch (error) {
+      if (signal.aborted) return;
+      waitMs = await this.#judge(error, epoch).catch((failure: unknown) => this.#fail(failure));
+    }
+    if (waitMs > 0) await this.#pause(waitMs, signal);
+    else await time.turn();
+  }
+
+  /**
+   * Waits, unless the epoch or the state of the host is another, or an operator wants it tried now. Resolves false when the
+   * signal, the epoch or the state ended it.
+   */
+  async #pause(ms: number, signal: AbortSignal): Promise<boolean> {
+    const { time, writer, changed } = this.#dependencies;
+    const [epoch, state] = [writer.epoch, this.#state()];
+    const waiting = new AbortController();
+    const both = AbortSignal.any([signal, waiting.signal]);
+    const isOther = async () => {
+      while (!both.aborted && writer.epoch === epoch && this.#state() === state) await changed(both);
+      return false;
+    };
+    const isOver = Promise.race([time.sleep(ms, both), this.#nudged.wait(both)]).then(() => !signal.aborted);
+    const result = await Promise.race([isOver, isOther()]);
+    waiting.abort();
+    return result;
+  }
+
+  async #session(signal: AbortSignal): Promise<void> {
+    const dependencies = this.#dependencies;
+    const { host } = this.host;
+    const session = new HostSession(this.#expected(), this.#client, dependencies, this.#memory, {
+      isServed: () => this.#isServed(),
+      onHead: (head) => {
+        this.#isReached = true;
+        this.#head = head;
+        this.#care.seen(head);
+      },
+      onCounted: (head, tree) => {
+        dependencies.counted(host, head, tree);
+      },
+      // A claim is easily granted: only what it then takes shows that nothing is wrong any more.
+      onSupplied: () => this.#supplied(),
+    });
+    await session.run(signal);
+  }
+
+  async #supplied(): Promise<void> {
+    this.#failures = 0;
+    this.#isReached = true;
+    this.#lastError = undefined;
+    this.#isTrial = false;
+    const state = this.#state();
+    if (state === 'FULL' || state === 'BLOCKED')
+      await this.#change('ACTIVE', this.#record()?.sequence ?? 0, 'It takes events again.');
+  }
+
+  #expected(): Expected {
+    const { origin, root } = this.#dependencies;
+    const { host, verifyKey } = this.host;
+    return { host, hostKey: keyOf(verifyKey), origin, originKey: verifyKeyOf(root.verifyKey) };
+  }
+
+  /** What a failure means. Returns how long to leave the host alone, in milliseconds. */
+  async #judge(error: unknown, epoch: number): Promise<number> {
+    if (error instanceof DishonestHostError) return this.#accuse(error);
+    const { cause, batch } = error instanceof ShipError ? error : { cause: error, batch: undefined };
+    const { writer } = this.#dependencies;
+    const { host } = this.host;
+    if (!(cause instanceof HostFailure)) {
+      await writer.failed(host, epoch, false);
+      return this.#fail(error);
+    }
+    const memory = this.#memory;
+    const { refusal } = cause;
+    const first = (batch?.statement.value.sequence ?? 0) - (batch?.count ?? 0) + 1;
+    if (refusal !== undefined && (await this.#hears(refusal, epoch))) return 0;
+    switch (cause.code) {
+      case 'FULL':
+        if (this.#state() !== 'FULL') await this.#change('FULL', first - 1, cause.message);
+        this.#fail(cause);
+        return MAX_BACKOFF_MS;
+      case 'TIMEOUT':
+        memory.maxBytes = Math.max(MIN_BATCH_BYTES, Math.floor(memory.maxBytes / 4));
+        break;
+      case 'TOO_LARGE':
+      case 'BAD_REQUEST':
+        if (batch === undefined || batch.count === 0) break;
+        if (batch.count > 1) {
+          memory.maxBytes = Math.floor(batch.body.byteLength / 2);
+          return 0;
+        }
+        await this.#change('BLOCKED', first - 1, `It refuses event ${first}: ${cause.message}`);
+        return this.#fail(cause);
+      case 'NOT_SIGNED':
+        await this.#change('BLOCKED', this.#record()?.sequence ?? 0, pinned(this.#dependencies.origin, cause));
+        return this.#fail(cause);
+      case 'NOT_CLAIMED':
+      case 'FENCED':
+        memory.granted = 0;
+        writer.forget(host);
+        break;
+      case 'OTHER':
+        memory.isMisleading = true;
+        break;
+      default:
+    }
+    await writer.failed(host, epoch, refusal !== undefined);
+    return this.#fail(cause, refusal?.code === 'BUSY' ? refusal.wait * 1_000 : 0);
+  }
+
+  /** Whether a refusal shows what ends the epoch. What the origin has not signed in it changes nothing. */
+  async #hears(refusal: Refusal, epoch: number): Promise<boolean> {
+    const { writer, origin } = this.#dependencies;
+    const { host, originKey } = this.#expected();
+    try {
+      if (refusal.code === 'FENCED') {
+        const { value } = openClaim(refusal.claim, originKey);
+        return value.host === host && value.origin === origin && (await writer.fenced(epoch, value));
+      }
+      if (!('tree' in refusal)) return false;
+      const { value } = openTree(refusal.tree, originKey);
+      if (value.origin === origin) await writer.refused(host, epoch, value);
+      return writer.epoch !== epoch || writer.halted !== undefined;
+    } catch (error) {
+      if (error instanceof ProtocolError) return false;
+      throw error;
+    }
+  }
+
+  /** Counts a failure. Returns how long to leave the host alone, in milliseconds. @param askedMs by the host */
+  #fail(error: unknown, askedMs = 0): number {
+    const { logger, time } = this.#dependencies;
+    const message = error instanceof Error ? error.message : String(error);
+    this.#failures += 1;
+    this.#isReached = false;
+    this.#isTrial = false;
+    if (this.#lastError !== message) {
+      const level = error instanceof HostFailure || error instanceof ShipError ? 'warn' : 'error';
+      logger[level]({ host: this.host.url, ...(level === 'error' ? { err: error } : {}) }, message);
+    }
+    this.#lastError = message;
+    return Math.max(MIN_WAIT_MS, askedMs, backoffMs(this.#failures, time.random()));
+  }
+
+  async #accuse({ kind, message, head, against }: DishonestHostError): Promise<number> {
+    const { host, url } = this.host;
+    const { logger, writer } = this.#dependencies;
+    this.#lastError = message;
+    this.#isReached = false;
+    writer.forget(host);
+    logger.error({ host: url }, `host ${host} is suspended: ${message}`);
+    const proof = { kind, head: signedTextOf(head), against: against === undefined ? null : signedTextOf(against) };
+    await this.#change('SUSPENDED', this.#record()?.sequence ?? 0, message, proof);
+    return 0;
+  }
+
+  #change(state: HostState, sequence: number, why: string, proof?: HostProof): Promise<void> {
+    const { host } = this.host;
+    return this.#dependencies.changeState({
+      ...{ host, state, sequence, why },
+      ...(proof === undefined ? {} : { proof }),
+    });
+  }
+
+  #record(): HostRecord | undefined {
+    return this.#dependencies.state().hosts.get(this.host.host);
+  }
+
+  #state(): HostState {
+    return this.#record()?.state ?? 'ACTIVE';
+  }
+}
+
+function pinned(origin: string, { message }: HostFailure): string {
+  return `It has another key for '${origin}', pinned by whoever claimed the name there first. If that was no one, stop the host and forget the key there: sheratan host reset-key --origin ${origin}. (${message})`;
+}
+
+/** @throws HostFailure NONSENSE when the key that a policy names is none */
+function keyOf(verifyKey: string): VerifyKey {
+  const key = fromBase64(verifyKey);
+  if (!isVerifyKey(key)) throw new HostFailure('NONSENSE', 'The verify key that the policy names is none.');
+  return key;
+}
+
+function countedOf(record: HostRecord | undefined): HostMemory['counted'] {
+  if (record?.head === undefined || record.head === null) return undefined;
+  const { line, epoch, signed } = record.head;
+  return { line, epoch, sequence: record.sequence, signed: signedThingOf('head', signed) };
+}

@@ -1,0 +1,320 @@
+import { MerkleFrontier } from '../../../domain/merkle.js';
+import { equalBytes } from '../../crypto/bytes.js';
+import { sha256 } from '../../crypto/sha256.js';
+import type { RootKey } from '../../crypto/root-key.js';
+import { signClaim } from '../protocol/claim.js';
+import { HostFailure, type HeadAnswer, type HostClient } from '../protocol/host-client.js';
+import type { HistoryName } from '../protocol/queries.js';
+import type { Tree } from '../protocol/tree.js';
+import {
+  assertGranted,
+  assertNotFallen,
+  assertTaken,
+  verifyHead,
+  type Counted,
+  type Expected,
+  type GoodHead,
+} from '../protocol/verify-head.js';
+import type { Time } from '../replicator/ports.js';
+import type { Batch, BatchMaker } from './batch-maker.js';
+import type { LocalHistory } from './local-history.js';
+import type { ReplicationState } from './replication-state.js';
+import type { Writer } from './writer.js';
+
+/** The first batch to a host, and the least and the most that one has, in bytes: the way to it may be narrow. */
+export const FIRST_BATCH_BYTES = 16 * 1024;
+export const MIN_BATCH_BYTES = 1024;
+export const MAX_BATCH_BYTES = 1024 * 1024;
+/** A batch that is answered within this is followed by one of twice its size, one that takes longer than */
+const QUICK_MS = 2_000;
+/** this by one of half, in milliseconds. */
+const SLOW_MS = 10_000;
+/** How long a host is left in silence before it is asked for its head, in milliseconds. */
+const SILENCE_MS = 10_000;
+/** A quorum that rose is told when nothing was shipped for this, */
+const RENEW_AFTER_MS = 2_000;
+/** and at most this often, in milliseconds. */
+const RENEW_EVERY_MS = 10_000;
+
+/** What a session works with. */
+export interface SessionDependencies {
+  readonly origin: string;
+  readonly root: RootKey;
+  readonly writer: Writer;
+  readonly history: LocalHistory;
+  readonly batches: BatchMaker;
+  readonly time: Time;
+  readonly state: () => ReplicationState;
+  /** More events, or another state of things. */
+  readonly changed: (signal: AbortSignal) => Promise<void>;
+}
+
+/** What is known of a host from one session to the next. */
+export interface HostMemory {
+  /** How large a batch may be, in bytes. */
+  maxBytes: number;
+  /** The head that was counted last. */
+  counted: Counted | undefined;
+  /** The epoch that it has granted last. */
+  granted: number;
+  /** Whether its answers to where histories part cannot be relied on. */
+  isMisleading: boolean;
+}
+
+/** Who is told how a session goes, and whether it is to go on. */
+export interface SessionOwner {
+  readonly isServed: () => boolean;
+  /** The host has answered with a good head. */
+  readonly onHead: (head: GoodHead) => void;
+  /** A head counts. */
+  readonly onCounted: (head: GoodHead, tree: Tree) => void;
+  /** The host has taken a batch, or has everything. */
+  readonly onSupplied: () => Promise<void>;
+}
+
+/** A batch came to nothing. */
+export class ShipError extends Error {
+  override readonly name = 'ShipError';
+  override readonly cause: HostFailure;
+  readonly batch: Batch;
+
+  constructor(cause: HostFailure, batch: Batch) {
+    super(cause.message, { cause });
+    this.cause = cause;
+    this.batch = batch;
+  }
+}
+
+/** The epoch that a session is of has ended: what is still answered is not judged. */
+class EpochEnded extends Error {
+  override readonly name = 'EpochEnded';
+}
+
+/**
+ * One conversation with one host under one epoch: claim, find what it has of the own history, ship the rest, and go on as
+ * events come. It ends with an error, with the signal, with the epoch, or when the host is to be left alone.
+ */
+export class HostSession {
+  readonly #expected: Expected;
+  readonly #client: HostClient;
+  readonly #dependencies: SessionDependencies;
+  readonly #memory: HostMemory;
+  readonly #owner: SessionOwner;
+  readonly #epoch: number;
+  /** The last tree of this epoch that the host has taken. */
+  #taken: Tree | undefined;
+  #shippedAt = -Infinity;
+  #renewedAt = -Infinity;
+
+  constructor(
+    expected: Expected,
+    client: HostClient,
+    dependencies: SessionDependencies,
+    memory: HostMemory,
+    owner: SessionOwner,
+  ) {
+    this.#expected = expected;
+    this.#client = client;
+    this.#dependencies = dependencies;
+    this.#memory = memory;
+    this.#owner = owner;
+    this.#epoch = dependencies.writer.epoch;
+  }
+
+  /** @throws HostFailure, ShipError, DishonestHostError */
+  async run(signal: AbortSignal): Promise<void> {
+    try {
+      await this.#run(signal);
+    } catch (error) {
+      if (!(error instanceof EpochEnded)) throw error;
+    }
+  }
+
+  async #run(signal: AbortSignal): Promise<void> {
+    const { writer, batches } = this.#dependencies;
+    const memory = this.#memory;
+    const head = memory.granted === this.#epoch ? await this.#ask() : await this.#claim();
+    let tree = await this.#inCommon(head);
+    let next = this.#prepare(tree);
+    while (this.#goesOn(signal)) {
+      const batch = (await next) ?? (this.#renewalIn(tree) <= 0 ? await batches.renewal(tree, writer) : undefined);
+      if (batch === undefined) {
+        await this.#owner.onSupplied();
+        if (this.#goesOn(signal)) await this.#idle(tree, signal);
+        next = this.#prepare(tree);
+        continue;
+      }
+      // The next batch is made while this one is under way.
+      const shipping = this.#ship(batch);
+      next = this.#prepare(batch.tree);
+      await shipping;
+      ({ tree } = batch);
+      await this.#owner.onSupplied();
+    }
+    // What is known of the quorum outlives this process.
+    if (signal.aborted && this.#isOfEpoch() && this.#lacksQuorum(tree)) await this.#ship(await batches.renewal(tree, writer));
+  }
+
+  #prepare(tree: MerkleFrontier): Promise<Batch | undefined> {
+    const preparing = this.#dependencies.batches.after(tree, this.#memory.maxBytes, this.#dependencies.writer);
+    // It is awaited in its turn, if there is one; until then a failure is nobody's.
+    preparing.catch(() => undefined);
+    return preparing;
+  }
+
+  /** How long until a host that has all events is to be told what has changed beside, in milliseconds. */
+  #renewalIn(tree: MerkleFrontier): number {
+    const { writer, time } = this.#dependencies;
+    if (!writer.isElected || tree.size === 0) return Infinity;
+    const taken = this.#taken;
+    if (taken?.base !== writer.base || taken.sequence < tree.size) return 0;
+    if (!this.#lacksQuorum(tree)) return Infinity;
+    const now = time.now().getTime();
+    return Math.max(this.#shippedAt + RENEW_AFTER_MS, this.#renewedAt + RENEW_EVERY_MS) - now;
+  }
+
+  #lacksQuorum(tree: MerkleFrontier): boolean {
+    const { writer } = this.#dependencies;
+    return writer.isElected && tree.size > 0 && (this.#taken?.quorum ?? 0) < writer.signable;
+  }
+
+  /** Waits for news, or until a tree is to be renewed. After a silence the host is asked for its head. */
+  async #idle(tree: MerkleFrontier, signal: AbortSignal): Promise<void> {
+    const { changed, time } = this.#dependencies;
+    const waiting = new AbortController();
+    const both = AbortSignal.any([signal, waiting.signal]);
+    const renewal = this.#renewalIn(tree);
+    const isSilence = await Promise.race([
+      changed(both).then(() => false),
+      time.sleep(Math.min(SILENCE_MS, Math.max(0, renewal)), both).then(() => renewal > SILENCE_MS),
+    ]);
+    waiting.abort();
+    if (isSilence && this.#goesOn(signal)) await this.#ask();
+  }
+
+  #isOfEpoch(): boolean {
+    const { writer } = this.#dependencies;
+    return writer.epoch === this.#epoch && writer.halted === undefined;
+  }
+
+  #goesOn(signal: AbortSignal): boolean {
+    return !signal.aborted && this.#isOfEpoch() && this.#owner.isServed();
+  }
+
+  async #claim(): Promise<GoodHead> {
+    const { origin, root, writer } = this.#dependencies;
+    const { host, originKey } = this.#expected;
+    const value = { host, origin, epoch: this.#epoch, writer: writer.id };
+    const claim = { signed: signClaim(value, root.signingKey), value };
+    const head = await this.#judged(
+      () => this.#client.claim(origin, { key: originKey, claim: claim.signed }),
+      (good) => {
+        assertGranted(good, claim);
+        this.#memory.granted = this.#epoch;
+      },
+    );
+    return head;
+  }
+
+  /** @throws HostFailure NOT_CLAIMED when the host has forgotten, or dropped, the claim */
+  async #ask(): Promise<GoodHead> {
+    const { origin, writer } = this.#dependencies;
+    const head = await this.#judged(() => this.#client.head(origin));
+    const claim = head.claim?.value;
+    if (claim?.epoch === this.#epoch && claim.writer === writer.id) return head;
+    this.#memory.granted = 0;
+    if (claim !== undefined && (await writer.fenced(this.#epoch, claim))) throw new EpochEnded();
+    return this.#claim();
+  }
+
+  async #ship(batch: Batch): Promise<void> {
+    const { origin, time } = this.#dependencies;
+    const memory = this.#memory;
+    const begun = time.now().getTime();
+    try {
+      await this.#judged(
+        () => this.#client.ship(origin, batch.body),
+        (good) => {
+          assertTaken(good, batch.statement);
+          this.#taken = batch.statement.value;
+        },
+      );
+    } catch (error) {
+      if (error instanceof HostFailure) throw new ShipError(error, batch);
+      throw error;
+    }
+    const took = (this.#shippedAt = time.now().getTime()) - begun;
+    if (batch.count === 0) this.#renewedAt = this.#shippedAt;
+    memory.isMisleading = false;
+    if (took < QUICK_MS) memory.maxBytes = Math.min(MAX_BATCH_BYTES, 2 * memory.maxBytes);
+    else if (took > SLOW_MS) memory.maxBytes = Math.max(MIN_BATCH_BYTES, Math.floor(memory.maxBytes / 2));
+  }
+
+  /**
+   * Asks for a head, verifies it, and draws what follows from it.
+   * @param check what it must have, beside
+   * @throws DishonestHostError, HostFailure, EpochEnded
+   */
+  async #judged(ask: () => Promise<HeadAnswer>, check: (head: GoodHead) => void = () => undefined): Promise<GoodHead> {
+    const { writer } = this.#dependencies;
+    const { counted } = this.#memory;
+    const answer = await ask();
+    if (!this.#isOfEpoch()) throw new EpochEnded();
+    const head = verifyHead(answer, this.#expected);
+    check(head);
+    assertNotFallen(head, counted);
+    this.#owner.onHead(head);
+    if (!this.#isOwnWord(head)) await writer.heard(this.#expected.host, this.#epoch, head);
+    if (!this.#isOfEpoch()) throw new EpochEnded();
+    await this.#count(head);
+    return head;
+  }
+
+  /** Whether a head says nothing but what this process has just signed. */
+  #isOwnWord({ tree, staged }: GoodHead): boolean {
+    const taken = this.#taken;
+    if (taken === undefined || !this.#dependencies.writer.isElected || staged !== null) return false;
+    return tree !== null && tree.value.epoch === taken.epoch && equalBytes(tree.value.root, taken.root);
+  }
+
+  /** A head counts when it is of this line and epoch, on the log, and nothing of it is damaged that somebody has. */
+  async #count(head: GoodHead): Promise<void> {
+    const { writer, state, history } = this.#dependencies;
+    const { line, holes } = state();
+    const tree = head.tree?.value;
+    if (tree === undefined || !writer.isElected || head.damaged > holes.size) return;
+    if (tree.line !== line || tree.epoch !== this.#epoch || tree.writer !== writer.id) return;
+    if (!(await history.has(tree.sequence, tree.root))) return;
+    const { epoch, sequence } = tree;
+    this.#memory.counted = { line, epoch, sequence, signed: head.signed };
+    this.#owner.onCounted(head, tree);
+  }
+
+  /** The tree of those of a host's events that are the first ones of the own log. */
+  async #inCommon({ tree, staged }: GoodHead): Promise<MerkleFrontier> {
+    const { history } = this.#dependencies;
+    let common = 0;
+    for (const shown of [tree?.value, staged?.value]) {
+      if (shown === undefined || shown.sequence <= common || !(await history.has(shown.sequence, shown.root))) continue;
+      common = shown.sequence;
+      if (shown.epoch === this.#epoch) this.#taken = shown;
+    }
+    const longest = tree ?? staged;
+    if (common === 0 && longest !== null && !this.#memory.isMisleading)
+      common = await this.#search(tree === null ? 'staged' : 'head', longest.value.sequence);
+    return common === 0 ? new MerkleFrontier(sha256) : history.at(common);
+  }
+
+  /** How many of a host's first events are the own ones, by the roots it gives: when they are wrong, batches are for nothing. */
+  async #search(of: HistoryName, length: number): Promise<number> {
+    const { origin, history, state } = this.#dependencies;
+    let [found, high] = [0, Math.min(state().head, length)];
+    while (found < high) {
+      const middle = Math.ceil((found + high) / 2);
+      const root = (await this.#client.roots(origin, middle))[of];
+      if (root !== null && (await history.has(middle, root))) found = middle;
+      else high = middle - 1;
+    }
+    return found;
+  }
+}

@@ -1,0 +1,107 @@
+import { LRUCache } from 'lru-cache';
+import type { OwnHistory, Shown } from '../../../domain/election.js';
+import type { MerkleFrontier } from '../../../domain/merkle.js';
+import { equalBytes, toHex } from '../../crypto/bytes.js';
+import { LogError } from '../../eventlog/errors.js';
+import { isComplete, type Tree } from '../protocol/tree.js';
+import type { OwnTree } from '../replicator/own-tree.js';
+import type { Outbox, ReplicationState } from './replication-state.js';
+
+/** Roots, and answers, that are remembered: a log only grows, so they stay right. */
+const MAX_REMEMBERED = 1_000;
+
+/** The history of the own log, as what hosts show is compared with it. */
+export class LocalHistory {
+  readonly #tree: OwnTree;
+  readonly #outbox: Pick<Outbox, 'catchUp'>;
+  readonly #state: () => ReplicationState;
+  readonly #answers = new LRUCache<string, boolean>({ max: MAX_REMEMBERED });
+  readonly #roots = new LRUCache<number, Uint8Array>({ max: MAX_REMEMBERED });
+  #begun: { readonly sequence: number; readonly root: Uint8Array } | undefined;
+
+  /** @param state what the log says now */
+  constructor(tree: OwnTree, outbox: Pick<Outbox, 'catchUp'>, state: () => ReplicationState) {
+    this.#tree = tree;
+    this.#outbox = outbox;
+    this.#state = state;
+  }
+
+  /**
+   * Whether the first events of the own log have this root.
+   * @throws Error when it cannot be told, because not all of the log is known
+   */
+  async has(sequence: number, root: Uint8Array): Promise<boolean> {
+    const name = nameOf(sequence, root);
+    const known = this.#answers.get(name);
+    if (known !== undefined) return known;
+    // Another core on this log may have appended and shipped what is not known here yet.
+    if (sequence > this.#state().head && !(await this.#outbox.catchUp()))
+      throw new Error('The outbox has not caught up with the log, so what a host shows cannot be compared with it.');
+    if (sequence > this.#state().head) return false;
+    const answer = equalBytes(await this.rootAt(sequence), root);
+    this.#answers.set(name, answer);
+    return answer;
+  }
+
+  /** Remembers a root of the own log that was worked out elsewhere. */
+  remember(sequence: number, root: Uint8Array): void {
+    this.#roots.set(sequence, root);
+    this.#answers.set(nameOf(sequence, root), true);
+  }
+
+  /** The root over the first events. @throws Error when there are fewer */
+  async rootAt(sequence: number): Promise<Uint8Array> {
+    const known = this.#roots.get(sequence);
+    if (known !== undefined) return known;
+    const root = (await this.at(sequence)).root();
+    this.#roots.set(sequence, root);
+    return root;
+  }
+
+  /** The tree over the first events. @throws Error when there are fewer */
+  async at(sequence: number): Promise<MerkleFrontier> {
+    const tree = await this.#tree.at(sequence);
+    if (tree === undefined) throw new Error(`the log does not give event ${sequence}`);
+    return tree;
+  }
+
+  /** The root at the policy that began the own line. */
+  async begun(): Promise<Uint8Array> {
+    const sequence = this.#state().begun;
+    if (this.#begun?.sequence !== sequence) this.#begun = { sequence, root: await this.rootAt(sequence) };
+    return this.#begun.root;
+  }
+
+  /** What a tree says, and how that stands to the own log. */
+  async shown(tree: Tree): Promise<Shown> {
+    const { line, epoch, sequence, quorum, writer } = tree;
+    return {
+      ...{ line, epoch, sequence, quorum, writer },
+      isComplete: isComplete(tree),
+      isOfOwnBeginning: equalBytes(tree.begun, await this.begun()),
+      isOnLog: await this.has(sequence, tree.root),
+      isQuorumOnLog: quorum === 0 || (await this.has(quorum, tree.quorumRoot)),
+    };
+  }
+}
+
+function nameOf(sequence: number, root: Uint8Array): string {
+  return `${sequence} ${toHex(root)}`;
+}
+
+/**
+ * The own log as an election asks. A log that knows of no election (a new one, or one that protocol 1 left) was elected on all it had
+ * when its process began.
+ * @param length how many events it had then
+ * @throws LogError LOG_CORRUPT when it was elected on more events than it has
+ */
+export function ownHistoryOf(state: ReplicationState, length: number): OwnHistory {
+  const { line, elected, begun, quorum, isRestored, head } = state;
+  const base = elected?.base ?? length;
+  if (base > head)
+    throw new LogError(
+      'LOG_CORRUPT',
+      `The log has ${head} replicated events, and an election was won with ${base}: events are missing at its end. Repair it (sheratan restore --repair), or restore it.`,
+    );
+  return { line, epoch: elected?.epoch ?? 0, base: Math.max(base, begun), quorum, isRestored };
+}

@@ -1,0 +1,61 @@
+import type { CountedHead, ReplicationFact } from '../../../domain/replication.js';
+import type { KeyRotated } from '../../../domain/keyring.js';
+import type { Backlog, Journal, Known, KnownHost } from '../replicator/ports.js';
+
+/** A host as the log knows it. */
+export interface HostRecord extends KnownHost {
+  /** The head that was counted last; null before one was. */
+  readonly head: CountedHead | null;
+}
+
+/** What the log says of replication, folded. */
+export interface ReplicationState extends Known {
+  readonly hosts: ReadonlyMap<string, HostRecord>;
+  readonly line: number;
+  /** The number of the policy that began the line; 0 before the first. */
+  readonly begun: number;
+  /** The epoch that the quorum was reached under; 0 before protocol 2. */
+  readonly quorumEpoch: number;
+  /** The last election that was won with this log in its line; undefined before one. */
+  readonly elected: { readonly epoch: number; readonly base: number } | undefined;
+  /** Whether the log was restored from hosts, and has not won an election since. */
+  readonly isRestored: boolean;
+  /** The weight of hosts that may lie, as the restore of this log was told. */
+  readonly dishonestWeight: number;
+  /** The numbers of events whose content nobody has. */
+  readonly holes: ReadonlySet<number>;
+}
+
+/** The log, as replication reads it. */
+export interface Outbox extends Backlog {
+  known(): Promise<ReplicationState>;
+  /** Resolves true once all is known that is in the log by now; false when that takes too long. */
+  catchUp(): Promise<boolean>;
+}
+
+/** Where replication writes what it finds out: what is recorded is durable, and known to the outbox, when it returns. */
+export interface ReplicationJournal extends Journal {
+  record(facts: readonly (ReplicationFact | KeyRotated)[]): Promise<void>;
+}
+
+/** Why a core takes no more commands: the hosts have, or follow, another history than its log. */
+export interface HaltReason {
+  readonly code: 'BEHIND' | 'FORKED';
+  readonly message: string;
+}
+
+/** What a core's folder remembers of its processes. */
+export interface WriterRecord {
+  readonly logId: string;
+  /** The highest that was claimed from this folder. */
+  readonly epoch: number;
+  /** Why it may write no more, until an operator resumes it. */
+  readonly stopped?: HaltReason;
+}
+
+/** Where the writer's record is kept. */
+export interface WriterStore {
+  load(): Promise<WriterRecord | undefined>;
+  /** It is on the disk when this returns. */
+  save(record: WriterRecord): Promise<void>;
+}

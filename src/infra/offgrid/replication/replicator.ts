@@ -1,0 +1,246 @@
+import type { MetHost, WantedPolicy } from '../../../domain/policy.js';
+import type { PolicyHost } from '../../../domain/replication.js';
+import { toBase64, toHex } from '../../crypto/bytes.js';
+import type { RootKey } from '../../crypto/root-key.js';
+import type { Logger } from '../../logger.js';
+import { encodeEntry } from '../protocol/entry.js';
+import type { HostClient } from '../protocol/host-client.js';
+import type { Acknowledged } from '../replicator/acknowledger.js';
+import { refusalOf, type Refusal } from '../replicator/first-key.js';
+import { OwnTree } from '../replicator/own-tree.js';
+import { PolicyKeeper } from '../replicator/policy-keeper.js';
+import type { FrontierCache, Time } from '../replicator/ports.js';
+import { SealedWindow } from '../replicator/sealed-window.js';
+import { Sealer } from '../replicator/sealer.js';
+import { Acknowledger } from './acknowledger.js';
+import { BatchMaker } from './batch-maker.js';
+import { HostLoop, type HostChange, type HostContact, type LoopDependencies } from './host-loop.js';
+import { LocalHistory } from './local-history.js';
+import type { HaltReason, Outbox, ReplicationJournal, WriterStore } from './replication-state.js';
+import { StateCache } from './state-cache.js';
+import { Writer } from './writer.js';
+
+/** Bytes of the name of a writer. */
+const WRITER_BYTES = 8;
+
+/** What a replicator is made of. */
+export interface ReplicatorDependencies {
+  readonly origin: string;
+  readonly root: RootKey;
+  readonly logId: string;
+  readonly wanted: WantedPolicy;
+  /** The weight of hosts that may lie. */
+  readonly dishonestWeight: number;
+  readonly outbox: Outbox;
+  readonly journal: ReplicationJournal;
+  readonly store: WriterStore;
+  readonly frontiers: FrontierCache;
+  readonly time: Time;
+  /** @param length in bytes */
+  readonly randomBytes: (length: number) => Uint8Array;
+  /** A client of whoever is at a URL, or of one host there; it gives up with the signal. */
+  readonly clientOf: (url: string, host: string | undefined, signal: AbortSignal) => HostClient;
+  readonly logger: Logger;
+  /** Is told once, when this core must take no more commands. */
+  readonly onHalted: (reason: HaltReason) => void;
+  /** Is told of every acknowledgement that is recorded. */
+  readonly onAcknowledged?: (acknowledged: Acknowledged) => void;
+}
+
+/** What it works with. */
+interface Workings {
+  readonly state: StateCache;
+  readonly writer: Writer;
+  readonly history: LocalHistory;
+  readonly window: SealedWindow;
+  readonly tree: OwnTree;
+}
+
+/** Ships what travels to the hosts of the policy until it is told to stop, and records what they have signed for. */
+export class Replicator {
+  readonly #dependencies: ReplicatorDependencies;
+  readonly #state: StateCache;
+  readonly #writer: Writer;
+  readonly #acknowledger: Acknowledger;
+  readonly #policy: PolicyKeeper;
+  readonly #ofLoops: LoopDependencies;
+  readonly #loops = new Map<string, HostLoop>();
+  readonly #stopping = new AbortController();
+  readonly #running: Promise<unknown>;
+  #refusal: Refusal | undefined;
+
+  private constructor(dependencies: ReplicatorDependencies, { state, writer, history, window, tree }: Workings) {
+    this.#dependencies = dependencies;
+    this.#state = state;
+    this.#writer = writer;
+    const { origin, root, time, logger, wanted, clientOf } = dependencies;
+    const { signal } = this.#stopping;
+    const now = () => state.current;
+    const changed = (ending: AbortSignal) => state.changed(ending);
+    this.#acknowledger = new Acknowledger({
+      ...{ origin, journal: state, writer, state: now, time, logger },
+      onAcknowledged: (acknowledged) => dependencies.onAcknowledged?.(acknowledged),
+    });
+    const portOf = (url: string) => ({ key: () => metBy(clientOf(url, undefined, signal)) });
+    this.#policy = new PolicyKeeper({ origin, wanted, portOf, journal: state, time, logger, known: now, changed });
+    this.#ofLoops = {
+      ...{ origin, root, writer, history, window, time, logger, state: now, changed },
+      batches: new BatchMaker({ origin, root, window, tree, history, state: now, time }),
+      clientOf: ({ url, host }, ending) => clientOf(url, host, ending),
+      counted: (host, { signed }, shown) => {
+        this.#acknowledger.counted(host, signed, shown);
+      },
+      changeState: (change) => this.#changeState(change),
+    };
+    this.#running = this.#run(signal);
+  }
+
+  /** Takes up what the log and the writer's record say, and begins. @throws Error when the record is damaged */
+  static async start(dependencies: ReplicatorDependencies): Promise<Replicator> {
+    const { origin, root, logId, outbox, journal, store, frontiers, time, randomBytes, logger } = dependencies;
+    const state = await StateCache.open(outbox, journal);
+    const now = () => state.current;
+    const window = new SealedWindow(outbox, new Sealer(root, origin), time, now);
+    const tree = new OwnTree(window, frontiers, encodeEntry);
+    const history = new LocalHistory(tree, outbox, now);
+    const writer = await Writer.open(
+      {
+        ...{ origin, logId, store, journal: state, history, state: now, time, logger },
+        latest: () => state.latest(),
+        dishonestWeight: dependencies.dishonestWeight,
+        newWriterId: () => toHex(randomBytes(WRITER_BYTES)),
+      },
+      state.current.head,
+    );
+    return new Replicator(dependencies, { state, writer, history, window, tree });
+  }
+
+  /** Hosts are told what is known, unless that takes too long. */
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    await this.#running;
+  }
+
+  get writer(): Writer {
+    return this.#writer;
+  }
+
+  get refusal(): Refusal | undefined {
+    return this.#refusal;
+  }
+
+  /** How a host is got on with. */
+  contactOf(host: string): HostContact | undefined {
+    return this.#loops.get(host)?.contact;
+  }
+
+  /** Why a wanted URL counts for nothing, if it does. */
+  troubleOf(url: string): string | undefined {
+    return this.#policy.troubleOf(url);
+  }
+
+  /** Who answered at a wanted URL, if somebody did. */
+  metAt(url: string): MetHost | undefined {
+    return this.#policy.metAt(url);
+  }
+
+  /** Waits until how the hosts are got on with may have changed, or the signal. */
+  changed(signal: AbortSignal): Promise<void> {
+    return this.#state.changed(signal);
+  }
+
+  /** Somebody waits for a quorum, until they call what is returned. */
+  hurry(): () => void {
+    return this.#acknowledger.hurry();
+  }
+
+  /** Tries a host again now. */
+  retry(host: string): void {
+    this.#loops.get(host)?.retry();
+  }
+
+  async #run(signal: AbortSignal): Promise<void> {
+    const { root, origin, time, randomBytes, logger } = this.#dependencies;
+    // What arrives while the loops end is still recorded.
+    const ending = new AbortController();
+    const following = Promise.all([
+      this.#state.follow(time, logger, ending.signal),
+      this.#passOn(ending.signal),
+      this.#followLine(ending.signal),
+    ]);
+    try {
+      const [known, record] = [() => this.#state.current, (fact: Fact) => this.#state.record([fact])];
+      this.#refusal = await refusalOf({ origin, root, known, record, time, randomBytes, logger }, signal);
+      if (this.#refusal === undefined && !signal.aborted) {
+        const acknowledging = this.#acknowledger.run(ending.signal);
+        await Promise.all([this.#policy.run(signal), this.#writer.run(signal), this.#keepLoops(signal)]);
+        ending.abort();
+        await acknowledging;
+      }
+    } catch (error) {
+      logger.fatal({ err: error }, 'replication has ended');
+    }
+    // A log that is not replicated is still known.
+    if (!signal.aborted) await new Promise<void>((resolve) => signal.addEventListener('abort', () => { resolve(); }));
+    ending.abort();
+    await following;
+  }
+
+  /** What becomes of the writer is news for everyone who waits. */
+  async #passOn(signal: AbortSignal): Promise<void> {
+    const { logger, onHalted } = this.#dependencies;
+    let isTold = false;
+    while (!signal.aborted) {
+      const changed = this.#writer.changed(signal);
+      const { halted } = this.#writer;
+      if (halted !== undefined && !isTold) {
+        isTold = true;
+        logger.fatal(halted, 'this core takes no more commands');
+        onHalted(halted);
+      }
+      this.#state.notify();
+      await changed;
+    }
+  }
+
+  async #followLine(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const changed = this.#state.changed(signal);
+      await this.#writer.ofLine(this.#state.current.line);
+      await changed;
+    }
+  }
+
+  /** One loop for each host of the policies, of those to come as well. */
+  async #keepLoops(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const hosts = new Map<string, PolicyHost>();
+      const { policies } = this.#state.current;
+      for (const { policy } of policies) for (const host of policy.hosts) hosts.set(host.host, host);
+      for (const [id, loop] of this.#loops) {
+        if (hosts.get(id)?.url === loop.host.url) continue;
+        this.#loops.delete(id);
+        await loop.stop();
+      }
+      for (const [id, host] of hosts) {
+        if (!this.#loops.has(id)) this.#loops.set(id, new HostLoop(host, this.#ofLoops));
+      }
+      if (this.#state.current.policies === policies) await this.#state.changed(signal);
+    }
+    await Promise.all([...this.#loops.values()].map((loop) => loop.stop()));
+  }
+
+  async #changeState(change: HostChange): Promise<void> {
+    const { origin } = this.#dependencies;
+    if (change.state === 'SUSPENDED') this.#acknowledger.forget(change.host);
+    await this.#state.record([{ type: 'HostStateChanged', data: { origin, ...change } }]);
+  }
+}
+
+type Fact = Parameters<ReplicationJournal['record']>[0][number];
+
+/** Who answers, as a policy names him. */
+async function metBy(client: HostClient): Promise<MetHost> {
+  const { host, verifyKey } = await client.keys();
+  return { host, verifyKey: toBase64(verifyKey) };
+}

@@ -1,0 +1,77 @@
+import pLimit from 'p-limit';
+import type { Logger } from '../../logger.js';
+import { Nudge } from '../../nudge.js';
+import type { Time } from '../replicator/ports.js';
+import type { Outbox, ReplicationJournal, ReplicationState } from './replication-state.js';
+
+/** How long the log is left when it cannot be read, in milliseconds. */
+const RETRY_MS = 1_000;
+
+/** What the log says of replication, kept up to date. */
+export class StateCache {
+  readonly #outbox: Outbox;
+  readonly #journal: ReplicationJournal;
+  readonly #changed = new Nudge();
+  /** One reading at a time, so that none that began earlier ends later. */
+  readonly #inTurn = pLimit(1);
+  #current: ReplicationState;
+
+  private constructor(outbox: Outbox, journal: ReplicationJournal, current: ReplicationState) {
+    this.#outbox = outbox;
+    this.#journal = journal;
+    this.#current = current;
+  }
+
+  static async open(outbox: Outbox, journal: ReplicationJournal): Promise<StateCache> {
+    return new StateCache(outbox, journal, await outbox.known());
+  }
+
+  get current(): ReplicationState {
+    return this.#current;
+  }
+
+  /** Resolves when something may have changed, or the signal comes. */
+  changed(signal: AbortSignal): Promise<void> {
+    return this.#changed.wait(signal);
+  }
+
+  /** Wakes everyone who waits. */
+  notify(): void {
+    this.#changed.notify();
+  }
+
+  /** What the log says, once all is known that is in it by now. @throws Error when that takes too long */
+  async latest(): Promise<ReplicationState> {
+    if (!(await this.#outbox.catchUp()))
+      throw new Error('The outbox has not caught up with the log, so nothing can be concluded from it yet.');
+    await this.#read();
+    return this.#current;
+  }
+
+  /** What is recorded is durable, and known here, when this returns: the next conclusion is drawn from it. */
+  async record(facts: Parameters<ReplicationJournal['record']>[0]): Promise<void> {
+    await this.#journal.record(facts);
+    await this.#read();
+  }
+
+  /** Keeps up with the log until the signal comes. */
+  async follow(time: Time, logger: Logger, signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const changed = this.#outbox.changed(signal);
+      try {
+        await this.#read();
+        await changed;
+      } catch (error) {
+        logger.error({ err: error }, 'the outbox cannot be read; trying again');
+        await time.sleep(RETRY_MS, signal);
+      }
+    }
+  }
+
+  #read(): Promise<void> {
+    return this.#inTurn(async () => {
+      this.#current = await this.#outbox.known();
+      this.#changed.notify();
+    });
+  }
+}

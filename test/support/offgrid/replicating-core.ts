@@ -1,0 +1,207 @@
+import { randomBytes } from 'node:crypto';
+import { cp } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, onTestFinished } from 'vitest';
+import { outbox } from '../../../src/projections/outbox.js';
+import type { JsonObject } from '../../../src/domain/json.js';
+import type { WantedHost } from '../../../src/domain/policy.js';
+import { systemClock } from '../../../src/infra/clock.js';
+import { RootKey } from '../../../src/infra/crypto/root-key.js';
+import { EmbeddedLog } from '../../../src/infra/eventlog/embedded.js';
+import type { HostClient } from '../../../src/infra/offgrid/protocol/host-client.js';
+import { HttpExchange } from '../../../src/infra/offgrid/protocol/http-exchange.js';
+import { HttpHostClient } from '../../../src/infra/offgrid/protocol/http-host-client.js';
+import type { HaltReason } from '../../../src/infra/offgrid/replication/replication-state.js';
+import { Replicator } from '../../../src/infra/offgrid/replication/replicator.js';
+import { WriterFile } from '../../../src/infra/offgrid/replication/writer-file.js';
+import { LogJournal } from '../../../src/infra/offgrid/replicator/log-journal.js';
+import { ProjectedBacklog } from '../../../src/infra/offgrid/replicator/projected-backlog.js';
+import { SqliteFrontiers } from '../../../src/infra/offgrid/replicator/sqlite-frontiers.js';
+import { systemTime } from '../../../src/infra/offgrid/replicator/system-time.js';
+import type { HostOptions, RunningHost } from '../../../src/infra/offgrid/host-2/server.js';
+import { Projector } from '../../../src/infra/projector/projector.js';
+import { quiet } from '../quiet.js';
+import { AUTH_KEY, newFolder } from './host.js';
+import { newHost2, ORIGIN, Reader } from './host-2.js';
+
+/** How long replication is waited for. */
+export const WAIT = { timeout: 20_000, interval: 20 };
+
+/** How a core of a test is set up. */
+export interface CoreOptions {
+  readonly folder?: string;
+  readonly root?: RootKey;
+  readonly hosts: readonly WantedHost[];
+  readonly required?: number;
+  readonly dishonestWeight?: number;
+  readonly origin?: string;
+  /** Where its log is another core's too. */
+  readonly shared?: ReplicatingCore;
+  readonly randomBytes?: (length: number) => Uint8Array;
+  /** What stands between the core and a host. */
+  readonly between?: (client: HostClient) => HostClient;
+}
+
+/** What a core replicates with, in this process: a log, its outbox and a replicator, over real sockets and files. */
+export class ReplicatingCore {
+  readonly folder: string;
+  readonly root: RootKey;
+  readonly log: EmbeddedLog;
+  readonly backlog: ProjectedBacklog;
+  readonly replicator: Replicator;
+  halted: HaltReason | undefined;
+  readonly #close: () => Promise<void>;
+
+  private constructor(
+    core: Pick<ReplicatingCore, 'folder' | 'root' | 'log' | 'backlog' | 'replicator'>,
+    close: () => Promise<void>,
+  ) {
+    ({ folder: this.folder, root: this.root, log: this.log, backlog: this.backlog, replicator: this.replicator } = core);
+    this.#close = close;
+  }
+
+  /** Starts on a folder; it stops with the test. */
+  static async start({ hosts, required, ...options }: CoreOptions): Promise<ReplicatingCore> {
+    const { shared, between = (client) => client } = options;
+    const root = options.root ?? shared?.root ?? RootKey.generate();
+    const folder = options.folder ?? (await newFolder());
+    const log = shared?.log ?? (await EmbeddedLog.open(join(folder, 'log.db'), systemClock));
+    const projector = await Projector.open(join(folder, 'outbox.db'), outbox, log, quiet);
+    await projector.start();
+    await projector.reaches(await log.head(), WAIT.timeout);
+    const backlog = new ProjectedBacklog(projector, log);
+    const frontiers = await SqliteFrontiers.open(join(folder, 'frontiers.db'), log.logId);
+    let started: ReplicatingCore | undefined;
+    let early: HaltReason | undefined;
+    const replicator = await Replicator.start({
+      ...{ origin: options.origin ?? ORIGIN, root, logId: log.logId, outbox: backlog, frontiers, logger: quiet },
+      randomBytes: options.randomBytes ?? randomBytes,
+      wanted: { hosts, required },
+      dishonestWeight: options.dishonestWeight ?? 0,
+      journal: new LogJournal(log, projector, systemClock),
+      store: new WriterFile(join(folder, 'writer.json')),
+      time: systemTime(systemClock),
+      clientOf: (url, host, signal) => {
+        const exchange = new HttpExchange(url);
+        signal.addEventListener('abort', () => {
+          exchange.close();
+        });
+        const known = host === undefined ? {} : { host };
+        const client = { url, exchange, authKey: AUTH_KEY, clock: systemClock, signal, ...known };
+        return between(new HttpHostClient(client));
+      },
+      onHalted: (reason) => {
+        early = reason;
+        if (started !== undefined) started.halted = reason;
+      },
+    });
+    started = new ReplicatingCore({ folder, root, log, backlog, replicator }, async () => {
+      await replicator.stop();
+      await projector.stop();
+      await frontiers.close();
+      if (shared === undefined) await log.close();
+    });
+    started.halted = early;
+    const core = started;
+    onTestFinished(() => core.stop());
+    return core;
+  }
+
+  #stopped: Promise<void> | undefined;
+  stop(): Promise<void> {
+    this.#stopped ??= this.#close();
+    return this.#stopped;
+  }
+
+  /** Records so many missions. */
+  async record(count: number, name = 'mission', characters = 0): Promise<void> {
+    for (let i = 0; i < count; i += 1) {
+      const id = `${name}-${i}-${randomBytes(4).toString('hex')}`;
+      const at = new Date().toISOString();
+      const metadata = { at, actor: 'test', correlationId: id, causationId: id, schemaVersion: 1 };
+      const data = { missionId: id, title: name, description: 'x'.repeat(characters), metadata: {}, tags: [] };
+      const event = { id: crypto.randomUUID(), type: 'MissionCreated', data, metadata };
+      await this.log.append(`mission-${id}`, [event], 'no-stream');
+    }
+  }
+
+  known() {
+    return this.backlog.known();
+  }
+
+  /** What the events of a type say, in log order. */
+  async events(type: string): Promise<JsonObject[]> {
+    const found: JsonObject[] = [];
+    for await (const { data } of this.log.readAll({ filter: { types: [type] } })) found.push(data);
+    return found;
+  }
+
+  /** Waits until everything is at quorum. */
+  async settles(): Promise<number> {
+    const head = async () => {
+      await this.backlog.catchUp();
+      const { head, quorum } = await this.known();
+      return head > 1 && quorum === head;
+    };
+    await expect.poll(head, WAIT).toBe(true);
+    return (await this.known()).head;
+  }
+
+  /** A copy of the folder as it is now; the core must have stopped. */
+  copy(): Promise<string> {
+    return copyOf(this.folder);
+  }
+}
+
+/** A copy of a folder; it goes with the test. */
+export async function copyOf(folder: string): Promise<string> {
+  const copy = await newFolder();
+  await cp(folder, copy, { recursive: true });
+  return copy;
+}
+
+/** A host that is stopped and started again, on its folder or on another's. */
+export class RestartableHost {
+  readonly folder: string;
+  #host: RunningHost;
+
+  private constructor(folder: string, host: RunningHost) {
+    this.folder = folder;
+    this.#host = host;
+  }
+
+  static async start(options: Partial<HostOptions> = {}): Promise<RestartableHost> {
+    const folder = await newFolder();
+    return new RestartableHost(folder, await newHost2({ folder, ...options }));
+  }
+
+  get url(): string {
+    return this.#host.url;
+  }
+
+  get identity(): RunningHost['identity'] {
+    return this.#host.identity;
+  }
+
+  get id(): string {
+    return this.#host.identity.id;
+  }
+
+  stop(): Promise<void> {
+    return this.#host.close();
+  }
+
+  async restart(options: Partial<HostOptions> = {}): Promise<void> {
+    const port = Number(new URL(this.url).port);
+    this.#host = await newHost2({ folder: this.folder, port, ...options });
+  }
+
+  head(root: RootKey) {
+    return new Reader(this.#host, root).head();
+  }
+}
+
+/** Hosts as a setting names them. */
+export function wanted(...hosts: readonly { readonly url: string }[]): WantedHost[] {
+  return hosts.map(({ url }) => ({ url, weight: 1 }));
+}
