@@ -1,0 +1,92 @@
+import { describe, expect, it } from 'vitest';
+import { openHead } from '../../../../src/infra/offgrid/protocol/head.js';
+import { verifyKey } from '../../../../src/infra/offgrid/protocol/verify-key.js';
+import { signedThingOf } from '../../../../src/infra/offgrid/replication/signed-text.js';
+import type { HostProof } from '../../../../src/domain/replication.js';
+import { newHost2 } from '../../../support/offgrid/host-2.js';
+import { LyingHost, type LieName } from '../../../support/offgrid/lying-host-2.js';
+import { ReplicatingCore, wanted, WAIT } from '../../../support/offgrid/replicating-core.js';
+
+/** A core with two honest hosts, and one that begins to lie when it is told to; two are a quorum. */
+async function setUp(lie?: LieName) {
+  const [behind, b, c] = await Promise.all([newHost2(), newHost2(), newHost2()]);
+  const liar = await LyingHost.of(behind, lie);
+  const core = await ReplicatingCore.start({ hosts: wanted(liar, b, c), required: 2 });
+  const stateOf = async (host: string) => (await core.known()).hosts.get(host)?.state;
+  return { liar, behind, b, c, core, stateOf };
+}
+
+/** What is proof, by its kind, and whether the host lies from the first. */
+const PROVEN: readonly (readonly [LieName, HostProof['kind']])[] = [
+  ['inventedTree', 'STATEMENT'],
+  ['inventedStaged', 'STATEMENT'],
+  ['forgetful', 'BATCH'],
+  ['unclaimed', 'CLAIM'],
+];
+
+/** What is none. */
+const UNPROVEN: readonly LieName[] = [
+  ...(['replayedHead', 'otherKey', 'otherHost', 'fencedByEcho', 'busy', 'other', 'hollow', 'withoutHmac'] as const),
+  ...(['garbage', 'stalled'] as const),
+];
+
+describe('a host that proves itself dishonest', () => {
+  it.each(PROVEN)('%s: it is suspended at once, and the others go on', async (lie, kind) => {
+    const { liar, behind, b, c, core, stateOf } = await setUp(lie);
+    await expect.poll(() => stateOf(liar.id), WAIT).toBe('SUSPENDED');
+    await core.record(3);
+    expect(await core.settles()).toBeGreaterThanOrEqual(5);
+    expect([await stateOf(b.identity.id), await stateOf(c.identity.id), core.halted]).toEqual([
+      ...['ACTIVE', 'ACTIVE', undefined],
+    ]);
+    const [change] = (await core.events('HostStateChanged')) as unknown as { proof: HostProof }[];
+    expect(change?.proof.kind).toBe(kind);
+    // Whoever reads the log can judge it.
+    const key = verifyKey(Buffer.from(behind.identity.verifyKey, 'base64'), 'the key');
+    expect(openHead(signedThingOf('head', change!.proof.head), key).value.host).toBe(liar.id);
+    expect(change?.proof.against === null).toBe(kind === 'STATEMENT');
+  });
+
+  it('that shows an old tree, once a longer one was counted, is suspended', async () => {
+    const { liar, core, stateOf } = await setUp();
+    await core.settles();
+    await core.record(3);
+    const length = await core.settles();
+    await expect.poll(async () => (await core.known()).hosts.get(liar.id)?.sequence, WAIT).toBe(length);
+    liar.lie = 'oldTree';
+    await expect.poll(() => stateOf(liar.id), WAIT).toBe('SUSPENDED');
+    const [change] = (await core.events('HostStateChanged')) as unknown as { proof: HostProof }[];
+    expect(change?.proof).toMatchObject({ kind: 'RANK', against: [expect.any(String), expect.any(String)] });
+  });
+});
+
+describe('a host that says what proves nothing', () => {
+  it.each(UNPROVEN)('%s: it is not called a liar, and the others go on', async (lie) => {
+    const { liar, b, c, core, stateOf } = await setUp(lie);
+    await core.record(3);
+    expect(await core.settles()).toBeGreaterThanOrEqual(5);
+    expect([await stateOf(b.identity.id), await stateOf(c.identity.id), core.halted]).toEqual([
+      ...['ACTIVE', 'ACTIVE', undefined],
+    ]);
+    expect(await stateOf(liar.id)).not.toBe('SUSPENDED');
+    expect((await core.events('HostStateChanged')).filter(({ proof }) => proof !== undefined)).toEqual([]);
+  });
+
+  it('full: it is FULL, and ACTIVE again once there is room', async () => {
+    const { liar, core, stateOf } = await setUp('full');
+    await core.record(1);
+    await core.settles();
+    await expect.poll(() => stateOf(liar.id), WAIT).toBe('FULL');
+    liar.lie = undefined;
+    core.replicator.retry(liar.id);
+    await expect.poll(() => stateOf(liar.id), WAIT).toBe('ACTIVE');
+  });
+
+  it('that it has others, and gives wrong roots: it is sent everything once it tells the truth', async () => {
+    const { liar, core } = await setUp('other');
+    await core.record(3);
+    const length = await core.settles();
+    liar.lie = undefined;
+    await expect.poll(async () => (await core.known()).hosts.get(liar.id)?.sequence, WAIT).toBe(length);
+  });
+});
