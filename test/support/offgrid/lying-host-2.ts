@@ -8,6 +8,7 @@ import { encodeRefusal, REFUSAL_STATUS, type Refusal } from '../../../src/infra/
 import { encodeSigned, type SignedThing } from '../../../src/infra/offgrid/protocol/signed.js';
 import { encodeStoredEvent, decodeStoredEvents } from '../../../src/infra/offgrid/protocol/events-answer.js';
 import { encodeEntries, encodeRoots } from '../../../src/infra/offgrid/protocol/answers.js';
+import { decodeStrict } from '../../../src/infra/offgrid/protocol/strict-cbor.js';
 import { signTree, type Tree } from '../../../src/infra/offgrid/protocol/tree.js';
 import { verifyKey } from '../../../src/infra/offgrid/protocol/verify-key.js';
 import { NONCE_HEADER } from '../../../src/infra/offgrid/wire/auth.js';
@@ -36,6 +37,10 @@ function head(change: (liar: LyingHost, head: Head, request: Exchange) => Partia
   };
 }
 
+const isWhole = ({ content }: SignedThing<'tree'>) => {
+  const members = decodeStrict(content, 'a tree') as Map<string, number>;
+  return members.get('sequence')! >= members.get('base')!;
+};
 const isBatch = ({ method, path }: Exchange) => method === 'POST' && path.endsWith('/events');
 const isClaim = ({ method, path }: Exchange) => method === 'POST' && path.endsWith('/claim');
 const isAsked = ({ path }: Exchange, name: string) => path.includes(`/${name}?`);
@@ -50,8 +55,10 @@ export const LIES = {
   forgetful: head((_liar, _head, request) => (isBatch(request) ? { tree: null, staged: null } : undefined)),
   /** After a claim, that it has granted none. */
   unclaimed: head((_liar, _head, request) => (isClaim(request) ? { claim: null } : undefined)),
-  /** When it is asked, the first tree that it ever got. */
-  oldTree: head((liar, _head, request) => (isAsked(request, 'head') ? { tree: liar.trees[0] ?? null } : undefined)),
+  /** When it is asked, the first complete tree that it ever got. */
+  oldTree: head((liar, _head, request) =>
+    isAsked(request, 'head') ? { tree: liar.trees.find(isWhole) ?? null } : undefined,
+  ),
   /** Heads over what was asked once, and not now. */
   replayedHead: head(() => ({ request: NO_ROOT })),
   /** Another key, pinned for the origin. */
