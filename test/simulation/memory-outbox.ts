@@ -1,15 +1,15 @@
 import type { RecordedEvent } from '../../src/domain/event.js';
 import type { HostState, Policy } from '../../src/domain/replication.js';
 import type { Known } from '../../src/infra/offgrid/replicator/ports.js';
+import { outbox } from '../../src/projections/outbox.js';
 import {
-  outbox,
   PROGRESS,
   type EntryRow,
   type HostRow,
   type KeyRow,
   type PolicyRow,
   type ProgressRow,
-} from '../../src/projections/outbox.js';
+} from '../../src/projections/outbox-tables.js';
 import type { AnyRow, Rows, Tables } from '../../src/projections/projection.js';
 
 /** The outbox in memory, folded as its projection folds it. */

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import type { HostRow } from '../../projections/outbox.js';
+import type { HostRow } from '../../projections/outbox-tables.js';
 import type { Config } from '../config.js';
 import { corePaths } from '../core-paths.js';
 import { Connection, type Row } from '../sqlite/connection.js';

@@ -2,6 +2,7 @@ import { keyringStream, type KeyRotated } from '../../domain/keyring.js';
 import { notFound, type Problem } from '../../domain/problem.js';
 import {
   meetsWithout,
+  quorumSequence,
   type HostState,
   type HostStateChanged,
   type ReplicationFact,
@@ -14,8 +15,9 @@ import { WrongExpectedRevision } from '../eventlog/errors.js';
 import type { EventLog, ExpectedRevision } from '../eventlog/eventlog.js';
 import type { Projector } from '../projector/projector.js';
 import { Turns } from '../turns.js';
+import type { Outbox, ReplicationState } from './replication/replication-state.js';
 import { appendFact } from './replicator/log-journal.js';
-import type { Backlog, Known, KnownHost, Stop } from './replicator/ports.js';
+import type { Known, KnownHost, Stop } from './replicator/ports.js';
 import { replicationStopped } from './stopped.js';
 
 /** How long the outbox may take to show what there is, in milliseconds. */
@@ -46,7 +48,7 @@ export interface OperationsGround {
   readonly origin: string;
   readonly log: EventLog;
   readonly outbox: Projector;
-  readonly backlog: Backlog;
+  readonly backlog: Outbox;
   readonly clock: Clock;
   readonly stopped: () => Stop | undefined;
   readonly refusal: () => NotReplicated | undefined;
@@ -151,7 +153,7 @@ export class Operations {
     });
   }
 
-  #onHost(id: string, work: (host: KnownHost, known: Known) => Promise<Operated>): Promise<Operated> {
+  #onHost(id: string, work: (host: KnownHost, known: ReplicationState) => Promise<Operated>): Promise<Operated> {
     return this.#inTurn(async (known) => {
       const host = known.hosts.get(id);
       if (host === undefined) return { done: false, problem: notFound('Host', id) };
@@ -160,12 +162,12 @@ export class Operations {
   }
 
   /** @throws LogError REPLICATION_STOPPED */
-  #inTurn<More>(work: (known: Known) => Promise<Operated<More>>): Promise<Operated<More>> {
-    const { origin, stopped, outbox, log, backlog } = this.#ground;
+  #inTurn<More>(work: (known: ReplicationState) => Promise<Operated<More>>): Promise<Operated<More>> {
+    const { origin, stopped, backlog } = this.#ground;
     return inTurn(this.#turns, origin, 'changes of replication wait', async () => {
       const stop = stopped();
       if (stop !== undefined) throw replicationStopped(stop);
-      if (!(await outbox.reaches(await log.head(), CAUGHT_UP_MS)))
+      if (!(await backlog.catchUp()))
         return refused('The outbox has not caught up with the log, so it is not known how the hosts are. Try again.');
       return work(await backlog.known());
     });
@@ -201,12 +203,21 @@ const REFUSALS: Readonly<Record<NotReplicated, string>> = {
     'Nothing is replicated: the keyring is gone, and the log is sealed with its key. Put the recovery key back: sheratan keys import.',
 };
 
-/** Whether what a quorum has signed for stays signed for without a host, and can go on to be. */
-function isDispensable(id: string, { policies, hosts, quorum }: Known): boolean {
+/**
+ * Whether what a quorum has signed for stays signed for without a host, and can go on to be. The hosts that stay must also
+ * show that the policy in force is: whoever restores from them would ask for those of the one before it.
+ */
+function isDispensable(id: string, { policies, hosts, quorum, quorumEpoch }: ReplicationState): boolean {
   const retired = [...hosts.values()].filter((host) => host.state === 'RETIRED').map(({ host }) => host);
+  const gone = new Set([...retired, id]);
   const reached = new Map([...hosts].map(([host, { sequence }]) => [host, sequence]));
   const concerned = policies.filter(({ policy }) => policy.hosts.some(({ host }) => host === id));
-  return concerned.every(({ policy }) => meetsWithout(policy, new Set([...retired, id]), reached, quorum));
+  if (!concerned.every(({ policy }) => meetsWithout(policy, gone, reached, quorum))) return false;
+  const [inForce] = policies;
+  if (inForce === undefined || quorumEpoch === 0) return true;
+  const shown = new Map([...hosts].map(([host, { head }]) => [host, head?.quorum ?? 0]));
+  for (const host of gone) shown.delete(host);
+  return quorumSequence(inForce.policy, shown) >= Math.min(inForce.sequence, quorum);
 }
 
 function hostState({ host, state }: KnownHost, message: string): Refused {

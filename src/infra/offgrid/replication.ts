@@ -25,8 +25,6 @@ import type { OffgridSettings } from './settings.js';
 
 /** How often the lease is looked at, in milliseconds. */
 const LOOK_MS = 500;
-/** How long the outbox is waited for at a time, in milliseconds. */
-const CATCH_UP_MS = 1_000;
 
 /** What replication is started with. */
 export interface ReplicationParts {
@@ -151,10 +149,10 @@ export class Replication {
   }
 
   async #run(signal: AbortSignal): Promise<void> {
-    const { duty, clock, logger, outbox, log } = this.#parts;
+    const { duty, clock, logger } = this.#parts;
     const time = systemTime(clock);
     // What the log says of replication must be known whole before anything is concluded from it.
-    const isCaughtUp = async () => outbox.reaches(await log.head(), CATCH_UP_MS);
+    const isCaughtUp = () => this.backlog.catchUp();
     while (!signal.aborted) {
       try {
         if (duty.isHeld && this.#replicator === undefined && this.#root !== undefined && (await isCaughtUp()))

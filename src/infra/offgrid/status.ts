@@ -1,7 +1,7 @@
 import type { Kysely } from 'kysely';
 import { standingOf } from '../../domain/policy.js';
 import type { HostState, Policy } from '../../domain/replication.js';
-import { PROGRESS, type HostRow, type ProgressRow } from '../../projections/outbox.js';
+import { PROGRESS, type HostRow, type ProgressRow } from '../../projections/outbox-tables.js';
 import type { OutboxDatabase } from '../readmodels/outbox-database.js';
 import type { NotReplicated } from './operations.js';
 import type { Replication } from './replication.js';

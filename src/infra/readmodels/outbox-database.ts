@@ -1,4 +1,4 @@
-import type { EntryRow, HostRow, OutboxTables, PolicyRow, ProgressRow } from '../../projections/outbox.js';
+import type { EntryRow, HostRow, OutboxTables, PolicyRow, ProgressRow } from '../../projections/outbox-tables.js';
 import type { RowOf } from '../../projections/projection.js';
 import type { Stored } from './missions-database.js';
 

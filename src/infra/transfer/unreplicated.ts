@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { PROGRESS } from '../../projections/outbox.js';
+import { PROGRESS } from '../../projections/outbox-tables.js';
 import type { EventFilter } from '../eventlog/eventlog.js';
 import { readGeneration } from '../projector/projection-file.js';
 import { Connection } from '../sqlite/connection.js';

@@ -1,5 +1,6 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
+import { sha256 } from '../../../src/infra/crypto/sha256.js';
 import { ANSWER_HEADER, answerSignature, hostKeyOf } from '../../../src/infra/offgrid/protocol/authentication.js';
 import { decodeBatch } from '../../../src/infra/offgrid/protocol/batch.js';
 import { decodeClaimBody } from '../../../src/infra/offgrid/protocol/claim-body.js';
@@ -41,6 +42,11 @@ const isWhole = ({ content }: SignedThing<'tree'>) => {
   const members = decodeStrict(content, 'a tree') as Map<string, number>;
   return members.get('sequence')! >= members.get('base')!;
 };
+/** What a head must name that answers a request. */
+const overOf = ({ body, path }: Exchange) => {
+  const [, challenge] = /challenge=([0-9a-f]{64})/.exec(path) ?? [];
+  return { request: challenge === undefined ? sha256(body) : Buffer.from(challenge, 'hex') };
+};
 const isBatch = ({ method, path }: Exchange) => method === 'POST' && path.endsWith('/events');
 const isClaim = ({ method, path }: Exchange) => method === 'POST' && path.endsWith('/claim');
 const isAsked = ({ path }: Exchange, name: string) => path.includes(`/${name}?`);
@@ -79,15 +85,18 @@ export const LIES = {
     isBatch(request) ? liar.refuses(request, { code: 'FULL', message: 'There is no room.' }) : pass(),
   /** That it has others of the first events, whatever it is sent. */
   other: async (liar, request, pass) => {
-    if (isAsked(request, 'roots'))
-      return liar.answers(request, 200, encodeRoots({ head: NO_ROOT, staged: NO_ROOT }));
+    if (isAsked(request, 'roots')) return liar.answers(request, 200, encodeRoots({ head: NO_ROOT, staged: NO_ROOT }));
     return isBatch(request) ? liar.refuses(request, { code: 'OTHER', message: 'Mine are others.' }) : pass();
   },
   /** Signs for each batch, and keeps nothing. */
   hollow: async (liar, request, pass) => {
-    if (!isBatch(request)) return pass();
-    const kept = liar.headOf(await pass());
-    return kept && liar.tells(request, { ...kept, tree: decodeBatch(request.body).tree });
+    if (!isBatch(request)) {
+      const told = await pass();
+      liar.last = liar.headOf(told) ?? liar.last;
+      if (liar.headOf(told) === undefined) return told;
+    }
+    const { last, trees } = liar;
+    return last && liar.tells(request, { ...last, ...overOf(request), tree: trees.findLast(isWhole) ?? last.tree });
   },
   /** Answers that its HMAC key was not used for. */
   withoutHmac: async (_liar, _request, pass) => {
@@ -102,7 +111,7 @@ export const LIES = {
     if (!isAsked(request, 'events') || told.status !== 200) return told;
     const events = decodeStoredEvents(told.body as Buffer).map((event) => ({
       ...event,
-      sealed: event.sealed && event.sealed.map((byte, i) => (i === 60 ? byte ^ 1 : byte)),
+      sealed: event.sealed?.map((byte, i) => (i === 60 ? byte ^ 1 : byte)) ?? null,
     }));
     return liar.answers(request, 200, Buffer.concat(events.map(encodeStoredEvent)));
   },
@@ -136,6 +145,8 @@ export class LyingHost {
   readonly trees: SignedThing<'tree'>[] = [];
   readonly ending: AbortSignal;
   lie: LieName | undefined;
+  /** The head that it has told last. */
+  last: Head | undefined;
   readonly #host: RunningHost;
 
   private constructor(front: Front, host: RunningHost, lie: LieName | undefined) {

@@ -49,14 +49,19 @@ export class ReplicatingCore {
   readonly log: EmbeddedLog;
   readonly backlog: ProjectedBacklog;
   readonly replicator: Replicator;
-  halted: HaltReason | undefined;
   readonly #close: () => Promise<void>;
 
   private constructor(
     core: Pick<ReplicatingCore, 'folder' | 'root' | 'log' | 'backlog' | 'replicator'>,
     close: () => Promise<void>,
   ) {
-    ({ folder: this.folder, root: this.root, log: this.log, backlog: this.backlog, replicator: this.replicator } = core);
+    ({
+      folder: this.folder,
+      root: this.root,
+      log: this.log,
+      backlog: this.backlog,
+      replicator: this.replicator,
+    } = core);
     this.#close = close;
   }
 
@@ -68,11 +73,9 @@ export class ReplicatingCore {
     const log = shared?.log ?? (await EmbeddedLog.open(join(folder, 'log.db'), systemClock));
     const projector = await Projector.open(join(folder, 'outbox.db'), outbox, log, quiet);
     await projector.start();
-    await projector.reaches(await log.head(), WAIT.timeout);
     const backlog = new ProjectedBacklog(projector, log);
+    await expect.poll(() => backlog.catchUp(), WAIT).toBe(true);
     const frontiers = await SqliteFrontiers.open(join(folder, 'frontiers.db'), log.logId);
-    let started: ReplicatingCore | undefined;
-    let early: HaltReason | undefined;
     const replicator = await Replicator.start({
       ...{ origin: options.origin ?? ORIGIN, root, logId: log.logId, outbox: backlog, frontiers, logger: quiet },
       randomBytes: options.randomBytes ?? randomBytes,
@@ -90,19 +93,14 @@ export class ReplicatingCore {
         const client = { url, exchange, authKey: AUTH_KEY, clock: systemClock, signal, ...known };
         return between(new HttpHostClient(client));
       },
-      onHalted: (reason) => {
-        early = reason;
-        if (started !== undefined) started.halted = reason;
-      },
+      onHalted: () => undefined,
     });
-    started = new ReplicatingCore({ folder, root, log, backlog, replicator }, async () => {
+    const core = new ReplicatingCore({ folder, root, log, backlog, replicator }, async () => {
       await replicator.stop();
       await projector.stop();
       await frontiers.close();
       if (shared === undefined) await log.close();
     });
-    started.halted = early;
-    const core = started;
     onTestFinished(() => core.stop());
     return core;
   }
@@ -123,6 +121,11 @@ export class ReplicatingCore {
       const event = { id: crypto.randomUUID(), type: 'MissionCreated', data, metadata };
       await this.log.append(`mission-${id}`, [event], 'no-stream');
     }
+  }
+
+  /** Why it takes no more commands. */
+  get halted(): HaltReason | undefined {
+    return this.replicator.writer.halted;
   }
 
   known() {
@@ -196,8 +199,8 @@ export class RestartableHost {
     this.#host = await newHost2({ folder: this.folder, port, ...options });
   }
 
-  head(root: RootKey) {
-    return new Reader(this.#host, root).head();
+  head(root: RootKey, origin = ORIGIN) {
+    return new Reader(this.#host, root, origin).head();
   }
 }
 

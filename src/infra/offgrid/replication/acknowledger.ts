@@ -1,3 +1,4 @@
+import pLimit from 'p-limit';
 import {
   quorumUnder,
   type Acknowledgement,
@@ -39,6 +40,8 @@ export class Acknowledger {
   readonly #fresh = new Map<string, Acknowledgement>();
   readonly #arrived = new Nudge();
   readonly #urgent = new Nudge();
+  /** One recording at a time. */
+  readonly #inTurn = pLimit(1);
   #epoch = 0;
   #urgency = 0;
 
@@ -82,7 +85,7 @@ export class Acknowledger {
       if (this.#fresh.size === 0) await this.#arrived.wait(signal);
       if (signal.aborted) break;
       try {
-        await this.#record();
+        await this.#inTurn(() => this.#record());
       } catch (error) {
         logger.error({ err: error }, 'acknowledgements cannot be recorded; trying again');
         await time.sleep(RETRY_MS, signal);
@@ -93,9 +96,13 @@ export class Acknowledger {
       await Promise.race([time.sleep(INTERVAL_MS, both), this.#urgent.wait(both)]);
       waiting.abort();
     }
-    // What arrived last is not lost.
-    await this.#record().catch((error: unknown) => {
-      logger.error({ err: error }, 'the last acknowledgements cannot be recorded');
+    await this.flush();
+  }
+
+  /** Records what has arrived, before it ends. */
+  async flush(): Promise<void> {
+    await this.#inTurn(() => this.#record()).catch((error: unknown) => {
+      this.#dependencies.logger.error({ err: error }, 'the last acknowledgements cannot be recorded');
     });
   }
 

@@ -24,7 +24,7 @@ import type { Writer } from './writer.js';
 /** The first batch to a host, and the least and the most that one has, in bytes: the way to it may be narrow. */
 export const FIRST_BATCH_BYTES = 16 * 1024;
 export const MIN_BATCH_BYTES = 1024;
-export const MAX_BATCH_BYTES = 1024 * 1024;
+const MAX_BATCH_BYTES = 1024 * 1024;
 /** A batch that is answered within this is followed by one of twice its size, one that takes longer than */
 const QUICK_MS = 2_000;
 /** this by one of half, in milliseconds. */
@@ -152,7 +152,8 @@ export class HostSession {
       await this.#owner.onSupplied();
     }
     // What is known of the quorum outlives this process.
-    if (signal.aborted && this.#isOfEpoch() && this.#lacksQuorum(tree)) await this.#ship(await batches.renewal(tree, writer));
+    if (signal.aborted && this.#isOfEpoch() && this.#lacksQuorum(tree))
+      await this.#ship(await batches.renewal(tree, writer));
   }
 
   #prepare(tree: MerkleFrontier): Promise<Batch | undefined> {

@@ -16,7 +16,7 @@ import { Acknowledger } from './acknowledger.js';
 import { BatchMaker } from './batch-maker.js';
 import { HostLoop, type HostChange, type HostContact, type LoopDependencies } from './host-loop.js';
 import { LocalHistory } from './local-history.js';
-import type { HaltReason, Outbox, ReplicationJournal, WriterStore } from './replication-state.js';
+import type { HaltReason, Outbox, ReplicationJournal, ReplicationState, WriterStore } from './replication-state.js';
 import { StateCache } from './state-cache.js';
 import { Writer } from './writer.js';
 
@@ -82,7 +82,10 @@ export class Replicator {
       onAcknowledged: (acknowledged) => dependencies.onAcknowledged?.(acknowledged),
     });
     const portOf = (url: string) => ({ key: () => metBy(clientOf(url, undefined, signal)) });
-    this.#policy = new PolicyKeeper({ origin, wanted, portOf, journal: state, time, logger, known: now, changed });
+    this.#policy = new PolicyKeeper({
+      ...{ origin, wanted, portOf, journal: state, time, logger, known: now, changed },
+      nextLine: () => lineAfterProtocol1(now()),
+    });
     this.#ofLoops = {
       ...{ origin, root, writer, history, window, time, logger, state: now, changed },
       batches: new BatchMaker({ origin, root, window, tree, history, state: now, time }),
@@ -181,7 +184,12 @@ export class Replicator {
       logger.fatal({ err: error }, 'replication has ended');
     }
     // A log that is not replicated is still known.
-    if (!signal.aborted) await new Promise<void>((resolve) => signal.addEventListener('abort', () => { resolve(); }));
+    if (!signal.aborted)
+      await new Promise<void>((resolve) =>
+        signal.addEventListener('abort', () => {
+          resolve();
+        }),
+      );
     ending.abort();
     await following;
   }
@@ -227,6 +235,8 @@ export class Replicator {
       }
       if (this.#state.current.policies === policies) await this.#state.changed(signal);
     }
+    // What hosts are told last is what is known by now.
+    await this.#acknowledger.flush();
     await Promise.all([...this.#loops.values()].map((loop) => loop.stop()));
   }
 
@@ -238,6 +248,14 @@ export class Replicator {
 }
 
 type Fact = Parameters<ReplicationJournal['record']>[0][number];
+
+/**
+ * The line that the next policy begins. The hosts of protocol 1 have gone, and with them what they had signed for: a log that
+ * they replicated goes on in a line of its own, or its old policy would be in play for ever. undefined for every other log.
+ */
+function lineAfterProtocol1({ quorum, quorumEpoch, line }: ReplicationState): number | undefined {
+  return quorum > 0 && quorumEpoch === 0 ? line + 1 : undefined;
+}
 
 /** Who answers, as a policy names him. */
 async function metBy(client: HostClient): Promise<MetHost> {

@@ -24,6 +24,8 @@ export interface PolicyGround {
   readonly time: Time;
   readonly logger: Logger;
   readonly known: () => Known;
+  /** The line that the next policy begins; undefined when it goes on with the log's. */
+  readonly nextLine?: () => number | undefined;
   readonly changed: (signal: AbortSignal) => Promise<void>;
 }
 
@@ -97,7 +99,9 @@ export class PolicyKeeper {
     const retired = [...known().hosts.values()].filter(({ state }) => state === 'RETIRED').map(({ host }) => host);
     const policy = nextPolicy(wanted, current, this.#met, new Set(retired));
     if (policy === undefined) return;
-    await journal.record([{ type: 'ReplicationPolicySet', data: { origin, ...policy } }]);
+    const line = this.#ground.nextLine?.();
+    const data = { origin, ...policy, ...(line === undefined ? {} : { line }) };
+    await journal.record([{ type: 'ReplicationPolicySet', data }]);
   }
 
   /** Finds out who answers at a URL, until it is one who may count. */
@@ -123,7 +127,8 @@ export class PolicyKeeper {
         failures += 1;
         waitMs = backoffMs(failures, time.random());
         this.#troubles.set(url, error instanceof Error ? error.message : String(error));
-        if (!(error instanceof HostError || error instanceof HostFailure)) logger.error({ err: error, host: url }, 'a host cannot be met');
+        if (!(error instanceof HostError || error instanceof HostFailure))
+          logger.error({ err: error, host: url }, 'a host cannot be met');
       }
       await time.sleep(waitMs, signal);
     }

@@ -1,6 +1,12 @@
 import { isReplicated } from '../../../domain/event.js';
 import type { CountedHead, HostState, Policy } from '../../../domain/replication.js';
-import { PROGRESS, type HostRow, type KeyRow, type PolicyRow, type ProgressRow } from '../../../projections/outbox.js';
+import {
+  PROGRESS,
+  type HostRow,
+  type KeyRow,
+  type PolicyRow,
+  type ProgressRow,
+} from '../../../projections/outbox-tables.js';
 import { LogError } from '../../eventlog/errors.js';
 import type { EventLog } from '../../eventlog/eventlog.js';
 import type { Projector } from '../../projector/projector.js';
@@ -9,7 +15,7 @@ import type { HostRecord, Outbox, ReplicationState } from '../replication/replic
 import type { NumberedEvent } from './ports.js';
 
 /** How long the outbox is waited for, in milliseconds. */
-const CATCH_UP_MS = 10_000;
+const CATCH_UP_MS = 2_000;
 
 const NOTHING = {
   ...{ origin: null, head: 0, quorum: 0, quorum_epoch: 0, policy: null, line: 1, begun: 0 },
@@ -35,6 +41,9 @@ export class ProjectedBacklog implements Outbox {
   }
 
   async catchUp(): Promise<boolean> {
+    const { file, projection } = this.#outbox;
+    // A file of another version has other tables until it is rebuilt.
+    if ((await file.generation('live'))?.version !== projection.version) return false;
     return this.#outbox.reaches(await this.#log.head(), CATCH_UP_MS);
   }
 

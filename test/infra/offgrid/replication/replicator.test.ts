@@ -164,9 +164,9 @@ describe('two cores of one origin', () => {
     };
     const one = await ReplicatingCore.start({ ...settings, folder: core.folder, root: core.root, randomBytes: same() });
     const other = await ReplicatingCore.start({ ...settings, folder: copy, root: core.root, randomBytes: same() });
-    await expect.poll(() => [one, other].map(({ replicator }) => replicator.writer.isElected), WAIT).toEqual([
-      ...[true, true],
-    ]);
+    await expect
+      .poll(() => [one, other].map(({ replicator }) => replicator.writer.isElected), WAIT)
+      .toEqual([...[true, true]]);
     await one.record(1, 'one');
     await other.record(1, 'other');
     await expect.poll(() => one.halted?.code ?? other.halted?.code, WAIT).toBe('FORKED');

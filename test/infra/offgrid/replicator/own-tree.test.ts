@@ -50,7 +50,7 @@ beforeEach(async () => {
     await rm(folder, { recursive: true });
   });
   window = new Window();
-  tree = new OwnTree(window as unknown as SealedWindow, cache);
+  tree = new OwnTree(window, cache);
 });
 
 const root = async (size: number, afresh = false) => {
@@ -99,12 +99,26 @@ describe('what is kept of the tree', () => {
     expect(await root(COUNT)).toBe(rootOf(COUNT));
   });
 
-  it('may be nothing that a tree is made of', async () => {
+  it.each(["x'0102'", "x''", 'zeroblob(length(peaks))', "cast(peaks || x'00' AS BLOB)"])(
+    'may rot: %s is not taken for a frontier, whatever is signed rests on it',
+    async (rotten) => {
+      await tree.at(COUNT);
+      const file = await Connection.open(path, 'write');
+      await file.run(`UPDATE frontiers SET peaks = ${rotten}`, []);
+      await file.close();
+      expect(await cache.below(COUNT)).toBeUndefined();
+      expect(await root(COUNT)).toBe(rootOf(COUNT));
+      expect(await cache.below(COUNT)).toMatchObject({ size: KEPT });
+    },
+  );
+
+  it('may rot in the last of it alone: the one before is taken', async () => {
+    await cache.put((await tree.at(10))!);
     await tree.at(COUNT);
     const file = await Connection.open(path, 'write');
-    await file.run("UPDATE frontiers SET peaks = x'0102'", []);
+    await file.run(`UPDATE frontiers SET peaks = zeroblob(64) WHERE size = ${KEPT}`, []);
     await file.close();
-    expect(await root(COUNT)).toBe(rootOf(COUNT));
+    expect(await cache.below(COUNT)).toMatchObject({ size: 10 });
   });
 
   it('may find no room', async () => {
