@@ -37,7 +37,8 @@ export interface HostClient {
   roots(origin: Origin, at: Sequence): Promise<Roots>;
   /** 42 bytes each. */
   entries(origin: Origin, query: EntriesQuery): Promise<readonly Uint8Array[]>;
-  events(origin: Origin, query: EventsQuery): Promise<readonly StoredEvent[]>;
+  /** @param signal gives this request up */
+  events(origin: Origin, query: EventsQuery, signal?: AbortSignal): Promise<readonly StoredEvent[]>;
   damaged(origin: Origin, query: DamagedQuery): Promise<Damaged>;
   /** How many of the events are whole now. */
   mend(origin: Origin, events: readonly NumberedEvent[]): Promise<number>;

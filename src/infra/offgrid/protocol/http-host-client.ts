@@ -62,6 +62,8 @@ interface Asked<A> {
   readonly path: string;
   readonly body?: Uint8Array;
   readonly maxBytes: number;
+  /** Gives this request up. */
+  readonly signal?: AbortSignal;
   /** @throws ProtocolError */
   readonly decode: (body: Uint8Array) => A;
 }
@@ -127,9 +129,11 @@ export class HttpHostClient implements HostClient {
     return this.#get(origin, `entries?of=${of}&after=${after}&limit=${limit}`, MAX_BODY_BYTES, decodeEntries);
   }
 
-  events(origin: Origin, { of, after, limit, bytes }: EventsQuery): Promise<readonly StoredEvent[]> {
-    const query = `of=${of}&after=${after}&limit=${limit}&bytes=${bytes}`;
-    return this.#get(origin, `events?${query}`, MAX_BODY_BYTES, decodeStoredEvents);
+  events(origin: Origin, query: EventsQuery, signal?: AbortSignal): Promise<readonly StoredEvent[]> {
+    const { of, after, limit, bytes } = query;
+    const path = pathOf(origin, `events?of=${of}&after=${after}&limit=${limit}&bytes=${bytes}`);
+    const maxBytes = MAX_BODY_BYTES;
+    return this.#ask({ method: 'GET', path, maxBytes, decode: decodeStoredEvents, ...(signal && { signal }) });
   }
 
   damaged(origin: Origin, { after, limit }: DamagedQuery): Promise<Damaged> {
@@ -170,7 +174,7 @@ export class HttpHostClient implements HostClient {
   }
 
   /** An answer that the host has given; undefined when it has another time, which is kept from then on. */
-  async #exchange({ method, path, body = NOTHING, maxBytes }: Asked<unknown>): Promise<HttpAnswer | undefined> {
+  async #exchange({ method, path, body = NOTHING, maxBytes, signal }: Asked<unknown>): Promise<HttpAnswer | undefined> {
     const { exchange, clock } = this.#options;
     const { host, key } = this.#known ?? this.#unknown();
     const bodyHash = bodyHashOf(body);
@@ -180,9 +184,9 @@ export class HttpHostClient implements HostClient {
       nonce = toHex(this.#randomBytes(NONCE_BYTES));
       const date = String(Math.floor(clock.now().getTime() / 1_000) + this.#ahead);
       const headers = requestHeaders(key, { host, method, path, date, nonce, bodyHash });
-      return { method, path, headers, body, maxAnswerBytes, ...this.#signal() };
+      return { method, path, headers, body, maxAnswerBytes, ...this.#signal(signal) };
     };
-    const answer = await this.#at(exchange.send(make));
+    const answer = await this.#at(exchange.send(make), signal);
     if (this.#isOtherTime(answer, nonce)) return undefined;
     const signature = answer.headers[ANSWER_HEADER];
     const lines = { host, nonce, status: answer.status, body: answer.body };
@@ -208,20 +212,21 @@ export class HttpHostClient implements HostClient {
     return true;
   }
 
-  async #at(answer: Promise<HttpAnswer>): Promise<HttpAnswer> {
+  async #at(answer: Promise<HttpAnswer>, given?: AbortSignal): Promise<HttpAnswer> {
     try {
       return await answer;
     } catch (error) {
       if (error instanceof HostFailure)
         throw new HostFailure(error.code, `${this.url}: ${error.message}`, { cause: error });
-      if (this.#options.signal?.aborted === true) throw this.#failure('UNREACHABLE', 'the request was given up', error);
+      if (given?.aborted === true || this.#options.signal?.aborted === true)
+        throw this.#failure('UNREACHABLE', 'the request was given up', error);
       throw error;
     }
   }
 
-  #signal(): { readonly signal?: AbortSignal } {
-    const { signal } = this.#options;
-    return signal === undefined ? {} : { signal };
+  #signal(given?: AbortSignal): { readonly signal?: AbortSignal } {
+    const signals = [this.#options.signal, given].filter((signal) => signal !== undefined);
+    return signals.length === 0 ? {} : { signal: AbortSignal.any(signals) };
   }
 
   #knows(host: Fingerprint): void {

@@ -59,13 +59,16 @@ export class Opener {
       throw new NotAnEvent(
         `Event ${sequence} of '${this.#origin}' opens, but was sealed as number ${etype} (${NAMES.get(etype) ?? 'unknown'}) and says that it is a ${event.type}.`,
       );
-    if (event.type === 'KeyRotated') this.#learn(event);
+    this.learn(event);
     return { ...event, etype, sequence };
   }
 
-  /** A KeyRotated that begins no epoch of this log, or holds no key of its root, has no effect, here and in the outbox. */
-  #learn({ data }: TravellingEvent): void {
-    if (!isKeyRotated(data)) return;
+  /**
+   * Takes the key of an event that was opened. A KeyRotated that begins no epoch of this log, or holds no key of its root,
+   * has no effect, here and in the outbox.
+   */
+  learn({ type, data }: Pick<TravellingEvent, 'type' | 'data'>): void {
+    if (type !== 'KeyRotated' || !isKeyRotated(data)) return;
     const { keyEpoch, keyId, wrappedKey } = data;
     const first = { origin: this.#origin, rootKeyId: this.#root.id };
     if (!beginsEpoch(data, first, (epoch) => this.#epochs.has(epoch))) return;

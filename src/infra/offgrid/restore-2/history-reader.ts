@@ -1,0 +1,221 @@
+import { decideReading, type Reading, type ShownTree } from '../../../domain/reading.js';
+import { equalBytes } from '../../crypto/bytes.js';
+import type { EventLog } from '../../eventlog/eventlog.js';
+import type { Tree } from '../protocol/tree.js';
+import type { ContentSource } from './content-fetcher.js';
+import type { EntryCollector } from './entry-collector.js';
+import type { EntryList } from './entry-list.js';
+import type { HeardHost } from './host-survey.js';
+import type { KnownPolicy, LogBuilder } from './log-builder.js';
+import { whyUnread } from './why-unread.js';
+import { RestoreError } from './restore-error.js';
+
+/** What a reading is made with. */
+export interface ReaderDependencies {
+  readonly heard: readonly HeardHost[];
+  readonly collector: EntryCollector;
+  readonly builder: LogBuilder;
+  /** The weight of hosts that may lie. */
+  readonly dishonest: number;
+  readonly onTrouble: (message: string) => void;
+}
+
+/** A history that hosts gave back, and that holds what was ever at quorum. */
+export interface ReadHistory {
+  readonly log: EventLog;
+  /** How many events it has. */
+  readonly length: number;
+  /** How many of them are those of the tree that counts; what comes after was not in a head of its epoch yet. */
+  readonly base: number;
+  /** The tree that counts. */
+  readonly best: Tree;
+  readonly quorum: number;
+  /** The epoch of the tree that says so; 0 when none does. */
+  readonly quorumEpoch: number;
+  /** The policies on it, in the order they were set. */
+  readonly policies: readonly KnownPolicy[];
+  readonly counted: readonly HeardHost[];
+  /** Hosts that were heard, and count for nothing, with why. */
+  readonly leftOut: readonly { readonly host: HeardHost; readonly why: string }[];
+  /** The weight of hosts that may have lied without harm. */
+  readonly mayLie: number;
+  /** The highest epoch that any tree or claim shows. */
+  readonly epoch: number;
+}
+
+/** A tree that was shown, as the rules see it, with what it is. */
+interface Known extends ShownTree {
+  readonly tree: Tree;
+}
+
+/** Reads the one history of an origin back, by docs/protocol.md, "Reading": asks the rules, and gets what they ask for. */
+export class HistoryReader {
+  readonly #dependencies: ReaderDependencies;
+  readonly #known = new Map<Tree, Known>();
+  readonly #lists = new Map<Tree, EntryList>();
+  /** The first event that no host gives, of each tree that was tried; 0 when it was got whole. */
+  readonly #tried = new Map<Tree, number>();
+
+  constructor(dependencies: ReaderDependencies) {
+    this.#dependencies = dependencies;
+  }
+
+  /** @throws RestoreError when nothing is read */
+  async read(): Promise<ReadHistory> {
+    const { heard, builder } = this.#dependencies;
+    await this.#collectLists();
+    const suspended = new Set<string>();
+    for (;;) {
+      const reading = decideReading({
+        heard: heard.map((one) => ({
+          host: one.host,
+          tree: this.#shown(one.head.tree?.value),
+          staged: this.#shown(one.head.staged?.value),
+          isCounted: one.isPinned && !suspended.has(one.host),
+        })),
+        relations: {
+          isOneBeginning: (a, b) => equalBytes(treeOf(a).begun, treeOf(b).begun),
+          common: (a, b) => this.#common(treeOf(a), treeOf(b)),
+          isQuorumOn: (of, tree) => this.#has(treeOf(tree), treeOf(of).quorum, treeOf(of).quorumRoot),
+        },
+        gotten: {
+          missing: (tree) => this.#missing(treeOf(tree)),
+          policies: (tree) => this.#policies(treeOf(tree)),
+        },
+        dishonest: this.#dependencies.dishonest,
+      });
+      if (reading.is === 'OPEN') {
+        await this.#get(treeOf(reading.get));
+        continue;
+      }
+      if (reading.is === 'REFUSED') throw new RestoreError(whyUnread(reading.why, this.#aboutOf(reading), heard));
+      const { tree, length } = this.#end(reading);
+      const found = builder.suspended(this.#listOf(tree), length);
+      if ([...found].every((host) => suspended.has(host))) return this.#finish(reading, suspended);
+      // Hosts that the history says were caught are read, and not counted.
+      for (const host of found) suspended.add(host);
+    }
+  }
+
+  async #finish(reading: Extract<Reading, { is: 'READ' }>, suspended: ReadonlySet<string>): Promise<ReadHistory> {
+    const { heard, builder } = this.#dependencies;
+    const { tree, length } = this.#end(reading);
+    const list = this.#listOf(tree);
+    await builder.get(list, length, this.#sourcesOf(list));
+    const log = await builder.finish(list, length);
+    const counted = new Set(reading.counted);
+    const leftOut = heard.filter(({ host }) => !counted.has(host));
+    const epochs = heard.flatMap(({ head: { tree: complete, staged, claim } }) => [complete, staged, claim]);
+    return {
+      ...{ log, length, base: reading.history.sequence, best: treeOf(reading.best) },
+      ...{ quorum: reading.quorum, quorumEpoch: reading.quorumEpoch, mayLie: reading.mayLie },
+      policies: builder.policies(list, length),
+      counted: heard.filter(({ host }) => counted.has(host)),
+      leftOut: leftOut.map((host) => ({ host, why: whyLeftOut(host, suspended) })),
+      epoch: Math.max(0, ...epochs.map((opened) => opened?.value.epoch ?? 0)),
+    };
+  }
+
+  /** The tree that the history ends in, and how many of its events are taken. */
+  #end({ history, tail }: Extract<Reading, { is: 'READ' }>): { readonly tree: Tree; readonly length: number } {
+    return { tree: treeOf(tail?.tree ?? history), length: tail?.length ?? history.sequence };
+  }
+
+  /** How trees stand to each other is told by their entries. */
+  async #collectLists(): Promise<void> {
+    const { heard, collector } = this.#dependencies;
+    const trees = heard
+      .flatMap(({ head }) => [head.tree, head.staged])
+      .flatMap((opened) => (opened ? [opened.value] : []));
+    for (const tree of trees.sort((a, b) => b.line - a.line || b.epoch - a.epoch || b.sequence - a.sequence)) {
+      const list = await collector.listOf(tree);
+      if (list !== undefined) this.#lists.set(tree, list);
+    }
+  }
+
+  async #get(tree: Tree): Promise<void> {
+    const { builder, onTrouble } = this.#dependencies;
+    const list = this.#lists.get(tree);
+    if (list === undefined) {
+      onTrouble(
+        `no host gives the list of the first ${tree.sequence} events of epoch ${tree.epoch}, which the origin has signed`,
+      );
+      this.#tried.set(tree, tree.sequence);
+      return;
+    }
+    const missing = (await builder.get(list, tree.sequence, this.#sourcesOf(list))) ?? 0;
+    if (missing > 0) onTrouble(`no host gives event ${missing} of epoch ${tree.epoch}`);
+    this.#tried.set(tree, missing);
+  }
+
+  #missing(tree: Tree): readonly number[] | undefined {
+    const missing = this.#tried.get(tree);
+    if (missing !== undefined) return missing === 0 ? [] : [missing];
+    // What is missing of another tree is missing of each that has it.
+    for (const [other, absent] of this.#tried) if (absent > 0 && absent <= this.#common(tree, other)) return [absent];
+    return undefined;
+  }
+
+  #policies(tree: Tree): readonly KnownPolicy[] {
+    const list = this.#lists.get(tree);
+    return list === undefined ? [] : this.#dependencies.builder.policies(list, tree.sequence);
+  }
+
+  /** How many of the first events of two trees are the same, as far as their entries tell. */
+  #common(a: Tree, b: Tree): number {
+    const [longer, shorter] = a.sequence < b.sequence ? [b, a] : [a, b];
+    if (a.sequence === b.sequence && equalBytes(a.root, b.root)) return a.sequence;
+    const [longerList, shorterList] = [this.#lists.get(longer), this.#lists.get(shorter)];
+    if (longerList === undefined) return 0;
+    if (this.#has(longer, shorter.sequence, shorter.root)) return shorter.sequence;
+    return shorterList === undefined ? 0 : Math.min(shorter.sequence, longerList.common(shorterList));
+  }
+
+  /** Whether the first events of a tree have a root. */
+  #has(tree: Tree, count: number, root: Uint8Array): boolean {
+    if (count > tree.sequence) return false;
+    const own = this.#lists.get(tree)?.rootAt(count);
+    return own !== undefined && equalBytes(own, root);
+  }
+
+  /** Where the contents of a list may be got, from hosts that are left out as well: an address says what is right. */
+  #sourcesOf(list: EntryList): readonly ContentSource[] {
+    const reachOf = (tree: Tree | undefined) => {
+      if (tree === undefined) return 0;
+      const root = list.rootAt(tree.sequence);
+      if (root !== undefined && equalBytes(root, tree.root)) return tree.sequence;
+      return Math.min(tree.sequence, this.#lists.get(tree)?.common(list) ?? 0);
+    };
+    return this.#dependencies.heard.map(({ host, client, head: { tree, staged } }) => ({
+      ...{ host, client, reach: { head: reachOf(tree?.value), staged: reachOf(staged?.value) } },
+    }));
+  }
+
+  #listOf(tree: Tree): EntryList {
+    const list = this.#lists.get(tree);
+    if (list === undefined) throw new Error('a history was read whose entries nobody gave');
+    return list;
+  }
+
+  #shown(tree: Tree | undefined): Known | null {
+    if (tree === undefined) return null;
+    const { line, epoch, sequence, quorum } = tree;
+    const known = this.#known.get(tree) ?? { line, epoch, sequence, quorum, tree };
+    this.#known.set(tree, known);
+    return known;
+  }
+
+  #aboutOf({ about }: Extract<Reading, { is: 'REFUSED' }>): Tree | undefined {
+    return about === null ? undefined : treeOf(about);
+  }
+}
+
+function treeOf(shown: ShownTree): Tree {
+  return (shown as Known).tree;
+}
+
+function whyLeftOut({ host, isPinned, head }: HeardHost, suspended: ReadonlySet<string>): string {
+  if (!isPinned) return 'its key is not named';
+  if (suspended.has(host)) return 'the history says that it was suspended';
+  return `what it shows (event ${head.tree?.value.sequence ?? 0} of epoch ${head.tree?.value.epoch ?? 0}) cannot be got, or too few hosts show it`;
+}

@@ -1,0 +1,102 @@
+import type { ReplicasAcknowledged } from '../../../domain/replication.js';
+import type { RootKey } from '../../crypto/root-key.js';
+import type { EventLog } from '../../eventlog/eventlog.js';
+import type { HostClient } from '../protocol/host-client.js';
+import { versionInForce } from '../replication/policy-in-force.js';
+import type { WriterRecord } from '../replication/replication-state.js';
+import { policiesInPlay } from '../../../domain/reading.js';
+import type { Time } from '../replicator/ports.js';
+import type { HostAddress } from '../settings.js';
+import { ContentFetcher } from './content-fetcher.js';
+import { EntryCollector } from './entry-collector.js';
+import { HistoryReader, type ReadHistory } from './history-reader.js';
+import { surveyHosts, type HeardHost } from './host-survey.js';
+import { LogBuilder } from './log-builder.js';
+import { RestoreError } from './restore-error.js';
+
+/** What is to be restored, and how sure it must be. */
+export interface RestoreRequest {
+  readonly origin: string;
+  readonly root: RootKey;
+  readonly hosts: readonly HostAddress[];
+  /** The weight of hosts that may lie. */
+  readonly dishonestWeight: number;
+}
+
+/** What a restore works with. */
+export interface RestoreDependencies {
+  readonly clientOf: (url: string, host?: string) => HostClient;
+  /** An empty log beside those that were made before. */
+  readonly newLog: () => Promise<EventLog>;
+  readonly time: Time;
+  readonly onProgress: (what: 'entries' | 'events', done: number, of: number) => void;
+  /** What went wrong with whom, while it goes on. */
+  readonly onTrouble: (message: string) => void;
+}
+
+/**
+ * Gets back what hosts have of an origin. It reads, and does nothing else: nothing is claimed, and a core that may still be
+ * alive is left alone.
+ * @throws RestoreError
+ */
+export async function readBack(request: RestoreRequest, dependencies: RestoreDependencies): Promise<ReadHistory> {
+  const { origin, root, hosts, dishonestWeight } = request;
+  const { clientOf, newLog, time, onProgress, onTrouble } = dependencies;
+  const { heard, unheard } = await surveyHosts({ origin, root, hosts, clientOf });
+  for (const { why } of unheard) onTrouble(`${why} It is left out.`);
+  const pinned = heard.filter(({ isPinned }) => isPinned);
+  if (pinned.length === 0 && heard.length > 0) throw new RestoreError(unnamed(heard));
+  for (const { url, host, isPinned } of heard)
+    if (!isPinned) onTrouble(`${url} is left out: its key is not named. It says that it is ${url}#${host}.`);
+  const names = new Map(pinned.map(({ url, host }) => [host, `${url} (${host})`]));
+  const collector = new EntryCollector({
+    ...{ origin, hosts: pinned, now: () => time.now().getTime() },
+    onProgress: (done, of) => {
+      onProgress('entries', done, of);
+    },
+    onTrouble: ({ host }, why) => {
+      onTrouble(`${names.get(host) ?? host}: ${why}`);
+    },
+  });
+  const fetcher = new ContentFetcher({
+    ...{ origin, time },
+    onTrouble: (host, why) => {
+      onTrouble(`${names.get(host) ?? host}: ${why}`);
+    },
+  });
+  const builder = new LogBuilder({
+    ...{ origin, root, newLog, fetcher },
+    onProgress: (done, of) => {
+      onProgress('events', done, of);
+    },
+  });
+  return new HistoryReader({ heard: pinned, collector, builder, dishonest: dishonestWeight, onTrouble }).read();
+}
+
+/**
+ * What a log that was read back says of itself, as its last event: on what it was elected, what was at quorum, and that it was
+ * restored. Its core is elected like any other before anything of it counts.
+ */
+export function restoredFact(read: ReadHistory, { origin, dishonestWeight }: RestoreRequest): ReplicasAcknowledged {
+  const { best, base, quorum, quorumEpoch, policies, epoch } = read;
+  const { line } = best;
+  const inPlay = policies.slice(policies.length - policiesInPlay(policies, quorum).length);
+  return {
+    type: 'ReplicasAcknowledged',
+    data: {
+      ...{ origin, policyVersion: versionInForce(inPlay, quorum), writerEpoch: epoch, line, hosts: [] },
+      ...{ quorumSequence: quorum, quorumEpoch, elected: { line, epoch: best.epoch, base } },
+      ...{ restored: true, dishonestWeight },
+    },
+  };
+}
+
+/** The record of the writer that a restored core begins with: its first epoch is above all that was seen. */
+export function restoredWriter({ epoch, log }: ReadHistory): WriterRecord {
+  return { logId: log.logId, epoch };
+}
+
+function unnamed(heard: readonly HeardHost[]): string {
+  const named = heard.map(({ url, host }) => `${url}#${host}`).join(',');
+  return `Hosts count when their keys are named, and none is: nothing would show that these are the hosts that signed. They say that they are --hosts '${named}': compare that with what \`sheratan keys export\` printed, and name them; or take what there is: --accept-loss.`;
+}

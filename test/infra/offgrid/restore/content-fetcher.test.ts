@@ -1,0 +1,204 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { describe, expect, it } from 'vitest';
+import { encodeEntry, entryOf } from '../../../../src/infra/offgrid/protocol/entry.js';
+import type { StoredEvent } from '../../../../src/infra/offgrid/protocol/events-answer.js';
+import { HostFailure } from '../../../../src/infra/offgrid/protocol/host-client.js';
+import type { EventsQuery } from '../../../../src/infra/offgrid/protocol/queries.js';
+import type { Time } from '../../../../src/infra/offgrid/replicator/ports.js';
+import {
+  ContentFetcher,
+  MissingEventError,
+  type ContentSource,
+} from '../../../../src/infra/offgrid/restore-2/content-fetcher.js';
+import { EntryList } from '../../../../src/infra/offgrid/restore-2/entry-list.js';
+import { History, ORIGIN } from '../../../support/offgrid/host-2.js';
+
+/** So many seconds of the fetcher pass in one. */
+const FAST = 50;
+const time: Time = {
+  now: () => new Date(performance.now() * FAST),
+  sleep: (ms, signal) => delay(ms / FAST, undefined, { signal }).catch(() => undefined),
+  turn: () => delay(0),
+  random: () => 0.5,
+};
+
+const history = History.begin().on(600, { bytes: 200 });
+const list = new EntryList(Buffer.concat(history.events.map((event) => encodeEntry(entryOf(event)))));
+
+/** What a host makes of being asked; undefined: it answers. */
+type Trick = (query: EventsQuery, signal: AbortSignal | undefined) => Promise<readonly StoredEvent[] | undefined>;
+
+class Host implements ContentSource {
+  readonly host: string;
+  readonly reach: ContentSource['reach'];
+  readonly asked: EventsQuery[] = [];
+  readonly #trick: Trick;
+
+  constructor(host: string, trick: Trick = () => Promise.resolve(undefined), head = history.length, staged = 0) {
+    this.host = host;
+    this.#trick = trick;
+    this.reach = { head, staged };
+  }
+
+  readonly client = {
+    events: async (_origin: string, query: EventsQuery, signal?: AbortSignal): Promise<readonly StoredEvent[]> => {
+      this.asked.push(query);
+      const told = await this.#trick(query, signal);
+      if (told !== undefined) return told;
+      return this.page(query);
+    },
+  };
+
+  /** What an honest host answers. */
+  page({ of, after, limit, bytes }: EventsQuery, isWhole: (sequence: number) => boolean = () => true): StoredEvent[] {
+    const page: StoredEvent[] = [];
+    let sum = 0;
+    for (const event of history.numbered(after + 1, Math.min(after + limit, this.reach[of]))) {
+      sum += event.sealed.byteLength;
+      if (page.length > 0 && sum > bytes) break;
+      page.push(isWhole(event.sequence) ? event : { ...event, sealed: null });
+    }
+    return page;
+  }
+}
+
+const forever: Trick = async (_query, signal) => {
+  await delay(60_000, undefined, { ...(signal && { signal }) }).catch(() => undefined);
+  throw new HostFailure('UNREACHABLE', 'It was given up.');
+};
+
+async function read(hosts: readonly Host[], { after = 0, to = history.length, pause = 0 } = {}) {
+  const troubles: string[] = [];
+  const fetcher = new ContentFetcher({
+    origin: ORIGIN,
+    time,
+    onTrouble: (host, why) => troubles.push(`${host}: ${why}`),
+  });
+  const events = [];
+  const begun = time.now().getTime();
+  for await (const page of fetcher.read(list, { after, to }, hosts)) {
+    events.push(...page);
+    if (pause > 0) await delay(pause);
+  }
+  return { events, troubles, seconds: (time.now().getTime() - begun) / 1_000 };
+}
+
+describe('contents', () => {
+  it('are got in order, from all hosts at once, in pages that grow', async () => {
+    const hosts = [new Host('a'), new Host('b')];
+    const { events, troubles } = await read(hosts);
+    expect(events).toEqual(history.numbered(1, 600));
+    expect(troubles).toEqual([]);
+    for (const { asked } of hosts) expect(asked.length).toBeGreaterThan(0);
+    const [first, ...others] = hosts[0]!.asked;
+    expect(first?.bytes).toBe(16 * 1024);
+    expect(Math.max(...others.map(({ bytes }) => bytes))).toBeGreaterThan(16 * 1024);
+  });
+
+  it('are got from one event to another, and none at all', async () => {
+    expect((await read([new Host('a')], { after: 590, to: 595 })).events).toEqual(history.numbered(591, 595));
+    expect((await read([new Host('a')], { after: 600 })).events).toEqual([]);
+  });
+
+  it('are taken from another where one is rotten, whichever that is', async () => {
+    const rotten = (name: string, rest: number) =>
+      new Host(name, function (query) {
+        return Promise.resolve(new Host(name).page(query, (sequence) => sequence % 3 !== rest));
+      });
+    const { events } = await read([rotten('a', 0), rotten('b', 1), rotten('c', 2)]);
+    expect(events).toEqual(history.numbered(1, 600));
+  });
+
+  it('are judged by their addresses', async () => {
+    const wrong = new Host('liar', (query) =>
+      Promise.resolve(new Host('x').page(query).map((event) => ({ ...event, sealed: history.events[0]!.sealed }))),
+    );
+    const { events, troubles } = await read([wrong, new Host('b')]);
+    expect(events).toEqual(history.numbered(1, 600));
+    expect(troubles[0]).toContain('liar: it does not give all of the events');
+  });
+
+  it('are got from where each host has them: the head, or what is staged', async () => {
+    const [a, b] = [new Host('a', undefined, 300, 600), new Host('b', undefined, 400)];
+    const { events, troubles } = await read([a, b]);
+    expect(events).toEqual(history.numbered(1, 600));
+    expect(troubles).toEqual([]);
+    expect(b.asked.every(({ of, after }) => of === 'head' && after < 400)).toBe(true);
+  });
+
+  it('that no host gives are named', async () => {
+    const without = (name: string) =>
+      new Host(name, (query) => Promise.resolve(new Host(name).page(query, (sequence) => sequence !== 333)));
+    const missing = read([without('a'), without('b')]);
+    await expect(missing).rejects.toThrow(MissingEventError);
+    await expect(missing).rejects.toMatchObject({ sequence: 333 });
+  });
+
+  it('that no host has are named: the first of them', async () => {
+    await expect(read([new Host('a', undefined, 100)])).rejects.toMatchObject({ sequence: 101 });
+    await expect(read([])).rejects.toMatchObject({ sequence: 1 });
+  });
+
+  it('are asked for again where the reason may pass', async () => {
+    let times = 0;
+    const host = new Host('a', () => {
+      times += 1;
+      if (times > 3) return Promise.resolve(undefined);
+      const refusal = { code: 'BUSY', wait: 1, message: 'Later.' } as const;
+      return Promise.reject(new HostFailure('BUSY', 'Later.', { refusal }));
+    });
+    const { events, troubles, seconds } = await read([host]);
+    expect(events).toEqual(history.numbered(1, 600));
+    expect(troubles).toHaveLength(3);
+    expect(seconds).toBeGreaterThan(3);
+  });
+
+  it('are not waited for where a host has stalled: another is asked, within seconds', async () => {
+    const { events, seconds } = await read([new Host('stalled', forever), new Host('b')]);
+    expect(events).toEqual(history.numbered(1, 600));
+    expect(seconds).toBeGreaterThan(5);
+    expect(seconds).toBeLessThan(60);
+  });
+
+  it('are asked last of a host that let two pages time out', async () => {
+    const slow = new Host('slow', async (query) => {
+      if (query.after < 300 && slow.asked.length < 3) {
+        await delay(100);
+        throw new HostFailure('TIMEOUT', 'It takes too long.');
+      }
+      return undefined;
+    });
+    const steady = new Host('b', async () => {
+      await delay(60);
+      return undefined;
+    });
+    const { events } = await read([slow, steady]);
+    expect(events).toEqual(history.numbered(1, 600));
+    expect(slow.asked.length).toBe(2);
+    expect((await read([slow])).events).toHaveLength(600);
+  });
+
+  it('wait for those before them in a window', async () => {
+    const large = History.begin().on(60, { bytes: 900_000 });
+    const entries = new EntryList(Buffer.concat(large.events.map((event) => encodeEntry(entryOf(event)))));
+    let given = 0;
+    const source: ContentSource = {
+      host: 'a',
+      reach: { head: 60, staged: 0 },
+      client: {
+        events: (_origin, { after }) => {
+          given = Math.max(given, after + 1);
+          return Promise.resolve(large.numbered(after + 1, after + 1));
+        },
+      },
+    };
+    const fetcher = new ContentFetcher({ origin: ORIGIN, time, onTrouble: () => undefined });
+    let taken = 0;
+    for await (const page of fetcher.read(entries, { after: 0, to: 60 }, [source])) {
+      taken += page.length;
+      await delay(5);
+      expect(given - taken).toBeLessThan(55);
+    }
+    expect(taken).toBe(60);
+  });
+});

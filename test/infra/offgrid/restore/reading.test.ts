@@ -1,0 +1,190 @@
+import { describe, expect, it } from 'vitest';
+import { isReplicated } from '../../../../src/domain/event.js';
+import type { EventLog } from '../../../../src/infra/eventlog/eventlog.js';
+import { newHost2 } from '../../../support/offgrid/host-2.js';
+import { LyingHost, type LieName } from '../../../support/offgrid/lying-host-2.js';
+import { inHostFile } from '../../../support/offgrid/raw.js';
+import { readBackForTest } from '../../../support/offgrid/reading-back.js';
+import { copyOf, ReplicatingCore, RestartableHost, wanted, WAIT } from '../../../support/offgrid/replicating-core.js';
+
+const hosts = (count: number) => Promise.all(Array.from({ length: count }, () => RestartableHost.start()));
+
+/** The replicated events of a log, by what makes them what they are. */
+async function eventsOf(log: EventLog): Promise<unknown[]> {
+  const found: unknown[] = [];
+  for await (const event of log.readAll()) {
+    const { id, stream, revision, type, data, metadata } = event;
+    if (isReplicated(event)) found.push({ id, stream, revision, type, data, metadata });
+  }
+  return found;
+}
+
+/** Three hosts, two of which are a quorum, that have all of what a core has recorded; the core has stopped. */
+async function setUp({ events = 20 } = {}) {
+  const [a, b, c] = (await hosts(3)) as [RestartableHost, RestartableHost, RestartableHost];
+  const settings = { hosts: wanted(a, b, c), required: 2 };
+  const core = await ReplicatingCore.start(settings);
+  await core.record(events);
+  const length = await core.settles();
+  for (const host of [a, b, c])
+    await expect.poll(async () => (await host.head(core.root)).tree?.sequence, WAIT).toBe(length);
+  const all = await eventsOf(core.log);
+  await core.stop();
+  return { a, b, c, core, root: core.root, settings, length, all };
+}
+
+describe('what is read back', () => {
+  it('is all that was replicated, and says what it rests on', async () => {
+    const { a, b, c, root, length, all } = await setUp({ events: 1_500 });
+    const read = await readBackForTest({ root, hosts: [a, b, c] });
+    expect(read).toMatchObject({ length, base: length, quorum: length, quorumEpoch: 1, mayLie: 1, epoch: 1 });
+    expect(await eventsOf(read.log)).toEqual(all);
+    expect([read.troubles, read.leftOut]).toEqual([[], []]);
+  });
+
+  it('changes nothing at the hosts, and leaves a core that lives alone', async () => {
+    const { a, b, c, root, settings, core, length } = await setUp();
+    const living = await ReplicatingCore.start({ ...settings, folder: core.folder, root });
+    await living.settles();
+    const epochs = async () =>
+      (await Promise.all([a, b, c].map((host) => host.head(root)))).map(({ tree }) => tree?.epoch);
+    await expect.poll(epochs, WAIT).toEqual([2, 2, 2]);
+    const before = await Promise.all([a, b, c].map((host) => host.head(root)));
+    await readBackForTest({ root, hosts: [a, b, c] });
+    const after = await Promise.all([a, b, c].map((host) => host.head(root)));
+    const known = (heads: typeof before) => heads.map(({ claim, tree }) => [claim, tree?.sequence, tree?.epoch]);
+    expect(known(after)).toEqual(known(before));
+    await living.record(1);
+    expect(await living.settles()).toBe(length + 1);
+    expect((await living.known()).elected?.epoch).toBe(2);
+  });
+
+  it('is a core’s folder, which goes on', async () => {
+    const { a, b, c, root, settings, length, all } = await setUp();
+    const read = await readBackForTest({ root, hosts: [a, b] });
+    await read.log.close();
+    const core = await ReplicatingCore.start({ ...settings, folder: read.folder, root });
+    await core.record(3);
+    // Its policy is recorded once more: whoever goes on with the old copy is BEHIND from then on.
+    expect(await core.settles()).toBe(length + 4);
+    expect((await eventsOf(core.log)).slice(0, length)).toEqual(all);
+    expect(await core.known()).toMatchObject({ isRestored: false, elected: { epoch: 2, base: length } });
+    await expect.poll(async () => (await c.head(root)).tree?.sequence, WAIT).toBe(length + 4);
+  });
+
+  it('the core that it was restored from is BEHIND when it comes back', async () => {
+    const { a, b, c, root, settings, core } = await setUp();
+    const read = await readBackForTest({ root, hosts: [a, b, c] });
+    await read.log.close();
+    const restored = await ReplicatingCore.start({ ...settings, folder: read.folder, root });
+    await restored.settles();
+    const old = await ReplicatingCore.start({ ...settings, folder: core.folder, root });
+    await expect.poll(() => old.halted?.code, WAIT).toBe('BEHIND');
+    await restored.record(1);
+    await restored.settles();
+    expect(restored.halted).toBeUndefined();
+  });
+
+  it('is refused when too few hosts are heard, with what they are', async () => {
+    const { a, b, c, root } = await setUp();
+    await Promise.all([b.stop(), c.stop()]);
+    await expect(readBackForTest({ root, hosts: [a, b, c] })).rejects.toThrow(
+      /too few hosts answer for themselves.*--accept-loss/,
+    );
+  });
+
+  it('says how much weight may lie: none, of two of three', async () => {
+    const { a, b, c, root } = await setUp();
+    expect((await readBackForTest({ root, hosts: [a, b] })).mayLie).toBe(0);
+    const sure = { root, hosts: [a, b], dishonestWeight: 1 };
+    await expect(readBackForTest(sure)).rejects.toThrow('too few hosts');
+    expect((await readBackForTest({ ...sure, hosts: [a, b, c] })).length).toBeGreaterThan(20);
+  });
+
+  it('has each event though in each host another is rotten', async () => {
+    const { a, b, c, root, length, all } = await setUp();
+    for (const [i, host] of [a, b, c].entries()) {
+      await host.stop();
+      const sql = `UPDATE events SET sealed = zeroblob(length(sealed)) WHERE sequence = ${5 + i}`;
+      await inHostFile(host.folder, sql, 'write');
+      await host.restart();
+    }
+    const read = await readBackForTest({ root, hosts: [a, b, c] });
+    expect(read.length).toBe(length);
+    expect(await eventsOf(read.log)).toEqual(all);
+  });
+
+  it('is refused for an event that no host gives any more, and named', async () => {
+    const { a, b, c, root } = await setUp();
+    for (const host of [a, b, c])
+      await inHostFile(host.folder, 'UPDATE events SET sealed = zeroblob(length(sealed)) WHERE sequence = 7', 'write');
+    await expect(readBackForTest({ root, hosts: [a, b, c] })).rejects.toThrow(/Not all of the first \d+ events/);
+  });
+
+  it('has what a single host has staged beyond the quorum', async () => {
+    const { a, b, c, root, settings, core, length } = await setUp();
+    await Promise.all([b.stop(), c.stop()]);
+    const alone = await ReplicatingCore.start({ ...settings, folder: core.folder, root });
+    await alone.record(5);
+    await expect.poll(async () => (await a.head(root)).staged?.sequence, WAIT).toBe(length + 5);
+    const all = await eventsOf(alone.log);
+    await alone.stop();
+    await b.restart();
+    const read = await readBackForTest({ root, hosts: [a, b] });
+    expect(read).toMatchObject({ length: length + 5, base: length, quorum: length });
+    expect(await eventsOf(read.log)).toEqual(all);
+  });
+
+  it('takes the history of the quorum, and not that of an old copy that went on beside a host', async () => {
+    const { a, b, c, root, settings, core, length } = await setUp();
+    const copy = await copyOf(core.folder);
+    await c.stop();
+    const original = await ReplicatingCore.start({ ...settings, folder: core.folder, root });
+    await original.record(3, 'original');
+    await original.settles();
+    const all = await eventsOf(original.log);
+    await original.stop();
+    await Promise.all([a.stop(), b.stop()]);
+    await c.restart();
+    const old = await ReplicatingCore.start({ ...settings, folder: copy, root });
+    await old.record(9, 'old');
+    await expect.poll(async () => (await c.head(root)).staged?.sequence, WAIT).toBe(length + 9);
+    await old.stop();
+    await Promise.all([a.restart(), b.restart()]);
+    for (const heard of [
+      [a, b, c],
+      [b, c],
+      [a, c],
+      [a, b],
+    ]) {
+      const read = await readBackForTest({ root, hosts: heard });
+      expect(await eventsOf(read.log)).toEqual(all);
+    }
+  });
+});
+
+describe('a host that lies to who reads', () => {
+  const LIES: readonly LieName[] = [
+    ...(['inventedTree', 'inventedStaged', 'replayedHead', 'otherKey', 'otherHost', 'withoutHmac', 'garbage'] as const),
+    ...(['wrongContents', 'withheld', 'wrongEntries', 'oldTree', 'busy', 'stalled'] as const),
+  ];
+
+  it.each(LIES)('%s: everything is read all the same, from the others', { timeout: 120_000 }, async (lie) => {
+    const [behind, b, c] = [await newHost2(), await newHost2(), await newHost2()];
+    const liar = await LyingHost.of(behind);
+    const core = await ReplicatingCore.start({ hosts: wanted(liar, b, c), required: 2 });
+    await core.settles();
+    await core.record(30);
+    const length = await core.settles();
+    const held = async () => (await core.known()).hosts.get(liar.id)?.sequence;
+    await expect.poll(held, WAIT).toBe(length);
+    const all = await eventsOf(core.log);
+    await core.stop();
+    liar.lie = lie;
+    const begun = Date.now();
+    const read = await readBackForTest({ root: core.root, hosts: [liar, b, c] });
+    expect(read.length).toBe(length);
+    expect(await eventsOf(read.log)).toEqual(all);
+    if (lie === 'stalled') expect(Date.now() - begun).toBeLessThan(60_000);
+  });
+});

@@ -1,0 +1,70 @@
+import { join } from 'node:path';
+import { onTestFinished } from 'vitest';
+import { systemClock } from '../../../src/infra/clock.js';
+import type { RootKey } from '../../../src/infra/crypto/root-key.js';
+import { EmbeddedLog } from '../../../src/infra/eventlog/embedded.js';
+import { HttpExchange } from '../../../src/infra/offgrid/protocol/http-exchange.js';
+import { HttpHostClient } from '../../../src/infra/offgrid/protocol/http-host-client.js';
+import type { ReadHistory } from '../../../src/infra/offgrid/restore-2/history-reader.js';
+import { readBack, restoredFact, restoredWriter } from '../../../src/infra/offgrid/restore-2/restore.js';
+import { appendFact } from '../../../src/infra/offgrid/replicator/log-journal.js';
+import { systemTime } from '../../../src/infra/offgrid/replicator/system-time.js';
+import { WriterFile } from '../../../src/infra/offgrid/replication/writer-file.js';
+import { AUTH_KEY, newFolder } from './host.js';
+import { ORIGIN } from './host-2.js';
+
+/** What a restore of a test is told. */
+export interface ReadingOptions {
+  readonly root: RootKey;
+  readonly hosts: readonly {
+    readonly url: string;
+    readonly id?: string;
+    readonly identity?: { readonly id: string };
+  }[];
+  readonly dishonestWeight?: number;
+  readonly origin?: string;
+}
+
+/** What was read, what was said meanwhile, and the folder that the log is in. */
+export interface ReadForTest extends ReadHistory {
+  readonly troubles: readonly string[];
+  readonly folder: string;
+}
+
+/** Reads a history back, over real sockets, into a folder that is a core's. */
+export async function readBackForTest({ root, hosts, ...options }: ReadingOptions): Promise<ReadForTest> {
+  const folder = await newFolder();
+  const troubles: string[] = [];
+  let logs = 0;
+  const request = {
+    ...{ origin: options.origin ?? ORIGIN, root, dishonestWeight: options.dishonestWeight ?? 0 },
+    hosts: hosts.map(({ url, id, identity }) => ({ url, fingerprint: id ?? identity?.id ?? '', weight: 1 })),
+  };
+  const read = await readBack(request, {
+    clientOf: (url, host) => {
+      const exchange = new HttpExchange(url);
+      onTestFinished(() => {
+        exchange.close();
+      });
+      const known = host === undefined ? {} : { host };
+      return new HttpHostClient({ url, exchange, authKey: AUTH_KEY, clock: systemClock, ...known });
+    },
+    newLog: async () => {
+      const log = await EmbeddedLog.open(
+        join(folder, logs === 0 ? 'log.db' : `log-${logs}.db`),
+        systemClock,
+        'ON_CLOSE',
+      );
+      logs += 1;
+      onTestFinished(() => log.close());
+      return log;
+    },
+    time: systemTime(systemClock),
+    onProgress: () => undefined,
+    onTrouble: (message) => troubles.push(message),
+  });
+  const by = { at: new Date().toISOString(), actor: 'test', correlationId: 'restore' };
+  await appendFact(read.log, restoredFact(read, request), by);
+  await new WriterFile(join(folder, 'writer.json')).save(restoredWriter(read));
+  return { ...read, troubles, folder };
+}
