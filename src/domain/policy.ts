@@ -45,12 +45,14 @@ export function standingOf(wanted: WantedHost, current: Policy | undefined, met:
  * The policy that follows from what is wanted and who was met; undefined when it is the current one already, or when too
  * few are known to have anything signed. Hosts not met yet are left out until they are: what is required counts them.
  * @param retired fingerprints of hosts that are gone for good
+ * @param isWantedAgain whether the current policy is to be set once more, as the first of a line
  */
 export function nextPolicy(
   wanted: WantedPolicy,
   current: Policy | undefined,
   met: ReadonlyMap<string, MetHost>,
   retired: ReadonlySet<string>,
+  isWantedAgain = false,
 ): Policy | undefined {
   const hosts = new Map<string, PolicyHost>();
   let gone = 0;
@@ -66,7 +68,7 @@ export function nextPolicy(
   const required = Math.min(wanted.required ?? majorityOf(total), total);
   const policy = { version: (current?.version ?? 0) + 1, hosts: [...hosts.values()], required };
   if (hosts.size === 0 || totalWeight(policy) < required) return undefined;
-  return current !== undefined && isSame(policy, current) ? undefined : policy;
+  return current !== undefined && !isWantedAgain && isSame(policy, current) ? undefined : policy;
 }
 
 function isSame(a: Policy, b: Policy): boolean {

@@ -163,11 +163,11 @@ export function decideReading({ heard, relations, gotten, dishonest }: Reader): 
 }
 
 /** Compares by (line, epoch, sequence). */
-function rank(a: ShownTree, b: ShownTree): number {
+export function rank(a: ShownTree, b: ShownTree): number {
   return a.line - b.line || a.epoch - b.epoch || a.sequence - b.sequence;
 }
 
-function higher(a: ShownTree | undefined, b: ShownTree): ShownTree {
+export function higher(a: ShownTree | undefined, b: ShownTree): ShownTree {
   return a === undefined || rank(b, a) > 0 ? b : a;
 }
 
@@ -182,7 +182,7 @@ function spare(policy: Pick<Policy, 'hosts' | 'required'>, some: ReadonlySet<str
 }
 
 /** The trees that go on from no other, one for each history. */
-function tipsOf(trees: readonly ShownTree[], relations: Relations): readonly ShownTree[] {
+export function tipsOf(trees: readonly ShownTree[], relations: Relations): readonly ShownTree[] {
   const tips: ShownTree[] = [];
   for (const tree of trees) {
     if (tips.some((tip) => isOn(tree, tip, relations))) continue;
@@ -192,7 +192,8 @@ function tipsOf(trees: readonly ShownTree[], relations: Relations): readonly Sho
   return tips;
 }
 
-interface Fork {
+/** Histories of one line and epoch that part, and what is known of them. */
+export interface Fork {
   readonly tips: readonly ShownTree[];
   /** The counted hosts' trees of the line and epoch. */
   readonly rivals: readonly ShownTree[];
@@ -207,7 +208,10 @@ interface Fork {
  * Whether an end of a forked epoch can have been at quorum: for some policy in play where the ends part, R ≤ W − f′ + f, where f′ is
  * the weight of hosts whose tree is not on the way there, or ends in what is common.
  */
-function isPossible(tip: ShownTree, { tips, rivals, candidates, ofLine, relations, gotten, dishonest }: Fork): boolean {
+export function isPossible(
+  tip: ShownTree,
+  { tips, rivals, candidates, ofLine, relations, gotten, dishonest }: Fork,
+): boolean {
   const parting = Math.min(...tips.map((other) => relations.common(tip, other)));
   const quorums = ofLine.filter((tree) => tree.quorum <= parting && relations.isQuorumOn(tree, tip));
   const quorum = Math.max(0, ...quorums.map((tree) => tree.quorum));

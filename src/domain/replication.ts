@@ -126,7 +126,7 @@ export type ReplicasAcknowledged = Fact<
     readonly quorumSequence: number;
     /** in a tree of this epoch; 0 before protocol 2. */
     readonly quorumEpoch: number;
-    /** The last election that was won with this log. */
+    /** The last election that was won with this log. Of a line that the log does not have yet: its next policy begins it. */
     readonly elected?: WonElection;
     /** With `elected`: the log was restored from hosts, and has not won an election since. */
     readonly restored?: boolean;
@@ -290,7 +290,7 @@ export function isReplicationFact({ type, data }: Fact<ReplicationFact['type'], 
 }
 
 function withoutHead(one: Json): Json {
-  return isObject(one) ? { ...(one), head: null } : one;
+  return isObject(one) ? { ...one, head: null } : one;
 }
 
 function isPolicyHost(one: unknown): boolean {

@@ -51,6 +51,8 @@ export const outboxTables = {
       writer_epoch: integer,
       /** How often a loss was accepted, plus 1. */
       line: integer,
+      /** The line that the next policy begins, when it is above `line`: a loss was accepted, or an operator wants one. */
+      next_line: integer,
       /** The sequence number of the policy that began the line; 0 before the first. */
       begun: integer,
       /** The epoch that the quorum was reached under; 0 before protocol 2. */

@@ -22,6 +22,7 @@ const NOTHING: ProgressRow = {
   required_acks: 0,
   writer_epoch: 0,
   line: 1,
+  next_line: 0,
   begun: 0,
   quorum_epoch: 0,
   elected_epoch: 0,
@@ -198,13 +199,15 @@ const acknowledge: Handler<Event<ReplicasAcknowledged>, OutboxTables> = {
   },
 };
 
-/** An election that was won in this line, unless the log knows a later one. */
+/** An election that was won in this line, unless the log knows a later one. One of a higher line announces that. */
 function wonBy(
   { elected, restored, dishonestWeight }: ReplicasAcknowledged['data'],
-  { line, elected_epoch: epoch }: ProgressRow,
+  { line, next_line: next, elected_epoch: epoch }: ProgressRow,
 ): Partial<ProgressRow> {
   const told = dishonestWeight === undefined ? {} : { dishonest_weight: dishonestWeight };
-  if (elected?.line !== line || elected.epoch < epoch) return told;
+  if (elected === undefined) return told;
+  if (elected.line > line) return { ...told, next_line: Math.max(next, elected.line) };
+  if (elected.line < line || elected.epoch < epoch) return told;
   return { ...told, elected_epoch: elected.epoch, base: elected.base, restored: restored === true ? 1 : 0 };
 }
 

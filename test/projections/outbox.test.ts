@@ -221,6 +221,12 @@ describe('what the outbox knows of elections', () => {
     ]);
   });
 
+  it('may be of a line that is to be begun: its next policy begins it', () => {
+    const announced = [...begun, won(0, 3, {}, 4), won(0, 3, {}, 2)] as const;
+    expect(fold(...announced).progress).toMatchObject({ line: 1, next_line: 4, elected_epoch: 0, base: 0 });
+    expect(fold(...announced, lineOf(4, 2, 'b')).progress).toMatchObject({ line: 4, next_line: 4, begun: 4 });
+  });
+
   it('is a line that rises only', () => {
     const { progress, rowsOf } = fold(...begun, lineOf(3, 2, 'b'), lineOf(2, 3, 'a'));
     expect(progress).toMatchObject({ line: 3, begun: 4, policy: 2 });

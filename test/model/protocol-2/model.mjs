@@ -10,6 +10,7 @@
 //   loss     many restores with accepted loss, much rot                smart liars show the worst tree they have   slow  a reading takes time
 // The product's own rules are held to these:
 import { decideElection, decideMeeting } from '../../../dist/domain/election.js';
+import { decideAcceptedLoss } from '../../../dist/domain/accepted-loss.js';
 import { decideReading } from '../../../dist/domain/reading.js';
 export const NEMESES = ['forward', 'torn', 'lease', 'race', 'lines', 'begin', 'echo', 'gone', 'loss', 'smart', 'slow'];
 export function rng(s) {
@@ -910,7 +911,7 @@ export function run(seed, { family = 'F0', mut = new Set(), nem = new Set(), ste
     }
   };
   // The product's own rules of reading: asked again and again until they need no more trees.
-  const readByProduct = (heads, gives) => {
+  const readerOf = (heads, gives) => {
     const nodes = new Map(),
       shown = new Map(),
       tried = new Set(),
@@ -956,9 +957,13 @@ export function run(seed, { family = 'F0', mut = new Set(), nem = new Set(), ste
             })),
       },
     };
+    return { reader, tried, nodeOf: (t) => nodes.get(t).node };
+  };
+  const readByProduct = (heads, gives, decide = decideReading) => {
+    const { reader, tried, nodeOf } = readerOf(heads, gives);
     for (;;) {
-      const reading = decideReading(reader);
-      if (reading.is !== 'OPEN') return { ...reading, nodeOf: (t) => nodes.get(t).node };
+      const reading = decide(reader);
+      if (reading.is !== 'OPEN') return { ...reading, nodeOf };
       tried.add(reading.get);
     }
   };
@@ -1065,7 +1070,7 @@ export function run(seed, { family = 'F0', mut = new Set(), nem = new Set(), ste
     if (!acceptLoss) return null;
     // R9: accepted loss. The highest head that can be got whole and lacks no quorum that can be got; else the furthest story on the highest such quorum
     const can = (n) => path(n).every((y) => heads.some((z) => gives(z.host, y))),
-      quorums = top.filter((t) => depth[t.q] && can(t.q));
+      quorums = top.filter((t) => depth[t.q] && can(t.q) && top.some((u) => isAnc(t.q, u.node))); // read are trees that are shown
     const wholeHeads = heads.map((x) => x.st).filter((t) => t && can(t.node)),
       good = wholeHeads.filter((t) => !quorums.some((y) => (y.line > t.line || sameLine(y, t)) && !isAnc(y.q, t.node)));
     let took = M('furthest') ? null : good.reduce(higher, null),
@@ -1089,6 +1094,7 @@ export function run(seed, { family = 'F0', mut = new Set(), nem = new Set(), ste
         } else st8.decided++;
       }
     }
+    const nodesOf = (nodes) => [...nodes].sort((a, b) => a - b);
     let to = took?.node ?? 0;
     const yq =
       M('furthest') || M('furthestElse')
@@ -1109,6 +1115,15 @@ export function run(seed, { family = 'F0', mut = new Set(), nem = new Set(), ste
           took = yq ?? t;
         }
       }
+    if (!mut.size) {
+      const p = readByProduct(heads, gives, decideAcceptedLoss),
+        nodes = (trees) => [...new Set(trees.map(p.nodeOf))].sort((a, b) => a - b);
+      held(
+        'an accepted loss',
+        listed.length ? ['FORKED', nodesOf(listed)] : to ? ['TAKEN', to] : ['NOTHING'],
+        p.is === 'FORKED' ? [p.is, nodes(p.tips)] : p.is === 'TAKEN' ? [p.is, anc(p.nodeOf(p.tree), p.length)] : [p.is],
+      );
+    }
     if (!to) return null;
     st8.accepted++;
     for (const R of reported)

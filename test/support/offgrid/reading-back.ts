@@ -5,7 +5,7 @@ import type { RootKey } from '../../../src/infra/crypto/root-key.js';
 import { EmbeddedLog } from '../../../src/infra/eventlog/embedded.js';
 import { HttpExchange } from '../../../src/infra/offgrid/protocol/http-exchange.js';
 import { HttpHostClient } from '../../../src/infra/offgrid/protocol/http-host-client.js';
-import type { ReadHistory } from '../../../src/infra/offgrid/restore-2/history-reader.js';
+import type { AcceptedHistory, ReadHistory } from '../../../src/infra/offgrid/restore-2/history-reader.js';
 import { readBack, restoredFact, restoredWriter } from '../../../src/infra/offgrid/restore-2/restore.js';
 import { appendFact } from '../../../src/infra/offgrid/replicator/log-journal.js';
 import { systemTime } from '../../../src/infra/offgrid/replicator/system-time.js';
@@ -23,22 +23,40 @@ export interface ReadingOptions {
   }[];
   readonly dishonestWeight?: number;
   readonly origin?: string;
+  readonly history?: string;
 }
 
-/** What was read, what was said meanwhile, and the folder that the log is in. */
-export interface ReadForTest extends ReadHistory {
+/** What was said meanwhile, and the folder that the log is in. */
+interface InFolder {
   readonly troubles: readonly string[];
   readonly folder: string;
 }
 
 /** Reads a history back, over real sockets, into a folder that is a core's. */
-export async function readBackForTest({ root, hosts, ...options }: ReadingOptions): Promise<ReadForTest> {
+export async function readBackForTest(options: ReadingOptions): Promise<ReadHistory & InFolder> {
+  const read = await readInto(options, false);
+  if ('loss' in read) throw new Error('a loss was accepted');
+  return read;
+}
+
+/** The same, and a loss is accepted. */
+export async function readWithLoss(options: ReadingOptions): Promise<AcceptedHistory & InFolder> {
+  const read = await readInto(options, true);
+  if (!('loss' in read)) throw new Error('nothing was lost');
+  return read;
+}
+
+async function readInto({ root, hosts, ...options }: ReadingOptions, acceptLoss: boolean) {
   const folder = await newFolder();
   const troubles: string[] = [];
   let logs = 0;
   const request = {
     ...{ origin: options.origin ?? ORIGIN, root, dishonestWeight: options.dishonestWeight ?? 0 },
-    hosts: hosts.map(({ url, id, identity }) => ({ url, fingerprint: id ?? identity?.id ?? '', weight: 1 })),
+    hosts: hosts.map(({ url, id, identity }) => {
+      const fingerprint = id ?? identity?.id;
+      return { url, weight: 1, ...(fingerprint === undefined ? {} : { fingerprint }) };
+    }),
+    ...{ acceptLoss, ...(options.history === undefined ? {} : { history: options.history }) },
   };
   const read = await readBack(request, {
     clientOf: (url, host) => {

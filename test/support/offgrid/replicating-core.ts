@@ -25,7 +25,7 @@ import { AUTH_KEY, newFolder } from './host.js';
 import { newHost2, ORIGIN, Reader } from './host-2.js';
 
 /** How long replication is waited for. */
-export const WAIT = { timeout: 20_000, interval: 20 };
+export const WAIT = { timeout: 40_000, interval: 20 };
 
 /** How a core of a test is set up. */
 export interface CoreOptions {

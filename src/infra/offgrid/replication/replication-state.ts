@@ -12,6 +12,8 @@ export interface HostRecord extends KnownHost {
 export interface ReplicationState extends Known {
   readonly hosts: ReadonlyMap<string, HostRecord>;
   readonly line: number;
+  /** The line that is to be begun, before which nothing is claimed; undefined when none is. */
+  readonly nextLine: number | undefined;
   /** The number of the policy that began the line; 0 before the first. */
   readonly begun: number;
   /** The epoch that the quorum was reached under; 0 before protocol 2. */
@@ -42,6 +44,8 @@ export interface ReplicationJournal extends Journal {
 export interface HaltReason {
   readonly code: 'BEHIND' | 'FORKED';
   readonly message: string;
+  /** The line that a host has shown; a line that is begun is above it. */
+  readonly line?: number;
 }
 
 /** What a core's folder remembers of its processes. */

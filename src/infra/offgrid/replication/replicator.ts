@@ -17,6 +17,7 @@ import { BatchMaker } from './batch-maker.js';
 import { HostLoop, type HostChange, type HostContact, type LoopDependencies } from './host-loop.js';
 import { LocalHistory } from './local-history.js';
 import type { HaltReason, Outbox, ReplicationJournal, ReplicationState, WriterStore } from './replication-state.js';
+import { versionInForce } from './policy-in-force.js';
 import { StateCache } from './state-cache.js';
 import { Writer } from './writer.js';
 
@@ -84,7 +85,7 @@ export class Replicator {
     const portOf = (url: string) => ({ key: () => metBy(clientOf(url, undefined, signal)) });
     this.#policy = new PolicyKeeper({
       ...{ origin, wanted, portOf, journal: state, time, logger, known: now, changed },
-      nextLine: () => lineAfterProtocol1(now()),
+      nextLine: () => nextLineOf(now()),
     });
     this.#ofLoops = {
       ...{ origin, root, writer, history, window, time, logger, state: now, changed },
@@ -157,6 +158,22 @@ export class Replicator {
     return this.#acknowledger.hurry();
   }
 
+  /**
+   * Begins a line with the own log, above every line that was shown: what older lines had at quorum binds it no more, and the
+   * policies of hosts that are lost for good end. Resolves its number; the next policy, which follows, begins it.
+   */
+  async beginLine(): Promise<number> {
+    const { origin } = this.#dependencies;
+    const { line: own, nextLine = own, head, policies, quorum } = await this.#state.latest();
+    const line = nextLine > own ? nextLine : 1 + Math.max(own, this.#writer.halted?.line ?? 0);
+    const policyVersion = versionInForce(policies, quorum);
+    const nothing = { policyVersion, writerEpoch: this.#writer.epoch, hosts: [], quorumSequence: 0, quorumEpoch: 0 };
+    const elected = { line, epoch: 0, base: head };
+    await this.#state.record([{ type: 'ReplicasAcknowledged', data: { origin, ...nothing, line: own, elected } }]);
+    await this.#writer.resume();
+    return line;
+  }
+
   /** Tries a host again now. */
   retry(host: string): void {
     this.#loops.get(host)?.retry();
@@ -214,7 +231,7 @@ export class Replicator {
   async #followLine(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       const changed = this.#state.changed(signal);
-      await this.#writer.ofLine(this.#state.current.line);
+      await this.#writer.ofLine(this.#state.current);
       await changed;
     }
   }
@@ -250,11 +267,12 @@ export class Replicator {
 type Fact = Parameters<ReplicationJournal['record']>[0][number];
 
 /**
- * The line that the next policy begins. The hosts of protocol 1 have gone, and with them what they had signed for: a log that
- * they replicated goes on in a line of its own, or its old policy would be in play for ever. undefined for every other log.
+ * The line that the next policy begins: one that is to be begun; or that of a log which protocol 1 replicated. Its hosts have
+ * gone, and with them what they had signed for; in its line, their policy would be in play for ever.
  */
-function lineAfterProtocol1({ quorum, quorumEpoch, line }: ReplicationState): number | undefined {
-  return quorum > 0 && quorumEpoch === 0 ? line + 1 : undefined;
+function nextLineOf({ nextLine, quorum, quorumEpoch, line }: ReplicationState) {
+  if (nextLine !== undefined) return { line: nextLine, isDue: true };
+  return quorum > 0 && quorumEpoch === 0 ? { line: line + 1, isDue: false } : undefined;
 }
 
 /** Who answers, as a policy names him. */

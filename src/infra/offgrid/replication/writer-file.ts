@@ -1,11 +1,15 @@
 import { z } from 'zod';
 import { writeDurably } from '../../durable-file.js';
 import { readIfThere } from '../../read-if-there.js';
-import { MAX_EPOCH } from '../protocol/fields.js';
+import { MAX_EPOCH, MAX_LINE } from '../protocol/fields.js';
 import type { WriterRecord, WriterStore } from './replication-state.js';
 
 const epoch = z.number().int().min(1).max(MAX_EPOCH);
-const haltReason = z.strictObject({ code: z.enum(['FORKED', 'BEHIND']), message: z.string() });
+const haltReason = z.strictObject({
+  code: z.enum(['FORKED', 'BEHIND']),
+  message: z.string(),
+  line: z.number().int().min(1).max(MAX_LINE).exactOptional(),
+});
 const recordSchema = z.strictObject({
   logId: z.string().min(1),
   epoch,

@@ -23,7 +23,7 @@ import type {
 const MAX_FAILURES = 3;
 /** How long a claim of another log is left, in milliseconds: one of the two must get to ship. */
 const OTHER_LOG_MS = 10_000;
-/** How long a failure of the disk is left, in milliseconds. */
+/** How long a failure of the disk is left, or a line waited for that is to be begun, in milliseconds. */
 const RETRY_MS = 1_000;
 
 /** What a writer stands on. */
@@ -195,10 +195,10 @@ export class Writer {
     });
   }
 
-  /** What the log says is of this line: in another the process claims again. */
-  ofLine(line: number): Promise<void> {
+  /** What the log says is of this line: in another, or one that is to be begun, the process claims again. */
+  ofLine({ line, nextLine }: Pick<ReplicationState, 'line' | 'nextLine'>): Promise<void> {
     return this.#inTurn(() => {
-      if (this.#isCurrent(this.epoch) && line !== this.#line) this.#end(0);
+      if (this.#isCurrent(this.epoch) && (nextLine ?? line) !== this.#line) this.#end(0);
     });
   }
 
@@ -211,13 +211,27 @@ export class Writer {
     this.#changed.notify();
   }
 
+  /** Forgets why it was stopped: it claims again, and is judged again. */
+  resume(): Promise<void> {
+    return this.#inTurn(async () => {
+      const { logId, store } = this.#dependencies;
+      if (this.#record?.stopped === undefined) return;
+      await this.#save({ logId, epoch: this.#record.epoch }, store);
+      this.#end(0);
+    });
+  }
+
   #isCurrent(epoch: number): boolean {
     return epoch !== 0 && epoch === this.epoch && this.halted === undefined;
   }
 
   async #begin(): Promise<void> {
     const { logId, store, newWriterId, latest } = this.#dependencies;
-    const { elected, quorum, quorumEpoch, line } = await latest();
+    const { elected, quorum, quorumEpoch, line, nextLine } = await latest();
+    if (nextLine !== undefined) {
+      this.#waitMs = RETRY_MS;
+      return;
+    }
     const epoch = 1 + Math.max(this.#record?.epoch ?? 0, elected?.epoch ?? 0, quorumEpoch, this.#seen);
     await this.#save({ logId, epoch }, store);
     this.#id = `${logId}:${newWriterId()}`;
@@ -324,13 +338,15 @@ export class Writer {
 
   async #stopFor(news: News, host: string, tree = shownBy(this.#granted.get(host))): Promise<void> {
     const { line } = await this.#dependencies.latest();
-    await this.#halt({ code: news === 'FORKED' ? 'FORKED' : 'BEHIND', message: messageOf(news, host, line, tree) });
+    const code = news === 'FORKED' ? 'FORKED' : 'BEHIND';
+    const message = messageOf(news, host, line, tree);
+    await this.#halt({ code, message, ...(tree === undefined ? {} : { line: tree.line }) });
   }
 
   /** Ends it until an operator resumes it. */
   async #halt(stopped: HaltReason): Promise<void> {
     const { logId, store } = this.#dependencies;
-    await this.#save({ logId, epoch: this.epoch, stopped }, store);
+    await this.#save({ logId, epoch: this.#record?.epoch ?? this.epoch, stopped }, store);
     this.#base = NOT_ELECTED;
     this.#changed.notify();
   }

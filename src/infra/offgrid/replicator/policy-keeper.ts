@@ -24,8 +24,8 @@ export interface PolicyGround {
   readonly time: Time;
   readonly logger: Logger;
   readonly known: () => Known;
-  /** The line that the next policy begins; undefined when it goes on with the log's. */
-  readonly nextLine?: () => number | undefined;
+  /** The line that the next policy begins, and whether that is all it is for; undefined when it goes on with the log's. */
+  readonly nextLine?: () => { readonly line: number; readonly isDue: boolean } | undefined;
   readonly changed: (signal: AbortSignal) => Promise<void>;
 }
 
@@ -97,10 +97,10 @@ export class PolicyKeeper {
     const { origin, wanted, journal, known } = this.#ground;
     const current = this.#current();
     const retired = [...known().hosts.values()].filter(({ state }) => state === 'RETIRED').map(({ host }) => host);
-    const policy = nextPolicy(wanted, current, this.#met, new Set(retired));
+    const next = this.#ground.nextLine?.();
+    const policy = nextPolicy(wanted, current, this.#met, new Set(retired), next?.isDue);
     if (policy === undefined) return;
-    const line = this.#ground.nextLine?.();
-    const data = { origin, ...policy, ...(line === undefined ? {} : { line }) };
+    const data = { origin, ...policy, ...(next === undefined ? {} : { line: next.line }) };
     await journal.record([{ type: 'ReplicationPolicySet', data }]);
   }
 

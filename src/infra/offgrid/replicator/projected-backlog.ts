@@ -18,7 +18,7 @@ import type { NumberedEvent } from './ports.js';
 const CATCH_UP_MS = 2_000;
 
 const NOTHING = {
-  ...{ origin: null, head: 0, quorum: 0, quorum_epoch: 0, policy: null, line: 1, begun: 0 },
+  ...{ origin: null, head: 0, quorum: 0, quorum_epoch: 0, policy: null, line: 1, next_line: 0, begun: 0 },
   ...{ elected_epoch: 0, base: 0, restored: 0, dishonest_weight: 0 },
 };
 
@@ -106,6 +106,7 @@ async function knownIn(connection: Connection): Promise<ReplicationState> {
     })),
     hosts: new Map(hosts.map((row) => [row.host, hostOf(row)])),
     line: progress.line,
+    nextLine: progress.next_line > progress.line ? progress.next_line : undefined,
     begun: progress.begun,
     quorumEpoch: progress.quorum_epoch,
     elected: progress.elected_epoch === 0 ? undefined : { epoch: progress.elected_epoch, base: progress.base },

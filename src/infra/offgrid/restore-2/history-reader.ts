@@ -1,7 +1,8 @@
-import { decideReading, type Reading, type ShownTree } from '../../../domain/reading.js';
-import { equalBytes } from '../../crypto/bytes.js';
+import { decideAcceptedLoss } from '../../../domain/accepted-loss.js';
+import { decideReading, type Reader, type Reading, type ShownTree } from '../../../domain/reading.js';
+import { equalBytes, toHex } from '../../crypto/bytes.js';
 import type { EventLog } from '../../eventlog/eventlog.js';
-import type { Tree } from '../protocol/tree.js';
+import { compareRank, type Tree } from '../protocol/tree.js';
 import type { ContentSource } from './content-fetcher.js';
 import type { EntryCollector } from './entry-collector.js';
 import type { EntryList } from './entry-list.js';
@@ -43,6 +44,22 @@ export interface ReadHistory {
   readonly epoch: number;
 }
 
+/** A history that was taken though more may have been at quorum. It goes on in a line of its own. */
+export interface AcceptedHistory {
+  readonly log: EventLog;
+  /** How many events it has. */
+  readonly length: number;
+  /** The tree that it is of. */
+  readonly tree: Tree;
+  /** The line that it begins: above every line that was shown. */
+  readonly line: number;
+  readonly policies: readonly KnownPolicy[];
+  /** The highest epoch that any tree or claim shows. */
+  readonly epoch: number;
+  /** Why nothing was read without loss. */
+  readonly loss: string;
+}
+
 /** A tree that was shown, as the rules see it, with what it is. */
 interface Known extends ShownTree {
   readonly tree: Tree;
@@ -62,38 +79,97 @@ export class HistoryReader {
 
   /** @throws RestoreError when nothing is read */
   async read(): Promise<ReadHistory> {
+    const read = await this.#tryToRead();
+    if ('refused' in read) throw new RestoreError(read.refused);
+    return read;
+  }
+
+  /**
+   * Reads, and takes what can be had where nothing is read: a loss is accepted.
+   * @param chosen the first digits of the root of a tree, hexadecimal: it is taken, and nothing else
+   * @throws RestoreError when there is nothing, or something must be chosen first
+   */
+  async readWithLoss(chosen: string | undefined): Promise<ReadHistory | AcceptedHistory> {
+    await this.#collectLists();
+    const read = chosen === undefined ? await this.#tryToRead() : { refused: `root ${chosen} was chosen` };
+    return 'refused' in read ? this.#accept(read.refused, chosen) : read;
+  }
+
+  async #tryToRead(): Promise<ReadHistory | { readonly refused: string }> {
     const { heard, builder } = this.#dependencies;
     await this.#collectLists();
     const suspended = new Set<string>();
     for (;;) {
-      const reading = decideReading({
-        heard: heard.map((one) => ({
-          host: one.host,
-          tree: this.#shown(one.head.tree?.value),
-          staged: this.#shown(one.head.staged?.value),
-          isCounted: one.isPinned && !suspended.has(one.host),
-        })),
-        relations: {
-          isOneBeginning: (a, b) => equalBytes(treeOf(a).begun, treeOf(b).begun),
-          common: (a, b) => this.#common(treeOf(a), treeOf(b)),
-          isQuorumOn: (of, tree) => this.#has(treeOf(tree), treeOf(of).quorum, treeOf(of).quorumRoot),
-        },
-        gotten: {
-          missing: (tree) => this.#missing(treeOf(tree)),
-          policies: (tree) => this.#policies(treeOf(tree)),
-        },
-        dishonest: this.#dependencies.dishonest,
-      });
+      const reading = decideReading(this.#reader(suspended));
       if (reading.is === 'OPEN') {
         await this.#get(treeOf(reading.get));
         continue;
       }
-      if (reading.is === 'REFUSED') throw new RestoreError(whyUnread(reading.why, this.#aboutOf(reading), heard));
+      if (reading.is === 'REFUSED') return { refused: whyUnread(reading.why, aboutOf(reading), heard) };
       const { tree, length } = this.#end(reading);
       const found = builder.suspended(this.#listOf(tree), length);
       if ([...found].every((host) => suspended.has(host))) return this.#finish(reading, suspended);
       // Hosts that the history says were caught are read, and not counted.
       for (const host of found) suspended.add(host);
+    }
+  }
+
+  #reader(suspended: ReadonlySet<string>): Reader {
+    const { heard, dishonest } = this.#dependencies;
+    return {
+      heard: heard.map(({ host, isPinned, head }) => ({
+        host,
+        tree: this.#shown(head.tree?.value),
+        staged: this.#shown(head.staged?.value),
+        isCounted: isPinned && !suspended.has(host),
+      })),
+      relations: {
+        isOneBeginning: (a, b) => equalBytes(treeOf(a).begun, treeOf(b).begun),
+        common: (a, b) => this.#common(treeOf(a), treeOf(b)),
+        isQuorumOn: (of, tree) => this.#has(treeOf(tree), treeOf(of).quorum, treeOf(of).quorumRoot),
+      },
+      gotten: {
+        missing: (tree) => this.#missing(treeOf(tree)),
+        policies: (tree) => this.#policies(treeOf(tree)),
+      },
+      dishonest,
+    };
+  }
+
+  async #accept(loss: string, chosen: string | undefined): Promise<AcceptedHistory> {
+    const { heard, builder } = this.#dependencies;
+    const reader = this.#reader(new Set());
+    const shown = this.#trees().find(({ root }) => chosen !== undefined && toHex(root).startsWith(chosen));
+    if (chosen !== undefined && shown === undefined)
+      throw new RestoreError(`No host shows a history whose root begins with ${chosen}.`);
+    for (;;) {
+      const accepted = decideAcceptedLoss(reader, this.#shown(shown) ?? undefined);
+      switch (accepted.is) {
+        case 'OPEN':
+          await this.#get(treeOf(accepted.get));
+          continue;
+        case 'NOTHING':
+          throw new RestoreError(whyUnread('NOTHING', undefined, heard));
+        case 'FORKED':
+          throw new RestoreError(whyUnread('FORK', accepted.tips[0] && treeOf(accepted.tips[0]), heard));
+        case 'TAKEN': {
+          const tree = treeOf(accepted.tree);
+          const { length } = accepted;
+          const list = this.#listOf(tree);
+          await builder.get(list, length, this.#sourcesOf(list));
+          const log = await builder.finish(list, length);
+          const line = 1 + Math.max(...this.#trees().map((one) => one.line));
+          return {
+            log,
+            length,
+            tree,
+            line,
+            policies: builder.policies(list, length),
+            epoch: this.#highestEpoch(),
+            loss,
+          };
+        }
+      }
     }
   }
 
@@ -105,15 +181,25 @@ export class HistoryReader {
     const log = await builder.finish(list, length);
     const counted = new Set(reading.counted);
     const leftOut = heard.filter(({ host }) => !counted.has(host));
-    const epochs = heard.flatMap(({ head: { tree: complete, staged, claim } }) => [complete, staged, claim]);
     return {
       ...{ log, length, base: reading.history.sequence, best: treeOf(reading.best) },
       ...{ quorum: reading.quorum, quorumEpoch: reading.quorumEpoch, mayLie: reading.mayLie },
       policies: builder.policies(list, length),
       counted: heard.filter(({ host }) => counted.has(host)),
       leftOut: leftOut.map((host) => ({ host, why: whyLeftOut(host, suspended) })),
-      epoch: Math.max(0, ...epochs.map((opened) => opened?.value.epoch ?? 0)),
+      epoch: this.#highestEpoch(),
     };
+  }
+
+  #highestEpoch(): number {
+    const claims = this.#dependencies.heard.map(({ head }) => head.claim?.value.epoch ?? 0);
+    return Math.max(0, ...claims, ...this.#trees().map(({ epoch }) => epoch));
+  }
+
+  /** Every tree that was shown. */
+  #trees(): readonly Tree[] {
+    const { heard } = this.#dependencies;
+    return heard.flatMap(({ head }) => [head.tree, head.staged]).flatMap((opened) => (opened ? [opened.value] : []));
   }
 
   /** The tree that the history ends in, and how many of its events are taken. */
@@ -123,11 +209,10 @@ export class HistoryReader {
 
   /** How trees stand to each other is told by their entries. */
   async #collectLists(): Promise<void> {
-    const { heard, collector } = this.#dependencies;
-    const trees = heard
-      .flatMap(({ head }) => [head.tree, head.staged])
-      .flatMap((opened) => (opened ? [opened.value] : []));
-    for (const tree of trees.sort((a, b) => b.line - a.line || b.epoch - a.epoch || b.sequence - a.sequence)) {
+    const { collector } = this.#dependencies;
+    const ranked = [...this.#trees()].sort((a, b) => compareRank(b, a));
+    for (const tree of ranked) {
+      if (this.#lists.has(tree)) continue;
       const list = await collector.listOf(tree);
       if (list !== undefined) this.#lists.set(tree, list);
     }
@@ -204,10 +289,10 @@ export class HistoryReader {
     this.#known.set(tree, known);
     return known;
   }
+}
 
-  #aboutOf({ about }: Extract<Reading, { is: 'REFUSED' }>): Tree | undefined {
-    return about === null ? undefined : treeOf(about);
-  }
+function aboutOf({ about }: Extract<Reading, { is: 'REFUSED' }>): Tree | undefined {
+  return about === null ? undefined : treeOf(about);
 }
 
 function treeOf(shown: ShownTree): Tree {

@@ -9,7 +9,7 @@ import type { Time } from '../replicator/ports.js';
 import type { HostAddress } from '../settings.js';
 import { ContentFetcher } from './content-fetcher.js';
 import { EntryCollector } from './entry-collector.js';
-import { HistoryReader, type ReadHistory } from './history-reader.js';
+import { HistoryReader, type AcceptedHistory, type ReadHistory } from './history-reader.js';
 import { surveyHosts, type HeardHost } from './host-survey.js';
 import { LogBuilder } from './log-builder.js';
 import { RestoreError } from './restore-error.js';
@@ -21,6 +21,10 @@ export interface RestoreRequest {
   readonly hosts: readonly HostAddress[];
   /** The weight of hosts that may lie. */
   readonly dishonestWeight: number;
+  /** Takes what can be had where nothing is read without loss, from hosts too whose keys are not named. */
+  readonly acceptLoss?: boolean;
+  /** The first digits of the root that is chosen then. */
+  readonly history?: string;
 }
 
 /** What a restore works with. */
@@ -39,18 +43,21 @@ export interface RestoreDependencies {
  * alive is left alone.
  * @throws RestoreError
  */
-export async function readBack(request: RestoreRequest, dependencies: RestoreDependencies): Promise<ReadHistory> {
-  const { origin, root, hosts, dishonestWeight } = request;
+export async function readBack(
+  request: RestoreRequest,
+  dependencies: RestoreDependencies,
+): Promise<ReadHistory | AcceptedHistory> {
+  const { origin, root, hosts, dishonestWeight, acceptLoss = false, history } = request;
   const { clientOf, newLog, time, onProgress, onTrouble } = dependencies;
   const { heard, unheard } = await surveyHosts({ origin, root, hosts, clientOf });
   for (const { why } of unheard) onTrouble(`${why} It is left out.`);
-  const pinned = heard.filter(({ isPinned }) => isPinned);
-  if (pinned.length === 0 && heard.length > 0) throw new RestoreError(unnamed(heard));
+  const useful = heard.filter(({ isPinned }) => isPinned || acceptLoss);
+  if (useful.length === 0 && heard.length > 0) throw new RestoreError(unnamed(heard));
   for (const { url, host, isPinned } of heard)
-    if (!isPinned) onTrouble(`${url} is left out: its key is not named. It says that it is ${url}#${host}.`);
-  const names = new Map(pinned.map(({ url, host }) => [host, `${url} (${host})`]));
+    if (!isPinned) onTrouble(`${url} counts for nothing: its key is not named. It says that it is ${url}#${host}.`);
+  const names = new Map(useful.map(({ url, host }) => [host, `${url} (${host})`]));
   const collector = new EntryCollector({
-    ...{ origin, hosts: pinned, now: () => time.now().getTime() },
+    ...{ origin, hosts: useful, now: () => time.now().getTime() },
     onProgress: (done, of) => {
       onProgress('entries', done, of);
     },
@@ -70,29 +77,41 @@ export async function readBack(request: RestoreRequest, dependencies: RestoreDep
       onProgress('events', done, of);
     },
   });
-  return new HistoryReader({ heard: pinned, collector, builder, dishonest: dishonestWeight, onTrouble }).read();
+  const reader = new HistoryReader({ heard: useful, collector, builder, dishonest: dishonestWeight, onTrouble });
+  return acceptLoss ? reader.readWithLoss(history) : reader.read();
 }
 
 /**
  * What a log that was read back says of itself, as its last event: on what it was elected, what was at quorum, and that it was
- * restored. Its core is elected like any other before anything of it counts.
+ * restored; or, where a loss was accepted, that its next policy begins a line. Its core is elected like any other before
+ * anything of it counts.
  */
-export function restoredFact(read: ReadHistory, { origin, dishonestWeight }: RestoreRequest): ReplicasAcknowledged {
-  const { best, base, quorum, quorumEpoch, policies, epoch } = read;
+export function restoredFact(
+  read: ReadHistory | AcceptedHistory,
+  { origin, dishonestWeight }: Pick<RestoreRequest, 'origin' | 'dishonestWeight'>,
+): ReplicasAcknowledged {
+  const { policies, epoch } = read;
+  const told = { origin, writerEpoch: epoch, hosts: [], dishonestWeight };
+  if ('loss' in read) {
+    const line = policies.at(-1)?.line ?? 1;
+    const elected = { line: read.line, epoch: 0, base: read.length };
+    const policyVersion = policies.at(-1)?.policy.version ?? 0;
+    return fact({ ...told, policyVersion, line, quorumSequence: 0, quorumEpoch: 0, elected });
+  }
+  const { best, base, quorum, quorumEpoch } = read;
   const { line } = best;
   const inPlay = policies.slice(policies.length - policiesInPlay(policies, quorum).length);
-  return {
-    type: 'ReplicasAcknowledged',
-    data: {
-      ...{ origin, policyVersion: versionInForce(inPlay, quorum), writerEpoch: epoch, line, hosts: [] },
-      ...{ quorumSequence: quorum, quorumEpoch, elected: { line, epoch: best.epoch, base } },
-      ...{ restored: true, dishonestWeight },
-    },
-  };
+  const policyVersion = versionInForce(inPlay, quorum);
+  const elected = { line, epoch: best.epoch, base };
+  return fact({ ...told, policyVersion, line, quorumSequence: quorum, quorumEpoch, elected, restored: true });
+}
+
+function fact(data: ReplicasAcknowledged['data']): ReplicasAcknowledged {
+  return { type: 'ReplicasAcknowledged', data };
 }
 
 /** The record of the writer that a restored core begins with: its first epoch is above all that was seen. */
-export function restoredWriter({ epoch, log }: ReadHistory): WriterRecord {
+export function restoredWriter({ epoch, log }: ReadHistory | AcceptedHistory): WriterRecord {
   return { logId: log.logId, epoch };
 }
 

@@ -214,3 +214,47 @@ describe('hosts that fail', () => {
     expect(change).not.toHaveProperty('proof');
   });
 });
+
+describe('a line', () => {
+  it('is begun where a quorum is lost for good: nothing of the log is, and the rest goes on', async () => {
+    const { a, b, c, core, length } = await setUp();
+    await core.stop();
+    await Promise.all([b.stop(), c.stop()]);
+    const d = await RestartableHost.start();
+    const settings = { hosts: wanted(a, d), required: 2, folder: core.folder, root: core.root };
+    const next = await ReplicatingCore.start(settings);
+    await next.record(2);
+    await expect.poll(async () => (await a.head(core.root)).staged?.sequence, WAIT).toBeGreaterThan(length);
+    expect((await next.known()).quorum).toBe(length);
+    expect(await next.replicator.beginLine()).toBe(2);
+    await expect.poll(async () => (await next.known()).line, WAIT).toBe(2);
+    const all = await next.settles();
+    const { begun, policies, nextLine } = await next.known();
+    expect([begun, policies.length, nextLine]).toEqual([all, 1, undefined]);
+    for (const host of [a, d])
+      expect(await host.head(core.root)).toMatchObject({ tree: { line: 2, sequence: all }, staged: null });
+  });
+
+  it('that another copy of the log has begun stops this one, until it begins one above', async () => {
+    const { a, b, c, core, settings, length } = await setUp();
+    await core.stop();
+    const copy = await core.copy();
+    const other = await ReplicatingCore.start({ ...settings, folder: copy, root: core.root });
+    expect(await other.replicator.beginLine()).toBe(2);
+    await expect.poll(async () => (await other.known()).line, WAIT).toBe(2);
+    await other.settles();
+    await other.stop();
+    const own = await ReplicatingCore.start({ ...settings, folder: core.folder, root: core.root });
+    await expect.poll(() => own.halted?.code, WAIT).toBe('BEHIND');
+    expect(own.halted).toMatchObject({ line: 2, message: expect.stringContaining('begin-line') as string });
+    await own.record(1);
+    expect(await own.replicator.beginLine()).toBe(3);
+    await expect.poll(async () => (await own.known()).line, WAIT).toBe(3);
+    expect(await own.settles()).toBe(length + 2);
+    for (const host of [a, b, c]) await expect.poll(() => lineAt(host, core), WAIT).toBe(3);
+    const again = await ReplicatingCore.start({ ...settings, folder: copy, root: core.root });
+    await expect.poll(() => again.halted?.code, WAIT).toBe('BEHIND');
+  });
+});
+
+const lineAt = async (host: RestartableHost, { root }: ReplicatingCore) => (await host.head(root)).tree?.line;

@@ -4,7 +4,7 @@ import type { EventLog } from '../../../../src/infra/eventlog/eventlog.js';
 import { newHost2 } from '../../../support/offgrid/host-2.js';
 import { LyingHost, type LieName } from '../../../support/offgrid/lying-host-2.js';
 import { inHostFile } from '../../../support/offgrid/raw.js';
-import { readBackForTest } from '../../../support/offgrid/reading-back.js';
+import { readBackForTest, readWithLoss } from '../../../support/offgrid/reading-back.js';
 import { copyOf, ReplicatingCore, RestartableHost, wanted, WAIT } from '../../../support/offgrid/replicating-core.js';
 
 const hosts = (count: number) => Promise.all(Array.from({ length: count }, () => RestartableHost.start()));
@@ -160,6 +160,66 @@ describe('what is read back', () => {
       const read = await readBackForTest({ root, hosts: heard });
       expect(await eventsOf(read.log)).toEqual(all);
     }
+  });
+});
+
+describe('an accepted loss', () => {
+  it('is none where nothing is lost', async () => {
+    const { a, b, c, root } = await setUp();
+    await expect(readWithLoss({ root, hosts: [a, b, c] })).rejects.toThrow('nothing was lost');
+  });
+
+  it('takes what the hosts have that are left, and goes on in a line of its own, with hosts of its own', async () => {
+    const { a, b, c, root, length, all } = await setUp();
+    await Promise.all([b.stop(), c.stop()]);
+    await expect(readBackForTest({ root, hosts: [a] })).rejects.toThrow('too few hosts');
+    const read = await readWithLoss({ root, hosts: [a] });
+    expect(read).toMatchObject({ length, line: 2, loss: expect.stringContaining('too few hosts') as string });
+    expect(await eventsOf(read.log)).toEqual(all);
+    await read.log.close();
+    const d = await RestartableHost.start();
+    const core = await ReplicatingCore.start({ folder: read.folder, root, hosts: wanted(a, d), required: 2 });
+    await core.record(2);
+    const longer = await core.settles();
+    expect(await core.known()).toMatchObject({ line: 2, quorum: longer, isRestored: false });
+    await expect.poll(async () => (await d.head(root)).tree, WAIT).toMatchObject({ line: 2, sequence: longer });
+    // Whoever reads from a host of the old line and one of the new is told of both.
+    await b.restart();
+    const again = await readBackForTest({ root, hosts: [a, b, d] });
+    expect([again.length, again.best.line]).toEqual([longer, 2]);
+    await expect(readBackForTest({ root, hosts: [b] })).rejects.toThrow('too few hosts');
+  });
+
+  it('takes events of hosts whose keys nobody has named: each is what its origin has sealed', async () => {
+    const { a, b, c, root, all } = await setUp();
+    const unnamed = [a, b, c].map(({ url }) => ({ url }));
+    await expect(readBackForTest({ root, hosts: unnamed })).rejects.toThrow('Hosts count when their keys are named');
+    const read = await readWithLoss({ root, hosts: unnamed });
+    expect(await eventsOf(read.log)).toEqual(all);
+  });
+
+  it('takes what can be read where an event is gone everywhere', async () => {
+    const { a, b, c, root, all } = await setUp();
+    for (const host of [a, b, c])
+      await inHostFile(host.folder, 'UPDATE events SET sealed = zeroblob(length(sealed)) WHERE sequence = 9', 'write');
+    const read = await readWithLoss({ root, hosts: [a, b, c] });
+    expect(read.length).toBe(8);
+    expect(await eventsOf(read.log)).toEqual(all.slice(0, 8));
+  });
+
+  it('takes the history that was chosen', async () => {
+    const { a, b, c, root, settings, core, length } = await setUp();
+    const copy = await copyOf(core.folder);
+    const other = await ReplicatingCore.start({ ...settings, folder: copy, root });
+    await other.replicator.beginLine();
+    await expect.poll(async () => (await other.known()).line, WAIT).toBe(2);
+    await other.settles();
+    await other.stop();
+    const shown = await a.head(root);
+    const digits = Buffer.from(shown.tree!.root).toString('hex').slice(0, 8);
+    const read = await readWithLoss({ root, hosts: [a, b, c], history: digits });
+    expect([read.length, read.line]).toEqual([length + 1, 3]);
+    await expect(readWithLoss({ root, hosts: [a], history: '00000000' })).rejects.toThrow('No host shows a history');
   });
 });
 
