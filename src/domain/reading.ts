@@ -163,7 +163,7 @@ export function decideReading({ heard, relations, gotten, dishonest }: Reader): 
 }
 
 /** Compares by (line, epoch, sequence). */
-export function rank(a: ShownTree, b: ShownTree): number {
+function rank(a: ShownTree, b: ShownTree): number {
   return a.line - b.line || a.epoch - b.epoch || a.sequence - b.sequence;
 }
 

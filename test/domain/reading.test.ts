@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { decideAcceptedLoss } from '../../src/domain/accepted-loss.js';
 import {
   decideReading,
   policiesInPlay,
@@ -30,8 +31,10 @@ function head(host: string, shown: Told | null, staged: Told | null = null, isCo
   return { host, tree: shown, staged, isCounted };
 }
 
-/** Reads from hosts; of histories of which a prefix is `withheld`, the last event of that is given by nobody. */
-function read(heard: readonly HeardHost[], changed: Partial<Reader> & { readonly withheld?: readonly string[] } = {}) {
+type Changed = Partial<Reader> & { readonly withheld?: readonly string[] };
+
+/** What is known of hosts; of histories of which a prefix is `withheld`, the last event of that is given by nobody. */
+function readerOf(heard: readonly HeardHost[], changed: Changed) {
   const { withheld = [], ...rest } = changed;
   const tried = new Set<ShownTree>();
   const historyOf = (one: ShownTree) => (one as Told).history;
@@ -61,13 +64,25 @@ function read(heard: readonly HeardHost[], changed: Partial<Reader> & { readonly
     },
     ...rest,
   };
+  return { reader, tried };
+}
+
+/** Decides, getting what is asked for. */
+function decided<D extends { readonly is: string }>(
+  { reader, tried }: ReturnType<typeof readerOf>,
+  decide: (reader: Reader) => D | { readonly is: 'OPEN'; readonly get: ShownTree },
+) {
   for (;;) {
-    const reading = decideReading(reader);
-    if (reading.is !== 'OPEN') return reading;
-    expect(tried.has(reading.get), 'it asks for a tree once').toBe(false);
-    tried.add(reading.get);
+    const decision = decide(reader);
+    if (!('get' in decision)) return decision;
+    expect(tried.has(decision.get), 'it asks for a tree once').toBe(false);
+    tried.add(decision.get);
   }
 }
+
+const read = (heard: readonly HeardHost[], changed: Changed = {}) => decided(readerOf(heard, changed), decideReading);
+const accept = (heard: readonly HeardHost[], changed: Changed = {}, chosen?: ShownTree) =>
+  decided(readerOf(heard, changed), (reader) => decideAcceptedLoss(reader, chosen));
 
 const refused = (why: string) => expect.objectContaining({ is: 'REFUSED', why });
 
@@ -198,5 +213,56 @@ describe('policies in play', () => {
     expect(numbers(policiesInPlay(policies, 99))).toEqual([9]);
     expect(numbers(policiesInPlay([...policies, set(2, 12), set(2, 15)], 7))).toEqual([12, 15]);
     expect(policiesInPlay([], 3)).toEqual([]);
+  });
+});
+
+describe('an accepted loss', () => {
+  it('takes the best head, though too few hosts are heard, or none whose key is named', () => {
+    const best = tree('Pxyz', { epoch: 2 });
+    expect(accept([head('a', best)])).toEqual({ is: 'TAKEN', tree: best, length: 4 });
+    expect(accept([head('a', best, null, false), head('b', tree('Px'))])).toMatchObject({ tree: best, length: 4 });
+  });
+
+  it('takes no head that lacks a quorum which can be got', () => {
+    const [high, low] = [tree('Pq', { epoch: 9 }), tree('Pxyz', { epoch: 2, quorum: 3 })];
+    expect(accept([head('a', high), head('b', low)])).toMatchObject({ tree: low, length: 4 });
+    // One that cannot be got binds nobody.
+    expect(accept([head('a', high), head('b', low)], { withheld: ['Pxy'] })).toMatchObject({ tree: high, length: 2 });
+  });
+
+  it('prefers a higher line: lower ones bind no more', () => {
+    const [old, fresh] = [tree('Pxyz', { epoch: 7, quorum: 4 }), tree('PQ', { epoch: 8, line: 2, begun: 'PQ' })];
+    expect(accept([head('a', old), head('b', fresh)])).toMatchObject({ tree: fresh, length: 2 });
+  });
+
+  it('takes a head that can be got whole before a better one that cannot', () => {
+    const [better, whole] = [tree('Pxyz', { epoch: 3 }), tree('Pxy')];
+    const reading = accept([head('a', better), head('b', whole)], { withheld: ['Pxyz'] });
+    expect(reading).toMatchObject({ tree: whole, length: 3 });
+  });
+
+  it('takes what can be read furthest when no head can be got whole, staged or not', () => {
+    const [shown, staged] = [tree('Pxyz', { epoch: 3 }), tree('Pxqrs', { epoch: 4 })];
+    const reading = accept([head('a', shown, staged)], { withheld: ['Pxyz', 'Pxqrs'] });
+    expect(reading).toEqual({ is: 'TAKEN', tree: staged, length: 4 });
+    const bound = tree('Pxyz', { epoch: 3, quorum: 3 });
+    expect(accept([head('a', bound, staged)], { withheld: ['Pxyz', 'Pxqrs'] })).toMatchObject({
+      ...{ tree: bound, length: 3 },
+    });
+  });
+
+  it('takes the end of a fork that alone can have been at quorum, and has others chosen', () => {
+    const [one, other] = [tree('Pxyz'), tree('Pxqr')];
+    expect(accept([head('a', one), head('b', one), head('c', other)])).toMatchObject({ tree: one, length: 4 });
+    const open = accept([head('a', one), head('b', other)]);
+    expect(open).toMatchObject({ is: 'FORKED', tips: [one, other] });
+    expect(accept([head('a', one), head('b', other)], {}, other)).toEqual({ is: 'TAKEN', tree: other, length: 4 });
+    expect(accept([head('a', one), head('b', other)], { withheld: ['Pxqr'] }, other)).toMatchObject({ length: 3 });
+  });
+
+  it('takes nothing where nothing can be got', () => {
+    expect(accept([])).toEqual({ is: 'NOTHING' });
+    expect(accept([head('a', null)])).toEqual({ is: 'NOTHING' });
+    expect(accept([head('a', tree('P'))], { withheld: ['P'] })).toEqual({ is: 'NOTHING' });
   });
 });

@@ -1,0 +1,147 @@
+import { describe, expect, it } from 'vitest';
+import { encodeEntry, entryOf } from '../../../../src/infra/offgrid/protocol/entry.js';
+import { HostFailure } from '../../../../src/infra/offgrid/protocol/host-client.js';
+import type { EntriesQuery, HistoryName } from '../../../../src/infra/offgrid/protocol/queries.js';
+import type { Tree } from '../../../../src/infra/offgrid/protocol/tree.js';
+import { EntryCollector } from '../../../../src/infra/offgrid/restore-2/entry-collector.js';
+import { EntryList } from '../../../../src/infra/offgrid/restore-2/entry-list.js';
+import type { HeardHost } from '../../../../src/infra/offgrid/restore-2/host-survey.js';
+import { History, ORIGIN } from '../../../support/offgrid/host-2.js';
+
+const entriesOf = (history: History) => history.events.map((event) => encodeEntry(entryOf(event)));
+const listOf = (history: History) => new EntryList(Buffer.concat(entriesOf(history)));
+const history = History.begin().on(1_000);
+
+describe('a list of entries', () => {
+  it('has the root of its first entries, in any order of asking', () => {
+    const long = History.begin(history.root).on(9_000);
+    const list = listOf(long);
+    for (const count of [9_000, 1, 0, 4_096, 4_095, 8_192, 5_000, 4_097, 8_193, 2])
+      expect(Buffer.from(list.rootAt(count)!).equals(long.rootAt(count)), String(count)).toBe(true);
+    expect(list.rootAt(9_001)).toBeUndefined();
+    expect(Buffer.from(list.at(77).eid).equals(entryOf(long.events[76]!).eid)).toBe(true);
+  });
+
+  it('knows how much it has in common with another', () => {
+    const list = listOf(history);
+    expect(list.common(list)).toBe(1_000);
+    expect(list.common(listOf(history.on(3)))).toBe(1_000);
+    for (const at of [0, 1, 511, 999])
+      expect(listOf(history.on(5, { at, name: 'b' })).common(list), String(at)).toBe(at);
+    expect(list.common(new EntryList(new Uint8Array()))).toBe(0);
+  });
+});
+
+interface Shown {
+  readonly head?: History;
+  readonly staged?: History;
+  /** Makes another of what it gives. */
+  readonly give?: (entry: Uint8Array, sequence: number) => Uint8Array;
+  readonly roots?: Uint8Array;
+  readonly failure?: HostFailure;
+}
+
+/** A host that shows histories, and what it was asked. */
+function host(name: string, { head, staged, give = (entry) => entry, roots, failure }: Shown) {
+  const asked: EntriesQuery[] = [];
+  const histories = { head, staged };
+  const treeOf = (one: History | undefined) =>
+    one === undefined ? null : { value: { sequence: one.length, root: one.rootAt(one.length) } };
+  const client = {
+    roots: (_origin: string, at: number) => {
+      const rootOf = (of: HistoryName) => {
+        const one = histories[of];
+        return one === undefined || one.length < at ? null : (roots ?? one.rootAt(at));
+      };
+      return Promise.resolve({ head: rootOf('head'), staged: rootOf('staged') });
+    },
+    entries: (_origin: string, query: EntriesQuery) => {
+      asked.push(query);
+      if (failure !== undefined) return Promise.reject(failure);
+      const { of, after, limit } = query;
+      const page = entriesOf(histories[of] ?? History.begin()).slice(after, after + limit);
+      return Promise.resolve(page.map((entry, i) => give(entry, after + i + 1)));
+    },
+  };
+  const heard = { host: name, url: name, isPinned: true, client, head: { tree: treeOf(head), staged: treeOf(staged) } };
+  return { heard: heard as unknown as HeardHost, asked };
+}
+
+function collectorOf(...hosts: readonly ReturnType<typeof host>[]) {
+  const troubles: string[] = [];
+  const collector = new EntryCollector({
+    ...{ origin: ORIGIN, hosts: hosts.map(({ heard }) => heard), now: () => 0, onProgress: () => undefined },
+    onTrouble: ({ host: name }, why) => troubles.push(`${name}: ${why}`),
+  });
+  const get = (of: History) => collector.listOf({ sequence: of.length, root: of.rootAt(of.length) } as Tree);
+  return { get, troubles };
+}
+
+const isWhole = (list: EntryList | undefined, of: History) =>
+  list !== undefined && Buffer.from(list.rootAt(of.length)!).equals(of.rootAt(of.length));
+const zero =
+  (...lost: number[]) =>
+  (entry: Uint8Array, sequence: number) =>
+    lost.includes(sequence) ? new Uint8Array(entry.byteLength) : entry;
+
+describe('the entries of a tree', () => {
+  it('are got in pages that grow, once, and those of a shorter tree with them', async () => {
+    const a = host('a', { head: history });
+    const { get, troubles } = collectorOf(a);
+    expect(isWhole(await get(history), history)).toBe(true);
+    expect(a.asked.map(({ after, limit }) => [after, limit])).toEqual([
+      [0, 390],
+      [390, 610],
+    ]);
+    const shorter = History.begin(history.root);
+    expect(await get({ length: 500, rootAt: () => history.rootAt(500) } as unknown as History)).toBeDefined();
+    expect([a.asked.length, shorter.length, troubles]).toEqual([2, 0, []]);
+  });
+
+  it('of what is staged go on from what is known', async () => {
+    const longer = history.on(30);
+    const a = host('a', { head: history, staged: longer });
+    const { get } = collectorOf(a);
+    await get(history);
+    expect(isWhole(await get(longer), longer)).toBe(true);
+    expect(a.asked.at(-1)).toEqual({ of: 'staged', after: 1_000, limit: 30 });
+  });
+
+  it('that a host gives wrong are got from another that shows the tree, or has a longer one', async () => {
+    const swapped = (entry: Uint8Array, sequence: number) => (sequence === 5 ? entriesOf(history)[7]! : entry);
+    const [a, b] = [host('a', { head: history, give: swapped }), host('b', { head: history.on(9) })];
+    const { get, troubles } = collectorOf(a, b);
+    expect(isWhole(await get(history), history)).toBe(true);
+    expect(troubles).toEqual(['a: the entries that it gives do not have the root that the origin has signed']);
+  });
+
+  it('that each host has lost others of are put together', async () => {
+    const [a, b, c] = [
+      host('a', { head: history, give: zero(3, 500) }),
+      host('b', { head: history, give: zero(500, 900) }),
+      host('c', { head: history, give: zero(3, 900) }),
+    ];
+    const { get, troubles } = collectorOf(a, b, c);
+    expect(isWhole(await get(history), history)).toBe(true);
+    expect(troubles).toEqual([]);
+  });
+
+  it('are got though a host fails, or gives wrong roots', async () => {
+    const failure = new HostFailure('TIMEOUT', 'It is slow.');
+    const longer = history.on(30);
+    const a = host('a', { head: history, failure });
+    const b = host('b', { head: history, staged: longer, roots: history.rootAt(7) });
+    const { get, troubles } = collectorOf(a, b);
+    expect(isWhole(await get(history), history)).toBe(true);
+    expect(isWhole(await get(longer), longer)).toBe(true);
+    expect(troubles).toEqual(['a: It is slow.']);
+  });
+
+  it('are none where nobody gives them', async () => {
+    const { get } = collectorOf(
+      host('a', { head: history, give: zero(3) }),
+      host('b', { head: history.on(0, { at: 10 }) }),
+    );
+    expect(await get(history)).toBeUndefined();
+  });
+});
