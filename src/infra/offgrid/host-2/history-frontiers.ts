@@ -7,6 +7,8 @@ import type { Places, ReplicaStore } from './replica-store.js';
 const STEP = 4_096;
 /** Frontiers remembered for each history: those of a million events. */
 const MAX_REMEMBERED = 256;
+/** Those that were asked for last: the next question is about a place near by. */
+const MAX_RECENT = 4;
 
 const NONE: ReadonlyMap<number, Uint8Array> = new Map();
 
@@ -15,6 +17,7 @@ export class HistoryFrontiers {
   readonly #origin: string;
   readonly #store: ReplicaStore;
   readonly #remembered = { head: new Map<number, MerkleFrontier>(), staged: new Map<number, MerkleFrontier>() };
+  readonly #recent = { head: new Map<number, MerkleFrontier>(), staged: new Map<number, MerkleFrontier>() };
 
   constructor(origin: string, store: ReplicaStore) {
     this.#origin = origin;
@@ -37,8 +40,10 @@ export class HistoryFrontiers {
 
   /** Forgets what is beyond the first events of the head, and all that is staged. */
   forget(beyond: number): void {
-    for (const size of [...this.#remembered.head.keys()]) if (size > beyond) this.#remembered.head.delete(size);
-    this.#remembered.staged.clear();
+    for (const { head, staged } of [this.#remembered, this.#recent]) {
+      for (const size of [...head.keys()]) if (size > beyond) head.delete(size);
+      staged.clear();
+    }
   }
 
   /** The tree over the first events of a history, made from leaves. */
@@ -52,25 +57,32 @@ export class HistoryFrontiers {
         const at = (sequence - from) * HASH_BYTES;
         frontier.appendHash(replaced.get(sequence) ?? leaves.subarray(at, at + HASH_BYTES));
       }
-      if (frontier.size % STEP === 0 && replaced.size === 0) {
-        this.#remember(frontier, frontier.size <= places.common ? 'head' : of);
-      }
+      if (replaced.size > 0) continue;
+      const kept = frontier.size <= places.common ? 'head' : of;
+      if (frontier.size % STEP === 0) remember(this.#remembered[kept], frontier, MAX_REMEMBERED);
+      else remember(this.#recent[kept], frontier, MAX_RECENT);
     }
     return frontier;
   }
 
-  #remember(frontier: MerkleFrontier, of: HistoryName): void {
-    const remembered = this.#remembered[of];
-    const [oldest] = remembered.keys();
-    if (remembered.size >= MAX_REMEMBERED && oldest !== undefined) remembered.delete(oldest);
-    remembered.set(frontier.size, frontier.copy());
-  }
-
   #nearest(size: number, of: HistoryName, common: number): MerkleFrontier {
+    const recent = [...this.#recent.head.values(), ...(of === 'staged' ? this.#recent.staged.values() : [])];
+    const near = recent
+      .filter((known) => known.size <= size && size - known.size < STEP)
+      .filter((known) => known.size <= common || this.#recent[of].get(known.size) === known)
+      .reduce<MerkleFrontier | undefined>((a, b) => (a !== undefined && a.size >= b.size ? a : b), undefined);
+    if (near !== undefined && near.size >= size - (size % STEP)) return near.copy();
     for (let at = size - (size % STEP); at > 0; at -= STEP) {
       const known = this.#remembered[at <= common ? 'head' : of].get(at);
       if (known !== undefined) return known.copy();
     }
     return new MerkleFrontier(sha256);
   }
+}
+
+function remember(known: Map<number, MerkleFrontier>, frontier: MerkleFrontier, most: number): void {
+  known.delete(frontier.size);
+  const [oldest] = known.keys();
+  if (known.size >= most && oldest !== undefined) known.delete(oldest);
+  known.set(frontier.size, frontier.copy());
 }
