@@ -153,6 +153,9 @@ const changeHost: Handler<Event<HostStateChanged>, OutboxTables> = {
     const { host, state, sequence, why, proof } = event.data;
     const known = rows.get('hosts', host);
     if (known === undefined || !isOfOrigin(rows, event)) return;
+    // Who is gone stays gone, and only an operator takes back what is suspended: FULL and BLOCKED may come late.
+    const isLate = state === 'FULL' || state === 'BLOCKED';
+    if (known.state === 'RETIRED' || (known.state === 'SUSPENDED' && isLate)) return;
     const at = event.metadata.at;
     // What a suspended host has signed for counts for nothing; it is reinstated with what it then shows.
     const reached = state === 'SUSPENDED' ? { sequence: 0, head: null } : {};

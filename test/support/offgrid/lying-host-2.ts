@@ -145,6 +145,9 @@ export class LyingHost {
   readonly trees: SignedThing<'tree'>[] = [];
   readonly ending: AbortSignal;
   lie: LieName | undefined;
+  /** Batches are answered once this resolves. */
+  hold: Promise<void> = Promise.resolve();
+  isHeld = false;
   /** The head that it has told last. */
   last: Head | undefined;
   readonly #host: RunningHost;
@@ -191,7 +194,12 @@ export class LyingHost {
   }
 
   async #handle(request: Exchange, pass: () => Promise<Told>): Promise<Told> {
-    if (isBatch(request)) this.trees.push(decodeBatch(request.body).tree);
+    if (isBatch(request)) {
+      this.trees.push(decodeBatch(request.body).tree);
+      this.isHeld = true;
+      await this.hold;
+      this.isHeld = false;
+    }
     const lie: Lie | undefined = this.lie && LIES[this.lie];
     return (await lie?.(this, request, pass)) ?? pass();
   }

@@ -226,7 +226,10 @@ export class HttpHostClient implements HostClient {
 
   #signal(given?: AbortSignal): { readonly signal?: AbortSignal } {
     const signals = [this.#options.signal, given].filter((signal) => signal !== undefined);
-    return signals.length === 0 ? {} : { signal: AbortSignal.any(signals) };
+    const [only, ...others] = signals;
+    if (only === undefined) return {};
+    // Each `any` leaves something behind with a signal that lives on.
+    return { signal: others.length === 0 ? only : AbortSignal.any(signals) };
   }
 
   #knows(host: Fingerprint): void {

@@ -36,13 +36,14 @@ export interface AcknowledgerDependencies {
 export class Acknowledger {
   readonly #dependencies: AcknowledgerDependencies;
   /** How far each host has got in the epoch. */
-  readonly #reached = new Map<string, number>();
+  readonly #reached = new Map<string, { readonly sequence: number; readonly quorum: number }>();
   readonly #fresh = new Map<string, Acknowledgement>();
   readonly #arrived = new Nudge();
   readonly #urgent = new Nudge();
   /** One recording at a time. */
   readonly #inTurn = pLimit(1);
   #epoch = 0;
+  #line = 0;
   #urgency = 0;
 
   constructor(dependencies: AcknowledgerDependencies) {
@@ -51,14 +52,14 @@ export class Acknowledger {
 
   /** A head of a host counts. */
   counted(host: string, signed: SignedThing<'head'>, { line, epoch, sequence, quorum }: Tree): void {
-    if (epoch !== this.#epoch) {
-      this.#epoch = epoch;
+    if (epoch !== this.#epoch || line !== this.#line) {
+      [this.#epoch, this.#line] = [epoch, line];
       this.#reached.clear();
       this.#fresh.clear();
     }
     const before = this.#reached.get(host);
-    if (before !== undefined && sequence <= before) return;
-    this.#reached.set(host, sequence);
+    if (before?.sequence === sequence && quorum <= before.quorum) return;
+    this.#reached.set(host, { sequence, quorum });
     const head: CountedHead = { line, epoch, quorum, signed: signedTextOf(signed) };
     this.#fresh.set(host, { host, sequence, head });
     this.#arrived.notify();
@@ -112,11 +113,11 @@ export class Acknowledger {
     for (const host of this.#reached.keys()) if (hosts.get(host)?.state === 'SUSPENDED') this.forget(host);
     const epoch = this.#epoch;
     const fresh = [...this.#fresh.values()];
-    if (fresh.length === 0 || epoch !== writer.epoch) {
+    if (fresh.length === 0 || epoch !== writer.epoch || line !== this.#line) {
       this.#fresh.clear();
       return;
     }
-    const reached: Reached = new Map(this.#reached);
+    const reached: Reached = new Map([...this.#reached].map(([host, { sequence }]) => [host, sequence]));
     const quorum = quorumUnder(policies, reached);
     if (quorum === undefined) return;
     const fact: ReplicasAcknowledged = {

@@ -25,6 +25,11 @@ export interface Batch {
   readonly tree: MerkleFrontier;
 }
 
+/** The epoch has ended: nothing is signed, shipped or judged in it any more. */
+export class EpochEnded extends Error {
+  override readonly name = 'EpochEnded';
+}
+
 /** What batches are made from. */
 export interface BatchMakerDependencies {
   readonly origin: string;
@@ -57,14 +62,15 @@ export class BatchMaker {
   }
 
   async #make(from: MerkleFrontier, events: readonly AddressedEvent[], writer: Writer): Promise<Batch> {
-    const { epoch, base, signable: quorum, id } = writer;
-    const { line, begun } = this.#dependencies.state();
+    const { epoch, base, signable: quorum, id, line } = writer;
+    const { line: ofLog, begun } = this.#dependencies.state();
+    if (epoch === 0 || line !== ofLog) throw new EpochEnded();
     const sequence = from.size + events.length;
     const name = [epoch, base, quorum, line, begun, from.size, sequence].join(' ');
     const kept = this.#kept.get(name);
     if (kept !== undefined) return kept;
     const tree = events.length === 0 ? from : await this.#dependencies.tree.grown(from, events);
-    const statement = await this.#sign(tree, { epoch, base, quorum, line, writer: id });
+    const statement = await this.#sign(tree, { epoch, base, quorum, line, writer: id }, begun);
     const body = encodeBatch({ from: from.size + 1, tree: statement.signed, events });
     const batch = { count: events.length, body, statement, tree };
     this.#kept.set(name, batch);
@@ -74,11 +80,12 @@ export class BatchMaker {
   async #sign(
     frontier: MerkleFrontier,
     by: Pick<Tree, 'epoch' | 'base' | 'quorum' | 'line' | 'writer'>,
+    begun: number,
   ): Promise<Statement<'tree', Tree>> {
     const { origin, root, history, time } = this.#dependencies;
     const value: Tree = {
       ...by,
-      ...{ ts: Math.max(0, time.now().getTime()), begun: await history.begun() },
+      ...{ ts: Math.max(0, time.now().getTime()), begun: await history.rootAt(begun) },
       ...{ root: frontier.root(), origin, sequence: frontier.size, quorumRoot: await history.rootAt(by.quorum) },
     };
     history.remember(value.sequence, value.root);

@@ -26,6 +26,8 @@ export interface CareDependencies {
   readonly window: Pick<SealedWindow, 'take'>;
   readonly history: LocalHistory;
   readonly time: Time;
+  /** Whether the host is one to be dealt with. */
+  readonly isServed: () => boolean;
   readonly logger: Logger;
 }
 
@@ -56,7 +58,7 @@ export class HostCare {
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    const { time, logger, host } = this.#dependencies;
+    const { time, logger, host, isServed } = this.#dependencies;
     let auditAt = time.now().getTime() + AUDIT_EVERY_MS;
     while (!signal.aborted) {
       const waiting = new AbortController();
@@ -70,13 +72,13 @@ export class HostCare {
       if (signal.aborted) return;
       const now = time.now().getTime();
       try {
-        if (isDamaged && now >= mendAt) {
+        if (isServed() && isDamaged && now >= mendAt) {
           this.#mendedAt = now;
           await this.#mend(signal);
         }
         if (now >= auditAt) {
           auditAt = now + AUDIT_EVERY_MS;
-          await this.#audit();
+          if (isServed()) await this.#audit();
         }
       } catch (error) {
         // A host that cannot be reached is told of by those who ship to it.

@@ -36,7 +36,7 @@ export interface HostContact {
 }
 
 /** What a loop works with. */
-export interface LoopDependencies extends SessionDependencies, Omit<CareDependencies, 'host'> {
+export interface LoopDependencies extends SessionDependencies, Omit<CareDependencies, 'host' | 'isServed'> {
   /** A client that gives up with the signal. */
   readonly clientOf: (host: PolicyHost, signal: AbortSignal) => HostClient;
   /** A head of a host counts. */
@@ -88,7 +88,8 @@ export class HostLoop {
       granted: 0,
       isMisleading: false,
     };
-    this.#care = new HostCare(this.#client, { ...dependencies, host: host.host });
+    const isOpen = () => this.#isServed();
+    this.#care = new HostCare(this.#client, { ...dependencies, host: host.host, isServed: isOpen });
     const { signal } = this.#stopping;
     this.#running = Promise.all([this.#run(signal), this.#care.run(signal)]);
   }
@@ -96,6 +97,11 @@ export class HostLoop {
   get contact(): HostContact {
     const [isReached, failures, lastError, head] = [this.#isReached, this.#failures, this.#lastError, this.#head];
     return { isReached, failures, lastError, head, failedAudits: this.#care.failedAudits };
+  }
+
+  /** What the host has signed for before counts for nothing: it is reinstated with what it then shows. */
+  forget(): void {
+    this.#memory.counted = undefined;
   }
 
   /** Tries again now. */
@@ -124,8 +130,6 @@ export class HostLoop {
         continue;
       }
       this.#isReached &&= isOpen;
-      // It is reinstated with what it then shows.
-      if (this.#state() === 'SUSPENDED') this.#memory.counted = undefined;
       if (isOpen || this.#state() !== 'BLOCKED') await changed(signal);
       else this.#isTrial = await this.#pause(BLOCKED_MS, signal);
     }
@@ -221,7 +225,8 @@ export class HostLoop {
     if (refusal !== undefined && (await this.#hears(refusal, epoch))) return 0;
     switch (cause.code) {
       case 'FULL':
-        if (this.#state() !== 'FULL') await this.#change('FULL', first - 1, cause.message);
+        await this.#change('FULL', first - 1, cause.message);
+        await writer.failed(host, epoch, false);
         this.#fail(cause);
         return MAX_BACKOFF_MS;
       case 'TIMEOUT':
@@ -238,6 +243,7 @@ export class HostLoop {
         return this.#fail(cause);
       case 'NOT_SIGNED':
         await this.#change('BLOCKED', this.#record()?.sequence ?? 0, pinned(this.#dependencies.origin, cause));
+        await writer.failed(host, epoch, true);
         return this.#fail(cause);
       case 'NOT_CLAIMED':
       case 'FENCED':
@@ -249,7 +255,7 @@ export class HostLoop {
         break;
       default:
     }
-    await writer.failed(host, epoch, refusal !== undefined);
+    await writer.failed(host, epoch, cause.code === 'FENCED');
     return this.#fail(cause, refusal?.code === 'BUSY' ? refusal.wait * 1_000 : 0);
   }
 
@@ -299,9 +305,12 @@ export class HostLoop {
     return 0;
   }
 
-  #change(state: HostState, sequence: number, why: string, proof?: HostProof): Promise<void> {
+  /** Records another state, unless it is known, or an operator has set the host aside meanwhile. */
+  async #change(state: HostState, sequence: number, why: string, proof?: HostProof): Promise<void> {
     const { host } = this.host;
-    return this.#dependencies.changeState({
+    const known = this.#state();
+    if (known === 'RETIRED' || known === 'SUSPENDED' || (known === state && this.#record()?.why === why)) return;
+    await this.#dependencies.changeState({
       ...{ host, state, sequence, why },
       ...(proof === undefined ? {} : { proof }),
     });

@@ -16,7 +16,7 @@ import {
   type GoodHead,
 } from '../protocol/verify-head.js';
 import type { Time } from '../replicator/ports.js';
-import type { Batch, BatchMaker } from './batch-maker.js';
+import { EpochEnded, type Batch, type BatchMaker } from './batch-maker.js';
 import type { LocalHistory } from './local-history.js';
 import type { ReplicationState } from './replication-state.js';
 import type { Writer } from './writer.js';
@@ -83,11 +83,6 @@ export class ShipError extends Error {
     this.cause = cause;
     this.batch = batch;
   }
-}
-
-/** The epoch that a session is of has ended: what is still answered is not judged. */
-class EpochEnded extends Error {
-  override readonly name = 'EpochEnded';
 }
 
 /**
@@ -195,7 +190,8 @@ export class HostSession {
 
   #isOfEpoch(): boolean {
     const { writer } = this.#dependencies;
-    return writer.epoch === this.#epoch && writer.halted === undefined;
+    const isOfLine = this.#dependencies.state().line === writer.line;
+    return writer.epoch === this.#epoch && writer.halted === undefined && isOfLine;
   }
 
   #goesOn(signal: AbortSignal): boolean {

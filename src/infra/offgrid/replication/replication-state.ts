@@ -4,6 +4,8 @@ import type { Backlog, Journal, Known, KnownHost } from '../replicator/ports.js'
 
 /** A host as the log knows it. */
 export interface HostRecord extends KnownHost {
+  /** Why it is in its state. */
+  readonly why: string;
   /** The head that was counted last; null before one was. */
   readonly head: CountedHead | null;
 }

@@ -1,5 +1,5 @@
 import type { MetHost, WantedPolicy } from '../../../domain/policy.js';
-import type { PolicyHost } from '../../../domain/replication.js';
+import { isServed, type PolicyHost } from '../../../domain/replication.js';
 import { toBase64, toHex } from '../../crypto/bytes.js';
 import type { RootKey } from '../../crypto/root-key.js';
 import type { Logger } from '../../logger.js';
@@ -82,7 +82,12 @@ export class Replicator {
       ...{ origin, journal: state, writer, state: now, time, logger },
       onAcknowledged: (acknowledged) => dependencies.onAcknowledged?.(acknowledged),
     });
-    const portOf = (url: string) => ({ key: () => metBy(clientOf(url, undefined, signal)) });
+    const clients = new Map<string, HostClient>();
+    const portOf = (url: string) => {
+      const client = clients.get(url) ?? clientOf(url, undefined, signal);
+      clients.set(url, client);
+      return { key: () => metBy(client) };
+    };
     this.#policy = new PolicyKeeper({
       ...{ origin, wanted, portOf, journal: state, time, logger, known: now, changed },
       nextLine: () => nextLineOf(now()),
@@ -214,24 +219,32 @@ export class Replicator {
   /** What becomes of the writer is news for everyone who waits. */
   async #passOn(signal: AbortSignal): Promise<void> {
     const { logger, onHalted } = this.#dependencies;
-    let isTold = false;
+    let told: HaltReason | undefined;
     while (!signal.aborted) {
       const changed = this.#writer.changed(signal);
       const { halted } = this.#writer;
-      if (halted !== undefined && !isTold) {
-        isTold = true;
+      if (halted !== undefined && halted !== told) {
         logger.fatal(halted, 'this core takes no more commands');
         onHalted(halted);
       }
+      told = halted;
       this.#state.notify();
       await changed;
     }
   }
 
+  /** What the log says of its line, and of hosts that are set aside, holds at once. */
   async #followLine(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       const changed = this.#state.changed(signal);
-      await this.#writer.ofLine(this.#state.current);
+      const { current } = this.#state;
+      await this.#writer.ofLine(current);
+      for (const { host, state } of current.hosts.values()) {
+        if (isServed(state)) continue;
+        this.#acknowledger.forget(host);
+        this.#writer.forget(host);
+        if (state === 'SUSPENDED') this.#loops.get(host)?.forget();
+      }
       await changed;
     }
   }

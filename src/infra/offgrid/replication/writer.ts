@@ -68,6 +68,8 @@ export class Writer {
   /** How long until the next epoch, in milliseconds; undefined while there is one. */
   #waitMs: number | undefined = 0;
   #seen = 0;
+  /** The highest line that any tree has shown. */
+  #sawLine = 0;
   #epochs = 0;
   /** Epochs that ended since something was counted. */
   #ended = 0;
@@ -87,6 +89,11 @@ export class Writer {
   /** The epoch that is claimed; 0 between two. */
   get epoch(): number {
     return this.#waitMs === undefined ? (this.#record?.epoch ?? 0) : 0;
+  }
+
+  /** The line of the log when the epoch was claimed: nothing is signed in another. */
+  get line(): number {
+    return this.#line;
   }
 
   /** What this process is called in claims and trees: another with each epoch. */
@@ -132,9 +139,8 @@ export class Writer {
   async run(signal: AbortSignal): Promise<void> {
     const { time, logger } = this.#dependencies;
     while (!signal.aborted) {
-      const changed = this.#changed.wait(signal);
       if (this.#waitMs === undefined || this.halted !== undefined) {
-        await changed;
+        await this.#changed.wait(signal);
         continue;
       }
       await time.sleep(this.#waitMs, signal);
@@ -307,12 +313,14 @@ export class Writer {
   }
 
   async #meet(host: string, { tree, staged }: GoodHead): Promise<void> {
+    for (const opened of [tree, staged]) this.#sawLine = Math.max(this.#sawLine, opened?.value.line ?? 0);
     if (tree !== null) await this.#meetTree(host, tree.value, 'head');
     if (staged !== null) await this.#meetTree(host, staged.value, 'staged');
   }
 
   async #meetTree(host: string, tree: Tree, of: 'head' | 'staged'): Promise<void> {
     const { epoch } = this;
+    this.#sawLine = Math.max(this.#sawLine, tree.line);
     if (!this.#isCurrent(epoch) || !this.isElected) return;
     const { state, latest, history, logger } = this.#dependencies;
     const decide = async (known: ReplicationState) => {
@@ -340,15 +348,18 @@ export class Writer {
     const { line } = await this.#dependencies.latest();
     const code = news === 'FORKED' ? 'FORKED' : 'BEHIND';
     const message = messageOf(news, host, line, tree);
-    await this.#halt({ code, message, ...(tree === undefined ? {} : { line: tree.line }) });
+    await this.#halt({ code, message, ...(this.#sawLine === 0 ? {} : { line: this.#sawLine }) });
   }
 
   /** Ends it until an operator resumes it. */
   async #halt(stopped: HaltReason): Promise<void> {
     const { logId, store } = this.#dependencies;
-    await this.#save({ logId, epoch: this.#record?.epoch ?? this.epoch, stopped }, store);
+    const record = { logId, epoch: this.#record?.epoch ?? this.epoch, stopped };
+    // It writes no more, even when that cannot be kept.
+    this.#record = record;
     this.#base = NOT_ELECTED;
     this.#changed.notify();
+    await store.save(record);
   }
 
   async #save(record: WriterRecord, store: WriterStore): Promise<void> {

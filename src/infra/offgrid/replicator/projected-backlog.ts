@@ -94,7 +94,7 @@ async function knownIn(connection: Connection): Promise<ReplicationState> {
   const [first] = await connection.all<{ holes: string }>('SELECT holes FROM policies WHERE sequence = ?', [
     progress.begun,
   ]);
-  const hosts = await connection.all<HostRow & Row>('SELECT host, state, sequence, head FROM hosts');
+  const hosts = await connection.all<HostRow & Row>('SELECT host, state, why, sequence, head FROM hosts');
   const keys = await connection.all<KeyRow & Row>('SELECT * FROM keys ORDER BY sequence');
   return {
     origin: progress.origin ?? undefined,
@@ -123,7 +123,7 @@ async function knownIn(connection: Connection): Promise<ReplicationState> {
   };
 }
 
-function hostOf({ host, state, sequence, head }: Pick<HostRow, 'host' | 'state' | 'sequence' | 'head'>): HostRecord {
+function hostOf({ host, state, why, sequence, head }: HostRow): HostRecord {
   const counted = head === null ? null : (JSON.parse(head) as CountedHead);
-  return { host, state: state as HostState, sequence, head: counted };
+  return { host, state: state as HostState, why, sequence, head: counted };
 }

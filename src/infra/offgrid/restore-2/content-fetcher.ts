@@ -21,8 +21,9 @@ const LATE_MS = 5_000;
 const LATE_TIMES = 3;
 /** A host that let so many pages time out is asked last. */
 const MAX_TIMEOUTS = 2;
-/** How often a host is asked for a page that it did not give for a reason that may pass. */
-const MAX_TRIES = 4;
+/** How long, and how often at least, a host is asked for a page that it did not give for a reason that may pass. */
+const PATIENCE_MS = 300_000;
+const MIN_TRIES = 4;
 /** How many pages may wait for those before them, in bytes and in number. */
 const MAX_AHEAD_BYTES = 16 * 1024 * 1024;
 const MAX_AHEAD = 64;
@@ -65,8 +66,8 @@ interface Page {
   readonly from: number;
   readonly to: number;
   readonly contents: (Uint8Array | undefined)[];
-  /** How often each host has failed to give it; Infinity: it has not what is missing. */
-  readonly failures: Map<string, number>;
+  /** How often each host has failed to give it, and since when; `isFinal`: it has not what is missing. */
+  readonly failures: Map<string, { readonly tries: number; readonly since: number; readonly isFinal: boolean }>;
   readonly asked: Set<Asking>;
 }
 
@@ -215,7 +216,8 @@ class Run {
         return page;
       }
     }
-    const isIdle = isLast && this.#workers.some((other) => other.timeouts < MAX_TIMEOUTS);
+    const mayOther = (other: Worker) => other.timeouts < MAX_TIMEOUTS && isReached(other.source, this.#next);
+    const isIdle = isLast && this.#workers.some(mayOther);
     return isIdle ? undefined : this.#newPage(worker);
   }
 
@@ -249,7 +251,7 @@ class Run {
       const isGiven = await this.#fill(worker, page, giveUp.signal);
       worker.failures = 0;
       if (isWhole(page)) return 0;
-      page.failures.set(host, Infinity);
+      page.failures.set(host, { tries: 1, since: asking.since, isFinal: true });
       if (!isGiven)
         onTrouble(host, `it does not give all of the events ${page.from} to ${page.to} as they were sealed`);
       return 0;
@@ -272,8 +274,10 @@ class Run {
       worker.timeouts += 1;
       worker.pageBytes = Math.max(MIN_PAGE_BYTES, Math.floor(worker.pageBytes / 4));
     }
-    const tries = (page.failures.get(host) ?? 0) + 1;
-    page.failures.set(host, tries >= MAX_TRIES ? Infinity : tries);
+    const now = time.now().getTime();
+    const { tries, since } = page.failures.get(host) ?? { tries: 0, since: now };
+    const isFinal = tries + 1 >= MIN_TRIES && now - since > PATIENCE_MS;
+    page.failures.set(host, { tries: tries + 1, since, isFinal });
     onTrouble(host, error.message);
     const { refusal } = error;
     const askedMs = refusal?.code === 'BUSY' ? refusal.wait * 1_000 : 0;
@@ -287,10 +291,14 @@ class Run {
     for (let at = nextMissing(page, page.from); at !== undefined;) {
       if (!isReached(worker.source, at)) return true;
       const begun = time.now().getTime();
+      const of = at <= reach.head ? 'head' : 'staged';
+      const to = Math.min(page.to, reach[of]);
       const query = {
-        of: at <= reach.head ? ('head' as const) : ('staged' as const),
-        ...{ after: at - 1, limit: page.to - at + 1, bytes: Math.min(worker.pageBytes, MAX_ANSWER_BYTES) },
-      };
+        of,
+        after: at - 1,
+        limit: to - at + 1,
+        bytes: Math.min(worker.pageBytes, MAX_ANSWER_BYTES),
+      } as const;
       const events = await client.events(origin, query, signal);
       this.#timed(worker, time.now().getTime() - begun);
       const last = events.at(-1)?.sequence ?? 0;
@@ -337,7 +345,7 @@ function nextMissing({ from, contents }: Page, start: number): number | undefine
 }
 
 function mayGive({ source }: Worker, page: Page): boolean {
-  const failures = page.failures.get(source.host) ?? 0;
+  const isFinal = page.failures.get(source.host)?.isFinal === true;
   const missing = nextMissing(page, page.from);
-  return failures !== Infinity && missing !== undefined && isReached(source, missing);
+  return !isFinal && missing !== undefined && isReached(source, missing);
 }

@@ -1,9 +1,11 @@
+import { backoffMs } from '../../../domain/backoff.js';
 import { equalBytes } from '../../crypto/bytes.js';
 import { MAX_ENTRIES } from '../protocol/answers.js';
 import { ENTRY_BYTES } from '../protocol/entry.js';
 import { HostFailure } from '../protocol/host-client.js';
 import type { HistoryName } from '../protocol/queries.js';
 import type { Tree } from '../protocol/tree.js';
+import type { Time } from '../replicator/ports.js';
 import { EntryList } from './entry-list.js';
 import type { HeardHost } from './host-survey.js';
 
@@ -12,17 +14,25 @@ const FIRST_ENTRIES = 390;
 /** A page that comes within this is followed by one of twice its size, in milliseconds. */
 const QUICK_MS = 2_000;
 
-/** Who has a tree, and in which of its histories. */
+/** How often all who may have a list are asked, where the reason of a failure may pass. */
+const MAX_ROUNDS = 8;
+/** Lists of which more entries are lost than this are got from another host first. */
+const MANY_LOST = 100;
+
+/** Who has a tree, in which of its histories, and what was got there so far. */
 interface Holder {
   readonly host: HeardHost;
   readonly of: HistoryName;
+  bytes?: Uint8Array;
+  at: number;
+  isUseless: boolean;
 }
 
 /** What entries are collected with. */
 export interface CollectorDependencies {
   readonly origin: string;
   readonly hosts: readonly HeardHost[];
-  readonly now: () => number;
+  readonly time: Pick<Time, 'now' | 'sleep' | 'random'>;
   readonly onProgress: (entries: number, of: number) => void;
   /** Something is wrong with what a host gives. */
   readonly onTrouble: (host: HeardHost, why: string) => void;
@@ -44,11 +54,18 @@ export class EntryCollector {
   async listOf(tree: Tree): Promise<EntryList | undefined> {
     const known = this.known(tree.sequence, tree.root);
     if (known !== undefined) return known;
-    for (const holder of this.#holdersOf(tree)) {
-      const list = await this.#collect(tree, holder);
-      if (list === undefined) continue;
-      this.#lists.push(list);
-      return list;
+    const { time } = this.#dependencies;
+    const holders = this.#holdersOf(tree);
+    for (let round = 1; round <= MAX_ROUNDS; round += 1) {
+      for (const most of [MANY_LOST, Infinity])
+        for (const holder of holders) {
+          const list = holder.isUseless ? undefined : await this.#collect(tree, holder, holders, most);
+          if (list === undefined) continue;
+          this.#lists.push(list);
+          return list;
+        }
+      if (holders.every(({ isUseless }) => isUseless)) return undefined;
+      await time.sleep(backoffMs(round, time.random()), new AbortController().signal);
     }
     return undefined;
   }
@@ -58,7 +75,7 @@ export class EntryCollector {
     return this.#lists.find((list) => isRootOf(list, count, root));
   }
 
-  /** Those that show the tree first; then the others, which may have it as the beginning of their head. */
+  /** Those that show the tree first; then the others, which may have it as the beginning of what they show. */
   #holdersOf(tree: Tree): readonly Holder[] {
     const showing: Holder[] = [];
     const others: Holder[] = [];
@@ -67,28 +84,42 @@ export class EntryCollector {
         const shown = (of === 'head' ? host.head.tree : host.head.staged)?.value;
         if (shown === undefined) continue;
         const isShown = shown.sequence === tree.sequence && equalBytes(shown.root, tree.root);
-        if (isShown) showing.push({ host, of });
-        else if (shown.sequence > tree.sequence) others.push({ host, of });
+        const holder = { host, of, at: 0, isUseless: false };
+        if (isShown) showing.push(holder);
+        else if (shown.sequence > tree.sequence) others.push(holder);
       }
     return [...showing, ...others];
   }
 
-  async #collect(tree: Tree, holder: Holder): Promise<EntryList | undefined> {
+  /** @param most how many entries the host may have lost */
+  async #collect(tree: Tree, holder: Holder, holders: readonly Holder[], most: number): Promise<EntryList | undefined> {
     const { onTrouble } = this.#dependencies;
     try {
-      const from = await this.#prefixOf(tree, holder);
-      const bytes = new Uint8Array(tree.sequence * ENTRY_BYTES);
-      if (from !== undefined) bytes.set(from.bytesOf(0, from.length));
-      if (!(await this.#fill(bytes, from?.length ?? 0, holder))) return undefined;
-      await this.#replaceLost(bytes, tree, holder);
+      const bytes = (holder.bytes ??= await this.#begin(tree, holder));
+      if (!(await this.#fill(bytes, holder))) {
+        holder.isUseless = true;
+        return undefined;
+      }
+      if (lostIn(bytes).length > most) return undefined;
+      await this.#replaceLost(bytes, holder, holders);
       const list = new EntryList(bytes);
       if (isRootOf(list, tree.sequence, tree.root)) return list;
       onTrouble(holder.host, 'the entries that it gives do not have the root that the origin has signed');
+      holder.isUseless = true;
     } catch (error) {
       if (!(error instanceof HostFailure)) throw error;
       onTrouble(holder.host, error.message);
     }
     return undefined;
+  }
+
+  /** Room for the entries of a tree, with what is known of them. */
+  async #begin(tree: Tree, holder: Holder): Promise<Uint8Array> {
+    const from = await this.#prefixOf(tree, holder);
+    const bytes = new Uint8Array(tree.sequence * ENTRY_BYTES);
+    if (from !== undefined) bytes.set(from.bytesOf(0, from.length));
+    holder.at = from?.length ?? 0;
+    return bytes;
   }
 
   /** The longest known list that the history of a host begins with, by the roots it gives: when they are wrong, so is the whole. */
@@ -102,41 +133,38 @@ export class EntryCollector {
     return undefined;
   }
 
-  /** Fills in the entries after some. Resolves false when the host has fewer. */
-  async #fill(bytes: Uint8Array, after: number, { host, of }: Holder): Promise<boolean> {
-    const { origin, now, onProgress } = this.#dependencies;
+  /** Fills in the entries that have not been got yet. Resolves false when the host does not give as many as it is asked for. */
+  async #fill(bytes: Uint8Array, holder: Holder): Promise<boolean> {
+    const { origin, time, onProgress } = this.#dependencies;
+    const { host, of } = holder;
     const length = bytes.byteLength / ENTRY_BYTES;
     let most = FIRST_ENTRIES;
-    for (let at = after; at < length;) {
-      const begun = now();
-      const limit = Math.min(most, length - at);
-      const entries = (await host.client.entries(origin, { of, after: at, limit })).slice(0, limit);
-      if (entries.length === 0) return false;
-      for (const [i, entry] of entries.entries()) bytes.set(entry, (at + i) * ENTRY_BYTES);
-      at += entries.length;
-      if (now() - begun < QUICK_MS) most = Math.min(MAX_ENTRIES, 2 * most);
-      onProgress(at, length);
+    while (holder.at < length) {
+      const begun = time.now().getTime();
+      const limit = Math.min(most, length - holder.at);
+      const entries = await host.client.entries(origin, { of, after: holder.at, limit });
+      if (entries.length !== limit) return false;
+      for (const [i, entry] of entries.entries()) bytes.set(entry, (holder.at + i) * ENTRY_BYTES);
+      holder.at += limit;
+      if (time.now().getTime() - begun < QUICK_MS) most = Math.min(MAX_ENTRIES, 2 * most);
+      onProgress(holder.at, length);
     }
     return true;
   }
 
   /** Takes what the host has lost from the others that may have it. */
-  async #replaceLost(bytes: Uint8Array, tree: Tree, holder: Holder): Promise<void> {
+  async #replaceLost(bytes: Uint8Array, holder: Holder, holders: readonly Holder[]): Promise<void> {
     const { origin, onTrouble } = this.#dependencies;
-    let lost = lostIn(bytes);
-    for (const { host, of } of this.#holdersOf(tree)) {
-      if (lost.length === 0) return;
-      if (host === holder.host && of === holder.of) continue;
+    for (const { host, of } of holders.filter((other) => other !== holder)) {
       try {
-        for (const sequence of lost) {
-          const [entry] = await host.client.entries(origin, { of, after: sequence - 1, limit: 1 });
-          if (entry !== undefined) bytes.set(entry, (sequence - 1) * ENTRY_BYTES);
+        for (const { after, limit } of runsOf(lostIn(bytes))) {
+          const entries = await host.client.entries(origin, { of, after, limit });
+          for (const [i, entry] of entries.slice(0, limit).entries()) bytes.set(entry, (after + i) * ENTRY_BYTES);
         }
       } catch (error) {
         if (!(error instanceof HostFailure)) throw error;
         onTrouble(host, error.message);
       }
-      lost = lostIn(bytes);
     }
   }
 }
@@ -153,4 +181,15 @@ function lostIn(bytes: Uint8Array): readonly number[] {
   for (let at = 0; at < bytes.byteLength; at += ENTRY_BYTES)
     if (view.getUint16(at) === 0) lost.push(at / ENTRY_BYTES + 1);
   return lost;
+}
+
+/** Numbers that follow one another, as pages. */
+function runsOf(sequences: readonly number[]): readonly { readonly after: number; readonly limit: number }[] {
+  const runs: { after: number; limit: number }[] = [];
+  for (const sequence of sequences) {
+    const last = runs.at(-1);
+    if (last !== undefined && last.after + last.limit === sequence - 1 && last.limit < MAX_ENTRIES) last.limit += 1;
+    else runs.push({ after: sequence - 1, limit: 1 });
+  }
+  return runs;
 }

@@ -1,5 +1,6 @@
 import { decideAcceptedLoss } from '../../../domain/accepted-loss.js';
 import { decideReading, type Reader, type Reading, type ShownTree } from '../../../domain/reading.js';
+import type { HostState } from '../../../domain/replication.js';
 import { equalBytes, toHex } from '../../crypto/bytes.js';
 import type { EventLog } from '../../eventlog/eventlog.js';
 import { compareRank, type Tree } from '../protocol/tree.js';
@@ -7,7 +8,7 @@ import type { ContentSource } from './content-fetcher.js';
 import type { EntryCollector } from './entry-collector.js';
 import type { EntryList } from './entry-list.js';
 import type { HeardHost } from './host-survey.js';
-import type { KnownPolicy, LogBuilder } from './log-builder.js';
+import type { KnownPolicy, KnownState, LogBuilder } from './log-builder.js';
 import { whyUnread } from './why-unread.js';
 import { RestoreError } from './restore-error.js';
 
@@ -72,6 +73,11 @@ export class HistoryReader {
   readonly #lists = new Map<Tree, EntryList>();
   /** The first event that no host gives, of each tree that was tried; 0 when it was got whole. */
   readonly #tried = new Map<Tree, number>();
+  /** What was found on each tree that was tried: the log may be of another by the time it is asked for. */
+  readonly #found = new Map<
+    Tree,
+    { readonly policies: readonly KnownPolicy[]; readonly states: readonly KnownState[] }
+  >();
 
   constructor(dependencies: ReaderDependencies) {
     this.#dependencies = dependencies;
@@ -96,7 +102,7 @@ export class HistoryReader {
   }
 
   async #tryToRead(): Promise<ReadHistory | { readonly refused: string }> {
-    const { heard, builder } = this.#dependencies;
+    const { heard } = this.#dependencies;
     await this.#collectLists();
     const suspended = new Set<string>();
     for (;;) {
@@ -106,8 +112,7 @@ export class HistoryReader {
         continue;
       }
       if (reading.is === 'REFUSED') return { refused: whyUnread(reading.why, aboutOf(reading), heard) };
-      const { tree, length } = this.#end(reading);
-      const found = builder.suspended(this.#listOf(tree), length);
+      const found = this.#suspendedOn(this.#end(reading));
       if ([...found].every((host) => suspended.has(host))) return this.#finish(reading, suspended);
       // Hosts that the history says were caught are read, and not counted.
       for (const host of found) suspended.add(host);
@@ -139,9 +144,9 @@ export class HistoryReader {
   async #accept(loss: string, chosen: string | undefined): Promise<AcceptedHistory> {
     const { heard, builder } = this.#dependencies;
     const reader = this.#reader(new Set());
-    const shown = this.#trees().find(({ root }) => chosen !== undefined && toHex(root).startsWith(chosen));
-    if (chosen !== undefined && shown === undefined)
-      throw new RestoreError(`No host shows a history whose root begins with ${chosen}.`);
+    const shown = chosen === undefined ? undefined : this.#chosen(chosen);
+    // What could not be got a while ago may be there now.
+    this.#tried.clear();
     for (;;) {
       const accepted = decideAcceptedLoss(reader, this.#shown(shown) ?? undefined);
       switch (accepted.is) {
@@ -156,8 +161,7 @@ export class HistoryReader {
           const tree = treeOf(accepted.tree);
           const { length } = accepted;
           const list = this.#listOf(tree);
-          await builder.get(list, length, this.#sourcesOf(list));
-          const log = await builder.finish(list, length);
+          const log = await this.#finished(list, length);
           const line = 1 + Math.max(...this.#trees().map((one) => one.line));
           return {
             log,
@@ -177,8 +181,7 @@ export class HistoryReader {
     const { heard, builder } = this.#dependencies;
     const { tree, length } = this.#end(reading);
     const list = this.#listOf(tree);
-    await builder.get(list, length, this.#sourcesOf(list));
-    const log = await builder.finish(list, length);
+    const log = await this.#finished(list, length);
     const counted = new Set(reading.counted);
     const leftOut = heard.filter(({ host }) => !counted.has(host));
     return {
@@ -189,6 +192,25 @@ export class HistoryReader {
       leftOut: leftOut.map((host) => ({ host, why: whyLeftOut(host, suspended) })),
       epoch: this.#highestEpoch(),
     };
+  }
+
+  /** The log of the first events of a list. @throws RestoreError when a host that gave one has gone meanwhile */
+  async #finished(list: EntryList, length: number): Promise<EventLog> {
+    const { builder } = this.#dependencies;
+    const missing = await builder.get(list, length, this.#sourcesOf(list));
+    if (missing !== undefined)
+      throw new RestoreError(`No host gives event ${missing} any more, which one gave before. Run it again.`);
+    return builder.finish(list, length);
+  }
+
+  /** The tree whose root begins with digits. @throws RestoreError unless there is one */
+  #chosen(digits: string): Tree {
+    const found = this.#trees().filter(({ root }) => digits !== '' && toHex(root).startsWith(digits));
+    const [tree] = found;
+    if (tree === undefined) throw new RestoreError(`No host shows a history whose root begins with '${digits}'.`);
+    if (found.some(({ root }) => !equalBytes(root, tree.root)))
+      throw new RestoreError(`Hosts show several histories whose roots begin with '${digits}'. Give more digits.`);
+    return tree;
   }
 
   #highestEpoch(): number {
@@ -225,10 +247,12 @@ export class HistoryReader {
       onTrouble(
         `no host gives the list of the first ${tree.sequence} events of epoch ${tree.epoch}, which the origin has signed`,
       );
-      this.#tried.set(tree, tree.sequence);
+      this.#tried.set(tree, 1);
       return;
     }
     const missing = (await builder.get(list, tree.sequence, this.#sourcesOf(list))) ?? 0;
+    const [policies, states] = [builder.policies(list, tree.sequence), builder.states(list, tree.sequence)];
+    this.#found.set(tree, { policies, states });
     if (missing > 0) onTrouble(`no host gives event ${missing} of epoch ${tree.epoch}`);
     this.#tried.set(tree, missing);
   }
@@ -242,8 +266,15 @@ export class HistoryReader {
   }
 
   #policies(tree: Tree): readonly KnownPolicy[] {
-    const list = this.#lists.get(tree);
-    return list === undefined ? [] : this.#dependencies.builder.policies(list, tree.sequence);
+    return this.#found.get(tree)?.policies ?? [];
+  }
+
+  /** The hosts that a history leaves SUSPENDED. */
+  #suspendedOn({ tree, length }: { readonly tree: Tree; readonly length: number }): ReadonlySet<string> {
+    const states = new Map<string, HostState>();
+    for (const { sequence, host, state } of this.#found.get(tree)?.states ?? [])
+      if (sequence <= length) states.set(host, state);
+    return new Set([...states].filter(([, state]) => state === 'SUSPENDED').map(([host]) => host));
   }
 
   /** How many of the first events of two trees are the same, as far as their entries tell. */

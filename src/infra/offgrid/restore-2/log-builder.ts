@@ -26,6 +26,13 @@ export interface BuilderDependencies {
 /** A policy with its version. */
 export type KnownPolicy = PolicyOnHistory & { readonly policy: Policy };
 
+/** A host came into a state with an event. */
+export interface KnownState {
+  readonly sequence: number;
+  readonly host: string;
+  readonly state: HostState;
+}
+
 /** A log in the making: the first events of a history, opened. */
 interface Build {
   readonly log: EventLog;
@@ -33,7 +40,7 @@ interface Build {
   list: EntryList;
   written: number;
   readonly policies: KnownPolicy[];
-  readonly states: { readonly sequence: number; readonly host: string; readonly state: HostState }[];
+  readonly states: KnownState[];
 }
 
 /** Builds a log of the events that hosts give back. When another history is wanted, it begins again with what both have. */
@@ -77,8 +84,10 @@ export class LogBuilder {
 
   /** The log of the first events of a list, which have been got, and no others. */
   async finish(list: EntryList, length: number): Promise<EventLog> {
-    const build = await this.#on(list, length);
-    return build.written === length ? build.log : (await this.#begin(build, length)).log;
+    const on = await this.#on(list, length);
+    const build = on.written > length ? await this.#begin(on, length) : on;
+    if (build.written < length) throw new Error(`of ${length} events of a history, ${build.written} were got`);
+    return build.log;
   }
 
   /** The policies on the first events of a list, as far as they were got. */
@@ -87,12 +96,10 @@ export class LogBuilder {
     return this.#build?.policies.filter(({ sequence }) => sequence <= known) ?? [];
   }
 
-  /** The hosts that the first events of a list leave SUSPENDED. */
-  suspended(list: EntryList, to: number): ReadonlySet<string> {
+  /** How hosts came into other states on the first events of a list, as far as they were got. */
+  states(list: EntryList, to: number): readonly KnownState[] {
     const known = this.#known(list, to);
-    const states = new Map<string, HostState>();
-    for (const { sequence, host, state } of this.#build?.states ?? []) if (sequence <= known) states.set(host, state);
-    return new Set([...states].filter(([, state]) => state === 'SUSPENDED').map(([host]) => host));
+    return this.#build?.states.filter(({ sequence }) => sequence <= known) ?? [];
   }
 
   #known(list: EntryList, to: number): number {

@@ -57,7 +57,7 @@ export async function readBack(
     if (!isPinned) onTrouble(`${url} counts for nothing: its key is not named. It says that it is ${url}#${host}.`);
   const names = new Map(useful.map(({ url, host }) => [host, `${url} (${host})`]));
   const collector = new EntryCollector({
-    ...{ origin, hosts: useful, now: () => time.now().getTime() },
+    ...{ origin, hosts: useful, time },
     onProgress: (done, of) => {
       onProgress('entries', done, of);
     },

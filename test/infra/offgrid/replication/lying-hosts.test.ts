@@ -3,9 +3,12 @@ import { openHead } from '../../../../src/infra/offgrid/protocol/head.js';
 import { verifyKey } from '../../../../src/infra/offgrid/protocol/verify-key.js';
 import { signedThingOf } from '../../../../src/infra/offgrid/replication/signed-text.js';
 import type { HostProof } from '../../../../src/domain/replication.js';
-import { newHost2 } from '../../../support/offgrid/host-2.js';
+import { appendFact } from '../../../../src/infra/offgrid/replicator/log-journal.js';
+import { newHost2, ORIGIN } from '../../../support/offgrid/host-2.js';
 import { LyingHost, type LieName } from '../../../support/offgrid/lying-host-2.js';
 import { ReplicatingCore, wanted, WAIT } from '../../../support/offgrid/replicating-core.js';
+
+const BY = { at: new Date().toISOString(), actor: 'operator', correlationId: 'c' };
 
 /** A core with two honest hosts, and one that begins to lie when it is told to; two are a quorum. */
 async function setUp(lie?: LieName) {
@@ -88,5 +91,27 @@ describe('a host that says what proves nothing', () => {
     const length = await core.settles();
     liar.lie = undefined;
     await expect.poll(async () => (await core.known()).hosts.get(liar.id)?.sequence, WAIT).toBe(length);
+  });
+});
+
+describe('a host that was set aside while it was asked', () => {
+  it.each(['SUSPENDED', 'RETIRED'] as const)('%s: what it answers late changes nothing', async (state) => {
+    const { liar, core, stateOf } = await setUp();
+    await core.settles();
+    await core.record(1);
+    await core.settles();
+    let release: () => void = () => undefined;
+    liar.hold = new Promise((resolve) => (release = resolve));
+    liar.lie = 'full';
+    await core.record(1);
+    await expect.poll(() => liar.isHeld, WAIT).toBe(true);
+    const data = { origin: ORIGIN, host: liar.id, state, sequence: 0, why: 'An operator.' };
+    await appendFact(core.log, { type: 'HostStateChanged', data }, BY);
+    await expect.poll(() => stateOf(liar.id), WAIT).toBe(state);
+    release();
+    await core.record(3);
+    await core.settles();
+    expect(await stateOf(liar.id)).toBe(state);
+    expect(await core.events('HostStateChanged')).toHaveLength(1);
   });
 });

@@ -178,6 +178,26 @@ describe('contents', () => {
     expect((await read([slow])).events).toHaveLength(600);
   });
 
+  it('are got from a host that let pages time out where no other has them', async () => {
+    let times = 0;
+    const slow = new Host('slow', () => {
+      times += 1;
+      return times <= 2 ? Promise.reject(new HostFailure('TIMEOUT', 'Slow.')) : Promise.resolve(undefined);
+    });
+    const { events } = await read([slow, new Host('empty', undefined, 0), new Host('short', undefined, 100)]);
+    expect(events).toEqual(history.numbered(1, 600));
+  });
+
+  it('are waited for where a host comes back', async () => {
+    const from = performance.now();
+    const gone = new Host('gone', () =>
+      performance.now() - from < 600
+        ? Promise.reject(new HostFailure('UNREACHABLE', 'Gone.'))
+        : Promise.resolve(undefined),
+    );
+    expect((await read([gone])).events).toEqual(history.numbered(1, 600));
+  });
+
   it('wait for those before them in a window', async () => {
     const large = History.begin().on(60, { bytes: 900_000 });
     const entries = new EntryList(Buffer.concat(large.events.map((event) => encodeEntry(entryOf(event)))));

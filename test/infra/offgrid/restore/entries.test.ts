@@ -39,10 +39,12 @@ interface Shown {
   readonly give?: (entry: Uint8Array, sequence: number) => Uint8Array;
   readonly roots?: Uint8Array;
   readonly failure?: HostFailure;
+  /** How often it fails; always unless given. */
+  readonly times?: number;
 }
 
 /** A host that shows histories, and what it was asked. */
-function host(name: string, { head, staged, give = (entry) => entry, roots, failure }: Shown) {
+function host(name: string, { head, staged, give = (entry) => entry, roots, failure, times = Infinity }: Shown) {
   const asked: EntriesQuery[] = [];
   const histories = { head, staged };
   const treeOf = (one: History | undefined) =>
@@ -57,7 +59,7 @@ function host(name: string, { head, staged, give = (entry) => entry, roots, fail
     },
     entries: (_origin: string, query: EntriesQuery) => {
       asked.push(query);
-      if (failure !== undefined) return Promise.reject(failure);
+      if (failure !== undefined && asked.length <= times) return Promise.reject(failure);
       const { of, after, limit } = query;
       const page = entriesOf(histories[of] ?? History.begin()).slice(after, after + limit);
       return Promise.resolve(page.map((entry, i) => give(entry, after + i + 1)));
@@ -67,10 +69,13 @@ function host(name: string, { head, staged, give = (entry) => entry, roots, fail
   return { heard: heard as unknown as HeardHost, asked };
 }
 
+/** No time passes, and nothing is waited for. */
+const time = { now: () => new Date(0), sleep: () => Promise.resolve(), random: () => 0 };
+
 function collectorOf(...hosts: readonly ReturnType<typeof host>[]) {
   const troubles: string[] = [];
   const collector = new EntryCollector({
-    ...{ origin: ORIGIN, hosts: hosts.map(({ heard }) => heard), now: () => 0, onProgress: () => undefined },
+    ...{ origin: ORIGIN, hosts: hosts.map(({ heard }) => heard), time, onProgress: () => undefined },
     onTrouble: ({ host: name }, why) => troubles.push(`${name}: ${why}`),
   });
   const get = (of: History) => collector.listOf({ sequence: of.length, root: of.rootAt(of.length) } as Tree);
@@ -134,7 +139,24 @@ describe('the entries of a tree', () => {
     const { get, troubles } = collectorOf(a, b);
     expect(isWhole(await get(history), history)).toBe(true);
     expect(isWhole(await get(longer), longer)).toBe(true);
-    expect(troubles).toEqual(['a: It is slow.']);
+    expect(troubles[0]).toBe('a: It is slow.');
+  });
+
+  it('are got where they stopped coming, once they come again', async () => {
+    const failure = new HostFailure('UNREACHABLE', 'It is gone.');
+    const a = host('a', { head: history, failure, times: 3 });
+    const { get, troubles } = collectorOf(a);
+    expect(isWhole(await get(history), history)).toBe(true);
+    expect(troubles).toHaveLength(3);
+    expect(a.asked.map(({ after }) => after)).toEqual([0, 0, 0, 0, 390]);
+  });
+
+  it('are not asked for one by one of another, because one gives none', async () => {
+    const all = Array.from({ length: 1_000 }, (_, i) => i + 1);
+    const [a, b] = [host('a', { head: history, give: zero(...all) }), host('b', { head: history })];
+    const { get } = collectorOf(a, b);
+    expect(isWhole(await get(history), history)).toBe(true);
+    expect(b.asked).toHaveLength(2);
   });
 
   it('are none where nobody gives them', async () => {

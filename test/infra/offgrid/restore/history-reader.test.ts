@@ -1,0 +1,166 @@
+import { join } from 'node:path';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { ETYPES } from '../../../../src/domain/event.js';
+import type { JsonObject } from '../../../../src/domain/json.js';
+import { systemClock } from '../../../../src/infra/clock.js';
+import { seal } from '../../../../src/infra/crypto/envelope.js';
+import { RootKey } from '../../../../src/infra/crypto/root-key.js';
+import { EmbeddedLog } from '../../../../src/infra/eventlog/embedded.js';
+import { eventText } from '../../../../src/infra/offgrid/event-text.js';
+import { encodeEntry, entryOf } from '../../../../src/infra/offgrid/protocol/entry.js';
+import type { NumberedEvent } from '../../../../src/infra/offgrid/protocol/event.js';
+import type { Tree } from '../../../../src/infra/offgrid/protocol/tree.js';
+import { MissingEventError, type ContentFetcher } from '../../../../src/infra/offgrid/restore-2/content-fetcher.js';
+import type { EntryCollector } from '../../../../src/infra/offgrid/restore-2/entry-collector.js';
+import { EntryList } from '../../../../src/infra/offgrid/restore-2/entry-list.js';
+import { HistoryReader } from '../../../../src/infra/offgrid/restore-2/history-reader.js';
+import type { HeardHost } from '../../../../src/infra/offgrid/restore-2/host-survey.js';
+import { LogBuilder } from '../../../../src/infra/offgrid/restore-2/log-builder.js';
+import { ORIGIN } from '../../../support/offgrid/host-2.js';
+import { newFolder } from '../../../support/offgrid/host.js';
+
+const ROOT = RootKey.generate();
+const AT = 1_700_000_000_000;
+
+/** An event of a history: a policy of hosts of which two are required, a host that is suspended, or a mission. */
+type Told = { readonly policy: string; readonly version: number } | { readonly suspended: string } | string;
+
+/** A history whose events are sealed as a core seals them. */
+class Story {
+  readonly events: readonly NumberedEvent[];
+  readonly list: EntryList;
+
+  constructor(told: readonly Told[]) {
+    const revisions = new Map<string, bigint>();
+    this.events = told.map((one, i) => {
+      const { type, stream, data } = eventOf(one);
+      const revision = (revisions.get(stream) ?? -1n) + 1n;
+      revisions.set(stream, revision);
+      const metadata = { at: new Date(AT).toISOString(), actor: 'a', correlationId: 'c', causationId: 'c' };
+      const id = crypto.randomUUID();
+      const text = eventText({ id, stream, revision, type, data, metadata: { ...metadata, schemaVersion: 1 } });
+      const place = { origin: ORIGIN, sequence: i + 1, etype: ETYPES[type], at: AT };
+      return { ...place, ts: AT, sealed: new Uint8Array(seal(ROOT.firstDataKey, place, text)) };
+    });
+    this.list = new EntryList(Buffer.concat(this.events.map((event) => encodeEntry(entryOf(event)))));
+  }
+
+  /** A history that goes on from this one's first events as another does. */
+  static of(base: Story, at: number, rest: Story): Story {
+    const story = Object.create(Story.prototype) as { events: readonly NumberedEvent[]; list: EntryList };
+    story.events = [...base.events.slice(0, at), ...rest.events.slice(at)];
+    story.list = new EntryList(Buffer.concat(story.events.map((event) => encodeEntry(entryOf(event)))));
+    return story as Story;
+  }
+
+  tree(epoch: number, quorum = 0, sequence = this.events.length): Tree {
+    const [root, quorumRoot] = [this.list.rootAt(sequence)!, this.list.rootAt(quorum)!];
+    const rest = { ts: 0, base: 0, line: 1, origin: ORIGIN, writer: 'abc:12345678' };
+    return { ...rest, root, quorumRoot, epoch, quorum, sequence, begun: this.list.rootAt(1)! };
+  }
+}
+
+function eventOf(told: Told): { type: keyof typeof ETYPES; stream: string; data: JsonObject } {
+  if (typeof told === 'string') {
+    const id = `${told}-${crypto.randomUUID()}`;
+    const data = { missionId: id, title: told, description: '', metadata: {}, tags: [] };
+    return { type: 'MissionCreated', stream: `mission-${id}`, data };
+  }
+  const stream = `replication-${ORIGIN}`;
+  if ('suspended' in told) {
+    const data = { origin: ORIGIN, host: told.suspended, state: 'SUSPENDED', sequence: 0, why: '' };
+    return { type: 'HostStateChanged', stream, data };
+  }
+  const hosts = Array.from(told.policy, (host) => ({ host, url: host, verifyKey: '', weight: 1, confirmed: true }));
+  return { type: 'ReplicationPolicySet', stream, data: { origin: ORIGIN, version: told.version, hosts, required: 2 } };
+}
+
+const heard = (host: string, tree: Tree | null, staged: Tree | null = null) =>
+  ({
+    ...{ host, url: host, isPinned: true, client: {} },
+    head: { tree: tree && { value: tree }, staged: staged && { value: staged }, claim: null },
+  }) as unknown as HeardHost;
+
+/** Reads histories; what is `withheld` is given by nobody, from the time that it is asked for so often. */
+async function read(
+  stories: readonly Story[],
+  hosts: readonly HeardHost[],
+  withheld: (event: NumberedEvent, times: number) => boolean = () => false,
+) {
+  const folder = await newFolder();
+  const times = new Map<NumberedEvent, number>();
+  let logs = 0;
+  const collector = {
+    listOf: ({ sequence, root }: Tree) =>
+      Promise.resolve(stories.find(({ list }) => Buffer.from(list.rootAt(sequence) ?? []).equals(root))?.list),
+  } as unknown as EntryCollector;
+  const fetcher: Pick<ContentFetcher, 'read'> = {
+    async *read(list, { after, to }) {
+      const { events } = stories.find((story) => story.list === list)!;
+      for (const event of events.slice(after, to)) {
+        times.set(event, (times.get(event) ?? 0) + 1);
+        if (withheld(event, times.get(event)!)) throw new MissingEventError(event.sequence);
+        yield await Promise.resolve([event]);
+      }
+    },
+  };
+  const newLog = async () => {
+    const log = await EmbeddedLog.open(join(folder, `${(logs += 1)}.db`), systemClock, 'ON_CLOSE');
+    onTestFinished(() => log.close());
+    return log;
+  };
+  const builder = new LogBuilder({ origin: ORIGIN, root: ROOT, newLog, fetcher, onProgress: () => undefined });
+  return new HistoryReader({ heard: hosts, collector, builder, dishonest: 0, onTrouble: () => undefined });
+}
+
+const P1 = { policy: 'abc', version: 1 };
+const P2 = { policy: 'def', version: 2 };
+
+describe('a history', () => {
+  it('is judged by its own policies, whatever was read in between', async () => {
+    const x = new Story([P1, 'one', P2, 'two', 'three']);
+    const y = Story.of(x, 2, new Story([P1, 'one', 'other', 'another']));
+    const hosts = [heard('a', x.tree(3, 5)), heard('b', y.tree(2)), heard('c', y.tree(2))];
+    await expect((await read([x, y], hosts)).read()).rejects.toThrow(/too few hosts|was at quorum/);
+    const enough = [...hosts, heard('d', x.tree(3, 5)), heard('e', x.tree(3, 5))];
+    const { length, log, counted } = await (await read([x, y], enough)).read();
+    expect([length, counted.length]).toEqual([5, 5]);
+    expect(await log.head()).toBeGreaterThan(0n);
+  });
+
+  it('does not count hosts that it leaves suspended', async () => {
+    const x = new Story([P1, 'one', { suspended: 'a' }]);
+    const hosts = [heard('a', x.tree(1)), heard('b', x.tree(1))];
+    await expect((await read([x], hosts)).read()).rejects.toThrow('too few hosts');
+    const { counted, leftOut } = await (await read([x], [...hosts, heard('c', null)])).read();
+    expect(counted.map(({ host }) => host)).toEqual(['b', 'c']);
+    expect(leftOut).toMatchObject([{ host: { host: 'a' }, why: 'the history says that it was suspended' }]);
+  });
+
+  it('that a host stops giving while it is read again is not taken short', async () => {
+    const x = new Story([P1, 'one', 'two']);
+    const [y, z] = [
+      Story.of(x, 2, new Story([P1, 'one', 'a', 'b'])),
+      Story.of(x, 1, new Story([P1, 'c', 'd', 'e', 'f'])),
+    ];
+    const hosts = [heard('a', y.tree(2)), heard('b', z.tree(1)), heard('c', x.tree(1))];
+    const gone = (event: NumberedEvent, times: number) => event === y.events[3] && times > 1;
+    const reader = await read([x, y, z], hosts, gone);
+    const accepted = await reader.readWithLoss(Buffer.from(y.tree(2).root).toString('hex')).catch((e: unknown) => e);
+    expect(accepted).toMatchObject({ length: 4 });
+  });
+
+  it('that nobody can list is not taken, and does not keep another from being taken', async () => {
+    const [x, unlisted] = [new Story([P1, 'one']), new Story([P1, 'lost', 'lost'])];
+    const hosts = [heard('a', unlisted.tree(9)), heard('b', null, x.tree(1))];
+    const accepted = await (await read([x], hosts)).readWithLoss(undefined);
+    expect(accepted).toMatchObject({ length: 2, line: 2 });
+  });
+
+  it('is chosen by digits that no other has', async () => {
+    const x = new Story([P1, 'one']);
+    const reader = await read([x], [heard('a', x.tree(1))]);
+    await expect(reader.readWithLoss('')).rejects.toThrow('No host shows a history');
+    await expect(reader.readWithLoss('zz')).rejects.toThrow('No host shows a history');
+  });
+});
