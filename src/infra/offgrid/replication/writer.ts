@@ -9,6 +9,7 @@ import { NOT_ELECTED } from '../protocol/fields.js';
 import type { Tree } from '../protocol/tree.js';
 import type { GoodHead } from '../protocol/verify-head.js';
 import type { Time } from '../replicator/ports.js';
+import { haltMessage } from './halt-message.js';
 import { ownHistoryOf, type LocalHistory } from './local-history.js';
 import { versionInForce } from './policy-in-force.js';
 import type {
@@ -347,7 +348,7 @@ export class Writer {
   async #stopFor(news: News, host: string, tree = shownBy(this.#granted.get(host))): Promise<void> {
     const { line } = await this.#dependencies.latest();
     const code = news === 'FORKED' ? 'FORKED' : 'BEHIND';
-    const message = messageOf(news, host, line, tree);
+    const message = haltMessage(news, host, line, tree);
     await this.#halt({ code, message, ...(this.#sawLine === 0 ? {} : { line: this.#sawLine }) });
   }
 
@@ -392,16 +393,4 @@ function shownBy(head: GoodHead | undefined): Tree | undefined {
 
 function logOf(writer: string): string {
   return writer.slice(0, writer.indexOf(':'));
-}
-
-function messageOf(news: News, host: string, line: number, tree: Tree | undefined): string {
-  const shows = `Host ${host} shows event ${tree?.sequence ?? 0} of epoch ${tree?.epoch ?? 0}`;
-  switch (news) {
-    case 'LINE':
-      return `${shows}, in line ${tree?.line ?? 0}; this log is of line ${line}, and does not have it: somebody has accepted a loss or begun a line elsewhere. To put this log above it for good: sheratan hosts begin-line.`;
-    case 'FORKED':
-      return `${shows}, signed by this very process, and this log has others there: two processes write as one.`;
-    case 'BEHIND':
-      return `${shows}, with ${tree?.quorum ?? 0} events at quorum, which are not on this log: the log is older than what was shipped, or another core writes.`;
-  }
 }

@@ -30,9 +30,14 @@ class Story {
   readonly events: readonly NumberedEvent[];
   readonly list: EntryList;
 
-  constructor(told: readonly Told[]) {
+  constructor(events: readonly NumberedEvent[]) {
+    this.events = events;
+    this.list = new EntryList(Buffer.concat(events.map((event) => encodeEntry(entryOf(event)))));
+  }
+
+  static of(told: readonly Told[]): Story {
     const revisions = new Map<string, bigint>();
-    this.events = told.map((one, i) => {
+    const events = told.map((one, i) => {
       const { type, stream, data } = eventOf(one);
       const revision = (revisions.get(stream) ?? -1n) + 1n;
       revisions.set(stream, revision);
@@ -42,15 +47,13 @@ class Story {
       const place = { origin: ORIGIN, sequence: i + 1, etype: ETYPES[type], at: AT };
       return { ...place, ts: AT, sealed: new Uint8Array(seal(ROOT.firstDataKey, place, text)) };
     });
-    this.list = new EntryList(Buffer.concat(this.events.map((event) => encodeEntry(entryOf(event)))));
+    return new Story(events);
   }
 
-  /** A history that goes on from this one's first events as another does. */
-  static of(base: Story, at: number, rest: Story): Story {
-    const story = Object.create(Story.prototype) as { events: readonly NumberedEvent[]; list: EntryList };
-    story.events = [...base.events.slice(0, at), ...rest.events.slice(at)];
-    story.list = new EntryList(Buffer.concat(story.events.map((event) => encodeEntry(entryOf(event)))));
-    return story as Story;
+  /** The history that goes on from this one's first events with other missions. */
+  parting(at: number, ...others: readonly string[]): Story {
+    const filled = Story.of([...Array.from({ length: at }, () => 'here'), ...others]);
+    return new Story([...this.events.slice(0, at), ...filled.events.slice(at)]);
   }
 
   tree(epoch: number, quorum = 0, sequence = this.events.length): Tree {
@@ -118,8 +121,8 @@ const P2 = { policy: 'def', version: 2 };
 
 describe('a history', () => {
   it('is judged by its own policies, whatever was read in between', async () => {
-    const x = new Story([P1, 'one', P2, 'two', 'three']);
-    const y = Story.of(x, 2, new Story([P1, 'one', 'other', 'another']));
+    const x = Story.of([P1, 'one', P2, 'two', 'three']);
+    const y = x.parting(2, 'other', 'another');
     const hosts = [heard('a', x.tree(3, 5)), heard('b', y.tree(2)), heard('c', y.tree(2))];
     await expect((await read([x, y], hosts)).read()).rejects.toThrow(/too few hosts|was at quorum/);
     const enough = [...hosts, heard('d', x.tree(3, 5)), heard('e', x.tree(3, 5))];
@@ -129,7 +132,7 @@ describe('a history', () => {
   });
 
   it('does not count hosts that it leaves suspended', async () => {
-    const x = new Story([P1, 'one', { suspended: 'a' }]);
+    const x = Story.of([P1, 'one', { suspended: 'a' }]);
     const hosts = [heard('a', x.tree(1)), heard('b', x.tree(1))];
     await expect((await read([x], hosts)).read()).rejects.toThrow('too few hosts');
     const { counted, leftOut } = await (await read([x], [...hosts, heard('c', null)])).read();
@@ -138,11 +141,8 @@ describe('a history', () => {
   });
 
   it('that a host stops giving while it is read again is not taken short', async () => {
-    const x = new Story([P1, 'one', 'two']);
-    const [y, z] = [
-      Story.of(x, 2, new Story([P1, 'one', 'a', 'b'])),
-      Story.of(x, 1, new Story([P1, 'c', 'd', 'e', 'f'])),
-    ];
+    const x = Story.of([P1, 'one', 'two']);
+    const [y, z] = [x.parting(2, 'a', 'b'), x.parting(1, 'c', 'd', 'e', 'f')];
     const hosts = [heard('a', y.tree(2)), heard('b', z.tree(1)), heard('c', x.tree(1))];
     const gone = (event: NumberedEvent, times: number) => event === y.events[3] && times > 1;
     const reader = await read([x, y, z], hosts, gone);
@@ -151,14 +151,14 @@ describe('a history', () => {
   });
 
   it('that nobody can list is not taken, and does not keep another from being taken', async () => {
-    const [x, unlisted] = [new Story([P1, 'one']), new Story([P1, 'lost', 'lost'])];
+    const [x, unlisted] = [Story.of([P1, 'one']), Story.of([P1, 'lost', 'lost'])];
     const hosts = [heard('a', unlisted.tree(9)), heard('b', null, x.tree(1))];
     const accepted = await (await read([x], hosts)).readWithLoss(undefined);
     expect(accepted).toMatchObject({ length: 2, line: 2 });
   });
 
   it('is chosen by digits that no other has', async () => {
-    const x = new Story([P1, 'one']);
+    const x = Story.of([P1, 'one']);
     const reader = await read([x], [heard('a', x.tree(1))]);
     await expect(reader.readWithLoss('')).rejects.toThrow('No host shows a history');
     await expect(reader.readWithLoss('zz')).rejects.toThrow('No host shows a history');

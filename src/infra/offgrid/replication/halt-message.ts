@@ -1,0 +1,15 @@
+import type { News } from '../../../domain/election.js';
+import type { Tree } from '../protocol/tree.js';
+
+/** Why a core was stopped, for people. @param line of the own log @param tree what the host has shown */
+export function haltMessage(news: News, host: string, line: number, tree: Tree | undefined): string {
+  const shows = `Host ${host} shows event ${tree?.sequence ?? 0} of epoch ${tree?.epoch ?? 0}`;
+  switch (news) {
+    case 'LINE':
+      return `${shows}, in line ${tree?.line ?? 0}; this log is of line ${line}, and does not have it: somebody has accepted a loss or begun a line elsewhere. To put this log above it for good: sheratan hosts begin-line.`;
+    case 'FORKED':
+      return `${shows}, signed by this very process, and this log has others there: two processes write as one.`;
+    case 'BEHIND':
+      return `${shows}, with ${tree?.quorum ?? 0} events at quorum, which are not on this log: the log is older than what was shipped, or another core writes.`;
+  }
+}
