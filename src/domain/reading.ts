@@ -85,7 +85,7 @@ export type Reading =
  * from the last that was set by then on. All of them must be met: the newest alone may never have been at quorum.
  * @param policies in the order they were set
  */
-export function policiesInPlay(policies: readonly PolicyOnHistory[], quorum: number): readonly PolicyOnHistory[] {
+export function policiesInPlay<P extends PolicyOnHistory>(policies: readonly P[], quorum: number): readonly P[] {
   const line = policies.at(-1)?.line;
   const ofLine = policies.slice(policies.findLastIndex((one) => one.line !== line) + 1);
   const inForce = ofLine.findLastIndex(({ sequence }) => sequence <= quorum);

@@ -184,6 +184,12 @@ export interface PlacedPolicy {
   readonly sequence: number;
 }
 
+/** The version of the policy in force once so many events are at quorum; 0 without any. @param policies in play */
+export function versionInForce(policies: readonly PlacedPolicy[], quorum: number): number {
+  const inForce = policies.findLast(({ sequence }) => sequence <= quorum) ?? policies[0];
+  return inForce?.policy.version ?? 0;
+}
+
 /** What counts now, and how far. */
 export interface Quorum {
   /** The version of the policy in force. */

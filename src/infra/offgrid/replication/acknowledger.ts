@@ -11,8 +11,8 @@ import { Nudge } from '../../nudge.js';
 import type { SignedThing } from '../protocol/signed.js';
 import type { Tree } from '../protocol/tree.js';
 import type { Acknowledged } from '../replicator/acknowledger.js';
-import type { Time } from '../replicator/ports.js';
-import type { ReplicationJournal, ReplicationState } from './replication-state.js';
+import type { Journal, Time } from '../replicator/ports.js';
+import type { ReplicationState } from './replication-state.js';
 import { signedTextOf } from './signed-text.js';
 import type { Writer } from './writer.js';
 
@@ -24,7 +24,7 @@ const RETRY_MS = 1_000;
 /** What is recorded, and by whom. */
 export interface AcknowledgerDependencies {
   readonly origin: string;
-  readonly journal: ReplicationJournal;
+  readonly journal: Journal;
   readonly writer: Writer;
   readonly state: () => ReplicationState;
   readonly time: Time;

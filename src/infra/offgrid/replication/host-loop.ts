@@ -7,11 +7,12 @@ import { openClaim } from '../protocol/claim.js';
 import { HostFailure, type HostClient } from '../protocol/host-client.js';
 import { ProtocolError } from '../protocol/protocol-error.js';
 import type { Refusal } from '../protocol/refusal.js';
+import { FIRST_BYTES, sizeAfterTimeout } from '../protocol/transfer-size.js';
 import { openTree, type Tree } from '../protocol/tree.js';
 import { DishonestHostError, type Expected, type GoodHead } from '../protocol/verify-head.js';
 import { isVerifyKey, verifyKeyOf, type VerifyKey } from '../protocol/verify-key.js';
 import { HostCare, type CareDependencies } from './host-care.js';
-import { FIRST_BATCH_BYTES, HostSession, MIN_BATCH_BYTES, ShipError } from './host-session.js';
+import { HostSession, ShipError } from './host-session.js';
 import type { HostMemory, SessionDependencies } from './host-session.js';
 import type { HostRecord } from './replication-state.js';
 import { signedTextOf, signedThingOf } from './signed-text.js';
@@ -83,7 +84,7 @@ export class HostLoop {
     this.#dependencies = dependencies;
     this.#client = dependencies.clientOf(host, this.#givingUp.signal);
     this.#memory = {
-      maxBytes: FIRST_BATCH_BYTES,
+      maxBytes: FIRST_BYTES,
       counted: countedOf(this.#record()),
       granted: 0,
       isMisleading: false,
@@ -230,7 +231,7 @@ export class HostLoop {
         this.#fail(cause);
         return MAX_BACKOFF_MS;
       case 'TIMEOUT':
-        memory.maxBytes = Math.max(MIN_BATCH_BYTES, Math.floor(memory.maxBytes / 4));
+        memory.maxBytes = sizeAfterTimeout(memory.maxBytes);
         break;
       case 'TOO_LARGE':
       case 'BAD_REQUEST':

@@ -5,6 +5,7 @@ import type { RootKey } from '../../crypto/root-key.js';
 import { signClaim } from '../protocol/claim.js';
 import { HostFailure, type HeadAnswer, type HostClient } from '../protocol/host-client.js';
 import type { HistoryName } from '../protocol/queries.js';
+import { sizeAfter } from '../protocol/transfer-size.js';
 import type { Tree } from '../protocol/tree.js';
 import {
   assertGranted,
@@ -21,14 +22,8 @@ import type { LocalHistory } from './local-history.js';
 import type { ReplicationState } from './replication-state.js';
 import type { Writer } from './writer.js';
 
-/** The first batch to a host, and the least and the most that one has, in bytes: the way to it may be narrow. */
-export const FIRST_BATCH_BYTES = 16 * 1024;
-export const MIN_BATCH_BYTES = 1024;
+/** The most that a batch has, in bytes. */
 const MAX_BATCH_BYTES = 1024 * 1024;
-/** A batch that is answered within this is followed by one of twice its size, one that takes longer than */
-const QUICK_MS = 2_000;
-/** this by one of half, in milliseconds. */
-const SLOW_MS = 10_000;
 /** How long a host is left in silence before it is asked for its head, in milliseconds. */
 const SILENCE_MS = 10_000;
 /** A quorum that rose is told when nothing was shipped for this, */
@@ -203,17 +198,16 @@ export class HostSession {
     const { host, originKey } = this.#expected;
     const value = { host, origin, epoch: this.#epoch, writer: writer.id };
     const claim = { signed: signClaim(value, root.signingKey), value };
-    const head = await this.#judged(
+    return this.#judged(
       () => this.#client.claim(origin, { key: originKey, claim: claim.signed }),
       (good) => {
         assertGranted(good, claim);
         this.#memory.granted = this.#epoch;
       },
     );
-    return head;
   }
 
-  /** @throws HostFailure NOT_CLAIMED when the host has forgotten, or dropped, the claim */
+  /** Asks for the head; claims again where the host has forgotten the claim. */
   async #ask(): Promise<GoodHead> {
     const { origin, writer } = this.#dependencies;
     const head = await this.#judged(() => this.#client.head(origin));
@@ -243,8 +237,7 @@ export class HostSession {
     const took = (this.#shippedAt = time.now().getTime()) - begun;
     if (batch.count === 0) this.#renewedAt = this.#shippedAt;
     memory.isMisleading = false;
-    if (took < QUICK_MS) memory.maxBytes = Math.min(MAX_BATCH_BYTES, 2 * memory.maxBytes);
-    else if (took > SLOW_MS) memory.maxBytes = Math.max(MIN_BATCH_BYTES, Math.floor(memory.maxBytes / 2));
+    memory.maxBytes = sizeAfter(memory.maxBytes, took, MAX_BATCH_BYTES);
   }
 
   /**

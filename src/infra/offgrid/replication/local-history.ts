@@ -17,7 +17,6 @@ export class LocalHistory {
   readonly #state: () => ReplicationState;
   readonly #answers = new LRUCache<string, boolean>({ max: MAX_REMEMBERED });
   readonly #roots = new LRUCache<number, Uint8Array>({ max: MAX_REMEMBERED });
-  #begun: { readonly sequence: number; readonly root: Uint8Array } | undefined;
 
   /** @param state what the log says now */
   constructor(tree: OwnTree, outbox: Pick<Outbox, 'catchUp'>, state: () => ReplicationState) {
@@ -65,20 +64,13 @@ export class LocalHistory {
     return tree;
   }
 
-  /** The root at the policy that began the own line. */
-  async begun(): Promise<Uint8Array> {
-    const sequence = this.#state().begun;
-    if (this.#begun?.sequence !== sequence) this.#begun = { sequence, root: await this.rootAt(sequence) };
-    return this.#begun.root;
-  }
-
   /** What a tree says, and how that stands to the own log. */
   async shown(tree: Tree): Promise<Shown> {
     const { line, epoch, sequence, quorum, writer } = tree;
     return {
       ...{ line, epoch, sequence, quorum, writer },
       isComplete: isComplete(tree),
-      isOfOwnBeginning: equalBytes(tree.begun, await this.begun()),
+      isOfOwnBeginning: equalBytes(tree.begun, await this.rootAt(this.#state().begun)),
       isOnLog: await this.has(sequence, tree.root),
       isQuorumOnLog: quorum === 0 || (await this.has(quorum, tree.quorumRoot)),
     };

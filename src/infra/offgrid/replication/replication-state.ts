@@ -1,6 +1,5 @@
-import type { CountedHead, ReplicationFact } from '../../../domain/replication.js';
-import type { KeyRotated } from '../../../domain/keyring.js';
-import type { Backlog, Journal, Known, KnownHost } from '../replicator/ports.js';
+import type { CountedHead } from '../../../domain/replication.js';
+import type { Backlog, Known, KnownHost } from '../replicator/ports.js';
 
 /** A host as the log knows it. */
 export interface HostRecord extends KnownHost {
@@ -35,11 +34,6 @@ export interface Outbox extends Backlog {
   known(): Promise<ReplicationState>;
   /** Resolves true once all is known that is in the log by now; false when that takes too long. */
   catchUp(): Promise<boolean>;
-}
-
-/** Where replication writes what it finds out: what is recorded is durable, and known to the outbox, when it returns. */
-export interface ReplicationJournal extends Journal {
-  record(facts: readonly (ReplicationFact | KeyRotated)[]): Promise<void>;
 }
 
 /** Why a core takes no more commands: the hosts have, or follow, another history than its log. */

@@ -1,5 +1,5 @@
 import type { MetHost, WantedPolicy } from '../../../domain/policy.js';
-import { isServed, type PolicyHost } from '../../../domain/replication.js';
+import { isServed, versionInForce, type PolicyHost } from '../../../domain/replication.js';
 import { toBase64, toHex } from '../../crypto/bytes.js';
 import type { RootKey } from '../../crypto/root-key.js';
 import type { Logger } from '../../logger.js';
@@ -9,15 +9,14 @@ import type { Acknowledged } from '../replicator/acknowledger.js';
 import { refusalOf, type Refusal } from '../replicator/first-key.js';
 import { OwnTree } from '../replicator/own-tree.js';
 import { PolicyKeeper } from '../replicator/policy-keeper.js';
-import type { FrontierCache, Time } from '../replicator/ports.js';
+import type { FrontierCache, Journal, Time } from '../replicator/ports.js';
 import { SealedWindow } from '../replicator/sealed-window.js';
 import { Sealer } from '../replicator/sealer.js';
 import { Acknowledger } from './acknowledger.js';
 import { BatchMaker } from './batch-maker.js';
 import { HostLoop, type HostChange, type HostContact, type LoopDependencies } from './host-loop.js';
 import { LocalHistory } from './local-history.js';
-import type { HaltReason, Outbox, ReplicationJournal, ReplicationState, WriterStore } from './replication-state.js';
-import { versionInForce } from './policy-in-force.js';
+import type { HaltReason, Outbox, ReplicationState, WriterStore } from './replication-state.js';
 import { StateCache } from './state-cache.js';
 import { Writer } from './writer.js';
 
@@ -33,7 +32,7 @@ export interface ReplicatorDependencies {
   /** The weight of hosts that may lie. */
   readonly dishonestWeight: number;
   readonly outbox: Outbox;
-  readonly journal: ReplicationJournal;
+  readonly journal: Journal;
   readonly store: WriterStore;
   readonly frontiers: FrontierCache;
   readonly time: Time;
@@ -277,7 +276,7 @@ export class Replicator {
   }
 }
 
-type Fact = Parameters<ReplicationJournal['record']>[0][number];
+type Fact = Parameters<Journal['record']>[0][number];
 
 /**
  * The line that the next policy begins: one that is to be begun; or that of a log which protocol 1 replicated. Its hosts have

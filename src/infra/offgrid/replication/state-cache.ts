@@ -1,8 +1,8 @@
 import pLimit from 'p-limit';
 import type { Logger } from '../../logger.js';
 import { Nudge } from '../../nudge.js';
-import type { Time } from '../replicator/ports.js';
-import type { Outbox, ReplicationJournal, ReplicationState } from './replication-state.js';
+import type { Journal, Time } from '../replicator/ports.js';
+import type { Outbox, ReplicationState } from './replication-state.js';
 
 /** How long the log is left when it cannot be read, in milliseconds. */
 const RETRY_MS = 1_000;
@@ -10,19 +10,19 @@ const RETRY_MS = 1_000;
 /** What the log says of replication, kept up to date. */
 export class StateCache {
   readonly #outbox: Outbox;
-  readonly #journal: ReplicationJournal;
+  readonly #journal: Journal;
   readonly #changed = new Nudge();
   /** One reading at a time, so that none that began earlier ends later. */
   readonly #inTurn = pLimit(1);
   #current: ReplicationState;
 
-  private constructor(outbox: Outbox, journal: ReplicationJournal, current: ReplicationState) {
+  private constructor(outbox: Outbox, journal: Journal, current: ReplicationState) {
     this.#outbox = outbox;
     this.#journal = journal;
     this.#current = current;
   }
 
-  static async open(outbox: Outbox, journal: ReplicationJournal): Promise<StateCache> {
+  static async open(outbox: Outbox, journal: Journal): Promise<StateCache> {
     return new StateCache(outbox, journal, await outbox.known());
   }
 
@@ -49,7 +49,7 @@ export class StateCache {
   }
 
   /** What is recorded is durable, and known here, when this returns: the next conclusion is drawn from it. */
-  async record(facts: Parameters<ReplicationJournal['record']>[0]): Promise<void> {
+  async record(facts: Parameters<Journal['record']>[0]): Promise<void> {
     await this.#journal.record(facts);
     await this.#read();
   }

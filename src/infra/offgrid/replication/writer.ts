@@ -1,24 +1,22 @@
 import pLimit from 'p-limit';
 import { backoffMs } from '../../../domain/backoff.js';
 import { decideElection, decideMeeting, type Grantor, type News, type Outcome } from '../../../domain/election.js';
-import { isServed, type ReplicasAcknowledged, type ReplicationPolicySet } from '../../../domain/replication.js';
+import {
+  isServed,
+  versionInForce,
+  type ReplicasAcknowledged,
+  type ReplicationPolicySet,
+} from '../../../domain/replication.js';
 import type { Logger } from '../../logger.js';
 import { Nudge } from '../../nudge.js';
 import type { Claim } from '../protocol/claim.js';
 import { NOT_ELECTED } from '../protocol/fields.js';
 import type { Tree } from '../protocol/tree.js';
 import type { GoodHead } from '../protocol/verify-head.js';
-import type { Time } from '../replicator/ports.js';
+import type { Journal, Time } from '../replicator/ports.js';
 import { haltMessage } from './halt-message.js';
 import { ownHistoryOf, type LocalHistory } from './local-history.js';
-import { versionInForce } from './policy-in-force.js';
-import type {
-  HaltReason,
-  ReplicationJournal,
-  ReplicationState,
-  WriterRecord,
-  WriterStore,
-} from './replication-state.js';
+import type { HaltReason, ReplicationState, WriterRecord, WriterStore } from './replication-state.js';
 
 /** A host that came to nothing so often since an epoch was claimed cannot answer. */
 const MAX_FAILURES = 3;
@@ -32,7 +30,7 @@ export interface WriterDependencies {
   readonly origin: string;
   readonly logId: string;
   readonly store: WriterStore;
-  readonly journal: ReplicationJournal;
+  readonly journal: Journal;
   readonly history: LocalHistory;
   /** What is known of the log. */
   readonly state: () => ReplicationState;

@@ -6,16 +6,10 @@ import type { NumberedEvent } from '../protocol/event.js';
 import { MAX_ANSWER_EVENTS } from '../protocol/events-answer.js';
 import { HostFailure, type HostClient } from '../protocol/host-client.js';
 import { MAX_ANSWER_BYTES, type HistoryName } from '../protocol/queries.js';
+import { FIRST_BYTES, sizeAfter, sizeAfterTimeout } from '../protocol/transfer-size.js';
 import type { Time } from '../replicator/ports.js';
 import type { EntryList } from './entry-list.js';
 
-/** The first page from a host, and the least, in bytes: the way to it may be narrow. */
-const FIRST_PAGE_BYTES = 16 * 1024;
-const MIN_PAGE_BYTES = 1024;
-/** A page that comes within this is followed by one of twice its size, one that takes longer than */
-const QUICK_MS = 2_000;
-/** this by one of half, in milliseconds. */
-const SLOW_MS = 10_000;
 /** A page that takes longer than this, and than three times what is usual for the host, is asked of another as well. */
 const LATE_MS = 5_000;
 const LATE_TIMES = 3;
@@ -141,7 +135,7 @@ class Run {
     this.#next = after + 1;
     this.#dependencies = dependencies;
     this.#workers = sources.map((source) => ({
-      ...{ source, pageBytes: FIRST_PAGE_BYTES, timeouts: 0, failures: 0, times: [] },
+      ...{ source, pageBytes: FIRST_BYTES, timeouts: 0, failures: 0, times: [] },
     }));
     this.#working = Promise.all(
       this.#workers.map((worker) =>
@@ -272,7 +266,7 @@ class Run {
     worker.failures += 1;
     if (error.code === 'TIMEOUT') {
       worker.timeouts += 1;
-      worker.pageBytes = Math.max(MIN_PAGE_BYTES, Math.floor(worker.pageBytes / 4));
+      worker.pageBytes = sizeAfterTimeout(worker.pageBytes);
     }
     const now = time.now().getTime();
     const { tries, since } = page.failures.get(host) ?? { tries: 0, since: now };
@@ -317,8 +311,7 @@ class Run {
   #timed(worker: Worker, took: number): void {
     worker.times.push(took);
     if (worker.times.length > MAX_TIMES) worker.times.shift();
-    if (took < QUICK_MS) worker.pageBytes = Math.min(MAX_ANSWER_BYTES, 2 * worker.pageBytes);
-    else if (took > SLOW_MS) worker.pageBytes = Math.max(MIN_PAGE_BYTES, Math.floor(worker.pageBytes / 2));
+    worker.pageBytes = sizeAfter(worker.pageBytes, took, MAX_ANSWER_BYTES);
   }
 
   #eventsOf({ from, contents }: Page): readonly NumberedEvent[] {

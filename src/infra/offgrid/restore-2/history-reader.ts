@@ -85,6 +85,7 @@ export class HistoryReader {
 
   /** @throws RestoreError when nothing is read */
   async read(): Promise<ReadHistory> {
+    await this.#collectLists();
     const read = await this.#tryToRead();
     if ('refused' in read) throw new RestoreError(read.refused);
     return read;
@@ -103,7 +104,6 @@ export class HistoryReader {
 
   async #tryToRead(): Promise<ReadHistory | { readonly refused: string }> {
     const { heard } = this.#dependencies;
-    await this.#collectLists();
     const suspended = new Set<string>();
     for (;;) {
       const reading = decideReading(this.#reader(suspended));

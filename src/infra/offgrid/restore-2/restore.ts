@@ -1,10 +1,9 @@
-import type { ReplicasAcknowledged } from '../../../domain/replication.js';
+import { policiesInPlay } from '../../../domain/reading.js';
+import { versionInForce, type ReplicasAcknowledged } from '../../../domain/replication.js';
 import type { RootKey } from '../../crypto/root-key.js';
 import type { EventLog } from '../../eventlog/eventlog.js';
 import type { HostClient } from '../protocol/host-client.js';
-import { versionInForce } from '../replication/policy-in-force.js';
 import type { WriterRecord } from '../replication/replication-state.js';
-import { policiesInPlay } from '../../../domain/reading.js';
 import type { Time } from '../replicator/ports.js';
 import type { HostAddress } from '../settings.js';
 import { ContentFetcher } from './content-fetcher.js';
@@ -100,8 +99,7 @@ export function restoredFact(
   }
   const { best, base, quorum, quorumEpoch } = read;
   const { line } = best;
-  const inPlay = policies.slice(policies.length - policiesInPlay(policies, quorum).length);
-  const policyVersion = versionInForce(inPlay, quorum);
+  const policyVersion = versionInForce(policiesInPlay(policies, quorum), quorum);
   const elected = { line, epoch: best.epoch, base };
   return fact({ ...told, policyVersion, line, quorumSequence: quorum, quorumEpoch, elected, restored: true });
 }
