@@ -9,7 +9,7 @@ import { median, perSecondText, result, setting } from './support/measure.js';
 import { Replicated, type Round } from './support/replicate.js';
 import { inScratch } from './support/scratch.js';
 
-const FLOOR = 0.5;
+const FLOOR = 0.65;
 const GROWTH_CEILING = 1.3;
 const EVENTS = setting('BENCH_REPLICATE_EVENTS', 100_000);
 const ROUNDS = setting('BENCH_ROUNDS', 7);

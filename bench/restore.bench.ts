@@ -7,7 +7,7 @@ import { perSecondText, result, Rounds, setting } from './support/measure.js';
 import { Restored } from './support/restore.js';
 import { inScratch } from './support/scratch.js';
 
-const FLOOR = 0.5;
+const FLOOR = 0.6;
 
 await inScratch(async (folder) => {
   await Restored.with(folder, setting('BENCH_RESTORE_EVENTS', 100_000), async (restored) => {

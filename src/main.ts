@@ -22,8 +22,12 @@ Environment:
   OFFGRID_STORAGE_ENABLED  true or false; whether to replicate at all (true)
   OFFGRID_STORAGE_HOSTS    url[#fingerprint][*weight],… (http://127.0.0.1:8081,http://127.0.0.1:8082)
   OFFGRID_REQUIRED_ACKS    the weight of hosts that must have signed (more than half of all)
+  OFFGRID_ALLOW_MINORITY   true takes OFFGRID_REQUIRED_ACKS of half or less: two halves may sign different things (false)
+  OFFGRID_DISHONEST_WEIGHT the weight of hosts that may lie: so much more must be heard before anything counts (0)
   OFFGRID_BROKER_URL       the broker (http://127.0.0.1:9000)
-  OFFGRID_AUTH_KEY         shared by core, hosts and broker; must be set beyond loopback
+  OFFGRID_AUTH_KEY         shared by core, hosts and broker; 16 characters at least beyond loopback
+  OFFGRID_HOST_KEY         for a host, in its stead: the key of that host alone, as \`sheratan hosts key\` prints it
+  OFFGRID_ORIGINS          for a host: name=key,… of origins whose keys are known; others pin theirs by their first claim
   OFFGRID_CHUNK_THRESHOLD  bytes from which a host keeps an event as a file (1024)
   OFFGRID_HOST_BUDGET_MB   MiB a host keeps at most (1024)
   SHERATAN_LOG_LEVEL       fatal, error, warn, info, debug, trace, silent (info)`;
@@ -67,7 +71,7 @@ program
     process.exitCode = await serve(config, print);
   });
 
-program
+const host = program
   .command('host')
   .description('run a storage host: it keeps what cores ship, and cannot read it')
   .option('--name <name>', 'its folder in the data folder', 'host-a')
@@ -77,6 +81,8 @@ program
     `
 Prints where it listens, and its fingerprint: whoever names that in OFFGRID_STORAGE_HOSTS (url#fingerprint) is sure
 which host it is. Over its budget (OFFGRID_HOST_BUDGET_MB) it takes nothing more, and drops nothing.
+Beyond loopback give it its own key alone (OFFGRID_HOST_KEY; \`sheratan hosts key\` prints it), and it cannot speak to
+other hosts as a core.
 
 Example:
   OFFGRID_AUTH_KEY=… SHERATAN_BIND=0.0.0.0 sheratan host --name cellar --port 8081`,
@@ -85,6 +91,25 @@ Example:
     const config = readConfig(process.env);
     const { runHost } = await import('./infra/cli/host.js');
     process.exitCode = await runHost(config, { name: folderName(name), port: portNumber(port) }, print);
+  });
+host
+  .command('reset-key')
+  .description('forget, at a host that is stopped, whose key an origin has: the next to claim it pins his')
+  .requiredOption('--origin <origin>', 'the name that somebody else has claimed first')
+  .option('--name <name>', 'the folder of the host in the data folder', 'host-a')
+  .action(async (_: unknown, command: Command) => {
+    const { runResetKey } = await import('./infra/cli/host.js');
+    process.exitCode = await runResetKey(ofHost(command), readConfig(process.env), print);
+  });
+host
+  .command('drop-evidence')
+  .description('free, at a host that is stopped, what was set aside of an origin')
+  .requiredOption('--origin <origin>', 'whose')
+  .option('--name <name>', 'the folder of the host in the data folder', 'host-a')
+  .addHelpText('after', '\nWhat it has signed for stays. Histories that were given up, and keys that were reset, go.')
+  .action(async (_: unknown, command: Command) => {
+    const { runDropEvidence } = await import('./infra/cli/host.js');
+    process.exitCode = await runDropEvidence(ofHost(command), readConfig(process.env), print);
   });
 
 program
@@ -196,17 +221,25 @@ program
   .description('get a whole core back from the hosts, into an empty data folder')
   .option('--hosts <hosts>', 'url#fingerprint,…; those of OFFGRID_STORAGE_HOSTS unless given')
   .option('--key <key>', 'the recovery key, or - to read it from stdin; SHERATAN_RECOVERY_KEY or the keyring otherwise')
-  .option('--accept-loss', 'take what there is, though hosts that are missing may have signed for more', false)
-  .option('--liars <weight>', 'the weight of hosts that may lie: so much more must answer', '0')
+  .option(
+    '--accept-loss <origin>',
+    'take what there is, though hosts that are missing may have signed for more; type the origin, to be sure',
+  )
+  .option('--history <digits>', 'with --accept-loss: the history whose root begins so, of those that were listed')
+  .option('--dishonest-weight <weight>', 'the weight of hosts that may lie: so much more must answer', '0')
   .option('--drill', 'restore into a scratch folder, beside a running core, and compare', false)
   .option('--repair', 'mend the damaged log of a stopped core instead, event by event', false)
   .addHelpText(
     'after',
     `
-Every event is verified: sealed by this origin, in this place, under a root that a host has signed. What one host does
-not give is taken from another, and the host is named. It stops when hosts that are missing may have signed for more
-than those that answer: bring them into reach, or say --accept-loss. Afterwards a core that is still alive somewhere is
-fenced: the hosts take nothing more from it. OFFGRID_AUTH_KEY and SHERATAN_ORIGIN must be those of the lost core.
+Every event is verified: sealed by this origin, in this place, under a root that the origin has signed. What one host does
+not give is taken from another, and the host is named. Hosts count when their fingerprints are given. It stops when hosts
+that are missing may have signed for more than those that answer: bring them into reach, or say --accept-loss, which begins
+a line of its own. It reads and does nothing else: of a core that is still alive somewhere and the restored one, the hosts
+go on with whichever is elected first, and the other stops. OFFGRID_AUTH_KEY and SHERATAN_ORIGIN must be those of the lost
+core.
+
+--drill compares event by event with this core, and changes nothing: run it now and then.
 
 --repair works on the data folder of a core that is stopped. Each event that is damaged or gone is taken from a host, and
 verified; the log is replaced once all of it is whole, and the damaged file is kept. Exit code 0 only when it is whole.
@@ -215,11 +248,15 @@ Example:
   sheratan keys export                     # on the machine, while it lives: prints what to keep
   sheratan restore --hosts 'http://10.0.0.7:8081#9f86d081884c7d659a2feaa0c55ad015' --key -`,
   )
-  .action(async (options: Omit<RestoreOptions, 'liars'> & { liars: string }) => {
+  .action(async (options: Omit<RestoreOptions, 'dishonestWeight'> & { dishonestWeight: string }) => {
     const { runRestore } = await import('./infra/cli/restore.js');
-    if (options.repair && options.drill) throw new CliError('Give --repair or --drill, not both.');
-    if (!/^\d{1,5}$/.test(options.liars)) throw new CliError(`--liars: '${options.liars}' must be a whole number`);
-    process.exitCode = await runRestore({ ...options, liars: Number(options.liars) }, readConfig(process.env), print);
+    const { dishonestWeight: weight } = options;
+    if (!/^\d{1,5}$/.test(weight)) throw new CliError(`--dishonest-weight: '${weight}' must be a whole number`);
+    process.exitCode = await runRestore(
+      { ...options, dishonestWeight: Number(weight) },
+      readConfig(process.env),
+      print,
+    );
   });
 
 const keys = program.command('keys').description('the key everything is sealed with: print it to keep it, put it back');
@@ -245,6 +282,51 @@ keys
     process.exitCode = await importKeys(key, readConfig(process.env), print);
   });
 
+const hosts = program.command('hosts').description('what a core knows of its hosts, and what it does about lost ones');
+hosts
+  .command('key')
+  .description('print the key of one host: what it is given as OFFGRID_HOST_KEY, in the stead of OFFGRID_AUTH_KEY')
+  .argument('<fingerprint>', 'the host; it prints its fingerprint when it starts')
+  .action(async (fingerprint: string) => {
+    const { printHostKey } = await import('./infra/cli/hosts.js');
+    process.exitCode = printHostKey(fingerprint, readConfig(process.env), print);
+  });
+hosts
+  .command('evidence')
+  .description('print both sides of what a SUSPENDED host has proven against itself')
+  .argument('<fingerprint>', 'the host, by its id in `hosts { id }`')
+  .addHelpText('after', '\nEach side is printed as it was signed, in hexadecimal, so that anybody can verify it.')
+  .action(async (fingerprint: string) => {
+    const { printEvidence } = await import('./infra/cli/hosts.js');
+    process.exitCode = await printEvidence(fingerprint, readConfig(process.env), print);
+  });
+hosts
+  .command('begin-line')
+  .description('put the log of the running core above every other history, for good')
+  .argument('<origin>', 'SHERATAN_ORIGIN of that core, to be sure')
+  .addHelpText(
+    'after',
+    `
+For when hosts that must sign are lost for good, or when this core is BEHIND and the other one is known to be gone. What
+was at quorum in the lines before binds it no more, and their policies end: what only lost hosts had is given up, and
+whoever restores from hosts of an older line is refused where one of the new line is heard.`,
+  )
+  .action(async (origin: string) => {
+    const { beginLine } = await import('./infra/cli/hosts.js');
+    process.exitCode = await beginLine(origin, readConfig(process.env), print);
+  });
+
+program
+  .command('writer')
+  .description('what writes to the hosts for the running core')
+  .command('resume')
+  .description('forget why the core takes no more commands (BEHIND, FORKED): it claims again and is judged anew')
+  .addHelpText('after', '\nOf use only where the host that showed another history is gone, or was put right.')
+  .action(async () => {
+    const { resumeWriter } = await import('./infra/cli/hosts.js');
+    process.exitCode = await resumeWriter(readConfig(process.env), print);
+  });
+
 program
   .command('schema', { hidden: true })
   .description('print the GraphQL schema (SDL)')
@@ -254,6 +336,12 @@ program
     if (!write) print(emitSdl());
     else await writeFile(new URL('../schema/schema.graphql', import.meta.url), emitSdl());
   });
+
+/** Options that the command above has as well come from there. @throws CliError */
+function ofHost(command: Command): { readonly name: string; readonly origin: string } {
+  const { name, origin } = command.optsWithGlobals<{ name: string; origin: string }>();
+  return { name: folderName(name), origin };
+}
 
 /** @throws CliError */
 function folderName(name: string): string {

@@ -2,31 +2,47 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { rm } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { MerkleFrontier } from '../../src/domain/merkle.js';
 import { systemClock } from '../../src/infra/clock.js';
 import type { RootKey } from '../../src/infra/crypto/root-key.js';
-import { HttpHost } from '../../src/infra/offgrid/replicator/http-host.js';
-import {
-  encodeBatch,
-  MAX_BATCH_BYTES,
-  MAX_BATCH_EVENTS,
-  type AddressedEvent,
-} from '../../src/infra/offgrid/wire/batch.js';
-import { signClaim } from '../../src/infra/offgrid/wire/claim.js';
+import { sha256 } from '../../src/infra/crypto/sha256.js';
+import { encodeBatch, MAX_BATCH_BYTES, MAX_BATCH_EVENTS } from '../../src/infra/offgrid/protocol/batch.js';
+import { signClaim } from '../../src/infra/offgrid/protocol/claim.js';
+import { encodeEntry } from '../../src/infra/offgrid/protocol/entry.js';
+import type { AddressedEvent } from '../../src/infra/offgrid/protocol/event.js';
+import type { HostClient } from '../../src/infra/offgrid/protocol/host-client.js';
+import { HostClients } from '../../src/infra/offgrid/protocol/host-clients.js';
+import { signTree } from '../../src/infra/offgrid/protocol/tree.js';
+import { verifyKeyOf } from '../../src/infra/offgrid/protocol/verify-key.js';
 
 export const ORIGIN = 'core-v2';
 export const AUTH_KEY = 'bench';
 const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url));
 
-/** Claims a host that has nothing, and makes the batches that it is to be sent. */
-export async function prepareBatches(client: HttpHost, root: RootKey, events: readonly AddressedEvent[]) {
-  const destination = { origin: ORIGIN, host: (await client.key()).host };
-  const claim = { epoch: 1, writer: 'abcdef:bench-bench', challenge: 'challenge-challenge' };
-  await client.claim(ORIGIN, signClaim(root, destination, claim));
-  return batchesOf(events).map((batch) => encodeBatch(root.signingKey, destination, 1, batch));
+const WRITER = 'abcdef:bench-bench';
+
+/** Claims a host that has nothing. */
+export async function claim(client: HostClient, root: RootKey): Promise<void> {
+  const { host } = await client.keys();
+  const signed = signClaim({ host, epoch: 1, origin: ORIGIN, writer: WRITER }, root.signingKey);
+  await client.claim(ORIGIN, { key: verifyKeyOf(root.verifyKey), claim: signed });
 }
 
-export function clientOf(url: string): HttpHost {
-  return new HttpHost(url, AUTH_KEY, systemClock);
+/** Makes the batches that any host may be sent which was claimed and has nothing. */
+export function prepareBatches(root: RootKey, events: readonly AddressedEvent[]): Uint8Array[] {
+  const tree = new MerkleFrontier(sha256);
+  const nothing = tree.root();
+  return batchesOf(events).map((batch) => {
+    const from = tree.size + 1;
+    for (const event of batch) tree.append(encodeEntry(event));
+    const of = { line: 1, epoch: 1, origin: ORIGIN, writer: WRITER, sequence: tree.size, root: tree.root() };
+    const known = { ts: Date.now(), base: 0, begun: nothing, quorum: 0, quorumRoot: nothing };
+    return encodeBatch({ from, tree: signTree({ ...of, ...known }, root.signingKey), events: batch });
+  });
+}
+
+export function clientOf(url: string): HostClient {
+  return new HostClients(AUTH_KEY, systemClock).of(url);
 }
 
 function batchesOf(events: readonly AddressedEvent[]): (readonly AddressedEvent[])[] {

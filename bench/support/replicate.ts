@@ -6,11 +6,11 @@ import { systemClock } from '../../src/infra/clock.js';
 import { RootKey } from '../../src/infra/crypto/root-key.js';
 import { EmbeddedLog } from '../../src/infra/eventlog/embedded.js';
 import { corePaths } from '../../src/infra/core-paths.js';
-import { Sealer } from '../../src/infra/offgrid/replicator/sealer.js';
-import type { NumberedEvent } from '../../src/infra/offgrid/replicator/ports.js';
-import type { AddressedEvent } from '../../src/infra/offgrid/wire/batch.js';
+import { Sealer } from '../../src/infra/offgrid/replication/sealer.js';
+import type { NumberedEvent } from '../../src/infra/offgrid/replication/ports.js';
+import type { AddressedEvent } from '../../src/infra/offgrid/protocol/event.js';
 import { writeHistory } from './history.js';
-import { AUTH_KEY, clientOf, firstLine, ORIGIN, prepareBatches, withHosts } from './hosts.js';
+import { AUTH_KEY, claim, clientOf, firstLine, ORIGIN, prepareBatches, withHosts } from './hosts.js';
 import { perSecond, perSecondText, progress } from './measure.js';
 
 /** Events that sealing alone is measured with. */
@@ -101,8 +101,9 @@ export class Replicated {
   async #hostRate(count: number): Promise<number> {
     return withHosts(count, this.#folder, async (urls) => {
       const work: (() => Promise<void>)[] = [];
+      const batches = prepareBatches(this.#root, this.#sealed);
       for (const client of urls.map((url) => clientOf(url))) {
-        const batches = await prepareBatches(client, this.#root, this.#sealed);
+        await claim(client, this.#root);
         work.push(async () => {
           for (const batch of batches) await client.ship(ORIGIN, batch);
         });

@@ -1,31 +1,40 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import { MerkleFrontier } from '../../src/domain/merkle.js';
+import { ETYPES } from '../../src/domain/event.js';
+import type { JsonObject } from '../../src/domain/json.js';
+import { replicationStream } from '../../src/domain/replication.js';
 import { systemClock } from '../../src/infra/clock.js';
+import { toBase64 } from '../../src/infra/crypto/bytes.js';
 import { RootKey } from '../../src/infra/crypto/root-key.js';
-import { sha256 } from '../../src/infra/crypto/sha256.js';
 import { EmbeddedLog } from '../../src/infra/eventlog/embedded.js';
-import { Sealer } from '../../src/infra/offgrid/replicator/sealer.js';
-import { readHistory } from '../../src/infra/offgrid/restore/history.js';
+import type { HostKeys } from '../../src/infra/offgrid/protocol/host-client.js';
+import type { NumberedEvent } from '../../src/infra/offgrid/replication/ports.js';
+import { Sealer } from '../../src/infra/offgrid/replication/sealer.js';
+import { systemTime } from '../../src/infra/offgrid/replication/system-time.js';
+import { ContentFetcher } from '../../src/infra/offgrid/restore/content-fetcher.js';
+import { contentSources } from '../../src/infra/offgrid/restore/content-sources.js';
+import { EntryCollector } from '../../src/infra/offgrid/restore/entry-collector.js';
+import { surveyHosts } from '../../src/infra/offgrid/restore/host-survey.js';
 import { Opener } from '../../src/infra/offgrid/restore/opener.js';
-import { restore } from '../../src/infra/offgrid/restore/restore.js';
-import { survey } from '../../src/infra/offgrid/restore/source.js';
-import { clientOf, ORIGIN, prepareBatches, withHosts } from './hosts.js';
+import { readBack } from '../../src/infra/offgrid/restore/restore.js';
+import { claim, clientOf, ORIGIN, prepareBatches, withHosts } from './hosts.js';
 import { perSecond } from './measure.js';
 import { travelling } from './travelling.js';
+
+const time = systemTime(systemClock);
 
 /** A host that has events, and what is measured with it. */
 export class Restored {
   readonly #scratch: string;
   readonly #count: number;
   readonly #root: RootKey;
-  readonly #url: string;
+  readonly #host: { readonly url: string; readonly fingerprint: string; readonly weight: 1 };
 
-  private constructor(scratch: string, count: number, root: RootKey, url: string) {
+  private constructor(scratch: string, count: number, root: RootKey, url: string, { host }: HostKeys) {
     this.#scratch = scratch;
     this.#count = count;
     this.#root = root;
-    this.#url = url;
+    this.#host = { url, fingerprint: host, weight: 1 };
   }
 
   static with(scratch: string, count: number, work: (restored: Restored) => Promise<void>): Promise<void> {
@@ -33,23 +42,25 @@ export class Restored {
       const root = RootKey.generate();
       const sealer = new Sealer(root, ORIGIN);
       const client = clientOf(url);
-      const events = travelling(count).map((event) => sealer.seal(event, []));
-      for (const batch of await prepareBatches(client, root, events)) await client.ship(ORIGIN, batch);
-      await work(new Restored(scratch, count, root, url));
+      const keys = await client.keys();
+      const events = [policy(url, keys), ...travelling(count - 1, 2)].map((event) => sealer.seal(event, []));
+      await claim(client, root);
+      for (const batch of prepareBatches(root, events)) await client.ship(ORIGIN, batch);
+      await work(new Restored(scratch, count, root, url, keys));
     });
   }
 
-  /** Events a second into a new log. No policy is in them, so loss is accepted; nothing is claimed. */
+  /** Events a second into a new log. */
   rate(): Promise<number> {
     const path = join(this.#scratch, `${randomBytes(4).toString('hex')}.db`);
     return perSecond(this.#count, async () => {
-      const hosts = [{ url: this.#url, weight: 1 }];
-      const request = { origin: ORIGIN, root: this.#root, hosts, acceptLoss: true, liars: 0 };
-      const { log } = await restore(request, {
-        portOf: clientOf,
+      const request = { origin: ORIGIN, root: this.#root, hosts: [this.#host], dishonestWeight: 0 };
+      const { log } = await readBack(request, {
+        clientOf,
         newLog: () => EmbeddedLog.open(path, systemClock, 'ON_CLOSE'),
+        time,
         onProgress: () => undefined,
-        onTrouble: (message) => void process.stderr.write(`${message}\n`),
+        onTrouble: tell,
       });
       await log.close();
     });
@@ -57,15 +68,40 @@ export class Restored {
 
   /** Events a second that are read and opened, and then dropped. */
   async readingRate(): Promise<number> {
-    const { sources } = await survey([{ url: this.#url, weight: 1 }], ORIGIN, clientOf);
     return perSecond(this.#count, async () => {
-      const ground = {
-        origin: ORIGIN,
-        opener: new Opener(this.#root, ORIGIN),
-        tree: new MerkleFrontier(sha256),
-        onTrouble: () => undefined,
+      const [origin, root, hosts] = [ORIGIN, this.#root, [this.#host]];
+      const { heard } = await surveyHosts({ origin, root, hosts, clientOf });
+      const onTrouble = (_: unknown, why: string) => {
+        tell(why);
       };
-      for await (const _ of readHistory(sources, ground));
+      const collector = new EntryCollector({ origin, hosts: heard, time, onProgress: () => undefined, onTrouble });
+      const tree = heard[0]?.head.tree?.value;
+      const list = tree && (await collector.listOf(tree));
+      if (list?.length !== this.#count) throw new Error(`the host gives ${list?.length ?? 0} entries`);
+      const opener = new Opener(root, origin);
+      const sources = contentSources(list, heard, () => list);
+      for await (const page of new ContentFetcher({ origin, time, onTrouble }).read(
+        list,
+        { after: 0, to: list.length },
+        sources,
+      ))
+        for (const event of page) opener.open(event);
     });
   }
+}
+
+function tell(message: string): void {
+  process.stderr.write(`${message}\n`);
+}
+
+/** The first event of the history: it names the host. */
+function policy(url: string, { host, verifyKey }: HostKeys): NumberedEvent {
+  const at = '2026-01-01T00:00:00.000Z';
+  const named = { host, url, verifyKey: toBase64(verifyKey), weight: 1, confirmed: true };
+  const data: JsonObject = { origin: ORIGIN, version: 1, hosts: [named], required: 1 };
+  const metadata = { at, actor: 'bench', correlationId: 'bench', causationId: 'bench', schemaVersion: 1 };
+  const [stream, type] = [replicationStream(ORIGIN), 'ReplicationPolicySet'];
+  const place = { stream, revision: 0n, position: 1n, recordedAt: at };
+  const event = { id: crypto.randomUUID(), type, etype: ETYPES.ReplicationPolicySet, data, metadata, ...place };
+  return { sequence: 1, event };
 }

@@ -1,14 +1,14 @@
 import { ETYPES } from '../../src/domain/event.js';
-import type { NumberedEvent } from '../../src/infra/offgrid/replicator/ports.js';
+import type { NumberedEvent } from '../../src/infra/offgrid/replication/ports.js';
 import { prepareEvents } from './rows.js';
 
 /** Streams that the events are dealt out to. */
 const STREAMS = 100;
 
-/** Events of 512 bytes with their numbers. */
-export function travelling(count: number): NumberedEvent[] {
+/** Events of 512 bytes with their numbers. @param first the number of the first */
+export function travelling(count: number, first = 1): NumberedEvent[] {
   return prepareEvents(count, STREAMS).map(({ stream, revision, event, row }, i) => ({
-    sequence: i + 1,
+    sequence: first + i,
     event: {
       ...event,
       stream,

@@ -92,6 +92,19 @@ export function isElectorate(
   return weight - dishonest > totalWeight(policy) - policy.required && weight >= policy.required;
 }
 
+/** The weight of hosts that must be heard beside some, before these are an electorate of every policy; 0 when they are. */
+export function missingWeight(
+  policies: readonly Pick<Policy, 'hosts' | 'required'>[],
+  some: ReadonlySet<string>,
+  dishonest: number,
+): number {
+  const missing = policies.map((policy) => {
+    const toKnow = totalWeight(policy) - policy.required + dishonest + 1;
+    return Math.max(toKnow, policy.required) - weightOf(policy, some);
+  });
+  return Math.max(0, ...missing);
+}
+
 /** Why a head's tree says that the own log is not the newest; undefined when it does not. */
 function newsOf(shown: Shown, own: OwnHistory): News | undefined {
   if (!shown.isComplete || shown.line < own.line) return undefined;

@@ -157,7 +157,10 @@ export function decideReading({ heard, relations, gotten, dishonest }: Reader): 
 
     const tail = tailOf(chosen, ofLine, relations, gotten);
     if (tail !== null && 'get' in tail) return { is: 'OPEN', get: tail.get };
-    const mayLie = Math.min(...policies.map(({ policy }) => spare(policy, counted)));
+    const mayLie = weightThatMayLie(
+      policies.map(({ policy }) => policy),
+      counted,
+    );
     return { is: 'READ', best, history: chosen, tail, quorum, quorumEpoch, counted: [...counted], mayLie };
   }
 }
@@ -174,6 +177,14 @@ export function higher(a: ShownTree | undefined, b: ShownTree): ShownTree {
 /** Whether the events of one tree are the first of another's. */
 function isOn(a: ShownTree, b: ShownTree, relations: Relations): boolean {
   return relations.common(a, b) === a.sequence;
+}
+
+/** The weight of the hosts heard that may lie, forget or have been put back without harm; below 0, too few are heard. */
+export function weightThatMayLie(
+  policies: readonly Pick<Policy, 'hosts' | 'required'>[],
+  heard: ReadonlySet<string>,
+): number {
+  return policies.length === 0 ? -1 : Math.min(...policies.map((policy) => spare(policy, heard)));
 }
 
 /** How many more than none may lie: weight − (W − R) − 1; below 0, the hosts are too few. */

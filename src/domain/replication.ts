@@ -235,6 +235,11 @@ export function majorityOf(weight: number): number {
   return Math.floor(weight / 2) + 1;
 }
 
+/** Whether two quorums of a policy need have no host in common: each could have signed for another history. */
+export function mayDivide(policy: Pick<Policy, 'hosts' | 'required'>): boolean {
+  return policy.required <= totalWeight(policy) / 2;
+}
+
 /**
  * Whether hosts are enough to learn everything a quorum may have signed: whatever quorum there was, one of them was in
  * it. A writer also needs the required weight, to get anything signed.

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { majorityOf } from '../domain/replication.js';
 import { AddressError, readAddress, type ServerAddress } from './eventlog/eventstore/address.js';
 import { ROLES, type ApiToken } from './http/auth.js';
 import { isLoopback } from './http/loopback.js';
@@ -7,8 +8,9 @@ import {
   isHttpUrl,
   isLocalUrl,
   isOrigin,
+  readHostKey,
   readHosts,
-  type HostAddress,
+  readOrigins,
   type OffgridSettings,
 } from './offgrid/settings.js';
 
@@ -34,6 +36,8 @@ export class ConfigError extends Error {
 
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 const MIN_TOKEN_LENGTH = 16;
+/** Of OFFGRID_AUTH_KEY, beyond loopback. */
+const MIN_AUTH_KEY_LENGTH = 16;
 const TOKEN = new RegExp(`^[A-Za-z0-9._~+/=-]{${MIN_TOKEN_LENGTH},200}$`);
 
 const schema = z.object({
@@ -60,18 +64,28 @@ const schema = z.object({
   OFFGRID_STORAGE_ENABLED: z.enum(['true', 'false'], 'must be true or false').default('true'),
   OFFGRID_STORAGE_HOSTS: z
     .string()
-    .transform(hostList)
+    .transform(told(readHosts))
     .default(readHosts('http://127.0.0.1:8081,http://127.0.0.1:8082')),
   OFFGRID_BROKER_URL: z.string().refine(isHttpUrl, 'must be http(s)://host:port').default('http://127.0.0.1:9000'),
   OFFGRID_AUTH_KEY: z.string().default(DEFAULT_AUTH_KEY),
+  OFFGRID_HOST_KEY: z.string().transform(told(readHostKey)).optional(),
+  OFFGRID_ORIGINS: z.string().transform(told(readOrigins)).default(new Map()),
   OFFGRID_REQUIRED_ACKS: wholeNumber(1, 32_000).optional(),
+  OFFGRID_ALLOW_MINORITY: z.enum(['true', 'false'], 'must be true or false').default('false'),
+  OFFGRID_DISHONEST_WEIGHT: wholeNumber(0, 32_000).default(0),
   OFFGRID_CHUNK_THRESHOLD: wholeNumber(0, 1024 * 1024).default(1_024),
   OFFGRID_HOST_BUDGET_MB: wholeNumber(1, 1024 * 1024).default(1_024),
   SHERATAN_LOG_LEVEL: z.enum(LOG_LEVELS, `must be one of ${LOG_LEVELS.join(', ')}`).default('info'),
 });
 
 /** Secrets are named in errors, never shown. */
-const SECRETS = new Set(['SHERATAN_API_TOKENS', 'EVENTSTORE_URL', 'SHERATAN_KEY_PASSPHRASE', 'OFFGRID_AUTH_KEY']);
+const SECRETS = new Set([
+  'SHERATAN_API_TOKENS',
+  'EVENTSTORE_URL',
+  'SHERATAN_KEY_PASSPHRASE',
+  'OFFGRID_AUTH_KEY',
+  'OFFGRID_HOST_KEY',
+]);
 
 /** Reads the configuration from environment variables; empty ones count as unset. @throws ConfigError */
 export function readConfig(env: Readonly<Record<string, string | undefined>>): Config {
@@ -105,12 +119,16 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   });
 }
 
-/** Beyond loopback everybody must not know the key. @throws ConfigError */
+/** Beyond loopback nobody else must know the key, or find it by trying. @throws ConfigError */
 export function assertOwnAuthKey({ authKey }: OffgridSettings): void {
-  if (authKey !== DEFAULT_AUTH_KEY) return;
-  throw new ConfigError(
-    'OFFGRID_AUTH_KEY: must be set, the same for core, hosts and broker, before any of them goes beyond loopback; it is what everybody knows',
-  );
+  if (authKey === DEFAULT_AUTH_KEY)
+    throw new ConfigError(
+      'OFFGRID_AUTH_KEY: must be set, the same for core, hosts and broker, before any of them goes beyond loopback; it is what everybody knows',
+    );
+  if (authKey.length < MIN_AUTH_KEY_LENGTH)
+    throw new ConfigError(
+      `OFFGRID_AUTH_KEY: must have at least ${MIN_AUTH_KEY_LENGTH} characters beyond loopback: whoever hears a request can try keys at leisure`,
+    );
 }
 
 function offgridSettings(values: z.infer<typeof schema>): OffgridSettings {
@@ -121,13 +139,29 @@ function offgridSettings(values: z.infer<typeof schema>): OffgridSettings {
       `OFFGRID_REQUIRED_ACKS: '${requiredAcks}' must be at most the weight of all OFFGRID_STORAGE_HOSTS, ${weight}`,
     );
   }
+  const allowsMinority = values.OFFGRID_ALLOW_MINORITY === 'true';
+  if (requiredAcks !== undefined && requiredAcks <= weight / 2 && !allowsMinority) {
+    throw new ConfigError(
+      `OFFGRID_REQUIRED_ACKS: '${requiredAcks}' must be more than half of the weight of all OFFGRID_STORAGE_HOSTS, ${weight}, or two halves could each have signed for another history; OFFGRID_ALLOW_MINORITY=true takes it all the same`,
+    );
+  }
+  const dishonestWeight = values.OFFGRID_DISHONEST_WEIGHT;
+  const required = requiredAcks ?? majorityOf(weight);
+  if (dishonestWeight >= required) {
+    throw new ConfigError(
+      `OFFGRID_DISHONEST_WEIGHT: '${dishonestWeight}' must be less than the weight that must have signed, ${required}: so many hosts could never show that nothing is missing`,
+    );
+  }
   return {
     enabled: values.OFFGRID_STORAGE_ENABLED === 'true',
     origin: values.SHERATAN_ORIGIN,
     hosts,
     brokerUrl: values.OFFGRID_BROKER_URL,
     authKey: values.OFFGRID_AUTH_KEY,
+    hostKey: values.OFFGRID_HOST_KEY,
+    origins: values.OFFGRID_ORIGINS,
     requiredAcks,
+    dishonestWeight,
     keyPassphrase: values.SHERATAN_KEY_PASSPHRASE,
     replicatedTimeoutMs: values.SHERATAN_REPLICATED_TIMEOUT * 1_000,
     chunkThreshold: values.OFFGRID_CHUNK_THRESHOLD,
@@ -153,13 +187,16 @@ function seconds(min: number, max: number) {
     .refine((value) => value >= min && value <= max, message);
 }
 
-function hostList(text: string, context: z.RefinementCtx): HostAddress[] {
-  try {
-    return readHosts(text);
-  } catch (error) {
-    context.addIssue({ code: 'custom', message: error instanceof Error ? error.message : 'is invalid' });
-    return [];
-  }
+/** What a reader makes of a text; what it throws is what is wrong with the setting. */
+function told<T>(read: (text: string) => T): (text: string, context: z.RefinementCtx) => T {
+  return (text, context) => {
+    try {
+      return read(text);
+    } catch (error) {
+      context.addIssue({ code: 'custom', message: error instanceof Error ? error.message : 'is invalid' });
+      return z.NEVER;
+    }
+  };
 }
 
 function readServer(text: string, context: z.RefinementCtx): ServerAddress {

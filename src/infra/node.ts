@@ -70,8 +70,6 @@ export async function startNode(config: Config, { clock, logger, signal, resolve
     const projector = await startProjector(missions);
     const outboxProjector = await startProjector(outbox);
 
-    const handler = new CommandHandler(log, clock);
-    const commands = new Commands(handler);
     const replicationDuty = lease('replication');
     const replication = config.offgrid.enabled
       ? await Replication.start({
@@ -82,13 +80,14 @@ export async function startNode(config: Config, { clock, logger, signal, resolve
           duty: replicationDuty,
           clock,
           logger,
-          onStopped: (stop) => handler.halt(replicationStopped(stop)),
         })
       : undefined;
     opened.push(async () => {
       await replication?.stop();
       await replicationDuty.stop();
     });
+    const handler = new CommandHandler(log, clock, () => replication?.halted && replicationStopped(replication.halted));
+    const commands = new Commands(handler);
     const queue = new JobQueue(commands, log, projector);
     const parts = { log, commands, queue, missions: projector, outbox: outboxProjector, replication, clock };
     const services = new Services(parts);

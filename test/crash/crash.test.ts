@@ -13,9 +13,9 @@ const MACHINES = 2;
 /** The read model is compared with a replay every so many rounds. */
 const THOROUGH = 10;
 /** The longest a round may take, in milliseconds. */
-const ROUND_TIMEOUT_MS = 15_000;
+const ROUND_TIMEOUT_MS = 30_000;
 /** The longest that the end may take, in milliseconds. */
-const END_TIMEOUT_MS = 120_000;
+const END_TIMEOUT_MS = 420_000;
 
 /**
  * Where the log is: tests that are run on a server have it there; others have it in a file, and some on a stand-in. Those

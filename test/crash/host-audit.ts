@@ -1,33 +1,39 @@
 import type { RecordedEvent } from '../../src/domain/event.js';
 import { MerkleFrontier } from '../../src/domain/merkle.js';
 import { corePaths } from '../../src/infra/core-paths.js';
-import { toHex } from '../../src/infra/crypto/bytes.js';
-import { addressOf } from '../../src/infra/crypto/envelope.js';
+import { equalBytes } from '../../src/infra/crypto/bytes.js';
 import { readKeyring } from '../../src/infra/crypto/keyring-file.js';
 import { sha256 } from '../../src/infra/crypto/sha256.js';
 import { eventText, type TravellingEvent } from '../../src/infra/offgrid/event-text.js';
-import type { ReturnedEvent } from '../../src/infra/offgrid/replicator/host-port.js';
+import { encodeEntry, entryOf } from '../../src/infra/offgrid/protocol/entry.js';
+import type { NumberedEvent } from '../../src/infra/offgrid/protocol/event.js';
+import type { Tree } from '../../src/infra/offgrid/protocol/tree.js';
+import type { HeardHost } from '../../src/infra/offgrid/restore/host-survey.js';
 import { Opener } from '../../src/infra/offgrid/restore/opener.js';
-import type { Source } from '../../src/infra/offgrid/restore/source.js';
-import { ORIGIN } from '../support/offgrid/writer.js';
+import { ORIGIN } from '../support/offgrid/by-hand.js';
 import type { KilledHost } from './killed-host.js';
 
-/** Events asked for at a time. */
-const PAGE = 500;
+/** What is asked for at a time. */
+const PAGE = { of: 'head', limit: 500, bytes: 256 * 1024 } as const;
 
 /** What a host has, unsealed with the core's keyring, is what travels of the log: all of it, in order, once. */
-export async function auditHost(
+export function auditHost(host: KilledHost, travelling: readonly RecordedEvent[], dataDir: string): Promise<string[]> {
+  return host.ask((heard) => audit(host, heard, travelling, dataDir));
+}
+
+async function audit(
   host: KilledHost,
+  heard: HeardHost,
   travelling: readonly RecordedEvent[],
   dataDir: string,
 ): Promise<string[]> {
-  const source = await host.source();
   const root = await readKeyring(corePaths(dataDir).keyring, undefined);
   if (root === undefined) return ['the core has no keyring'];
   const wrong: string[] = [];
   const say = (what: string) => wrong.push(`${host.url}: ${what}`);
+  const { head } = heard;
 
-  const returned = await allOf(source);
+  const returned = await allOf(heard, say);
   const opener = new Opener(root, ORIGIN);
   const there = returned.map((event) => described(event.sequence, event.etype, event.ts, opener.open(event)));
   const expected = travelling.map((event, i) => described(i + 1, event.etype, Date.parse(event.metadata.at), event));
@@ -36,29 +42,62 @@ export async function auditHost(
   if (there.length !== expected.length) say(`it has ${there.length} events, and the log ${expected.length}`);
   if (new Set(there).size !== there.length) say('it has events twice');
 
-  const tree = new MerkleFrontier(sha256);
-  for (const { sealed } of returned) tree.append(addressOf(sealed));
-  const { head } = source;
-  if (head.sequence !== returned.length) say(`it has ${returned.length} events, and signs for ${head.sequence}`);
-  if (head.root !== toHex(tree.root())) say('it signs for a root that its events do not have');
+  const entries = returned.map((event) => encodeEntry(entryOf(event)));
+  if (!equalBytes(Buffer.concat(await entriesOf(heard)), Buffer.concat(entries)))
+    say('it lists other entries than its events have');
+  const frontier = new MerkleFrontier(sha256);
+  const roots = [frontier.root()];
+  for (const entry of entries) {
+    frontier.append(entry);
+    roots.push(frontier.root());
+  }
+  const isOnIt = ({ sequence, root: signed }: Tree) => {
+    const own = roots[sequence];
+    return own !== undefined && equalBytes(own, signed);
+  };
+  const [tree, staged] = [head.tree?.value, head.staged?.value];
+  if (tree?.sequence !== returned.length) say(`it has ${returned.length} events, and signs for ${tree?.sequence}`);
+  if (tree === undefined || !isOnIt(tree)) say('it signs for a root that its events do not have');
+  if (head.damaged !== 0) say(`it says that ${head.damaged} events are damaged`);
+  // A core that was killed before it was elected leaves what it had staged: the same events under its own epoch.
+  if (staged !== undefined && !isOnIt(staged)) say('what is staged there is not of the log');
 
-  const [rows] = await host.inFile<{ events: number; addresses: number; evidence: number; memory: number }>(
-    `SELECT count(*) AS events, count(DISTINCT eid) AS addresses, (SELECT count(*) FROM evidence) AS evidence,
+  const [rows] = await host.inFile<Readonly<Record<string, number>>>(
+    `SELECT count(*) AS events, count(DISTINCT eid) AS addresses, (SELECT count(*) FROM head_tails) AS tails,
+       (SELECT count(*) FROM evidence) + (SELECT count(*) FROM evidence_trees) AS evidence,
        (SELECT count(*) FROM memory) AS memory FROM events`,
   );
   const { length: count } = travelling;
-  if (rows?.events !== count || rows.addresses !== count) say(`its file has other events: ${JSON.stringify(rows)}`);
-  if (rows?.evidence !== 0 || rows.memory !== 0) say(`it has what nobody should have sent: ${JSON.stringify(rows)}`);
+  if (rows?.['events'] !== count || rows['addresses'] !== count)
+    say(`its file has other events: ${JSON.stringify(rows)}`);
+  if (rows?.['tails'] !== 0 || rows['evidence'] !== 0 || rows['memory'] !== 0)
+    say(`it has what nobody should have sent: ${JSON.stringify(rows)}`);
   return wrong;
 }
 
-/** All that a host has, as it gives it. */
-async function allOf({ port }: Source): Promise<ReturnedEvent[]> {
-  const events: ReturnedEvent[] = [];
+/** All that a host has of its head, as it gives it. */
+async function allOf({ client }: HeardHost, say: (what: string) => void): Promise<NumberedEvent[]> {
+  const events: NumberedEvent[] = [];
   for (;;) {
-    const page = await port.events(ORIGIN, events.length, PAGE);
+    const page = await client.events(ORIGIN, { ...PAGE, after: events.length });
     if (page.length === 0) return events;
-    events.push(...page);
+    for (const { sealed, ...event } of page) {
+      if (sealed === null) {
+        say(`event ${event.sequence} is damaged there`);
+        return events;
+      }
+      events.push({ ...event, sealed });
+    }
+  }
+}
+
+/** The entries that a host lists of its head. */
+async function entriesOf({ client }: HeardHost): Promise<Uint8Array[]> {
+  const entries: Uint8Array[] = [];
+  for (;;) {
+    const page = await client.entries(ORIGIN, { of: 'head', limit: PAGE.limit, after: entries.length });
+    if (page.length === 0) return entries;
+    entries.push(...page);
   }
 }
 

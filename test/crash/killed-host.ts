@@ -1,14 +1,17 @@
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { systemClock } from '../../src/infra/clock.js';
-import { HttpHost } from '../../src/infra/offgrid/replicator/http-host.js';
-import { survey, type Source } from '../../src/infra/offgrid/restore/source.js';
+import { corePaths } from '../../src/infra/core-paths.js';
+import { equalBytes } from '../../src/infra/crypto/bytes.js';
+import { readKeyring } from '../../src/infra/crypto/keyring-file.js';
+import { HostClients } from '../../src/infra/offgrid/protocol/host-clients.js';
+import { compareRank, type Tree } from '../../src/infra/offgrid/protocol/tree.js';
+import { surveyHosts, type HeardHost } from '../../src/infra/offgrid/restore/host-survey.js';
 import { Connection } from '../../src/infra/sqlite/connection.js';
 import { Sheratan } from '../support/core.js';
-import { quietPort } from '../support/ports.js';
+import { ORIGIN } from '../support/offgrid/by-hand.js';
 import { AUTH_KEY } from '../support/offgrid/host.js';
-import { ORIGIN } from '../support/offgrid/writer.js';
-import type { SignedHead } from '../../src/infra/offgrid/wire/head.js';
+import { quietPort } from '../support/ports.js';
 
 /** The longest a host may take to say where it listens, in milliseconds. */
 const PATIENCE_MS = 60_000;
@@ -24,7 +27,8 @@ export class KilledHost {
   #process: Sheratan | undefined;
   #startMs = 500;
   #fingerprint: string | undefined;
-  #seen: SignedHead | undefined;
+  /** The tree of the head that was seen last. */
+  #seen: Tree | undefined;
 
   private constructor(dataDir: string, name: string, port: number, env: Readonly<Record<string, string>>) {
     this.url = `http://127.0.0.1:${port}`;
@@ -65,32 +69,48 @@ export class KilledHost {
     await host.kill();
   }
 
-  /** What is wrong with its head: it is signed by the same host, and goes on from the one it signed before. */
-  async check(): Promise<string[]> {
-    const { head } = await this.source();
-    const before = this.#seen;
-    this.#seen = head;
-    if (before === undefined || before.sequence === 0) return [];
-    if (head.sequence < before.sequence || head.epoch < before.epoch)
-      return [`${this.#name} signed for ${before.sequence}, and has ${head.sequence} events`];
-    const root = await this.#client.rootAt(ORIGIN, before.sequence);
-    return root === before.root ? [] : [`${this.#name} has other events than it signed for at ${before.sequence}`];
+  /**
+   * What is wrong with its head: it is signed by the same host, does not rank below the one before, and has the same first
+   * events, for there is one log and one history of it.
+   */
+  check(): Promise<string[]> {
+    return this.ask(async ({ head, client }) => {
+      const before = this.#seen;
+      const now = head.tree?.value;
+      this.#seen = now ?? before;
+      if (before === undefined) return [];
+      if (compareRank(now, before) < 0)
+        return [`${this.#name} has fallen from ${ranked(before)} to ${now === undefined ? 'nothing' : ranked(now)}`];
+      const { head: root } = await client.roots(ORIGIN, before.sequence);
+      if (root !== null && equalBytes(root, before.root)) return [];
+      return [`${this.#name} has other events than it signed for at ${before.sequence}`];
+    });
   }
 
-  /** It, as somebody who restores sees it: its head is fresh, and signed with the key it has had from the first. */
-  async source(): Promise<Source> {
+  /** Asks it as somebody does who restores: its head is fresh, and signed with the key it has had from the first. */
+  async ask<R>(use: (host: HeardHost) => Promise<R>): Promise<R> {
+    const root = await readKeyring(corePaths(this.#dataDir).keyring, undefined);
+    if (root === undefined) throw new Error('the core has no keyring');
     const pinned = this.#fingerprint === undefined ? {} : { fingerprint: this.#fingerprint };
-    const portOf = (url: string, host?: string) => new HttpHost(url, AUTH_KEY, systemClock, host);
-    const { sources, absent } = await survey([{ url: this.url, weight: 1, ...pinned }], ORIGIN, portOf);
-    const [source] = sources;
-    if (source === undefined) throw new Error(`${this.#name}: ${absent.map(({ why }) => why).join()}`);
-    this.#fingerprint = source.host;
-    return source;
+    const clients = new HostClients(AUTH_KEY, systemClock);
+    const clientOf = (url: string, host?: string) => clients.of(url, host);
+    try {
+      const hosts = [{ url: this.url, weight: 1, ...pinned }];
+      const { heard, unheard } = await surveyHosts({ origin: ORIGIN, root, hosts, clientOf });
+      const [host] = heard;
+      if (host === undefined) throw new Error(`${this.#name}: ${unheard.map(({ why }) => why).join()}`);
+      this.#fingerprint = host.host;
+      return await use(host);
+    } finally {
+      clients.close();
+    }
   }
 
-  /** How many events it has on its disk, whether it runs or not. */
+  /** How many events of its head it has on its disk, whether it runs or not. */
   async stored(): Promise<number> {
-    const [row] = await this.inFile<{ sequence: number }>(`SELECT sequence FROM origins WHERE origin = '${ORIGIN}'`);
+    const [row] = await this.inFile<{ sequence: number }>(
+      `SELECT head_sequence AS sequence FROM origins WHERE origin = '${ORIGIN}'`,
+    );
     return row?.sequence ?? 0;
   }
 
@@ -105,13 +125,13 @@ export class KilledHost {
     }
   }
 
-  get #client(): HttpHost {
-    return new HttpHost(this.url, AUTH_KEY, systemClock, this.#fingerprint);
-  }
-
   #spawn(): Sheratan {
     const args = ['host', '--name', this.#name, '--port', new URL(this.url).port];
     this.#process = new Sheratan(args, this.#dataDir, this.#env);
     return this.#process;
   }
+}
+
+function ranked({ line, epoch, sequence }: Tree): string {
+  return `event ${sequence} of epoch ${epoch} in line ${line}`;
 }

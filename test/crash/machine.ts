@@ -81,7 +81,7 @@ export class Machine {
 
   /** Starts once more, asks again what was not answered, repeats some of what was, and proves the read model. */
   async settle(): Promise<string[]> {
-    const disturbed = await this.#disturbance;
+    const disturbed = [...(await this.#disturbance), ...(await this.#restoreFromEach())];
     const core = await this.#start();
     const served: Served = { core, replicas: this.#replicas };
     const { lost, requests } = this.ledger;
@@ -105,6 +105,12 @@ export class Machine {
     if (shown.totalCount !== count('MissionCreated')) wrong.push('the read model has another number of missions');
     if (jobs.totalCount !== count('JobCreated')) wrong.push('the read model has another number of jobs');
     return this.#replicas === undefined ? wrong : [...wrong, ...(await this.#settleHosts(this.#replicas))];
+  }
+
+  /** Restores from each host as the last kill has left it. */
+  async #restoreFromEach(): Promise<string[]> {
+    const replicated = this.ledger.replicated.map(({ position }) => position);
+    return (await this.#replicas?.restoreFromEach(await this.events(), replicated)) ?? [];
   }
 
   /** Lets the hosts catch up, and compares what they have with the log. */

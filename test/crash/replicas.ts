@@ -104,13 +104,15 @@ export class Replicas {
 
   /**
    * What the hosts have that the log has not, or the other way round; and whether what is restored from them is the same.
-   * Afterwards the core is fenced.
    * @param events of the log, which no core has open
    * @param digest of its missions
    */
   async audit(events: readonly RecordedEvent[], digest: string): Promise<string[]> {
     const travelling = travellingOf(events);
-    const found = this.#hosts.map(async (host) => auditHost(host, travelling, this.#dataDir));
+    const found = this.#hosts.map(async (host) => [
+      ...(await host.check()),
+      ...(await auditHost(host, travelling, this.#dataDir)),
+    ]);
     const wrong = (await Promise.all(found)).flat();
     return [...wrong, ...(await this.#restore(travelling, digest))];
   }
@@ -119,24 +121,70 @@ export class Replicas {
     await Promise.all(this.#hosts.map((host) => host.kill()));
   }
 
+  /**
+   * Restores from each host alone, as they are when the core was killed: either must have all that was ever at quorum, for a
+   * quorum is both.
+   * @param events of the log, which no core has open
+   * @param replicated positions that were answered as REPLICATED
+   */
+  async restoreFromEach(events: readonly RecordedEvent[], replicated: readonly bigint[]): Promise<string[]> {
+    const { key, hosts } = await this.#exported();
+    const travelling = travellingOf(events);
+    const last = replicated.reduce((highest, position) => (position > highest ? position : highest), 0n);
+    const least = travelling.filter(({ position }) => position <= last).length;
+    const wrong: string[] = [];
+    for (const host of hosts.split(',')) {
+      const { restored, why } = await this.#restoreFrom(host, key);
+      if (restored === undefined) {
+        if (least > 0) wrong.push(`${least} events were at quorum, and ${host} alone does not give them: ${why}`);
+        continue;
+      }
+      if (restored.length < least) wrong.push(`${host} alone gives ${restored.length} of ${least} events at quorum`);
+      if (textsOf(restored) !== textsOf(travelling.slice(0, restored.length)))
+        wrong.push(`the ${restored.length} events that ${host} alone gives are not the first of the log`);
+    }
+    return wrong;
+  }
+
   /** Restores as the machine's own `keys export` says one does. */
   async #restore(travelling: readonly RecordedEvent[], digest: string): Promise<string[]> {
-    const exported = (await Sheratan.run(['keys', 'export'], this.#dataDir, this.env)).output.join('\n');
-    const key = /^recovery key {2}(\S+)$/m.exec(exported)?.[1] ?? '';
-    const hosts = /sheratan restore --hosts '(\S+)' --key -$/m.exec(exported)?.[1] ?? '';
-    const dataDir = await newDataDir();
-    const env = { ...this.env, SHERATAN_RECOVERY_KEY: key };
-    const { code, output, errors } = await Sheratan.run(['restore', '--hosts', hosts], dataDir, env);
-    if (code !== 0) return [`the restore ended with ${code}: ${errors.join('\n')}`];
-    // What stays with a copy of a log, a restore records itself.
-    const restored = travellingOf(await withLogOf(dataDir, {}, (log) => collect(log.readAll())));
-    const [shown] = output.flatMap((line) => /^missions +([0-9a-f]{64})$/.exec(line)?.[1] ?? []);
+    const { key, hosts } = await this.#exported();
+    const stateOf = () => Promise.all(this.#hosts.map((host) => host.inFile('SELECT * FROM origins')));
+    const before = JSON.stringify(await stateOf());
+    const { restored, shown, why } = await this.#restoreFrom(hosts, key);
+    if (restored === undefined) return [why];
     const wrong = shown === digest ? [] : [`the restored missions have digest ${shown}, and not ${digest}`];
-    if (JSON.stringify(restored.map(eventText)) !== JSON.stringify(travelling.map(eventText)))
+    if (textsOf(restored) !== textsOf(travelling))
       wrong.push(`${restored.length} events were restored, and are not the ${travelling.length} there were`);
+    if (JSON.stringify(await stateOf()) !== before) wrong.push('the restore has changed what a host keeps');
     const evidence = await Promise.all(this.#hosts.map((host) => host.inFile('SELECT 1 FROM evidence')));
     return [...wrong, ...(evidence.flat().length === 0 ? [] : ['the restore left evidence of a fork'])];
   }
+
+  /** The recovery key, and the hosts with their fingerprints. */
+  async #exported() {
+    const exported = (await Sheratan.run(['keys', 'export'], this.#dataDir, this.env)).output.join('\n');
+    const key = /^recovery key {2}(\S+)$/m.exec(exported)?.[1] ?? '';
+    const hosts = /sheratan restore --hosts '(\S+)' --key -$/m.exec(exported)?.[1] ?? '';
+    return { key, hosts };
+  }
+
+  /** What travels of the log that is restored, and the digest of its missions; or why there is none. */
+  async #restoreFrom(hosts: string, key: string) {
+    const dataDir = await newDataDir();
+    const env = { ...this.env, SHERATAN_RECOVERY_KEY: key };
+    const { code, output, errors } = await Sheratan.run(['restore', '--hosts', hosts], dataDir, env);
+    const why = `the restore ended with ${code}: ${errors.join('\n')}`;
+    if (code !== 0) return { why };
+    // What stays with a copy of a log, a restore records itself.
+    const restored = travellingOf(await withLogOf(dataDir, {}, (log) => collect(log.readAll())));
+    const [shown] = output.flatMap((line) => /^missions +([0-9a-f]{64})$/.exec(line)?.[1] ?? []);
+    return { restored, shown, why };
+  }
+}
+
+function textsOf(events: readonly RecordedEvent[]): string {
+  return JSON.stringify(events.map(eventText));
 }
 
 /** The events that hosts get, in their order. */

@@ -17,7 +17,7 @@ import { newDataDir, Sheratan } from '../support/core.js';
 import { collect } from '../support/events.js';
 import type { Untyped } from '../support/node.js';
 import { newHost } from '../support/offgrid/host.js';
-import { replicating } from '../support/offgrid/machine.js';
+import { replicating, settled } from '../support/offgrid/machine.js';
 import { quiet } from '../support/quiet.js';
 import { newLog } from '../infra/projector/support.js';
 import { Heard } from '../infra/transfer/support.js';
@@ -94,20 +94,43 @@ describe('a log that 0.1 wrote', () => {
   });
 });
 
-describe('hosts of 0.1', () => {
-  it('give back the core they signed for', async () => {
-    const hosts = await copyOf('host-a', 'host-b');
-    const { origin, authKey, recoveryKey } = expected;
-    const urls: string[] = [];
-    for (const name of ['host-a', 'host-b']) {
-      const folder = join(hosts, name);
-      await chmod(join(folder, 'identity.pem'), 0o600);
-      const host = await newHost({ name, folder, authKey });
-      urls.push(`${host.url}#${host.identity.id}`);
-    }
-    const env = { ...replicating(urls), OFFGRID_AUTH_KEY: authKey, SHERATAN_ORIGIN: origin };
-    const dataDir = await newDataDir();
-    const restored = await Sheratan.run(['restore'], dataDir, { ...env, SHERATAN_RECOVERY_KEY: recoveryKey });
+describe('a host’s folder that 0.1 wrote', () => {
+  it.each(['host-a', 'host-b'])('is refused with what to do, and left as it is: %s', async (name) => {
+    const dataDir = await copyOf(name);
+    const file = join(dataDir, name, 'host.db');
+    await chmod(join(dataDir, name, 'identity.pem'), 0o600);
+    const before = await readFile(file);
+    const env = { OFFGRID_AUTH_KEY: expected.authKey };
+    const { code, output, errors } = await Sheratan.run(['host', '--name', name, '--port', '0'], dataDir, env);
+    expect([code, output]).toEqual([78, []]);
+    expect(errors).toEqual([
+      `sheratan: ${file} was written by protocol 1. Move its folder away and start with an empty one: a core that runs ships everything again. To read it without that core, use the build that wrote it.`,
+    ]);
+    expect((await readFile(file)).equals(before)).toBe(true);
+  });
+});
+
+describe('a core’s folder that 0.1 wrote', () => {
+  it('is taken over: new hosts get all of it, and give it back', { timeout: 240_000 }, async () => {
+    const hosts = [await newHost(), await newHost()];
+    const urls = hosts.map(({ url, identity }) => `${url}#${identity.id}`);
+    const { origin, recoveryKey } = expected;
+    const env = { ...replicating(urls), SHERATAN_ORIGIN: origin, OFFGRID_REQUIRED_ACKS: '2' };
+    const dataDir = await copyOf('core');
+    const core = await Sheratan.serve(dataDir, env);
+    expect(await settled(core)).toMatchObject({ stopped: null, refusal: null, unmet: [] });
+    expect((await core.live()).digest).toBe(missionsDigest);
+    expect(await core.stop()).toMatchObject({ code: 0 });
+    const log = await logIn(dataDir);
+    const events = await collect(log.readAll());
+    expect(events.slice(0, lines.length).map(toLine)).toEqual(lines);
+    // What it records itself is of replication alone: where its hosts are, and what they have.
+    const types = new Set(events.slice(lines.length).map(({ type }) => type));
+    expect(types).toEqual(new Set(['ReplicationPolicySet', 'ReplicasAcknowledged']));
+
+    const elsewhere = await newDataDir();
+    const args = ['restore', '--hosts', urls.join(',')];
+    const restored = await Sheratan.run(args, elsewhere, { ...env, SHERATAN_RECOVERY_KEY: recoveryKey });
     expect([restored.code, restored.errors.filter((line) => !line.startsWith('restore: '))]).toEqual([0, []]);
     expect(restored.output).toContain(`missions      ${missionsDigest}`);
   });

@@ -2,6 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { ConfigError, readConfig } from '../../src/infra/config.js';
 
 const TOKEN = 'a-token-of-23-characters';
+/** The verify key of an origin, from the examples of RFC 8032. */
+const ORIGIN_KEY = '3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c';
 
 function refusal(env: Readonly<Record<string, string>>): string {
   try {
@@ -34,7 +36,10 @@ describe('the configuration', () => {
         ],
         brokerUrl: 'http://127.0.0.1:9000',
         authKey: 'shared-secret',
+        hostKey: undefined,
+        origins: new Map(),
         requiredAcks: undefined,
+        dishonestWeight: 0,
         keyPassphrase: undefined,
         replicatedTimeoutMs: 10_000,
         chunkThreshold: 1_024,
@@ -88,12 +93,27 @@ describe('the settings of the hosts', () => {
     ],
     ['OFFGRID_REQUIRED_ACKS', '3', /at most the weight of all OFFGRID_STORAGE_HOSTS, 2/],
     ['OFFGRID_REQUIRED_ACKS', '0', /whole number/],
+    [
+      'OFFGRID_REQUIRED_ACKS',
+      '1',
+      /more than half of the weight of all OFFGRID_STORAGE_HOSTS, 2.*OFFGRID_ALLOW_MINORITY=true/,
+    ],
+    ['OFFGRID_ALLOW_MINORITY', 'yes', /true or false/],
+    ['OFFGRID_DISHONEST_WEIGHT', '-1', /whole number/],
+    ['OFFGRID_DISHONEST_WEIGHT', '2', /less than the weight that must have signed, 2:/],
     ['OFFGRID_BROKER_URL', 'nowhere', /must be http/],
     ['OFFGRID_STORAGE_ENABLED', 'yes', /true or false/],
     ['OFFGRID_CHUNK_THRESHOLD', '1.5', /whole number/],
     ['OFFGRID_HOST_BUDGET_MB', '0', /whole number/],
     ['SHERATAN_ORIGIN', '../x', /must be 1–64/],
     ['SHERATAN_REPLICATED_TIMEOUT', '0', /must be seconds/],
+    ['OFFGRID_ORIGINS', 'core-v2', /must be name=key/],
+    ['OFFGRID_ORIGINS', `../x=${ORIGIN_KEY}`, /must be name=key/],
+    ['OFFGRID_ORIGINS', `core-v2=${ORIGIN_KEY.slice(2)}`, /must be name=key/],
+    ['OFFGRID_ORIGINS', `core-v2=${ORIGIN_KEY},`, /must be name=key/],
+    // A key of small order: every signature would verify under it.
+    ['OFFGRID_ORIGINS', `core-v2=01${'00'.repeat(31)}`, /must be name=key/],
+    ['OFFGRID_ORIGINS', `core-v2=${ORIGIN_KEY},core-v2=${ORIGIN_KEY}`, /each origin once/],
   ])('refuse %s=%s', (name, value, message) => {
     expect(refusal({ [name]: value })).toMatch(new RegExp(`^${name}: `));
     expect(refusal({ [name]: value })).toMatch(message);
@@ -105,10 +125,60 @@ describe('the settings of the hosts', () => {
     );
   });
 
-  it('want a key that not everybody knows where a host is on another machine', () => {
-    const env = { OFFGRID_STORAGE_HOSTS: 'http://10.0.0.7:8081' };
+  it('may want less than a majority to sign, where that was said to be meant', () => {
+    const env = { OFFGRID_REQUIRED_ACKS: '1', OFFGRID_ALLOW_MINORITY: 'true' };
+    expect(readConfig(env).offgrid).toMatchObject({ requiredAcks: 1 });
+    expect(refusal({ ...env, OFFGRID_ALLOW_MINORITY: 'false' })).toMatch(
+      /^OFFGRID_REQUIRED_ACKS: '1' must be more than half/,
+    );
+    // Half of the weight is as little as less than half: two halves could each sign for another history.
+    const four = { OFFGRID_STORAGE_HOSTS: 'http://127.0.0.1:1*3,http://127.0.0.1:2' };
+    expect(refusal({ ...four, OFFGRID_REQUIRED_ACKS: '2' })).toMatch(/more than half of the weight .*, 4,/);
+    expect(readConfig({ ...four, OFFGRID_REQUIRED_ACKS: '3' }).offgrid).toMatchObject({ requiredAcks: 3 });
+  });
+
+  it('say what weight of hosts may lie, which is less than must have signed', () => {
+    const env = { OFFGRID_DISHONEST_WEIGHT: '1' };
+    expect(readConfig(env).offgrid).toMatchObject({ dishonestWeight: 1 });
+    expect(refusal({ ...env, OFFGRID_REQUIRED_ACKS: '1', OFFGRID_ALLOW_MINORITY: 'true' })).toMatch(
+      /^OFFGRID_DISHONEST_WEIGHT: '1' must be less than the weight that must have signed, 1:/,
+    );
+    expect(refusal({ ...env, OFFGRID_STORAGE_HOSTS: 'http://127.0.0.1:1' })).toMatch(/^OFFGRID_DISHONEST_WEIGHT: /);
+  });
+
+  it('name the origins whose names a host keeps, each with its key', () => {
+    const other = 'd75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a';
+    const { origins } = readConfig({ OFFGRID_ORIGINS: ` core-v2=${ORIGIN_KEY} ,van-1=${other}` }).offgrid;
+    expect([...origins].map(([name, key]) => [name, Buffer.from(key).toString('hex')])).toEqual([
+      ['core-v2', ORIGIN_KEY],
+      ['van-1', other],
+    ]);
+  });
+
+  it('may give a host its own key alone, which is not shown when it is none', () => {
+    const key = '0123456789abcdef'.repeat(4);
+    const { hostKey } = readConfig({ OFFGRID_HOST_KEY: key }).offgrid;
+    expect(Buffer.from(hostKey ?? []).toString('hex')).toBe(key);
+    for (const bad of [key.slice(1), `${key}0`, key.toUpperCase(), 'a passphrase of somebody'])
+      expect(refusal({ OFFGRID_HOST_KEY: bad })).toBe(
+        'OFFGRID_HOST_KEY: it must be 64 hexadecimal digits, as `sheratan hosts key` prints them',
+      );
+  });
+
+  it.each([
+    ['a host', { OFFGRID_STORAGE_HOSTS: 'http://10.0.0.7:8081' }],
+    ['one of several hosts', { OFFGRID_STORAGE_HOSTS: 'http://127.0.0.1:8081,http://10.0.0.7:8081' }],
+    ['the broker', { OFFGRID_BROKER_URL: 'http://10.0.0.7:9000' }],
+  ])('want a key that not everybody knows, nor finds by trying, where %s is on another machine', (_who, env) => {
     expect(refusal(env)).toMatch(/^OFFGRID_AUTH_KEY: must be set/);
-    expect(readConfig({ ...env, OFFGRID_AUTH_KEY: 'something of our own' }).offgrid.hosts).toHaveLength(1);
+    const short = refusal({ ...env, OFFGRID_AUTH_KEY: 'fifteen letters' });
+    expect(short).toMatch(/^OFFGRID_AUTH_KEY: must have at least 16 characters beyond loopback/);
+    expect(short).not.toContain('fifteen');
+    expect(readConfig({ ...env, OFFGRID_AUTH_KEY: 'sixteen letters!' }).offgrid.authKey).toBe('sixteen letters!');
+  });
+
+  it('take any key where everything is on this machine', () => {
+    expect(readConfig({ OFFGRID_AUTH_KEY: 'short' }).offgrid.authKey).toBe('short');
   });
 });
 

@@ -2,7 +2,9 @@ import { mkdir } from 'node:fs/promises';
 import type { Config } from '../config.js';
 import { corePaths } from '../core-paths.js';
 import { writeKeyring } from '../crypto/keyring-file.js';
+import { toHex } from '../crypto/bytes.js';
 import { formatRecoveryKey } from '../crypto/recovery-key.js';
+import { verifyKeyOf } from '../offgrid/protocol/verify-key.js';
 import { knownHosts } from './known-hosts.js';
 import { readRecoveryKey, rootKey } from './recovery-key.js';
 
@@ -13,6 +15,7 @@ export async function exportKeys(config: Config, print: (line: string) => void):
   print('Keep this on paper, away from this machine. Whoever has it can read everything.');
   print(`recovery key  ${formatRecoveryKey(root)}`);
   print(`origin        ${config.offgrid.origin}`);
+  print(`verify key    ${toHex(verifyKeyOf(root.verifyKey))}`);
   for (const { url, host } of hosts) print(`host          ${url}#${host}`);
   print('');
   print('On an empty machine, with the OFFGRID_AUTH_KEY of this one if it has one:');

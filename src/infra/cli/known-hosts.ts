@@ -5,14 +5,25 @@ import { corePaths } from '../core-paths.js';
 import { Connection, type Row } from '../sqlite/connection.js';
 
 /** The hosts of the latest policy, as far as the outbox knows. */
-export async function knownHosts(config: Config): Promise<readonly Pick<HostRow, 'url' | 'host'>[]> {
-  const { outbox } = corePaths(config.dataDir);
+export function knownHosts(config: Config): Promise<readonly Pick<HostRow, 'url' | 'host'>[]> {
+  return readOutbox<Pick<HostRow, 'url' | 'host'> & Row>(
+    config,
+    "SELECT url, host FROM hosts WHERE weight > 0 AND state <> 'RETIRED' ORDER BY url",
+  );
+}
+
+/** How many events the outbox knows to be at quorum; 0 without one. */
+export async function knownQuorum(config: Config): Promise<number> {
+  const [row] = await readOutbox<{ quorum: number }>(config, 'SELECT quorum FROM progress');
+  return row?.quorum ?? 0;
+}
+
+async function readOutbox<R extends Row>({ dataDir }: Config, sql: string): Promise<readonly R[]> {
+  const { outbox } = corePaths(dataDir);
   if (!existsSync(outbox)) return [];
   const file = await Connection.open(outbox, 'read');
   try {
-    return await file.all<Pick<HostRow, 'url' | 'host'> & Row>(
-      "SELECT url, host FROM hosts WHERE weight > 0 AND state <> 'RETIRED' ORDER BY url",
-    );
+    return await file.all<R>(sql);
   } finally {
     await file.close();
   }

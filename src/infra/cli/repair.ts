@@ -2,14 +2,16 @@ import { systemClock } from '../clock.js';
 import type { Config } from '../config.js';
 import { corePaths } from '../core-paths.js';
 import type { RootKey } from '../crypto/root-key.js';
-import { HttpHost } from '../offgrid/replicator/http-host.js';
+import { HostClients } from '../offgrid/protocol/host-clients.js';
+import { systemTime } from '../offgrid/replication/system-time.js';
 import { RepairError } from '../offgrid/restore/repair-error.js';
 import { repair, type Mended, type Repaired } from '../offgrid/restore/repair.js';
-import type { HostAddress } from '../offgrid/settings.js';
 import { ProcessLock } from '../process-lock.js';
+import { SqliteError } from '../sqlite/connection.js';
 import { CliError } from './errors.js';
 import { assertLog } from './open-log.js';
-import { showProgress } from './progress.js';
+import { showProgress, type Progress } from './progress.js';
+import { hostsOf, hostsOfCore, tell } from './read-back.js';
 
 /** How long a core that is stopping is waited for, in milliseconds. */
 const LOCK_WAIT_MS = 1_000;
@@ -17,7 +19,7 @@ const LOCK_WAIT_MS = 1_000;
 /** `sheratan restore --repair`: mends the log of a stopped core from what the hosts have. Resolves with the exit code. */
 export async function runRepair(
   root: RootKey,
-  hosts: readonly HostAddress[],
+  { hosts: given, dishonestWeight }: { readonly hosts?: string; readonly dishonestWeight: number },
   config: Config,
   print: (line: string) => void,
 ): Promise<number> {
@@ -28,25 +30,41 @@ export async function runRepair(
     throw new CliError(
       `A core runs on ${paths.folder}. Stop it, then repair its log: it must not be written meanwhile.`,
     );
-  const progress = showProgress('repair', 'positions');
   const { origin, authKey } = config.offgrid;
+  const clients = new HostClients(authKey, systemClock);
+  const shown = new Map<string, Progress>();
+  const stop = () => {
+    for (const progress of shown.values()) progress.stop();
+  };
   try {
+    const hosts = await hostsOfCore(given, config).catch((error: unknown) => {
+      // An outbox that is damaged too knows no hosts.
+      if (error instanceof SqliteError) return hostsOf(given, config);
+      throw error;
+    });
     const repaired = await repair(
-      { log: paths.log, outbox: paths.outbox, origin, root, hosts },
+      { log: paths.log, outbox: paths.outbox, origin, root, hosts, dishonestWeight },
       {
-        portOf: (url, host) => new HttpHost(url, authKey, systemClock, host),
+        clientOf: (url, host) => clients.of(url, host),
         clock: systemClock,
-        onProgress: (_, position, end) => progress.update(position, end),
-        onTrouble: (message) => void process.stderr.write(`sheratan: ${message}\n`),
+        time: systemTime(systemClock),
+        onProgress: (what, done, of) => {
+          const unit = what === 'entries' ? 'entries' : 'positions';
+          const progress = shown.get(what) ?? showProgress(`repair: ${what}`, unit);
+          shown.set(what, progress);
+          progress.update(done, of);
+        },
+        onTrouble: tell,
       },
     );
-    progress.stop();
+    stop();
     report(paths.log, repaired, print);
     return 0;
   } catch (error) {
     throw error instanceof RepairError ? new CliError(error.message, 1) : error;
   } finally {
-    progress.stop();
+    stop();
+    clients.close();
     await lock.release();
   }
 }
@@ -59,7 +77,7 @@ function report(path: string, { mended, events, agree, kept }: Repaired, print: 
   for (const row of mended) print(describe(row));
   print(`${mended.length} events mended; ${events} read and found whole`);
   for (const { url, host, head } of agree)
-    print(`the same as ${url} (${host}) signed for, up to event ${head.sequence}`);
+    print(`the same as ${url} (${host}) signed for, up to event ${head.tree?.value.sequence ?? 0}`);
   print(`The damaged file is kept: ${kept}. Delete it when you no longer want it.`);
   const isOutboxBehind = mended.some(({ fetched }) => fetched === undefined);
   if (isOutboxBehind)
@@ -70,6 +88,6 @@ function report(path: string, { mended, events, agree, kept }: Repaired, print: 
 function describe({ position, stream, revision, type, fetched }: Mended): string {
   const place = `position ${position} (revision ${revision} of '${stream}')`;
   if (fetched === undefined) return `${place}: emptied, for events of its kind are kept nowhere else`;
-  const { event, source } = fetched;
-  return `${place}: ${type}, event ${event.sequence}, from ${source.url} (${source.host})`;
+  const { event, from } = fetched;
+  return `${place}: ${type}, event ${event.sequence}, from ${from}`;
 }

@@ -1,11 +1,10 @@
-import { mkdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { PROJECTIONS } from '../../projections/all.js';
 import type { Projection } from '../../projections/projection.js';
 import type { Config } from '../config.js';
-import { corePaths, type CoreAddress } from '../core-paths.js';
+import { corePaths } from '../core-paths.js';
 import { renameLog } from '../eventlog/open.js';
-import { allows } from '../http/auth.js';
 import { ProcessLock } from '../process-lock.js';
 import { readGeneration, type Generation } from '../projector/projection-file.js';
 import { Projector } from '../projector/projector.js';
@@ -13,6 +12,7 @@ import { Connection } from '../sqlite/connection.js';
 import { CliError } from './errors.js';
 import { assertLog, withLog } from './open-log.js';
 import { showProgress } from './progress.js';
+import { runningCore } from './running-core.js';
 import { onStderr } from './stderr-logger.js';
 
 /** How often the progress of a rebuild is looked at, in milliseconds. */
@@ -165,51 +165,6 @@ async function replayInCore(name: string, config: Config, print: (line: string) 
   print(`${name}: replayed by the running core up to ${status.position}`);
   print(`digest ${projections.find((projection) => projection.name === name)?.digest ?? ''}`);
   return 0;
-}
-
-type Ask = <Data>(query: string) => Promise<Data>;
-
-/** Asks the core that runs on this data folder, having made sure that it is the one that answers. */
-async function runningCore(config: Config): Promise<Ask> {
-  const { url, logId } = await addressOf(config);
-  const token = config.apiTokens.find(({ role }) => allows(role, 'operator'))?.token;
-  const authorization = token === undefined ? {} : { authorization: `Bearer ${token}` };
-  const ask: Ask = async <Data>(query: string): Promise<Data> => {
-    const response = await fetch(`${url}/graphql`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json', ...authorization },
-      body: JSON.stringify({ query }),
-    }).catch(() => {
-      throw new CliError(
-        `The core at ${url} does not answer: it is starting or stopping, or another command works on this data folder. Try again in a moment.`,
-      );
-    });
-    const answer = (await response.json().catch(() => ({}))) as { data?: Data; errors?: { message: string }[] };
-    if (answer.data === undefined || answer.data === null) {
-      throw new CliError(`The core at ${url} refused: ${answer.errors?.[0]?.message ?? response.statusText}`);
-    }
-    return answer.data;
-  };
-  // A core that was killed leaves its address behind, where another folder's core may listen by now.
-  const { projections } = await ask<{ projections: { head: string }[] }>('{ projections { head } }');
-  if (projections.some(({ head }) => !head.startsWith(`${logId}:`))) {
-    throw new CliError(
-      `The core at ${url} is another data folder's; on this one another command works, or its core is starting. Try again in a moment.`,
-    );
-  }
-  return ask;
-}
-
-/** Where the core that took this data folder last listens, and which log it has. */
-async function addressOf(config: Config): Promise<CoreAddress> {
-  const { address } = corePaths(config.dataDir);
-  try {
-    return JSON.parse(await readFile(address, 'utf8')) as CoreAddress;
-  } catch {
-    throw new CliError(
-      `Another command works on this data folder, or its core is starting (${address} cannot be read). Try again in a moment.`,
-    );
-  }
 }
 
 function place(token: string): bigint {

@@ -48,17 +48,14 @@ export class CommandHandler {
   readonly #states: States;
   /** Commands for one stream wait for each other here, rather than in vain for the revision they were judged at. */
   readonly #turns = new Turns();
-  #halted: LogError | undefined;
+  readonly #refusal: () => LogError | undefined;
 
-  constructor(log: EventLog, clock: Clock) {
+  /** @param refusal what every command is refused with, as long as there is something */
+  constructor(log: EventLog, clock: Clock, refusal: () => LogError | undefined = () => undefined) {
     this.#log = log;
     this.#clock = clock;
+    this.#refusal = refusal;
     this.#states = new States(log);
-  }
-
-  /** From now on every command is refused with this. */
-  halt(error: LogError): void {
-    this.#halted ??= error;
   }
 
   /** The state of a stream as the log has it now. */
@@ -77,7 +74,8 @@ export class CommandHandler {
     order: Order<C, F, S>,
     context: CommandContext,
   ): Promise<Outcome<S>> {
-    if (this.#halted !== undefined) throw this.#halted;
+    const refusal = this.#refusal();
+    if (refusal !== undefined) throw refusal;
     const unusable = keyProblem(context.idempotencyKey);
     if (unusable !== undefined) return { done: false, problem: unusable };
     if (order.isNew === true) return this.#carryOut(order, context);

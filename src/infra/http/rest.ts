@@ -193,10 +193,12 @@ function jobView(row: MissionsDatabase['jobs']) {
 }
 
 function replicationView(status: ReplicationStatus) {
-  const { enabled, origin, degraded, pending, stopped, refusal } = status;
+  const { enabled, origin, degraded, pending, line, elected, stopped, refusal } = status;
   return {
     enabled,
     origin,
+    line,
+    elected,
     head: status.headSequence,
     quorum: status.quorumSequence,
     pending,

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from '../logger.js';
 import { BrokerError, type BrokerClient } from './broker/client.js';
-import type { Acknowledged } from './replicator/acknowledger.js';
+import type { Acknowledged } from './replication/acknowledger.js';
 
 /** The kind of the records of a core's batches. */
 const KIND = 'replica';

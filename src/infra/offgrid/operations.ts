@@ -1,5 +1,5 @@
 import { keyringStream, type KeyRotated } from '../../domain/keyring.js';
-import { notFound, type Problem } from '../../domain/problem.js';
+import { invalidInput, notFound, type Problem } from '../../domain/problem.js';
 import {
   meetsWithout,
   quorumSequence,
@@ -15,9 +15,10 @@ import { WrongExpectedRevision } from '../eventlog/errors.js';
 import type { EventLog, ExpectedRevision } from '../eventlog/eventlog.js';
 import type { Projector } from '../projector/projector.js';
 import { Turns } from '../turns.js';
-import type { Outbox, ReplicationState } from './replication/replication-state.js';
-import { appendFact } from './replicator/log-journal.js';
-import type { Known, KnownHost, Stop } from './replicator/ports.js';
+import type { HaltReason, Outbox, ReplicationState } from './replication/replication-state.js';
+import type { Replicator } from './replication/replicator.js';
+import { appendFact } from './replication/log-journal.js';
+import type { Known, KnownHost } from './replication/ports.js';
 import { replicationStopped } from './stopped.js';
 
 /** How long the outbox may take to show what there is, in milliseconds. */
@@ -50,10 +51,10 @@ export interface OperationsGround {
   readonly outbox: Projector;
   readonly backlog: Outbox;
   readonly clock: Clock;
-  readonly stopped: () => Stop | undefined;
+  readonly halted: () => HaltReason | undefined;
   readonly refusal: () => NotReplicated | undefined;
-  /** Tries a host again now. */
-  readonly retry: (host: string) => void;
+  /** Undefined while this core is not the one that replicates. */
+  readonly replicator: () => Pick<Replicator, 'retry' | 'beginLine' | 'writer'> | undefined;
   /** Makes a key for an epoch; undefined without the root key. */
   readonly newKey: (keyEpoch: number) => KeyRotated | undefined;
 }
@@ -70,7 +71,7 @@ export class Operations {
   /** Tries a host again at once; one that is BLOCKED or FULL is ACTIVE from then on. */
   retryHost(id: string, by: Author): Promise<Operated> {
     return this.#onHost(id, async (host) => {
-      const { retry, outbox } = this.#ground;
+      const { replicator, outbox } = this.#ground;
       const { state } = host;
       if (state === 'SUSPENDED' || state === 'RETIRED') {
         const advice = state === 'SUSPENDED' ? ' Reinstate it first, with setHostState to ACTIVE.' : '';
@@ -78,7 +79,7 @@ export class Operations {
       }
       const isActive = state === 'ACTIVE';
       const position = isActive ? outbox.position : await this.#record(this.#changed(host, 'ACTIVE', 'Retried.'), by);
-      retry(id);
+      replicator()?.retry(id);
       return { done: true, position };
     });
   }
@@ -97,10 +98,10 @@ export class Operations {
       if (state === 'RETIRED' && !isDispensable(id, known))
         return hostState(
           host,
-          `Host '${id}' cannot be retired yet: without it, the other hosts of the policy have not the weight it requires, or have not signed for all of events 1–${known.quorum}. Add hosts to OFFGRID_STORAGE_HOSTS, or wait until they have caught up.`,
+          `Host '${id}' cannot be retired yet: without it, the other hosts of the policy have not the weight it requires, or have not signed for all of events 1–${known.quorum}, or do not show yet that a quorum has these. Add hosts to OFFGRID_STORAGE_HOSTS, or wait until they have caught up.`,
         );
       const position = await this.#record(this.#changed(host, state, why), by);
-      if (state === 'ACTIVE') this.#ground.retry(id);
+      if (state === 'ACTIVE') this.#ground.replicator()?.retry(id);
       return { done: true, position };
     });
   }
@@ -153,6 +154,49 @@ export class Operations {
     });
   }
 
+  /**
+   * Begins a line with this core's own log, above every line that a host has shown: what was at quorum in older lines binds
+   * it no more, and the policies of hosts that are lost for good end. A core that was halted goes on.
+   * @param named the name of the origin, as a person has typed it
+   */
+  beginLine(named: string, by: Author): Promise<Operated<{ readonly line: number }>> {
+    const { origin } = this.#ground;
+    if (named !== origin) {
+      const problem = invalidInput([{ path: 'origin', message: `must be '${origin}', the name of this core` }]);
+      return Promise.resolve({ done: false, problem });
+    }
+    return this.#withReplicator(async (replicator) => {
+      const line = await replicator.beginLine((fact) => this.#record(fact, by));
+      return { line };
+    });
+  }
+
+  /** Forgets why this core was halted: it claims the hosts again, and is judged anew. */
+  resumeWriter(): Promise<Operated> {
+    return this.#withReplicator(async ({ writer }) => {
+      if (writer.halted === undefined) return refused('This core is not halted: there is nothing to resume.');
+      await writer.resume();
+      return {};
+    });
+  }
+
+  /** What is done by the core that replicates, whether it is halted or not. */
+  #withReplicator<More extends object>(
+    work: (replicator: Pick<Replicator, 'beginLine' | 'writer'>) => Promise<More | Refused>,
+  ): Promise<Operated<More>> {
+    const { origin, backlog, outbox, replicator: running } = this.#ground;
+    return inTurn(this.#turns, origin, WAITING, async () => {
+      if (!(await backlog.catchUp())) return refused(NOT_CAUGHT_UP);
+      const refusal = this.#refused(await backlog.known());
+      if (refusal !== undefined) return refusal;
+      const replicator = running();
+      if (replicator === undefined)
+        return refused('Another core of this log replicates it, or replication has just begun. Ask that core.');
+      const more = await work(replicator);
+      return 'problem' in more ? more : { done: true, position: outbox.position, ...more };
+    });
+  }
+
   #onHost(id: string, work: (host: KnownHost, known: ReplicationState) => Promise<Operated>): Promise<Operated> {
     return this.#inTurn(async (known) => {
       const host = known.hosts.get(id);
@@ -163,12 +207,11 @@ export class Operations {
 
   /** @throws LogError REPLICATION_STOPPED */
   #inTurn<More>(work: (known: ReplicationState) => Promise<Operated<More>>): Promise<Operated<More>> {
-    const { origin, stopped, backlog } = this.#ground;
-    return inTurn(this.#turns, origin, 'changes of replication wait', async () => {
-      const stop = stopped();
-      if (stop !== undefined) throw replicationStopped(stop);
-      if (!(await backlog.catchUp()))
-        return refused('The outbox has not caught up with the log, so it is not known how the hosts are. Try again.');
+    const { origin, halted, backlog } = this.#ground;
+    return inTurn(this.#turns, origin, WAITING, async () => {
+      const reason = halted();
+      if (reason !== undefined) throw replicationStopped(reason);
+      if (!(await backlog.catchUp())) return refused(NOT_CAUGHT_UP);
       return work(await backlog.known());
     });
   }
@@ -194,6 +237,9 @@ export class Operations {
     return position;
   }
 }
+
+const WAITING = 'changes of replication wait';
+const NOT_CAUGHT_UP = 'The outbox has not caught up with the log, so it is not known how the hosts are. Try again.';
 
 const REFUSALS: Readonly<Record<NotReplicated, string>> = {
   OTHER_ORIGIN: 'Nothing is replicated: the log is that of another origin than SHERATAN_ORIGIN.',

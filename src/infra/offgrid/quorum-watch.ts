@@ -43,10 +43,15 @@ export class QuorumWatch {
     return reached;
   }
 
-  /** From now on nobody waits: those who do are told that it was not reached. */
+  /** Those who wait are told that it was not reached. */
+  dismiss(): void {
+    this.#waiters.dismiss();
+  }
+
+  /** The same, and from now on nobody waits. */
   stop(): void {
     this.#stopping.abort();
-    this.#waiters.dismiss();
+    this.dismiss();
   }
 
   async #look(signal: AbortSignal): Promise<void> {

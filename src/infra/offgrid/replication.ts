@@ -12,15 +12,16 @@ import { BrokerClient } from './broker/client.js';
 import { BrokerLink } from './broker-link.js';
 import { Operations, type NotReplicated } from './operations.js';
 import { QuorumWatch } from './quorum-watch.js';
-import { HttpHost } from './replicator/http-host.js';
-import { LogJournal } from './replicator/log-journal.js';
-import type { Stop } from './replicator/ports.js';
-import { ProjectedBacklog } from './replicator/projected-backlog.js';
-import { newKey } from './replicator/first-key.js';
-import { Replicator } from './replicator/replicator.js';
-import { SqliteFrontiers } from './replicator/sqlite-frontiers.js';
-import { systemTime } from './replicator/system-time.js';
-import { WriterFile } from './replicator/writer-file.js';
+import { HttpExchange } from './protocol/http-exchange.js';
+import { HttpHostClient } from './protocol/http-host-client.js';
+import type { HaltReason } from './replication/replication-state.js';
+import { Replicator } from './replication/replicator.js';
+import { WriterFile } from './replication/writer-file.js';
+import { LogJournal } from './replication/log-journal.js';
+import { ProjectedBacklog } from './replication/projected-backlog.js';
+import { newKey } from './replication/first-key.js';
+import { SqliteFrontiers } from './replication/sqlite-frontiers.js';
+import { systemTime } from './replication/system-time.js';
 import type { OffgridSettings } from './settings.js';
 
 /** How often the lease is looked at, in milliseconds. */
@@ -36,8 +37,6 @@ export interface ReplicationParts {
   readonly duty: Lease;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** Is told when this core must take no more commands. */
-  readonly onStopped: (stop: Stop) => void;
 }
 
 /** Replication as one core has it: while it holds the lease, its replicator runs. */
@@ -52,7 +51,7 @@ export class Replication {
   readonly #broker: BrokerLink;
   readonly #stopping = new AbortController();
   #replicator: Replicator | undefined;
-  #stopped: Stop | undefined;
+  #halted: HaltReason | undefined;
   #running: Promise<void>;
 
   private constructor(parts: ReplicationParts, root: RootKey | undefined, frontiers: SqliteFrontiers) {
@@ -68,9 +67,9 @@ export class Replication {
       ...parts,
       origin,
       backlog: this.backlog,
-      stopped: () => this.#stopped,
+      halted: () => this.#halted,
       refusal: () => this.refusal,
-      retry: (host) => this.#replicator?.retry(host),
+      replicator: () => this.#replicator,
       newKey: (keyEpoch) => root && newKey(root, origin, keyEpoch, randomBytes(KEY_BYTES)),
     });
     this.#running = this.#run(this.#stopping.signal);
@@ -92,7 +91,7 @@ export class Replication {
     const frontiers = await SqliteFrontiers.open(paths.frontiers, `${log.logId}/${origin}`);
     const known = await new WriterFile(paths.writer).load();
     const replication = new Replication(parts, root, frontiers);
-    if (known?.stopped !== undefined) replication.#stop(known.stopped);
+    if (known?.logId === log.logId) replication.#halted = known.stopped;
     return replication;
   }
 
@@ -102,8 +101,8 @@ export class Replication {
   }
 
   /** Why this core takes no more commands, if it does not. */
-  get stopped(): Stop | undefined {
-    return this.#stopped;
+  get halted(): HaltReason | undefined {
+    return this.#halted;
   }
 
   /** Why nothing is shipped, though nothing is wrong with the hosts. */
@@ -126,7 +125,7 @@ export class Replication {
    * takes longer than it may, or will not come.
    */
   async isReplicated(position: bigint): Promise<boolean> {
-    if (this.#stopped !== undefined || this.refusal !== undefined) return false;
+    if (this.#halted !== undefined || this.refusal !== undefined) return false;
     const done = this.hurry();
     try {
       return await this.#quorum.reaches(position, this.settings.replicatedTimeoutMs);
@@ -168,21 +167,32 @@ export class Replication {
 
   #startReplicator(root: RootKey): Promise<Replicator> {
     const { settings, paths, log, outbox, clock, logger } = this.#parts;
-    const { origin, authKey, hosts, requiredAcks } = settings;
+    const { origin, authKey, hosts, requiredAcks, dishonestWeight } = settings;
     return Replicator.start({
       origin,
       root,
       logId: log.logId,
       wanted: { hosts, required: requiredAcks },
-      backlog: this.backlog,
+      dishonestWeight,
+      outbox: this.backlog,
       journal: new LogJournal(log, outbox, clock),
-      writer: new WriterFile(paths.writer),
+      store: new WriterFile(paths.writer),
       frontiers: this.#frontiers,
       time: systemTime(clock),
       randomBytes,
-      portOf: (url, host) => new HttpHost(url, authKey, clock, host),
+      clientOf: (url, host, signal) => {
+        const exchange = new HttpExchange(url);
+        const close = () => {
+          exchange.close();
+        };
+        signal.addEventListener('abort', close, { once: true });
+        return new HttpHostClient({ url, exchange, authKey, clock, signal, ...(host === undefined ? {} : { host }) });
+      },
       logger: logger.child({ part: 'replicator' }),
-      onStopped: (stop) => this.#stop(stop),
+      onHalted: (reason) => {
+        this.#halted = reason;
+        if (reason !== undefined) this.#quorum.dismiss();
+      },
       onAcknowledged: (acknowledged) => this.#broker.acknowledged(acknowledged),
     });
   }
@@ -191,13 +201,6 @@ export class Replication {
     const replicator = this.#replicator;
     this.#replicator = undefined;
     await replicator?.stop();
-  }
-
-  #stop(stop: Stop): void {
-    if (this.#stopped !== undefined) return;
-    this.#stopped = stop;
-    this.letGo();
-    this.#parts.onStopped(stop);
   }
 }
 

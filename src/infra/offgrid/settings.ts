@@ -1,5 +1,8 @@
 import { isLoopback } from '../http/loopback.js';
-import { ORIGIN } from './wire/claim.js';
+import { fromHex } from '../crypto/bytes.js';
+import type { HostKey } from './protocol/authentication.js';
+import { ORIGIN, type Origin } from './protocol/fields.js';
+import { isVerifyKey, type VerifyKey } from './protocol/verify-key.js';
 
 /** A host as a setting names it. */
 export interface HostAddress {
@@ -19,8 +22,14 @@ export interface OffgridSettings {
   readonly brokerUrl: string;
   /** Shared by core, hosts and broker; it keeps strangers out and proves nothing else. */
   readonly authKey: string;
+  /** What a host is given in its stead, which is good for that host alone. */
+  readonly hostKey: HostKey | undefined;
+  /** Whose names a host keeps for whom; others are whoever's who claims them first. */
+  readonly origins: ReadonlyMap<Origin, VerifyKey>;
   /** The weight of hosts that must have signed; a majority unless given. */
   readonly requiredAcks: number | undefined;
+  /** The weight of hosts that may lie: so much more must be heard before anything counts. */
+  readonly dishonestWeight: number;
   readonly keyPassphrase: string | undefined;
   /** How long a mutation waits for a quorum, in milliseconds. */
   readonly replicatedTimeoutMs: number;
@@ -33,6 +42,8 @@ export interface OffgridSettings {
 /** What everybody knows, and so good on loopback alone. */
 export const DEFAULT_AUTH_KEY = 'shared-secret';
 const FINGERPRINT = /^[0-9a-f]{32}$/;
+/** 32 bytes. */
+const HEX_KEY = /^[0-9a-f]{64}$/;
 /** The most hosts of a policy. */
 const MAX_HOSTS = 32;
 const MAX_WEIGHT = 1_000;
@@ -53,6 +64,25 @@ function readHost(entry: string): HostAddress {
     throw new Error('must have fingerprints of 32 hexadecimal digits, as `sheratan keys export` and a host print them');
   if (Number(weight) < 1 || Number(weight) > MAX_WEIGHT) throw new Error(`must have weights of 1–${MAX_WEIGHT}`);
   return { url, weight: Number(weight), ...(fingerprint === undefined ? {} : { fingerprint }) };
+}
+
+/** Reads `name=key[,…]`: names of origins, and verify keys of 64 hexadecimal digits. @throws Error that says what is wrong */
+export function readOrigins(text: string): ReadonlyMap<Origin, VerifyKey> {
+  const origins = text.split(',').map((entry): readonly [Origin, VerifyKey] => {
+    const [name = '', digits = ''] = entry.trim().split('=', 2);
+    const key = HEX_KEY.test(digits) ? fromHex(digits) : new Uint8Array();
+    if (!isOrigin(name) || !isVerifyKey(key))
+      throw new Error('must be name=key[,…]: origins with their verify keys, as `sheratan keys export` prints them');
+    return [name, key];
+  });
+  if (new Map(origins).size < origins.length) throw new Error('must name each origin once');
+  return new Map(origins);
+}
+
+/** Reads the key of one host, as `sheratan hosts key` prints it. @throws Error that says what is wrong */
+export function readHostKey(text: string): HostKey {
+  if (!HEX_KEY.test(text)) throw new Error('must be 64 hexadecimal digits, as `sheratan hosts key` prints them');
+  return fromHex(text);
 }
 
 /** Whether a text is an address of HTTP without a path, a query or a password. */

@@ -1,11 +1,12 @@
 import type { Kysely } from 'kysely';
 import { standingOf } from '../../domain/policy.js';
-import type { HostState, Policy } from '../../domain/replication.js';
+import type { HostProof, HostState, Policy } from '../../domain/replication.js';
 import { PROGRESS, type HostRow, type ProgressRow } from '../../projections/outbox-tables.js';
 import type { OutboxDatabase } from '../readmodels/outbox-database.js';
+import { electionStatus, type ElectionStatus } from './election-status.js';
 import type { NotReplicated } from './operations.js';
 import type { Replication } from './replication.js';
-import type { Stop } from './replicator/ports.js';
+import type { HaltReason } from './replication/replication-state.js';
 
 /** A host lags when it has not signed for an event that is older than this, in milliseconds. */
 const LATE_MS = 10_000;
@@ -31,6 +32,12 @@ export interface HostStatus {
   /** Whether the last try came to something; null when this core is not the one that replicates, or has not tried. */
   readonly reached: boolean | null;
   readonly lastError: string | null;
+  /** How many events it says are damaged there; null when this core is not the one that replicates, or has not heard it. */
+  readonly damaged: number | null;
+  /** What it has proven against itself; null unless it is suspended for that. */
+  readonly proof: (Pick<HostProof, 'kind'> & { readonly at: string }) | null;
+  /** How old the tree is that it shows, in seconds; null as `damaged` is. */
+  readonly treeAgeSeconds: number | null;
   /** The broker's, 0–1. */
   readonly score: number | null;
 }
@@ -43,10 +50,12 @@ export interface UnmetUrl {
 }
 
 /** How far replication has got, and what is in its way. */
-export interface ReplicationStatus {
+export interface ReplicationStatus extends ElectionStatus {
   readonly enabled: boolean;
   /** What this core is called on the hosts; null where nothing is, or was, replicated. */
   readonly origin: string | null;
+  /** How often a loss was accepted, or a line begun, plus 1. */
+  readonly line: number;
   readonly writerEpoch: number;
   readonly keyEpoch: number;
   /** The version of the policy in force. */
@@ -64,19 +73,21 @@ export interface ReplicationStatus {
    * for an event that is older than ten seconds.
    */
   readonly degraded: boolean;
-  readonly stopped: Stop | null;
+  readonly stopped: HaltReason | null;
   readonly refusal: NotReplicated | null;
   readonly hosts: readonly HostStatus[];
   readonly unmet: readonly UnmetUrl[];
 }
 
-const NOTHING: Pick<ProgressRow, 'origin' | 'head' | 'quorum' | 'policy' | 'required_acks'> &
-  Pick<ProgressRow, 'writer_epoch' | 'key_epoch'> = {
+const NOTHING: Pick<ProgressRow, 'origin' | 'head' | 'quorum' | 'policy' | 'required_acks' | 'line'> &
+  Pick<ProgressRow, 'writer_epoch' | 'key_epoch' | 'dishonest_weight'> = {
   origin: null,
   head: 0,
   quorum: 0,
   policy: null,
   required_acks: 0,
+  line: 1,
+  dishonest_weight: 0,
   writer_epoch: 0,
   key_epoch: 0,
 };
@@ -87,19 +98,23 @@ export async function readStatus(
   replication: Replication | undefined,
   now: Date,
 ): Promise<ReplicationStatus> {
-  const { progress, policy, rows, times } = await db.transaction().execute(readAll);
-  const hosts = rows.map((row) => toHost(row, policy, progress.head, replication));
+  const { progress, inPlay, rows, times } = await db.transaction().execute(readAll);
+  const policy = inPlay.at(-1);
+  const hosts = rows.map((row) => toHost(row, policy, progress.head, replication, now));
+  const { line, told } = sinceProtocol2(progress);
   const { head, quorum } = progress;
   const ageMs = (sequence: number) => Math.max(0, now.getTime() - (times.get(sequence) ?? now.getTime()));
   const isTroubled = (host: HostStatus) =>
     host.state !== 'ACTIVE' || host.reached === false || ageMs(host.sequence + 1) > LATE_MS;
   const enabled = replication !== undefined;
-  const stopped = replication?.stopped ?? null;
+  const stopped = replication?.halted ?? null;
   const refusal = replication?.refusal ?? null;
   const unmet = replication === undefined ? [] : unmetUrls(replication, policy, rows);
   return {
     enabled,
     origin: replication?.settings.origin ?? progress.origin,
+    line,
+    ...electionStatus(replication?.replicator, inPlay, Math.max(told, replication?.settings.dishonestWeight ?? 0)),
     writerEpoch: progress.writer_epoch,
     keyEpoch: progress.key_epoch,
     policyVersion: progress.policy,
@@ -123,22 +138,27 @@ export async function readStatus(
   };
 }
 
+/** A file of an older build has fewer columns, until it has been built anew. */
+function sinceProtocol2({ line = 1, dishonest_weight: told = 0 }: Partial<ProgressRow>) {
+  return { line, told };
+}
+
 /** All of it at one moment. `times` is when the events happened that are the first to lack, of the quorum and of each host. */
 async function readAll(db: Kysely<OutboxDatabase>) {
   const progress =
     (await db.selectFrom('progress').selectAll().where('name', '=', PROGRESS).executeTakeFirst()) ?? NOTHING;
-  const latest = await db
+  const policies = await db
     .selectFrom('policies')
     .select(['required', 'version', 'hosts'])
-    .orderBy('version', 'desc')
-    .limit(1)
-    .executeTakeFirst();
-  const policy = latest && { ...latest, hosts: JSON.parse(latest.hosts) as Policy['hosts'] };
+    .where('version', '>=', progress.policy ?? 0)
+    .orderBy('version')
+    .execute();
+  const inPlay = policies.map((policy) => ({ ...policy, hosts: JSON.parse(policy.hosts) as Policy['hosts'] }));
   const rows = await db.selectFrom('hosts').selectAll().orderBy('url').orderBy('host').execute();
   const lacking = [progress.quorum + 1, ...rows.map(({ sequence }) => sequence + 1)];
   const entries = await db.selectFrom('entries').select(['id', 'created_at']).where('id', 'in', lacking).execute();
   const times = new Map(entries.map(({ id, created_at }) => [id, Date.parse(created_at)]));
-  return { progress, policy, rows, times };
+  return { progress, inPlay, rows, times };
 }
 
 function toHost(
@@ -146,9 +166,11 @@ function toHost(
   policy: Policy | undefined,
   head: number,
   replication: Replication | undefined,
+  now: Date,
 ): HostStatus {
-  const { host: id, url, sequence, why, confirmed, acknowledged_at: lastAcknowledgedAt } = row;
+  const { host: id, url, sequence, why, confirmed, acknowledged_at: lastAcknowledgedAt, proof, proven_at: at } = row;
   const contact = replication?.replicator?.contactOf(id);
+  const signedAt = contact?.head?.tree?.value.ts;
   return {
     id,
     name: URL.canParse(url) ? new URL(url).host : url,
@@ -162,6 +184,9 @@ function toHost(
     lastAcknowledgedAt,
     reached: contact?.isReached ?? null,
     lastError: contact?.lastError ?? null,
+    damaged: contact?.head?.damaged ?? null,
+    proof: proof && at ? { kind: (JSON.parse(proof) as HostProof).kind, at } : null,
+    treeAgeSeconds: signedAt === undefined ? null : Math.max(0, now.getTime() - signedAt) / 1_000,
     score: replication?.scoreOf(id) ?? null,
   };
 }

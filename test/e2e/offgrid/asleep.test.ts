@@ -1,11 +1,14 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { TestNode } from '../../support/node.js';
 import { newFolder, newHost } from '../../support/offgrid/host.js';
 import { HostProcess } from '../../support/offgrid/host-process.js';
 import { newMission, replicating, settled, settledMachine, statusOf, WAIT } from '../../support/offgrid/machine.js';
 import { UnfriendlyLink } from '../../support/offgrid/unfriendly-link.js';
 import { Random } from '../../support/random.js';
+
+// Each starts many processes, one after the other.
+vi.setConfig({ testTimeout: 180_000 });
 
 /** How long a process is stopped, in milliseconds: longer than what holds a lease between two cores. */
 const ASLEEP_MS = 4_000;
@@ -15,14 +18,14 @@ describe('a laptop that was asleep', () => {
   it('resumes by itself, though its connections are gone and its hosts began anew meanwhile', async () => {
     const folder = await newFolder();
     const host = await HostProcess.start(folder);
-    const link = await UnfriendlyLink.to(host.client.url, new Random(1));
+    const link = await UnfriendlyLink.to(host.host.url, new Random(1));
     const { core } = await settledMachine([link.url]);
     await newMission(core, {}, 'REPLICATED');
     const unanswered = newMission(core);
     core.signal('SIGSTOP');
     link.sever();
     await host.kill();
-    link.retarget((await HostProcess.start(folder)).client.url);
+    link.retarget((await HostProcess.start(folder)).host.url);
     await delay(ASLEEP_MS);
     core.signal('SIGCONT');
     await unanswered;

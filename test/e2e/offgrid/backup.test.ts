@@ -1,6 +1,6 @@
 import { cp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { corePaths } from '../../../src/infra/core-paths.js';
 import { newDataDir, Sheratan } from '../../support/core.js';
 import { newFolder } from '../../support/offgrid/host.js';
@@ -16,15 +16,18 @@ import {
   titlesOf,
   WAIT,
 } from '../../support/offgrid/machine.js';
-import { evidenceOf } from '../../support/offgrid/raw.js';
+import { evidenceOf, inHostFile, NO_EVIDENCE } from '../../support/offgrid/host-file.js';
 import { UnfriendlyLink } from '../../support/offgrid/unfriendly-link.js';
 import { Random } from '../../support/random.js';
+
+// Each starts many processes, one after the other.
+vi.setConfig({ testTimeout: 180_000 });
 
 /** A core that went on after its backup was taken, and of which the backup is what is left. */
 async function backInTime() {
   const folder = await newFolder();
   const host = await HostProcess.start(folder);
-  const link = await UnfriendlyLink.to(host.client.url, new Random(1));
+  const link = await UnfriendlyLink.to(host.host.url, new Random(1));
   const { core, dataDir } = await settledMachine([link.url]);
   await newMission(core, { title: 'before' });
   await settled(core, 3);
@@ -38,7 +41,19 @@ async function backInTime() {
   await later.kill();
   await rm(files, { recursive: true });
   await cp(backup, files, { recursive: true });
-  return { folder, link, dataDir, pinned: [`${link.url}#${(await host.client.key()).host}`] };
+  return { folder, link, dataDir, pinned: [`${link.url}#${host.host.identity.id}`] };
+}
+
+/** What a host keeps when the core has gone on: events of the head, and no others. */
+const LATER = { head: 5, events: 5, beside: 0 };
+
+/** How many events a host keeps: of the head, in all, and where what is staged contradicts the head. */
+function countsOf(folder: string): Promise<object[]> {
+  return inHostFile(
+    folder,
+    `SELECT head_sequence AS head, (SELECT count(*) FROM events) AS events, (SELECT count(*) FROM head_tails) AS beside
+     FROM origins`,
+  );
 }
 
 async function isRefused(core: Sheratan, code: string): Promise<void> {
@@ -64,30 +79,43 @@ describe('a backup of the core, put back while the hosts are ahead,', () => {
     expect(await titlesOf(core)).toEqual(['before']);
     const key = await recoveryKeyOf(dataDir);
     await core.stop();
-    expect(await evidenceOf(folder)).toEqual([]);
+    expect(await evidenceOf(folder)).toEqual(NO_EVIDENCE);
+    // Nothing was sent to the host but a claim.
+    expect(await countsOf(folder)).toEqual([LATER]);
 
     const elsewhere = await newDataDir();
     expect(await restoreInto(elsewhere, key, pinned)).toMatchObject({ code: 0 });
     const restored = await Sheratan.serve(elsewhere, replicating([link.url]));
     await newMission(restored, { title: 'goes on' }, 'REPLICATED');
     expect(await titlesOf(restored)).toEqual(['after 1', 'after 2', 'before', 'goes on']);
-    await settled(restored, 6);
+    // A restored core records its policy again.
+    expect(await settled(restored, 7)).toMatchObject({ stopped: null, headSequence: 7, quorumSequence: 7 });
+    expect(await evidenceOf(folder)).toEqual(NO_EVIDENCE);
   });
 
-  it('and used before any host answers, is a fork that is found out, and never goes on silently', async () => {
-    const { folder, link, dataDir } = await backInTime();
+  it('and used before any host answers, is another history that is found out, and never goes on silently', async () => {
+    const { folder, link, dataDir, pinned } = await backInTime();
     link.cut();
     const core = await Sheratan.serve(dataDir, replicating([link.url]));
     await newMission(core, { title: 'another story' });
     await expect.poll(() => statusOf(core), WAIT).toMatchObject({ headSequence: 4, hosts: [{ reached: false }] });
     link.mend();
-    await isRefused(core, 'FORKED');
+    await isRefused(core, 'BEHIND');
     expect(await titlesOf(core)).toEqual(['another story', 'before']);
     expect(await statusOf(core)).toMatchObject({ headSequence: 4, quorumSequence: 3 });
-    // The host has what it had.
-    expect((await evidenceOf(folder)).filter(({ kind }) => kind === 'SET_ASIDE')).toEqual([]);
+    // The host has what it had: what another process has at quorum is not set aside for this.
+    expect(await evidenceOf(folder)).toEqual(NO_EVIDENCE);
+    expect(await countsOf(folder)).toMatchObject([{ head: LATER.head, beside: 0 }]);
+    const key = await recoveryKeyOf(dataDir);
     await core.stop();
     const again = await Sheratan.serve(dataDir, replicating([link.url]));
-    await isRefused(again, 'FORKED');
+    await isRefused(again, 'BEHIND');
+    await again.stop();
+
+    const elsewhere = await newDataDir();
+    expect(await restoreInto(elsewhere, key, pinned)).toMatchObject({ code: 0 });
+    const restored = await Sheratan.serve(elsewhere, replicating([link.url]));
+    expect(await titlesOf(restored)).toEqual(['after 1', 'after 2', 'before']);
+    await settled(restored, 6);
   });
 });

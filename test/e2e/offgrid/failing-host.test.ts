@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { newFolder } from '../../support/offgrid/host.js';
 import { HostProcess } from '../../support/offgrid/host-process.js';
 import {
@@ -15,13 +15,16 @@ import { FAIR, UnfriendlyLink } from '../../support/offgrid/unfriendly-link.js';
 import { Random } from '../../support/random.js';
 import type { Untyped } from '../../support/node.js';
 
+// Each starts many processes, one after the other.
+vi.setConfig({ testTimeout: 180_000 });
+
 /** A core of three hosts, two of which must sign; to one of them there is a link. */
 async function besideOneInTrouble() {
   const [folder, random] = [await newFolder(), new Random(1)];
   const hosts = [await HostProcess.start(await newFolder()), await HostProcess.start(await newFolder())];
   const troubled = await HostProcess.start(folder);
-  const link = await UnfriendlyLink.to(troubled.client.url, random);
-  const { core } = await settledMachine([...hosts.map(({ client }) => client.url), link.url]);
+  const link = await UnfriendlyLink.to(troubled.host.url, random);
+  const { core } = await settledMachine([...hosts.map(({ host }) => host.url), link.url]);
   return { core, troubled, folder, link, random };
 }
 
@@ -47,11 +50,11 @@ describe('a host that is down', () => {
       state: 'ACTIVE',
       reached: false,
       behind: 10,
-      lastError: expect.stringContaining('cannot be reached'),
+      lastError: expect.stringContaining('There was no answer'),
     });
 
     const again = await HostProcess.start(folder);
-    link.retarget(again.client.url);
+    link.retarget(again.host.url);
     await settled(core, 12);
     expect(await countOf(link.url)).toBe(12);
   });

@@ -1,6 +1,6 @@
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { Sheratan } from '../../support/core.js';
 import { mountSmallDisk } from '../../support/file-limits.js';
 import { newFolder, newHost } from '../../support/offgrid/host.js';
@@ -20,8 +20,13 @@ import { UnfriendlyLink } from '../../support/offgrid/unfriendly-link.js';
 import type { Untyped } from '../../support/node.js';
 import { Random } from '../../support/random.js';
 
+// Each starts many processes, one after the other.
+vi.setConfig({ testTimeout: 180_000 });
+
 const MIB = 1024 * 1024;
 const LARGE = { description: 'x'.repeat(10_000) };
+/** One of two hosts is enough, which must be said: reading back asks for both then. */
+const ONE_OF_TWO = { OFFGRID_REQUIRED_ACKS: '1', OFFGRID_ALLOW_MINORITY: 'true' };
 
 /** A disk of its own, small, with a file on it that is in the way. */
 async function smallDisk(bytes: number, filled: number) {
@@ -49,14 +54,14 @@ describe('a host without room', () => {
   it('by its budget is shown as FULL, holds up nobody, and goes on where it was when it has more', async () => {
     const folder = await newFolder();
     const small = await HostProcess.start(folder, { budgetBytes: 100_000 });
-    const link = await UnfriendlyLink.to(small.client.url, new Random(1));
-    const { core } = await settledMachine([(await newHost()).url, link.url], { OFFGRID_REQUIRED_ACKS: '1' });
+    const link = await UnfriendlyLink.to(small.host.url, new Random(1));
+    const { core } = await settledMachine([(await newHost()).url, link.url], ONE_OF_TWO);
     const full = await fill(core, link.url);
     expect(full.why).toMatch(/do not fit: \d+ of 100000 are used\. Nothing was taken, nothing was dropped/);
     expect(await statusOf(core)).toMatchObject({ degraded: true, stopped: null });
     const { headSequence } = await statusOf(core);
     await small.stop();
-    link.retarget((await HostProcess.start(folder)).client.url);
+    link.retarget((await HostProcess.start(folder)).host.url);
     expect(await retryHost(core, full.id)).toEqual({ host: { state: 'ACTIVE' } });
     await settled(core, headSequence);
   });
@@ -65,13 +70,13 @@ describe('a host without room', () => {
     const { disk, makeRoom } = await smallDisk(6 * MIB, 5 * MIB);
     const small = await HostProcess.start(join(disk, 'host'));
     const other = await newHost();
-    const { core, dataDir } = await settledMachine([other.url, small.client.url], { OFFGRID_REQUIRED_ACKS: '1' });
-    const full = await fill(core, small.client.url);
+    const { core, dataDir } = await settledMachine([other.url, small.host.url], ONE_OF_TWO);
+    const full = await fill(core, small.host.url);
     expect(full.why).toContain('The disk of this host is full. Nothing was taken, nothing was dropped.');
     await makeRoom();
     expect(await retryHost(core, full.id)).toEqual({ host: { state: 'ACTIVE' } });
     const { headSequence } = await settled(core);
-    const hosts = [`${small.client.url}#${full.id}`, `${other.url}#${other.identity.id}`];
+    const hosts = [`${small.host.url}#${full.id}`, `${other.url}#${other.identity.id}`];
     const drilled = await drill(dataDir, hosts);
     // The disk goes with the test, and cannot while it is used.
     await small.stop();

@@ -1,181 +1,315 @@
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { generateKeyPairSync } from 'node:crypto';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { corePaths } from '../../../src/infra/core-paths.js';
-import { WriterFile } from '../../../src/infra/offgrid/replicator/writer-file.js';
+import type { RootKey } from '../../../src/infra/crypto/root-key.js';
+import { readKeyring } from '../../../src/infra/crypto/keyring-file.js';
+import { encodeEntries } from '../../../src/infra/offgrid/protocol/answers.js';
+import { signClaim } from '../../../src/infra/offgrid/protocol/claim.js';
+import { signHead, type Head } from '../../../src/infra/offgrid/protocol/head.js';
+import { encodeSigned } from '../../../src/infra/offgrid/protocol/signed.js';
+import { encodeStoredEvent, decodeStoredEvents } from '../../../src/infra/offgrid/protocol/events-answer.js';
+import { WriterFile } from '../../../src/infra/offgrid/replication/writer-file.js';
 import { TestNode, type Untyped } from '../../support/node.js';
+import { Reader } from '../../support/offgrid/by-hand.js';
 import { Front, type Handler } from '../../support/offgrid/front.js';
 import { newHost } from '../../support/offgrid/host.js';
-import { LIES, type Liar } from '../../support/offgrid/lying-host.js';
-import {
-  hostAt,
-  newMission,
-  replicating,
-  retryHost,
-  setHostState,
-  settled,
-  statusOf,
-  WAIT,
-} from '../../support/offgrid/machine.js';
-import { readBack } from '../../support/offgrid/read-back.js';
+import { LyingHost, type LieName } from '../../support/offgrid/lying-host.js';
+import { newMission, replicating, retryHost, setHostState, settled, statusOf } from '../../support/offgrid/machine.js';
+import { readBackForTest, type ReadingOptions } from '../../support/offgrid/reading-back.js';
 
-/** A core of two hosts, both of which must sign; one of them may be told to lie. */
+vi.setConfig({ testTimeout: 180_000 });
+
+const WAIT = { timeout: 40_000, interval: 50 };
+const STRANGER = generateKeyPairSync('ed25519').privateKey;
+
+/** A core of two hosts, both of which must sign; one of them lies when it is told to, or does what `front` is told to. */
 async function besideALiar() {
   const [honest, host] = [await newHost({ name: 'host-a' }), await newHost({ name: 'host-b' })];
-  const liar = await Front.of(host.url);
-  const core = await TestNode.start(replicating([honest.url, liar.url]));
+  const liar = await LyingHost.of(host);
+  const front = await Front.of(liar.url);
+  const core = await TestNode.start(replicating([honest.url, front.url]));
   onTestFinished(() => core.stop());
-  await settled(core);
-  return {
-    core,
-    liar,
-    identity: host.identity,
-    hosts: [`${liar.url}#${host.identity.id}`, `${honest.url}#${honest.identity.id}`],
-  };
+  await newMission(core);
+  await settled(core, 3);
+  const named = [
+    { url: front.url, id: liar.id },
+    { url: honest.url, id: honest.identity.id },
+  ];
+  return { core, liar, host, front, honest, restore: () => restored(core, named) };
 }
 
-/** A host that says that another writer was granted an epoch, which nobody signed for. */
-function fencing(epoch: number, writer: string): Handler {
-  const granted = { epoch, writer, challenge: 'c'.repeat(16), signature: 'A'.repeat(86) };
-  return (request, pass) =>
-    request.method === 'POST'
-      ? Promise.resolve({
-          status: 403,
-          headers: { 'content-type': 'application/json' },
-          body: Buffer.from(JSON.stringify({ error: { code: 'FENCED', message: 'No' }, granted })),
-        })
-      : pass(request);
+/** What a restore gets from hosts. */
+async function restored(core: TestNode, hosts: ReadingOptions['hosts']) {
+  return readBackForTest({ root: await rootOf(core), hosts });
 }
 
-/** How far all hosts but one have got. */
-async function upTo(core: TestNode, but: string): Promise<readonly number[]> {
-  const { hosts } = await statusOf(core);
-  return hosts.filter(({ id }: Untyped) => id !== but).map(({ sequence }: Untyped): number => sequence);
+async function rootOf(core: TestNode): Promise<RootKey> {
+  const root = await readKeyring(corePaths(core.folder).keyring, undefined);
+  if (root === undefined) throw new Error('there is no keyring');
+  return root;
 }
 
-const suspended: readonly { what: string; lie: Liar; why: RegExp }[] = [
-  { what: 'a wrong root', lie: LIES.wrongRoot, why: /not that of the events|signs for something else/ },
-  { what: 'more events than it has', lie: LIES.tooMuch, why: /root is not|signs for something else/ },
-  { what: 'more than it has, and takes nothing', lie: LIES.hollow, why: /has not what it signed for/ },
-  { what: 'a head that is not signed', lie: LIES.forgedHead, why: /not signed with its key/ },
-  { what: 'a head that another signed', lie: LIES.othersSignature, why: /not signed with its key/ },
-  { what: 'an old head', lie: LIES.oldHead, why: /signed before|signs for something else/ },
-  { what: 'that it has less than it signed for', lie: LIES.wentBack, why: /had signed for 2|signs for something else/ },
-  { what: 'the head of another origin', lie: LIES.otherOrigin, why: /for another origin/ },
-  { what: 'that it is another host', lie: LIES.otherIdentity, why: /answers as another host/ },
+/** One host as the API shows it. */
+async function shown(core: TestNode, id: string): Promise<Untyped> {
+  const { hosts } = await core.gql('{ hosts { id state why reached lastError sequence proof { kind } } }');
+  return hosts.find((host: Untyped) => host.id === id);
+}
+
+const proven: readonly { what: string; lie: LieName; kind: string; why: RegExp; quorum: number }[] = [
+  {
+    ...{ what: 'a tree of an enormous epoch', lie: 'inventedTree', kind: 'STATEMENT', quorum: 3 },
+    why: /signs for what the origin has not said/,
+  },
+  {
+    ...{ what: 'a staged tree of an enormous epoch', lie: 'inventedStaged', kind: 'STATEMENT', quorum: 3 },
+    why: /signs for what the origin has not said/,
+  },
+  {
+    ...{ what: 'after a batch, that it has nothing', lie: 'forgetful', kind: 'BATCH', quorum: 3 },
+    why: /has answered a batch up to event [34] of epoch 1, and does not have it/,
+  },
+  {
+    ...{ what: 'after a claim, that it has granted none', lie: 'unclaimed', kind: 'CLAIM', quorum: 3 },
+    why: /was asked to grant epoch 2 to \S+, and has granted another/,
+  },
+  {
+    // It takes the event, and lies when it is asked.
+    ...{ what: 'an old tree', lie: 'oldTree', kind: 'RANK', quorum: 4 },
+    why: /has lost, or hides, what it signed for: event [34] of epoch 1/,
+  },
 ];
 
-describe('a host that says', () => {
-  it.each(suspended)(
-    '$what is suspended, and counts again once it is reinstated and true; a restore takes the other',
-    async ({ lie, why }) => {
-      const { core, liar, identity, hosts } = await besideALiar();
-      liar.handler = lie(identity);
-      await newMission(core);
-      const { handler } = liar;
-      // The first head it signs is kept by one that tells old ones: here is a second.
+describe('a host that signs', () => {
+  it.each(proven)(
+    '$what is suspended at the first time, and counts again once it is reinstated and true; a restore takes the other',
+    async ({ lie, kind, why, quorum }) => {
+      const { core, liar, honest, restore } = await besideALiar();
+      liar.lie = lie;
+      // A claim is made when a process starts.
+      if (kind === 'CLAIM') await core.restart();
       await newMission(core);
       await expect
-        .poll(() => hostAt(core, liar.url), WAIT)
-        .toMatchObject({ id: identity.id, state: 'SUSPENDED', why: expect.stringMatching(why), reached: false });
-      const { quorumSequence, degraded } = await statusOf(core);
-      // The head that is old later is true when it is told first.
-      expect(lie === LIES.oldHead ? [2, 3] : [2]).toContain(quorumSequence);
-      expect(degraded).toBe(true);
-      expect(core.logged.join()).toContain(`host ${identity.id} is suspended`);
+        .poll(() => shown(core, liar.id), WAIT)
+        .toMatchObject({ state: 'SUSPENDED', why: expect.stringMatching(why), reached: false, proof: { kind } });
+      expect(await statusOf(core)).toMatchObject({ quorumSequence: quorum, degraded: true, stopped: null });
+      expect(core.logged.join()).toContain(`host ${liar.id} is suspended`);
 
-      liar.handler = handler;
-      // What was recorded of it travels to the other.
-      await expect.poll(() => upTo(core, identity.id), WAIT).toEqual([5]);
-      const { sequence, troubles } = await readBack(core.folder, hosts);
-      expect(sequence).toBe(5);
-      for (const trouble of troubles) expect(trouble).toContain(liar.url);
+      // What was recorded of it travels to the other, and a restore has it from there.
+      await expect.poll(async () => (await restore()).length, { ...WAIT, timeout: 60_000 }).toBe(5);
+      const { troubles, leftOut } = await restore();
+      for (const { host } of leftOut) expect(host.host).toBe(liar.id);
+      for (const trouble of troubles) expect(trouble).not.toContain(honest.url);
 
-      liar.handler = undefined;
-      expect(await setHostState(core, identity.id, 'ACTIVE')).toEqual({ host: { state: 'ACTIVE' } });
-      expect(await settled(core)).toMatchObject({ headSequence: 6, quorumSequence: 6 });
+      liar.lie = undefined;
+      expect(await setHostState(core, liar.id, 'ACTIVE')).toEqual({ host: { state: 'ACTIVE' } });
+      expect(await settled(core, 6)).toMatchObject({ headSequence: 6, quorumSequence: 6 });
+      expect(await shown(core, liar.id)).toMatchObject({ proof: null });
     },
   );
 });
 
+/** Does something to the answer to the first batch alone. @returns what was posted since, by path */
+function onFirstBatch(front: Front, what: Handler): string[] {
+  const posted: string[] = [];
+  front.handler = (request, pass) => {
+    if (request.method !== 'POST') return pass(request);
+    posted.push(request.path);
+    return posted.length === 1 ? what(request, pass) : pass(request);
+  };
+  return posted;
+}
+
 describe('a host that says once what is not so', () => {
-  it('is asked again, and goes on counting', async () => {
-    const { core, liar, identity } = await besideALiar();
-    const posted: string[] = [];
-    const lie = LIES.wrongRoot(identity);
-    liar.handler = (request, pass) =>
-      request.method === 'POST' && posted.push(request.path) === 1 ? lie(request, pass) : pass(request);
+  it('without signing it is asked again, and goes on counting', async () => {
+    const { core, front, liar } = await besideALiar();
+    const posted = onFirstBatch(front, (request) =>
+      Promise.resolve(liar.answers(request, 200, Buffer.from('an ox, and an ass'))),
+    );
     await newMission(core);
-    expect(await settled(core, 3)).toMatchObject({ quorumSequence: 3, degraded: false });
-    // It was believed no longer, and met anew.
+    expect(await settled(core, 4)).toMatchObject({ quorumSequence: 4, degraded: false });
     expect(posted[0]).toMatch(/\/events$/);
-    expect(posted.slice(1)).toContainEqual(expect.stringMatching(/\/claim$/));
-    expect(await hostAt(core, liar.url)).toMatchObject({ state: 'ACTIVE', sequence: 3 });
+    expect(posted.length).toBeGreaterThan(1);
+    expect(await shown(core, liar.id)).toMatchObject({ state: 'ACTIVE', sequence: 4, proof: null });
+  });
+
+  it('and signs it is suspended for that, though it never lies again', async () => {
+    const { core, front, liar } = await besideALiar();
+    onFirstBatch(front, async (request, pass) => {
+      liar.lie = 'forgetful';
+      return pass(request).finally(() => (liar.lie = undefined));
+    });
+    await newMission(core);
+    await expect.poll(() => shown(core, liar.id), WAIT).toMatchObject({ state: 'SUSPENDED', proof: { kind: 'BATCH' } });
+    expect(await statusOf(core)).toMatchObject({ quorumSequence: 3 });
   });
 });
 
-const unusable: readonly { what: string; lie: Liar; why: RegExp }[] = [
-  { what: 'what nobody can read', lie: LIES.garbage, why: /answers what no host would/ },
-  { what: 'without end', lie: LIES.endless, why: /answers with more than 8388608 bytes/ },
+/** Heads that are another's: changed, and signed with some key. */
+function heads(change: Partial<Head>, liar: LyingHost): Handler {
+  return async (request, pass) => {
+    const told = await pass(request);
+    const head = liar.headOf(told);
+    if (head === undefined) return told;
+    return liar.answers(request, 200, encodeSigned(signHead({ ...head, ...change }, STRANGER)));
+  };
+}
+
+const unproven: readonly { what: string; lie?: LieName; handler?: (liar: LyingHost) => Handler; why: RegExp }[] = [
+  { what: 'what nobody can read', lie: 'garbage', why: /^http\S+: .+/ },
+  { what: 'without its HMAC', lie: 'withoutHmac', why: /is not host \w+, or has another OFFGRID_AUTH_KEY/ },
+  { what: 'what it has signed over another request', lie: 'replayedHead', why: /does not answer what it was asked/ },
+  { what: 'that it is another host', lie: 'otherHost', why: /does not answer what it was asked/ },
+  { what: 'a head that another has signed', handler: (liar) => heads({}, liar), why: /sends no head/ },
+  {
+    what: 'without end',
+    handler: (liar) => async (request, pass) =>
+      request.path === '/pubkeys' ? pass(request) : liar.answers(request, 200, Buffer.alloc(64 * 1024)),
+    why: /An answer has more than 16384 bytes/,
+  },
 ];
 
 describe('a host that answers', () => {
-  it.each(unusable)(
-    '$what counts for nothing until it answers well; a restore takes the other',
-    async ({ lie, why }) => {
-      const { core, liar, identity, hosts } = await besideALiar();
-      liar.handler = lie(identity);
+  it.each(unproven)(
+    '$what is not called a liar, and counts for nothing until it answers well; a restore takes the other',
+    async ({ lie, handler, why }) => {
+      const { core, liar, front, restore } = await besideALiar();
+      if (lie !== undefined) liar.lie = lie;
+      if (handler !== undefined) front.handler = handler(liar);
       await newMission(core);
       await expect
-        .poll(() => hostAt(core, liar.url), WAIT)
-        .toMatchObject({ reached: false, lastError: expect.stringMatching(why), sequence: 2 });
-      expect(await statusOf(core)).toMatchObject({ quorumSequence: 2, degraded: true });
+        .poll(() => shown(core, liar.id), WAIT)
+        .toMatchObject({
+          ...{ state: 'ACTIVE', proof: null, reached: false, sequence: 3 },
+          lastError: expect.stringMatching(why),
+        });
+      expect(await statusOf(core)).toMatchObject({ quorumSequence: 3, degraded: true, stopped: null });
 
-      const { sequence, troubles } = await readBack(core.folder, hosts);
-      expect(sequence).toBe(3);
+      const { length, troubles } = await restore();
+      expect(length).toBe(4);
       expect(troubles).toEqual([expect.stringMatching(why)]);
 
-      liar.handler = undefined;
-      await retryHost(core, identity.id);
-      expect(await settled(core)).toMatchObject({ quorumSequence: 3 });
+      [liar.lie, front.handler] = [undefined, undefined];
+      await retryHost(core, liar.id);
+      expect(await settled(core, 4)).toMatchObject({ quorumSequence: 4 });
     },
   );
 
-  it.each([
-    { what: 'with bytes that were not sealed', lie: LIES.wrongBytes },
-    { what: 'with events in each others places', lie: LIES.wrongOrder },
-  ])('$what is named by a restore, which takes the other', async ({ lie }) => {
-    const { core, liar, identity, hosts } = await besideALiar();
+  it('that another key is pinned there is BLOCKED, told what to do, and tried again at once with retryHost', async () => {
+    const { core, liar, restore } = await besideALiar();
+    liar.lie = 'otherKey';
     await newMission(core);
-    await settled(core, 3);
-    liar.handler = lie(identity);
-    expect(await readBack(core.folder, hosts)).toMatchObject({
-      sequence: 3,
-      troubles: [expect.stringContaining(`${liar.url} (${identity.id}) is not asked any further`)],
-    });
+    await expect
+      .poll(() => shown(core, liar.id), WAIT)
+      .toMatchObject({
+        state: 'BLOCKED',
+        proof: null,
+        why: expect.stringContaining('host reset-key --origin core-v2'),
+      });
+    // That it is BLOCKED is an event as well.
+    await expect.poll(async () => (await restore()).length, WAIT).toBe(5);
+    liar.lie = undefined;
+    await retryHost(core, liar.id);
+    expect(await settled(core, 6)).toMatchObject({ quorumSequence: 6 });
+  });
+});
+
+/** Gives events in each other's places. */
+const wrongOrder: (liar: LyingHost) => Handler = (liar) => async (request, pass) => {
+  const told = await pass(request);
+  if (!request.path.includes('/events?') || told.status !== 200) return told;
+  const events = decodeStoredEvents(told.body as Buffer);
+  const swapped = events.map((event, i) => ({ ...event, sealed: events.at(-1 - i)?.sealed ?? null }));
+  return liar.answers(request, 200, Buffer.concat(swapped.map(encodeStoredEvent)));
+};
+
+/** Gives as many entries as it is asked for, and none of its events. */
+const wrongEntries: (liar: LyingHost) => Handler = (liar) => async (request, pass) => {
+  const [, limit] = /\/entries\?.*limit=(\d+)/.exec(request.path) ?? [];
+  if (limit === undefined) return pass(request);
+  const entries = Array.from({ length: Number(limit) }, () => new Uint8Array(42).fill(1));
+  return liar.answers(request, 200, encodeEntries(entries));
+};
+
+const read: readonly { what: string; lie?: LieName; handler?: (liar: LyingHost) => Handler }[] = [
+  { what: 'bytes that were not sealed', lie: 'wrongContents' },
+  { what: 'events in each others places', handler: wrongOrder },
+  { what: 'none of the events', lie: 'withheld' },
+  { what: 'entries that are not those of its events', handler: wrongEntries },
+  { what: 'fewer entries than it is asked for', lie: 'wrongEntries' },
+];
+
+describe('a host that gives a restore', () => {
+  it.each(read)('$what is named by it, which takes the other', async ({ lie, handler }) => {
+    const { core, liar, front, restore } = await besideALiar();
+    await newMission(core, { description: 'A second one' });
+    await settled(core, 4);
+    if (lie !== undefined) liar.lie = lie;
+    if (handler !== undefined) front.handler = handler(liar);
+    const { length, troubles } = await restore();
+    expect(length).toBe(4);
+    expect(troubles.length).toBeGreaterThan(0);
+    for (const trouble of troubles) expect(trouble).toContain(`${front.url} (${liar.id})`);
+  });
+});
+
+describe('a host that signs for events and keeps none', () => {
+  it('costs nothing beside an honest one; alone, a restore from it is refused and names it', async () => {
+    const { core, liar, host, front, honest, restore } = await besideALiar();
+    liar.lie = 'hollow';
+    // It goes on from what it has told last.
+    await new Reader({ url: liar.url, identity: host.identity }, await rootOf(core)).head();
+    expect(await newMission(core, {}, 'REPLICATED')).toMatchObject({ durability: 'REPLICATED' });
+    // It shows what the origin has signed, so it has proven nothing against itself.
+    expect(await shown(core, liar.id)).toMatchObject({ state: 'ACTIVE', proof: null });
+    expect(await restore()).toMatchObject({ length: 4 });
+    await honest.close();
+    await expect(restored(core, [{ url: front.url, id: liar.id }])).rejects.toThrow(
+      `Not all of the first 4 events can be got`,
+    );
   });
 });
 
 describe('a host that makes up a writer of a higher epoch', () => {
   it.each([
     { what: 'of another log', writerOf: () => 'mallory:12345678', epoch: 99 },
-    { what: 'of this log', writerOf: (logId: string) => `${logId}:12345678`, epoch: Number.MAX_SAFE_INTEGER - 1 },
+    { what: 'of this log', writerOf: (logId: string) => `${logId}:12345678`, epoch: 2 ** 48 },
   ])('$what stops no core, and uses up no epochs', async ({ writerOf, epoch }) => {
     const hosts = [await newHost(), await newHost(), await newHost()] as const;
-    const fronts = [await Front.of(hosts[0].url), await Front.of(hosts[1].url), await Front.of(hosts[2].url)] as const;
-    const core = await TestNode.start(replicating(fronts.map(({ url }) => url)));
+    const [id, ...others] = hosts.map(({ identity }) => identity.id);
+    const liar = await LyingHost.of(hosts[0]);
+    const front = await Front.of(liar.url);
+    const core = await TestNode.start(replicating([front.url, hosts[1].url, hosts[2].url]));
     onTestFinished(() => core.stop());
     await settled(core);
-    fronts[0].handler = fencing(epoch, writerOf(core.services.log.logId));
+    const claim = { host: liar.id, origin: 'core-v2', epoch, writer: writerOf(core.services.log.logId) };
+    const forged = signClaim(claim, STRANGER);
+    front.handler = (request, pass) =>
+      request.method === 'POST'
+        ? Promise.resolve(liar.refuses(request, { code: 'FENCED', claim: forged, message: 'Another was granted it.' }))
+        : pass(request);
     for (let i = 0; i < 3; i += 1)
       expect(await newMission(core, {}, 'REPLICATED')).toMatchObject({ durability: 'REPLICATED' });
+    // It is no answer, and no proof: the host counts for nothing as long as it goes on so.
     await expect
-      .poll(() => hostAt(core, fronts[0].url), WAIT)
-      .toMatchObject({ state: 'SUSPENDED', why: expect.stringContaining('whom this origin never was') });
-    expect(await statusOf(core)).toMatchObject({ stopped: null, degraded: true });
-    expect(await new WriterFile(corePaths(core.folder).writer).load()).toMatchObject({ epoch: 1, isElected: true });
-    await expect.poll(() => upTo(core, hosts[0].identity.id), WAIT).toEqual([6, 6]);
-    const named = fronts.map(({ url }, i) => `${url}#${(hosts[i] ?? hosts[0]).identity.id}`);
-    const { sequence, troubles, epoch: claimed } = await readBack(core.folder, named, { claims: true });
-    expect({ sequence, claimed }).toEqual({ sequence: 6, claimed: 2 });
-    expect(troubles).toEqual([expect.stringContaining(`${fronts[0].url} (${hosts[0].identity.id})`)]);
+      .poll(() => shown(core, liar.id), WAIT)
+      .toMatchObject({
+        state: 'ACTIVE',
+        reached: false,
+        lastError: expect.stringContaining('Another was'),
+        sequence: 2,
+      });
+    for (const other of others) await expect.poll(async () => (await shown(core, other)).sequence, WAIT).toBe(5);
+    expect(await statusOf(core)).toMatchObject({ stopped: null, degraded: true, writerEpoch: 1 });
+    // A process that starts claims one above what was granted, and not above what was made up.
+    await core.restart();
+    await newMission(core);
+    await expect.poll(() => statusOf(core), WAIT).toMatchObject({ stopped: null, writerEpoch: 2, quorumSequence: 6 });
+    const { logId } = core.services.log;
+    expect(await new WriterFile(corePaths(core.folder).writer).load()).toEqual({ logId, epoch: 2 });
+
+    const named = hosts.map(({ url, identity }) => ({ url: identity.id === id ? front.url : url, id: identity.id }));
+    const { length, folder } = await restored(core, named);
+    expect(length).toBe(6);
+    expect(await new WriterFile(`${folder}/writer.json`).load()).toMatchObject({ epoch: 2 });
   });
 });

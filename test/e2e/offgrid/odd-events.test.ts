@@ -1,29 +1,36 @@
 import { readdir } from 'node:fs/promises';
-import { beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { ETYPES, type EventType } from '../../../src/domain/event.js';
 import type { JsonObject } from '../../../src/domain/json.js';
 import { toHex } from '../../../src/infra/crypto/bytes.js';
 import { dataKey, KEY_BYTES } from '../../../src/infra/crypto/data-key.js';
-import { addressOf, seal } from '../../../src/infra/crypto/envelope.js';
+import { seal } from '../../../src/infra/crypto/envelope.js';
 import { formatRecoveryKey } from '../../../src/infra/crypto/recovery-key.js';
+import { RootKey } from '../../../src/infra/crypto/root-key.js';
+import { sha256 } from '../../../src/infra/crypto/sha256.js';
+import { MerkleFrontier } from '../../../src/domain/merkle.js';
 import { eventText } from '../../../src/infra/offgrid/event-text.js';
 import type { RunningHost } from '../../../src/infra/offgrid/host/server.js';
-import type { AddressedEvent } from '../../../src/infra/offgrid/wire/batch.js';
+import { encodeEntry, entryOf } from '../../../src/infra/offgrid/protocol/entry.js';
+import type { SealedEvent } from '../../../src/infra/offgrid/protocol/event.js';
 import { newDataDir, Sheratan } from '../../support/core.js';
-import { collect, newEvent } from '../../support/events.js';
+import { collect, newEvent, newMetadata } from '../../support/events.js';
 import { withLogOf } from '../../infra/transfer/support.js';
 import { newHost } from '../../support/offgrid/host.js';
-import { replicating, restoreInto, titlesOf } from '../../support/offgrid/machine.js';
-import { clientOf, ORIGIN, Writer } from '../../support/offgrid/writer.js';
+import { replicating, restoreInto, titlesOf, WAIT } from '../../support/offgrid/machine.js';
+import { History, ORIGIN, Process } from '../../support/offgrid/by-hand.js';
+
+// Each starts many processes, one after the other.
+vi.setConfig({ testTimeout: 180_000 });
 
 /** An event to be sealed: its type, its stream, what it says, and its number where the type has none here. */
 type Said = readonly [type: string, stream: string, data: JsonObject, etype?: number];
 
-let writer: Writer;
+let writer: Process;
 let host: RunningHost;
 
 beforeEach(async () => {
-  writer = new Writer();
+  writer = new Process(RootKey.generate());
   host = await newHost();
 });
 
@@ -56,21 +63,31 @@ function beginning(): readonly Said[] {
 
 const KEY = dataKey(new Uint8Array(KEY_BYTES).fill(7));
 
+/** The number of the event that begins the line. */
+const FIRST_POLICY = 2;
+
 /** Seals events as a core would, and ships them to the host. */
 async function ship(said: readonly Said[]): Promise<void> {
   const revisions = new Map<string, bigint>();
-  const events = said.map(([type, stream, data, number], i): AddressedEvent => {
+  const frontier = new MerkleFrontier(sha256);
+  const roots: Uint8Array[] = [];
+  const events = said.map(([type, stream, data, number], i): SealedEvent => {
     const etype = number ?? ETYPES[type as EventType];
     const place = { origin: ORIGIN, sequence: i + 1, etype, at: 1_700_000_000_000 + i };
     const revision = revisions.get(stream) ?? 0n;
     revisions.set(stream, revision + 1n);
     const key = type === 'KeyRotated' ? writer.root.firstDataKey : KEY;
-    const sealed = seal(key, place, eventText({ ...newEvent({ type, data }), stream, revision }));
-    return { sequence: place.sequence, etype, ts: place.at, sealed, eid: addressOf(sealed) };
+    const metadata = { ...newMetadata(), at: new Date(place.at).toISOString() };
+    const sealed = seal(key, place, eventText({ ...newEvent({ type, data, metadata }), stream, revision }));
+    const event = { etype, ts: place.at, sealed: new Uint8Array(sealed) };
+    frontier.append(encodeEntry(entryOf(event)));
+    roots.push(new Uint8Array(frontier.root()));
+    return event;
   });
-  const client = clientOf(host);
-  await writer.claim(client);
-  await writer.ship(client, events);
+  await writer.claim(host);
+  const [sequence, root, begun] = [events.length, roots.at(-1)!, roots[FIRST_POLICY - 1]!];
+  const tree = writer.tree(History.begin(writer.root), 0, { sequence, root, begun });
+  await writer.shipTree(host, tree, { events }, 1, sequence);
 }
 
 async function restored() {
@@ -111,10 +128,12 @@ describe('a restore of a history with events that cannot be folded', () => {
     // It goes on: what it ships now has the numbers that follow.
     const core = await Sheratan.serve(dataDir, replicating(pinned));
     expect(await titlesOf(core)).toEqual(['a', 'b']);
-    await expect.poll(() => shippedBy(core)).toMatchObject({ headSequence: said.length, quorumSequence: said.length });
+    // A restored core records its policy again.
+    const began = said.length + 1;
+    await expect.poll(() => shippedBy(core), WAIT).toMatchObject({ headSequence: began, quorumSequence: began });
     await core.gql('mutation { createMission(input: { title: "c" }, consistency: REPLICATED) { __typename } }');
-    const number = said.length + 1;
-    await expect.poll(() => shippedBy(core)).toMatchObject({ headSequence: number, quorumSequence: number });
+    const number = began + 1;
+    await expect.poll(() => shippedBy(core), WAIT).toMatchObject({ headSequence: number, quorumSequence: number });
     const drilled = await Sheratan.run(
       ['restore', '--drill', '--hosts', pinned.join(',')],
       dataDir,

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { newDataDir, Sheratan } from '../../support/core.js';
 import { newFolder } from '../../support/offgrid/host.js';
 import { HostProcess } from '../../support/offgrid/host-process.js';
@@ -13,23 +13,28 @@ import {
   settledMachine,
   statusOf,
   titlesOf,
-  WAIT,
 } from '../../support/offgrid/machine.js';
-import { evidenceOf, inHostFile } from '../../support/offgrid/raw.js';
-import { UnfriendlyLink } from '../../support/offgrid/unfriendly-link.js';
+import { evidenceOf, inHostFile, NO_EVIDENCE } from '../../support/offgrid/host-file.js';
+import { FAIR, UnfriendlyLink } from '../../support/offgrid/unfriendly-link.js';
 import { Random } from '../../support/random.js';
 
-/** Two hosts with a link to each, and how they are named in a restore. */
-async function twoHosts() {
-  const folders = [await newFolder(), await newFolder()] as const;
-  const hosts = [await HostProcess.start(folders[0]), await HostProcess.start(folders[1], { name: 'host-b' })] as const;
-  const links = [
-    await UnfriendlyLink.to(hosts[0].client.url, new Random(1)),
-    await UnfriendlyLink.to(hosts[1].client.url, new Random(2)),
-  ] as const;
-  const pinned = await Promise.all(
-    links.map(async ({ url }, i) => `${url}#${(await (hosts[i] ?? hosts[0]).client.key()).host}`),
-  );
+vi.setConfig({ testTimeout: 300_000 });
+
+const WAIT = { timeout: 60_000, interval: 50 };
+
+/** Hosts with a link to each, and how they are named in a restore. */
+async function newHosts(count = 2) {
+  const folders: string[] = [];
+  const links: UnfriendlyLink[] = [];
+  const pinned: string[] = [];
+  for (let i = 0; i < count; i += 1) {
+    const folder = await newFolder();
+    const { host } = await HostProcess.start(folder, { name: `host-${i}` });
+    const link = await UnfriendlyLink.to(host.url, new Random(i + 1));
+    folders.push(folder);
+    links.push(link);
+    pinned.push(`${link.url}#${host.identity.id}`);
+  }
   return { folders, links, urls: links.map(({ url }) => url), pinned };
 }
 
@@ -39,96 +44,178 @@ async function addressesOf(folder: string): Promise<readonly string[]> {
   return rows.map(({ eid }) => eid);
 }
 
+/** Lets every mutation wait for as long as two cores that both claim may take. */
+const PATIENT = { SHERATAN_REPLICATED_TIMEOUT: '60' };
+
+/** A core whose one mission is on both hosts, and a folder that was restored from them. */
+async function restoredBeside() {
+  const parts = await newHosts();
+  const { core: old, dataDir } = await settledMachine(parts.urls, PATIENT);
+  await newMission(old, { title: 'before' });
+  await settled(old, 3);
+  const elsewhere = await newDataDir();
+  expect(await restoreInto(elsewhere, await recoveryKeyOf(dataDir), parts.pinned)).toMatchObject({ code: 0 });
+  const { folders } = parts;
+  return { ...parts, folders: [folders[0] ?? '', folders[1] ?? ''] as const, old, dataDir, elsewhere };
+}
+
+/** A core that takes no more commands, and says so. */
+async function expectStopped(core: Sheratan, code: 'BEHIND' | 'FORKED'): Promise<void> {
+  await expect.poll(async () => (await statusOf(core)).stopped?.code, WAIT).toBe(code);
+  const refused = await core.ask('mutation { createMission(input: { title: "No" }) { __typename } }');
+  expect(refused.errors[0]).toMatchObject({
+    extensions: { code: 'REPLICATION_STOPPED' },
+    message: expect.stringMatching(/this log.*sheratan export --unreplicated.*sheratan restore/s),
+  });
+  const ready = await fetch(`${core.url}/readyz`);
+  expect(ready.status).toBe(503);
+  expect(refused.errors[0].message).toContain(`(${code})`);
+  expect(await ready.json()).toMatchObject({ reasons: [`replication: ${code}`] });
+}
+
 describe('a core that was restored while the old one is alive', () => {
-  it('fences the old one, which takes no more commands and says why; nothing is accepted twice', async () => {
-    const { urls, pinned, folders } = await twoHosts();
-    const { core: old, dataDir } = await settledMachine(urls);
-    await newMission(old, { title: 'before' });
-    await settled(old, 3);
-    const key = await recoveryKeyOf(dataDir);
-    const elsewhere = await newDataDir();
-    expect(await restoreInto(elsewhere, key, pinned)).toMatchObject({ code: 0 });
+  it('ships first: the old one takes no more commands and says why; nothing is accepted twice', async () => {
+    const { urls, folders, old, dataDir, elsewhere } = await restoredBeside();
+    // It says nothing for a while, as a laptop that sleeps.
+    old.signal('SIGSTOP');
+    const restored = await Sheratan.serve(elsewhere, replicating(urls, PATIENT));
+    await newMission(restored, { title: 'after' });
+    // Once it is elected, a restored core records its policy again.
+    await settled(restored, 5);
+    old.signal('SIGCONT');
 
     // What it has not heard of yet it cannot know: this one is on its own disk alone.
     await newMission(old, { title: 'too late' });
-    await expect.poll(async () => (await statusOf(old)).stopped?.code, WAIT).toBe('FENCED');
-    const refused = await old.ask('mutation { createMission(input: { title: "No" }) { __typename } }');
-    expect(refused.errors[0]).toMatchObject({
-      extensions: { code: 'REPLICATION_STOPPED' },
-      message: expect.stringMatching(/FENCED.*another log.*sheratan export --unreplicated.*sheratan restore/s),
-    });
-    const ready = await fetch(`${old.url}/readyz`);
-    expect(ready.status).toBe(503);
-    expect(await ready.json()).toMatchObject({ reasons: ['replication: FENCED'] });
+    await expectStopped(old, 'BEHIND');
     expect(await titlesOf(old)).toEqual(['before', 'too late']);
+    expect(await statusOf(old)).toMatchObject({ quorumSequence: 3, elected: false });
 
-    const restored = await Sheratan.serve(elsewhere, replicating(urls));
-    await newMission(restored, { title: 'after' });
-    await settled(restored, 4);
-    expect(await titlesOf(restored)).toEqual(['after', 'before']);
-    expect(await statusOf(old)).toMatchObject({ stopped: { code: 'FENCED' }, quorumSequence: 3 });
+    // The restored one is claimed from as well, and goes on.
+    expect(await newMission(restored, { title: 'more' }, 'REPLICATED')).toMatchObject({ durability: 'REPLICATED' });
+    await settled(restored, 6);
+    expect(await titlesOf(restored)).toEqual(['after', 'before', 'more']);
     const [a, b] = [await addressesOf(folders[0]), await addressesOf(folders[1])];
     expect(a).toEqual(b);
     expect(a).toHaveLength((await statusOf(restored)).headSequence);
     expect(new Set(a).size).toBe(a.length);
 
-    // It stays fenced, whoever starts it again.
+    // It stays stopped, whoever starts it again.
     await old.kill();
     const again = await Sheratan.serve(dataDir, replicating(urls));
     const still = await again.ask('mutation { createMission(input: { title: "No" }) { __typename } }');
     expect(still.errors[0].extensions.code).toBe('REPLICATION_STOPPED');
   });
+
+  it('stops nobody by being restored; what the old one ships since then stops the restored one', async () => {
+    const { urls, folders, old, elsewhere } = await restoredBeside();
+    expect(await newMission(old, { title: 'meanwhile' }, 'REPLICATED')).toMatchObject({ durability: 'REPLICATED' });
+    expect(await statusOf(old)).toMatchObject({ stopped: null, elected: true, writerEpoch: 1, quorumSequence: 4 });
+    const restored = await Sheratan.serve(elsewhere, replicating(urls));
+    // What it lacks is of the epoch that its own log was elected in last.
+    await expectStopped(restored, 'FORKED');
+    expect(await titlesOf(restored)).toEqual(['before']);
+
+    // The old one was claimed from, and claims again above that.
+    expect(await newMission(old, { title: 'after' }, 'REPLICATED')).toMatchObject({ durability: 'REPLICATED' });
+    expect(await settled(old, 5)).toMatchObject({ stopped: null, headSequence: 5 });
+    expect(await titlesOf(old)).toEqual(['after', 'before', 'meanwhile']);
+    expect(await addressesOf(folders[0])).toEqual(await addressesOf(folders[1]));
+  });
 });
+
+/** One of two may sign alone, where that is said to be meant. */
+const ONE_OF_TWO = { OFFGRID_REQUIRED_ACKS: '1', OFFGRID_ALLOW_MINORITY: 'true' };
 
 describe('a tail that only one host had when the core died', () => {
   /** A core that is gone; its last three missions are on the first host alone. */
   async function halfShipped() {
-    const parts = await twoHosts();
-    const { urls, links } = parts;
-    const { core, dataDir } = await settledMachine(urls, { OFFGRID_REQUIRED_ACKS: '1' });
+    const parts = await newHosts();
+    const { urls, links, folders } = parts;
+    const { core, dataDir } = await settledMachine(urls, ONE_OF_TWO);
     await newMission(core, { title: 'on both' });
     await settled(core, 3);
-    links[1].cut();
+    links[1]?.cut();
     for (const title of ['tail 1', 'tail 2', 'tail 3']) await newMission(core, { title }, 'REPLICATED');
     const key = await recoveryKeyOf(dataDir);
     await core.kill();
-    links[1].mend();
-    return { ...parts, key };
+    links[1]?.mend();
+    return { ...parts, first: links[0]!, folders: [folders[0]!, folders[1]!] as const, key };
   }
 
   it('is adopted by a restore that reaches that host, and comes to the other', async () => {
     const { pinned, urls, key, folders } = await halfShipped();
     const dataDir = await newDataDir();
     expect(await restoreInto(dataDir, key, [...pinned].reverse())).toMatchObject({ code: 0 });
-    const core = await Sheratan.serve(dataDir, replicating(urls, { OFFGRID_REQUIRED_ACKS: '1' }));
+    const core = await Sheratan.serve(dataDir, replicating(urls, ONE_OF_TWO));
     await newMission(core, { title: 'after' });
-    await settled(core, 7);
+    // Six that there were, the policy once more, and one.
+    expect(await settled(core, 8)).toMatchObject({ headSequence: 8, line: 1 });
     expect(await titlesOf(core)).toEqual(['after', 'on both', 'tail 1', 'tail 2', 'tail 3']);
     expect(await addressesOf(folders[0])).toEqual(await addressesOf(folders[1]));
-    expect([await evidenceOf(folders[0]), await evidenceOf(folders[1])]).toEqual([[], []]);
+    for (const folder of folders) expect(await evidenceOf(folder)).toEqual(NO_EVIDENCE);
   });
 
-  it('is set aside as evidence when another story went on without it; that host goes on', async () => {
-    const { pinned, urls, links, key, folders } = await halfShipped();
+  it('is set aside as evidence when another story went on without it, in a line of its own; that host goes on', async () => {
+    const { pinned, urls, first, key, folders } = await halfShipped();
     const dataDir = await newDataDir();
-    links[0].cut();
+    first.cut();
     const refused = await restoreInto(dataDir, key, pinned);
     expect(refused.code).not.toBe(0);
     expect(refused.errors.join('\n')).toContain('--accept-loss');
-    expect(await restoreInto(dataDir, key, pinned, '--accept-loss')).toMatchObject({ code: 0 });
+    const accepted = await restoreInto(dataDir, key, pinned, '--accept-loss', 'core-v2');
+    expect(accepted).toMatchObject({ code: 0 });
+    expect(accepted.output.join('\n')).toMatch(/LOSS ACCEPTED .*\nline {10}2 begins/);
 
-    const core = await Sheratan.serve(dataDir, replicating(urls, { OFFGRID_REQUIRED_ACKS: '1' }));
+    const core = await Sheratan.serve(dataDir, replicating(urls, ONE_OF_TWO));
     await newMissions(core, 2, { title: 'another story' });
-    links[0].mend();
-    await settled(core, FIRST_EVENTS + 3);
+    // One of the two signs alone, but that nothing newer exists only both can show.
+    await expect
+      .poll(() => statusOf(core), WAIT)
+      .toMatchObject({ line: 2, elected: false, missingWeight: 1, staged: [{ events: FIRST_EVENTS + 4 }] });
+    first.mend();
+    expect(await settled(core, FIRST_EVENTS + 4)).toMatchObject({ line: 2, stopped: null });
     expect(await titlesOf(core)).toEqual(['another story', 'another story', 'on both']);
     expect(await addressesOf(folders[0])).toEqual(await addressesOf(folders[1]));
-    expect(await evidenceOf(folders[0])).toEqual([
-      { kind: 'SET_ASIDE', sequence: 4, epoch: 1 },
-      { kind: 'SET_ASIDE', sequence: 5, epoch: 1 },
-      { kind: 'SET_ASIDE', sequence: 6, epoch: 1 },
-    ]);
+    const { trees, events } = await evidenceOf(folders[0]);
+    expect({ kinds: [...new Set(trees)], events }).toEqual({ kinds: ['SET_ASIDE'], events: [4, 5, 6] });
     expect(await newMission(core, { title: 'goes on' }, 'REPLICATED')).toMatchObject({ durability: 'REPLICATED' });
-    await settled(core, FIRST_EVENTS + 4);
+    await settled(core, FIRST_EVENTS + 5);
+  });
+});
+
+describe('a tail that was never at quorum', () => {
+  it('is left out by a restored core whose other hosts are a quorum, and set aside where it is', async () => {
+    const { urls, links, pinned, folders } = await newHosts(3);
+    const [first, second, third] = links;
+    const { core, dataDir } = await settledMachine(urls);
+    await newMission(core, { title: 'on all' });
+    await settled(core, 3);
+    second?.cut();
+    third?.cut();
+    await newMission(core, { title: 'tail' });
+    await expect.poll(async () => (await addressesOf(folders[0]!)).length, WAIT).toBe(4);
+    const key = await recoveryKeyOf(dataDir);
+    await core.kill();
+    second?.mend();
+    third?.mend();
+    first?.cut();
+    const elsewhere = await newDataDir();
+    expect(await restoreInto(elsewhere, key, pinned)).toMatchObject({ code: 0 });
+
+    // The host with the tail is heard before the other two are a quorum.
+    first?.mend();
+    if (third !== undefined) third.weather = { ...third.weather, delayMs: 2_000 };
+    const restored = await Sheratan.serve(elsewhere, replicating(urls));
+    await newMission(restored, { title: 'after' });
+    await expect
+      .poll(() => statusOf(restored), WAIT)
+      .toMatchObject({ elected: true, stopped: null, quorumSequence: 5 });
+    const metrics = await (await fetch(`${restored.url}/metrics`)).text();
+    expect(metrics).toMatch(/^sheratan_left_out_total 1$/m);
+    if (third !== undefined) third.weather = FAIR;
+    await settled(restored, 5);
+    expect(await titlesOf(restored)).toEqual(['after', 'on all']);
+    expect(await evidenceOf(folders[0]!)).toEqual({ trees: ['SET_ASIDE'], events: [4] });
+    for (const folder of folders) expect(await addressesOf(folder)).toEqual(await addressesOf(folders[1]!));
   });
 });

@@ -13,11 +13,51 @@ const HELP = {
   replay: ['[name]', 'missions', '--reset', '--prune', 'Where a core runs'],
   verify: ['row by row', 'beside a running core', 'Exit code 1'],
   import: ['<path>', 'missions.jsonl', '--strict', '--rebase', 'adds nothing', 'exit code 1', 'Examples:'],
-  host: ['--name', '--port', 'fingerprint', 'Example:'],
+  host: ['--name', '--port', 'fingerprint', 'OFFGRID_HOST_KEY', 'reset-key', 'drop-evidence', 'Example:'],
   broker: ['--policy', 'advisory', 'max_age_s'],
   export: ['[file]', 'stdout', '--skip-damaged', '--unreplicated', 'same digests'],
-  restore: ['--hosts', '--key', '--accept-loss', '--drill', '--repair', 'fenced', 'Example:'],
+  restore: [
+    '--hosts',
+    '--key',
+    '--accept-loss <origin>',
+    '--history',
+    '--dishonest-weight',
+    '--drill',
+    '--repair',
+    'reads and does nothing else',
+    'Example:',
+  ],
+  hosts: ['key', 'evidence', 'begin-line', 'lost ones'],
+  writer: ['resume', 'judged anew'],
 };
+
+/** Commands of a command. */
+const NESTED: readonly (readonly [args: readonly string[], parts: readonly string[]])[] = [
+  [
+    ['host', 'reset-key'],
+    ['--origin <origin>', '--name', 'at a host that is stopped', 'pins his'],
+  ],
+  [
+    ['host', 'drop-evidence'],
+    ['--origin <origin>', '--name', 'at a host that is stopped', 'signed for stays'],
+  ],
+  [
+    ['hosts', 'key'],
+    ['<fingerprint>', 'OFFGRID_HOST_KEY', 'OFFGRID_AUTH_KEY'],
+  ],
+  [
+    ['hosts', 'evidence'],
+    ['<fingerprint>', 'SUSPENDED', 'anybody can verify it'],
+  ],
+  [
+    ['hosts', 'begin-line'],
+    ['<origin>', 'lost for good', 'BEHIND', 'given up'],
+  ],
+  [
+    ['writer', 'resume'],
+    ['BEHIND, FORKED', 'gone, or was put right'],
+  ],
+];
 
 const WRONG: readonly (readonly [args: readonly string[], message: string])[] = [
   [['fly'], "error: unknown command 'fly'"],
@@ -32,6 +72,12 @@ const WRONG: readonly (readonly [args: readonly string[], message: string])[] = 
   [['up', 'a'], "error: too many arguments for 'up'. Expected 0 arguments but got 1."],
   [['serve', 'a'], "error: too many arguments for 'serve'. Expected 0 arguments but got 1."],
   [['verify', 'a'], "error: too many arguments for 'verify'. Expected 0 arguments but got 1."],
+  [['hosts', 'key'], "error: missing required argument 'fingerprint'"],
+  [['hosts', 'begin-line'], "error: missing required argument 'origin'"],
+  [['hosts', 'fly'], "error: unknown command 'fly'"],
+  [['host', 'reset-key'], "error: required option '--origin <origin>' not specified"],
+  [['writer', 'fly'], "error: unknown command 'fly'"],
+  [['writer', 'resume', 'a'], "error: too many arguments for 'resume'. Expected 0 arguments but got 1."],
 ];
 
 const ran = new Map<string, Ran>();
@@ -48,14 +94,15 @@ beforeAll(async () => {
     [name, '--help'],
     ['help', name],
   ]);
-  const lines = [[], ['--help'], ['--version'], ['-V'], ...helps, ...WRONG.map(([args]) => args)];
+  const nested = NESTED.map(([args]) => [...args, '--help']);
+  const lines = [[], ['--help'], ['--version'], ['-V'], ...helps, ...nested, ...WRONG.map(([args]) => args)];
   const waiting = [...lines];
   const worker = async () => {
     for (let args = waiting.shift(); args !== undefined; args = waiting.shift())
       ran.set(args.join(' '), await Sheratan.run(args, NOWHERE));
   };
   await Promise.all([worker(), worker(), worker()]);
-}, 60_000);
+}, 240_000);
 
 describe('the help of sheratan', () => {
   it('names every command and every setting', () => {
@@ -68,7 +115,7 @@ describe('the help of sheratan', () => {
 
   it('names the settings that are read, and no other', async () => {
     const source = await readFile('src/infra/config.ts', 'utf8');
-    const names = (text: string) => [...new Set(text.match(/SHERATAN_[A-Z_]+/g))].sort();
+    const names = (text: string) => [...new Set(text.match(/(SHERATAN|OFFGRID)_[A-Z_]+/g))].sort();
     expect(names(resultOf(['--help']).output.join('\n'))).toEqual(names(source));
   });
 
@@ -79,6 +126,14 @@ describe('the help of sheratan', () => {
     expect(output[0]).toMatch(new RegExp(`^Usage: sheratan ${name}\\b`));
     for (const part of parts) expect(text).toContain(part);
     expect(resultOf(['help', name]).output).toEqual(output);
+  });
+
+  it.each(NESTED)('of %j says what it does and what it takes', (args, parts) => {
+    const { code, output, errors } = resultOf([...args, '--help']);
+    expect({ code, errors }).toEqual({ code: 0, errors: [] });
+    const text = output.join(' ').replace(/\s+/g, ' ');
+    expect(output[0]).toMatch(new RegExp(`^Usage: sheratan ${args.join(' ')}\\b`));
+    for (const part of parts) expect(text).toContain(part);
   });
 
   it('is shown, as an error, when no command is given', () => {

@@ -1,4 +1,4 @@
-import { copyFile, writeFile } from 'node:fs/promises';
+import { copyFile, cp } from 'node:fs/promises';
 import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { corePaths } from '../../../src/infra/core-paths.js';
 import type { RunningHost } from '../../../src/infra/offgrid/host/server.js';
@@ -8,7 +8,11 @@ import { TestNode, type Untyped } from '../../support/node.js';
 import { replicating, settledCore, statusOf, WAIT } from '../../support/offgrid/core.js';
 import { newFolder, newHost } from '../../support/offgrid/host.js';
 
+vi.setConfig({ testTimeout: 120_000 });
+
 const REPLICATED = { consistency: 'REPLICATED' } as const;
+/** How long it may take until two cores that both claim have come to an end. */
+const LONG = { timeout: 40_000, interval: 50 };
 /** How long a mutation waits for a quorum in these tests, in seconds. */
 const SHORT = { SHERATAN_REPLICATED_TIMEOUT: '0.3' };
 
@@ -60,12 +64,16 @@ describe('a mutation that asks for REPLICATED', () => {
   it('answers sooner than acknowledgements are recorded otherwise', async () => {
     const node = await settledCore(hosts);
     await node.mutate('createMission', { title: 'T' }, REPLICATED);
-    const times = [];
-    for (let i = 0; i < 10; i += 1) {
-      const [ms] = await timed(() => node.mutate('createMission', { title: 'T' }, REPLICATED));
-      times.push(ms);
-    }
-    expect(times.sort((a, b) => a - b)[5]).toBeLessThan(250);
+    /** What a mutation usually takes here, in milliseconds. */
+    const usual = async (options: object): Promise<number> => {
+      const times: number[] = [];
+      for (let i = 0; i < 10; i += 1)
+        times.push((await timed(() => node.mutate('createMission', { title: 'T' }, options)))[0]);
+      return times.sort((a, b) => a - b)[5] ?? 0;
+    };
+    // A machine with other things to do takes its time for everything; this is what the quorum takes beside.
+    const without = await usual({});
+    expect((await usual(REPLICATED)) - without).toBeLessThan(250);
   });
 
   it('waits together with hundreds of others, with a look at the outbox for all of them', async () => {
@@ -97,8 +105,13 @@ describe('a mutation that asks for REPLICATED', () => {
   it('is REPLICATED at once when it changes nothing, and what there is has been signed for', async () => {
     const node = await settledCore(hosts, SHORT);
     const input = { title: 'Once', idempotencyKey: 'once' };
-    const first = await node.mutate('createMission', input, REPLICATED);
-    expect(first.durability).toBe('REPLICATED');
+    // It may take longer than a mutation waits for in this test; then it is asked for again.
+    let first: Untyped;
+    const create = async () => {
+      first = await node.mutate('createMission', input, REPLICATED);
+      return first.durability;
+    };
+    await expect.poll(create, WAIT).toBe('REPLICATED');
     for (const host of hosts) await host.close();
     expect(await node.mutate('createMission', input, REPLICATED)).toEqual(first);
     const { id } = first.mission;
@@ -149,27 +162,63 @@ describe('a mutation that asks for REPLICATED', () => {
   });
 });
 
+/** Another core that has the hosts for its own, once its folder was made ready while it was stopped. */
+async function another(ready: (folder: string) => Promise<unknown>): Promise<TestNode> {
+  const env: Record<string, string> = { OFFGRID_STORAGE_ENABLED: 'false', SHERATAN_REPLICATED_TIMEOUT: '40' };
+  const other = await TestNode.start(env);
+  onTestFinished(() => other.stop());
+  await other.halt();
+  await ready(other.folder);
+  Object.assign(env, replicating(hosts));
+  await other.restart();
+  return other;
+}
+
+describe('a core that another claims the hosts from', () => {
+  it('goes on after, when the other has less than the hosts; that one is stopped', async () => {
+    const node = await settledCore(hosts, { SHERATAN_REPLICATED_TIMEOUT: '40' });
+    const other = await another((folder) => copyFile(corePaths(node.folder).keyring, corePaths(folder).keyring));
+    // It claims the hosts, and finds that they have what its own log does not.
+    await expect.poll(() => statusOf(other), LONG).toMatchObject({ stopped: { code: 'BEHIND' }, elected: false });
+    // A claim stops nobody: this one claims again, above it.
+    expect(await node.mutate('createMission', { title: 'Kept' }, REPLICATED)).toMatchObject({
+      durability: 'REPLICATED',
+    });
+    const { writerEpoch, stopped, elected, quorumSequence } = await statusOf(node);
+    expect({ stopped, elected, quorumSequence }).toEqual({ stopped: null, elected: true, quorumSequence: 3 });
+    expect(writerEpoch).toBeGreaterThan(2);
+    expect(await other.refusal('mutation { createMission(input: { title: "T" }) { __typename } }')).toMatchObject({
+      code: 'REPLICATION_STOPPED',
+    });
+  });
+});
+
 describe('a core that another writes for', () => {
   it('is stopped while it runs: who waits for a quorum is told, and nothing more is taken', async () => {
-    const node = await settledCore(hosts);
-    const env: Record<string, string> = { OFFGRID_STORAGE_ENABLED: 'false' };
-    const other = await TestNode.start(env);
-    onTestFinished(() => other.stop());
-    await other.halt();
-    const [ours, theirs] = [corePaths(node.folder), corePaths(other.folder)];
-    await copyFile(ours.keyring, theirs.keyring);
-    await writeFile(theirs.writer, JSON.stringify({ epoch: 5, writer: 'restored:x', isElected: false }));
-    Object.assign(env, replicating(hosts));
-    await other.restart();
-    // It claims the hosts, and finds that they have what its own log does not.
-    await expect.poll(() => statusOf(other), WAIT).toMatchObject({ stopped: { code: 'BEHIND' } });
+    const node = await settledCore(hosts, { SHERATAN_REPLICATED_TIMEOUT: '100' });
+    await node.halt();
+    const before = await newFolder();
+    await cp(node.folder, before, { recursive: true });
+    await node.restart();
+    await expect.poll(() => statusOf(node), LONG).toMatchObject({ elected: true });
+    // The copy is another process of the same log: it claims above, and is elected like any other.
+    const copy = await another((folder) => cp(before, folder, { recursive: true }));
+    const made = await copy.mutate('createMission', { title: 'By the copy' }, REPLICATED);
+    expect(made).toMatchObject({ durability: 'REPLICATED' });
     const [ms, result] = await timed(() => node.mutate('createMission', { title: 'Not kept' }, REPLICATED));
     expect(result).toMatchObject({ durability: 'PROJECTED' });
-    expect(ms).toBeLessThan(8_000);
-    await expect.poll(() => statusOf(node), WAIT).toMatchObject({ degraded: true, stopped: { code: 'FENCED' } });
+    // It was told when the core was stopped, and not when its time was over.
+    expect(ms).toBeLessThan(50_000);
+    await expect
+      .poll(() => statusOf(node), LONG)
+      .toMatchObject({ degraded: true, elected: false, stopped: { code: 'BEHIND' }, quorumSequence: 2 });
     const refused = await node.refusal('mutation { createMission(input: { title: "T" }) { __typename } }');
     expect(refused).toMatchObject({ code: 'REPLICATION_STOPPED' });
-    expect(await node.fetch('/readyz')).toMatchObject({ status: 503, body: { reasons: ['replication: FENCED'] } });
+    expect(await node.fetch('/readyz')).toMatchObject({ status: 503, body: { reasons: ['replication: BEHIND'] } });
+    expect(await copy.mutate('createMission', { title: 'More' }, REPLICATED)).toMatchObject({
+      durability: 'REPLICATED',
+    });
+    expect(await statusOf(copy)).toMatchObject({ stopped: null, quorumSequence: 4 });
   });
 });
 

@@ -25,6 +25,12 @@ describe('replicationStatus', () => {
     expect(await statusOf(node)).toEqual({
       enabled: true,
       origin: 'core-v2',
+      line: 1,
+      elected: true,
+      missingWeight: 0,
+      // Both were heard, and the weight that must have signed is both: one may lie without harm.
+      mayLie: 1,
+      staged: [],
       writerEpoch: 1,
       keyEpoch: 1,
       policyVersion: 1,
@@ -51,6 +57,8 @@ describe('replicationStatus', () => {
         lastAcknowledgedAt: expect.stringMatching(/^\d{4}-.*Z$/),
         reached: true,
         lastError: null,
+        damaged: 0,
+        proof: null,
         score: null,
       })),
     });
@@ -152,6 +160,7 @@ describe('replicationStatus', () => {
       enabled: false,
       origin: null,
       policyVersion: null,
+      ...{ line: 1, elected: null, missingWeight: null, mayLie: null, staged: [] },
       headSequence: 1,
       quorumSequence: 0,
       pending: 1,
@@ -230,16 +239,17 @@ async function expectRefusal(node: TestNode, code: string, message: RegExp): Pro
 }
 
 describe('a core that was stopped', () => {
-  it.each(['FENCED', 'FORKED', 'BEHIND'])('takes no more mutations (%s), and says so everywhere', async (code) => {
+  it.each(['FORKED', 'BEHIND'])('takes no more mutations (%s), and says so everywhere', async (code) => {
     const host = await newHost();
     const node = await settledCore([host]);
     const { logId } = node.services.log;
     await restarted(node, async () => {
       const stopped = { code, message: 'It was so.' };
-      const record = { epoch: 1, writer: `${logId}:x`, isElected: true, stopped };
+      const record = { logId, epoch: 1, stopped };
       await writeFile(corePaths(node.folder).writer, JSON.stringify(record));
     });
     expect(await statusOf(node)).toMatchObject({ degraded: true, stopped: { code, message: 'It was so.' } });
+    expect((await statusOf(node)).elected).not.toBe(true);
     const id = host.identity.id;
     for (const [document, variables] of [
       ['mutation { createMission(input: { title: "T" }) { __typename } }', {}],
@@ -260,6 +270,22 @@ describe('a core that was stopped', () => {
       replication: { stopped: { code } },
     });
     expect((await node.gql('{ missions { totalCount } }')).missions).toEqual({ totalCount: 0 });
+  });
+});
+
+describe('a core whose folder says that it was fenced, by protocol 1', () => {
+  it('claims the hosts again: a claim stops nobody', async () => {
+    const node = await settledCore([await newHost()]);
+    const { logId } = node.services.log;
+    await restarted(node, async () => {
+      const stopped = { code: 'FENCED', message: 'It was so.' };
+      const record = { epoch: 4, writer: `${logId}:x`, isElected: true, stopped };
+      await writeFile(corePaths(node.folder).writer, JSON.stringify(record));
+    });
+    await node.newMission();
+    await expect
+      .poll(() => statusOf(node), WAIT)
+      .toMatchObject({ ...keptByAll(3), stopped: null, elected: true, writerEpoch: 5 });
   });
 });
 
@@ -331,7 +357,16 @@ describe('the gauges of replication', () => {
     expect(await node.fetch('/readyz')).toMatchObject({ status: 200 });
     expect((await node.fetch('/api/status')).body).toMatchObject({
       status: 'ok',
-      replication: { enabled: true, head: 3, quorum: 2, pending: 1, required_acks: 2, degraded: true },
+      replication: {
+        enabled: true,
+        line: 1,
+        elected: true,
+        head: 3,
+        quorum: 2,
+        pending: 1,
+        required_acks: 2,
+        degraded: true,
+      },
     });
   });
 });

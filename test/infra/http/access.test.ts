@@ -62,6 +62,8 @@ describe('a role', () => {
     ['operator', 'setHostState', 'mutation { setHostState(id: "nope", state: ACTIVE) { __typename } }', {}],
     ['operator', 'confirmHost', 'mutation { confirmHost(id: "nope") { __typename } }', {}],
     ['operator', 'rotateKey', 'mutation { rotateKey { __typename } }', {}],
+    ['operator', 'beginLine', 'mutation { beginLine(origin: "nope") { __typename } }', {}],
+    ['operator', 'resumeWriter', 'mutation { resumeWriter { __typename } }', {}],
     ['operator', 'the digest of a projection', '{ projections { digest } }', {}],
     ...(
       [

@@ -2,6 +2,8 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { newEvent } from '../../support/events.js';
 import { holdBack } from '../../support/hold-back.js';
 import { TestNode } from '../../support/node.js';
+import { settledCore, statusOf } from '../../support/offgrid/core.js';
+import { newFolder, newHost } from '../../support/offgrid/host.js';
 
 let node: TestNode;
 beforeEach(async () => {
@@ -85,6 +87,28 @@ describe('/readyz', () => {
   it('answers 503 when the log cannot be read, and says the code only', async () => {
     await node.services.log.close();
     expect(await node.fetch('/readyz')).toMatchObject(notReady('log: LOG_CLOSED'));
+  });
+});
+
+describe('a core that is not elected', () => {
+  it('is named by /readyz, and is ready all the same; once it is elected, nothing is said', async () => {
+    const WAIT = { timeout: 30_000, interval: 50 };
+    const folder = await newFolder();
+    const [up, down] = [await newHost(), await newHost({ folder })];
+    const core = await settledCore([up, down]);
+    expect((await core.fetch('/readyz')).body).toEqual({ status: 'ready' });
+    await core.halt();
+    await down.close();
+    await core.restart();
+    await expect
+      .poll(() => core.fetch('/readyz'), WAIT)
+      .toMatchObject({ status: 200, body: { status: 'ready', notes: ['replication: not elected'] } });
+    // Commands are taken meanwhile.
+    await core.newMission();
+    expect(await statusOf(core)).toMatchObject({ stopped: null, pending: 1 });
+    await newHost({ folder, port: Number(new URL(down.url).port) });
+    await expect.poll(async () => (await core.fetch('/readyz')).body, WAIT).toEqual({ status: 'ready' });
+    await expect.poll(() => statusOf(core), WAIT).toMatchObject({ pending: 0, quorumSequence: 3 });
   });
 });
 

@@ -1,5 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { TestNode } from '../../support/node.js';
+import { newCore, settledCore, statusOf } from '../../support/offgrid/core.js';
+import { newHost } from '../../support/offgrid/host.js';
+import { LyingHost } from '../../support/offgrid/lying-host.js';
 
 let node: TestNode;
 beforeAll(async () => {
@@ -8,8 +11,8 @@ beforeAll(async () => {
 afterAll(() => node.stop());
 
 /** The samples there are, by name and labels as they are written. */
-async function samples(): Promise<ReadonlyMap<string, number>> {
-  const { text } = await node.fetch('/metrics');
+async function samples(of = node): Promise<ReadonlyMap<string, number>> {
+  const { text } = await of.fetch('/metrics');
   const lines = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
   return new Map(
     lines.map((line) => {
@@ -47,6 +50,12 @@ describe('/metrics', () => {
       sheratan_host_sequence: 'gauge',
       sheratan_host_behind: 'gauge',
       sheratan_host_reached: 'gauge',
+      sheratan_damaged_events: 'gauge',
+      sheratan_tree_age_seconds: 'gauge',
+      sheratan_staged_events: 'gauge',
+      sheratan_proof_total: 'gauge',
+      sheratan_epochs_total: 'counter',
+      sheratan_left_out_total: 'counter',
       sheratan_websockets: 'gauge',
     });
     for (const [name] of types) expect(text).toMatch(new RegExp(`^# HELP ${name ?? ''} \\S.*\\.$`, 'm'));
@@ -119,5 +128,50 @@ describe('/metrics', () => {
     expect((await samples()).get('sheratan_websockets')).toBe(2);
     for (const client of clients) await client.dispose();
     await expect.poll(async () => (await samples()).get('sheratan_websockets')).toBe(0);
+  });
+});
+
+describe('the metrics of what hosts show', () => {
+  const WAIT = { timeout: 30_000, interval: 50 };
+
+  it('tell epochs, how old the trees are, and what is damaged', async () => {
+    const host = await newHost();
+    const core = await settledCore([host]);
+    const labels = `{host="${host.identity.id}",url="${host.url}"}`;
+    const now = await samples(core);
+    expect(now.get('sheratan_epochs_total')).toBe(1);
+    expect(now.get('sheratan_left_out_total')).toBe(0);
+    expect(now.get(`sheratan_damaged_events${labels}`)).toBe(0);
+    expect(now.get(`sheratan_tree_age_seconds${labels}`)).toBeLessThan(30);
+    expect([...now.keys()].filter((name) => /^sheratan_(proof|staged)/.test(name))).toEqual([]);
+    core.clock.advance(60_000);
+    expect((await samples(core)).get(`sheratan_tree_age_seconds${labels}`)).toBeGreaterThanOrEqual(60);
+  });
+
+  it('tell what a host keeps until the core is elected', async () => {
+    const [up, down] = [await newHost(), await newHost()];
+    const core = await settledCore([up, down]);
+    await core.halt();
+    await down.close();
+    await core.restart();
+    await core.newMission();
+    const staged = `sheratan_staged_events{host="${up.identity.id}"}`;
+    await expect.poll(async () => (await samples(core)).get(staged), WAIT).toBe(3);
+    expect((await samples(core)).has(`sheratan_staged_events{host="${down.identity.id}"}`)).toBe(false);
+    expect((await samples(core)).get('sheratan_epochs_total')).toBe(1);
+  });
+
+  it('tell what a host has proven itself dishonest with', async () => {
+    const [honest, host] = [await newHost(), await newHost()];
+    const liar = await LyingHost.of(host);
+    const core = await newCore([honest, liar], { OFFGRID_REQUIRED_ACKS: '1', OFFGRID_ALLOW_MINORITY: 'true' });
+    await expect.poll(() => statusOf(core), WAIT).toMatchObject({ pending: 0, headSequence: 2, degraded: false });
+    liar.lie = 'forgetful';
+    await core.newMission();
+    await expect
+      .poll(async () => (await samples(core)).get(`sheratan_proof_total{host="${liar.id}",kind="BATCH"}`), WAIT)
+      .toBe(1);
+    const proofs = [...(await samples(core)).keys()].filter((name) => name.startsWith('sheratan_proof_total'));
+    expect(proofs).toEqual([`sheratan_proof_total{host="${liar.id}",kind="BATCH"}`]);
   });
 });

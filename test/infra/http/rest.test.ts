@@ -185,6 +185,8 @@ describe('GET /api/status', () => {
       replication: {
         enabled: false,
         origin: null,
+        line: 1,
+        elected: null,
         head: expect.any(Number),
         quorum: 0,
         pending: expect.any(Number),

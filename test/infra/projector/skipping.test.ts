@@ -4,7 +4,7 @@ import { expect, it, onTestFinished } from 'vitest';
 import type { JsonObject } from '../../../src/domain/json.js';
 import { outbox } from '../../../src/projections/outbox.js';
 import type { EventLog } from '../../../src/infra/eventlog/eventlog.js';
-import { ProjectedBacklog } from '../../../src/infra/offgrid/replicator/projected-backlog.js';
+import { ProjectedBacklog } from '../../../src/infra/offgrid/replication/projected-backlog.js';
 import { Connection } from '../../../src/infra/sqlite/connection.js';
 import { Projector } from '../../../src/infra/projector/projector.js';
 import { verify } from '../../../src/infra/projector/verify.js';

@@ -4,7 +4,7 @@ import { TestNode, type Untyped } from '../node.js';
 import { AUTH_KEY } from './host.js';
 
 /** How long replication is waited for. */
-export const WAIT = { timeout: 10_000, interval: 20 };
+export const WAIT = { timeout: 30_000, interval: 20 };
 
 export type HostAt = Pick<RunningHost, 'url'>;
 
@@ -40,9 +40,9 @@ export function keptByAll(sequence: number): object {
 }
 
 const STATUS = `{ replicationStatus {
-  enabled origin writerEpoch keyEpoch policyVersion requiredAcks headSequence quorumSequence pending completed lagSeconds
+  enabled origin line elected missingWeight mayLie staged { host events } writerEpoch keyEpoch policyVersion requiredAcks headSequence quorumSequence pending completed lagSeconds
   degraded stopped { code message } refusal unmet { url trouble }
-  hosts { id name url state why confirmed weight sequence behind lastAcknowledgedAt reached lastError score }
+  hosts { id name url state why confirmed weight sequence behind lastAcknowledgedAt reached lastError damaged proof { kind at } score }
 } }`;
 
 /** The whole of `replicationStatus`. */

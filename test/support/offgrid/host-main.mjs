@@ -1,12 +1,10 @@
 // A host in a process of its own, for tests that kill it: its options are the argument, as JSON.
 import { systemClock } from '../../../dist/infra/clock.js';
+import { startHost } from '../../../dist/infra/offgrid/host/server.js';
 import { pino } from 'pino';
 
-const { protocol = 1, ...options } = JSON.parse(process.argv[2] ?? '{}');
-const room = protocol === 1 ? 'host' : 'host-2';
-const { startHost } = await import(`../../../dist/infra/offgrid/${room}/server.js`);
 const host = await startHost({
-  ...options,
+  ...JSON.parse(process.argv[2] ?? '{}'),
   clock: systemClock,
   logger: pino({ level: 'warn' }, pino.destination(2)),
 });

@@ -3,10 +3,8 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { onTestFinished } from 'vitest';
-import { systemClock } from '../../../src/infra/clock.js';
 import type { HostOptions } from '../../../src/infra/offgrid/host/server.js';
-import { HttpHost } from '../../../src/infra/offgrid/replicator/http-host.js';
-import { AUTH_KEY, HOST_DEFAULTS } from './host.js';
+import { HOST_DEFAULTS } from './host.js';
 
 const MAIN = fileURLToPath(new URL('host-main.mjs', import.meta.url));
 
@@ -19,7 +17,6 @@ interface Started {
 
 /** A host in a process of its own, which runs what was built. */
 export class HostProcess {
-  readonly client: HttpHost;
   /** Where it is and who it is, as a host in this process says it. */
   readonly host: { readonly url: string; readonly identity: { readonly id: string; readonly verifyKey: string } };
   readonly #child: ChildProcess;
@@ -29,14 +26,10 @@ export class HostProcess {
     this.#child = child;
     this.#ended = once(child, 'exit');
     this.host = { url, identity: { id, verifyKey } };
-    this.client = new HttpHost(url, AUTH_KEY, systemClock, id);
   }
 
   /** Starts one in a folder. @throws Error with what it said when it does not start */
-  static async start(
-    folder: string,
-    options: Partial<HostOptions> & { readonly protocol?: 1 | 2 } = {},
-  ): Promise<HostProcess> {
+  static async start(folder: string, options: Partial<HostOptions> = {}): Promise<HostProcess> {
     const all = { folder, ...HOST_DEFAULTS, ...options };
     const child = spawn(process.execPath, [MAIN, JSON.stringify(all)], { stdio: ['ignore', 'pipe', 'pipe'] });
     onTestFinished(() => {

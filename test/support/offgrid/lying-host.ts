@@ -1,144 +1,210 @@
 import { generateKeyPairSync } from 'node:crypto';
-import { Readable } from 'node:stream';
-import { encode } from '@ipld/dag-cbor';
-import { fingerprintOf, publicKeyText } from '../../../src/infra/crypto/signing.js';
-import type { Identity } from '../../../src/infra/offgrid/host/identity.js';
-import type { ReturnedEvent } from '../../../src/infra/offgrid/replicator/host-port.js';
-import { decodeCborSequence } from '../../../src/infra/offgrid/wire/cbor.js';
-import { signedHeadSchema, signHead, type SignedHead } from '../../../src/infra/offgrid/wire/head.js';
-import type { Handler, Told } from './front.js';
+import { setTimeout as delay } from 'node:timers/promises';
+import { sha256 } from '../../../src/infra/crypto/sha256.js';
+import {
+  ANSWER_HEADER,
+  answerSignature,
+  hostKeyOf,
+  NONCE_HEADER,
+} from '../../../src/infra/offgrid/protocol/authentication.js';
+import { decodeBatch } from '../../../src/infra/offgrid/protocol/batch.js';
+import { decodeClaimBody } from '../../../src/infra/offgrid/protocol/claim-body.js';
+import { decodeHeadAnswer, openHead, signHead, type Head } from '../../../src/infra/offgrid/protocol/head.js';
+import { encodeRefusal, REFUSAL_STATUS, type Refusal } from '../../../src/infra/offgrid/protocol/refusal.js';
+import { encodeSigned, type SignedThing } from '../../../src/infra/offgrid/protocol/signed.js';
+import { encodeStoredEvent, decodeStoredEvents } from '../../../src/infra/offgrid/protocol/events-answer.js';
+import { encodeEntries, encodeRoots } from '../../../src/infra/offgrid/protocol/answers.js';
+import { decodeStrict } from '../../../src/infra/offgrid/protocol/strict-cbor.js';
+import { signTree, type Tree } from '../../../src/infra/offgrid/protocol/tree.js';
+import { verifyKey } from '../../../src/infra/offgrid/protocol/verify-key.js';
+import type { RunningHost } from '../../../src/infra/offgrid/host/server.js';
+import { Front, type Exchange, type Told } from './front.js';
+import { AUTH_KEY } from './host.js';
+import { ORIGIN } from './by-hand.js';
 
-const OTHER = generateKeyPairSync('ed25519');
-const OTHER_KEY = publicKeyText(OTHER.publicKey);
-/** A root over nothing in particular. */
-const NO_ROOT = 'ab'.repeat(32);
-/** What an endless answer comes in, in bytes. */
-const CHUNK = Buffer.alloc(64 * 1024, 0x61);
+const STRANGER = generateKeyPairSync('ed25519').privateKey;
+const NO_ROOT = new Uint8Array(32).fill(0xab);
+const INVENTED: Tree = {
+  ...{ ts: 1, base: 0, line: 1, root: NO_ROOT, begun: NO_ROOT, epoch: 2 ** 48, origin: ORIGIN },
+  ...{ quorum: 1, writer: 'liar00:12345678', sequence: 1_000_000, quorumRoot: NO_ROOT },
+};
 
-/** What a host says in place of the truth. It has the key of the host it stands in front of. */
-export type Liar = (identity: Identity) => Handler;
+/** What a host makes of an exchange. Undefined: what the host behind it says. */
+type Lie = (liar: LyingHost, request: Exchange, pass: () => Promise<Told>) => Promise<Told | undefined>;
 
-/** A host that changes heads. */
-function aboutHeads(change: (head: SignedHead, identity: Identity, path: string) => SignedHead): Liar {
-  return (identity) => async (request, pass) => {
-    const told = await pass(request);
-    const head = headOf(told);
-    return head === undefined ? told : { ...told, body: json(change(head, identity, request.path)) };
+/** A lie about a head: what is changed of it. */
+function head(change: (liar: LyingHost, head: Head, request: Exchange) => Partial<Head> | undefined): Lie {
+  return async (liar, request, pass) => {
+    const told = await pass();
+    const whole = liar.headOf(told);
+    const changed = whole && change(liar, whole, request);
+    return changed === undefined || whole === undefined ? told : liar.tells(request, { ...whole, ...changed });
   };
 }
 
-type LieName =
-  | 'wrongBytes'
-  | 'wrongOrder'
-  | 'wrongRoot'
-  | 'tooMuch'
-  | 'hollow'
-  | 'forgedHead'
-  | 'othersSignature'
-  | 'oldHead'
-  | 'wentBack'
-  | 'otherOrigin'
-  | 'otherIdentity'
-  | 'garbage'
-  | 'endless';
-
-/** What a host can say that is not so, by what it is. */
-export const LIES: Readonly<Record<LieName, Liar>> = {
-  /** An event as nobody sealed it. */
-  wrongBytes: () => async (request, pass) => {
-    const told = await pass(request);
-    if (request.method !== 'GET' || !request.path.includes('/events?') || told.status !== 200) return told;
-    return { ...told, body: Buffer.concat(eventsOf(told).map((event) => encode(flipped(event)))) };
-  },
-  /** Events in another order. */
-  wrongOrder: () => async (request, pass) => {
-    const told = await pass(request);
-    if (request.method !== 'GET' || !request.path.includes('/events?') || told.status !== 200) return told;
-    const events = eventsOf(told);
-    const sealed = events.map((event) => event.sealed).reverse();
-    return { ...told, body: Buffer.concat(events.map((event, i) => encode({ ...event, sealed: sealed[i] }))) };
-  },
-  /** A root that is not that of its events, signed with its key. */
-  wrongRoot: aboutHeads((head, identity) => signed({ ...head, root: NO_ROOT }, identity)),
-  /** More events than it has. */
-  tooMuch: (identity) => (request, pass) => {
-    const [, at] = /\/head\?at=(\d+)$/.exec(request.path) ?? [];
-    if (at !== undefined) return Promise.resolve(answer({ sequence: Number(at), root: NO_ROOT }));
-    const more = aboutHeads((head) => signed({ ...head, sequence: head.sequence + 3, root: NO_ROOT }, identity));
-    return more(identity)(request, pass);
-  },
-  /** More events than it has, of which it takes no more and shows nothing. */
-  hollow: (identity) => (request, pass) => {
-    if (request.method === 'POST' && request.path.endsWith('/events'))
-      return Promise.resolve({ ...answer({ error: { code: 'BUSY', message: 'Later' } }), status: 503 });
-    return aboutHeads((head) => signed({ ...head, sequence: head.sequence + 3, root: NO_ROOT }, identity))(identity)(
-      request,
-      pass,
-    );
-  },
-  /** A head that was changed after it was signed. */
-  forgedHead: aboutHeads((head) => ({ ...head, ts: head.ts + 1 })),
-  /** A head that somebody else signed. */
-  othersSignature: aboutHeads((head) => signed(head, { signingKey: OTHER.privateKey })),
-  /** The first head that it ever signed before, as it was. */
-  oldHead: () => {
-    let first: SignedHead | undefined;
-    return aboutHeads((head) => (first ??= head))(NOBODY);
-  },
-  /** As many events as it had once, signed for anew. */
-  wentBack: aboutHeads((head, identity) => signed({ ...head, sequence: 1, root: NO_ROOT }, identity)),
-  /** Another origin's head. */
-  otherOrigin: aboutHeads((head, identity) => signed({ ...head, origin: 'another' }, identity)),
-  /** Another host at its address, whole and true to itself. */
-  otherIdentity: () => async (request, pass) => {
-    const told = await pass(request);
-    if (request.path === '/pubkeys') return { ...told, body: json({ ed25519_verify_key: OTHER_KEY }) };
-    const head = headOf(told);
-    if (head === undefined) return told;
-    const host = fingerprintOf(OTHER_KEY);
-    return { ...told, body: json(signed({ ...head, host }, { signingKey: OTHER.privateKey })) };
-  },
-  /** What nobody can read. */
-  garbage: () => () => Promise.resolve({ ...answer({}), body: CHUNK.subarray(0, 100) }),
-  /** An answer that never ends. */
-  endless: () => () => Promise.resolve({ ...answer({}), body: Readable.from(forEver()) }),
+const isWhole = ({ content }: SignedThing<'tree'>) => {
+  const members = decodeStrict(content, 'a tree') as Map<string, number>;
+  return members.get('sequence')! >= members.get('base')!;
 };
+/** What a head must name that answers a request. */
+const overOf = ({ body, path }: Exchange) => {
+  const [, challenge] = /challenge=([0-9a-f]{64})/.exec(path) ?? [];
+  return { request: challenge === undefined ? sha256(body) : Buffer.from(challenge, 'hex') };
+};
+const isBatch = ({ method, path }: Exchange) => method === 'POST' && path.endsWith('/events');
+const isClaim = ({ method, path }: Exchange) => method === 'POST' && path.endsWith('/claim');
+const isAsked = ({ path }: Exchange, name: string) => path.includes(`/${name}?`);
 
-/** The identity of one whose key is not needed. */
-const NOBODY: Identity = { id: '', signingKey: OTHER.privateKey, verifyKey: OTHER_KEY, exchangeKey: '' };
-
-function headOf({ status, body }: Told): SignedHead | undefined {
-  if (status !== 200 || body instanceof Readable) return undefined;
-  try {
-    return signedHeadSchema.safeParse(JSON.parse(body.toString())).data;
-  } catch {
+/** What a host of protocol 2 can say that is not so, by what it is. It has its own key, and the HMAC key of the host alone. */
+export const LIES = {
+  /** A tree of an enormous epoch, which nobody has signed for it. */
+  inventedTree: head(() => ({ tree: signTree(INVENTED, STRANGER) })),
+  /** A tree, staged, which nobody has signed for it. */
+  inventedStaged: head(() => ({ staged: signTree(INVENTED, STRANGER) })),
+  /** After a batch, no tree. */
+  forgetful: head((_liar, _head, request) => (isBatch(request) ? { tree: null, staged: null } : undefined)),
+  /** After a claim, that it has granted none. */
+  unclaimed: head((_liar, _head, request) => (isClaim(request) ? { claim: null } : undefined)),
+  /** When it is asked, the first complete tree that it ever got. */
+  oldTree: head((liar, _head, request) =>
+    isAsked(request, 'head') ? { tree: liar.trees.find(isWhole) ?? null } : undefined,
+  ),
+  /** Heads over what was asked once, and not now. */
+  replayedHead: head(() => ({ request: NO_ROOT })),
+  /** Another key, pinned for the origin. */
+  otherKey: head(() => ({ key: verifyKey(new Uint8Array(32).fill(7), 'a key') })),
+  /** Heads of another host. */
+  otherHost: head(() => ({ host: '0'.repeat(32) })),
+  /** That another was granted a higher epoch: with the claim itself, echoed. */
+  fencedByEcho: async (liar, request, pass) => {
+    if (!isClaim(request)) return pass();
+    const { claim } = decodeClaimBody(request.body);
+    return liar.refuses(request, { code: 'FENCED', claim, message: 'Another was granted it.' });
+  },
+  /** Nothing but that it is busy. */
+  busy: (liar, request) =>
+    Promise.resolve(liar.refuses(request, { code: 'BUSY', wait: 300, message: 'Come back later.' })),
+  /** Nothing but that there is no room. */
+  full: async (liar, request, pass) =>
+    isBatch(request) ? liar.refuses(request, { code: 'FULL', message: 'There is no room.' }) : pass(),
+  /** That it has others of the first events, whatever it is sent. */
+  other: async (liar, request, pass) => {
+    if (isAsked(request, 'roots')) return liar.answers(request, 200, encodeRoots({ head: NO_ROOT, staged: NO_ROOT }));
+    return isBatch(request) ? liar.refuses(request, { code: 'OTHER', message: 'Mine are others.' }) : pass();
+  },
+  /** Signs for each batch, and keeps nothing. */
+  hollow: async (liar, request, pass) => {
+    if (!isBatch(request)) {
+      const told = await pass();
+      liar.last = liar.headOf(told) ?? liar.last;
+      if (liar.headOf(told) === undefined) return told;
+    }
+    const { last, trees } = liar;
+    return last && liar.tells(request, { ...last, ...overOf(request), tree: trees.findLast(isWhole) ?? last.tree });
+  },
+  /** Answers that its HMAC key was not used for. */
+  withoutHmac: async (_liar, _request, pass) => {
+    const told = await pass();
+    return { ...told, headers: { ...told.headers, [ANSWER_HEADER]: '00'.repeat(32) } };
+  },
+  /** What no protocol has. */
+  garbage: (liar, request) => Promise.resolve(liar.answers(request, 200, Buffer.from('an ox, and an ass'))),
+  /** Each event as nobody has sealed it. */
+  wrongContents: async (liar, request, pass) => {
+    const told = await pass();
+    if (!isAsked(request, 'events') || told.status !== 200) return told;
+    const events = decodeStoredEvents(told.body as Buffer).map((event) => ({
+      ...event,
+      sealed: event.sealed?.map((byte, i) => (i === 60 ? byte ^ 1 : byte)) ?? null,
+    }));
+    return liar.answers(request, 200, Buffer.concat(events.map(encodeStoredEvent)));
+  },
+  /** No event: each is damaged, it says. */
+  withheld: async (liar, request, pass) => {
+    const told = await pass();
+    if (!isAsked(request, 'events') || told.status !== 200) return told;
+    const events = decodeStoredEvents(told.body as Buffer).map((event) => ({ ...event, sealed: null }));
+    return liar.answers(request, 200, Buffer.concat(events.map(encodeStoredEvent)));
+  },
+  /** Entries that are not those of its events. */
+  wrongEntries: async (liar, request, pass) =>
+    isAsked(request, 'entries')
+      ? liar.answers(request, 200, encodeEntries([new Uint8Array(42).fill(1), new Uint8Array(42).fill(2)]))
+      : pass(),
+  /** Nothing, for longer than anybody waits; but who it is, it tells. */
+  stalled: async (liar, request, pass) => {
+    if (request.path === '/pubkeys') return pass();
+    await delay(600_000, undefined, { ref: false, signal: liar.ending }).catch(() => undefined);
     return undefined;
+  },
+} satisfies Readonly<Record<string, Lie>>;
+
+export type LieName = keyof typeof LIES;
+
+/** A host over real sockets that lies as it is told to. It stands in front of an honest one, and has its keys. */
+export class LyingHost {
+  readonly url: string;
+  readonly id: string;
+  /** The trees that it was sent, in order: it may show each of them to anybody. */
+  readonly trees: SignedThing<'tree'>[] = [];
+  readonly ending: AbortSignal;
+  lie: LieName | undefined;
+  /** Batches are answered once this resolves. */
+  hold: Promise<void> = Promise.resolve();
+  isHeld = false;
+  /** The head that it has told last. */
+  last: Head | undefined;
+  readonly #host: RunningHost;
+
+  private constructor(front: Front, host: RunningHost, lie: LieName | undefined) {
+    this.url = front.url;
+    this.id = host.identity.id;
+    this.#host = host;
+    this.lie = lie;
+    this.ending = new AbortController().signal;
+    front.handler = (request, pass) => this.#handle(request, () => pass(request));
   }
-}
 
-function signed({ signature: _, ...head }: SignedHead, { signingKey }: Pick<Identity, 'signingKey'>): SignedHead {
-  return signHead(signingKey, head);
-}
+  static async of(host: RunningHost, lie?: LieName): Promise<LyingHost> {
+    return new LyingHost(await Front.of(host.url), host, lie);
+  }
 
-function eventsOf({ body }: Told): readonly ReturnedEvent[] {
-  return body instanceof Readable ? [] : ([...decodeCborSequence(body)] as ReturnedEvent[]);
-}
+  /** What a head says that an answer is; undefined when it is none. */
+  headOf({ status, body }: Told): Head | undefined {
+    if (status !== 200) return undefined;
+    try {
+      const key = verifyKey(Buffer.from(this.#host.identity.verifyKey, 'base64'), 'the key of the host');
+      return openHead(decodeHeadAnswer(body as Buffer), key).value;
+    } catch {
+      return undefined;
+    }
+  }
 
-function flipped(event: ReturnedEvent): ReturnedEvent {
-  const sealed = Uint8Array.from(event.sealed);
-  const middle = sealed.byteLength >> 1;
-  sealed[middle] = (sealed[middle] ?? 0) ^ 1;
-  return { ...event, sealed };
-}
+  /** A head, signed with the key of the host. */
+  tells(request: Exchange, told: Head): Told {
+    return this.answers(request, 200, encodeSigned(signHead(told, this.#host.identity.signingKey)));
+  }
 
-function answer(value: object): Told {
-  return { status: 200, headers: { 'content-type': 'application/json' }, body: json(value) };
-}
+  refuses(request: Exchange, refusal: Refusal): Told {
+    return this.answers(request, REFUSAL_STATUS[refusal.code], encodeRefusal(refusal));
+  }
 
-function json(value: object): Buffer {
-  return Buffer.from(JSON.stringify(value));
-}
+  /** An answer with its HMAC. */
+  answers({ headers }: Exchange, status: number, body: Uint8Array): Told {
+    const lines = { host: this.id, nonce: headers[NONCE_HEADER] ?? '', status, body };
+    const signature = answerSignature(hostKeyOf(AUTH_KEY, this.id), lines);
+    const type = { 'content-type': 'application/cbor', [ANSWER_HEADER]: signature };
+    return { status, headers: type, body: Buffer.from(body) };
+  }
 
-function* forEver(): Generator<Buffer> {
-  for (;;) yield CHUNK;
+  async #handle(request: Exchange, pass: () => Promise<Told>): Promise<Told> {
+    if (isBatch(request)) {
+      this.trees.push(decodeBatch(request.body).tree);
+      this.isHeld = true;
+      await this.hold;
+      this.isHeld = false;
+    }
+    const lie: Lie | undefined = this.lie && LIES[this.lie];
+    return (await lie?.(this, request, pass)) ?? pass();
+  }
 }

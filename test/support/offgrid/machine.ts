@@ -7,7 +7,7 @@ import { AUTH_KEY } from './host.js';
 vi.setConfig({ testTimeout: 90_000 });
 
 /** The longest a test waits for something to come about. */
-export const WAIT = { timeout: 30_000, interval: 50 };
+export const WAIT = { timeout: 40_000, interval: 50 };
 /** Where nobody listens, nor ever will. */
 export const NOBODY = 'http://127.0.0.1:1';
 /** What a core ships before anybody has done anything: its first key and its policy. */
@@ -51,7 +51,7 @@ export async function settledMachine(
 }
 
 const STATUS = `{ replicationStatus {
-  enabled degraded refusal stopped { code message } writerEpoch policyVersion requiredAcks
+  enabled degraded refusal line elected missingWeight staged { host events } stopped { code message } writerEpoch policyVersion requiredAcks
   headSequence quorumSequence pending unmet { url trouble }
   hosts { id url state why weight sequence behind reached lastError }
 } }`;

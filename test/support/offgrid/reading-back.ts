@@ -5,13 +5,13 @@ import type { RootKey } from '../../../src/infra/crypto/root-key.js';
 import { EmbeddedLog } from '../../../src/infra/eventlog/embedded.js';
 import { HttpExchange } from '../../../src/infra/offgrid/protocol/http-exchange.js';
 import { HttpHostClient } from '../../../src/infra/offgrid/protocol/http-host-client.js';
-import type { AcceptedHistory, ReadHistory } from '../../../src/infra/offgrid/restore-2/history-reader.js';
-import { readBack, restoredFact, restoredWriter } from '../../../src/infra/offgrid/restore-2/restore.js';
-import { appendFact } from '../../../src/infra/offgrid/replicator/log-journal.js';
-import { systemTime } from '../../../src/infra/offgrid/replicator/system-time.js';
+import type { AcceptedHistory, ReadHistory } from '../../../src/infra/offgrid/restore/history-reader.js';
+import { readBack, restoredFact, restoredWriter } from '../../../src/infra/offgrid/restore/restore.js';
+import { appendFact } from '../../../src/infra/offgrid/replication/log-journal.js';
+import { systemTime } from '../../../src/infra/offgrid/replication/system-time.js';
 import { WriterFile } from '../../../src/infra/offgrid/replication/writer-file.js';
 import { AUTH_KEY, newFolder } from './host.js';
-import { ORIGIN } from './host-2.js';
+import { ORIGIN } from './by-hand.js';
 
 /** What a restore of a test is told. */
 export interface ReadingOptions {

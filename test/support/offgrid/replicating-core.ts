@@ -14,15 +14,15 @@ import { HttpHostClient } from '../../../src/infra/offgrid/protocol/http-host-cl
 import type { HaltReason } from '../../../src/infra/offgrid/replication/replication-state.js';
 import { Replicator } from '../../../src/infra/offgrid/replication/replicator.js';
 import { WriterFile } from '../../../src/infra/offgrid/replication/writer-file.js';
-import { LogJournal } from '../../../src/infra/offgrid/replicator/log-journal.js';
-import { ProjectedBacklog } from '../../../src/infra/offgrid/replicator/projected-backlog.js';
-import { SqliteFrontiers } from '../../../src/infra/offgrid/replicator/sqlite-frontiers.js';
-import { systemTime } from '../../../src/infra/offgrid/replicator/system-time.js';
-import type { HostOptions, RunningHost } from '../../../src/infra/offgrid/host-2/server.js';
+import { LogJournal } from '../../../src/infra/offgrid/replication/log-journal.js';
+import { ProjectedBacklog } from '../../../src/infra/offgrid/replication/projected-backlog.js';
+import { SqliteFrontiers } from '../../../src/infra/offgrid/replication/sqlite-frontiers.js';
+import { systemTime } from '../../../src/infra/offgrid/replication/system-time.js';
+import type { HostOptions, RunningHost } from '../../../src/infra/offgrid/host/server.js';
 import { Projector } from '../../../src/infra/projector/projector.js';
 import { quiet } from '../quiet.js';
-import { AUTH_KEY, newFolder } from './host.js';
-import { newHost2, ORIGIN, Reader } from './host-2.js';
+import { AUTH_KEY, newFolder, newHost } from './host.js';
+import { ORIGIN, Reader } from './by-hand.js';
 
 /** How long replication is waited for. */
 export const WAIT = { timeout: 40_000, interval: 20 };
@@ -175,7 +175,7 @@ export class RestartableHost {
 
   static async start(options: Partial<HostOptions> = {}): Promise<RestartableHost> {
     const folder = await newFolder();
-    return new RestartableHost(folder, await newHost2({ folder, ...options }));
+    return new RestartableHost(folder, await newHost({ folder, ...options }));
   }
 
   get url(): string {
@@ -196,7 +196,7 @@ export class RestartableHost {
 
   async restart(options: Partial<HostOptions> = {}): Promise<void> {
     const port = Number(new URL(this.url).port);
-    this.#host = await newHost2({ folder: this.folder, port, ...options });
+    this.#host = await newHost({ folder: this.folder, port, ...options });
   }
 
   head(root: RootKey, origin = ORIGIN) {

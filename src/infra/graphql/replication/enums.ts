@@ -11,8 +11,13 @@ registerEnumType(HostState, {
   name: 'HostState',
   valuesConfig: {
     ACTIVE: { description: 'Takes events.' },
-    SUSPENDED: { description: 'Was caught lying, or set so: it counts for nothing until `setHostState` to ACTIVE.' },
-    BLOCKED: { description: 'Refuses an event, and stands still there until `retryHost`.' },
+    SUSPENDED: {
+      description: 'Has proven itself dishonest, or was set so: it counts for nothing until `setHostState` to ACTIVE.',
+    },
+    BLOCKED: {
+      description:
+        'Refuses an event, or has pinned another key for this origin; it is tried every ten minutes, and at once with `retryHost`.',
+    },
     FULL: { description: 'Has no room; it is tried now and then, and at once with `retryHost`.' },
     RETIRED: { description: 'Gone for good.' },
   },
@@ -28,17 +33,37 @@ registerEnumType(SettableHostState, {
   description: 'The states that a host is given; the others it comes into by itself.',
 });
 
+export enum ProofKind {
+  STATEMENT = 'STATEMENT',
+  BATCH = 'BATCH',
+  CLAIM = 'CLAIM',
+  RANK = 'RANK',
+}
+registerEnumType(ProofKind, {
+  name: 'HostProofKind',
+  description: 'By what a host has proven itself dishonest. Each rests on its own signature over the right request.',
+  valuesConfig: {
+    STATEMENT: { description: 'Its head holds what this origin has not signed, or a tree that is not complete.' },
+    BATCH: { description: 'Its head in answer to a batch does not have it.' },
+    CLAIM: { description: 'Its head in answer to a claim has granted another.' },
+    RANK: { description: 'Its head ranks below one that was counted before: it lost, or hides, what it signed for.' },
+  },
+});
+
 export enum StopCode {
-  FENCED = 'FENCED',
   FORKED = 'FORKED',
   BEHIND = 'BEHIND',
 }
 registerEnumType(StopCode, {
   name: 'ReplicationStopCode',
   valuesConfig: {
-    FENCED: { description: 'Another core, with another log, writes for this origin.' },
-    FORKED: { description: 'A host has another event of this origin in the place of one of this log.' },
-    BEHIND: { description: 'The hosts have events of this origin that this log does not.' },
+    FORKED: {
+      description:
+        'A host shows events of the epoch that this log was elected in last, which are not on it: a copy of it went on, or one process runs twice.',
+    },
+    BEHIND: {
+      description: 'A host shows what was signed later, or what was at quorum, and it is not on this log.',
+    },
   },
 });
 

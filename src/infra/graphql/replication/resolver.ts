@@ -25,12 +25,16 @@ import { MissionReplicationState, SettableHostState } from './enums.js';
 import { outboxPage } from './outbox-queries.js';
 import { OutboxEntryConnection, OutboxFilter, type OutboxEntry } from './outbox-types.js';
 import {
+  BeginLinePayload,
+  BeginLineResult,
   ConfirmHostPayload,
   ConfirmHostResult,
   Host,
   type HostPayload,
   MissionReplication,
   ReplicationStatus,
+  ResumeWriterPayload,
+  ResumeWriterResult,
   RetryHostPayload,
   RetryHostResult,
   RotateKeyPayload,
@@ -145,6 +149,38 @@ export class ReplicationMutations {
       consistency,
       (operations, by) => operations.rotateKey(by),
       ({ keyEpoch }, settled) => Object.assign(new RotateKeyPayload(), { ...settled, keyEpoch }),
+    );
+  }
+
+  @Mutation(() => BeginLineResult, {
+    description:
+      'Begins a line with the log of this core, above every line that a host has shown: what was at quorum in older lines binds it no more, and the policies of hosts that are lost for good end. A core that takes no more commands takes them again.',
+  })
+  beginLine(
+    @Arg('origin', () => String, { description: 'The name of the origin, to be sure.' }) origin: string,
+    @Arg('consistency', () => Consistency, PROJECTED) consistency: Consistency | null,
+    @Ctx() context: ApiContext,
+  ): Promise<BeginLinePayload | ProblemType> {
+    return operate(
+      context,
+      consistency,
+      (operations, by) => operations.beginLine(origin, by),
+      ({ line }, settled) => Object.assign(new BeginLinePayload(), { ...settled, line }),
+    );
+  }
+
+  @Mutation(() => ResumeWriterResult, {
+    description: 'Forgets why this core takes no more commands: it claims the hosts again, and is judged anew.',
+  })
+  resumeWriter(
+    @Arg('consistency', () => Consistency, PROJECTED) consistency: Consistency | null,
+    @Ctx() context: ApiContext,
+  ): Promise<ResumeWriterPayload | ProblemType> {
+    return operate(
+      context,
+      consistency,
+      (operations) => operations.resumeWriter(),
+      (_done, settled) => Object.assign(new ResumeWriterPayload(), settled),
     );
   }
 }

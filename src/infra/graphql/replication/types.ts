@@ -8,7 +8,25 @@ import {
   ReplicationStateProblem,
 } from '../problems.js';
 import { DateTimeScalar, PositionScalar } from '../scalars.js';
-import { HostState, MissionReplicationState, RefusalCode, StopCode } from './enums.js';
+import { HostState, MissionReplicationState, ProofKind, RefusalCode, StopCode } from './enums.js';
+
+@ObjectType({ description: 'By what a host has proven itself dishonest. Both sides: `sheratan hosts evidence`.' })
+export class HostProof {
+  @Field(() => ProofKind)
+  readonly kind!: string;
+
+  @Field(() => DateTimeScalar)
+  readonly at!: string;
+}
+
+@ObjectType({ description: 'Events that a host keeps without their counting yet: this core is not elected.' })
+export class StagedEvents {
+  @Field(() => ID, { description: 'The fingerprint of the host.' })
+  readonly host!: string;
+
+  @Field(() => Int, { description: 'It keeps the first so many events.' })
+  readonly events!: number;
+}
 
 @ObjectType({ description: 'A storage host: what the log knows of it, and how this core gets on with it.' })
 export class Host {
@@ -51,6 +69,15 @@ export class Host {
   @Field(() => String, { nullable: true, description: 'What went wrong last, until it goes well again.' })
   readonly lastError!: string | null;
 
+  @Field(() => Int, {
+    nullable: true,
+    description: 'How many events it says are damaged there; null when this core has not heard it.',
+  })
+  readonly damaged!: number | null;
+
+  @Field(() => HostProof, { nullable: true, description: 'Null unless it is suspended for that.' })
+  readonly proof!: HostProof | null;
+
   @Field(() => Float, { nullable: true, description: 'What the broker thinks of it, 0–1; null when it did not say.' })
   readonly score!: number | null;
 }
@@ -84,7 +111,36 @@ export class ReplicationStatus {
   })
   readonly origin!: string | null;
 
-  @Field(() => Int, { description: 'Counts the writers there were; 0 before the first acknowledgement.' })
+  @Field(() => Int, {
+    description:
+      'How often a loss was accepted or a line begun, plus 1. What was at quorum in older lines binds no more.',
+  })
+  readonly line!: number;
+
+  @Field(() => Boolean, {
+    nullable: true,
+    description:
+      'Whether hosts enough have shown that nothing newer than this log exists: nothing counts before. Null when this core is not the one that replicates.',
+  })
+  readonly elected!: boolean | null;
+
+  @Field(() => Int, {
+    nullable: true,
+    description: 'The weight of hosts that must still be heard before this core is elected; 0 once it is.',
+  })
+  readonly missingWeight!: number | null;
+
+  @Field(() => Int, {
+    nullable: true,
+    description:
+      'The weight of the hosts heard that may lie, forget or have been put back without harm; null while too few are heard.',
+  })
+  readonly mayLie!: number | null;
+
+  @Field(() => [StagedEvents], { description: 'What hosts keep until this core is elected.' })
+  readonly staged!: readonly StagedEvents[];
+
+  @Field(() => Int, { description: 'Counts the processes that have written; 0 before the first.' })
   readonly writerEpoch!: number;
 
   @Field(() => Int, { description: 'Counts the keys there were; 0 before the first.' })
@@ -200,6 +256,25 @@ export const ConfirmHostResult = createUnionType({
   name: 'ConfirmHostResult',
   types: () =>
     [ConfirmHostPayload, NotFound, HostStateProblem, ReplicationIsDisabled, ReplicationStateProblem] as const,
+});
+
+@ObjectType()
+export class BeginLinePayload extends ReplicationPayload {
+  @Field(() => Int, { description: 'The line that begins with the next policy, which follows.' })
+  readonly line!: number;
+}
+
+@ObjectType()
+export class ResumeWriterPayload extends ReplicationPayload {}
+
+export const BeginLineResult = createUnionType({
+  name: 'BeginLineResult',
+  types: () => [BeginLinePayload, InvalidInput, ReplicationIsDisabled, ReplicationStateProblem] as const,
+});
+
+export const ResumeWriterResult = createUnionType({
+  name: 'ResumeWriterResult',
+  types: () => [ResumeWriterPayload, ReplicationIsDisabled, ReplicationStateProblem] as const,
 });
 
 export const RotateKeyResult = createUnionType({

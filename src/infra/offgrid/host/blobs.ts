@@ -1,11 +1,13 @@
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import pLimit from 'p-limit';
-import { equalBytes, toHex } from '../../crypto/bytes.js';
+import { equalBytes, fromHex, toHex } from '../../crypto/bytes.js';
 import { addressOf } from '../../crypto/envelope.js';
 import { syncFolder, writeDurably } from '../../durable-file.js';
 import { readIfThere } from '../../read-if-there.js';
 
+/** A file's name: an address. */
+const ADDRESS = /^[0-9a-f]{64}$/;
 /** Files written at a time. */
 const WRITERS = 8;
 
@@ -49,6 +51,15 @@ export class Blobs {
   /** The content of an address; undefined when its file is gone. */
   async get(eid: Uint8Array): Promise<Uint8Array | undefined> {
     return readIfThere(this.#pathOf(eid));
+  }
+
+  /** Removes the files that nobody names any more. */
+  async sweep(isNamed: (eid: Uint8Array) => Promise<boolean>): Promise<void> {
+    const entries = await readdir(this.#folder, { withFileTypes: true });
+    for (const { name } of entries.filter((entry) => entry.isDirectory()))
+      for (const file of await readdir(join(this.#folder, name)))
+        if (ADDRESS.test(file) && !(await isNamed(fromHex(file))))
+          await rm(join(this.#folder, name, file), { force: true });
   }
 
   /** Once for each: another who needs it waits until it is durable. */

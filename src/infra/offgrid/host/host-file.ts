@@ -1,36 +1,47 @@
 import pLimit from 'p-limit';
 import { Connection, SqliteError } from '../../sqlite/connection.js';
 import { Pool } from '../../sqlite/pool.js';
-import { HostRefusal } from './problems.js';
+import type { Fingerprint } from '../protocol/fields.js';
+import { RefusalError } from './refusal-error.js';
 
 /** Marks the file as a host's: "ShHo". */
 const APPLICATION_ID = 0x5368486f;
-const FORMAT_VERSION = 1;
+const FORMAT_VERSION = 2;
 /** Pages of write-ahead log before it is copied back. */
 const WAL_AUTOCHECKPOINT_PAGES = 4_000;
+/** Connections for reading. */
+const READERS = 3;
 const ADD_BYTES = "UPDATE totals SET bytes = bytes + ? WHERE name = 'used'";
 
+/** What an event is. A `sealed` of NULL is a file. */
+const EVENT = `
+  origin INTEGER NOT NULL REFERENCES origins, sequence INTEGER NOT NULL, etype INTEGER NOT NULL, ts INTEGER NOT NULL,
+  eid BLOB NOT NULL, leaf BLOB NOT NULL, bytes INTEGER NOT NULL, sealed BLOB, damaged INTEGER NOT NULL DEFAULT 0`;
+
 /**
- * `events` are what origins shipped; `evidence` is what was set aside or refused as a fork; `memory` came through the
- * prototype's door. Contents of NULL are files. Sums of bytes are in `totals`, changed in the same transactions.
+ * `events` are the head's events and, beyond them, those that are staged. Where these contradict the head, its last
+ * events are in `head_tails` until one of the two histories is given up. `evidence` is what was set aside, with its trees in
+ * `evidence_trees`; `memory` came through the prototype's paths. Sums of bytes are in `totals`, changed in the same
+ * transactions. `host` says whose file it is.
  */
 const SCHEMA = `
+  CREATE TABLE host (fingerprint TEXT NOT NULL);
   CREATE TABLE origins (
-    id INTEGER PRIMARY KEY, origin TEXT NOT NULL UNIQUE, key TEXT NOT NULL,
-    granted_epoch INTEGER NOT NULL, granted_writer TEXT NOT NULL,
-    granted_challenge TEXT NOT NULL, granted_signature TEXT NOT NULL,
-    sequence INTEGER NOT NULL, epoch INTEGER NOT NULL, peaks BLOB NOT NULL);
-  CREATE TABLE events (
-    origin INTEGER NOT NULL REFERENCES origins, sequence INTEGER NOT NULL, epoch INTEGER NOT NULL,
-    etype INTEGER NOT NULL, ts INTEGER NOT NULL, eid BLOB NOT NULL, bytes INTEGER NOT NULL, sealed BLOB,
-    PRIMARY KEY (origin, sequence));
+    id INTEGER PRIMARY KEY, origin TEXT NOT NULL UNIQUE, key BLOB NOT NULL,
+    claim BLOB, head BLOB, staged BLOB, known BLOB,
+    head_sequence INTEGER NOT NULL DEFAULT 0, head_peaks BLOB NOT NULL DEFAULT x'',
+    staged_sequence INTEGER NOT NULL DEFAULT 0, staged_peaks BLOB NOT NULL DEFAULT x'',
+    common INTEGER NOT NULL DEFAULT 0);
+  CREATE TABLE events (${EVENT}, PRIMARY KEY (origin, sequence));
   CREATE INDEX events_by_ts ON events (ts);
   CREATE INDEX events_by_eid ON events (eid);
-  CREATE TABLE evidence (
-    id INTEGER PRIMARY KEY, origin INTEGER NOT NULL REFERENCES origins, kind TEXT NOT NULL, sequence INTEGER NOT NULL,
-    epoch INTEGER NOT NULL, etype INTEGER NOT NULL, ts INTEGER NOT NULL, eid BLOB NOT NULL, bytes INTEGER NOT NULL,
-    sealed BLOB);
-  CREATE UNIQUE INDEX evidence_once ON evidence (origin, sequence, epoch, eid);
+  CREATE INDEX events_damaged ON events (origin, sequence) WHERE damaged = 1;
+  CREATE TABLE head_tails (${EVENT}, PRIMARY KEY (origin, sequence));
+  CREATE INDEX head_tails_damaged ON head_tails (origin, sequence) WHERE damaged = 1;
+  CREATE TABLE evidence (${EVENT}, PRIMARY KEY (origin, sequence, leaf));
+  CREATE TABLE evidence_trees (
+    origin INTEGER NOT NULL REFERENCES origins, tree BLOB NOT NULL, kind TEXT NOT NULL, ts INTEGER NOT NULL,
+    PRIMARY KEY (origin, tree));
   CREATE TABLE memory (
     eid BLOB PRIMARY KEY, ts INTEGER NOT NULL, etype INTEGER NOT NULL, meta TEXT NOT NULL, score REAL NOT NULL,
     bytes INTEGER NOT NULL, sealed BLOB);
@@ -38,9 +49,6 @@ const SCHEMA = `
   CREATE TABLE totals (name TEXT PRIMARY KEY, bytes INTEGER NOT NULL);
   INSERT INTO totals VALUES ('used', 0);
 `;
-
-/** Connections for reading. */
-const READERS = 3;
 
 /** A host's `host.db`: one writer, a few readers. `synchronous=FULL`: what `write` has returned from is on the disk. */
 export class HostFile {
@@ -59,28 +67,41 @@ export class HostFile {
   }
 
   /**
-   * Opens the file, making it when it is not there.
-   * @param budgetBytes the most bytes of contents, evidence included
+   * Opens the file of a host, making it when it is not there.
+   * @param fingerprint whose file a new one is; undefined to open one that is there
+   * @param budgetBytes the most bytes kept, evidence and what is known of each event included
    * @throws Error that says what is wrong with it
    */
-  static async open(path: string, budgetBytes: number): Promise<HostFile> {
-    const { connection, usedBytes } = await openConnection(path);
+  static async open(path: string, fingerprint: Fingerprint | undefined, budgetBytes: number): Promise<HostFile> {
+    const { connection, usedBytes } = await openConnection(path, fingerprint);
     const readers = await Pool.open(path, 'read', READERS);
     return new HostFile(connection, readers, budgetBytes, usedBytes);
   }
 
-  /** Bytes of all contents, evidence included. */
   get usedBytes(): number {
     return this.#usedBytes;
   }
 
-  /** @throws HostRefusal FULL when so many more bytes are beyond the budget */
+  /** Whose file it is. */
+  async fingerprint(): Promise<Fingerprint | undefined> {
+    const [row] = await this.read((reader) => reader.all<{ fingerprint: string }>('SELECT fingerprint FROM host'));
+    return row?.fingerprint;
+  }
+
+  /** Gives the file to a host of another name. What was granted to the one before is not granted to this one. */
+  async become(fingerprint: Fingerprint): Promise<void> {
+    await this.write(async (connection) => {
+      await connection.run('UPDATE host SET fingerprint = ?', [fingerprint]);
+      await connection.run('UPDATE origins SET claim = NULL');
+      return 0;
+    });
+  }
+
+  /** @throws RefusalError FULL when so many more bytes are beyond the budget */
   assertFits(bytes: number): void {
-    if (bytes === 0 || this.#usedBytes + bytes <= this.#budgetBytes) return;
-    throw new HostRefusal(
-      'FULL',
-      `${bytes} more bytes do not fit: ${this.#usedBytes} of ${this.#budgetBytes} are used. Nothing was taken, nothing was dropped.`,
-    );
+    if (bytes <= 0 || this.#usedBytes + bytes <= this.#budgetBytes) return;
+    const message = `${bytes} more bytes do not fit: ${this.#usedBytes} of ${this.#budgetBytes} are used. Nothing was taken, nothing was dropped.`;
+    throw new RefusalError({ code: 'FULL', message });
   }
 
   read<R>(work: (connection: Connection) => Promise<R>): Promise<R> {
@@ -88,8 +109,8 @@ export class HostFile {
   }
 
   /**
-   * Runs a transaction. `work` says how many bytes of content it has added.
-   * @throws HostRefusal FULL when the disk or the budget is; nothing has changed then
+   * Runs a transaction. `work` says how many bytes it has added.
+   * @throws RefusalError FULL when the disk or the budget is; nothing has changed then
    */
   async write(work: (connection: Connection) => Promise<number>): Promise<void> {
     try {
@@ -97,7 +118,7 @@ export class HostFile {
         const bytes = await this.#connection.transaction('BEGIN IMMEDIATE', async () => {
           const added = await work(this.#connection);
           this.assertFits(added);
-          if (added > 0) await this.#connection.run(ADD_BYTES, [added]);
+          if (added !== 0) await this.#connection.run(ADD_BYTES, [added]);
           return added;
         });
         this.#usedBytes += bytes;
@@ -114,8 +135,9 @@ export class HostFile {
   }
 }
 
-export function diskFull(): HostRefusal {
-  return new HostRefusal('FULL', 'The disk of this host is full. Nothing was taken, nothing was dropped.');
+export function diskFull(): RefusalError {
+  const message = 'The disk of this host is full. Nothing was taken, nothing was dropped.';
+  return new RefusalError({ code: 'FULL', message });
 }
 
 interface Opened {
@@ -123,22 +145,29 @@ interface Opened {
   readonly usedBytes: number;
 }
 
+interface Marks {
+  readonly application_id: number;
+  readonly user_version: number;
+  readonly tables: number;
+}
+
 /** One process at a time does this: it holds the lock of the folder. */
-async function openConnection(path: string): Promise<Opened> {
+async function openConnection(path: string, fingerprint: Fingerprint | undefined): Promise<Opened> {
   const connection = await Connection.open(path, 'write');
   try {
-    const [marks] = await connection.all<{ application_id: number; user_version: number; tables: number }>(
+    const [marks] = await connection.all<Marks & Record<string, number>>(
       `SELECT application_id, user_version, (SELECT count(*) FROM sqlite_schema) AS tables
        FROM pragma_application_id, pragma_user_version`,
     );
     const isNew = marks === undefined || (marks.application_id === 0 && marks.tables === 0);
-    if (!isNew && (marks.application_id !== APPLICATION_ID || marks.user_version !== FORMAT_VERSION))
-      throw new Error(`${path} is not a host's file of format ${FORMAT_VERSION}; choose another data folder.`);
+    if (!isNew) assertFormat(path, marks);
+    else if (fingerprint === undefined) throw new Error(`${path} is empty.`);
     await connection.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;');
     await connection.exec(`PRAGMA wal_autocheckpoint = ${WAL_AUTOCHECKPOINT_PAGES};`);
     if (isNew)
       await connection.transaction('BEGIN IMMEDIATE', async () => {
         await connection.exec(SCHEMA);
+        await connection.run('INSERT INTO host VALUES (?)', [fingerprint ?? '']);
         await connection.exec(`PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${FORMAT_VERSION};`);
       });
     const [row] = await connection.all<{ bytes: number }>("SELECT bytes FROM totals WHERE name = 'used'");
@@ -148,4 +177,14 @@ async function openConnection(path: string): Promise<Opened> {
     if (error instanceof SqliteError) throw new Error(`${path} cannot be used: ${error.message}`, { cause: error });
     throw error;
   }
+}
+
+function assertFormat(path: string, { application_id: application, user_version: version }: Marks): void {
+  if (application !== APPLICATION_ID) throw new Error(`${path} is not a host's file; choose another data folder.`);
+  if (version === 1)
+    throw new Error(
+      `${path} was written by protocol 1. Move its folder away and start with an empty one: a core that runs ships everything again. To read it without that core, use the build that wrote it.`,
+    );
+  if (version !== FORMAT_VERSION)
+    throw new Error(`${path} is a host's file of format ${version}; this build reads format ${FORMAT_VERSION}.`);
 }

@@ -30,11 +30,6 @@ export interface NewIdentity {
   write(path: string): Promise<Identity>;
 }
 
-/** Reads a host's identity, or makes one, which is on the disk when this returns. @throws Error when the file is damaged */
-export async function openIdentity(path: string): Promise<Identity> {
-  return (await readIdentity(path)) ?? newIdentity().write(path);
-}
-
 /** Reads a host's identity; undefined where there is none. @throws Error when the file is damaged */
 export async function readIdentity(path: string): Promise<Identity | undefined> {
   const known = (await readIfThere(path))?.toString();

@@ -4,7 +4,7 @@ import type { Clock } from '../../clock.js';
 import { fromBase64 } from '../../crypto/bytes.js';
 import type { Identity } from './identity.js';
 import { MAX_QUERY, type Memory } from './memory.js';
-import { HostRefusal } from './problems.js';
+import { RefusalError } from './refusal-error.js';
 import { bodyOf, jsonOf, parse } from './requests.js';
 
 /** The largest payload of the prototype's door, in bytes. */
@@ -35,8 +35,8 @@ export interface MemoryRoutes {
   readonly identity: Identity;
   readonly memory: Memory;
   readonly clock: Clock;
-  /** The protocol of its replicas, told from 2 on. */
-  readonly protocol?: number;
+  /** The version of the protocol of its replicas. */
+  readonly protocol: number;
   /** Refuses whoever does not know the key. */
   readonly authenticate: (request: FastifyRequest) => void;
   /** Does so beyond loopback. */
@@ -59,7 +59,7 @@ export function serveMemory(app: FastifyInstance, routes: MemoryRoutes): void {
     ...who,
     ed25519_verify_key: identity.verifyKey,
     x25519_public_key: identity.exchangeKey,
-    ...(protocol === undefined ? {} : { protocol }),
+    protocol,
   }));
 
   app.get('/quote', (request) => {
@@ -78,7 +78,8 @@ export function serveMemory(app: FastifyInstance, routes: MemoryRoutes): void {
     open(request);
     const { eid } = request.params;
     const event = /^[0-9a-f]{64}$/.test(eid) ? await memory.find(Buffer.from(eid, 'hex')) : undefined;
-    if (event === undefined) throw new HostRefusal('NOT_FOUND', `There is no event '${eid.slice(0, 80)}' here.`);
+    if (event === undefined)
+      throw new RefusalError({ code: 'NOT_FOUND', message: `There is no event '${eid.slice(0, 80)}' here.` });
     return event;
   });
 
@@ -87,10 +88,10 @@ export function serveMemory(app: FastifyInstance, routes: MemoryRoutes): void {
     const { payload_b64: payload, etype, meta, score } = parse(ingestSchema, jsonOf(bodyOf(request)));
     const bytes = fromBase64(payload);
     if (bytes.byteLength > MAX_PAYLOAD_BYTES || JSON.stringify(meta).length > MAX_META_LENGTH)
-      throw new HostRefusal(
-        'TOO_LARGE',
-        `A payload has at most ${MAX_PAYLOAD_BYTES} bytes, its meta ${MAX_META_LENGTH}.`,
-      );
+      throw new RefusalError({
+        code: 'TOO_LARGE',
+        message: `A payload has at most ${MAX_PAYLOAD_BYTES} bytes, its meta ${MAX_META_LENGTH}.`,
+      });
     return { eid: await memory.ingest(bytes, { etype, meta, score, ts: clock.now().getTime() }) };
   });
 }

@@ -60,7 +60,7 @@ export class Memory {
 
   /**
    * Keeps a content by its address, which it returns; again, and nothing changes.
-   * @throws HostRefusal FULL
+   * @throws RefusalError FULL
    */
   async ingest(
     payload: Uint8Array,

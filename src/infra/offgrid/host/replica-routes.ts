@@ -1,76 +1,91 @@
-import { encode } from '@ipld/dag-cbor';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { z } from 'zod';
-import { decodeCbor } from '../wire/cbor.js';
-import { decodeBatch, MAX_BATCH_EVENTS } from '../wire/batch.js';
-import { claimSchema, ORIGIN } from '../wire/claim.js';
-import { HostRefusal } from './problems.js';
+import { equalBytes } from '../../crypto/bytes.js';
+import { sha256 } from '../../crypto/sha256.js';
+import { encodeDamaged, encodeEntries, encodeRoots } from '../protocol/answers.js';
+import { decodeBatch } from '../protocol/batch.js';
+import { decodeClaimBody } from '../protocol/claim-body.js';
+import { encodeStoredEvent } from '../protocol/events-answer.js';
+import { MAX_BODY_BYTES, MAX_SHORT_BODY_BYTES, origin as originField } from '../protocol/fields.js';
+import { decodeMend, encodeMendAnswer } from '../protocol/mend.js';
+import { challengeOf, damagedQuery, entriesQuery, eventsQuery, rootsQuery } from '../protocol/queries.js';
+import { encodeSigned } from '../protocol/signed.js';
+import { readBody } from './body-reader.js';
+import { RefusalError } from './refusal-error.js';
 import type { Replica } from './replica.js';
 import type { Replicas } from './replicas.js';
-import { bodyOf, parse } from './requests.js';
-
-/** The most bytes of envelopes in an answer, unless a single event has more. */
-const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
-/** The most events in an answer. */
-const MAX_ANSWER_EVENTS = 2 * MAX_BATCH_EVENTS;
 
 const CBOR = 'application/cbor';
 
-const count = z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
-const eventsQuery = z.object({
-  after: count.default(0),
-  limit: count.pipe(z.number().min(1)).default(MAX_BATCH_EVENTS),
-});
-const headQuery = z.object({ challenge: z.string().min(1).max(128).optional(), at: count.optional() });
-
 interface OfOrigin {
   readonly Params: { readonly origin: string };
+  readonly Querystring: Readonly<Record<string, unknown>>;
 }
 
-/** The doors of cores. Every request is authenticated; what changes anything is also signed by the origin. */
+/** A body as it came, and its SHA-256. */
+interface Body {
+  readonly bytes: Uint8Array;
+  readonly hash: Uint8Array;
+}
+
+/** What is done at a path: with the replica of an origin, or, where there is one, with a body that was read in its turn. */
+type Reading = (replica: Replica, query: Readonly<Record<string, unknown>>) => Promise<Uint8Array>;
+type Writing = (replica: Replica, body: Body) => Promise<Uint8Array>;
+
+const READINGS: Readonly<Record<string, Reading>> = {
+  head: async (replica, query) => encodeSigned(await replica.head(challengeOf(query))),
+  roots: async (replica, query) => encodeRoots(await replica.roots(rootsQuery(query))),
+  entries: async (replica, query) => encodeEntries(await replica.entries(entriesQuery(query))),
+  events: async (replica, query) =>
+    Buffer.concat((await replica.events(eventsQuery(query))).map((event) => encodeStoredEvent(event))),
+  damaged: async (replica, query) => encodeDamaged({ sequences: await replica.damaged(damagedQuery(query)) }),
+};
+
+const WRITINGS: Readonly<Record<string, { readonly maxBytes: number; readonly write: Writing }>> = {
+  claim: {
+    maxBytes: MAX_SHORT_BODY_BYTES,
+    write: async (replica, { bytes, hash }) => encodeSigned(await replica.claim(decodeClaimBody(bytes), hash)),
+  },
+  events: {
+    maxBytes: MAX_BODY_BYTES,
+    write: async (replica, { bytes, hash }) => encodeSigned(await replica.append(decodeBatch(bytes), hash)),
+  },
+  mend: {
+    maxBytes: MAX_BODY_BYTES,
+    write: async (replica, { bytes }) => encodeMendAnswer({ mended: await replica.mend(decodeMend(bytes).events) }),
+  },
+};
+
+/**
+ * The paths of cores. Every request is authenticated before its body is read; a body is read when it is the request's turn.
+ * @param bodyHashOf the SHA-256 that a request says its body has
+ */
 export function serveReplicas(
   app: FastifyInstance,
   replicas: Replicas,
-  authenticate: (request: FastifyRequest) => void,
+  bodyHashOf: (request: FastifyRequest) => Uint8Array,
 ): void {
-  const on = <R>(origin: string, work: (replica: Replica) => Promise<R>): Promise<R> => {
-    if (ORIGIN.test(origin)) return replicas.use(origin, work);
-    throw new HostRefusal(
-      'BAD_REQUEST',
-      'The name of an origin is 1–64 letters, digits, dots, hyphens or underscores.',
-    );
-  };
-
-  app.post<OfOrigin>('/replica/:origin/claim', async (request) => {
-    authenticate(request);
-    const claim = claimSchema.safeParse(decodeCbor(bodyOf(request)));
-    if (!claim.success) throw new HostRefusal('BAD_REQUEST', 'The body is not a claim in DAG-CBOR.');
-    return on(request.params.origin, (replica) => replica.claim(claim.data));
-  });
-
-  app.post<OfOrigin>('/replica/:origin/events', async (request) => {
-    authenticate(request);
-    const batch = decodeBatch(bodyOf(request));
-    if (batch === undefined)
-      throw new HostRefusal('BAD_REQUEST', `The body is not a batch of 1–${MAX_BATCH_EVENTS} events in DAG-CBOR.`);
-    return on(request.params.origin, (replica) => replica.append(batch));
-  });
-
-  app.get<OfOrigin>('/replica/:origin/events', async (request, reply) => {
-    authenticate(request);
-    const { after, limit } = parse(eventsQuery, request.query);
-    const most = Math.min(limit, MAX_ANSWER_EVENTS);
-    const events = await on(request.params.origin, (replica) => replica.events(after, most, MAX_ANSWER_BYTES));
-    const body = events.map(({ sequence, etype, ts, sealed }) => encode({ sequence, etype, ts, sealed }));
-    return reply.type(CBOR).send(Buffer.concat(body));
-  });
-
-  app.get<OfOrigin>('/replica/:origin/head', async (request) => {
-    authenticate(request);
-    const { challenge, at } = parse(headQuery, request.query);
-    return on(request.params.origin, async (replica) => {
-      if (at !== undefined) return { sequence: at, root: await replica.rootAt(at) };
-      return replica.head(challenge);
+  for (const [name, read] of Object.entries(READINGS))
+    app.get<OfOrigin>(`/replica/:origin/${name}`, async (request, reply) => {
+      const origin = originField(request.params.origin, 'origin');
+      if (!equalBytes(bodyHashOf(request), sha256())) throw otherBody();
+      return reply.type(CBOR).send(await replicas.use(origin, (replica) => read(replica, request.query)));
     });
+  for (const [name, { maxBytes, write }] of Object.entries(WRITINGS))
+    app.post<OfOrigin>(`/replica/:origin/${name}`, async (request, reply) => {
+      const origin = originField(request.params.origin, 'origin');
+      const answer = await replicas.use(origin, async (replica) => {
+        const bytes = await readBody(request.raw, maxBytes);
+        const hash = sha256(bytes);
+        if (!equalBytes(bodyHashOf(request), hash)) throw otherBody();
+        return write(replica, { bytes, hash });
+      });
+      return reply.type(CBOR).send(answer);
+    });
+}
+
+function otherBody(): RefusalError {
+  return new RefusalError({
+    code: 'UNAUTHENTICATED',
+    message: 'The body is not the one that the request is signed for.',
   });
 }

@@ -1,27 +1,37 @@
 import type { KeyObject } from 'node:crypto';
 import pLimit from 'p-limit';
-import { MerkleFrontier } from '../../../domain/merkle.js';
 import type { Clock } from '../../clock.js';
-import { equalBytes, toHex } from '../../crypto/bytes.js';
-import { sha256 } from '../../crypto/sha256.js';
-import { publicKeyOf } from '../../crypto/signing.js';
-import { packPeaks } from '../peaks.js';
-import { isBatchSigned, type AddressedEvent, type decodeBatch } from '../wire/batch.js';
-import { isClaimSigned, type Claim, type Destination, type SignedGrant } from '../wire/claim.js';
-import { signHead, type SignedHead } from '../wire/head.js';
-import { HostRefusal } from './problems.js';
-import type { ReplicaStore, StoredAddress, StoredReplica } from './replica-store.js';
+import { equalBytes } from '../../crypto/bytes.js';
+import type { Roots } from '../protocol/answers.js';
+import type { Batch } from '../protocol/batch.js';
+import type { ClaimBody } from '../protocol/claim-body.js';
+import { openClaim } from '../protocol/claim.js';
+import { encodeEntry, entryOf, leafHash } from '../protocol/entry.js';
+import type { NumberedEvent, SealedEvent } from '../protocol/event.js';
+import type { StoredEvent } from '../protocol/events-answer.js';
+import type { Fingerprint, Origin, Sequence } from '../protocol/fields.js';
+import { signHead } from '../protocol/head.js';
+import { ProtocolError } from '../protocol/protocol-error.js';
+import type { DamagedQuery, EntriesQuery, EventsQuery, HistoryName } from '../protocol/queries.js';
+import type { Opened, SignedKind, SignedThing } from '../protocol/signed.js';
+import { openTree } from '../protocol/tree.js';
+import type { VerifyKey } from '../protocol/verify-key.js';
+import { entryBytesOf, KeptLeaves } from './kept-leaves.js';
+import { decideBatch, type ReceivedBatch, type BatchDecision } from './batch-decision.js';
+import { arePlaced, placeAnew, verified, type OpenClaim, type OpenTree, type OriginState } from './origin-state.js';
+import { RefusalError } from './refusal-error.js';
+import type { LeafEvent, ReplicaStore } from './replica-store.js';
+import { HistoryFrontiers } from './history-frontiers.js';
 
-/** Addresses read at a time while a root is computed. */
-const PAGE = 10_000;
-
-/** What a batch is once it is decoded. */
-export type ReceivedBatch = NonNullable<ReturnType<typeof decodeBatch>>;
+/** The most damaged events among which those that come back are looked for. */
+const MAX_DOUBTED = 100_000;
+/** What a batch is refused for by what is stored here, which may be damaged. */
+const DECIDED_BY_LEAVES: ReadonlySet<string> = new Set(['OTHER', 'COMMITTED']);
 
 /** Who the host is. */
 export interface HostIdentity {
   /** The fingerprint of its verify key. */
-  readonly id: string;
+  readonly id: Fingerprint;
   readonly signingKey: KeyObject;
 }
 
@@ -30,225 +40,355 @@ export interface ReplicaOptions {
   readonly store: ReplicaStore;
   readonly identity: HostIdentity;
   readonly clock: Clock;
+  /** Keys by configuration (OFFGRID_ORIGINS): when there are any, no other origin and no other key is taken. */
+  readonly origins: ReadonlyMap<Origin, VerifyKey>;
+}
+
+/** How things stand with an origin, for metrics. */
+export interface ReplicaStatus {
+  /** Events of the head. */
+  readonly sequence: Sequence;
+  /** Events that are staged beyond what they have in common with the head. */
+  readonly staged: number;
+  readonly damaged: number;
+  /** When the tree of the head was signed, by the core's clock, in milliseconds since 1970. */
+  readonly signedAt: number | undefined;
 }
 
 /**
  * The events of one origin on a host, and the rules by which they come to be there.
  *
- * Who writes is decided here: a claim is granted only above every epoch granted before, and an equal one only to the same
- * writer; then batches of lower epochs are FENCED. A batch continues at head + 1; where it overlaps it must be the same.
- * Where it is not, the newer epoch is right: what was there is set aside, as is what lies beyond a batch of a newer epoch.
- * Two stories within one epoch are a fork: the second is refused, and kept as evidence.
+ * A host decides nothing about order. Each batch carries a tree that the origin has signed, and it is taken when the
+ * host's own root after it is that tree's. What does not reach the tree's base is staged beside the head; a history that
+ * does becomes the head as a whole, so a head never falls in (line, epoch, sequence).
  */
 export class Replica {
-  readonly #origin: string;
+  readonly #origin: Origin;
   readonly #options: ReplicaOptions;
-  /** One request at a time: each is judged on what the one before left. */
+  readonly #frontiers: HistoryFrontiers;
+  readonly #leaves: KeptLeaves;
+  /** One change at a time: each is judged on what the one before left. */
   readonly #inTurn = pLimit(1);
+  /** Undefined while it is not known what is stored. */
+  #state: OriginState | undefined;
+  #damaged = 0;
 
-  constructor(origin: string, options: ReplicaOptions) {
+  constructor(origin: Origin, options: ReplicaOptions) {
     this.#origin = origin;
     this.#options = options;
-  }
-
-  /** Grants a claim, which is on the disk when this returns. @throws HostRefusal NOT_SIGNED, FENCED */
-  claim(claim: Claim): Promise<SignedHead> {
-    return this.#inTurn(async () => {
-      const { store } = this.#options;
-      const stored = await store.load(this.#origin);
-      const key = this.#pinned(stored, claim.key);
-      if (!isClaimSigned(claim, this.#here, key)) throw this.#notSigned('claim');
-      const { epoch, writer, challenge, signature } = claim;
-      const granted = stored?.grant;
-      if (granted !== undefined && (epoch < granted.epoch || (epoch === granted.epoch && writer !== granted.writer)))
-        throw fenced(granted);
-      if (granted === undefined || epoch > granted.epoch) {
-        await store.grant(this.#origin, claim.key, { epoch, writer, challenge, signature });
-      }
-      return this.#sign(stored ?? EMPTY, claim.challenge);
-    });
-  }
-
-  /** Takes a batch, which is on the disk when this returns. @throws HostRefusal; nothing has changed then */
-  append(batch: ReceivedBatch): Promise<SignedHead> {
-    return this.#inTurn(async () => {
-      const { store } = this.#options;
-      const stored = await store.load(this.#origin);
-      if (stored === undefined) throw notClaimed(batch.epoch);
-      if (!isBatchSigned(batch, this.#here, this.#pinned(stored, stored.key))) throw this.#notSigned('batch');
-      const { grant } = stored;
-      if (batch.epoch < grant.epoch) throw fenced(grant);
-      if (batch.epoch > grant.epoch) throw notClaimed(batch.epoch);
-      if (batch.from > stored.sequence + 1) {
-        const { sequence: head } = stored;
-        throw new HostRefusal('GAP', `The batch begins at ${batch.from}; the last event here is ${head}.`, { head });
-      }
-      return this.#sign(await this.#take(batch, stored));
-    });
-  }
-
-  /** The head, for one who asks without writing. */
-  async head(challenge?: string): Promise<SignedHead> {
-    const stored = await this.#known();
-    return this.#sign(stored, challenge);
-  }
-
-  /** The Merkle root over the first events. @throws HostRefusal NOT_FOUND when there are not so many */
-  rootAt(sequence: number): Promise<string> {
-    return this.#inTurn(async () => {
-      const stored = await this.#known();
-      if (sequence > stored.sequence)
-        throw new HostRefusal('NOT_FOUND', `There are ${stored.sequence} events of '${this.#origin}' here.`);
-      const frontier = new MerkleFrontier(sha256);
-      while (frontier.size < sequence) {
-        const from = frontier.size + 1;
-        const page = await this.#options.store.addresses(this.#origin, from, Math.min(sequence, from + PAGE - 1));
-        if (page[0]?.sequence !== from) throw missing(from);
-        for (const { sequence: next, eid } of page) {
-          if (next !== frontier.size + 1) throw missing(frontier.size + 1);
-          frontier.append(eid);
-        }
-      }
-      return toHex(frontier.root());
-    });
-  }
-
-  /** Events after a sequence. @throws HostRefusal NOT_FOUND, DAMAGED */
-  async events(after: number, limit: number, maxBytes: number): Promise<readonly AddressedEvent[]> {
-    await this.#known();
-    return this.#options.store.events(this.#origin, after, limit, maxBytes);
-  }
-
-  async #known(): Promise<StoredReplica> {
-    const stored = await this.#options.store.load(this.#origin);
-    if (stored === undefined) throw new HostRefusal('NOT_FOUND', `There is nothing of '${this.#origin}' here.`);
-    return stored;
-  }
-
-  async #take(batch: ReceivedBatch, stored: StoredReplica): Promise<StoredReplica> {
-    const { store } = this.#options;
-    const { epoch, events, from } = batch;
-    const last = from + events.length - 1;
-    const overlap = events.slice(0, Math.max(0, stored.sequence - from + 1));
-    const there = await store.addresses(this.#origin, from, from + overlap.length - 1);
-    const contradicted = overlap.filter((event) => !isSame(there, event));
-    // Epochs never fall along a log: what lies beyond is older as a whole, or not at all.
-    const isStaleBeyond = last < stored.sequence && stored.epoch < epoch;
-    let kept = isStaleBeyond ? last : stored.sequence;
-    let frontier: MerkleFrontier | undefined = new MerkleFrontier(sha256, stored.sequence, stored.peaks);
-    if (contradicted[0] !== undefined || isStaleBeyond) {
-      const before = (contradicted[0]?.sequence ?? kept + 1) - 1;
-      frontier = await this.#frontierAt(before, stored);
-      if (frontier !== undefined && before < kept && stored.epoch === epoch)
-        throw await this.#forked(epoch, before + 1, [...contradicted, ...events.slice(overlap.length)]);
-      // When what is here is damaged, and the batch has what was signed for, there is no contradiction.
-      if (frontier === undefined) frontier = await this.#frontierAt(kept, stored, overlap);
-      else kept = before;
-    }
-    if (frontier === undefined)
-      throw new HostRefusal('DAMAGED', `The events of '${this.#origin}' here are not those that were signed for.`);
-    const added = events.slice(Math.max(0, kept - from + 1));
-    for (const { eid } of added) frontier.append(eid);
-    const ownsLast = last >= frontier.size;
-    const head = { sequence: frontier.size, epoch: ownsLast ? epoch : stored.epoch, peaks: frontier.peaks };
-    await store.write(this.#origin, {
-      ...(kept === stored.sequence ? {} : { setAsideFrom: kept + 1 }),
-      reshipped: events.slice(0, Math.max(0, kept - from + 1)),
-      added,
-      epoch,
-      head,
-    });
-    return { ...stored, ...head };
-  }
-
-  async #forked(epoch: number, sequence: number, others: readonly AddressedEvent[]): Promise<HostRefusal> {
-    const kept = await this.#options.store.keepFork(this.#origin, epoch, others).then(
-      () => 'Both are kept.',
-      (error: unknown) => {
-        if (error instanceof HostRefusal) return 'There is no room to keep both.';
-        throw error;
-      },
-    );
-    const message = `Event ${sequence} is another here, under the same epoch (${epoch}): two cores write as one. ${kept}`;
-    return new HostRefusal('FORKED', message, { sequence });
+    this.#frontiers = new HistoryFrontiers(origin, options.store);
+    this.#leaves = new KeptLeaves(origin, options.store, this.#frontiers);
   }
 
   /**
-   * The tree of the first events, made from what is stored, with `known` in the place of what is stored of them;
-   * undefined when these are not the events that the head was signed for.
+   * Grants a claim, which is on the disk when this returns; pins the key of an origin that has none.
+   * @param request SHA-256 of the body, which the head names
+   * @throws RefusalError NOT_SIGNED, BAD_REQUEST, FENCED, FULL
    */
-  async #frontierAt(
-    size: number,
-    stored: StoredReplica,
-    known: readonly AddressedEvent[] = [],
-  ): Promise<MerkleFrontier | undefined> {
-    const eids = new Map(known.map(({ sequence, eid }) => [sequence, eid]));
-    const all = new MerkleFrontier(sha256);
-    let first = all.copy();
-    for (let from = 1; from <= stored.sequence; from += PAGE) {
-      const to = Math.min(stored.sequence, from + PAGE - 1);
-      const page = await this.#options.store.addresses(this.#origin, from, to);
-      const there = new Map(page.map(({ sequence, eid }) => [sequence, eid]));
-      for (let sequence = from; sequence <= to; sequence += 1) {
-        const eid = eids.get(sequence) ?? there.get(sequence);
-        if (eid === undefined) return undefined;
-        all.append(eid);
-        if (sequence === size) first = all.copy();
+  claim({ key, claim: signed }: ClaimBody, request: Uint8Array): Promise<SignedThing<'head'>> {
+    return this.#inTurn(async () => {
+      const state = await this.#load();
+      this.#assertPinned(key, state);
+      const claim = this.#opened(() => openClaim(signed, key), 'claim');
+      const { epoch, writer, origin, host } = claim.value;
+      if (origin !== this.#origin || host !== this.#options.identity.id) throw this.#notSigned('claim');
+      const granted = state?.claim ?? null;
+      if (granted !== null) {
+        const { value } = granted;
+        if (value.epoch > epoch || (value.epoch === epoch && value.writer !== writer)) throw fenced(granted);
       }
-    }
-    return equalBytes(packPeaks(all.peaks), packPeaks(stored.peaks)) ? first : undefined;
-  }
-
-  #pinned(stored: StoredReplica | undefined, given: string): KeyObject {
-    const key = publicKeyOf(stored?.key ?? given);
-    if (key === undefined || (stored !== undefined && stored.key !== given)) throw this.#notSigned('claim');
-    return key;
-  }
-
-  get #here(): Destination {
-    return { origin: this.#origin, host: this.#options.identity.id };
-  }
-
-  #notSigned(what: 'claim' | 'batch'): HostRefusal {
-    return new HostRefusal(
-      'NOT_SIGNED',
-      `The ${what} is not signed with the key that '${this.#origin}' first came with. Is this the core's own keyring?`,
-    );
-  }
-
-  #sign(stored: Pick<StoredReplica, 'sequence' | 'epoch' | 'peaks'>, challenge?: string): SignedHead {
-    const { identity, clock } = this.#options;
-    const { sequence, epoch, peaks } = stored;
-    return signHead(identity.signingKey, {
-      tag: 'head/v1',
-      host: identity.id,
-      origin: this.#origin,
-      epoch,
-      sequence,
-      root: toHex(new MerkleFrontier(sha256, sequence, peaks).root()),
-      ts: clock.now().getTime(),
-      ...(challenge === undefined ? {} : { challenge }),
+      if (granted?.value.epoch !== epoch) await this.#write(() => this.#options.store.grant(this.#origin, key, signed));
+      return this.#sign(request);
     });
   }
+
+  /**
+   * Takes a batch, which is on the disk when this returns. Nothing has changed when it throws.
+   * @param request SHA-256 of the body, which the head names
+   * @throws RefusalError NOT_SIGNED, BAD_REQUEST, NOT_CLAIMED, FENCED, GAP, OTHER, FORKED, OLDER, COMMITTED, FULL, DAMAGED
+   */
+  append(batch: Batch, request: Uint8Array): Promise<SignedThing<'head'>> {
+    return this.#inTurn(async () => {
+      const state = await this.#load();
+      if (state === undefined) throw notClaimed(`Nothing of '${this.#origin}' was claimed here.`);
+      this.#assertPinned(state.key, state);
+      await this.#take({ ...batch, tree: this.#claimedTree(batch, state), events: batch.events.map(leafOf) }, state);
+      return this.#sign(request);
+    });
+  }
+
+  /** The head, for one who asks without writing. Of an origin that is not known here, it has nulls. */
+  head(challenge: Uint8Array): Promise<SignedThing<'head'>> {
+    return this.#inTurn(async () => {
+      await this.#load();
+      return this.#sign(challenge);
+    });
+  }
+
+  /** The roots over the first events of each history; null for a history that has fewer. */
+  roots(at: Sequence): Promise<Roots> {
+    return this.#inTurn(async () => {
+      const state = await this.#load();
+      const rootOf = async (of: HistoryName) => {
+        if (state === undefined || state[of] === null || at > state.places[of].sequence) return null;
+        return (await this.#frontiers.at(at, of, state.places)).root();
+      };
+      return { head: await rootOf('head'), staged: await rootOf('staged') };
+    });
+  }
+
+  /** The entries of a history, 42 bytes each; zeros for one that is not what its leaf says. @throws RefusalError NOT_FOUND */
+  async entries(page: EntriesQuery): Promise<readonly Uint8Array[]> {
+    await this.#assertKnown();
+    return (await this.#options.store.rows(this.#origin, page)).map(entryBytesOf);
+  }
+
+  /** The events of a history, `null` for the content of each that is damaged here. @throws RefusalError NOT_FOUND */
+  async events({ bytes, ...page }: EventsQuery): Promise<readonly StoredEvent[]> {
+    await this.#assertKnown();
+    const events = await this.#options.store.events(this.#origin, page, bytes);
+    if (events.some(({ sealed }) => sealed === null)) await this.recount();
+    return events;
+  }
+
+  /** The numbers of the head's events that are known to be damaged. @throws RefusalError NOT_FOUND */
+  async damaged({ after, limit }: DamagedQuery): Promise<readonly Sequence[]> {
+    await this.#assertKnown();
+    return this.#options.store.damaged(this.#origin, after, limit);
+  }
+
+  /**
+   * Puts back events that are damaged here. Each proves itself by the leaf that is kept for its number; where leaves are
+   * damaged, all of them together by the head's root.
+   * @returns how many are whole now
+   * @throws RefusalError NOT_FOUND, FULL
+   */
+  mend(events: readonly NumberedEvent[]): Promise<number> {
+    return this.#inTurn(async () => {
+      const state = await this.#load();
+      if (state === undefined) throw this.#notFound();
+      const { store } = this.#options;
+      const leaves = [
+        ...new Map(events.map((event) => [event.sequence, { ...leafOf(event), sequence: event.sequence }])).values(),
+      ];
+      const mended = new Set(await store.mend(this.#origin, leaves));
+      if (mended.size < leaves.length && this.#damaged > 0) {
+        const missing = new Set(await store.damaged(this.#origin, 0, MAX_DOUBTED));
+        const doubted = leaves.filter(({ sequence }) => missing.has(sequence) && !mended.has(sequence));
+        if (await this.#leaves.mend(doubted, state)) for (const { sequence } of doubted) mended.add(sequence);
+      }
+      await this.#countDamaged();
+      return mended.size;
+    });
+  }
+
+  /** Holds the leaves that are kept to the head's root, and mends those that it can. @returns whether they are right now */
+  checkLeaves(): Promise<boolean> {
+    return this.#inTurn(async () => {
+      const state = await this.#load();
+      const leaves = state === undefined ? 'RIGHT' : await this.#leaves.check(state);
+      await this.#countDamaged();
+      return leaves !== 'DAMAGED';
+    });
+  }
+
+  /** Counts the damaged events again: somebody has looked at them. */
+  recount(): Promise<void> {
+    return this.#inTurn(() => this.#countDamaged());
+  }
+
+  async status(): Promise<ReplicaStatus> {
+    const state = await this.#current();
+    return {
+      sequence: state?.places.head.sequence ?? 0,
+      staged: state === undefined ? 0 : Math.max(0, state.places.staged.sequence - state.places.common),
+      damaged: this.#damaged,
+      signedAt: state?.head?.value.ts,
+    };
+  }
+
+  /** Whether anything of the origin is kept here, as far as anybody has asked. */
+  get isKept(): boolean {
+    return this.#state !== undefined;
+  }
+
+  /** Forgets what can be computed again. */
+  rest(): void {
+    this.#frontiers.forget(0);
+    this.#leaves.forget();
+  }
+
+  async #take(batch: ReceivedBatch, state: OriginState): Promise<void> {
+    const { store } = this.#options;
+    const decision = await this.#decide(batch, state);
+    if ('forked' in decision) {
+      await store.keepFork(this.#origin, batch.tree.signed);
+      throw decision.forked;
+    }
+    if ('taken' in decision) {
+      const { taken } = decision;
+      await this.#write(() => store.change(this.#origin, taken), batch.tree, Math.min(taken.keep, state.places.common));
+    } else if (Object.keys(decision.renewed).length > 0) {
+      const { sequence } = state.places.head;
+      await this.#write(() => store.renew(this.#origin, decision.renewed), batch.tree, sequence);
+    }
+    if (this.#damaged > 0) await this.#mendFrom(batch);
+  }
+
+  /** A batch is not refused for what is damaged here. @throws RefusalError */
+  async #decide(batch: ReceivedBatch, state: OriginState): Promise<BatchDecision> {
+    const { store } = this.#options;
+    const decide = () => decideBatch(batch, { origin: this.#origin, state, store, frontiers: this.#frontiers });
+    const decision = await decide().catch((error: unknown) => {
+      if (error instanceof RefusalError && DECIDED_BY_LEAVES.has(error.code)) return error;
+      throw error;
+    });
+    if (!(decision instanceof RefusalError) && !('forked' in decision)) return decision;
+    const leaves = await this.#leaves.check(state);
+    await this.#countDamaged();
+    if (leaves === 'MENDED') return decide();
+    if (leaves === 'DAMAGED') {
+      const message = `The events of '${this.#origin}' here are not those that the origin has signed: some are damaged.`;
+      throw new RefusalError({ code: 'DAMAGED', message });
+    }
+    if (decision instanceof RefusalError) throw decision;
+    return decision;
+  }
+
+  /** What comes again may be what was damaged here. */
+  async #mendFrom({ from, events }: ReceivedBatch): Promise<void> {
+    const { store } = this.#options;
+    const damaged = new Set(await store.damaged(this.#origin, from - 1, Math.max(1, events.length)));
+    const again = events
+      .map((event, i) => ({ ...event, sequence: from + i }))
+      .filter(({ sequence }) => damaged.has(sequence));
+    await store.mend(this.#origin, again);
+    await this.#countDamaged();
+  }
+
+  /** @throws RefusalError NOT_SIGNED, BAD_REQUEST, NOT_CLAIMED, FENCED */
+  #claimedTree({ from, tree: signed, events }: Batch, { key, claim }: OriginState): OpenTree {
+    const tree = this.#opened(() => openTree(signed, key), 'tree');
+    const { origin, sequence, epoch, writer } = tree.value;
+    if (origin !== this.#origin) throw this.#notSigned('tree');
+    if (sequence !== from + events.length - 1)
+      throw badRequest(`${events.length} events from ${from} on do not end at ${sequence}, as the tree does.`);
+    if (claim === null || claim.value.epoch < epoch) throw notClaimed(`Epoch ${epoch} was not claimed here.`);
+    if (claim.value.epoch > epoch) throw fenced(claim);
+    if (claim.value.writer !== writer) throw notClaimed(`Epoch ${epoch} was claimed by another writer here.`);
+    return tree;
+  }
+
+  /** What is known, without waiting where it is. */
+  async #current(): Promise<OriginState | undefined> {
+    return this.#state ?? this.#inTurn(() => this.#load());
+  }
+
+  /** Only in turn: what was read before a change must not be taken for what is there after it. */
+  async #load(): Promise<OriginState | undefined> {
+    return this.#state ?? this.#reload();
+  }
+
+  async #reload(tree?: OpenTree, before?: OriginState): Promise<OriginState | undefined> {
+    const { store } = this.#options;
+    const stored = await store.load(this.#origin);
+    const state = stored && verified(stored, [before?.head, before?.staged, before?.known, tree]);
+    this.#state = state === undefined || arePlaced(state) ? state : await this.#placed(state);
+    await this.#countDamaged();
+    return this.#state;
+  }
+
+  async #placed(state: OriginState): Promise<OriginState> {
+    this.rest();
+    return placeAnew(state, this.#origin, this.#options.store, this.#frontiers);
+  }
+
+  /** Writes, and knows afterwards what is there; whatever becomes of it, nothing is taken for known that is not there. */
+  async #write(write: () => Promise<void>, tree?: OpenTree, beyond = 0): Promise<void> {
+    const before = this.#state;
+    this.#state = undefined;
+    try {
+      await write();
+      this.#frontiers.forget(beyond);
+    } catch (error) {
+      this.#frontiers.forget(0);
+      throw error;
+    }
+    await this.#reload(tree, before);
+  }
+
+  async #countDamaged(): Promise<void> {
+    this.#damaged = this.#state === undefined ? 0 : await this.#options.store.countDamaged(this.#origin);
+  }
+
+  async #assertKnown(): Promise<void> {
+    if ((await this.#current()) === undefined) throw this.#notFound();
+  }
+
+  #notFound(): RefusalError {
+    return new RefusalError({ code: 'NOT_FOUND', message: `There is nothing of '${this.#origin}' here.` });
+  }
+
+  /** @throws RefusalError NOT_SIGNED unless a key is the one that is pinned, by configuration too */
+  #assertPinned(key: VerifyKey, state: OriginState | undefined): void {
+    const { origins } = this.#options;
+    const configured = origins.get(this.#origin);
+    if (origins.size > 0 && configured === undefined) {
+      const message = `This host takes nothing of '${this.#origin}': its OFFGRID_ORIGINS does not name it.`;
+      throw new RefusalError({ code: 'NOT_SIGNED', message });
+    }
+    for (const pinned of [configured, state?.key])
+      if (pinned !== undefined && !equalBytes(pinned, key)) throw this.#notSigned('claim');
+  }
+
+  /** @throws RefusalError NOT_SIGNED, BAD_REQUEST */
+  #opened<Kind extends SignedKind, Value>(open: () => Opened<Kind, Value>, kind: Kind): Opened<Kind, Value> {
+    try {
+      return open();
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      throw error.code === 'NOT_SIGNED' ? this.#notSigned(kind) : badRequest(error.message);
+    }
+  }
+
+  #notSigned(kind: SignedKind): RefusalError {
+    const message = `The ${kind} is not one for this host and '${this.#origin}', signed with the key that is pinned here. Is this the core's own keyring?`;
+    return new RefusalError({ code: 'NOT_SIGNED', message });
+  }
+
+  #sign(request: Uint8Array): SignedThing<'head'> {
+    const { identity, clock } = this.#options;
+    const state = this.#state;
+    const head = {
+      ts: clock.now().getTime(),
+      key: this.#options.origins.get(this.#origin) ?? state?.key ?? null,
+      host: identity.id,
+      tree: state?.head?.signed ?? null,
+      claim: state?.claim?.signed ?? null,
+      origin: this.#origin,
+      staged: state?.staged?.signed ?? null,
+      damaged: this.#damaged,
+      request,
+    };
+    return signHead(head, identity.signingKey);
+  }
 }
 
-const EMPTY = { sequence: 0, epoch: 0, peaks: [] };
-
-/** An envelope is bound to its type and time, so it is the same event when its address is the same. */
-function isSame(there: readonly StoredAddress[], { sequence, eid }: AddressedEvent): boolean {
-  const stored = there.find((address) => address.sequence === sequence);
-  return stored !== undefined && equalBytes(stored.eid, eid);
+function leafOf(event: SealedEvent): LeafEvent {
+  const entry = entryOf(event);
+  const { etype, ts, sealed } = event;
+  return { etype, ts, sealed, eid: entry.eid, leaf: leafHash(encodeEntry(entry)) };
 }
 
-function missing(sequence: number): HostRefusal {
-  return new HostRefusal('DAMAGED', `Event ${sequence} is missing here.`, { sequence });
+function fenced({ signed, value }: OpenClaim): RefusalError {
+  const message = `Another writer (${value.writer}) was granted epoch ${value.epoch} here.`;
+  return new RefusalError({ code: 'FENCED', message, claim: signed });
 }
 
-function fenced(granted: SignedGrant): HostRefusal {
-  const message = `Another writer (${granted.writer}) was granted epoch ${granted.epoch} here.`;
-  return new HostRefusal('FENCED', message, { granted });
+function notClaimed(message: string): RefusalError {
+  return new RefusalError({ code: 'NOT_CLAIMED', message });
 }
 
-function notClaimed(epoch: number): HostRefusal {
-  return new HostRefusal('NOT_CLAIMED', `Epoch ${epoch} was not claimed here.`);
+function badRequest(message: string): RefusalError {
+  return new RefusalError({ code: 'BAD_REQUEST', message });
 }

@@ -1,27 +1,27 @@
 import type { FastifyRequest } from 'fastify';
 import type { z } from 'zod';
-import { HostRefusal } from './problems.js';
+import { RefusalError } from './refusal-error.js';
 
 /** The body of a request as it came. */
 export function bodyOf(request: FastifyRequest): Uint8Array {
   return request.body instanceof Uint8Array ? request.body : new Uint8Array();
 }
 
-/** What a request says, once it is known to be well formed. @throws HostRefusal BAD_REQUEST */
+/** What a request says, once it is known to be well formed. @throws RefusalError BAD_REQUEST */
 export function parse<V>(schema: z.ZodType<V>, value: unknown): V {
   const parsed = safely(() => schema.safeParse(value));
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
   const where = issue === undefined || issue.path.length === 0 ? 'the request' : issue.path.join('.');
-  throw new HostRefusal('BAD_REQUEST', `${where}: ${issue?.message ?? 'is invalid'}`);
+  throw new RefusalError({ code: 'BAD_REQUEST', message: `${where}: ${issue?.message ?? 'is invalid'}` });
 }
 
-/** The JSON of a body. @throws HostRefusal BAD_REQUEST */
+/** The JSON of a body. @throws RefusalError BAD_REQUEST */
 export function jsonOf(body: Uint8Array): unknown {
   try {
     return JSON.parse(Buffer.from(body).toString());
   } catch {
-    throw new HostRefusal('BAD_REQUEST', 'The body is not JSON.');
+    throw new RefusalError({ code: 'BAD_REQUEST', message: 'The body is not JSON.' });
   }
 }
 
@@ -30,7 +30,8 @@ function safely<R>(work: () => R): R {
   try {
     return work();
   } catch (error) {
-    if (error instanceof RangeError) throw new HostRefusal('BAD_REQUEST', 'The request is nested too deeply.');
+    if (error instanceof RangeError)
+      throw new RefusalError({ code: 'BAD_REQUEST', message: 'The request is nested too deeply.' });
     throw error;
   }
 }

@@ -1,37 +1,47 @@
-import { mkdir } from 'node:fs/promises';
+import { access, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import fastify, {
-  LogController,
-  type FastifyError,
-  type FastifyInstance,
-  type FastifyReply,
-  type FastifyRequest,
-} from 'fastify';
+import fastify, { LogController, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { Clock } from '../../clock.js';
+import { sha256 } from '../../crypto/sha256.js';
+import { equalBytes } from '../../crypto/bytes.js';
 import { isLoopback } from '../../http/loopback.js';
 import type { Logger } from '../../logger.js';
 import { ProcessLock } from '../../process-lock.js';
 import { SqliteError } from '../../sqlite/connection.js';
-import { MAX_BODY_BYTES } from '../wire/batch.js';
-import { Authentication } from './authentication.js';
 import { Blobs } from './blobs.js';
-import { HostFile } from './host-file.js';
-import { openIdentity, type Identity } from './identity.js';
+import { newIdentity, readIdentity, type Identity } from './identity.js';
 import { Memory } from './memory.js';
-import { HostMetrics } from './metrics.js';
-import { HostRefusal } from './problems.js';
 import { serveMemory } from './memory-routes.js';
+import { ANSWER_HEADER, answerSignature, hostKeyOf, type HostKey } from '../protocol/authentication.js';
+import { MAX_SHORT_BODY_BYTES, type Fingerprint, type Origin } from '../protocol/fields.js';
+import { ProtocolError } from '../protocol/protocol-error.js';
+import type { VerifyKey } from '../protocol/verify-key.js';
+import { readBody } from './body-reader.js';
+import { ConnectionLimits, MAX_CONNECTIONS } from './connection-limits.js';
+import { EventContents } from './event-contents.js';
+import { HostFile } from './host-file.js';
+import { HostMetrics } from './metrics.js';
+import { RefusalError } from './refusal-error.js';
 import { Replicas } from './replicas.js';
-import { bodyOf } from './requests.js';
 import { serveReplicas } from './replica-routes.js';
+import { nonceOf, RequestAuthentication, UnauthenticatedError } from './request-authentication.js';
+import { scrub } from './scrub.js';
 import { SqliteReplicaStore } from './sqlite-replica-store.js';
 
-/** How long a client is asked to wait when a host is busy, in seconds. */
-const RETRY_AFTER_SECONDS = 1;
-/** How long a request may take to arrive, in milliseconds: links may be slow. */
-const REQUEST_TIMEOUT_MS = 300_000;
-/** The most TCP connections: each may bring a body before it is known whose it is. */
-const MAX_CONNECTIONS = 128;
+/** The version of the protocol that `/pubkeys` tells. */
+const PROTOCOL = 2;
+/** How long the headers of a request may take, in milliseconds. */
+const HEADERS_TIMEOUT_MS = 10_000;
+/** How often that is looked at, in milliseconds. */
+const TIMEOUT_CHECK_MS = 1_000;
+/** The longest name in a path: longer than any that is one, so that it is judged with the others. */
+const MAX_PARAM_LENGTH = 1_024;
+/** The largest body of the prototype's paths, in bytes: a payload of 1 MiB in base64, and its meta. */
+const MAX_MEMORY_BODY_BYTES = 2 * 1024 * 1024;
+/** How long a close waits for requests under way, in milliseconds, before it ends connections. */
+const CLOSE_MS = 5_000;
+/** How long a connection may be idle between requests, in milliseconds. */
+const KEEP_ALIVE_MS = 60_000;
 
 /** How a host is set up. */
 export interface HostOptions {
@@ -40,13 +50,20 @@ export interface HostOptions {
   readonly name: string;
   readonly bind: string;
   readonly port: number;
-  readonly authKey: string;
-  /** The most bytes of contents it keeps. */
+  /** OFFGRID_AUTH_KEY, from which the host's own key follows; or that key itself (OFFGRID_HOST_KEY). */
+  readonly authKey: string | HostKey;
+  /** The most bytes it keeps. */
   readonly budgetBytes: number;
   /** Contents of more bytes are files. */
   readonly chunkThreshold: number;
+  /** Keys by configuration (OFFGRID_ORIGINS); none: the first to claim an origin pins its key. */
+  readonly origins?: ReadonlyMap<Origin, VerifyKey>;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** How fast it scrubs, in bytes a second; 1 MiB unless given. */
+  readonly scrubBytesPerSecond?: number;
+  /** The shortest time between two rounds of it, in milliseconds; a minute unless given. */
+  readonly scrubEveryMs?: number;
 }
 
 /** A host that runs. */
@@ -71,40 +88,32 @@ export async function startHost(options: HostOptions): Promise<RunningHost> {
     const lock = await ProcessLock.take(join(folder, 'host.lock'));
     if (lock === undefined) throw new Error(`Another host runs in ${folder}. Stop it, or choose another --name.`);
     opened.push(() => lock.release());
-    const identity = await openIdentity(join(folder, 'identity.pem'));
-    const file = await HostFile.open(join(folder, 'host.db'), budgetBytes);
+    const { identity, file } = await openFolder(folder, budgetBytes);
     opened.push(() => file.close());
-    const store = await SqliteReplicaStore.open(file, await Blobs.open(join(folder, 'blobs')), chunkThreshold);
-    const metrics = new HostMetrics(store, budgetBytes);
-    const app = fastify({
-      loggerInstance: logger,
-      logController: new LogController({ disableRequestLogging: true }),
-      bodyLimit: MAX_BODY_BYTES,
-      requestTimeout: REQUEST_TIMEOUT_MS,
-      forceCloseConnections: 'idle',
-      frameworkErrors: refuseUrl,
+    const contents = new EventContents(await Blobs.open(join(folder, 'blobs')), chunkThreshold);
+    const store = await SqliteReplicaStore.open(file, contents, clock);
+    const replicas = new Replicas({ store, identity, clock, origins: options.origins ?? new Map() });
+    const metrics = new HostMetrics({ store, replicas, budgetBytes, clock });
+    const stopping = new AbortController();
+    const scrubbing = scrub(
+      {
+        ...{ store, replicas, logger },
+        ...(options.scrubBytesPerSecond === undefined ? {} : { bytesPerSecond: options.scrubBytesPerSecond }),
+        ...(options.scrubEveryMs === undefined ? {} : { betweenRoundsMs: options.scrubEveryMs }),
+      },
+      stopping.signal,
+    );
+    opened.push(async () => {
+      stopping.abort();
+      await scrubbing;
     });
-    opened.push(() => app.close());
-    app.server.maxConnections = MAX_CONNECTIONS;
-    hangUpWhenClosing(app);
-    readRawBodies(app);
-    answerRefusals(app, metrics);
-    const authentication = new Authentication(options.authKey, identity.id, clock);
-    const authenticate = (request: FastifyRequest) => {
-      const { method, url: path } = request;
-      const judged = authentication.judge({ method, path, body: bodyOf(request) }, request.headers);
-      if (!judged.isAuthentic) throw new Unauthenticated(judged.message, judged.headers);
-    };
-    const isLocal = isLoopback(bind);
-    const open = (request: FastifyRequest) => {
-      if (!isLocal) authenticate(request);
-    };
-    serveReplicas(app, new Replicas({ store, identity, clock }), authenticate);
-    serveMemory(app, { ...options, identity, memory: new Memory(file), authenticate, open });
-    app.get('/metrics', async (request, reply) => {
-      open(request);
-      return reply.type(metrics.registry.contentType).send(await metrics.registry.metrics());
+    const key = typeof options.authKey === 'string' ? hostKeyOf(options.authKey, identity.id) : options.authKey;
+    const app = newApp(logger, (refusal, request, reply) => {
+      metrics.answered(refusal.code);
+      refuse(refusal, request, reply, { key, host: identity.id });
     });
+    opened.push(() => closeInTime(app));
+    serve(app, { ...options, key, identity, replicas, metrics, memory: new Memory(file) });
     const url = await app.listen({ host: bind, port });
     return {
       url,
@@ -120,6 +129,207 @@ export async function startHost(options: HostOptions): Promise<RunningHost> {
   }
 }
 
+/**
+ * Who the host is follows from its folder. A file without its identity becomes another host's; an identity without its
+ * file, or with that of another host, is one that has lost what it signed for.
+ */
+async function openFolder(folder: string, budgetBytes: number): Promise<{ identity: Identity; file: HostFile }> {
+  const [keys, path] = [join(folder, 'identity.pem'), join(folder, 'host.db')];
+  const known = await readIdentity(keys);
+  if (known === undefined) {
+    // The file is there first: an identity whose file is missing has signed for something.
+    const made = newIdentity();
+    const file = await HostFile.open(path, made.id, budgetBytes);
+    try {
+      if ((await file.fingerprint()) !== made.id) await file.become(made.id);
+      return { identity: await made.write(keys), file };
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
+  }
+  const isThere = await access(path).then(
+    () => true,
+    () => false,
+  );
+  const advice = `A host that has lost what it signed for must be another: move ${keys} away, start it, and name its new fingerprint to the cores.`;
+  if (!isThere) throw new Error(`${keys} is there, and ${path} is not. ${advice}`);
+  const file = await HostFile.open(path, undefined, budgetBytes);
+  const owner: Fingerprint | undefined = await file.fingerprint();
+  if (owner === known.id) return { identity: known, file };
+  await file.close();
+  throw new Error(`${path} is that of host ${String(owner)}, and ${keys} that of host ${known.id}. ${advice}`);
+}
+
+/** @param refuse answers what is refused before there is a route */
+function newApp(
+  logger: Logger,
+  refuse: (refusal: RefusalError, request: FastifyRequest, reply: FastifyReply) => void,
+): FastifyInstance {
+  const app = fastify({
+    loggerInstance: logger,
+    logController: new LogController({ disableRequestLogging: true }),
+    forceCloseConnections: 'idle',
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    // A body may take as long as it keeps coming: see readBody.
+    requestTimeout: 0,
+    http: { headersTimeout: HEADERS_TIMEOUT_MS, connectionsCheckingInterval: TIMEOUT_CHECK_MS },
+    exposeHeadRoutes: false,
+    routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
+    frameworkErrors: (error, request, reply) => {
+      refuse(new RefusalError({ code: 'BAD_REQUEST', message: error.message }), request, reply);
+    },
+  });
+  app.server.maxConnections = MAX_CONNECTIONS;
+  hangUpWhenClosing(app);
+  // Bodies are read by those whose turn it is.
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('*', (_request, payload, done) => {
+    done(null, payload);
+  });
+  return app;
+}
+
+interface Served extends HostOptions {
+  readonly key: HostKey;
+  readonly identity: Identity;
+  readonly replicas: Replicas;
+  readonly metrics: HostMetrics;
+  readonly memory: Memory;
+}
+
+function serve(app: FastifyInstance, served: Served): void {
+  const { key, identity, replicas, metrics, memory, bind, clock } = served;
+  const limits = new ConnectionLimits();
+  limits.watch(app.server);
+  const authentication = new RequestAuthentication(key, identity.id, clock);
+  const bodyHashes = new WeakMap<FastifyRequest, Uint8Array>();
+  const authenticate = (request: FastifyRequest) => {
+    const { method, url: path, headers } = request;
+    bodyHashes.set(request, Buffer.from(authentication.assertAuthentic({ method, path, headers }), 'hex'));
+    limits.authenticated(request.socket.remoteAddress ?? '');
+  };
+  const bodyHashOf = (request: FastifyRequest) => {
+    const hash = bodyHashes.get(request);
+    if (hash === undefined) throw new Error('a request was served without being authenticated');
+    return hash;
+  };
+  const signer = { key, host: identity.id };
+
+  app.addHook('onSend', (request, reply, payload, done) => {
+    if (isReplicaPath(request))
+      sign(request, reply, payload instanceof Uint8Array ? payload : new Uint8Array(), signer);
+    done();
+  });
+  app.addHook('onResponse', (_request, reply, done) => {
+    if (reply.statusCode < 400) metrics.answered('OK');
+    done();
+  });
+  app.setErrorHandler((error, request, reply) => {
+    const refusal = refusalOf(error);
+    if (refusal.code === 'INTERNAL') request.log.error({ err: error }, 'request failed');
+    else if (refusal.status >= 500) request.log.warn({ code: refusal.code, url: request.url }, refusal.message);
+    metrics.answered(refusal.code);
+    return refuse(refusal, request, reply, signer);
+  });
+  app.setNotFoundHandler((request) => {
+    const message = `There is nothing at ${request.method} ${request.url.slice(0, 200)}.`;
+    throw new RefusalError({ code: 'NOT_FOUND', message });
+  });
+
+  void app.register((replicaPaths, _options, done) => {
+    // Whatever a URL looks like that leads here: none is served before its headers are judged.
+    replicaPaths.addHook('onRequest', (request, _reply, next) => {
+      if (!isReplicaPath(request))
+        throw new RefusalError({ code: 'BAD_REQUEST', message: 'The path is not written as the protocol has it.' });
+      authenticate(request);
+      next();
+    });
+    serveReplicas(replicaPaths, replicas, bodyHashOf);
+    done();
+  });
+  void app.register((rest, _options, done) => {
+    const isLocal = isLoopback(bind);
+    const open = (request: FastifyRequest) => {
+      if (!isLocal) authenticate(request);
+    };
+    rest.addHook('onRequest', (request, _reply, next) => {
+      if (request.method === 'POST') authenticate(request);
+      next();
+    });
+    rest.addHook('preHandler', async (request) => {
+      if (request.method !== 'POST') return;
+      const body = await readBody(request.raw, MAX_MEMORY_BODY_BYTES);
+      if (!equalBytes(sha256(body), bodyHashOf(request)))
+        throw new UnauthenticatedError('The body is not the one that the request is signed for.');
+      request.body = body;
+    });
+    // Whoever gets there has been authenticated before the body was read.
+    serveMemory(rest, { ...served, identity, memory, protocol: PROTOCOL, authenticate: () => undefined, open });
+    rest.get('/metrics', async (request, reply) => {
+      open(request);
+      return reply.type(metrics.registry.contentType).send(await metrics.text());
+    });
+    done();
+  });
+}
+
+/** Whom answers are by. */
+interface Signer {
+  readonly key: HostKey;
+  readonly host: Fingerprint;
+}
+
+/** Says in a header of an answer that the host has given it. */
+function sign(request: FastifyRequest, reply: FastifyReply, body: Uint8Array, { key, host }: Signer): void {
+  const nonce = nonceOf(request.headers);
+  void reply.header(ANSWER_HEADER, answerSignature(key, { host, nonce, status: reply.statusCode, body }));
+}
+
+/** Whether a URL is written as the protocol has it. */
+function isReplicaPath({ url }: FastifyRequest): boolean {
+  return url.startsWith('/replica/');
+}
+
+function refuse(refusal: RefusalError, request: FastifyRequest, reply: FastifyReply, signer: Signer): FastifyReply {
+  void reply.code(refusal.status);
+  if (refusal instanceof UnauthenticatedError) void reply.headers(refusal.headers);
+  // What is left of a large body is not waited for.
+  const length = request.headers['content-length'];
+  const hasLongBody = request.headers['transfer-encoding'] !== undefined || Number(length ?? 0) > MAX_SHORT_BODY_BYTES;
+  if (hasLongBody && !request.raw.complete) void reply.header('connection', 'close');
+  if (!request.url.startsWith('/replica'))
+    return reply.send({ error: { code: refusal.code, message: refusal.message } });
+  const body = Buffer.from(refusal.body);
+  sign(request, reply, body, signer);
+  return reply.type('application/cbor').send(body);
+}
+
+function refusalOf(error: unknown): RefusalError {
+  if (error instanceof RefusalError) return error;
+  if (error instanceof ProtocolError) {
+    const code = error.code === 'TOO_LARGE' ? 'TOO_LARGE' : 'BAD_REQUEST';
+    return new RefusalError({ code, message: `${error.message}.` }, { cause: error });
+  }
+  if (error instanceof SqliteError && error.code === 'SQLITE_CORRUPT')
+    return new RefusalError({ code: 'DAMAGED', message: 'The file of this host is damaged.' }, { cause: error });
+  if (error instanceof Error && 'statusCode' in error && typeof error.statusCode === 'number' && error.statusCode < 500)
+    return new RefusalError({ code: 'BAD_REQUEST', message: error.message }, { cause: error });
+  return new RefusalError({ code: 'INTERNAL', message: 'Something went wrong here; it was logged.' }, { cause: error });
+}
+
+/** Closes a server; connections on which nothing comes to an end are ended. */
+async function closeInTime(app: FastifyInstance): Promise<void> {
+  const timer = setTimeout(() => {
+    app.server.closeAllConnections();
+  }, CLOSE_MS);
+  try {
+    await app.close();
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 /** A connection whose last request is answered while the host closes would stay open, and the host wait for its end. */
 function hangUpWhenClosing(app: FastifyInstance): void {
   let isClosing = false;
@@ -131,64 +341,4 @@ function hangUpWhenClosing(app: FastifyInstance): void {
     if (isClosing) void reply.header('connection', 'close');
     done();
   });
-}
-
-/** Bodies are authenticated as they came, and read afterwards. */
-function readRawBodies(app: FastifyInstance): void {
-  app.removeAllContentTypeParsers();
-  app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => {
-    done(null, body);
-  });
-}
-
-/** The request is not by one who knows the key. */
-class Unauthenticated extends HostRefusal {
-  readonly headers: Readonly<Record<string, string>>;
-
-  constructor(message: string, headers: Readonly<Record<string, string>> = {}) {
-    super('UNAUTHENTICATED', message);
-    this.headers = headers;
-  }
-}
-
-function answerRefusals(app: FastifyInstance, metrics: HostMetrics): void {
-  app.setErrorHandler((error, request, reply) => {
-    const refusal = refusalOf(error);
-    if (refusal === undefined) {
-      request.log.error({ err: error }, 'request failed');
-      metrics.answered('INTERNAL');
-      return reply
-        .code(500)
-        .send({ error: { code: 'INTERNAL', message: 'Something went wrong here; it was logged.' } });
-    }
-    if (refusal.status >= 500) request.log.warn({ code: refusal.code, url: request.url }, refusal.message);
-    metrics.answered(refusal.code);
-    if (refusal.code === 'BUSY') void reply.header('retry-after', String(RETRY_AFTER_SECONDS));
-    if (refusal instanceof Unauthenticated) void reply.headers(refusal.headers);
-    return reply.code(refusal.status).send(refusal.body);
-  });
-  app.setNotFoundHandler((request) => {
-    throw new HostRefusal('NOT_FOUND', `There is nothing at ${request.method} ${request.url.slice(0, 200)}.`);
-  });
-  app.addHook('onResponse', (_request, reply, done) => {
-    if (reply.statusCode < 400) metrics.answered('OK');
-    done();
-  });
-}
-
-/** Answers what Fastify refuses before there is a route: a path that cannot be decoded. */
-function refuseUrl(error: FastifyError, _request: FastifyRequest, reply: FastifyReply): void {
-  void reply.code(400).send(new HostRefusal('BAD_REQUEST', error.message).body);
-}
-
-function refusalOf(error: unknown): HostRefusal | undefined {
-  if (error instanceof HostRefusal) return error;
-  if (error instanceof SqliteError && error.code === 'SQLITE_CORRUPT')
-    return new HostRefusal('DAMAGED', 'The file of this host is damaged.');
-  if (!(error instanceof Error) || !('statusCode' in error)) return undefined;
-  if (error.statusCode === 413)
-    return new HostRefusal('TOO_LARGE', `The body is larger than ${MAX_BODY_BYTES} bytes. Send less at a time.`);
-  if (typeof error.statusCode === 'number' && error.statusCode < 500)
-    return new HostRefusal('BAD_REQUEST', error.message);
-  return undefined;
 }

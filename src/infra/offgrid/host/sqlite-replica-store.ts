@@ -1,89 +1,93 @@
-import { equalBytes, toHex } from '../../crypto/bytes.js';
-import { addressOf } from '../../crypto/envelope.js';
-import type { Row } from '../../sqlite/connection.js';
+import { HASH_BYTES } from '../../../domain/merkle.js';
+import type { Clock } from '../../clock.js';
+import type { Connection, Row } from '../../sqlite/connection.js';
 import { packPeaks, unpackPeaks } from '../peaks.js';
-import type { AddressedEvent } from '../wire/batch.js';
-import type { SignedGrant } from '../wire/claim.js';
-import type { Blobs } from './blobs.js';
-import { diskFull, type HostFile } from './host-file.js';
-import { HostRefusal } from './problems.js';
-import type { ReplicaChange, ReplicaStore, StoredAddress, StoredReplica } from './replica-store.js';
+import type { StoredEvent } from '../protocol/events-answer.js';
+import { ProtocolError } from '../protocol/protocol-error.js';
+import type { HistoryName } from '../protocol/queries.js';
+import { decodeSigned, encodeSigned, type SignedKind, type SignedThing } from '../protocol/signed.js';
+import { DamagedEvents } from './damaged-events.js';
+import { UNDESCRIBED, type EventContents, type EventRow } from './event-contents.js';
+import type { HostFile } from './host-file.js';
+import { RefusalError } from './refusal-error.js';
+import { arrange, COLUMNS, EVENT_BYTES, writePlaces } from './history-rows.js';
+import type {
+  LeafEvent,
+  MendedEvent,
+  Page,
+  Places,
+  ReplicaStore,
+  StoredOrigin,
+  StoredRow,
+  HistoryChange,
+} from './replica-store.js';
 
 /** The most origins of a host. */
 const MAX_ORIGINS = 1_000;
-const ADDRESS_BYTES = 32;
+/** The most trees of one origin that are kept as evidence of a kind; those that come later are not. */
+const MAX_EVIDENCE_TREES = 1_000;
 
-/** Rows from one blob of addresses, one of contents, and JSON that says where each begins: one statement for a batch. */
+/** Rows from one blob of addresses, of leaves and of contents each, and JSON that says where each begins: one statement. */
 const INSERT = `
-  INSERT INTO events (origin, sequence, epoch, etype, ts, eid, bytes, sealed)
-  SELECT ?1, ?2 + j.key, ?3, j.value ->> 0, j.value ->> 1, substr(?4, 1 + ${ADDRESS_BYTES} * j.key, ${ADDRESS_BYTES}),
-    j.value ->> 2, CASE WHEN j.value ->> 3 IS NULL THEN NULL ELSE substr(?5, 1 + (j.value ->> 3), j.value ->> 2) END
+  INSERT INTO events (${COLUMNS})
+  SELECT ?1, ?2 + j.key, j.value ->> 0, j.value ->> 1, substr(?3, 1 + ${HASH_BYTES} * j.key, ${HASH_BYTES}),
+    substr(?4, 1 + ${HASH_BYTES} * j.key, ${HASH_BYTES}), j.value ->> 2,
+    CASE WHEN j.value ->> 3 IS NULL THEN NULL ELSE substr(?5, 1 + (j.value ->> 3), j.value ->> 2) END, 0
   FROM json_each(?6) AS j`;
-const GRANT = `
-  INSERT INTO origins (
-    origin, key, granted_epoch, granted_writer, granted_challenge, granted_signature, sequence, epoch, peaks)
-  VALUES (?, ?, ?, ?, ?, ?, 0, 0, x'')
-  ON CONFLICT (origin) DO UPDATE
-  SET granted_epoch = excluded.granted_epoch, granted_writer = excluded.granted_writer,
-    granted_challenge = excluded.granted_challenge, granted_signature = excluded.granted_signature`;
-const SET_ASIDE = `
-  INSERT OR IGNORE INTO evidence (origin, kind, sequence, epoch, etype, ts, eid, bytes, sealed)
-  SELECT origin, 'SET_ASIDE', sequence, epoch, etype, ts, eid, bytes, sealed FROM events
-  WHERE origin = ? AND sequence >= ?`;
-const FORK = `
-  INSERT OR IGNORE INTO evidence (origin, kind, sequence, epoch, etype, ts, eid, bytes, sealed)
-  VALUES (?, 'FORK', ?, ?, ?, ?, ?, ?, ?)`;
-const MEND = `
-  INSERT INTO events (origin, sequence, epoch, etype, ts, eid, bytes, sealed) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-  ON CONFLICT (origin, sequence) DO UPDATE
-  SET etype = excluded.etype, ts = excluded.ts, eid = excluded.eid, bytes = excluded.bytes, sealed = excluded.sealed`;
-const ADDRESSES = `
-  SELECT sequence, epoch, etype, ts, eid FROM events WHERE origin = ? AND sequence BETWEEN ? AND ? ORDER BY sequence`;
-const EVENTS = `
-  SELECT sequence, etype, ts, eid, bytes, sealed FROM (
-    SELECT *, sum(bytes) OVER (ORDER BY sequence) - bytes AS before FROM (
-      SELECT * FROM events WHERE origin = ? AND sequence > ? ORDER BY sequence LIMIT ?))
-  WHERE before = 0 OR before + bytes <= ?`;
+/** How many events the head (`?2` is 0) or what is staged has. */
+const LENGTH =
+  'SELECT CASE WHEN ?2 = 1 THEN staged_sequence ELSE head_sequence END AS length FROM origins WHERE id = ?1';
+/** Their events after the first `?3`, up to `?4`: those of the head may have a tail apart. */
+const HISTORY = `
+  SELECT e.* FROM events AS e JOIN origins AS o ON o.id = e.origin
+  WHERE e.origin = ?1 AND e.sequence > ?3 AND e.sequence <= ?4 AND e.sequence <= CASE
+    WHEN ?2 = 1 THEN o.staged_sequence
+    WHEN o.staged_sequence > o.common THEN min(o.common, o.head_sequence)
+    ELSE o.head_sequence END
+  UNION ALL
+  SELECT * FROM head_tails WHERE ?2 = 0 AND origin = ?1 AND sequence > ?3 AND sequence <= ?4`;
+const ROWS = `SELECT sequence, etype, ts, eid, leaf FROM (${HISTORY}) ORDER BY sequence`;
+const SIZES = `SELECT sequence, bytes FROM (${HISTORY}) ORDER BY sequence`;
+const LEAVES = `SELECT sequence, leaf FROM (${HISTORY}) ORDER BY sequence`;
+const EVENTS = `SELECT * FROM (${HISTORY}) ORDER BY sequence`;
+const KEEP_TREE = `
+  INSERT OR IGNORE INTO evidence_trees (origin, tree, kind, ts)
+  SELECT ?1, ?2, ?3, ?4 WHERE (SELECT count(*) FROM evidence_trees WHERE origin = ?1 AND kind = ?3) < ${MAX_EVIDENCE_TREES}`;
 
-interface OriginRow {
-  readonly id: number;
-  readonly key: string;
-  readonly granted_epoch: number;
-  readonly granted_writer: string;
-  readonly granted_challenge: string;
-  readonly granted_signature: string;
-  readonly sequence: number;
-  readonly epoch: number;
-  readonly peaks: Uint8Array;
-}
-
-interface EventRow {
-  readonly sequence: number;
-  readonly etype: number;
-  readonly ts: number;
-  readonly eid: Uint8Array;
-  readonly bytes: number;
-  readonly sealed: Uint8Array | null;
+interface OriginRow extends Row {
+  readonly key: Uint8Array;
+  readonly claim: Uint8Array | null;
+  readonly head: Uint8Array | null;
+  readonly staged: Uint8Array | null;
+  readonly known: Uint8Array | null;
+  readonly head_sequence: number;
+  readonly head_peaks: Uint8Array;
+  readonly staged_sequence: number;
+  readonly staged_peaks: Uint8Array;
+  readonly common: number;
 }
 
 /** What origins ship, in `host.db`; contents over a threshold are files, written before the rows that name them. */
 export class SqliteReplicaStore implements ReplicaStore {
   readonly #file: HostFile;
-  readonly #blobs: Blobs;
-  readonly #chunkThreshold: number;
-  readonly #origins = new Map<string, { readonly id: number; replica: StoredReplica }>();
+  readonly #contents: EventContents;
+  readonly #damage: DamagedEvents;
+  readonly #clock: Clock;
+  readonly #ids = new Map<string, number>();
 
-  private constructor(file: HostFile, blobs: Blobs, chunkThreshold: number) {
+  private constructor(file: HostFile, contents: EventContents, clock: Clock) {
     this.#file = file;
-    this.#blobs = blobs;
-    this.#chunkThreshold = chunkThreshold;
+    this.#contents = contents;
+    this.#damage = new DamagedEvents(file, contents);
+    this.#clock = clock;
   }
 
-  /** @param chunkThreshold contents of more bytes are files */
-  static async open(file: HostFile, blobs: Blobs, chunkThreshold: number): Promise<SqliteReplicaStore> {
-    const store = new SqliteReplicaStore(file, blobs, chunkThreshold);
-    const rows = await file.read((reader) => reader.all<OriginRow & { origin: string }>('SELECT * FROM origins'));
-    for (const row of rows) store.#remember(row.origin, row);
+  static async open(file: HostFile, contents: EventContents, clock: Clock): Promise<SqliteReplicaStore> {
+    const store = new SqliteReplicaStore(file, contents, clock);
+    const rows = await file.read((reader) =>
+      reader.all<{ id: number; origin: string }>('SELECT id, origin FROM origins'),
+    );
+    for (const { id, origin } of rows) store.#ids.set(origin, id);
     return store;
   }
 
@@ -91,168 +95,256 @@ export class SqliteReplicaStore implements ReplicaStore {
     return this.#file.usedBytes;
   }
 
-  /** Every origin there is. */
-  get origins(): ReadonlyMap<string, { readonly replica: StoredReplica }> {
-    return this.#origins;
+  /** The name of every origin there is. */
+  get origins(): readonly string[] {
+    return [...this.#ids.keys()];
   }
 
-  load(origin: string): Promise<StoredReplica | undefined> {
-    return Promise.resolve(this.#origins.get(origin)?.replica);
+  async load(origin: string): Promise<StoredOrigin | undefined> {
+    const id = this.#ids.get(origin);
+    if (id === undefined) return undefined;
+    const [row] = await this.#file.read((reader) => reader.all<OriginRow>('SELECT * FROM origins WHERE id = ?', [id]));
+    if (row === undefined) return undefined;
+    return {
+      key: row.key,
+      claim: signedOf('claim', row.claim),
+      head: signedOf('tree', row.head),
+      staged: signedOf('tree', row.staged),
+      known: signedOf('tree', row.known),
+      places: {
+        head: { sequence: row.head_sequence, peaks: unpackPeaks(row.head_peaks) },
+        staged: { sequence: row.staged_sequence, peaks: unpackPeaks(row.staged_peaks) },
+        common: row.common,
+      },
+    };
   }
 
-  async grant(origin: string, key: string, grant: SignedGrant): Promise<void> {
-    if (!this.#origins.has(origin) && this.#origins.size >= MAX_ORIGINS)
-      throw new HostRefusal('FULL', `This host keeps ${MAX_ORIGINS} origins already; it takes no more.`);
-    let row: OriginRow | undefined;
+  async grant(origin: string, key: Uint8Array, claim: SignedThing<'claim'>): Promise<void> {
+    if (!this.#ids.has(origin) && this.#ids.size >= MAX_ORIGINS) {
+      const message = `This host keeps ${MAX_ORIGINS} origins already; it takes no more.`;
+      throw new RefusalError({ code: 'FULL', message });
+    }
+    let id: number | undefined;
     await this.#file.write(async (connection) => {
-      const { epoch, writer, challenge, signature } = grant;
-      await connection.run(GRANT, [origin, key, epoch, writer, challenge, signature]);
-      [row] = await connection.all<OriginRow & Row>('SELECT * FROM origins WHERE origin = ?', [origin]);
+      await connection.run(
+        `INSERT INTO origins (origin, key, claim) VALUES (?, ?, ?)
+         ON CONFLICT (origin) DO UPDATE SET claim = excluded.claim WHERE key = excluded.key`,
+        [origin, key, encodeSigned(claim)],
+      );
+      [{ id }] = (await connection.all<{ id: number }>('SELECT id FROM origins WHERE origin = ?', [origin])) as [
+        { id: number },
+      ];
       return 0;
     });
-    if (row !== undefined) this.#remember(origin, row);
+    if (id !== undefined) this.#ids.set(origin, id);
   }
 
-  async write(origin: string, change: ReplicaChange): Promise<void> {
-    const known = this.#knownOrigin(origin);
-    const { setAsideFrom, reshipped, added, epoch, head } = change;
-    const bytes = added.reduce((sum, { sealed }) => sum + sealed.byteLength, 0);
+  async change(origin: string, change: HistoryChange): Promise<void> {
+    const id = this.#idOf(origin);
+    const { added } = change;
+    const bytes = bytesOf(added);
     this.#file.assertFits(bytes);
-    const damaged = await this.#damagedOf(known.id, reshipped);
-    await this.#putFiles([...damaged, ...added].filter((event) => this.#isFile(event)));
+    await this.#contents.put(added);
     await this.#file.write(async (connection) => {
-      if (setAsideFrom !== undefined) {
-        await connection.run(SET_ASIDE, [known.id, setAsideFrom]);
-        await connection.run('DELETE FROM events WHERE origin = ? AND sequence >= ?', [known.id, setAsideFrom]);
-      }
-      for (const event of damaged) {
-        const { sequence, etype, ts, eid, sealed } = event;
-        const content = this.#isFile(event) ? null : sealed;
-        await connection.run(MEND, [known.id, sequence, epoch, etype, ts, eid, sealed.byteLength, content]);
-      }
-      const [first, last] = [reshipped[0]?.sequence, reshipped.at(-1)?.sequence];
-      if (first !== undefined && last !== undefined)
-        await connection.run('UPDATE events SET epoch = ? WHERE origin = ? AND sequence BETWEEN ? AND ?', [
-          epoch,
-          known.id,
-          first,
-          last,
-        ]);
-      if (added.length > 0) await connection.run(INSERT, this.#insertion(known.id, epoch, added));
-      await connection.run('UPDATE origins SET sequence = ?, epoch = ?, peaks = ? WHERE id = ?', [
-        head.sequence,
-        head.epoch,
-        packPeaks(head.peaks),
-        known.id,
-      ]);
-      return bytes;
-    });
-    known.replica = { ...known.replica, ...head };
-  }
-
-  async keepFork(origin: string, epoch: number, events: readonly AddressedEvent[]): Promise<void> {
-    const { id } = this.#knownOrigin(origin);
-    await this.#file.write(async (connection) => {
-      let kept = 0;
-      for (const { sequence, etype, ts, eid, sealed } of events) {
-        const bytes = sealed.byteLength;
-        const { changes } = await connection.run(FORK, [id, sequence, epoch, etype, ts, eid, bytes, sealed]);
-        kept += changes * bytes;
-      }
-      return kept;
+      const freed = await arrange(connection, id, change);
+      for (const tree of change.setAside) await this.#keepTree(connection, id, tree, 'SET_ASIDE');
+      if (added.length > 0) await connection.run(INSERT, this.#insertion(id, change.keep + 1, added));
+      await writePlaces(connection, id, change);
+      return bytes - freed;
     });
   }
 
-  async addresses(origin: string, from: number, to: number): Promise<readonly StoredAddress[]> {
-    if (to < from) return [];
-    const { id } = this.#knownOrigin(origin);
-    return this.#file.read((reader) => reader.all<StoredAddress & Row>(ADDRESSES, [id, from, to]));
+  async renew(origin: string, trees: Partial<Pick<StoredOrigin, 'head' | 'known'>>): Promise<void> {
+    const id = this.#idOf(origin);
+    await this.#file.write(async (connection) => {
+      for (const name of ['head', 'known'] as const) {
+        const tree = trees[name];
+        if (tree) await connection.run(`UPDATE origins SET ${name} = ? WHERE id = ?`, [encodeSigned(tree), id]);
+      }
+      return 0;
+    });
   }
 
-  async events(origin: string, after: number, limit: number, maxBytes: number): Promise<readonly AddressedEvent[]> {
-    const { id } = this.#knownOrigin(origin);
-    const rows = await this.#file.read((reader) => reader.all<EventRow & Row>(EVENTS, [id, after, limit, maxBytes]));
-    return Promise.all(rows.map((row) => this.#whole(row)));
-  }
-
-  /** Which of the events that come again are not here as they come: what was damaged is put back. */
-  async #damagedOf(origin: number, again: readonly AddressedEvent[]): Promise<readonly AddressedEvent[]> {
-    const [first] = again;
-    if (first === undefined) return [];
-    const params = [origin, first.sequence - 1, again.length, Number.MAX_SAFE_INTEGER];
-    const rows = await this.#file.read((reader) => reader.all<EventRow & Row>(EVENTS, params));
-    const there = new Map(rows.map((row) => [row.sequence, row]));
-    const damaged: AddressedEvent[] = [];
-    for (const event of again) {
-      const row = there.get(event.sequence);
-      if (row === undefined || !(await this.#isWhole(row, event))) damaged.push(event);
-    }
-    return damaged;
-  }
-
-  async #isWhole(row: EventRow, { etype, ts, eid, sealed }: AddressedEvent): Promise<boolean> {
-    const isDescribed = row.etype === etype && row.ts === ts && row.bytes === sealed.byteLength;
-    if (!isDescribed || !equalBytes(row.eid, eid)) return false;
-    const content = await this.#contentOf(row);
-    return content !== undefined && equalBytes(content, sealed);
-  }
-
-  async #contentOf({ eid, sealed }: Pick<EventRow, 'eid' | 'sealed'>): Promise<Uint8Array | undefined> {
-    return sealed ?? (await this.#blobs.get(eid));
-  }
-
-  #isFile({ sealed }: AddressedEvent): boolean {
-    return sealed.byteLength > this.#chunkThreshold;
-  }
-
-  async #whole({ sequence, etype, ts, eid, sealed }: EventRow): Promise<AddressedEvent> {
-    const content = await this.#contentOf({ eid, sealed });
-    if (content === undefined || !equalBytes(addressOf(content), eid))
-      throw new HostRefusal(
-        'DAMAGED',
-        `Event ${sequence} (${toHex(eid)}) is ${content === undefined ? 'gone' : 'damaged'} on this host.`,
-        { sequence },
+  async place(origin: string, { head, staged, common }: Places): Promise<void> {
+    const id = this.#idOf(origin);
+    await this.#file.write(async (connection) => {
+      await connection.run(
+        `UPDATE origins SET head_sequence = ?, head_peaks = ?, staged_sequence = ?, staged_peaks = ?, common = ?
+         WHERE id = ?`,
+        [head.sequence, packPeaks(head.peaks), staged.sequence, packPeaks(staged.peaks), common, id],
       );
-    return { sequence, etype, ts, eid, sealed: content };
+      return 0;
+    });
   }
 
-  async #putFiles(large: readonly AddressedEvent[]): Promise<void> {
+  async keepFork(origin: string, tree: SignedThing<'tree'>): Promise<void> {
+    const id = this.#idOf(origin);
+    await this.#file.write(async (connection) => {
+      await this.#keepTree(connection, id, tree, 'FORK');
+      return 0;
+    });
+  }
+
+  async leaves(origin: string, of: HistoryName, from: number, to: number): Promise<Uint8Array> {
+    if (to < from) return new Uint8Array();
+    const params = [this.#idOf(origin), historyParam(of), from - 1, to];
+    const rows = await this.#file.read((reader) => reader.all<{ sequence: number; leaf: Uint8Array }>(LEAVES, params));
+    const leaves = new Uint8Array((to - from + 1) * HASH_BYTES);
+    // One that is missing, or not a hash any more, stays zero: no event has that leaf.
+    for (const { sequence, leaf } of rows)
+      if (leaf.byteLength === HASH_BYTES) leaves.set(leaf, (sequence - from) * HASH_BYTES);
+    return leaves;
+  }
+
+  async rows(origin: string, page: Page): Promise<readonly StoredRow[]> {
+    const id = this.#idOf(origin);
+    return this.#file.read((reader) =>
+      reader.transaction('BEGIN', async () => {
+        const to = await lastOf(reader, id, page);
+        const rows = await reader.all<StoredRow & Row>(ROWS, [id, historyParam(page.of), page.after, to]);
+        return withGaps(rows, page.after, to, missingRow);
+      }),
+    );
+  }
+
+  async events(origin: string, page: Page, maxBytes: number): Promise<readonly StoredEvent[]> {
+    const id = this.#idOf(origin);
+    const { of, after } = page;
+    const { rows, to } = await this.#file.read((reader) =>
+      reader.transaction('BEGIN', async () => {
+        const last = await lastOf(reader, id, page);
+        const sizes = await reader.all<Size & Row>(SIZES, [id, historyParam(of), after, last]);
+        const within = lastWithin(sizes, after, last, maxBytes);
+        return { rows: await reader.all<EventRow>(EVENTS, [id, historyParam(of), after, within]), to: within };
+      }),
+    );
+    const read = await Promise.all(rows.map((row) => this.#contents.read(row)));
+    const events = withGaps(read, after, to, missingEvent);
+    await this.#markFound(id, of, rows, events);
+    return events;
+  }
+
+  /** What a reader has found to be damaged is known from then on, unless the disk has no room for that. */
+  async #markFound(id: number, of: HistoryName, rows: readonly EventRow[], events: readonly StoredEvent[]) {
+    const stored = new Map(rows.map((row) => [row.sequence, row]));
+    const damaged = events.filter(({ sealed }) => sealed === null);
+    const found = damaged.flatMap(({ sequence }) => stored.get(sequence) ?? []).filter((row) => row.damaged === 0);
+    const missing = damaged.map(({ sequence }) => sequence).filter((sequence) => !stored.has(sequence));
     try {
-      await this.#blobs.put(large);
+      await this.#damage.mark(id, found);
+      if (of === 'head') await this.#damage.markHead(id, missing);
     } catch (error) {
-      if (error instanceof Error && 'code' in error && error.code === 'ENOSPC') throw diskFull();
-      throw error;
+      if (!(error instanceof RefusalError) || error.code !== 'FULL') throw error;
     }
   }
 
-  #insertion(id: number, epoch: number, added: readonly AddressedEvent[]) {
+  damaged(origin: string, after: number, limit: number): Promise<readonly number[]> {
+    return this.#damage.list(this.#idOf(origin), after, limit);
+  }
+
+  countDamaged(origin: string): Promise<number> {
+    return this.#damage.count(this.#idOf(origin));
+  }
+
+  mend(origin: string, events: readonly MendedEvent[]): Promise<readonly number[]> {
+    return this.#damage.mend(this.#idOf(origin), events);
+  }
+
+  mendLeaves(origin: string, events: readonly MendedEvent[]): Promise<void> {
+    return this.#damage.mendLeaves(this.#idOf(origin), events);
+  }
+
+  mark(origin: string, sequences: readonly number[]): Promise<void> {
+    return this.#damage.markHead(this.#idOf(origin), sequences);
+  }
+
+  unleafed(origin: string): Promise<readonly MendedEvent[]> {
+    return this.#damage.unleafed(this.#idOf(origin));
+  }
+
+  async #keepTree(connection: Connection, id: number, tree: SignedThing<'tree'>, kind: 'FORK' | 'SET_ASIDE') {
+    await connection.run(KEEP_TREE, [id, encodeSigned(tree), kind, this.#clock.now().getTime()]);
+  }
+
+  #insertion(id: number, from: number, added: readonly LeafEvent[]) {
     const inline: Uint8Array[] = [];
     let offset = 0;
-    const places = added.map(({ etype, ts, sealed }) => {
+    const places = added.map((event) => {
+      const { etype, ts, sealed } = event;
       const bytes = sealed.byteLength;
-      if (bytes > this.#chunkThreshold) return [etype, ts, bytes, null];
+      if (this.#contents.isFile(event)) return [etype, ts, bytes, null];
       inline.push(sealed);
       offset += bytes;
       return [etype, ts, bytes, offset - bytes];
     });
     const eids = Buffer.concat(added.map(({ eid }) => eid));
-    return [id, added[0]?.sequence ?? 0, epoch, eids, Buffer.concat(inline), JSON.stringify(places)];
+    const leaves = Buffer.concat(added.map(({ leaf }) => leaf));
+    return [id, from, eids, leaves, Buffer.concat(inline), JSON.stringify(places)];
   }
 
-  #knownOrigin(origin: string) {
-    const known = this.#origins.get(origin);
-    if (known === undefined) throw new HostRefusal('NOT_FOUND', `There is nothing of '${origin}' here.`);
-    return known;
+  #idOf(origin: string): number {
+    const id = this.#ids.get(origin);
+    if (id !== undefined) return id;
+    throw new RefusalError({ code: 'NOT_FOUND', message: `There is nothing of '${origin}' here.` });
   }
+}
 
-  #remember(origin: string, row: OriginRow): void {
-    const { id, key, sequence, epoch, peaks } = row;
-    const grant = {
-      epoch: row.granted_epoch,
-      writer: row.granted_writer,
-      challenge: row.granted_challenge,
-      signature: row.granted_signature,
-    };
-    this.#origins.set(origin, { id, replica: { key, grant, sequence, epoch, peaks: unpackPeaks(peaks) } });
+function bytesOf(events: readonly LeafEvent[]): number {
+  return events.reduce((sum, { sealed }) => sum + sealed.byteLength + EVENT_BYTES, 0);
+}
+
+function signedOf<Kind extends SignedKind>(kind: Kind, bytes: Uint8Array | null): SignedThing<Kind> | null {
+  if (bytes === null) return null;
+  try {
+    return decodeSigned(kind, bytes);
+  } catch (error) {
+    if (!(error instanceof ProtocolError)) throw error;
+    const message = `A ${kind} that this host keeps is damaged.`;
+    throw new RefusalError({ code: 'DAMAGED', message }, { cause: error });
   }
+}
+
+interface Size {
+  readonly sequence: number;
+  readonly bytes: number;
+}
+
+function historyParam(of: HistoryName): number {
+  return of === 'staged' ? 1 : 0;
+}
+
+/** The last sequence of a page. */
+async function lastOf(reader: Connection, id: number, { of, after, limit }: Page): Promise<number> {
+  const [row] = await reader.all<{ length: number }>(LENGTH, [id, historyParam(of)]);
+  return Math.min(row?.length ?? 0, after + limit);
+}
+
+/** The last sequence up to which contents have at most so many bytes; the first is within, whatever its size. */
+function lastWithin(sizes: readonly Size[], after: number, last: number, maxBytes: number): number {
+  let sum = 0;
+  for (const { sequence, bytes } of sizes) {
+    sum += bytes;
+    if (sum > maxBytes) return Math.max(sequence - 1, after + 1);
+  }
+  return last;
+}
+
+/** A list without gaps, from one sequence to another. */
+function withGaps<T extends { readonly sequence: number }>(
+  some: readonly T[],
+  after: number,
+  to: number,
+  missing: (sequence: number) => T,
+): readonly T[] {
+  if (some.length === Math.max(0, to - after)) return some;
+  const known = new Map(some.map((one) => [one.sequence, one]));
+  return Array.from({ length: Math.max(0, to - after) }, (_, i) => known.get(after + 1 + i) ?? missing(after + 1 + i));
+}
+
+function missingRow(sequence: number): StoredRow {
+  return { sequence, etype: 0, ts: 0, eid: new Uint8Array(), leaf: new Uint8Array() };
+}
+
+function missingEvent(sequence: number): StoredEvent {
+  return { sequence, ...UNDESCRIBED, sealed: null };
 }

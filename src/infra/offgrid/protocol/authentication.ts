@@ -1,9 +1,17 @@
-import { createHmac } from 'node:crypto';
+import { createHmac, timingSafeEqual } from 'node:crypto';
 import { toHex } from '../../crypto/bytes.js';
 import { sha256 } from '../../crypto/sha256.js';
-import { DATE_HEADER, NONCE_HEADER, sameSignature, SIGNATURE_HEADER } from '../wire/auth.js';
 import type { Fingerprint } from './fields.js';
 
+/** How far the clocks of the two sides may be apart, in seconds. */
+export const MAX_SKEW_SECONDS = 300;
+
+/** When the request was made: seconds since 1970, in decimal digits. */
+export const DATE_HEADER = 'x-offgrid-date';
+/** 32 hexadecimal digits, good once. */
+export const NONCE_HEADER = 'x-offgrid-nonce';
+/** The HMAC of a request: 64 hexadecimal digits. */
+export const SIGNATURE_HEADER = 'x-offgrid-signature';
 /** SHA-256 of the body of a request: 64 hexadecimal digits. */
 export const BODY_HEADER = 'x-offgrid-body';
 /** The HMAC of an answer: 64 hexadecimal digits. */
@@ -86,6 +94,12 @@ export function isAnswerSignature(key: HostKey, answer: AnswerLines, signature: 
  */
 export function clockSignature(key: HostKey, host: Fingerprint, nonce: string, date: string): string {
   return hmac(key, ['clock', host, nonce, date]);
+}
+
+/** Compares two signatures in constant time. */
+export function sameSignature(a: string, b: string): boolean {
+  const [left, right] = [Buffer.from(a), Buffer.from(b)];
+  return left.byteLength === right.byteLength && timingSafeEqual(left, right);
 }
 
 /** Lines joined by line feeds, none at the end. */

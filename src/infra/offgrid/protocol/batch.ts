@@ -8,6 +8,8 @@ import { decodeStrict } from './strict-cbor.js';
 
 /** The most events of a batch, and of a mend. */
 export const MAX_BATCH_EVENTS = 500;
+/** The most bytes of envelopes that a core puts into a batch, unless a single event has more. */
+export const MAX_BATCH_BYTES = 1024 * 1024;
 
 /**
  * The body of `POST /replica/:origin/events`: events from, from + 1, … and the tree that they lead to. It names no host,

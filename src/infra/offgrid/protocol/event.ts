@@ -25,6 +25,11 @@ export interface NumberedEvent extends SealedEvent {
   readonly sequence: Sequence;
 }
 
+/** An event with its number and its address: SHA-256 of the envelope. */
+export interface AddressedEvent extends NumberedEvent {
+  readonly eid: Uint8Array;
+}
+
 export const etype: Field<number> = integer(MIN_ETYPE, MAX_ETYPE);
 export const eventTime: Field<number> = integer(-MAX_EVENT_TIME_MS, MAX_EVENT_TIME_MS);
 export const sealed: Field<Uint8Array> = byteString(MIN_SEALED_BYTES, MAX_SEALED_BYTES);

@@ -27,8 +27,11 @@ export const MAX_BODY_BYTES = 8 * 1024 * 1024;
 /** The most bytes of a head or a refusal as an answer, and of the body of a claim. */
 export const MAX_SHORT_BODY_BYTES = 16 * 1024;
 
+/** The name of an origin. */
+export const ORIGIN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+
 export const origin: Field<Origin> = text(
-  /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/,
+  ORIGIN,
   'a letter or digit and up to 63 letters, digits, dots, underscores and hyphens',
 );
 export const fingerprint: Field<Fingerprint> = text(/^[0-9a-f]{32}$/, '32 digits of 0-9a-f');

@@ -3,7 +3,6 @@ import type { Clock } from '../../clock.js';
 import { toHex } from '../../crypto/bytes.js';
 import { sha256 } from '../../crypto/sha256.js';
 import { fingerprintOf } from '../../crypto/signing.js';
-import { DATE_HEADER, MAX_SKEW_SECONDS, sameSignature, SIGNATURE_HEADER } from '../wire/auth.js';
 import {
   decodeDamaged,
   decodeEntries,
@@ -17,9 +16,13 @@ import {
   ANSWER_HEADER,
   bodyHashOf,
   clockSignature,
+  DATE_HEADER,
   hostKeyOf,
   isAnswerSignature,
+  MAX_SKEW_SECONDS,
   requestHeaders,
+  sameSignature,
+  SIGNATURE_HEADER,
   type HostKey,
 } from './authentication.js';
 import { encodeClaimBody, type ClaimBody } from './claim-body.js';

@@ -1,6 +1,6 @@
-import { sign as signWith, type KeyObject } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import { encode } from '@ipld/dag-cbor';
-import { sodium } from '../../crypto/sodium.js';
+import { isSignature, signatureOf } from '../../crypto/signing.js';
 import { byteString, malformed, type Field } from './members.js';
 import { ProtocolError } from './protocol-error.js';
 import { decodeStrict } from './strict-cbor.js';
@@ -56,7 +56,7 @@ export function sign<Kind extends SignedKind, Value>(
   const content = new Uint8Array(format.encode(value));
   checkSize(kind, content);
   format.decode(content);
-  return { kind, content, signature: new Uint8Array(signWith(null, signedBytes(kind, content), privateKey)) };
+  return { kind, content, signature: signatureOf(signedBytes(kind, content), privateKey) };
 }
 
 /**
@@ -73,7 +73,7 @@ export function open<Kind extends SignedKind, Value>(
   const { content, signature } = signed;
   checkSize(kind, content);
   if (signature.byteLength !== SIGNATURE_BYTES) throw malformed(signature, `the signature of a ${kind}`, '64 bytes');
-  if (!sodium.crypto_sign_verify_detached(signature, signedBytes(kind, content), key))
+  if (!isSignature(signature, signedBytes(kind, content), key))
     throw new ProtocolError('NOT_SIGNED', `the signature of a ${kind} does not verify under the key`);
   return { [opened]: true, signed, value: format.decode(content) };
 }

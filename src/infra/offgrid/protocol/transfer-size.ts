@@ -6,7 +6,7 @@ const QUICK_MS = 2_000;
 /** this by half, in milliseconds. */
 const SLOW_MS = 10_000;
 
-/** How much is sent, or asked for, after so much took so long, in bytes; docs/protocol-2.md. @param max in bytes */
+/** How much is sent, or asked for, after so much took so long, in bytes; docs/protocol.md. @param max in bytes */
 export function sizeAfter(bytes: number, tookMs: number, max: number): number {
   if (tookMs < QUICK_MS) return Math.min(max, 2 * bytes);
   return tookMs > SLOW_MS ? Math.max(MIN_BYTES, Math.floor(bytes / 2)) : bytes;

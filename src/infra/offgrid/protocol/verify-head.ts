@@ -88,7 +88,7 @@ export function assertTaken(
   if (isComplete(sent)) {
     if (compareRank(tree?.value, sent) >= 0) return;
   } else if ([tree, staged].some((kept) => kept !== null && isSame(kept.value, sent))) return;
-  else if (staged !== null && isLonger(staged.value, sent)) return;
+  else if (staged !== null && isKeptFor(staged.value, sent)) return;
   const message = `it has answered a batch up to event ${sent.sequence} of epoch ${sent.epoch}, and does not have it`;
   throw new DishonestHostError('BATCH', message, signed, { against });
 }
@@ -126,7 +126,12 @@ function isSame(a: Tree, b: Tree): boolean {
   return compareRank(a, b) === 0 && equalBytes(a.root, b.root) && equalBytes(a.begun, b.begun);
 }
 
-function isLonger(staged: Tree, sent: Tree): boolean {
+/**
+ * Whether an honest host keeps what it has staged in place of an incomplete batch: it is of a higher epoch (whose claim the host
+ * may have forgotten, being another than it was), or goes on from the batch.
+ */
+function isKeptFor(staged: Tree, sent: Tree): boolean {
+  if (staged.epoch > sent.epoch) return true;
   const isOfIt = staged.line === sent.line && staged.epoch === sent.epoch && equalBytes(staged.begun, sent.begun);
   return isOfIt && staged.sequence > sent.sequence;
 }

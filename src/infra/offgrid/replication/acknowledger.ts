@@ -10,8 +10,7 @@ import type { Logger } from '../../logger.js';
 import { Nudge } from '../../nudge.js';
 import type { SignedThing } from '../protocol/signed.js';
 import type { Tree } from '../protocol/tree.js';
-import type { Acknowledged } from '../replicator/acknowledger.js';
-import type { Journal, Time } from '../replicator/ports.js';
+import type { Journal, Time } from './ports.js';
 import type { ReplicationState } from './replication-state.js';
 import { signedTextOf } from './signed-text.js';
 import type { Writer } from './writer.js';
@@ -20,6 +19,17 @@ import type { Writer } from './writer.js';
 const INTERVAL_MS = 250;
 /** How long a failed recording is left, in milliseconds. */
 const RETRY_MS = 1_000;
+
+/** What an acknowledgement came to. */
+export interface Acknowledged {
+  /** The quorum sequence before. */
+  readonly before: number;
+  readonly quorum: number;
+  /** The weight that the policy in force requires. */
+  readonly required: number;
+  /** How far each host has got. */
+  readonly reached: Reached;
+}
 
 /** What is recorded, and by whom. */
 export interface AcknowledgerDependencies {

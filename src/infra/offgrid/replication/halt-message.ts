@@ -8,7 +8,7 @@ export function haltMessage(news: News, host: string, line: number, tree: Tree |
     case 'LINE':
       return `${shows}, in line ${tree?.line ?? 0}; this log is of line ${line}, and does not have it: somebody has accepted a loss or begun a line elsewhere. To put this log above it for good: sheratan hosts begin-line.`;
     case 'FORKED':
-      return `${shows}, signed by this very process, and this log has others there: two processes write as one.`;
+      return `${shows}, the epoch that this log was elected in last, and they are not on this log: a copy of it went on, or one process runs twice.`;
     case 'BEHIND':
       return `${shows}, with ${tree?.quorum ?? 0} events at quorum, which are not on this log: the log is older than what was shipped, or another core writes.`;
   }

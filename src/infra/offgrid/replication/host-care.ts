@@ -6,8 +6,8 @@ import type { NumberedEvent } from '../protocol/event.js';
 import { MAX_DAMAGED } from '../protocol/answers.js';
 import { HostFailure, type HostClient } from '../protocol/host-client.js';
 import type { GoodHead } from '../protocol/verify-head.js';
-import type { Time } from '../replicator/ports.js';
-import type { SealedWindow } from '../replicator/sealed-window.js';
+import type { Time } from './ports.js';
+import type { SealedWindow } from './sealed-window.js';
 import type { LocalHistory } from './local-history.js';
 
 /** How much is mended beside shipping, in bytes a second. */

@@ -114,12 +114,13 @@ export class HostLoop {
   /** What the host knows is completed, unless that takes too long. */
   async stop(): Promise<void> {
     this.#stopping.abort();
-    const timer = setTimeout(() => {
+    const ended = new AbortController();
+    const givenUp = this.#dependencies.time.sleep(STOP_MS, ended.signal).then(() => {
       this.#givingUp.abort();
-    }, STOP_MS);
+    });
     await this.#running;
-    clearTimeout(timer);
-    this.#givingUp.abort();
+    ended.abort();
+    await givenUp;
   }
 
   async #run(signal: AbortSignal): Promise<void> {

@@ -2,6 +2,7 @@ import { MerkleFrontier } from '../../../domain/merkle.js';
 import { equalBytes } from '../../crypto/bytes.js';
 import { sha256 } from '../../crypto/sha256.js';
 import type { RootKey } from '../../crypto/root-key.js';
+import { MAX_BATCH_BYTES } from '../protocol/batch.js';
 import { signClaim } from '../protocol/claim.js';
 import { HostFailure, type HeadAnswer, type HostClient } from '../protocol/host-client.js';
 import type { HistoryName } from '../protocol/queries.js';
@@ -16,14 +17,12 @@ import {
   type Expected,
   type GoodHead,
 } from '../protocol/verify-head.js';
-import type { Time } from '../replicator/ports.js';
+import type { Time } from './ports.js';
 import { EpochEnded, type Batch, type BatchMaker } from './batch-maker.js';
 import type { LocalHistory } from './local-history.js';
 import type { ReplicationState } from './replication-state.js';
 import type { Writer } from './writer.js';
 
-/** The most that a batch has, in bytes. */
-const MAX_BATCH_BYTES = 1024 * 1024;
 /** How long a host is left in silence before it is asked for its head, in milliseconds. */
 const SILENCE_MS = 10_000;
 /** A quorum that rose is told when nothing was shipped for this, */
@@ -130,8 +129,8 @@ export class HostSession {
       const batch = (await next) ?? (this.#renewalIn(tree) <= 0 ? await batches.renewal(tree, writer) : undefined);
       if (batch === undefined) {
         await this.#owner.onSupplied();
-        if (this.#goesOn(signal)) await this.#idle(tree, signal);
-        next = this.#prepare(tree);
+        const found = this.#goesOn(signal) ? await this.#idle(tree, signal) : undefined;
+        next = found === undefined ? this.#prepare(tree) : Promise.resolve(found);
         continue;
       }
       // The next batch is made while this one is under way.
@@ -169,18 +168,25 @@ export class HostSession {
     return writer.isElected && tree.size > 0 && (this.#taken?.quorum ?? 0) < writer.signable;
   }
 
-  /** Waits for news, or until a tree is to be renewed. After a silence the host is asked for its head. */
-  async #idle(tree: MerkleFrontier, signal: AbortSignal): Promise<void> {
+  /**
+   * Waits for news, or until a tree is to be renewed. After a silence the host is asked for its head. Resolves the next batch where
+   * there is one already: events may have come since the last look, while a batch was under way.
+   */
+  async #idle(tree: MerkleFrontier, signal: AbortSignal): Promise<Batch | undefined> {
     const { changed, time } = this.#dependencies;
     const waiting = new AbortController();
     const both = AbortSignal.any([signal, waiting.signal]);
-    const renewal = this.#renewalIn(tree);
-    const isSilence = await Promise.race([
-      changed(both).then(() => false),
-      time.sleep(Math.min(SILENCE_MS, Math.max(0, renewal)), both).then(() => renewal > SILENCE_MS),
-    ]);
-    waiting.abort();
-    if (isSilence && this.#goesOn(signal)) await this.#ask();
+    try {
+      const news = changed(both).then(() => false);
+      const batch = await this.#prepare(tree);
+      if (batch !== undefined) return batch;
+      const renewal = this.#renewalIn(tree);
+      const silence = time.sleep(Math.min(SILENCE_MS, Math.max(0, renewal)), both).then(() => renewal > SILENCE_MS);
+      if ((await Promise.race([news, silence])) && this.#goesOn(signal)) await this.#ask();
+      return undefined;
+    } finally {
+      waiting.abort();
+    }
   }
 
   #isOfEpoch(): boolean {

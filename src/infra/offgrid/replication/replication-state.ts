@@ -1,5 +1,5 @@
 import type { CountedHead } from '../../../domain/replication.js';
-import type { Backlog, Known, KnownHost } from '../replicator/ports.js';
+import type { Backlog, Known, KnownHost } from './ports.js';
 
 /** A host as the log knows it. */
 export interface HostRecord extends KnownHost {

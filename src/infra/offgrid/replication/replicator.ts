@@ -3,15 +3,14 @@ import { isServed, versionInForce, type PolicyHost } from '../../../domain/repli
 import { toBase64, toHex } from '../../crypto/bytes.js';
 import type { RootKey } from '../../crypto/root-key.js';
 import type { Logger } from '../../logger.js';
-import { encodeEntry } from '../protocol/entry.js';
 import type { HostClient } from '../protocol/host-client.js';
-import type { Acknowledged } from '../replicator/acknowledger.js';
-import { refusalOf, type Refusal } from '../replicator/first-key.js';
-import { OwnTree } from '../replicator/own-tree.js';
-import { PolicyKeeper } from '../replicator/policy-keeper.js';
-import type { FrontierCache, Journal, Time } from '../replicator/ports.js';
-import { SealedWindow } from '../replicator/sealed-window.js';
-import { Sealer } from '../replicator/sealer.js';
+import type { Acknowledged } from './acknowledger.js';
+import { refusalOf, type Refusal } from './first-key.js';
+import { OwnTree } from './own-tree.js';
+import { PolicyKeeper } from './policy-keeper.js';
+import type { FrontierCache, Journal, Time } from './ports.js';
+import { SealedWindow } from './sealed-window.js';
+import { Sealer } from './sealer.js';
 import { Acknowledger } from './acknowledger.js';
 import { BatchMaker } from './batch-maker.js';
 import { HostLoop, type HostChange, type HostContact, type LoopDependencies } from './host-loop.js';
@@ -41,8 +40,8 @@ export interface ReplicatorDependencies {
   /** A client of whoever is at a URL, or of one host there; it gives up with the signal. */
   readonly clientOf: (url: string, host: string | undefined, signal: AbortSignal) => HostClient;
   readonly logger: Logger;
-  /** Is told once, when this core must take no more commands. */
-  readonly onHalted: (reason: HaltReason) => void;
+  /** Is told why this core must take no more commands; undefined: it may again. */
+  readonly onHalted: (reason: HaltReason | undefined) => void;
   /** Is told of every acknowledgement that is recorded. */
   readonly onAcknowledged?: (acknowledged: Acknowledged) => void;
 }
@@ -109,7 +108,7 @@ export class Replicator {
     const state = await StateCache.open(outbox, journal);
     const now = () => state.current;
     const window = new SealedWindow(outbox, new Sealer(root, origin), time, now);
-    const tree = new OwnTree(window, frontiers, encodeEntry);
+    const tree = new OwnTree(window, frontiers);
     const history = new LocalHistory(tree, outbox, now);
     const writer = await Writer.open(
       {
@@ -165,15 +164,16 @@ export class Replicator {
   /**
    * Begins a line with the own log, above every line that was shown: what older lines had at quorum binds it no more, and the
    * policies of hosts that are lost for good end. Resolves its number; the next policy, which follows, begins it.
+   * @param record of the event that says so; by this process unless given
    */
-  async beginLine(): Promise<number> {
+  async beginLine(record: (fact: Fact) => Promise<unknown> = (fact) => this.#state.record([fact])): Promise<number> {
     const { origin } = this.#dependencies;
     const { line: own, nextLine = own, head, policies, quorum } = await this.#state.latest();
     const line = nextLine > own ? nextLine : 1 + Math.max(own, this.#writer.halted?.line ?? 0);
     const policyVersion = versionInForce(policies, quorum);
     const nothing = { policyVersion, writerEpoch: this.#writer.epoch, hosts: [], quorumSequence: 0, quorumEpoch: 0 };
     const elected = { line, epoch: 0, base: head };
-    await this.#state.record([{ type: 'ReplicasAcknowledged', data: { origin, ...nothing, line: own, elected } }]);
+    await record({ type: 'ReplicasAcknowledged', data: { origin, ...nothing, line: own, elected } });
     await this.#writer.resume();
     return line;
   }
@@ -222,8 +222,9 @@ export class Replicator {
     while (!signal.aborted) {
       const changed = this.#writer.changed(signal);
       const { halted } = this.#writer;
-      if (halted !== undefined && halted !== told) {
-        logger.fatal(halted, 'this core takes no more commands');
+      if (halted !== told) {
+        if (halted === undefined) logger.info('this core takes commands again');
+        else logger.fatal(halted, 'this core takes no more commands');
         onHalted(halted);
       }
       told = halted;

@@ -1,7 +1,7 @@
 import pLimit from 'p-limit';
 import type { Logger } from '../../logger.js';
 import { Nudge } from '../../nudge.js';
-import type { Journal, Time } from '../replicator/ports.js';
+import type { Journal, Time } from './ports.js';
 import type { Outbox, ReplicationState } from './replication-state.js';
 
 /** How long the log is left when it cannot be read, in milliseconds. */

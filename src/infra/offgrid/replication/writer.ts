@@ -13,7 +13,7 @@ import type { Claim } from '../protocol/claim.js';
 import { NOT_ELECTED } from '../protocol/fields.js';
 import type { Tree } from '../protocol/tree.js';
 import type { GoodHead } from '../protocol/verify-head.js';
-import type { Journal, Time } from '../replicator/ports.js';
+import type { Journal, Time } from './ports.js';
 import { haltMessage } from './halt-message.js';
 import { ownHistoryOf, type LocalHistory } from './local-history.js';
 import type { HaltReason, ReplicationState, WriterRecord, WriterStore } from './replication-state.js';
@@ -70,6 +70,7 @@ export class Writer {
   /** The highest line that any tree has shown. */
   #sawLine = 0;
   #epochs = 0;
+  #leftOut = 0;
   /** Epochs that ended since something was counted. */
   #ended = 0;
 
@@ -122,6 +123,11 @@ export class Writer {
   /** Epochs that this process has claimed. */
   get epochs(): number {
     return this.#epochs;
+  }
+
+  /** Hosts that elections of this process have left out. */
+  get leftOut(): number {
+    return this.#leftOut;
   }
 
   /** The hosts that have granted the epoch, with what they have shown. */
@@ -306,6 +312,7 @@ export class Writer {
       );
     this.#base = base;
     this.#signable = signable;
+    this.#leftOut += leftOut.length;
     logger.info(`elected in epoch ${epoch}, on ${base} events`);
     this.#changed.notify();
     for (const [host, head] of [...this.#granted]) await this.#meet(host, head);
@@ -343,7 +350,9 @@ export class Writer {
     }
   }
 
-  async #stopFor(news: News, host: string, tree = shownBy(this.#granted.get(host))): Promise<void> {
+  async #stopFor(news: News, host: string, shown?: Tree): Promise<void> {
+    const head = this.#granted.get(host);
+    const tree = shown ?? head?.tree?.value ?? head?.staged?.value;
     const { line } = await this.#dependencies.latest();
     const code = news === 'FORKED' ? 'FORKED' : 'BEHIND';
     const message = haltMessage(news, host, line, tree);
@@ -383,10 +392,6 @@ function policyAgain({ policies }: ReplicationState, origin: string): readonly R
   const newest = policies.at(-1)?.policy;
   if (newest === undefined) return [];
   return [{ type: 'ReplicationPolicySet', data: { origin, ...newest, version: newest.version + 1 } }];
-}
-
-function shownBy(head: GoodHead | undefined): Tree | undefined {
-  return head?.tree?.value ?? head?.staged?.value;
 }
 
 function logOf(writer: string): string {

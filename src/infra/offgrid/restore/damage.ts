@@ -1,4 +1,4 @@
-import { isReplicated } from '../../../domain/event.js';
+import { isReplicated, type RecordedEvent } from '../../../domain/event.js';
 import type { JsonObject } from '../../../domain/json.js';
 import { decode, isIntact, type EventRow } from '../../eventlog/encoding.js';
 import { TOMBSTONE, TRUNCATED } from '../../eventlog/writer.js';
@@ -25,8 +25,8 @@ export interface Gap {
   readonly remains: ReadonlyMap<number, Remains>;
   /** How many travelling events before it are whole. */
   readonly before: number;
-  /** The id of the next travelling event that is whole. */
-  readonly next: string | undefined;
+  /** The next travelling event that is whole. */
+  readonly next: RecordedEvent | undefined;
 }
 
 /** A KeyRotated that is whole, and how many travelling events before it are. */
@@ -74,7 +74,7 @@ export async function findDamage(
       }
       endGap();
       if (!isReplicated(row)) continue;
-      for (const at of untold) found[at] = { ...(found[at] as Gap), next: row.id };
+      for (const at of untold) found[at] = { ...(found[at] as Gap), next: decode(row) };
       untold = [];
       if (row.type === 'KeyRotated') found.push({ kind: 'rotation', data: decode(row).data, before });
       before += 1;

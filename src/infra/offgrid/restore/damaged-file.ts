@@ -157,13 +157,13 @@ export class DamagedFile {
   /** Writes an event of a host's as the log had it: the same bytes, in the same place. */
   async #put({ position, remains, fetched }: Filling): Promise<Written> {
     if (fetched === undefined) throw new Error(`nothing was fetched for position ${position}`);
-    const { event, source } = fetched;
+    const { event, from } = fetched;
     const { id, stream, type, etype, data, metadata } = event;
     const revision = Number(event.revision);
     const next = await this.#next(stream);
     if (revision !== next)
       throw new RepairError(
-        `${source.url} has another history than this log: its event ${event.sequence} is revision ${revision} of '${stream}', and ${next} is what is missing at position ${position}. Restore into an empty folder instead: \`sheratan restore\`.`,
+        `${from} has another history than this log: its event ${event.sequence} is revision ${revision} of '${stream}', and ${next} is what is missing at position ${position}. Restore into an empty folder instead: \`sheratan restore\`.`,
       );
     const [encoded] = encodeAppend(stream, [{ id, type, etype, data, metadata }], 'HISTORY');
     if (encoded === undefined) throw new Error('an event was encoded to nothing');

@@ -1,12 +1,12 @@
-import { ETYPES, isEventType, isReplicated } from '../../../domain/event.js';
+import { ETYPES, isEventType, isReplicated, type RecordedEvent } from '../../../domain/event.js';
+import { equalBytes } from '../../crypto/bytes.js';
 import type { RootKey } from '../../crypto/root-key.js';
-import { HostError } from '../replicator/host-port.js';
 import type { Gap, Remains } from './damage.js';
+import type { HostHistory } from './host-histories.js';
 import type { KnownKeys } from './known-keys.js';
 import { NotAnEvent, NotSealedHere, Opener, type OpenedEvent } from './opener.js';
 import type { OutboxNumbers } from './outbox-numbers.js';
 import { RepairError } from './repair-error.js';
-import type { Source } from './source.js';
 
 /** What goes to a damaged position: an event of a host's, or what a truncation leaves, for the event never travelled. */
 export interface Filling {
@@ -15,32 +15,31 @@ export interface Filling {
   readonly fetched: Fetched | undefined;
 }
 
-/** An event with who gave it. */
+/** An event with who gave it: URL and fingerprint, for people. */
 export interface Fetched {
   readonly event: OpenedEvent;
-  readonly source: Source;
+  readonly from: string;
 }
 
 /** What filling works with. */
-export interface FillingGround {
+export interface FillingDependencies {
   readonly origin: string;
   readonly root: RootKey;
   /** Those before the gap; they grow with what is fetched. */
   readonly keys: KnownKeys;
   readonly outbox: OutboxNumbers | undefined;
-  /** The hosts that answer; they are asked the first time. */
-  readonly sources: () => Promise<readonly Source[]>;
-  readonly onTrouble: (message: string) => void;
+  /** What the hosts have; undefined where nobody was asked. */
+  readonly history: HostHistory | undefined;
 }
 
 /** Finds what belongs into the gaps of a log, one gap after the other. */
 export class GapFiller {
-  readonly #ground: FillingGround;
+  readonly #dependencies: FillingDependencies;
   /** What was fetched to count by, lest it be fetched again. */
-  readonly #fetched = new Map<number, Fetched | undefined>();
+  readonly #fetched = new Map<number, Fetched>();
 
-  constructor(ground: FillingGround) {
-    this.#ground = ground;
+  constructor(dependencies: FillingDependencies) {
+    this.#dependencies = dependencies;
   }
 
   /**
@@ -50,6 +49,7 @@ export class GapFiller {
    */
   async fill(gap: Gap, first: number): Promise<{ readonly fillings: Filling[]; readonly empty: number[] }> {
     const travels = (await this.#rememberedIn(gap, first)) ?? (await this.#countedIn(gap, first));
+    await this.#fetch(first, first + travels.size - 1);
     const fillings: Filling[] = [];
     const empty: number[] = [];
     let sequence = first;
@@ -59,7 +59,7 @@ export class GapFiller {
         fillings.push({ position, remains, fetched: undefined });
         continue;
       }
-      const fetched = await this.#fetch(sequence);
+      const fetched = this.#fetched.get(sequence);
       if (fetched === undefined) empty.push(position);
       else fillings.push({ position, remains, fetched });
       sequence += 1;
@@ -70,7 +70,7 @@ export class GapFiller {
 
   /** Which positions of a gap travelled, as the outbox has it; undefined when it does not know, or counts otherwise. */
   async #rememberedIn({ from, to }: Gap, first: number): Promise<ReadonlySet<number> | undefined> {
-    const { outbox } = this.#ground;
+    const { outbox } = this.#dependencies;
     if (outbox === undefined || outbox.through < to) return undefined;
     const numbers = await outbox.between(from, to);
     if (![...numbers.values()].every((number, i) => number === first + i)) return undefined;
@@ -87,49 +87,56 @@ export class GapFiller {
       else if (does) travels.add(position);
     }
     if (unclear.length === 0) return travels;
-    const count = await this.#countUntil(gap.next, first, travels.size + unclear.length);
+    const most = travels.size + unclear.length;
+    const count = await this.#countUntil(gap.next, first, { least: travels.size, most });
     if (count === travels.size) return travels;
-    if (count === travels.size + unclear.length) return new Set([...travels, ...unclear]);
+    if (count === most) return new Set([...travels, ...unclear]);
     throw new RepairError(
       `What was at the positions ${gap.from} to ${gap.to} cannot be told from the log, outbox.db and the hosts that answer. Run it again when more hosts answer, or \`sheratan restore\` into an empty folder.`,
     );
   }
 
   /** How many events the hosts have before one, from a number on; undefined when they do not show it. */
-  async #countUntil(next: string | undefined, first: number, most: number): Promise<number | undefined> {
-    for (let count = 0; count <= most; count += 1) {
-      if (next === undefined && count === most) return count;
-      const fetched = await this.#fetch(first + count);
-      if (fetched === undefined) return next === undefined ? count : undefined;
-      if (fetched.event.id === next) return count;
-    }
+  async #countUntil(
+    next: RecordedEvent | undefined,
+    first: number,
+    { least, most }: { readonly least: number; readonly most: number },
+  ): Promise<number | undefined> {
+    const { history } = this.#dependencies;
+    if (history === undefined) return undefined;
+    if (next === undefined) return Math.max(0, Math.min(most, history.list.length - first + 1));
+    for (let count = least; count <= most; count += 1) if (await this.#isAt(next, first, first + count)) return count;
     return undefined;
   }
 
-  /** The event of a number, from the first host that gives it as it was sealed. */
-  async #fetch(sequence: number): Promise<Fetched | undefined> {
-    if (!this.#fetched.has(sequence)) this.#fetched.set(sequence, await this.#fetchAnew(sequence));
-    return this.#fetched.get(sequence);
+  /** Whether the hosts have an event at a number. @param first the number from which on keys may be unknown */
+  async #isAt(event: RecordedEvent, first: number, sequence: number): Promise<boolean> {
+    const { history, keys } = this.#dependencies;
+    if (history === undefined || sequence > history.list.length) return false;
+    const entry = history.list.at(sequence);
+    if (entry.etype !== event.etype || entry.ts !== Date.parse(event.metadata.at)) return false;
+    for (let number = first; number < sequence; number += 1)
+      if (history.list.at(number).etype === ETYPES.KeyRotated) await this.#fetch(number, number);
+    return equalBytes(keys.seal({ sequence, event }).eid, entry.eid);
   }
 
-  async #fetchAnew(sequence: number): Promise<Fetched | undefined> {
-    const { origin, root, keys, sources, onTrouble } = this.#ground;
-    const opener = new Opener(root, origin, keys.at(sequence));
-    for (const source of await sources()) {
-      if (source.head.sequence < sequence) continue;
+  /** Fetches events by their addresses, and opens them. @throws RepairError when one opens to no event */
+  async #fetch(from: number, to: number): Promise<void> {
+    const { origin, root, keys, history } = this.#dependencies;
+    if (history === undefined) return;
+    for (const [sequence, event] of await history.fetch(from, to, this.#fetched)) {
       try {
-        const [returned] = await source.port.events(origin, sequence - 1, 1);
-        if (returned?.sequence !== sequence) throw new NotSealedHere(`it does not give event ${sequence}`);
-        const event = opener.open(returned);
-        if (event.type === 'KeyRotated') keys.learn(sequence, event.data);
-        return { event, source };
+        const opened = new Opener(root, origin, keys.at(sequence)).open(event);
+        if (opened.type === 'KeyRotated') keys.learn(sequence, opened.data);
+        this.#fetched.set(sequence, { event: opened, from: history.nameOf(event.host) });
       } catch (error) {
-        if (error instanceof NotAnEvent) throw new RepairError(error.message, { cause: error });
-        if (!(error instanceof HostError) && !(error instanceof NotSealedHere)) throw error;
-        onTrouble(`${source.url} (${source.host}) is of no use for event ${sequence}: ${error.message}`);
+        if (!(error instanceof NotAnEvent) && !(error instanceof NotSealedHere)) throw error;
+        throw new RepairError(
+          `Event ${sequence} of '${origin}' was got as the origin has signed it, and does not open: ${error.message} Give the recovery key of this log (--key -), and check SHERATAN_ORIGIN.`,
+          { cause: error },
+        );
       }
     }
-    return undefined;
   }
 }
 

@@ -2,9 +2,9 @@ import { beginsEpoch, isKeyRotated, sealingEpoch } from '../../../domain/keyring
 import type { JsonObject } from '../../../domain/json.js';
 import type { DataKey } from '../../crypto/data-key.js';
 import type { RootKey } from '../../crypto/root-key.js';
-import type { KnownKey, NumberedEvent } from '../replicator/ports.js';
-import { Sealer, WrongRootError } from '../replicator/sealer.js';
-import type { AddressedEvent } from '../wire/batch.js';
+import type { KnownKey, NumberedEvent } from '../replication/ports.js';
+import { Sealer, WrongRootError } from '../replication/sealer.js';
+import type { AddressedEvent } from '../protocol/event.js';
 import { RepairError } from './repair-error.js';
 
 /** The keys of a log, as its KeyRotated events tell them one after the other. */

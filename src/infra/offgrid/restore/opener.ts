@@ -4,7 +4,7 @@ import type { DataKey } from '../../crypto/data-key.js';
 import { open } from '../../crypto/envelope.js';
 import type { RootKey } from '../../crypto/root-key.js';
 import { eventOf, type TravellingEvent } from '../event-text.js';
-import type { ReturnedEvent } from '../replicator/host-port.js';
+import type { NumberedEvent } from '../protocol/event.js';
 
 /** An event that came back whole, with its number. */
 export interface OpenedEvent extends TravellingEvent {
@@ -43,7 +43,7 @@ export class Opener {
    * place may be opened again.
    * @throws NotSealedHere, NotAnEvent
    */
-  open({ sequence, etype, ts: at, sealed }: ReturnedEvent): OpenedEvent {
+  open({ sequence, etype, ts: at, sealed }: NumberedEvent): OpenedEvent {
     const key = etype === ETYPES.KeyRotated ? this.#root.firstDataKey : this.#key;
     let text: string;
     try {

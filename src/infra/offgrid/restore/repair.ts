@@ -1,18 +1,25 @@
 import { acknowledgementStream } from '../../../domain/replication.js';
 import type { Clock } from '../../clock.js';
+import { equalBytes } from '../../crypto/bytes.js';
 import type { RootKey } from '../../crypto/root-key.js';
 import { EmbeddedLog } from '../../eventlog/embedded.js';
 import { newLogId } from '../../eventlog/log-id.js';
-import type { HostPort } from '../replicator/host-port.js';
+import type { HostClient } from '../protocol/host-client.js';
+import type { Time } from '../replication/ports.js';
 import type { HostAddress } from '../settings.js';
+import { ContentFetcher } from './content-fetcher.js';
 import type { Gap, Rotation } from './damage.js';
 import { assertInOrder, DamagedFile, type Written } from './damaged-file.js';
+import { EntryCollector } from './entry-collector.js';
 import { GapFiller, type Fetched, type Filling } from './gap-filler.js';
+import { HistoryReader } from './history-reader.js';
+import { hostHistories, type HostHistory } from './host-histories.js';
+import { surveyHosts, type HeardHost } from './host-survey.js';
 import { KnownKeys } from './known-keys.js';
+import { OwnLog } from './own-log.js';
 import { openOutboxNumbers, type OutboxNumbers } from './outbox-numbers.js';
 import { RepairError } from './repair-error.js';
-import { compareWithHosts, type Compared } from './signed-history.js';
-import { survey, type Source } from './source.js';
+import { RestoreError } from './restore-error.js';
 
 /** Positions named one by one in a message. */
 const MAX_NAMED = 20;
@@ -26,13 +33,17 @@ export interface RepairRequest {
   readonly origin: string;
   readonly root: RootKey;
   readonly hosts: readonly HostAddress[];
+  /** The weight of hosts that may lie. */
+  readonly dishonestWeight: number;
 }
 
 /** What a repair works with. */
-export interface RepairGround {
-  readonly portOf: (url: string, host?: string) => HostPort;
+export interface RepairDependencies {
+  readonly clientOf: (url: string, host?: string) => HostClient;
   readonly clock: Clock;
-  readonly onProgress: (what: 'search' | 'copy' | 'verify', position: number, end: number) => void;
+  readonly time: Time;
+  /** How far each part of it is: in entries of the hosts, or in positions of the log. */
+  readonly onProgress: (what: 'search' | 'entries' | 'copy' | 'verify', done: number, of: number) => void;
   /** What went wrong with whom, while it goes on. */
   readonly onTrouble: (message: string) => void;
 }
@@ -48,24 +59,24 @@ export interface Repaired {
   readonly mended: readonly Mended[];
   /** Events of the log that were read at the end. */
   readonly events: number;
-  /** Hosts whose signed root the log has; none when none was asked. */
-  readonly agree: readonly Source[];
+  /** Hosts whose head is on the log; none when none was asked. */
+  readonly agree: readonly HeardHost[];
   /** Where the damaged file is kept; undefined when there was nothing to mend. */
   readonly kept: string | undefined;
 }
 
 /**
  * Mends a log that nobody uses: each event that is damaged or gone is taken from a host, verified, and put back where it
- * was. All of it or nothing: the file is replaced once the mended one has been read whole, and has the root that a host
- * signed. What never travels cannot be had again: its place is kept, as a truncation keeps it.
+ * was. All of it or nothing: the file is replaced once the mended one has been read whole, and is what is read back from the
+ * hosts, as far as that goes. What never travels cannot be had again: its place is kept, as a truncation keeps it.
  * @throws RepairError, with nothing changed
  */
-export async function repair(request: RepairRequest, ground: RepairGround): Promise<Repaired> {
+export async function repair(request: RepairRequest, dependencies: RepairDependencies): Promise<Repaired> {
   const file = await DamagedFile.open(request.log);
   let outbox: OutboxNumbers | undefined;
   try {
     outbox = await openOutboxNumbers(request.outbox);
-    return await repairFile(file, outbox, request, ground);
+    return await repairFile(file, outbox, request, dependencies);
   } finally {
     await outbox?.close();
     await file.discard();
@@ -77,81 +88,170 @@ async function repairFile(
   file: DamagedFile,
   outbox: OutboxNumbers | undefined,
   request: RepairRequest,
-  { portOf, clock, onProgress, onTrouble }: RepairGround,
+  dependencies: RepairDependencies,
 ): Promise<Repaired> {
-  const { origin, root, hosts } = request;
+  const { origin, root } = request;
+  const { clock, onProgress } = dependencies;
   const { end: last, logId } = await file.place();
   const known = logId === undefined || outbox?.logId === logId ? outbox : undefined;
   // What the outbox has folded was there, even if it was last.
   const end = Math.max(last, known?.through ?? 0);
-  const found = await file.damage(end, (position) => onProgress('search', position, end));
+  const found = await file.damage(end, (position) => {
+    onProgress('search', position, end);
+  });
   const gaps = found.filter(({ kind }) => kind === 'gap').length;
   if (gaps === 0 && logId !== undefined && (await file.isInOrder()))
     return { mended: [], events: end, agree: [], kept: undefined };
 
-  let asked: Promise<readonly Source[]> | undefined;
-  const sources = () => (asked ??= ask(hosts, origin, portOf, onTrouble));
-  const keys = new KnownKeys(root, origin);
-  const filler = new GapFiller({ origin, root, keys, outbox: known, sources, onTrouble });
-  const fillings = await fill(found, filler, keys);
+  const hosts = new Hosts(request, dependencies);
+  const fillings = await fillAll(found, hosts, { origin, root, outbox: known });
   const place = { end, logId: logId ?? known?.logId ?? newLogId(), spare: acknowledgementStream(origin) };
-  const written = await file.mend(fillings, place, (position) => onProgress('copy', position, end));
+  const written = await file.mend(fillings, place, (position) => {
+    onProgress('copy', position, end);
+  });
 
   await assertInOrder(file.mended);
   const log = await EmbeddedLog.open(file.mended, clock);
-  const answered = (await asked) ?? [];
-  const verified = (position: bigint) => onProgress('verify', Number(position), end);
-  const compared = await compareWithHosts(log, new KnownKeys(root, origin), answered, verified).finally(() =>
-    log.close(),
-  );
-  assertSameHistory(compared, onTrouble);
+  const verified = (position: bigint) => {
+    onProgress('verify', Number(position), end);
+  };
+  const own = await OwnLog.read(log, origin, new KnownKeys(root, origin), verified).finally(() => log.close());
+  const agree = await hosts.agreeWith(own);
   await file.install();
   const mended = written.map((row, i) => ({ ...row, fetched: fillings[i]?.fetched }));
-  return { mended, events: compared.events, agree: compared.agree, kept: file.kept };
+  return { mended, events: own.events, agree, kept: file.kept };
 }
 
-async function ask(
-  hosts: readonly HostAddress[],
-  origin: string,
-  portOf: RepairGround['portOf'],
-  onTrouble: RepairGround['onTrouble'],
-): Promise<readonly Source[]> {
-  const { sources, absent } = await survey(hosts, origin, portOf);
-  for (const { why } of absent) onTrouble(why);
-  return sources;
+/** The hosts that a log is mended from; they are asked when they are needed. */
+class Hosts {
+  readonly #request: RepairRequest;
+  readonly #dependencies: RepairDependencies;
+  #asked: { readonly heard: readonly HeardHost[]; readonly collector: EntryCollector } | undefined;
+
+  constructor(request: RepairRequest, dependencies: RepairDependencies) {
+    this.#request = request;
+    this.#dependencies = dependencies;
+  }
+
+  /** What they have, the history of the highest rank first. */
+  async *histories(): AsyncIterable<HostHistory> {
+    const { origin } = this.#request;
+    const { time } = this.#dependencies;
+    const asked = (this.#asked ??= await this.#ask());
+    const named = new Map(asked.heard.map(({ host, url }) => [host, `${url} (${host})`]));
+    const onTrouble = (host: string, why: string) => {
+      this.#dependencies.onTrouble(`${named.get(host) ?? host}: ${why}`);
+    };
+    yield* hostHistories({ ...asked, fetcher: new ContentFetcher({ origin, time, onTrouble }) });
+  }
+
+  /**
+   * The hosts whose heads are on a log, once it was found to be what is read back from all of them; none when none was asked.
+   * @throws RepairError when it is another history
+   */
+  async agreeWith(own: OwnLog): Promise<readonly HeardHost[]> {
+    if (this.#asked === undefined) return [];
+    const { collector } = this.#asked;
+    const { dishonestWeight: dishonest } = this.#request;
+    const { namedHosts } = own;
+    // Whom the own log names need not be named again.
+    const heard = this.#asked.heard.map((host) => ({ ...host, isPinned: host.isPinned || namedHosts.has(host.host) }));
+    const { onTrouble } = this.#dependencies;
+    const reader = new HistoryReader({
+      ...{ heard, collector, builder: own, dishonest, mayAcceptLoss: false, onTrouble },
+    });
+    try {
+      await reader.read();
+    } catch (error) {
+      if (!(error instanceof RestoreError)) throw error;
+      throw new RepairError(
+        `The mended log would not be what the hosts have: they have, or follow, another history, or too few of them answer. Nothing was changed. Run it again when more hosts answer, or restore into an empty folder instead: \`sheratan restore\`. ${error.message}`,
+        { cause: error },
+      );
+    }
+    return heard.filter(({ head: { tree } }) => {
+      const root = tree === null ? undefined : own.entries.rootAt(tree.value.sequence);
+      return tree !== null && root !== undefined && equalBytes(root, tree.value.root);
+    });
+  }
+
+  async #ask() {
+    const { origin, root, hosts } = this.#request;
+    const { clientOf, time, onProgress, onTrouble } = this.#dependencies;
+    const { heard, unheard } = await surveyHosts({ origin, root, hosts, clientOf });
+    for (const { why } of unheard) onTrouble(why);
+    const collector = new EntryCollector({
+      ...{ origin, hosts: heard, time },
+      onProgress: (done, of) => {
+        onProgress('entries', done, of);
+      },
+      onTrouble: ({ url, host }, why) => {
+        onTrouble(`${url} (${host}): ${why}`);
+      },
+    });
+    return { heard, collector };
+  }
+}
+
+interface FillingBase {
+  readonly origin: string;
+  readonly root: RootKey;
+  readonly outbox: OutboxNumbers | undefined;
+}
+
+/**
+ * Fills every gap: without the hosts, where what is damaged never travelled; else from the first of their histories that has
+ * all of it.
+ */
+async function fillAll(
+  found: readonly (Gap | Rotation)[],
+  hosts: Hosts,
+  base: FillingBase,
+): Promise<readonly Filling[]> {
+  const alone = await attempt(found, base, undefined);
+  if ('fillings' in alone) return alone.fillings;
+  let refused: RepairError | undefined;
+  for await (const history of hosts.histories()) {
+    const filled = await attempt(found, base, history);
+    if ('fillings' in filled) return filled.fillings;
+    refused ??= filled.refused;
+  }
+  throw refused ?? alone.refused;
 }
 
 /** Fills gap after gap: how many events travelled before each, and the keys, follow from those before. */
-async function fill(found: readonly (Gap | Rotation)[], filler: GapFiller, keys: KnownKeys): Promise<Filling[]> {
+async function attempt(
+  found: readonly (Gap | Rotation)[],
+  base: FillingBase,
+  history: HostHistory | undefined,
+): Promise<{ readonly fillings: readonly Filling[] } | { readonly refused: RepairError }> {
+  const { origin, root } = base;
+  const keys = new KnownKeys(root, origin);
+  const filler = new GapFiller({ ...base, keys, history });
   const all: Filling[] = [];
   const nowhere: number[] = [];
   let travelled = 0;
-  for (const item of found) {
-    const sequence = item.before + travelled + 1;
-    if (item.kind === 'rotation') {
-      keys.learn(sequence, item.data);
-      continue;
+  try {
+    for (const item of found) {
+      const sequence = item.before + travelled + 1;
+      if (item.kind === 'rotation') {
+        keys.learn(sequence, item.data);
+        continue;
+      }
+      const { fillings, empty } = await filler.fill(item, sequence);
+      travelled += empty.length + fillings.filter(({ fetched }) => fetched !== undefined).length;
+      all.push(...fillings);
+      nowhere.push(...empty);
     }
-    const { fillings, empty } = await filler.fill(item, sequence);
-    travelled += empty.length + fillings.filter(({ fetched }) => fetched !== undefined).length;
-    all.push(...fillings);
-    nowhere.push(...empty);
+  } catch (error) {
+    if (error instanceof RepairError) return { refused: error };
+    throw error;
   }
-  if (nowhere.length > 0) throw new RepairError(unmendable(nowhere));
-  return all;
+  return nowhere.length === 0 ? { fillings: all } : { refused: new RepairError(unmendable(nowhere)) };
 }
 
 function unmendable(positions: readonly number[]): string {
   const named = positions.slice(0, MAX_NAMED).join(', ');
   const more = positions.length > MAX_NAMED ? ` and ${positions.length - MAX_NAMED} more` : '';
   return `No host gives back the events at these positions: ${named}${more}. Nothing was changed. Bring hosts into reach that have them (--hosts) and run this again. What no host ever had is lost with this file: save the rest (sheratan export --unreplicated --skip-damaged FILE), restore into an empty folder (sheratan restore), and judge what was saved afresh there (sheratan import --rebase FILE).`;
-}
-
-/** @throws RepairError when all the hosts have signed for something else */
-function assertSameHistory({ agree, differ }: Compared, onTrouble: RepairGround['onTrouble']): void {
-  for (const { url, host } of differ) onTrouble(`${url} (${host}) has signed for another history than this log's`);
-  if (differ.length > 0 && agree.length === 0)
-    throw new RepairError(
-      'The mended log would not be what the hosts have signed for: they have, or follow, another history. Nothing was changed. Restore into an empty folder instead: `sheratan restore`.',
-    );
 }

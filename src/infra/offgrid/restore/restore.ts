@@ -1,192 +1,125 @@
-import { MerkleFrontier } from '../../../domain/merkle.js';
-import { isReplicationFact, totalWeight, weightOf, type Policy } from '../../../domain/replication.js';
-import { toHex } from '../../crypto/bytes.js';
+import { policiesInPlay } from '../../../domain/reading.js';
+import { versionInForce, type ReplicasAcknowledged } from '../../../domain/replication.js';
 import type { RootKey } from '../../crypto/root-key.js';
-import { sha256 } from '../../crypto/sha256.js';
-import { LogError } from '../../eventlog/errors.js';
 import type { EventLog } from '../../eventlog/eventlog.js';
-import { appendHistory } from '../../transfer/copy-log.js';
-import type { HostPort } from '../replicator/host-port.js';
+import type { HostClient } from '../protocol/host-client.js';
+import type { WriterRecord } from '../replication/replication-state.js';
+import type { Time } from '../replication/ports.js';
 import type { HostAddress } from '../settings.js';
-import type { Grant } from '../wire/claim.js';
-import { HistoryError, readHistory } from './history.js';
-import { NotAnEvent, Opener, type OpenedEvent } from './opener.js';
-import { claimAll, newestOf, survey, type Source } from './source.js';
-
-/** It cannot be restored; the message says why, and what to do. */
-export class RestoreError extends Error {
-  override readonly name = 'RestoreError';
-}
+import { ContentFetcher } from './content-fetcher.js';
+import { EntryCollector } from './entry-collector.js';
+import { HistoryReader, type AcceptedHistory, type ReadHistory } from './history-reader.js';
+import { surveyHosts, type HeardHost } from './host-survey.js';
+import { LogBuilder } from './log-builder.js';
+import { RestoreError } from './restore-error.js';
 
 /** What is to be restored, and how sure it must be. */
 export interface RestoreRequest {
   readonly origin: string;
   readonly root: RootKey;
   readonly hosts: readonly HostAddress[];
-  /** Goes on though hosts that are missing may have signed for more. */
-  readonly acceptLoss: boolean;
   /** The weight of hosts that may lie. */
-  readonly liars: number;
-  /** The claim's writer, for the log that is restored into; without one nothing is claimed: a drill. */
-  readonly writerOf?: (log: EventLog) => string;
+  readonly dishonestWeight: number;
+  /**
+   * Takes what can be had where nothing is read without loss, from hosts too whose keys are not named. Undefined: whoever reads
+   * cannot.
+   */
+  readonly acceptLoss?: boolean;
+  /** The first digits of the root that is chosen then. */
+  readonly history?: string;
 }
 
 /** What a restore works with. */
-export interface RestoreGround {
-  readonly portOf: (url: string, host?: string) => HostPort;
-  /** An empty log; what was in one made before is thrown away. */
+export interface RestoreDependencies {
+  readonly clientOf: (url: string, host?: string) => HostClient;
+  /** An empty log beside those that were made before. */
   readonly newLog: () => Promise<EventLog>;
-  readonly onProgress: (sequence: number, until: number) => void;
+  readonly time: Time;
+  readonly onProgress: (what: 'entries' | 'events', done: number, of: number) => void;
   /** What went wrong with whom, while it goes on. */
   readonly onTrouble: (message: string) => void;
 }
 
-/** What was restored. */
-export interface Restored {
-  readonly log: EventLog;
-  /** The sequence of the last event. */
-  readonly sequence: number;
-  readonly newest: Source;
-  readonly policy: Policy | undefined;
-  readonly grant: Grant | undefined;
-  /** What may be missing; undefined when nothing that a quorum signed can be. */
-  readonly doubt: string | undefined;
+/**
+ * Gets back what hosts have of an origin. It reads, and does nothing else: nothing is claimed, and a core that may still be
+ * alive is left alone.
+ * @throws RestoreError
+ */
+export async function readBack(
+  request: RestoreRequest,
+  dependencies: RestoreDependencies,
+): Promise<ReadHistory | AcceptedHistory> {
+  const { origin, root, hosts, dishonestWeight, acceptLoss = false, history } = request;
+  const mayAcceptLoss = request.acceptLoss !== undefined;
+  const { clientOf, newLog, time, onProgress, onTrouble } = dependencies;
+  const { heard, unheard } = await surveyHosts({ origin, root, hosts, clientOf });
+  for (const { why } of unheard) onTrouble(`${why} It is left out.`);
+  const useful = heard.filter(({ isPinned }) => isPinned || acceptLoss);
+  if (useful.length === 0 && heard.length > 0) throw new RestoreError(unnamed(heard, mayAcceptLoss));
+  for (const { url, host, isPinned } of heard)
+    if (!isPinned) onTrouble(`${url} counts for nothing: its key is not named. It says that it is ${url}#${host}.`);
+  const names = new Map(useful.map(({ url, host }) => [host, `${url} (${host})`]));
+  const collector = new EntryCollector({
+    ...{ origin, hosts: useful, time },
+    onProgress: (done, of) => {
+      onProgress('entries', done, of);
+    },
+    onTrouble: ({ host }, why) => {
+      onTrouble(`${names.get(host) ?? host}: ${why}`);
+    },
+  });
+  const fetcher = new ContentFetcher({
+    ...{ origin, time },
+    onTrouble: (host, why) => {
+      onTrouble(`${names.get(host) ?? host}: ${why}`);
+    },
+  });
+  const builder = new LogBuilder({
+    ...{ origin, root, newLog, fetcher, onTrouble },
+    onProgress: (done, of) => {
+      onProgress('events', done, of);
+    },
+  });
+  const reader = new HistoryReader({
+    ...{ heard: useful, collector, builder, dishonest: dishonestWeight, mayAcceptLoss, onTrouble },
+  });
+  return acceptLoss ? reader.readWithLoss(history) : reader.read();
 }
 
 /**
- * Gets back what the hosts have of an origin. Everything is verified, and judged, before anything is claimed: a restore
- * that is refused leaves a core that may still be alive alone.
- * @throws RestoreError
+ * What a log that was read back says of itself, as its last event: on what it was elected, what was at quorum, and that it was
+ * restored; or, where a loss was accepted, that its next policy begins a line. Its core is elected like any other before
+ * anything of it counts.
  */
-export async function restore(request: RestoreRequest, ground: RestoreGround): Promise<Restored> {
-  const { origin, hosts, acceptLoss } = request;
-  const { sources, absent } = await survey(hosts, origin, ground.portOf);
-  for (const { why } of absent) ground.onTrouble(`${why} It is left out.`);
-  if (sources.length === 0) throw new RestoreError('No host answers. Start the hosts, or check --hosts.');
-  if (!acceptLoss && !sources.some(({ isPinned }) => isPinned)) throw new RestoreError(unnamed(sources));
-  const first = await readNewest(sources, request, ground);
-  const doubt = doubtOf(first.policy(), sources, request);
-  if (doubt !== undefined && !acceptLoss) {
-    await first.log.close();
-    throw new RestoreError(`${doubt} Bring more hosts into reach, or take what there is: --accept-loss.`);
+export function restoredFact(
+  read: ReadHistory | AcceptedHistory,
+  { origin, dishonestWeight }: Pick<RestoreRequest, 'origin' | 'dishonestWeight'>,
+): ReplicasAcknowledged {
+  const { policies, epoch } = read;
+  const told = { origin, writerEpoch: epoch, hosts: [], dishonestWeight };
+  if ('loss' in read) {
+    const line = policies.at(-1)?.line ?? 1;
+    const elected = { line: read.line, epoch: 0, base: read.length };
+    const policyVersion = policies.at(-1)?.policy.version ?? 0;
+    return fact({ ...told, policyVersion, line, quorumSequence: 0, quorumEpoch: 0, elected });
   }
-  const { writerOf } = request;
-  if (writerOf === undefined) return { ...first, policy: first.policy(), grant: undefined, doubt };
-  const onTrouble = (source: Source, why: string) => ground.onTrouble(`${source.url} (${source.host}): ${why}`);
-  const claimed = await claimAll(sources, origin, request.root, writerOf(first.log), onTrouble);
-  const last = await readRest(first, claimed.sources);
-  const policy = last.policy();
-  const doubtNow = doubtOf(policy, claimed.sources, request);
-  if (doubtNow !== undefined && !acceptLoss) {
-    await first.log.close();
-    throw new RestoreError(`${doubtNow} Run it again when they answer, or take what there is: --accept-loss.`);
-  }
-  return { ...last, policy, grant: claimed.grant, doubt: doubtNow };
+  const { best, base, quorum, quorumEpoch } = read;
+  const { line } = best;
+  const policyVersion = versionInForce(policiesInPlay(policies, quorum), quorum);
+  const elected = { line, epoch: best.epoch, base };
+  return fact({ ...told, policyVersion, line, quorumSequence: quorum, quorumEpoch, elected, restored: true });
 }
 
-function unnamed(sources: readonly Source[]): string {
-  const named = sources.map(({ url, host }) => `${url}#${host}`).join(',');
-  return `Hosts count when their keys are named, and none is: nothing would show that these are the hosts that signed. They say that they are --hosts '${named}': compare that with what \`sheratan keys export\` printed, and name them; or take what there is: --accept-loss.`;
+function fact(data: ReplicasAcknowledged['data']): ReplicasAcknowledged {
+  return { type: 'ReplicasAcknowledged', data };
 }
 
-/** A history that is being read into a log. */
-interface Reading {
-  readonly log: EventLog;
-  readonly sequence: number;
-  readonly newest: Source;
-  readonly policy: () => Policy | undefined;
-  /** Reads on, up to the head of the first of these. */
-  readonly goOn: (sources: readonly Source[]) => Promise<void>;
-  readonly tree: MerkleFrontier;
+/** The record of the writer that a restored core begins with: its first epoch is above all that was seen. */
+export function restoredWriter({ epoch, log }: ReadHistory | AcceptedHistory): WriterRecord {
+  return { logId: log.logId, epoch };
 }
 
-/** Reads the newest history that is true: whoever signs for one that is not is left out. */
-async function readNewest(
-  sources: readonly Source[],
-  request: RestoreRequest,
-  ground: RestoreGround,
-): Promise<Reading> {
-  let candidates = sources;
-  for (;;) {
-    const newest = newestOf(candidates);
-    if (newest === undefined || newest.head.sequence === 0)
-      throw new RestoreError(
-        `None of these hosts gives back anything of '${request.origin}': ${request.hosts.map(({ url }) => url).join(', ')}. Check --hosts and SHERATAN_ORIGIN.`,
-      );
-    const reading = begin(newest, await ground.newLog(), request, ground);
-    try {
-      await reading.goOn([newest, ...candidates.filter((other) => other !== newest)]);
-      return { ...reading, sequence: reading.tree.size };
-    } catch (error) {
-      await reading.log.close();
-      if (!(error instanceof HistoryError)) throw error;
-      ground.onTrouble(`${newest.url} (${newest.host}) is left out: ${error.message}`);
-      candidates = candidates.filter((other) => other !== newest);
-    }
-  }
-}
-
-function begin(newest: Source, log: EventLog, { origin, root }: RestoreRequest, ground: RestoreGround): Reading {
-  const tree = new MerkleFrontier(sha256);
-  const opener = new Opener(root, origin);
-  let policy: Policy | undefined;
-  const onTrouble = (source: Source, why: string) =>
-    ground.onTrouble(`${source.url} (${source.host}) is not asked any further: ${why}`);
-  const goOn = async (sources: readonly Source[]) => {
-    const until = sources[0]?.head.sequence ?? 0;
-    const history = readHistory(sources, { origin, opener, tree, onTrouble });
-    try {
-      for await (const page of appendHistory(history, log)) {
-        for (const event of page) if (setsPolicy(event, origin, policy)) policy = event.data as unknown as Policy;
-        ground.onProgress(page.at(-1)?.sequence ?? 0, until);
-      }
-    } catch (error) {
-      throw unstorable(error) ?? error;
-    }
-  };
-  return { log, newest, sequence: 0, policy: () => policy, goOn, tree };
-}
-
-/** What ends a restore where an event can never be stored; undefined for any other error. */
-function unstorable(error: unknown): RestoreError | undefined {
-  if (!(error instanceof NotAnEvent) && !(error instanceof LogError && error.code === 'EVENT_INVALID'))
-    return undefined;
-  return new RestoreError(
-    `${error.message} No log can hold it, and what comes after it cannot be numbered without it: the restore stops here.`,
-    { cause: error },
-  );
-}
-
-/** Whether an event sets the origin's next policy, as the outbox judges it: of two of one version the first is the one. */
-function setsPolicy({ type, data }: OpenedEvent, origin: string, current: Policy | undefined): boolean {
-  if (type !== 'ReplicationPolicySet' || data['origin'] !== origin || !isReplicationFact({ type, data })) return false;
-  return Number(data['version']) > (current?.version ?? 0);
-}
-
-/** What came to the hosts between the survey and the claim, after which nothing comes any more. */
-async function readRest(reading: Reading, granted: readonly Source[]): Promise<Reading> {
-  const newest = newestOf(granted);
-  const { tree } = reading;
-  if (newest === undefined) return reading;
-  if (newest.head.sequence > tree.size) await reading.goOn([newest, ...granted.filter((other) => other !== newest)]);
-  else if (newest.head.sequence === tree.size && newest.head.root !== toHex(tree.root()))
-    throw new RestoreError('Another core wrote to the hosts meanwhile. Stop it, and run this again.');
-  return { ...reading, newest, sequence: tree.size };
-}
-
-/** Why something that a quorum signed may be missing; undefined when it cannot be. */
-function doubtOf(
-  policy: Policy | undefined,
-  answered: readonly Source[],
-  { liars }: RestoreRequest,
-): string | undefined {
-  if (policy === undefined) return 'The history names no hosts: what was signed by whom cannot be known.';
-  const pinned = new Set(answered.filter(({ isPinned }) => isPinned).map(({ host }) => host));
-  const total = totalWeight(policy);
-  const weight = weightOf(policy, pinned) - liars;
-  if (weight > total - policy.required) return undefined;
-  const missing = policy.hosts.filter(({ host }) => !pinned.has(host)).map(({ url, host }) => `${url}#${host}`);
-  const unpinned = answered.filter(({ isPinned }) => !isPinned).map(({ url, host }) => `${url}#${host}`);
-  const hint = unpinned.length === 0 ? '' : ` Hosts count when their keys are named: ${unpinned.join(', ')}.`;
-  return `Events that a quorum signed may be missing: hosts of weight ${weight} of ${total} answer for themselves, more than ${total - policy.required} must.${hint} Not counted: ${missing.join(', ')}.`;
+function unnamed(heard: readonly HeardHost[], mayAcceptLoss: boolean): string {
+  const named = heard.map(({ url, host }) => `${url}#${host}`).join(',');
+  return `Hosts count when their keys are named, and none is: nothing would show that these are the hosts that signed. They say that they are --hosts '${named}': compare that with what \`sheratan keys export\` printed, and name them${mayAcceptLoss ? '; or take what there is: --accept-loss' : ''}.`;
 }

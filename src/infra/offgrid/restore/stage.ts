@@ -3,7 +3,7 @@ import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { corePathsIn, type CorePaths } from '../../core-paths.js';
 import { syncFolder } from '../../durable-file.js';
-import { RestoreError } from './restore.js';
+import { RestoreError } from './restore-error.js';
 
 /** What a folder may hold and still be restored into. */
 const KEPT: ReadonlySet<string> = new Set(['keyring.json']);
@@ -19,6 +19,15 @@ export class Stage {
   private constructor(target: string) {
     this.#target = target;
     this.paths = corePathsIn(`${target}.restoring`);
+  }
+
+  /** Ends what a restore that was killed while it finished has left: the folder that was there before is put back, or is in the way. */
+  static async recover(target: string): Promise<void> {
+    const before = beforeOf(target);
+    if (!existsSync(before)) return;
+    if (existsSync(target)) await rm(before, { recursive: true, force: true });
+    else await rename(before, target);
+    await syncFolder(dirname(target));
   }
 
   /** @throws RestoreError when there is a core already */
@@ -47,11 +56,16 @@ export class Stage {
 
   /** Makes it the core's folder. */
   async finish(): Promise<void> {
-    const before = `${this.#target}.before`;
+    const before = beforeOf(this.#target);
     await syncFolder(this.paths.folder);
     if (existsSync(this.#target)) await rename(this.#target, before);
     await rename(this.paths.folder, this.#target);
     await syncFolder(dirname(this.#target));
     await rm(before, { recursive: true, force: true });
   }
+}
+
+/** Where the folder is kept while another takes its place. */
+function beforeOf(target: string): string {
+  return `${target}.before`;
 }

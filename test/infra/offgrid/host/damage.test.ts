@@ -1,143 +1,208 @@
-import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { toHex } from '../../../../src/infra/crypto/bytes.js';
-import type { AddressedEvent } from '../../../../src/infra/offgrid/wire/batch.js';
 import { newFolder, newHost } from '../../../support/offgrid/host.js';
-import { digests, evidenceOf, inHostFile, rootOf, send } from '../../../support/offgrid/raw.js';
-import { clientOf, ORIGIN, Writer } from '../../../support/offgrid/writer.js';
+import { Process, Reader, History } from '../../../support/offgrid/by-hand.js';
+import { inHostFile } from '../../../support/offgrid/host-file.js';
 
-const DAMAGED_SEQUENCE = 4;
+/** Scrubbing takes no time in these tests. */
+const FAST = { scrubBytesPerSecond: 1e9, scrubEveryMs: 20 };
+/** It does not begin a second round. */
+const ONCE = { scrubEveryMs: 3_600_000 };
 
-/** Flips a bit of the byte in the middle of where some bytes are in a file. */
-async function flipBit(path: string, bytes: Uint8Array): Promise<void> {
-  const content = await readFile(path);
-  const at = content.lastIndexOf(bytes);
-  expect(at).toBeGreaterThanOrEqual(0);
-  const middle = at + Math.floor(bytes.byteLength / 2);
-  content[middle] = content[middle]! ^ 1;
-  await writeFile(path, content);
-}
-
-/** A host with six events, of which something is damaged while it does not run. */
-async function damaged(bytes: number, damage: (folder: string, event: AddressedEvent) => Promise<unknown>) {
+async function setUp(options: object = ONCE) {
   const folder = await newFolder();
-  const host = await newHost({ folder });
-  const writer = new Writer();
-  await writer.claim(clientOf(host));
-  const events = writer.events(1, 6, 'a', bytes);
-  await writer.ship(clientOf(host), events);
-  await host.close();
-  await damage(folder, events[DAMAGED_SEQUENCE - 1]!);
-  const again = await newHost({ folder });
-  return { folder, host: again, client: clientOf(again), writer, events };
+  const host = await newHost({ folder, ...options });
+  const history = History.begin().on(10, { bytes: 500 }).on(3, { bytes: 3_000 });
+  const process = new Process(history.root);
+  await process.claim(host);
+  await process.ship(host, history);
+  return { folder, host, history, process, reader: new Reader(host, history.root) };
 }
 
-function blobOf(folder: string, { eid }: AddressedEvent): string {
-  const name = toHex(eid);
-  return join(folder, 'blobs', name.slice(0, 2), name);
-}
+const damage = (folder: string, sql: string) => inHostFile(folder, sql, 'write');
 
-const set = (what: string) => (folder: string) =>
-  inHostFile(folder, `UPDATE events SET ${what} WHERE sequence = ${DAMAGED_SEQUENCE}`, 'write');
-const flipAddress = "eid = unhex(iif(hex(eid) LIKE '0%', '1', '0') || substr(hex(eid), 2))";
-
-const told = [
-  {
-    what: 'a bit of a file',
-    bytes: 2_000,
-    damage: (folder: string, event: AddressedEvent) => flipBit(blobOf(folder, event), event.sealed),
-  },
-  {
-    what: 'a file that is gone',
-    bytes: 2_000,
-    damage: (folder: string, event: AddressedEvent) => rm(blobOf(folder, event)),
-  },
-  {
-    what: 'a file that was cut short',
-    bytes: 2_000,
-    damage: (folder: string, event: AddressedEvent) => writeFile(blobOf(folder, event), ''),
-  },
-  {
-    what: 'a bit of a row',
-    bytes: 300,
-    damage: (folder: string, event: AddressedEvent) => flipBit(join(folder, 'host.db'), event.sealed),
-  },
-  { what: 'a bit of the address of a row', bytes: 300, damage: set(flipAddress) },
-  { what: 'a bit of the address of a file', bytes: 2_000, damage: set(flipAddress) },
+/** Each kind of rot, and the sequence of the event that it is in. */
+const ROT: readonly (readonly [string, number, (folder: string) => Promise<unknown>])[] = [
+  ['a content', 3, (f) => damage(f, 'UPDATE events SET sealed = zeroblob(length(sealed)) WHERE sequence = 3')],
+  ['a content that is gone', 3, (f) => damage(f, "UPDATE events SET sealed = x'' WHERE sequence = 3")],
+  ['an address', 4, (f) => damage(f, 'UPDATE events SET eid = zeroblob(32) WHERE sequence = 4')],
+  ['an address that is too short', 4, (f) => damage(f, "UPDATE events SET eid = x'00' WHERE sequence = 4")],
+  ['a type', 5, (f) => damage(f, 'UPDATE events SET etype = 12 WHERE sequence = 5')],
+  ['a type that there is not', 5, (f) => damage(f, 'UPDATE events SET etype = -1 WHERE sequence = 5')],
+  ['a time', 6, (f) => damage(f, 'UPDATE events SET ts = ts + 1 WHERE sequence = 6')],
+  ['a leaf', 7, (f) => damage(f, 'UPDATE events SET leaf = zeroblob(32) WHERE sequence = 7')],
+  ['a file', 12, (f) => changeFiles(f, (path) => writeFile(path, 'rotten'))],
+  ['a file that is gone', 12, (f) => changeFiles(f, (path) => rm(path))],
 ];
 
-describe('a host tells, and an event that comes again mends,', () => {
-  it.each(told)('$what', async ({ bytes, damage }) => {
-    const { folder, host, client, writer, events } = await damaged(bytes, damage);
-    await expect(client.events(ORIGIN, 0, 10)).rejects.toMatchObject({
-      code: 'DAMAGED',
-      details: { sequence: DAMAGED_SEQUENCE },
-    });
-    expect((await send(host, `/replica/${ORIGIN}/events`)).status).toBe(500);
-    expect(digests(await client.events(ORIGIN, 0, 3))).toEqual(digests(events.slice(0, 3)));
-    expect(digests(await client.events(ORIGIN, 4, 3))).toEqual(digests(events.slice(4)));
-    expect(await client.head(ORIGIN, 'c')).toMatchObject({ sequence: 6, root: rootOf(events) });
-    const used = host.freeBytes;
-
-    const head = await writer.ship(client, events.slice(DAMAGED_SEQUENCE - 1, DAMAGED_SEQUENCE));
-    expect(head).toMatchObject({ sequence: 6, epoch: 1, root: rootOf(events) });
-    expect(digests(await client.events(ORIGIN, 0, 10))).toEqual(digests(events));
-    expect(await client.rootAt(ORIGIN, 5)).toBe(rootOf(events.slice(0, 5)));
-    expect(await evidenceOf(folder)).toEqual([]);
-    expect(host.freeBytes).toBe(used);
-  });
-});
-
-describe('an event that comes again mends', () => {
-  it.each([
-    { what: 'its time', damage: set('ts = ts + 4096') },
-    { what: 'its type', damage: set('etype = etype + 256') },
-    {
-      what: 'its row, when that is gone',
-      damage: (folder: string) =>
-        inHostFile(folder, `DELETE FROM events WHERE sequence = ${DAMAGED_SEQUENCE}`, 'write'),
-    },
-  ])('$what', async ({ damage }) => {
-    const { client, writer, events } = await damaged(300, damage);
-    await writer.ship(client, events.slice(1, 5));
-    expect(digests(await client.events(ORIGIN, 0, 10))).toEqual(digests(events));
-    expect(await client.head(ORIGIN, 'c')).toMatchObject({ sequence: 6, root: rootOf(events) });
+describe('damage', () => {
+  it.each(ROT)('%s: the event alone is missing, it is told, and mended', async (_what, sequence, rot) => {
+    const { folder, history, process, host, reader } = await setUp();
+    await rot(folder);
+    const events = await reader.events('?bytes=4194304');
+    const sealedOf = (at: number) => events.find((event) => event.sequence === at)?.sealed;
+    expect(sealedOf(sequence)).toBeNull();
+    const isFile = sequence > 10;
+    for (let at = 1; at <= 10; at += 1)
+      if (at !== sequence) expect(sealedOf(at), `${at}`).toEqual(history.events[at - 1]!.sealed);
+    const damaged = isFile ? [11, 12, 13] : [sequence];
+    expect(await reader.damaged()).toEqual(damaged);
+    expect(await reader.head()).toMatchObject({ tree: { sequence: 13 }, damaged: damaged.length });
+    // It goes on taking what comes.
+    const longer = history.on(2);
+    expect(await process.ship(host, longer, 14, 15)).toMatchObject({ tree: { sequence: 15 }, damaged: damaged.length });
+    const wrong = history.on(3, { at: 10, name: 'b', bytes: 3_000 });
+    const others = sequence > 10 ? wrong.numbered(11, 13) : [{ ...history.numbered(1, 1)[0]!, sequence }];
+    expect(await reader.mend(others)).toBe(0);
+    expect(await reader.mend(history.numbered(damaged[0]!, damaged.at(-1)!))).toBe(damaged.length);
+    expect(await reader.head()).toMatchObject({ damaged: 0 });
+    expect(await reader.damaged()).toEqual([]);
+    expect(await reader.events('?bytes=4194304')).toEqual(longer.numbered(1, 15));
+    expect((await reader.roots(13)).head).toEqual(history.rootAt(13));
   });
 
-  it('its file, also when it had been set aside meanwhile', async () => {
-    const { client, writer, events } = await damaged(2_000, (folder, event) =>
-      flipBit(blobOf(folder, event), event.sealed),
+  it.each(ROT.filter(([what]) => what !== 'a leaf'))('%s is found by the scrub', async (_what, sequence, rot) => {
+    const { folder, reader } = await setUp(FAST);
+    await rot(folder);
+    await expect.poll(() => reader.damaged()).toContain(sequence);
+    expect((await reader.head()).damaged).toBeGreaterThan(0);
+  });
+
+  it('of leaves alone is mended by the scrub', async () => {
+    const { folder, history, reader } = await setUp(FAST);
+    await damage(folder, 'UPDATE events SET leaf = zeroblob(32) WHERE sequence IN (2, 7, 12)');
+    const leaves = () => inHostFile(folder, 'SELECT 1 FROM events WHERE leaf = zeroblob(32)');
+    await expect.poll(leaves).toEqual([]);
+    await expect.poll(async () => (await reader.head()).damaged).toBe(0);
+    expect(await reader.events('?bytes=4194304')).toEqual(history.numbered(1, 13));
+  });
+
+  it('of leaves and of their events is mended piece by piece', async () => {
+    const { folder, history, reader } = await setUp();
+    await damage(folder, 'UPDATE events SET leaf = zeroblob(32), ts = 7 WHERE sequence IN (3, 7)');
+    await damage(folder, 'UPDATE events SET leaf = zeroblob(32) WHERE sequence = 5');
+    await reader.events('?bytes=4194304');
+    expect(await reader.damaged()).toEqual([3, 5, 7]);
+    expect(await reader.mend(history.numbered(3, 3))).toBe(0);
+    expect(await reader.mend(history.numbered(7, 7))).toBe(1);
+    expect(await reader.damaged()).toEqual([]);
+    expect(await reader.events('?bytes=4194304')).toEqual(history.numbered(1, 13));
+  });
+
+  it('that took rows away is told, and mended', async () => {
+    const { folder, host, history, reader } = await setUp();
+    const free = host.freeBytes;
+    await damage(folder, 'DELETE FROM events WHERE sequence IN (5, 13)');
+    expect((await reader.entries()).map((entry) => entry.every((byte) => byte === 0))).toEqual(
+      history.events.map((_event, i) => i === 4 || i === 12),
     );
-    const next = writer.next(2);
-    await next.claim(client);
-    await next.ship(client, events.slice(0, 2));
-    await next.ship(client, events.slice(2));
-    expect(digests(await client.events(ORIGIN, 0, 10))).toEqual(digests(events));
+    const events = await reader.events('?bytes=4194304');
+    expect(events.map(({ sequence }) => sequence)).toEqual(history.events.map((_event, i) => i + 1));
+    expect(await reader.damaged()).toEqual([5, 13]);
+    await reader.mend(history.numbered(5, 5));
+    expect(await reader.mend(history.numbered(13, 13))).toBe(1);
+    expect(await reader.events('?bytes=4194304')).toEqual(history.numbered(1, 13));
+    expect(host.freeBytes).toBe(free);
+  });
+
+  it('is mended by a batch that brings the events again', async () => {
+    const { folder, history, process, reader } = await setUp();
+    await damage(folder, "UPDATE events SET sealed = x'00' WHERE sequence IN (3, 9)");
+    await reader.events('?bytes=4194304');
+    const longer = history.on(2);
+    expect(await process.ship(reader.host, longer, 1, 15)).toMatchObject({ damaged: 0 });
+    expect(await reader.events('?bytes=4194304')).toEqual(longer.numbered(1, 15));
+  });
+
+  it('does not change what counts against the budget', async () => {
+    const { folder, host, history, reader } = await setUp();
+    const free = host.freeBytes;
+    await damage(folder, 'UPDATE events SET bytes = 16000000, sealed = zeroblob(3) WHERE sequence = 3');
+    await damage(folder, "UPDATE events SET bytes = 'many' WHERE sequence = 4");
+    await reader.events('?bytes=4194304');
+    const again = history.numbered(3, 4);
+    expect(await reader.mend([...again, ...again, ...again])).toBe(2);
+    expect(host.freeBytes).toBe(free);
+    expect(await reader.events('?bytes=4194304')).toEqual(history.numbered(1, 13));
+  });
+
+  it('of a file that cannot be read costs that event', async () => {
+    const { folder, history, reader } = await setUp();
+    await changeFiles(folder, async (path) => {
+      await rm(path);
+      await mkdir(path);
+    });
+    const events = await reader.events('?bytes=4194304');
+    expect(events.slice(0, 10)).toEqual(history.numbered(1, 10));
+    expect(await reader.damaged()).toEqual([11, 12, 13]);
+  });
+
+  it.each([
+    ['peaks', 'head_peaks = zeroblob(length(head_peaks))'],
+    ['peaks that are too few', "head_peaks = x''"],
+    ['a length', 'head_sequence = 12, common = 12'],
+    ['a length beyond the end', 'head_sequence = 99, common = 99'],
+  ])('of %s is mended at the next start', async (_what, sql) => {
+    const { folder, host, history, process } = await setUp();
+    await host.close();
+    await damage(folder, `UPDATE origins SET ${sql}`);
+    const again = await newHost({ folder, ...ONCE });
+    const reader = new Reader(again, history.root);
+    expect((await reader.roots(13)).head).toEqual(history.rootAt(13));
+    const longer = history.on(2);
+    await process.ship(again, longer, 14, 15);
+    expect(await reader.events('?bytes=4194304')).toEqual(longer.numbered(1, 15));
+    expect(await reader.head()).toMatchObject({ damaged: 0, tree: { sequence: 15 } });
+  });
+
+  it('in a part of the head that a staged history contradicts is told and mended too', async () => {
+    const { folder, host, history, reader } = await setUp();
+    const second = new Process(history.root, 2);
+    await second.claim(host);
+    const other = history.on(6, { at: 5, name: 'b' });
+    await second.ship(host, other, 6, 11, { base: 99 });
+    await damage(folder, 'UPDATE head_tails SET sealed = zeroblob(9) WHERE sequence = 8');
+    await damage(folder, 'UPDATE events SET sealed = zeroblob(9) WHERE sequence = 9');
+    await reader.events('?bytes=4194304');
+    await reader.events('?of=staged');
+    // What is staged is not the head.
+    expect(await reader.damaged()).toEqual([8]);
+    expect(await reader.mend([...history.numbered(8, 8), ...other.numbered(9, 9)])).toBe(2);
+    expect(await reader.events('?of=staged')).toEqual(other.numbered(1, 11));
+    expect(await reader.head()).toMatchObject({ damaged: 0 });
+  });
+
+  it('of a leaf does not make the host refuse what is right as another history', async () => {
+    const { folder, host, history, process } = await setUp();
+    await host.close();
+    await damage(folder, 'UPDATE events SET leaf = zeroblob(32), ts = 7 WHERE sequence = 7');
+    const again = await newHost({ folder, ...ONCE });
+    await expect(process.ship(again, history, 9, 9)).rejects.toMatchObject({ code: 'DAMAGED', status: 500 });
+    await process.ship(again, history.on(1), 14, 14);
+    const reader = new Reader(again, history.root);
+    expect(await reader.damaged()).toEqual([7]);
+    expect(await reader.mend(history.numbered(7, 7))).toBe(1);
+    await process.ship(again, history, 9, 9);
+    await again.close();
+    await damage(folder, 'UPDATE events SET leaf = zeroblob(32) WHERE sequence = 7');
+    await process.ship(await newHost({ folder, ...ONCE }), history, 9, 9);
+  });
+
+  it('of what the host keeps of an origin is said', async () => {
+    const { folder, host, history } = await setUp();
+    await host.close();
+    await damage(folder, 'UPDATE origins SET head = zeroblob(length(head))');
+    const again = new Reader(await newHost({ folder }), history.root);
+    await expect(again.head()).rejects.toMatchObject({ code: 'DAMAGED' });
+    // What can be said of the others is said.
+    const metrics = await fetch(`${again.host.url}/metrics`);
+    expect(metrics.status).toBe(200);
   });
 });
 
-describe('a host whose addresses are damaged', () => {
-  it('takes that for no fork, and signs for nothing on top of it', async () => {
-    const { folder, client, writer, events } = await damaged(300, set(flipAddress));
-    const next = writer.next(2);
-    await expect(writer.ship(client, writer.events(5, 7, 'b'))).rejects.toMatchObject({ code: 'DAMAGED' });
-    await next.claim(client);
-    await expect(next.ship(client, writer.events(5, 7, 'b'))).rejects.toMatchObject({ code: 'DAMAGED' });
-    expect(await client.head(ORIGIN, 'c')).toMatchObject({ sequence: 6, epoch: 1, root: rootOf(events) });
-    expect(await evidenceOf(folder)).toEqual([]);
-    await next.ship(client, events.slice(2));
-    await next.ship(client, writer.events(7, 8, 'b'));
-    const all = [...events, ...writer.events(7, 8, 'b')];
-    expect(await client.head(ORIGIN, 'c')).toMatchObject({ sequence: 8, epoch: 2, root: rootOf(all) });
-  });
-});
-
-it('a host that was killed while it wrote a file clears away what it left', async () => {
-  const { folder, host, events } = await damaged(2_000, async (folder, event) => {
-    await writeFile(`${blobOf(folder, event)}.0000.tmp`, 'half of');
-  });
-  const files = await readdir(join(folder, 'blobs'), { recursive: true, withFileTypes: true });
-  expect(files.filter((file) => file.isFile())).toHaveLength(events.length);
-  await host.close();
-});
+async function changeFiles(folder: string, change: (path: string) => Promise<void>): Promise<void> {
+  const blobs = join(folder, 'blobs');
+  for (const entry of await readdir(blobs, { recursive: true, withFileTypes: true }))
+    if (entry.isFile()) await change(join(entry.parentPath, entry.name));
+}

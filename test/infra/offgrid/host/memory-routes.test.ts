@@ -1,19 +1,46 @@
+import { randomBytes } from 'node:crypto';
 import { networkInterfaces } from 'node:os';
 import { describe, expect, it } from 'vitest';
 import { toHex } from '../../../../src/infra/crypto/bytes.js';
 import { sha256 } from '../../../../src/infra/crypto/sha256.js';
-import { newFolder, newHost } from '../../../support/offgrid/host.js';
-import { outcomeOf, send } from '../../../support/offgrid/raw.js';
-import { clientOf, ORIGIN, Writer } from '../../../support/offgrid/writer.js';
+import { bodyHashOf, hostKeyOf, requestHeaders } from '../../../../src/infra/offgrid/protocol/authentication.js';
+import { addressOf } from '../../../../src/infra/crypto/envelope.js';
+import { decodeRefusal } from '../../../../src/infra/offgrid/protocol/refusal.js';
+import type { Untyped } from '../../../support/node.js';
+import { History, ORIGIN, Process, type HostAt } from '../../../support/offgrid/by-hand.js';
+import { AUTH_KEY, newFolder, newHost } from '../../../support/offgrid/host.js';
 
-type Host = Awaited<ReturnType<typeof newHost>>;
+/** What is sent, and what is signed where that is something else. */
+interface Asked {
+  readonly method?: 'GET' | 'POST';
+  readonly body?: string;
+  readonly signed?: Partial<Parameters<typeof requestHeaders>[1]>;
+  readonly authKey?: string;
+}
 
-async function open(host: Host, path: string) {
+async function outcomeOf(answer: Response) {
+  const text = await answer.text();
+  const json: Untyped = answer.headers.get('content-type')?.includes('json') ? JSON.parse(text) : undefined;
+  return { status: answer.status, text, json };
+}
+
+async function open(host: HostAt, path: string) {
   return outcomeOf(await fetch(`${host.url}${path}`));
 }
 
-function ingest(host: Host, body: unknown) {
-  return send(host, '/memory/ingest', { method: 'POST', body: typeof body === 'string' ? body : JSON.stringify(body) });
+/** Sends a request of one who knows the key of the host. */
+async function send(host: HostAt, path: string, { method = 'GET', body = '', signed, authKey = AUTH_KEY }: Asked = {}) {
+  const { id } = host.identity;
+  const date = String(Math.floor(Date.now() / 1_000));
+  const nonce = randomBytes(16).toString('hex');
+  const lines = { host: id, method, path, date, nonce, bodyHash: bodyHashOf(Buffer.from(body)), ...signed };
+  const headers = requestHeaders(hostKeyOf(authKey, id), lines);
+  return outcomeOf(await fetch(`${host.url}${path}`, { method, headers, ...(method === 'GET' ? {} : { body }) }));
+}
+
+function ingest(host: HostAt, body: unknown, asked: Asked = {}) {
+  const text = typeof body === 'string' ? body : JSON.stringify(body);
+  return send(host, '/memory/ingest', { method: 'POST', body: text, ...asked });
 }
 
 const payload = Buffer.from('a payload');
@@ -36,6 +63,7 @@ describe('a host says, as the prototype did,', () => {
       ...who,
       ed25519_verify_key: host.identity.verifyKey,
       x25519_public_key: base64Key,
+      protocol: 2,
     });
     const quote = { type: 'retrieval_mb', size: 12, quote: 0, host: host.identity.id };
     expect((await open(host, '/quote?type=retrieval_mb&size=12')).json).toEqual(quote);
@@ -48,14 +76,18 @@ describe('a host says, as the prototype did,', () => {
 
   it('how it does, to Prometheus', async () => {
     const host = await newHost();
-    await new Writer().claim(clientOf(host));
+    await new Process(History.begin().root).claim(host);
     expect((await open(host, '/metrics')).text).toContain(`offgrid_host_sequence{origin="${ORIGIN}"} 0`);
   });
 
   it('that there is nothing where there is nothing', async () => {
     const host = await newHost();
-    for (const path of ['/', '/memory', '/memory/events', `/memory/events/${eid}`, '/memory/events/x', '/replica/x'])
+    for (const path of ['/', '/memory', '/memory/events', `/memory/events/${eid}`, '/memory/events/x'])
       expect(await open(host, path), path).toMatchObject({ status: 404, json: { error: { code: 'NOT_FOUND' } } });
+    // The paths of the protocol are answered in its own form.
+    const answer = await fetch(`${host.url}/replica/x`);
+    expect([answer.status, answer.headers.get('content-type')]).toEqual([404, 'application/cbor']);
+    expect(decodeRefusal(new Uint8Array(await answer.arrayBuffer()))).toMatchObject({ code: 'NOT_FOUND' });
     expect(await open(host, '/memory/events/%zz')).toMatchObject({
       status: 400,
       json: { error: { code: 'BAD_REQUEST' } },
@@ -114,6 +146,27 @@ describe('a host keeps single events by the door of the prototype:', () => {
     expect((await open(host, '/memory/query')).json).toEqual({ count: 0, events: [] });
   });
 
+  it('nor what one sends who does not know the key of this host, or signs for something else', async () => {
+    const host = await newHost();
+    const text = JSON.stringify(event);
+    const refused = { status: 401, json: { error: { code: 'UNAUTHENTICATED' } } };
+    const unsigned = await fetch(`${host.url}/memory/ingest`, { method: 'POST', body: text });
+    expect(await outcomeOf(unsigned)).toMatchObject(refused);
+    const asked: readonly Asked[] = [
+      { authKey: 'another key' },
+      { signed: { host: '0'.repeat(32) } },
+      { signed: { method: 'GET' } },
+      { signed: { path: '/memory/query' } },
+      { signed: { bodyHash: bodyHashOf(Buffer.from('another body')) } },
+      { signed: { date: String(Math.floor(Date.now() / 1_000) - 301) } },
+    ];
+    for (const one of asked) expect(await ingest(host, text, one), JSON.stringify(one)).toMatchObject(refused);
+    const nonce = 'ab'.repeat(16);
+    expect(await ingest(host, { payload_b64: 'AA==', etype: 0 }, { signed: { nonce } })).toMatchObject({ status: 200 });
+    expect(await ingest(host, text, { signed: { nonce } })).toMatchObject(refused);
+    expect((await open(host, '/memory/query')).json).toMatchObject({ count: 1 });
+  });
+
   it('nor what is too large', async () => {
     const host = await newHost({ budgetBytes: 1024 * 1024 + 10 });
     const large = (bytes: number) => ({ ...event, payload_b64: Buffer.alloc(bytes).toString('base64') });
@@ -133,10 +186,11 @@ describe('a host keeps single events by the door of the prototype:', () => {
 describe('a host is asked what it has,', () => {
   async function setUp() {
     const host = await newHost();
-    const writer = new Writer();
-    await writer.claim(clientOf(host));
-    const events = [...writer.events(1, 3), ...writer.events(4, 4, 'a', 2_000)];
-    await writer.ship(clientOf(host), events);
+    const history = History.begin().on(3).on(1, { bytes: 2_000 });
+    const process = new Process(history.root);
+    await process.claim(host);
+    await process.ship(host, history);
+    const events = history.numbered(1, 4).map((one) => ({ ...one, eid: addressOf(one.sealed) }));
     return { host, events };
   }
 

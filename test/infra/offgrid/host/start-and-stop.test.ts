@@ -3,31 +3,30 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { Connection } from '../../../../src/infra/sqlite/connection.js';
 import { newFolder, newHost } from '../../../support/offgrid/host.js';
-import { rootOf } from '../../../support/offgrid/raw.js';
-import { clientOf, ORIGIN, Writer } from '../../../support/offgrid/writer.js';
+import { History, Process, Reader } from '../../../support/offgrid/by-hand.js';
 
 /** A folder that a host has used and left. */
 async function usedFolder() {
   const folder = await newFolder();
   const host = await newHost({ folder });
-  const writer = new Writer();
-  await writer.claim(clientOf(host));
-  await writer.ship(clientOf(host), writer.events(1, 3));
+  const history = History.begin().on(3);
+  const process = new Process(history.root);
+  await process.claim(host);
+  await process.ship(host, history);
   await host.close();
-  return { folder, id: host.identity.id };
+  return { folder, id: host.identity.id, history };
 }
 
 describe('a host that is stopped', () => {
   it('finishes what is under way, and takes no more', async () => {
     const folder = await newFolder();
     const host = await newHost({ folder });
-    const client = clientOf(host);
-    const writer = new Writer();
-    await writer.claim(client);
-    const events = writer.events(1, 300, 'a', 2_000);
+    const history = History.begin().on(300, { bytes: 2_000 });
+    const process = new Process(history.root);
+    await process.claim(host);
     const held = await Connection.open(join(folder, 'host.db'), 'write');
     await held.run('BEGIN IMMEDIATE');
-    const shipping = writer.ship(client, events);
+    const shipping = process.ship(host, history);
     await new Promise((resolve) => setTimeout(resolve, 200));
     const closing = host.close();
     await expect
@@ -39,25 +38,18 @@ describe('a host that is stopped', () => {
       )
       .toBe('refused');
     await held.close();
-    expect(await shipping).toMatchObject({ sequence: 300, root: rootOf(events) });
+    const tree = { sequence: 300, root: history.rootAt(300) };
+    expect(await shipping).toMatchObject({ tree });
     await closing;
     await host.close();
     const again = await newHost({ folder });
-    expect(await clientOf(again).head(ORIGIN, 'c')).toMatchObject({ sequence: 300, root: rootOf(events) });
+    const reader = new Reader(again, history.root);
+    expect(await reader.head()).toMatchObject({ tree, staged: null, damaged: 0 });
+    expect((await reader.entries()).length).toBe(300);
   });
 });
 
 describe('a host does not start, and says one thing,', () => {
-  it('when another runs in its folder', async () => {
-    const folder = await newFolder();
-    const host = await newHost({ folder });
-    await expect(newHost({ folder })).rejects.toThrow(
-      /^Another host runs in .+\. Stop it, or choose another --name\.$/,
-    );
-    await host.close();
-    await newHost({ folder });
-  });
-
   it('when its port is taken, and leaves nothing behind', async () => {
     const [folder, other] = [await newFolder(), await newHost()];
     const port = Number(new URL(other.url).port);
@@ -99,7 +91,7 @@ describe('a host does not start, and says one thing,', () => {
   });
 
   it('when its file is none, is of another program or of another time', async () => {
-    const { folder } = await usedFolder();
+    const { folder, history } = await usedFolder();
     const path = join(folder, 'host.db');
     await copyFile(path, `${path}.kept`);
     const inFile = async (...statements: string[]) => {
@@ -114,13 +106,15 @@ describe('a host does not start, and says one thing,', () => {
       },
       {
         damage: () => inFile('CREATE TABLE theirs (id)'),
-        said: /is not a host's file of format 1; choose another data folder/,
+        said: /host\.db is not a host's file; choose another data folder/,
       },
-      { damage: () => inFile('PRAGMA application_id = 7'), said: /is not a host's file of format 1/ },
+      { damage: () => inFile('PRAGMA application_id = 7'), said: /host\.db is not a host's file; choose/ },
       {
-        damage: () => inFile('CREATE TABLE ours (id)', 'PRAGMA application_id = 1399343215', 'PRAGMA user_version = 2'),
-        said: /is not a host's file of format 1/,
+        damage: () => inFile('CREATE TABLE ours (id)', 'PRAGMA application_id = 1399343215', 'PRAGMA user_version = 3'),
+        said: /host\.db is a host's file of format 3; this build reads format 2/,
       },
+      // Its identity has signed for something: an empty file does not hold it.
+      { damage: () => writeFile(path, ''), said: /host\.db is empty/ },
     ];
     for (const { damage, said } of damaged) {
       await rm(path);
@@ -131,7 +125,7 @@ describe('a host does not start, and says one thing,', () => {
     }
     await copyFile(`${path}.kept`, path);
     const again = await newHost({ folder });
-    expect(await clientOf(again).head(ORIGIN, 'c')).toMatchObject({ sequence: 3 });
+    expect(await new Reader(again, history.root).head()).toMatchObject({ tree: { sequence: 3 } });
   });
 });
 

@@ -117,7 +117,8 @@ describe('an answer to a batch', () => {
     ['a longer one, staged', { staged: tree({ ...staged, sequence: 12 }) }, 'good'],
     ['a shorter one, staged', { staged: tree({ ...staged, sequence: 8 }) }, 'BATCH'],
     ['another of that length, staged', { staged: tree({ ...staged, root: REQUEST }) }, 'BATCH'],
-    ['a longer one of another epoch, staged', { staged: tree({ ...staged, epoch: 4, sequence: 12 }) }, 'BATCH'],
+    ['one of a higher epoch, staged', { staged: tree({ ...staged, epoch: 4, sequence: 2 }) }, 'good'],
+    ['a longer one of a lower epoch, staged', { staged: tree({ ...staged, epoch: 2, sequence: 12 }) }, 'BATCH'],
     ['nothing', {}, 'BATCH'],
   ])('that is incomplete: %s', (_what, has, outcome) => {
     expect(outcomeOf(() => assertTaken(good({ tree: tree({ epoch: 2 }), ...has }), open(staged)))).toBe(outcome);

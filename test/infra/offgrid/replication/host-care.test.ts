@@ -4,17 +4,17 @@ import type { HostClient } from '../../../../src/infra/offgrid/protocol/host-cli
 import type { GoodHead } from '../../../../src/infra/offgrid/protocol/verify-head.js';
 import { HostCare } from '../../../../src/infra/offgrid/replication/host-care.js';
 import type { LocalHistory } from '../../../../src/infra/offgrid/replication/local-history.js';
-import type { Time } from '../../../../src/infra/offgrid/replicator/ports.js';
-import { History, newHost2, ORIGIN, Reader } from '../../../support/offgrid/host-2.js';
-import { inHostFile } from '../../../support/offgrid/raw.js';
-import { newFolder } from '../../../support/offgrid/host.js';
+import type { Time } from '../../../../src/infra/offgrid/replication/ports.js';
+import { History, ORIGIN, Reader } from '../../../support/offgrid/by-hand.js';
+import { inHostFile } from '../../../support/offgrid/host-file.js';
+import { newFolder, newHost } from '../../../support/offgrid/host.js';
 import { ReplicatingCore, wanted, WAIT } from '../../../support/offgrid/replicating-core.js';
 import { quiet } from '../../../support/quiet.js';
 
 describe('what is damaged at a host', () => {
   it('does not count before it is mended, which the core does', async () => {
     const folder = await newFolder();
-    const host = await newHost2({ folder });
+    const host = await newHost({ folder });
     const core = await ReplicatingCore.start({ hosts: wanted(host) });
     await core.record(10);
     const length = await core.settles();

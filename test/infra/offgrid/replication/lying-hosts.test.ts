@@ -3,16 +3,17 @@ import { openHead } from '../../../../src/infra/offgrid/protocol/head.js';
 import { verifyKey } from '../../../../src/infra/offgrid/protocol/verify-key.js';
 import { signedThingOf } from '../../../../src/infra/offgrid/replication/signed-text.js';
 import type { HostProof } from '../../../../src/domain/replication.js';
-import { appendFact } from '../../../../src/infra/offgrid/replicator/log-journal.js';
-import { newHost2, ORIGIN } from '../../../support/offgrid/host-2.js';
-import { LyingHost, type LieName } from '../../../support/offgrid/lying-host-2.js';
+import { appendFact } from '../../../../src/infra/offgrid/replication/log-journal.js';
+import { ORIGIN } from '../../../support/offgrid/by-hand.js';
+import { newHost } from '../../../support/offgrid/host.js';
+import { LyingHost, type LieName } from '../../../support/offgrid/lying-host.js';
 import { ReplicatingCore, wanted, WAIT } from '../../../support/offgrid/replicating-core.js';
 
 const BY = { at: new Date().toISOString(), actor: 'operator', correlationId: 'c' };
 
 /** A core with two honest hosts, and one that begins to lie when it is told to; two are a quorum. */
 async function setUp(lie?: LieName) {
-  const [behind, b, c] = await Promise.all([newHost2(), newHost2(), newHost2()]);
+  const [behind, b, c] = await Promise.all([newHost(), newHost(), newHost()]);
   const liar = await LyingHost.of(behind, lie);
   const core = await ReplicatingCore.start({ hosts: wanted(liar, b, c), required: 2 });
   const stateOf = async (host: string) => (await core.known()).hosts.get(host)?.state;

@@ -4,14 +4,14 @@ import { encodeEntry, entryOf } from '../../../../src/infra/offgrid/protocol/ent
 import type { StoredEvent } from '../../../../src/infra/offgrid/protocol/events-answer.js';
 import { HostFailure } from '../../../../src/infra/offgrid/protocol/host-client.js';
 import type { EventsQuery } from '../../../../src/infra/offgrid/protocol/queries.js';
-import type { Time } from '../../../../src/infra/offgrid/replicator/ports.js';
+import type { Time } from '../../../../src/infra/offgrid/replication/ports.js';
 import {
   ContentFetcher,
   MissingEventError,
   type ContentSource,
-} from '../../../../src/infra/offgrid/restore-2/content-fetcher.js';
-import { EntryList } from '../../../../src/infra/offgrid/restore-2/entry-list.js';
-import { History, ORIGIN } from '../../../support/offgrid/host-2.js';
+} from '../../../../src/infra/offgrid/restore/content-fetcher.js';
+import { EntryList } from '../../../../src/infra/offgrid/restore/entry-list.js';
+import { History, ORIGIN } from '../../../support/offgrid/by-hand.js';
 
 /** So many seconds of the fetcher pass in one. */
 const FAST = 50;
@@ -77,7 +77,7 @@ async function read(hosts: readonly Host[], { after = 0, to = history.length, pa
   const events = [];
   const begun = time.now().getTime();
   for await (const page of fetcher.read(list, { after, to }, hosts)) {
-    events.push(...page);
+    events.push(...page.map(({ host: _, ...event }) => event));
     if (pause > 0) await delay(pause);
   }
   return { events, troubles, seconds: (time.now().getTime() - begun) / 1_000 };

@@ -3,10 +3,10 @@ import { encodeEntry, entryOf } from '../../../../src/infra/offgrid/protocol/ent
 import { HostFailure } from '../../../../src/infra/offgrid/protocol/host-client.js';
 import type { EntriesQuery, HistoryName } from '../../../../src/infra/offgrid/protocol/queries.js';
 import type { Tree } from '../../../../src/infra/offgrid/protocol/tree.js';
-import { EntryCollector } from '../../../../src/infra/offgrid/restore-2/entry-collector.js';
-import { EntryList } from '../../../../src/infra/offgrid/restore-2/entry-list.js';
-import type { HeardHost } from '../../../../src/infra/offgrid/restore-2/host-survey.js';
-import { History, ORIGIN } from '../../../support/offgrid/host-2.js';
+import { EntryCollector } from '../../../../src/infra/offgrid/restore/entry-collector.js';
+import { EntryList } from '../../../../src/infra/offgrid/restore/entry-list.js';
+import type { HeardHost } from '../../../../src/infra/offgrid/restore/host-survey.js';
+import { History, ORIGIN } from '../../../support/offgrid/by-hand.js';
 
 const entriesOf = (history: History) => history.events.map((event) => encodeEntry(entryOf(event)));
 const listOf = (history: History) => new EntryList(Buffer.concat(entriesOf(history)));
@@ -131,6 +131,28 @@ describe('the entries of a tree', () => {
     expect(troubles).toEqual([]);
   });
 
+  it('that the only host with a history has lost are got from one whose history parts from it later', async () => {
+    const [a, b] = [
+      host('a', { head: history, give: zero(3, 4) }),
+      host('b', { head: history.on(2, { at: 500, name: 'b' }) }),
+    ];
+    const { get } = collectorOf(a, b);
+    expect(isWhole(await get(history), history)).toBe(true);
+  });
+
+  it('that the only host with a history has lost are put together from several that part from it', async () => {
+    const parted = (at: number, name: string) => history.on(2, { at, name });
+    const { get } = collectorOf(
+      host('a', { head: history, give: zero(3, 400) }),
+      host('b', { head: parted(2, 'b') }),
+      host('c', { head: parted(500, 'c'), give: zero(3) }),
+      host('d', { staged: parted(10, 'd') }),
+      // It is longer, and another: what it has in their place is not what was lost.
+      host('e', { head: history.on(2_000, { at: 1, name: 'e' }) }),
+    );
+    expect(isWhole(await get(history), history)).toBe(true);
+  });
+
   it('are got though a host fails, or gives wrong roots', async () => {
     const failure = new HostFailure('TIMEOUT', 'It is slow.');
     const longer = history.on(30);
@@ -161,7 +183,7 @@ describe('the entries of a tree', () => {
 
   it('are none where nobody gives them', async () => {
     const { get } = collectorOf(
-      host('a', { head: history, give: zero(3) }),
+      host('a', { head: history, give: zero(30) }),
       host('b', { head: history.on(0, { at: 10 }) }),
     );
     expect(await get(history)).toBeUndefined();

@@ -9,7 +9,7 @@ import { RootKey } from '../../../../src/infra/crypto/root-key.js';
 import { eventText } from '../../../../src/infra/offgrid/event-text.js';
 import { NotAnEvent, NotSealedHere, Opener } from '../../../../src/infra/offgrid/restore/opener.js';
 import { newEvent } from '../../../support/events.js';
-import { ORIGIN } from '../../../support/offgrid/writer.js';
+import { ORIGIN } from '../../../support/offgrid/by-hand.js';
 
 const root = RootKey.generate();
 const [first, other] = [dataKey(new Uint8Array(KEY_BYTES).fill(1)), dataKey(new Uint8Array(KEY_BYTES).fill(2))];

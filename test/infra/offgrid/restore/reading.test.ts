@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { isReplicated } from '../../../../src/domain/event.js';
 import type { EventLog } from '../../../../src/infra/eventlog/eventlog.js';
-import { newHost2 } from '../../../support/offgrid/host-2.js';
-import { LyingHost, type LieName } from '../../../support/offgrid/lying-host-2.js';
-import { inHostFile } from '../../../support/offgrid/raw.js';
+import { newHost } from '../../../support/offgrid/host.js';
+import { LyingHost, type LieName } from '../../../support/offgrid/lying-host.js';
+import { inHostFile } from '../../../support/offgrid/host-file.js';
 import { readBackForTest, readWithLoss } from '../../../support/offgrid/reading-back.js';
 import { copyOf, ReplicatingCore, RestartableHost, wanted, WAIT } from '../../../support/offgrid/replicating-core.js';
 
@@ -230,7 +230,7 @@ describe('a host that lies to who reads', () => {
   ];
 
   it.each(LIES)('%s: everything is read all the same, from the others', { timeout: 120_000 }, async (lie) => {
-    const [behind, b, c] = [await newHost2(), await newHost2(), await newHost2()];
+    const [behind, b, c] = [await newHost(), await newHost(), await newHost()];
     const liar = await LyingHost.of(behind);
     const core = await ReplicatingCore.start({ hosts: wanted(liar, b, c), required: 2 });
     await core.settles();

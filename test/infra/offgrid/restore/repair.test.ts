@@ -9,7 +9,8 @@ import type { RootKey } from '../../../../src/infra/crypto/root-key.js';
 import { EmbeddedLog } from '../../../../src/infra/eventlog/embedded.js';
 import { checksumOf, type EventRow } from '../../../../src/infra/eventlog/encoding.js';
 import type { RunningHost } from '../../../../src/infra/offgrid/host/server.js';
-import { HttpHost } from '../../../../src/infra/offgrid/replicator/http-host.js';
+import { HostClients } from '../../../../src/infra/offgrid/protocol/host-clients.js';
+import { systemTime } from '../../../../src/infra/offgrid/replication/system-time.js';
 import { RepairError } from '../../../../src/infra/offgrid/restore/repair-error.js';
 import { repair } from '../../../../src/infra/offgrid/restore/repair.js';
 import { Connection } from '../../../../src/infra/sqlite/connection.js';
@@ -20,8 +21,8 @@ import { AUTH_KEY, newFolder, newHost } from '../../../support/offgrid/host.js';
 const MISSIONS = 20;
 const RUNS = 12;
 const PAGE_BYTES = 4_096;
-const WAIT = { timeout: 20_000, interval: 50 };
-const TIMEOUT_MS = 60_000;
+const WAIT = { timeout: 40_000, interval: 50 };
+const TIMEOUT_MS = 120_000;
 
 async function onFile<R>(path: string, use: (file: Connection) => Promise<R>): Promise<R> {
   const file = await Connection.open(path, 'write');
@@ -74,6 +75,7 @@ class Lost {
     const { outbox } = corePaths(this.#node.folder);
     const hosts = this.#hosts.map(({ url }) => ({ url, weight: 1 }));
     const troubles: string[] = [];
+    const clients = new HostClients(AUTH_KEY, systemClock);
     const repaired = await repair(
       {
         log: this.log,
@@ -81,14 +83,18 @@ class Lost {
         origin: 'core-v2',
         root: this.#root,
         hosts,
+        dishonestWeight: 0,
       },
       {
-        portOf: (url, host) => new HttpHost(url, AUTH_KEY, systemClock, host),
+        clientOf: (url, host) => clients.of(url, host),
         clock: systemClock,
+        time: systemTime(systemClock),
         onProgress: () => undefined,
         onTrouble: (message) => void troubles.push(message),
       },
-    );
+    ).finally(() => {
+      clients.close();
+    });
     return { ...repaired, troubles };
   }
 }
@@ -173,7 +179,7 @@ it(
       await file.run('DELETE FROM events WHERE position = ?', [second!.position]);
     });
     const before = await rowsOf(log);
-    await expect(lost.repair()).rejects.toThrow(/not be what the hosts have signed for.*Nothing was changed/);
+    await expect(lost.repair()).rejects.toThrow(/not be what the hosts have: .*another history.*Nothing was changed/);
     expect(await rowsOf(log)).toEqual(before);
     await expect(readFile(`${log}.repaired`)).rejects.toThrow('ENOENT');
     await rm(log);

@@ -1,0 +1,63 @@
+import { PROJECTIONS } from '../../projections/all.js';
+import { missions } from '../../projections/missions.js';
+import type { CorePaths } from '../core-paths.js';
+import type { EventLog } from '../eventlog/eventlog.js';
+import { Projector } from '../projector/projector.js';
+import { CliError } from './errors.js';
+import { withProgress } from './progress.js';
+import { onStderr } from './stderr-logger.js';
+
+/** How long a projection is waited for at a time, in milliseconds. */
+const LOOK_MS = 500;
+
+/** Builds the read models, and says the digest of missions: what hosts signed for, in the outbox, is earned again. */
+export async function buildModels(paths: CorePaths, log: EventLog, print: (line: string) => void): Promise<string> {
+  let digest = '';
+  const head = await log.head();
+  for (const projection of PROJECTIONS.values()) {
+    const projector = await Projector.open(paths.projection(projection.name), projection, log, onStderr('error'));
+    try {
+      await projector.start();
+      const { name } = projection;
+      const skipped = await withProgress(name, (update) => catchUp(projector, head, update, print));
+      if (skipped > 0)
+        print(`${name}: events that could not be folded: ${skipped}; each keeps its place and its number`);
+      if (projection === missions) ({ digest } = await projector.digest());
+    } finally {
+      await projector.stop();
+    }
+  }
+  return digest;
+}
+
+/** The most events named one by one that could not be folded. */
+const MAX_NAMED = 20;
+
+/**
+ * Folds up to a position. An event that cannot be folded is skipped, with a word; at one of a newer build the projection
+ * stays, for that build to go on. Returns how many were skipped.
+ */
+async function catchUp(
+  projector: Projector,
+  head: bigint,
+  onProgress: (position: bigint, head: bigint) => void,
+  print: (line: string) => void,
+): Promise<number> {
+  const { name } = projector.projection;
+  for (let skipped = 0; ;) {
+    if (await projector.reaches(head, LOOK_MS)) return skipped;
+    const { state, error } = await projector.status();
+    if (error !== null && state !== 'HALTED') throw new CliError(`${name} cannot be written: ${error.message}`);
+    if (error?.code === 'NEWER_EVENT') {
+      print(`${name}: stopped at event ${error.eventId ?? ''}. NEWER_EVENT: ${error.message}`);
+      return skipped;
+    }
+    if (error !== null) {
+      skipped += 1;
+      if (skipped <= MAX_NAMED)
+        print(`${name}: event ${error.eventId ?? ''} (${error.type ?? ''}) has no effect: ${error.message}`);
+      await projector.resume(true);
+    }
+    onProgress(projector.position, head);
+  }
+}

@@ -1,0 +1,125 @@
+import { existsSync } from 'node:fs';
+import type { HostProof, ProofKind, SignedText } from '../../domain/replication.js';
+import type { HostRow } from '../../projections/outbox-tables.js';
+import type { Config } from '../config.js';
+import { corePaths } from '../core-paths.js';
+import { fromBase64, toHex } from '../crypto/bytes.js';
+import { hostKeyOf } from '../offgrid/protocol/authentication.js';
+import { openClaim } from '../offgrid/protocol/claim.js';
+import { openHead } from '../offgrid/protocol/head.js';
+import { ProtocolError } from '../offgrid/protocol/protocol-error.js';
+import { openTree } from '../offgrid/protocol/tree.js';
+import { isVerifyKey, verifyKeyOf, type VerifyKey } from '../offgrid/protocol/verify-key.js';
+import { signedThingOf } from '../offgrid/replication/signed-text.js';
+import { DEFAULT_AUTH_KEY } from '../offgrid/settings.js';
+import { Connection, type Row } from '../sqlite/connection.js';
+import { CliError } from './errors.js';
+import { rootKey } from './recovery-key.js';
+import { runningCore } from './running-core.js';
+
+const FINGERPRINT = /^[0-9a-f]{32}$/;
+
+/** `sheratan hosts key`: prints the key that a host is given in the stead of OFFGRID_AUTH_KEY. */
+export function printHostKey(host: string, { offgrid }: Config, print: (line: string) => void): number {
+  assertFingerprint(host);
+  if (offgrid.authKey === DEFAULT_AUTH_KEY)
+    throw new CliError(
+      'OFFGRID_AUTH_KEY is not set, and everybody knows what it is then: set it, the same as the core has.',
+    );
+  print(toHex(hostKeyOf(offgrid.authKey, host)));
+  return 0;
+}
+
+/** What a proof contradicts is of this kind. */
+const AGAINST: Readonly<Record<ProofKind, string>> = {
+  STATEMENT: 'what its head carries cannot be',
+  BATCH: 'the tree of the batch that it has answered with that head',
+  CLAIM: 'the claim that it has answered with that head',
+  RANK: 'the head that was counted before',
+};
+
+/** `sheratan hosts evidence`: prints both sides of what a host has proven against itself, with whether they verify. */
+export async function printEvidence(host: string, config: Config, print: (line: string) => void): Promise<number> {
+  assertFingerprint(host);
+  const row = await hostRow(host, config);
+  if (row.proof === null) {
+    print(`Nothing is held against host ${host} (${row.url}); it is ${row.state}.`);
+    return 1;
+  }
+  const { kind, head, against } = JSON.parse(row.proof) as HostProof;
+  const hostKey = fromBase64(row.verify_key);
+  const originKey = verifyKeyOf((await rootKey(undefined, config)).verifyKey);
+  if (!isVerifyKey(hostKey)) throw new CliError(`The verify key that the log has of host ${host} is none.`);
+  print(`host ${host} at ${row.url}, ${kind}, ${row.proven_at ?? ''}: ${row.why}`);
+  const sides: [string, SignedText, (text: SignedText) => object][] = [
+    ['its head', head, (text) => openHead(signedThingOf('head', text), hostKey).value],
+  ];
+  if (against !== null) sides.push([AGAINST[kind], against, opener(kind, hostKey, originKey)]);
+  for (const [what, text, open] of sides) {
+    print('');
+    print(`${what}:`);
+    print(`  content    ${toHex(fromBase64(text[0]))}`);
+    print(`  signature  ${toHex(fromBase64(text[1]))}`);
+    print(`  ${read(text, open)}`);
+  }
+  return 0;
+}
+
+function opener(kind: ProofKind, hostKey: VerifyKey, originKey: VerifyKey): (text: SignedText) => object {
+  if (kind === 'CLAIM') return (text) => openClaim(signedThingOf('claim', text), originKey).value;
+  if (kind === 'RANK') return (text) => openHead(signedThingOf('head', text), hostKey).value;
+  return (text) => openTree(signedThingOf('tree', text), originKey).value;
+}
+
+function read(text: SignedText, open: (text: SignedText) => object): string {
+  try {
+    const shown = (_: string, value: unknown) => (value instanceof Uint8Array ? toHex(value) : value);
+    return `verifies    ${JSON.stringify(open(text), shown)}`;
+  } catch (error) {
+    if (error instanceof ProtocolError) return `does not verify: ${error.message}`;
+    throw error;
+  }
+}
+
+async function hostRow(host: string, config: Config): Promise<HostRow> {
+  const { outbox } = corePaths(config.dataDir);
+  if (!existsSync(outbox)) throw new CliError(`There is no ${outbox}. Set SHERATAN_DATA_DIR to the folder of a core.`);
+  const file = await Connection.open(outbox, 'read');
+  try {
+    const [row] = await file.all<HostRow & Row>('SELECT * FROM hosts WHERE host = ?', [host]);
+    if (row === undefined) throw new CliError(`No policy of this core has named host '${host}'.`);
+    return row;
+  } finally {
+    await file.close();
+  }
+}
+
+/** `sheratan hosts begin-line`: has the core that runs on this data folder put its own log above all others. */
+export async function beginLine(origin: string, config: Config, print: (line: string) => void): Promise<number> {
+  const ask = await runningCore(config);
+  const { beginLine: begun } = await ask<{ beginLine: { line?: number; message?: string } }>(
+    'mutation ($origin: String!) { beginLine(origin: $origin) { ... on BeginLinePayload { line } ... on Problem { message } } }',
+    { origin },
+  );
+  if (begun.line === undefined) throw new CliError(begun.message ?? 'The core did not say what came of it.');
+  print(
+    `Line ${begun.line} begins with the next policy, which follows. Nothing older than it stops this core any more.`,
+  );
+  return 0;
+}
+
+/** `sheratan writer resume`: has the core that runs on this data folder forget why it was halted. */
+export async function resumeWriter(config: Config, print: (line: string) => void): Promise<number> {
+  const ask = await runningCore(config);
+  const { resumeWriter: resumed } = await ask<{ resumeWriter: { position?: string; message?: string } }>(
+    'mutation { resumeWriter { ... on ResumeWriterPayload { position } ... on Problem { message } } }',
+  );
+  if (resumed.position === undefined) throw new CliError(resumed.message ?? 'The core did not say what came of it.');
+  print('The core claims the hosts again, and is judged anew: see /readyz.');
+  return 0;
+}
+
+function assertFingerprint(host: string): void {
+  if (!FINGERPRINT.test(host))
+    throw new CliError(`'${host}' must be a fingerprint: 32 hexadecimal digits, as a host prints it when it starts`);
+}

@@ -1,0 +1,95 @@
+import { systemClock } from '../clock.js';
+import type { Config } from '../config.js';
+import type { RootKey } from '../crypto/root-key.js';
+import { HostClients } from '../offgrid/protocol/host-clients.js';
+import { systemTime } from '../offgrid/replication/system-time.js';
+import type { AcceptedHistory, ReadHistory } from '../offgrid/restore/history-reader.js';
+import type { HeardHost } from '../offgrid/restore/host-survey.js';
+import { RestoreError } from '../offgrid/restore/restore-error.js';
+import { readBack, type RestoreRequest } from '../offgrid/restore/restore.js';
+import { readHosts, type HostAddress } from '../offgrid/settings.js';
+import { CliError } from './errors.js';
+import { knownHosts } from './known-hosts.js';
+import { showProgress, type Progress } from './progress.js';
+import type { ScratchLogs } from './scratch-logs.js';
+
+/** The hosts that a command was given, or those of the settings. @param given `url#fingerprint,…` @throws CliError */
+export function hostsOf(given: string | undefined, { offgrid }: Config): readonly HostAddress[] {
+  if (given === undefined) return offgrid.hosts;
+  try {
+    return readHosts(given);
+  } catch (error) {
+    throw new CliError(`--hosts: '${given}' ${error instanceof Error ? error.message : 'is invalid'}`);
+  }
+}
+
+/** Unless told, the hosts of the core at hand, by the keys that it knows them by. @throws CliError */
+export async function hostsOfCore(given: string | undefined, config: Config): Promise<readonly HostAddress[]> {
+  const known = given === undefined ? await knownHosts(config) : [];
+  if (known.length === 0) return hostsOf(given, config);
+  return known.map(({ url, host }) => ({ url, fingerprint: host, weight: 1 }));
+}
+
+/** Reads a history back from hosts, and shows how far it is. @throws CliError when nothing is read */
+export async function readFromHosts(
+  request: Omit<RestoreRequest, 'root' | 'origin'>,
+  root: RootKey,
+  { offgrid }: Config,
+  logs: ScratchLogs,
+): Promise<ReadHistory | AcceptedHistory> {
+  const clients = new HostClients(offgrid.authKey, systemClock);
+  const shown = new Map<string, Progress>();
+  const onProgress = (what: string, done: number, of: number) => {
+    const progress = shown.get(what) ?? showProgress(`restore: ${what}`, what);
+    shown.set(what, progress);
+    progress.update(done, of);
+  };
+  try {
+    return await readBack(
+      { ...request, origin: offgrid.origin, root },
+      {
+        clientOf: (url, host) => clients.of(url, host),
+        newLog: () => logs.next(),
+        time: systemTime(systemClock),
+        onProgress,
+        onTrouble: tell,
+      },
+    );
+  } catch (error) {
+    throw error instanceof RestoreError ? new CliError(error.message) : error;
+  } finally {
+    for (const progress of shown.values()) progress.stop();
+    clients.close();
+  }
+}
+
+/** Says something went wrong, while a command goes on. */
+export function tell(message: string): void {
+  process.stderr.write(`sheratan: ${message}\n`);
+}
+
+/** Prints what was read, and how sure that is. */
+export function reportRead(
+  read: ReadHistory | AcceptedHistory,
+  startedAt: number,
+  print: (line: string) => void,
+): void {
+  const seconds = (performance.now() - startedAt) / 1_000;
+  const rate = Math.round(read.length / Math.max(seconds, 0.001));
+  print(`${read.length} events read and verified in ${seconds.toFixed(1)} s (${rate}/s)`);
+  if ('loss' in read) {
+    print(`LOSS ACCEPTED ${read.loss}`);
+    print(`line          ${read.line} begins with the first policy of the restored core`);
+    return;
+  }
+  const { best, quorum, base, length, counted, leftOut, mayLie } = read;
+  print(`history       epoch ${best.epoch} of line ${best.line}; ${quorum} events are known to have been at quorum`);
+  if (length > base) print(`tail          the last ${length - base} events were never at quorum, and are taken too`);
+  print(`counted       ${counted.map(nameOf).join(', ')}`);
+  for (const { host, why } of leftOut) print(`left out      ${nameOf(host)}: ${why}`);
+  print(`dishonesty    hosts of weight ${mayLie} may have lied without harm`);
+}
+
+function nameOf({ url, host }: HeardHost): string {
+  return `${url} (${host})`;
+}

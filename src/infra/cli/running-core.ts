@@ -1,0 +1,51 @@
+import { readFile } from 'node:fs/promises';
+import type { Config } from '../config.js';
+import { corePaths, type CoreAddress } from '../core-paths.js';
+import { allows } from '../http/auth.js';
+import { CliError } from './errors.js';
+
+/** Asks a running core something, in GraphQL. @throws CliError */
+export type Ask = <Data>(query: string, variables?: Readonly<Record<string, unknown>>) => Promise<Data>;
+
+/** Who asks the core that runs on this data folder, having made sure that it is the one that answers. @throws CliError */
+export async function runningCore(config: Config): Promise<Ask> {
+  const { url, logId } = await addressOf(config);
+  const token = config.apiTokens.find(({ role }) => allows(role, 'operator'))?.token;
+  const authorization = token === undefined ? {} : { authorization: `Bearer ${token}` };
+  const ask: Ask = async <Data>(query: string, variables: Readonly<Record<string, unknown>> = {}): Promise<Data> => {
+    const response = await fetch(`${url}/graphql`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...authorization },
+      body: JSON.stringify({ query, variables }),
+    }).catch(() => {
+      throw new CliError(
+        `The core at ${url} does not answer: it is starting or stopping, or another command works on this data folder. Try again in a moment.`,
+      );
+    });
+    const answer = (await response.json().catch(() => ({}))) as { data?: Data; errors?: { message: string }[] };
+    if (answer.data === undefined || answer.data === null) {
+      throw new CliError(`The core at ${url} refused: ${answer.errors?.[0]?.message ?? response.statusText}`);
+    }
+    return answer.data;
+  };
+  // A core that was killed leaves its address behind, where another folder's core may listen by now.
+  const { projections } = await ask<{ projections: { head: string }[] }>('{ projections { head } }');
+  if (projections.some(({ head }) => !head.startsWith(`${logId}:`))) {
+    throw new CliError(
+      `The core at ${url} is another data folder's; on this one another command works, or its core is starting. Try again in a moment.`,
+    );
+  }
+  return ask;
+}
+
+/** Where the core that took this data folder last listens, and which log it has. */
+async function addressOf(config: Config): Promise<CoreAddress> {
+  const { address } = corePaths(config.dataDir);
+  try {
+    return JSON.parse(await readFile(address, 'utf8')) as CoreAddress;
+  } catch {
+    throw new CliError(
+      `Another command works on this data folder, or its core is starting (${address} cannot be read). Try again in a moment.`,
+    );
+  }
+}

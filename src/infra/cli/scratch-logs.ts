@@ -1,0 +1,35 @@
+import { rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { systemClock } from '../clock.js';
+import { EmbeddedLog } from '../eventlog/embedded.js';
+import type { EventLog } from '../eventlog/eventlog.js';
+
+/** The logs that a reading makes on its way to the one that it ends with. */
+export class ScratchLogs {
+  readonly #folder: string;
+  readonly #open: { readonly log: EmbeddedLog; readonly path: string }[] = [];
+
+  constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  /** Another empty log; those before it stay open. */
+  async next(): Promise<EventLog> {
+    const path = join(this.#folder, `reading-${this.#open.length}.db`);
+    const log = await EmbeddedLog.open(path, systemClock, 'ON_CLOSE');
+    this.#open.push({ log, path });
+    return log;
+  }
+
+  /** Closes all of them, and removes all but one, which is at `path` then. */
+  async keep(kept: EventLog, path: string): Promise<void> {
+    await this.close();
+    for (const made of this.#open)
+      if (made.log === kept) await rename(made.path, path);
+      else await rm(made.path, { force: true });
+  }
+
+  async close(): Promise<void> {
+    for (const { log } of this.#open) await log.close();
+  }
+}

@@ -1,0 +1,30 @@
+import type { Clock } from '../../clock.js';
+import type { HostClient } from './host-client.js';
+import { HttpExchange } from './http-exchange.js';
+import { HttpHostClient } from './http-host-client.js';
+
+/** Clients of hosts over HTTP, for as long as one piece of work takes. */
+export class HostClients {
+  readonly #authKey: string;
+  readonly #clock: Clock;
+  readonly #exchanges = new Map<string, HttpExchange>();
+
+  /** @param authKey OFFGRID_AUTH_KEY */
+  constructor(authKey: string, clock: Clock) {
+    this.#authKey = authKey;
+    this.#clock = clock;
+  }
+
+  /** A client of whoever is at a URL, or of one host there. */
+  of(url: string, host?: string): HostClient {
+    const exchange = this.#exchanges.get(url) ?? new HttpExchange(url);
+    this.#exchanges.set(url, exchange);
+    const known = host === undefined ? {} : { host };
+    return new HttpHostClient({ url, exchange, authKey: this.#authKey, clock: this.#clock, ...known });
+  }
+
+  /** Closes connections that are kept. */
+  close(): void {
+    for (const exchange of this.#exchanges.values()) exchange.close();
+  }
+}

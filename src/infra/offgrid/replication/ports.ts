@@ -1,0 +1,75 @@
+import type { RecordedEvent } from '../../../domain/event.js';
+import type { KeyRotated, KeyEpoch } from '../../../domain/keyring.js';
+import type { HostState, PlacedPolicy, ReplicationFact } from '../../../domain/replication.js';
+import type { MerkleFrontier } from '../../../domain/merkle.js';
+
+/** Where time and chance enter the replicator: a simulation has its own. */
+export interface Time {
+  now(): Date;
+  /** Resolves after a while, or when the signal comes. */
+  sleep(ms: number, signal: AbortSignal): Promise<void>;
+  /** Lets others have a turn. */
+  turn(): Promise<void>;
+  /** From 0 to below 1. */
+  random(): number;
+}
+
+/** A travelling event with its number. */
+export interface NumberedEvent {
+  readonly sequence: number;
+  readonly event: RecordedEvent;
+}
+
+/** A host as the log knows it. */
+export interface KnownHost {
+  readonly host: string;
+  readonly state: HostState;
+  /** What it has signed for. */
+  readonly sequence: number;
+}
+
+/** A key epoch as the log knows it. */
+export interface KnownKey extends KeyEpoch {
+  /** Hexadecimal. */
+  readonly keyId: string;
+  readonly rootKeyId: string;
+  /** Base64. */
+  readonly wrappedKey: string;
+}
+
+/** What the log says of replication, folded. */
+export interface Known {
+  /** The origin that the keys name. */
+  readonly origin: string | undefined;
+  /** The sequence of the last travelling event. */
+  readonly head: number;
+  /** Up to here a quorum has signed. */
+  readonly quorum: number;
+  /** From the policy in force on, in the order they were set. */
+  readonly policies: readonly PlacedPolicy[];
+  readonly hosts: ReadonlyMap<string, KnownHost>;
+  /** In the order of their sequences. */
+  readonly keys: readonly KnownKey[];
+}
+
+/** What has to travel. */
+export interface Backlog {
+  known(): Promise<Known>;
+  /** Resolves when more may be known, or the signal comes. */
+  changed(signal: AbortSignal): Promise<void>;
+  /** Events after a sequence, as far as they are known, at most so many. */
+  events(after: number, limit: number): Promise<readonly NumberedEvent[]>;
+}
+
+/** Where the replicator writes what it finds out. */
+export interface Journal {
+  /** Appends facts to the streams they belong to; they are durable, and known to the backlog, when this returns. */
+  record(facts: readonly (ReplicationFact | KeyRotated)[]): Promise<void>;
+}
+
+/** Frontiers of the origin's own tree, so that not all of it has to be sealed again; any may be missing. */
+export interface FrontierCache {
+  /** The largest that has at most so many leaves. */
+  below(size: number): Promise<MerkleFrontier | undefined>;
+  put(frontier: MerkleFrontier): Promise<void>;
+}

@@ -1,0 +1,129 @@
+import { isReplicated } from '../../../domain/event.js';
+import type { CountedHead, HostState, Policy } from '../../../domain/replication.js';
+import {
+  PROGRESS,
+  type HostRow,
+  type KeyRow,
+  type PolicyRow,
+  type ProgressRow,
+} from '../../../projections/outbox-tables.js';
+import { LogError } from '../../eventlog/errors.js';
+import type { EventLog } from '../../eventlog/eventlog.js';
+import type { Projector } from '../../projector/projector.js';
+import type { Connection, Row } from '../../sqlite/connection.js';
+import type { HostRecord, Outbox, ReplicationState } from './replication-state.js';
+import type { NumberedEvent } from './ports.js';
+
+/** How long the outbox is waited for, in milliseconds. */
+const CATCH_UP_MS = 2_000;
+
+const NOTHING = {
+  ...{ origin: null, head: 0, quorum: 0, quorum_epoch: 0, policy: null, line: 1, next_line: 0, begun: 0 },
+  ...{ elected_epoch: 0, base: 0, restored: 0, dishonest_weight: 0 },
+};
+
+/** The outbox projection, and the log behind it. */
+export class ProjectedBacklog implements Outbox {
+  readonly #outbox: Projector;
+  readonly #log: EventLog;
+
+  constructor(outbox: Projector, log: EventLog) {
+    this.#outbox = outbox;
+    this.#log = log;
+  }
+
+  known(): Promise<ReplicationState> {
+    return this.#outbox.file.read((connection) => connection.transaction('BEGIN', () => knownIn(connection)));
+  }
+
+  changed(signal: AbortSignal): Promise<void> {
+    return this.#outbox.committed(signal);
+  }
+
+  async catchUp(): Promise<boolean> {
+    const { file, projection } = this.#outbox;
+    // A file of another version has other tables until it is rebuilt.
+    if ((await file.generation('live'))?.version !== projection.version) return false;
+    return this.#outbox.reaches(await this.#log.head(), CATCH_UP_MS);
+  }
+
+  async events(after: number, limit: number): Promise<readonly NumberedEvent[]> {
+    const entries = await this.#outbox.file.read((connection) => connection.all<Entry & Row>(ENTRIES, [after, limit]));
+    const [first] = entries;
+    if (first === undefined) return [];
+    const events: NumberedEvent[] = [];
+    for (let from = BigInt(first.position) - 1n; events.length < entries.length;) {
+      const missing = entries.length - events.length;
+      let read = 0;
+      for await (const event of this.#log.readAll({ after: from, limit: missing })) {
+        read += 1;
+        from = event.position;
+        if (isReplicated(event)) events.push({ sequence: after + events.length + 1, event });
+      }
+      if (read === 0) break;
+    }
+    entries.forEach(({ id, position }, i) => assertPlaced(events[i], id, BigInt(position)));
+    return events;
+  }
+}
+
+interface Entry {
+  readonly id: number;
+  readonly position: string;
+}
+
+const ENTRIES = `SELECT id, CAST(position AS TEXT) AS position FROM entries
+  WHERE id > ? ORDER BY id LIMIT ?`;
+
+/** An event that is sealed under another number than the outbox gives it could never be opened again. */
+function assertPlaced(found: NumberedEvent | undefined, id: number, position: bigint): void {
+  if (found?.sequence === id && found.event.position === position) return;
+  throw new LogError(
+    'LOG_CORRUPT',
+    `outbox.db has replicated event ${id} at position ${position}, and the log has another there. Delete outbox.db while the core is stopped: it is built again from the log.`,
+  );
+}
+
+async function knownIn(connection: Connection): Promise<ReplicationState> {
+  const [progress = NOTHING] = await connection.all<ProgressRow & Row>('SELECT * FROM progress WHERE name = ?', [
+    PROGRESS,
+  ]);
+  const policies = await connection.all<PolicyRow & Row>('SELECT * FROM policies WHERE version >= ? ORDER BY version', [
+    progress.policy ?? 0,
+  ]);
+  const [first] = await connection.all<{ holes: string }>('SELECT holes FROM policies WHERE sequence = ?', [
+    progress.begun,
+  ]);
+  const hosts = await connection.all<HostRow & Row>('SELECT host, state, why, sequence, head FROM hosts');
+  const keys = await connection.all<KeyRow & Row>('SELECT * FROM keys ORDER BY sequence');
+  return {
+    origin: progress.origin ?? undefined,
+    head: progress.head,
+    quorum: progress.quorum,
+    policies: policies.map(({ version, sequence, required, hosts: named }) => ({
+      policy: { version, required, hosts: JSON.parse(named) as Policy['hosts'] },
+      sequence,
+    })),
+    hosts: new Map(hosts.map((row) => [row.host, hostOf(row)])),
+    line: progress.line,
+    nextLine: progress.next_line > progress.line ? progress.next_line : undefined,
+    begun: progress.begun,
+    quorumEpoch: progress.quorum_epoch,
+    elected: progress.elected_epoch === 0 ? undefined : { epoch: progress.elected_epoch, base: progress.base },
+    isRestored: progress.restored === 1,
+    dishonestWeight: progress.dishonest_weight,
+    holes: new Set(first === undefined ? [] : (JSON.parse(first.holes) as number[])),
+    keys: keys.map(({ key_epoch, sequence, key_id, root_key_id, wrapped_key }) => ({
+      keyEpoch: key_epoch,
+      sequence,
+      keyId: key_id,
+      rootKeyId: root_key_id,
+      wrappedKey: wrapped_key,
+    })),
+  };
+}
+
+function hostOf({ host, state, why, sequence, head }: HostRow): HostRecord {
+  const counted = head === null ? null : (JSON.parse(head) as CountedHead);
+  return { host, state: state as HostState, why, sequence, head: counted };
+}

@@ -1,0 +1,103 @@
+import { LRUCache } from 'lru-cache';
+import pLimit from 'p-limit';
+import { MAX_BATCH_EVENTS } from '../protocol/batch.js';
+import type { AddressedEvent } from '../protocol/event.js';
+import type { Backlog, Known, Time } from './ports.js';
+import type { Sealer } from './sealer.js';
+
+/** Envelopes kept for the next host, in bytes: hosts that keep up are sent the same ones. */
+const MAX_WINDOW_BYTES = 8 * 1024 * 1024;
+/** Batches kept for the next host as they were put together. */
+const MAX_BATCHES = 4;
+/** Events sealed before others get a turn: about a millisecond's worth. */
+const SLICE = 50;
+
+/** The sealed events of the origin. The newest that were read are kept, so that not every host has them sealed anew. */
+export class SealedWindow {
+  readonly #backlog: Backlog;
+  readonly #sealer: Sealer;
+  readonly #time: Pick<Time, 'turn'>;
+  readonly #known: () => Known;
+  /** One read at a time at the end of the window: the next finds what the one before read. */
+  readonly #inTurn = pLimit(1);
+  readonly #batches = new LRUCache<string, readonly AddressedEvent[]>({ max: MAX_BATCHES });
+  #events: AddressedEvent[] = [];
+  #bytes = 0;
+
+  constructor(backlog: Backlog, sealer: Sealer, time: Pick<Time, 'turn'>, known: () => Known) {
+    this.#backlog = backlog;
+    this.#sealer = sealer;
+    this.#time = time;
+    this.#known = known;
+  }
+
+  /**
+   * Events after a sequence, at most so many and, beyond the first, so many bytes; none when there are no more. Hosts that
+   * keep up are given the same list.
+   */
+  async take(after: number, maxEvents: number, maxBytes: number): Promise<readonly AddressedEvent[]> {
+    const events = this.#kept(after) ?? (await this.#inTurn(() => this.#read(after)));
+    const count = countWithin(events, maxEvents, maxBytes);
+    const name = `${after} ${count}`;
+    const batch = this.#batches.get(name) ?? events.slice(0, count);
+    this.#batches.set(name, batch);
+    return batch;
+  }
+
+  async #read(after: number): Promise<readonly AddressedEvent[]> {
+    const kept = this.#kept(after);
+    if (kept !== undefined) return kept;
+    // What is known at one time: which key seals an event follows from the events before it.
+    const { head, keys } = this.#known();
+    const limit = Math.min(MAX_BATCH_EVENTS, head - after);
+    if (limit <= 0) return [];
+    const sealed: AddressedEvent[] = [];
+    for (const [i, event] of (await this.#backlog.events(after, limit)).entries()) {
+      if (i > 0 && i % SLICE === 0) await this.#time.turn();
+      sealed.push(this.#sealer.seal(event, keys));
+    }
+    this.#keep(sealed);
+    return sealed;
+  }
+
+  #kept(after: number): readonly AddressedEvent[] | undefined {
+    const first = this.#events[0]?.sequence ?? Infinity;
+    const index = after + 1 - first;
+    return index >= 0 && index < this.#events.length ? this.#events.slice(index, index + MAX_BATCH_EVENTS) : undefined;
+  }
+
+  /** What continues the window makes it longer; what lies beyond it begins another; what lies before it is not kept. */
+  #keep(sealed: readonly AddressedEvent[]): void {
+    const [next] = sealed;
+    const last = this.#events.at(-1)?.sequence;
+    if (next === undefined || (last !== undefined && next.sequence <= last)) return;
+    if (last !== undefined && next.sequence > last + 1) {
+      this.#events = [];
+      this.#bytes = 0;
+    }
+    this.#events.push(...sealed);
+    this.#bytes += bytesOf(sealed);
+    let dropped = 0;
+    for (const { sealed: envelope } of this.#events) {
+      if (this.#bytes <= MAX_WINDOW_BYTES) break;
+      this.#bytes -= envelope.byteLength;
+      dropped += 1;
+    }
+    if (dropped > 0) this.#events = this.#events.slice(dropped);
+  }
+}
+
+function countWithin(events: readonly AddressedEvent[], maxEvents: number, maxBytes: number): number {
+  let bytes = 0;
+  let count = 0;
+  for (const { sealed } of events) {
+    bytes += sealed.byteLength;
+    if (count >= maxEvents || (count > 0 && bytes > maxBytes)) break;
+    count += 1;
+  }
+  return count;
+}
+
+function bytesOf(events: readonly AddressedEvent[]): number {
+  return events.reduce((sum, { sealed }) => sum + sealed.byteLength, 0);
+}

@@ -1,0 +1,45 @@
+import { sealingEpoch } from '../../../domain/keyring.js';
+import { addressOf, seal } from '../../crypto/envelope.js';
+import type { DataKey } from '../../crypto/data-key.js';
+import type { RootKey } from '../../crypto/root-key.js';
+import { eventText } from '../event-text.js';
+import type { AddressedEvent } from '../protocol/event.js';
+import type { KnownKey, NumberedEvent } from './ports.js';
+
+/** A key of the log does not open with the root at hand. */
+export class WrongRootError extends Error {
+  override readonly name = 'WrongRootError';
+}
+
+/** Seals the events of an origin: which key seals which follows from the log. */
+export class Sealer {
+  readonly #root: RootKey;
+  readonly #origin: string;
+  readonly #keys = new Map<number, DataKey>();
+
+  constructor(root: RootKey, origin: string) {
+    this.#root = root;
+    this.#origin = origin;
+  }
+
+  /** @throws WrongRootError */
+  seal({ sequence, event }: NumberedEvent, keys: readonly KnownKey[]): AddressedEvent {
+    const { etype, type } = event;
+    const ts = Date.parse(event.metadata.at);
+    const epoch = sealingEpoch(keys, { sequence, type });
+    const key = epoch === undefined ? this.#root.firstDataKey : this.keyOf(epoch);
+    const sealed = seal(key, { origin: this.#origin, sequence, etype, at: ts }, eventText(event));
+    return { sequence, etype, ts, sealed, eid: addressOf(sealed) };
+  }
+
+  /** The key of an epoch. @throws WrongRootError */
+  keyOf({ keyEpoch, keyId, wrappedKey }: KnownKey): DataKey {
+    const known = this.#keys.get(keyEpoch);
+    if (known !== undefined) return known;
+    const key = this.#root.unwrap(wrappedKey, { origin: this.#origin, keyEpoch, keyId });
+    if (key === undefined)
+      throw new WrongRootError(`Key ${keyEpoch} of '${this.#origin}' does not open with root key ${this.#root.id}.`);
+    this.#keys.set(keyEpoch, key);
+    return key;
+  }
+}

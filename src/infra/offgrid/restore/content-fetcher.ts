@@ -1,0 +1,349 @@
+import { backoffMs } from '../../../domain/backoff.js';
+import { equalBytes } from '../../crypto/bytes.js';
+import { addressOf } from '../../crypto/envelope.js';
+import { Nudge } from '../../nudge.js';
+import type { NumberedEvent } from '../protocol/event.js';
+import { MAX_ANSWER_EVENTS } from '../protocol/events-answer.js';
+import { HostFailure, type HostClient } from '../protocol/host-client.js';
+import { MAX_ANSWER_BYTES, type HistoryName } from '../protocol/queries.js';
+import { FIRST_BYTES, sizeAfter, sizeAfterTimeout } from '../protocol/transfer-size.js';
+import type { Time } from '../replication/ports.js';
+import type { EntryList } from './entry-list.js';
+
+/** A page that takes longer than this, and than three times what is usual for the host, is asked of another as well. */
+const LATE_MS = 5_000;
+const LATE_TIMES = 3;
+/** A host that let so many pages time out is asked last. */
+const MAX_TIMEOUTS = 2;
+/** How long, and how often at least, a host is asked for a page that it did not give for a reason that may pass. */
+const PATIENCE_MS = 300_000;
+const MIN_TRIES = 4;
+/** How many pages may wait for those before them, in bytes and in number. */
+const MAX_AHEAD_BYTES = 16 * 1024 * 1024;
+const MAX_AHEAD = 64;
+/** Answers by which it is known how long a host usually takes. */
+const MAX_TIMES = 15;
+/** What an envelope is taken to have before any has come, in bytes. */
+const USUAL_BYTES = 700;
+/** How often it is looked whether a page is late, in milliseconds. */
+const LOOK_MS = 250;
+
+/** A host that contents are got from, and how far its histories go on the one that is read. */
+export interface ContentSource {
+  readonly host: string;
+  readonly client: Pick<HostClient, 'events'>;
+  /** How many of the first events each history has. */
+  readonly reach: Readonly<Record<HistoryName, number>>;
+}
+
+/** An event with the host that gave it. */
+export interface FetchedEvent extends NumberedEvent {
+  readonly host: string;
+}
+
+/** No host gives an event. */
+export class MissingEventError extends Error {
+  override readonly name = 'MissingEventError';
+  readonly sequence: number;
+
+  constructor(sequence: number) {
+    super(`No host gives event ${sequence}.`);
+    this.sequence = sequence;
+  }
+}
+
+/** What contents are fetched with. */
+export interface FetcherDependencies {
+  readonly origin: string;
+  readonly time: Time;
+  /** Something is wrong with what a host gives. */
+  readonly onTrouble: (host: string, why: string) => void;
+}
+
+/** A run of events that is got as one. */
+interface Page {
+  readonly from: number;
+  readonly to: number;
+  readonly contents: ({ readonly sealed: Uint8Array; readonly host: string } | undefined)[];
+  /** How often each host has failed to give it, and since when; `isFinal`: it has not what is missing. */
+  readonly failures: Map<string, { readonly tries: number; readonly since: number; readonly isFinal: boolean }>;
+  readonly asked: Set<Asking>;
+}
+
+interface Asking {
+  readonly worker: Worker;
+  readonly since: number;
+  readonly giveUp: AbortController;
+}
+
+/** One host at work. */
+interface Worker {
+  readonly source: ContentSource;
+  pageBytes: number;
+  timeouts: number;
+  failures: number;
+  readonly times: number[];
+}
+
+/**
+ * Gets the contents of a history, each by its address, from several hosts at once: what one does not give, gives wrong, or
+ * gives too slowly, is taken from another.
+ */
+export class ContentFetcher {
+  readonly #dependencies: FetcherDependencies;
+
+  constructor(dependencies: FetcherDependencies) {
+    this.#dependencies = dependencies;
+  }
+
+  /**
+   * The events after one, up to another, in order.
+   * @throws MissingEventError when no host gives one
+   */
+  async *read(
+    list: EntryList,
+    { after, to }: { readonly after: number; readonly to: number },
+    sources: readonly ContentSource[],
+  ): AsyncIterable<readonly FetchedEvent[]> {
+    const run = new Run(list, { after, to }, sources, this.#dependencies);
+    try {
+      yield* run.pages();
+    } finally {
+      await run.end();
+    }
+  }
+}
+
+/** One reading. */
+class Run {
+  readonly #list: EntryList;
+  readonly #to: number;
+  readonly #dependencies: FetcherDependencies;
+  readonly #workers: readonly Worker[];
+  readonly #pages: Page[] = [];
+  readonly #changed = new Nudge();
+  readonly #ending = new AbortController();
+  readonly #working: Promise<unknown>;
+  /** The next event that no page has. */
+  #next: number;
+  #usualBytes = USUAL_BYTES;
+  #failure: unknown;
+
+  constructor(
+    list: EntryList,
+    { after, to }: { readonly after: number; readonly to: number },
+    sources: readonly ContentSource[],
+    dependencies: FetcherDependencies,
+  ) {
+    this.#list = list;
+    this.#to = to;
+    this.#next = after + 1;
+    this.#dependencies = dependencies;
+    this.#workers = sources.map((source) => ({
+      ...{ source, pageBytes: FIRST_BYTES, timeouts: 0, failures: 0, times: [] },
+    }));
+    this.#working = Promise.all(
+      this.#workers.map((worker) =>
+        this.#work(worker).catch((error: unknown) => {
+          this.#failure ??= error;
+          this.#changed.notify();
+        }),
+      ),
+    );
+  }
+
+  async *pages(): AsyncIterable<readonly FetchedEvent[]> {
+    const { signal } = this.#ending;
+    for (;;) {
+      if (this.#failure !== undefined) throw this.#failure as Error;
+      const [page] = this.#pages;
+      if (page === undefined) {
+        if (this.#next > this.#to) return;
+        if (!this.#workers.some(({ source }) => isReached(source, this.#next))) throw new MissingEventError(this.#next);
+        await this.#changed.wait(signal);
+        continue;
+      }
+      if (isWhole(page)) {
+        this.#pages.shift();
+        this.#changed.notify();
+        yield this.#eventsOf(page);
+        continue;
+      }
+      const missing = page.from + page.contents.findIndex((content) => content === undefined);
+      if (page.asked.size === 0 && !this.#workers.some((worker) => mayGive(worker, page)))
+        throw new MissingEventError(missing);
+      await this.#changed.wait(signal);
+    }
+  }
+
+  /** Gives up what is under way. */
+  async end(): Promise<void> {
+    this.#ending.abort();
+    for (const page of this.#pages) for (const { giveUp } of page.asked) giveUp.abort();
+    await this.#working;
+  }
+
+  async #work(worker: Worker): Promise<void> {
+    const { time } = this.#dependencies;
+    const { signal } = this.#ending;
+    while (!signal.aborted) {
+      const page = this.#pick(worker);
+      if (page === undefined) {
+        const waiting = new AbortController();
+        const both = AbortSignal.any([signal, waiting.signal]);
+        await Promise.race([this.#changed.wait(both), time.sleep(LOOK_MS, both)]);
+        waiting.abort();
+        continue;
+      }
+      const waitMs = await this.#ask(worker, page);
+      this.#changed.notify();
+      if (waitMs > 0) await time.sleep(waitMs, signal);
+    }
+  }
+
+  /** What a host is asked for next: the first page that nobody is asked for, or that is late with others. */
+  #pick(worker: Worker): Page | undefined {
+    const isLast = worker.timeouts >= MAX_TIMEOUTS;
+    for (const page of this.#pages) {
+      if (!mayGive(worker, page) || isWhole(page)) continue;
+      if (isLast && this.#workers.some((other) => other.timeouts < MAX_TIMEOUTS && mayGive(other, page))) continue;
+      const asked = [...page.asked];
+      if (asked.some((asking) => asking.worker === worker)) continue;
+      if (asked.length === 0 || (asked.length === 1 && asked.every((asking) => this.#isLate(asking, 1)))) return page;
+      if (asked.length === 2 && asked.every((asking) => this.#isLate(asking, 2))) {
+        asked[0]?.giveUp.abort();
+        return page;
+      }
+    }
+    const mayOther = (other: Worker) => other.timeouts < MAX_TIMEOUTS && isReached(other.source, this.#next);
+    const isIdle = isLast && this.#workers.some(mayOther);
+    return isIdle ? undefined : this.#newPage(worker);
+  }
+
+  #isLate({ worker: { times }, since }: Asking, more: number): boolean {
+    const usual = [...times].sort((a, b) => a - b)[Math.floor(times.length / 2)] ?? 0;
+    return this.#dependencies.time.now().getTime() - since > more * Math.max(LATE_MS, LATE_TIMES * usual);
+  }
+
+  #newPage({ source, pageBytes }: Worker): Page | undefined {
+    const ahead = this.#pages.reduce((sum, { from, to }) => sum + (to - from + 1) * this.#usualBytes, 0);
+    if (this.#next > this.#to || this.#pages.length >= MAX_AHEAD || ahead > MAX_AHEAD_BYTES) return undefined;
+    if (!isReached(source, this.#next)) return undefined;
+    const reach = this.#next <= source.reach.head ? source.reach.head : source.reach.staged;
+    const count = Math.max(1, Math.min(MAX_ANSWER_EVENTS, Math.floor(pageBytes / this.#usualBytes)));
+    const [from, to] = [this.#next, Math.min(this.#next + count - 1, this.#to, reach)];
+    this.#next = to + 1;
+    const contents = Array.from({ length: to - from + 1 }, () => undefined);
+    const page: Page = { from, to, contents, failures: new Map(), asked: new Set() };
+    this.#pages.push(page);
+    return page;
+  }
+
+  /** Asks a host for what is missing of a page. Returns how long to leave it alone, in milliseconds. */
+  async #ask(worker: Worker, page: Page): Promise<number> {
+    const { time, onTrouble } = this.#dependencies;
+    const { host } = worker.source;
+    const giveUp = new AbortController();
+    const asking: Asking = { worker, since: time.now().getTime(), giveUp };
+    page.asked.add(asking);
+    try {
+      const isGiven = await this.#fill(worker, page, giveUp.signal);
+      worker.failures = 0;
+      if (isWhole(page)) return 0;
+      page.failures.set(host, { tries: 1, since: asking.since, isFinal: true });
+      if (!isGiven)
+        onTrouble(host, `it does not give all of the events ${page.from} to ${page.to} as they were sealed`);
+      return 0;
+    } catch (error) {
+      if (!(error instanceof HostFailure)) throw error;
+      // Another was faster, or it is over.
+      if (giveUp.signal.aborted) return 0;
+      return this.#failed(worker, page, error);
+    } finally {
+      page.asked.delete(asking);
+      if (isWhole(page)) for (const other of page.asked) other.giveUp.abort();
+    }
+  }
+
+  #failed(worker: Worker, page: Page, error: HostFailure): number {
+    const { time, onTrouble } = this.#dependencies;
+    const { host } = worker.source;
+    worker.failures += 1;
+    if (error.code === 'TIMEOUT') {
+      worker.timeouts += 1;
+      worker.pageBytes = sizeAfterTimeout(worker.pageBytes);
+    }
+    const now = time.now().getTime();
+    const { tries, since } = page.failures.get(host) ?? { tries: 0, since: now };
+    const isFinal = tries + 1 >= MIN_TRIES && now - since > PATIENCE_MS;
+    page.failures.set(host, { tries: tries + 1, since, isFinal });
+    onTrouble(host, error.message);
+    const { refusal } = error;
+    const askedMs = refusal?.code === 'BUSY' ? refusal.wait * 1_000 : 0;
+    return Math.max(askedMs, backoffMs(worker.failures, time.random()));
+  }
+
+  /** Resolves false when the host has not, or not right, what it shows. */
+  async #fill(worker: Worker, page: Page, signal: AbortSignal): Promise<boolean> {
+    const { origin, time } = this.#dependencies;
+    const { host, client, reach } = worker.source;
+    for (let at = nextMissing(page, page.from); at !== undefined;) {
+      if (!isReached(worker.source, at)) return true;
+      const begun = time.now().getTime();
+      const of = at <= reach.head ? 'head' : 'staged';
+      const to = Math.min(page.to, reach[of]);
+      const query = {
+        of,
+        after: at - 1,
+        limit: to - at + 1,
+        bytes: Math.min(worker.pageBytes, MAX_ANSWER_BYTES),
+      } as const;
+      const events = await client.events(origin, query, signal);
+      this.#timed(worker, time.now().getTime() - begun);
+      const last = events.at(-1)?.sequence ?? 0;
+      if (last < at || last > page.to) return false;
+      for (const { sequence, sealed } of events) {
+        if (sequence < page.from || sequence > page.to || sealed === null) continue;
+        if (!equalBytes(addressOf(sealed), this.#list.at(sequence).eid)) continue;
+        page.contents[sequence - page.from] ??= { sealed, host };
+        this.#usualBytes += (sealed.byteLength - this.#usualBytes) / MAX_ANSWER_EVENTS;
+      }
+      at = nextMissing(page, last + 1);
+    }
+    return isWhole(page);
+  }
+
+  #timed(worker: Worker, took: number): void {
+    worker.times.push(took);
+    if (worker.times.length > MAX_TIMES) worker.times.shift();
+    worker.pageBytes = sizeAfter(worker.pageBytes, took, MAX_ANSWER_BYTES);
+  }
+
+  #eventsOf({ from, contents }: Page): readonly FetchedEvent[] {
+    return contents.flatMap((content, i) => {
+      if (content === undefined) return [];
+      const { etype, ts } = this.#list.at(from + i);
+      return [{ sequence: from + i, etype, ts, ...content }];
+    });
+  }
+}
+
+function isReached({ reach }: ContentSource, sequence: number): boolean {
+  return sequence <= reach.head || sequence <= reach.staged;
+}
+
+function isWhole({ contents }: Page): boolean {
+  return contents.every((content) => content !== undefined);
+}
+
+/** The first event of a page that is missing, from one on. */
+function nextMissing({ from, contents }: Page, start: number): number | undefined {
+  const index = contents.findIndex((content, i) => content === undefined && from + i >= start);
+  return index < 0 ? undefined : from + index;
+}
+
+function mayGive({ source }: Worker, page: Page): boolean {
+  const isFinal = page.failures.get(source.host)?.isFinal === true;
+  const missing = nextMissing(page, page.from);
+  return !isFinal && missing !== undefined && isReached(source, missing);
+}

@@ -1,0 +1,25 @@
+import { equalBytes } from '../../crypto/bytes.js';
+import type { Tree } from '../protocol/tree.js';
+import type { ContentSource } from './content-fetcher.js';
+import type { EntryList } from './entry-list.js';
+import type { HeardHost } from './host-survey.js';
+
+/**
+ * Where the contents of a list may be got, from hosts that are left out as well: an address says what is right.
+ * @param listOf the entries of a tree, where they are known
+ */
+export function contentSources(
+  list: EntryList,
+  heard: readonly HeardHost[],
+  listOf: (tree: Tree) => EntryList | undefined,
+): readonly ContentSource[] {
+  const reachOf = (tree: Tree | undefined) => {
+    if (tree === undefined) return 0;
+    const root = list.rootAt(tree.sequence);
+    if (root !== undefined && equalBytes(root, tree.root)) return tree.sequence;
+    return Math.min(tree.sequence, listOf(tree)?.common(list) ?? 0);
+  };
+  return heard.map(({ host, client, head: { tree, staged } }) => ({
+    ...{ host, client, reach: { head: reachOf(tree?.value), staged: reachOf(staged?.value) } },
+  }));
+}

@@ -1,0 +1,48 @@
+import type { PolicyOnHistory } from '../../../domain/reading.js';
+import { isReplicationFact, type HostState, type Policy } from '../../../domain/replication.js';
+import type { JsonObject } from '../../../domain/json.js';
+
+/** A policy with its version. */
+export type KnownPolicy = PolicyOnHistory & { readonly policy: Policy };
+
+/** A host came into a state with an event. */
+export interface KnownState {
+  readonly sequence: number;
+  readonly host: string;
+  readonly state: HostState;
+}
+
+/** What a history says of policies and hosts, as the outbox folds it: of two policies of one version the first is the one. */
+export class HistoryNotes {
+  readonly #origin: string;
+  readonly #policies: KnownPolicy[] = [];
+  readonly #states: KnownState[] = [];
+
+  constructor(origin: string) {
+    this.#origin = origin;
+  }
+
+  /** The policies on the first events, in the order they were set. */
+  policies(to: number): readonly KnownPolicy[] {
+    return this.#policies.filter(({ sequence }) => sequence <= to);
+  }
+
+  /** How hosts came into other states on the first events. */
+  states(to: number): readonly KnownState[] {
+    return this.#states.filter(({ sequence }) => sequence <= to);
+  }
+
+  /** Takes the next event. */
+  note(sequence: number, { type, data }: { readonly type: string; readonly data: JsonObject }): void {
+    if (data['origin'] !== this.#origin) return;
+    if (type === 'HostStateChanged' && isReplicationFact({ type, data })) {
+      const { host, state } = data as unknown as { host: string; state: HostState };
+      this.#states.push({ sequence, host, state });
+    }
+    if (type !== 'ReplicationPolicySet' || !isReplicationFact({ type, data })) return;
+    const { version, hosts, required, line = 1 } = data as unknown as Policy & { readonly line?: number };
+    if (this.#policies.some(({ policy }) => policy.version === version)) return;
+    const current = this.#policies.at(-1)?.line ?? 1;
+    this.#policies.push({ policy: { version, hosts, required }, line: Math.max(current, line), sequence });
+  }
+}

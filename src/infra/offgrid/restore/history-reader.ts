@@ -1,0 +1,360 @@
+import { decideAcceptedLoss } from '../../../domain/accepted-loss.js';
+import {
+  decideReading,
+  policiesInPlay,
+  type Reader,
+  type Reading,
+  type ShownTree,
+  type Unread,
+} from '../../../domain/reading.js';
+import type { HostState } from '../../../domain/replication.js';
+import { equalBytes, toHex } from '../../crypto/bytes.js';
+import type { EventLog } from '../../eventlog/eventlog.js';
+import { compareRank, type Tree } from '../protocol/tree.js';
+import type { ContentSource } from './content-fetcher.js';
+import { contentSources } from './content-sources.js';
+import type { EntryCollector } from './entry-collector.js';
+import type { EntryList } from './entry-list.js';
+import type { HeardHost } from './host-survey.js';
+import type { KnownPolicy, KnownState } from './history-notes.js';
+import { whyUnread } from './why-unread.js';
+import { RestoreError } from './restore-error.js';
+
+/** What histories are got into: a log that is built, or one that is there and compared with them. */
+export interface HistoryBuilder<Log> {
+  /** Gets the first events of a list. Resolves the number of the first that cannot be had; undefined when all are there. */
+  get(list: EntryList, to: number, sources: readonly ContentSource[]): Promise<number | undefined>;
+  /** What has the first events of a list, which were got, and no others. */
+  finish(list: EntryList, length: number): Promise<Log>;
+  /** The policies on the first events of a list, as far as they were got. */
+  policies(list: EntryList, to: number): readonly KnownPolicy[];
+  /** How hosts came into other states on the first events of a list, as far as they were got. */
+  states(list: EntryList, to: number): readonly KnownState[];
+}
+
+/** What a reading is made with. */
+export interface ReaderDependencies<Log> {
+  readonly heard: readonly HeardHost[];
+  readonly collector: EntryCollector;
+  readonly builder: HistoryBuilder<Log>;
+  /** The weight of hosts that may lie. */
+  readonly dishonest: number;
+  /** Whether whoever reads may accept a loss. */
+  readonly mayAcceptLoss: boolean;
+  readonly onTrouble: (message: string) => void;
+}
+
+/** A history that hosts gave back, and that holds what was ever at quorum. */
+export interface ReadHistory<Log = EventLog> {
+  readonly log: Log;
+  /** How many events it has. */
+  readonly length: number;
+  /** How many of them are those of the tree that counts; what comes after was not in a head of its epoch yet. */
+  readonly base: number;
+  /** The tree that counts. */
+  readonly best: Tree;
+  readonly quorum: number;
+  /** The epoch of the tree that says so; 0 when none does. */
+  readonly quorumEpoch: number;
+  /** The policies on it, in the order they were set. */
+  readonly policies: readonly KnownPolicy[];
+  readonly counted: readonly HeardHost[];
+  /** Hosts that were heard, and count for nothing, with why. */
+  readonly leftOut: readonly { readonly host: HeardHost; readonly why: string }[];
+  /** The weight of hosts that may have lied without harm. */
+  readonly mayLie: number;
+  /** The highest epoch that any tree or claim shows. */
+  readonly epoch: number;
+}
+
+/** A history that was taken though more may have been at quorum. It goes on in a line of its own. */
+export interface AcceptedHistory<Log = EventLog> {
+  readonly log: Log;
+  /** How many events it has. */
+  readonly length: number;
+  /** The tree that it is of. */
+  readonly tree: Tree;
+  /** The line that it begins: above every line that was shown. */
+  readonly line: number;
+  readonly policies: readonly KnownPolicy[];
+  /** The highest epoch that any tree or claim shows. */
+  readonly epoch: number;
+  /** Why nothing was read without loss. */
+  readonly loss: string;
+}
+
+/** A tree that was shown, as the rules see it, with what it is. */
+interface Known extends ShownTree {
+  readonly tree: Tree;
+}
+
+/** Reads the one history of an origin back, by docs/protocol.md, "Reading": asks the rules, and gets what they ask for. */
+export class HistoryReader<Log> {
+  readonly #dependencies: ReaderDependencies<Log>;
+  readonly #known = new Map<Tree, Known>();
+  readonly #lists = new Map<Tree, EntryList>();
+  /** The first event that no host gives, of each tree that was tried; 0 when it was got whole. */
+  readonly #tried = new Map<Tree, number>();
+  /** What was found on each tree that was tried: the log may be of another by the time it is asked for. */
+  readonly #found = new Map<
+    Tree,
+    { readonly policies: readonly KnownPolicy[]; readonly states: readonly KnownState[] }
+  >();
+
+  constructor(dependencies: ReaderDependencies<Log>) {
+    this.#dependencies = dependencies;
+  }
+
+  /** @throws RestoreError when nothing is read */
+  async read(): Promise<ReadHistory<Log>> {
+    await this.#collectLists();
+    const read = await this.#tryToRead();
+    if ('refused' in read) throw new RestoreError(read.refused);
+    return read;
+  }
+
+  /**
+   * Reads, and takes what can be had where nothing is read: a loss is accepted.
+   * @param chosen the first digits of the root of a tree, hexadecimal: it is taken, and nothing else
+   * @throws RestoreError when there is nothing, or something must be chosen first
+   */
+  async readWithLoss(chosen: string | undefined): Promise<ReadHistory<Log> | AcceptedHistory<Log>> {
+    await this.#collectLists();
+    const read = chosen === undefined ? await this.#tryToRead() : { refused: `root ${chosen} was chosen` };
+    return 'refused' in read ? this.#accept(read.refused, chosen) : read;
+  }
+
+  async #tryToRead(): Promise<ReadHistory<Log> | { readonly refused: string }> {
+    const suspended = new Set<string>();
+    for (;;) {
+      const reading = decideReading(this.#reader(suspended));
+      if (reading.is === 'OPEN') {
+        await this.#get(treeOf(reading.get));
+        continue;
+      }
+      if (reading.is === 'REFUSED') return { refused: this.#whyUnread(reading.why, aboutOf(reading)) };
+      const found = this.#suspendedOn(this.#end(reading));
+      if ([...found].every((host) => suspended.has(host))) return this.#finish(reading, suspended);
+      // Hosts that the history says were caught are read, and not counted.
+      for (const host of found) suspended.add(host);
+    }
+  }
+
+  #reader(suspended: ReadonlySet<string>): Reader {
+    const { heard, dishonest } = this.#dependencies;
+    return {
+      heard: heard.map(({ host, isPinned, head }) => ({
+        host,
+        tree: this.#shown(head.tree?.value),
+        staged: this.#shown(head.staged?.value),
+        isCounted: isPinned && !suspended.has(host),
+      })),
+      relations: {
+        isOneBeginning: (a, b) => equalBytes(treeOf(a).begun, treeOf(b).begun),
+        common: (a, b) => this.#common(treeOf(a), treeOf(b)),
+        isQuorumOn: (of, tree) => this.#has(treeOf(tree), treeOf(of).quorum, treeOf(of).quorumRoot),
+      },
+      gotten: {
+        missing: (tree) => this.#missing(treeOf(tree)),
+        policies: (tree) => this.#policies(treeOf(tree)),
+      },
+      dishonest,
+    };
+  }
+
+  async #accept(loss: string, chosen: string | undefined): Promise<AcceptedHistory<Log>> {
+    const { builder } = this.#dependencies;
+    const reader = this.#reader(new Set());
+    const shown = chosen === undefined ? undefined : this.#chosen(chosen);
+    // What could not be got a while ago may be there now.
+    this.#tried.clear();
+    for (;;) {
+      const accepted = decideAcceptedLoss(reader, this.#shown(shown) ?? undefined);
+      switch (accepted.is) {
+        case 'OPEN':
+          await this.#get(treeOf(accepted.get));
+          continue;
+        case 'NOTHING':
+          throw new RestoreError(this.#whyUnread('NOTHING', undefined));
+        case 'FORKED':
+          throw new RestoreError(this.#whyUnread('FORK', accepted.tips[0] && treeOf(accepted.tips[0])));
+        case 'TAKEN': {
+          const tree = treeOf(accepted.tree);
+          const { length } = accepted;
+          const list = this.#listOf(tree);
+          const log = await this.#finished(list, length);
+          const line = 1 + Math.max(...this.#trees().map((one) => one.line));
+          return {
+            log,
+            length,
+            tree,
+            line,
+            policies: builder.policies(list, length),
+            epoch: this.#highestEpoch(),
+            loss,
+          };
+        }
+      }
+    }
+  }
+
+  async #finish(reading: Extract<Reading, { is: 'READ' }>, suspended: ReadonlySet<string>): Promise<ReadHistory<Log>> {
+    const { heard, builder } = this.#dependencies;
+    const { tree, length } = this.#end(reading);
+    const list = this.#listOf(tree);
+    const log = await this.#finished(list, length);
+    const counted = new Set(reading.counted);
+    const leftOut = heard.filter(({ host }) => !counted.has(host));
+    return {
+      ...{ log, length, base: reading.history.sequence, best: treeOf(reading.best) },
+      ...{ quorum: reading.quorum, quorumEpoch: reading.quorumEpoch, mayLie: reading.mayLie },
+      policies: builder.policies(list, length),
+      counted: heard.filter(({ host }) => counted.has(host)),
+      leftOut: leftOut.map((host) => ({ host, why: whyLeftOut(host, suspended) })),
+      epoch: this.#highestEpoch(),
+    };
+  }
+
+  /** The log of the first events of a list. @throws RestoreError when a host that gave one has gone meanwhile */
+  async #finished(list: EntryList, length: number): Promise<Log> {
+    const { builder } = this.#dependencies;
+    const missing = await builder.get(list, length, this.#sourcesOf(list));
+    if (missing !== undefined)
+      throw new RestoreError(`No host gives event ${missing} any more, which one gave before. Run it again.`);
+    return builder.finish(list, length);
+  }
+
+  /** The tree whose root begins with digits. @throws RestoreError unless there is one */
+  #chosen(digits: string): Tree {
+    const found = this.#trees().filter(({ root }) => digits !== '' && toHex(root).startsWith(digits));
+    const [tree] = found;
+    if (tree === undefined) throw new RestoreError(`No host shows a history whose root begins with '${digits}'.`);
+    if (found.some(({ root }) => !equalBytes(root, tree.root)))
+      throw new RestoreError(`Hosts show several histories whose roots begin with '${digits}'. Give more digits.`);
+    return tree;
+  }
+
+  #highestEpoch(): number {
+    const claims = this.#dependencies.heard.map(({ head }) => head.claim?.value.epoch ?? 0);
+    return Math.max(0, ...claims, ...this.#trees().map(({ epoch }) => epoch));
+  }
+
+  /** Every tree that was shown. */
+  #trees(): readonly Tree[] {
+    const { heard } = this.#dependencies;
+    return heard.flatMap(({ head }) => [head.tree, head.staged]).flatMap((opened) => (opened ? [opened.value] : []));
+  }
+
+  /** The tree that the history ends in, and how many of its events are taken. */
+  #end({ history, tail }: Extract<Reading, { is: 'READ' }>): { readonly tree: Tree; readonly length: number } {
+    return { tree: treeOf(tail?.tree ?? history), length: tail?.length ?? history.sequence };
+  }
+
+  /** How trees stand to each other is told by their entries. */
+  async #collectLists(): Promise<void> {
+    const { collector } = this.#dependencies;
+    const ranked = [...this.#trees()].sort((a, b) => compareRank(b, a));
+    for (const tree of ranked) {
+      if (this.#lists.has(tree)) continue;
+      const list = await collector.listOf(tree);
+      if (list !== undefined) this.#lists.set(tree, list);
+    }
+  }
+
+  async #get(tree: Tree): Promise<void> {
+    const { builder, onTrouble } = this.#dependencies;
+    const list = this.#lists.get(tree);
+    if (list === undefined) {
+      onTrouble(
+        `no host gives the list of the first ${tree.sequence} events of epoch ${tree.epoch}, which the origin has signed`,
+      );
+      this.#tried.set(tree, 1);
+      return;
+    }
+    const missing = (await builder.get(list, tree.sequence, this.#sourcesOf(list))) ?? 0;
+    const [policies, states] = [builder.policies(list, tree.sequence), builder.states(list, tree.sequence)];
+    this.#found.set(tree, { policies, states });
+    this.#tried.set(tree, missing);
+  }
+
+  #missing(tree: Tree): readonly number[] | undefined {
+    const missing = this.#tried.get(tree);
+    if (missing !== undefined) return missing === 0 ? [] : [missing];
+    // What is missing of another tree is missing of each that has it.
+    for (const [other, absent] of this.#tried) if (absent > 0 && absent <= this.#common(tree, other)) return [absent];
+    return undefined;
+  }
+
+  #policies(tree: Tree): readonly KnownPolicy[] {
+    return this.#found.get(tree)?.policies ?? [];
+  }
+
+  /** The hosts that a history leaves SUSPENDED. */
+  #suspendedOn({ tree, length }: { readonly tree: Tree; readonly length: number }): ReadonlySet<string> {
+    const states = new Map<string, HostState>();
+    for (const { sequence, host, state } of this.#found.get(tree)?.states ?? [])
+      if (sequence <= length) states.set(host, state);
+    return new Set([...states].filter(([, state]) => state === 'SUSPENDED').map(([host]) => host));
+  }
+
+  /** How many of the first events of two trees are the same, as far as their entries tell. */
+  #common(a: Tree, b: Tree): number {
+    const [longer, shorter] = a.sequence < b.sequence ? [b, a] : [a, b];
+    if (a.sequence === b.sequence && equalBytes(a.root, b.root)) return a.sequence;
+    const [longerList, shorterList] = [this.#lists.get(longer), this.#lists.get(shorter)];
+    if (longerList === undefined) return 0;
+    if (this.#has(longer, shorter.sequence, shorter.root)) return shorter.sequence;
+    return shorterList === undefined ? 0 : Math.min(shorter.sequence, longerList.common(shorterList));
+  }
+
+  /** Whether the first events of a tree have a root. */
+  #has(tree: Tree, count: number, root: Uint8Array): boolean {
+    if (count > tree.sequence) return false;
+    const own = this.#lists.get(tree)?.rootAt(count);
+    return own !== undefined && equalBytes(own, root);
+  }
+
+  #sourcesOf(list: EntryList): readonly ContentSource[] {
+    return contentSources(list, this.#dependencies.heard, (tree) => this.#lists.get(tree));
+  }
+
+  #whyUnread(why: Unread, about: Tree | undefined): string {
+    const { heard, mayAcceptLoss } = this.#dependencies;
+    const policies = about === undefined ? [] : policiesInPlay(this.#policies(about), about.quorum);
+    return whyUnread(
+      why,
+      about,
+      heard,
+      mayAcceptLoss,
+      policies.map(({ policy }) => policy),
+    );
+  }
+
+  #listOf(tree: Tree): EntryList {
+    const list = this.#lists.get(tree);
+    if (list === undefined) throw new Error('a history was read whose entries nobody gave');
+    return list;
+  }
+
+  #shown(tree: Tree | undefined): Known | null {
+    if (tree === undefined) return null;
+    const { line, epoch, sequence, quorum } = tree;
+    const known = this.#known.get(tree) ?? { line, epoch, sequence, quorum, tree };
+    this.#known.set(tree, known);
+    return known;
+  }
+}
+
+function aboutOf({ about }: Extract<Reading, { is: 'REFUSED' }>): Tree | undefined {
+  return about === null ? undefined : treeOf(about);
+}
+
+function treeOf(shown: ShownTree): Tree {
+  return (shown as Known).tree;
+}
+
+function whyLeftOut({ host, isPinned, head }: HeardHost, suspended: ReadonlySet<string>): string {
+  if (!isPinned) return 'its key is not named';
+  if (suspended.has(host)) return 'the history says that it was suspended';
+  return `what it shows (event ${head.tree?.value.sequence ?? 0} of epoch ${head.tree?.value.epoch ?? 0}) cannot be got, or too few hosts show it`;
+}

@@ -1,0 +1,160 @@
+import type { RootKey } from '../../crypto/root-key.js';
+import { LogError } from '../../eventlog/errors.js';
+import type { EventLog } from '../../eventlog/eventlog.js';
+import { appendHistory, type HistoryEvent } from '../../transfer/copy-log.js';
+import { NotAnEvent, NotSealedHere, Opener, type OpenedEvent } from './opener.js';
+import { MissingEventError, type ContentFetcher, type ContentSource } from './content-fetcher.js';
+import { EntryList } from './entry-list.js';
+import { HistoryNotes, type KnownPolicy, type KnownState } from './history-notes.js';
+import type { HistoryBuilder } from './history-reader.js';
+import { RestoreError } from './restore-error.js';
+
+const NO_ENTRIES = new EntryList(new Uint8Array());
+/** Events copied at a time from one log to the next. */
+const PAGE = 1_000;
+
+/** What a log is built with. */
+export interface BuilderDependencies {
+  readonly origin: string;
+  readonly root: RootKey;
+  /** An empty log. The one that it was built from is still open then; both are closed by whoever made them. */
+  readonly newLog: () => Promise<EventLog>;
+  readonly fetcher: Pick<ContentFetcher, 'read'>;
+  readonly onProgress: (sequence: number, of: number) => void;
+  /** Something cannot be had. */
+  readonly onTrouble: (message: string) => void;
+}
+
+/** A log in the making: the first events of a history, opened. */
+interface Build {
+  readonly log: EventLog;
+  readonly opener: Opener;
+  list: EntryList;
+  written: number;
+  readonly notes: HistoryNotes;
+}
+
+/** Builds a log of the events that hosts give back. When another history is wanted, it begins again with what both have. */
+export class LogBuilder implements HistoryBuilder<EventLog> {
+  readonly #dependencies: BuilderDependencies;
+  #build: Build | undefined;
+
+  constructor(dependencies: BuilderDependencies) {
+    this.#dependencies = dependencies;
+  }
+
+  /**
+   * Gets the first events of a list into the log. Resolves the number of the first that no host gives; undefined when all
+   * are there.
+   * @throws RestoreError when an event opens to nothing that a log can hold
+   */
+  async get(list: EntryList, to: number, sources: readonly ContentSource[]): Promise<number | undefined> {
+    const build = await this.#on(list, to);
+    if (build.written >= to) return undefined;
+    const { fetcher, onProgress, onTrouble } = this.#dependencies;
+    let missing: number | undefined;
+    const opened = async function* (): AsyncIterable<readonly OpenedEvent[]> {
+      try {
+        for await (const page of fetcher.read(list, { after: build.written, to }, sources))
+          yield page.map((event) => build.opener.open(event));
+      } catch (error) {
+        if (!(error instanceof MissingEventError)) throw error;
+        missing = error.sequence;
+      }
+    };
+    try {
+      for await (const page of appendHistory(opened(), build.log)) {
+        for (const event of page) note(build, event);
+        onProgress(build.written, to);
+      }
+    } catch (error) {
+      throw unstorable(error) ?? error;
+    }
+    if (missing !== undefined) onTrouble(`no host gives event ${missing} of a history of ${list.length} events`);
+    return missing;
+  }
+
+  /** The log of the first events of a list, which have been got, and no others. */
+  async finish(list: EntryList, length: number): Promise<EventLog> {
+    const on = await this.#on(list, length);
+    const build = on.written > length ? await this.#begin(on, length) : on;
+    if (build.written < length) throw new Error(`of ${length} events of a history, ${build.written} were got`);
+    return build.log;
+  }
+
+  /** The policies on the first events of a list, as far as they were got. */
+  policies(list: EntryList, to: number): readonly KnownPolicy[] {
+    return this.#build?.notes.policies(this.#known(list, to)) ?? [];
+  }
+
+  /** How hosts came into other states on the first events of a list, as far as they were got. */
+  states(list: EntryList, to: number): readonly KnownState[] {
+    return this.#build?.notes.states(this.#known(list, to)) ?? [];
+  }
+
+  #known(list: EntryList, to: number): number {
+    if (this.#build === undefined) return 0;
+    return Math.min(to, this.#build.written, this.#build.list.common(list));
+  }
+
+  /** A build whose events are the first of a list. */
+  async #on(list: EntryList, to: number): Promise<Build> {
+    const before = this.#build;
+    const common = before === undefined ? 0 : Math.min(before.written, before.list.common(list));
+    if (before !== undefined && (common === before.written || common >= to)) {
+      before.list = common === before.written ? list : before.list;
+      return before;
+    }
+    const build = await this.#begin(before, common);
+    build.list = list;
+    return build;
+  }
+
+  /** Another log with the first events of the one there was. */
+  async #begin(before: Build | undefined, count: number): Promise<Build> {
+    const { origin, root, newLog } = this.#dependencies;
+    const { list } = before ?? { list: NO_ENTRIES };
+    const build: Build = {
+      ...{ log: await newLog(), opener: new Opener(root, origin), list, written: 0 },
+      notes: new HistoryNotes(origin),
+    };
+    if (before !== undefined && count > 0)
+      for await (const page of appendHistory(firstOf(before.log, count), build.log))
+        for (const event of page) {
+          build.opener.learn(event);
+          note(build, event);
+        }
+    this.#build = build;
+    return build;
+  }
+}
+
+/** The first events of a log, page by page. */
+async function* firstOf(log: EventLog, count: number): AsyncIterable<readonly HistoryEvent[]> {
+  let page: HistoryEvent[] = [];
+  for await (const event of log.readAll({ limit: count })) {
+    page.push(event);
+    if (page.length < PAGE) continue;
+    yield page;
+    page = [];
+  }
+  if (page.length > 0) yield page;
+}
+
+function note(build: Build, event: HistoryEvent): void {
+  build.written += 1;
+  build.notes.note(build.written, event);
+}
+
+/** What ends a restore where an event can never be stored; undefined for any other error. */
+function unstorable(error: unknown): RestoreError | undefined {
+  const isSo =
+    error instanceof NotAnEvent ||
+    error instanceof NotSealedHere ||
+    (error instanceof LogError && error.code === 'EVENT_INVALID');
+  if (!isSo) return undefined;
+  return new RestoreError(
+    `${error.message} No log can hold it, and what comes after it cannot be numbered without it: the restore stops here.`,
+    { cause: error },
+  );
+}

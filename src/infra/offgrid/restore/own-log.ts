@@ -1,0 +1,71 @@
+import { isReplicated } from '../../../domain/event.js';
+import type { EventLog } from '../../eventlog/eventlog.js';
+import { encodeEntry } from '../protocol/entry.js';
+import { EntryList } from './entry-list.js';
+import { HistoryNotes, type KnownPolicy, type KnownState } from './history-notes.js';
+import type { HistoryBuilder } from './history-reader.js';
+import type { KnownKeys } from './known-keys.js';
+
+/** A log that is there, as the hosts would have it: nothing is got, and what it does not have cannot be had. */
+export class OwnLog implements HistoryBuilder<OwnLog> {
+  readonly entries: EntryList;
+  /** How many events it has, those that never travel as well. */
+  readonly events: number;
+  readonly #notes: HistoryNotes;
+
+  private constructor(entries: EntryList, events: number, notes: HistoryNotes) {
+    this.entries = entries;
+    this.events = events;
+    this.#notes = notes;
+  }
+
+  /**
+   * Reads a whole log, and seals what travels as it was sealed when it was shipped.
+   * @param keys without any yet; they are learnt on the way
+   * @throws LogError LOG_CORRUPT; RepairError when the root key is another
+   */
+  static async read(
+    log: EventLog,
+    origin: string,
+    keys: KnownKeys,
+    onProgress: (position: bigint) => void,
+  ): Promise<OwnLog> {
+    const entries: Uint8Array[] = [];
+    const notes = new HistoryNotes(origin);
+    let events = 0;
+    for await (const event of log.readAll()) {
+      events += 1;
+      if (isReplicated(event)) {
+        const sequence = entries.length + 1;
+        entries.push(encodeEntry(keys.seal({ sequence, event })));
+        if (event.type === 'KeyRotated') keys.learn(sequence, event.data);
+        notes.note(sequence, event);
+      }
+      onProgress(event.position);
+    }
+    return new OwnLog(new EntryList(Buffer.concat(entries)), events, notes);
+  }
+
+  get(list: EntryList, to: number): Promise<number | undefined> {
+    const common = this.entries.common(list);
+    return Promise.resolve(common >= to ? undefined : common + 1);
+  }
+
+  finish(): Promise<OwnLog> {
+    return Promise.resolve(this);
+  }
+
+  policies(list: EntryList, to: number): readonly KnownPolicy[] {
+    return this.#notes.policies(Math.min(to, this.entries.common(list)));
+  }
+
+  states(list: EntryList, to: number): readonly KnownState[] {
+    return this.#notes.states(Math.min(to, this.entries.common(list)));
+  }
+
+  /** The hosts that its policies name. */
+  get namedHosts(): ReadonlySet<string> {
+    const policies = this.#notes.policies(this.entries.length);
+    return new Set(policies.flatMap(({ policy }) => policy.hosts.map(({ host }) => host)));
+  }
+}

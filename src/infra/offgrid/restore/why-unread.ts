@@ -1,0 +1,70 @@
+import type { Unread } from '../../../domain/reading.js';
+import { totalWeight, weightOf, type Policy } from '../../../domain/replication.js';
+import type { Tree } from '../protocol/tree.js';
+import type { HeardHost } from './host-survey.js';
+
+/** The most hosts that a message names. */
+const MAX_NAMED = 8;
+
+/**
+ * Why nothing was read, and what to do.
+ * @param about the tree that the rules ended at
+ * @param mayAcceptLoss whether whoever reads may accept a loss
+ * @param policies that must be met, and what must be heard of each
+ */
+export function whyUnread(
+  why: Unread,
+  about: Tree | undefined,
+  heard: readonly HeardHost[],
+  mayAcceptLoss: boolean,
+  policies: readonly Policy[] = [],
+): string {
+  const [orTake, orChoose] = mayAcceptLoss
+    ? [
+        ', or take what there is: --accept-loss',
+        ', or choose one: --accept-loss --history <first 8 digits of its root>',
+      ]
+    : ['', ''];
+  const named = heard.slice(0, MAX_NAMED).map(shownBy).join('; ');
+  switch (why) {
+    case 'NOTHING':
+      return heard.length === 0
+        ? 'No host answers for itself. Start the hosts, or check --hosts.'
+        : `None of the hosts that answer has anything of this origin: ${named}. Check --hosts and SHERATAN_ORIGIN.`;
+    case 'MISSING':
+      return `Not all of the first ${about?.sequence ?? 0} events can be got that the origin has signed, and the hosts that do not have them are too few to show that they were never at quorum. ${named}. Bring more hosts into reach${orTake}.`;
+    case 'FORK':
+      return `Two processes have written in epoch ${about?.epoch ?? 0}, and it cannot be told which of their histories was at quorum: ${named}. Bring more hosts into reach${orChoose}.`;
+    case 'LINE':
+      return `The hosts show more than one line: ${named}. In a line that was begun later, or elsewhere, things were acknowledged that this one does not have. Read from the hosts of the line that is to go on${orChoose}.`;
+    case 'QUORUM':
+      return `A tree that the origin has signed shows that more was at quorum than can be had, which is ${about?.sequence ?? 0} events: ${named}. Bring more hosts into reach${orTake}.`;
+    case 'WEIGHT':
+      return `Events that were at quorum may be missing: too few hosts answer for themselves. ${policies.map((policy) => weightsOf(policy, heard)).join(' ')} They show: ${named}. Bring more hosts into reach${orTake}.`;
+    case 'POLICY':
+      return `The history names no hosts: what was at quorum cannot be known. Bring more hosts into reach${orTake}.`;
+  }
+}
+
+/** What of a policy was heard, and what was not. */
+function weightsOf(policy: Policy, heard: readonly HeardHost[]): string {
+  const pinned = new Set(heard.filter(({ isPinned }) => isPinned).map(({ host }) => host));
+  const total = totalWeight(policy);
+  const missing = policy.hosts.filter(({ host }) => !pinned.has(host)).map(({ url, host }) => `${url} (${host})`);
+  const without = missing.length === 0 ? '' : ` Not heard: ${missing.slice(0, MAX_NAMED).join(', ')}.`;
+  return `By policy ${policy.version} more than ${total - policy.required} of the weight ${total} must answer, and ${weightOf(policy, pinned)} does.${without}`;
+}
+
+/** What a host shows, in a few words. */
+function shownBy({ url, host, isPinned, head: { tree, staged } }: HeardHost): string {
+  const shows = [tree && wordsOf(tree.value), staged && `${wordsOf(staged.value)} staged`].filter(
+    (text) => text !== null,
+  );
+  const what = shows.length === 0 ? 'nothing' : shows.join(' and ');
+  return `${url} (${host}${isPinned ? '' : ', whose key is not named'}) shows ${what}`;
+}
+
+function wordsOf({ sequence, line, epoch, quorum, root }: Tree): string {
+  const digits = Buffer.from(root).toString('hex').slice(0, 8);
+  return `${sequence} events of epoch ${epoch} in line ${line}, root ${digits}, of which ${quorum} were at quorum`;
+}

@@ -1,0 +1,79 @@
+import { writeFile } from 'node:fs/promises';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { corePaths } from '../../../src/infra/core-paths.js';
+import { TestNode, type Untyped } from '../../support/node.js';
+import { newHost } from '../../support/offgrid/host.js';
+import { newMission, replicating, settled, statusOf } from '../../support/offgrid/machine.js';
+
+vi.setConfig({ testTimeout: 180_000 });
+
+const WAIT = { timeout: 40_000, interval: 50 };
+
+const BEGIN = `mutation ($origin: String!) { beginLine(origin: $origin) {
+  __typename ... on BeginLinePayload { line position durability } ... on Problem { code message } ... on InvalidInput { fields { path } }
+} }`;
+const RESUME =
+  'mutation { resumeWriter { __typename ... on ResumeWriterPayload { position durability } ... on Problem { code message } } }';
+
+describe('beginLine and resumeWriter', () => {
+  /** A core, and what stops it in the record of its folder. */
+  async function stoppedCore() {
+    const node = await TestNode.start(replicating([(await newHost()).url, (await newHost()).url]));
+    onTestFinished(() => node.stop());
+    await settled(node);
+    const { logId } = node.services.log;
+    await node.halt();
+    const stopped = { code: 'BEHIND', message: 'It was so.', line: 4 };
+    await writeFile(corePaths(node.folder).writer, JSON.stringify({ logId, epoch: 1, stopped }));
+    await node.restart();
+    await expect.poll(() => statusOf(node), WAIT).toMatchObject({ stopped: { code: 'BEHIND' } });
+    return node;
+  }
+
+  /** Once replication is under way, an operation is carried out. */
+  const operated = async (node: TestNode, document: string, variables: object = {}): Promise<Untyped> => {
+    let result: Untyped;
+    const operate = async () => {
+      [result] = Object.values(await node.gql(document, variables));
+      return String(result.message ?? '');
+    };
+    await expect.poll(operate, WAIT).not.toContain('has just begun');
+    return result;
+  };
+
+  it('resumeWriter forgets why a core was halted; it is judged anew, and there is nothing to resume then', async () => {
+    const node = await stoppedCore();
+    expect(await operated(node, RESUME)).toMatchObject({ __typename: 'ResumeWriterPayload', durability: 'PROJECTED' });
+    await newMission(node);
+    expect(await settled(node, 3)).toMatchObject({ line: 1, stopped: null, elected: true });
+    expect(await operated(node, RESUME)).toMatchObject({
+      code: 'REPLICATION_STATE',
+      __typename: 'ReplicationStateProblem',
+    });
+  });
+
+  it('beginLine puts a halted core above the line that it was shown, and no other name is taken', async () => {
+    const node = await stoppedCore();
+    expect(await operated(node, BEGIN, { origin: 'core-v1' })).toMatchObject({
+      code: 'INVALID_INPUT',
+      fields: [{ path: 'origin' }],
+    });
+    expect(await statusOf(node)).toMatchObject({ line: 1, stopped: { code: 'BEHIND' } });
+    expect(await operated(node, BEGIN, { origin: 'core-v2' })).toMatchObject({
+      __typename: 'BeginLinePayload',
+      line: 5,
+    });
+    await expect.poll(() => statusOf(node), WAIT).toMatchObject({ line: 5, stopped: null, elected: true });
+    expect(await newMission(node, {}, 'REPLICATED')).toMatchObject({ durability: 'REPLICATED' });
+  });
+
+  it('both are refused where nothing is replicated', async () => {
+    const node = await TestNode.start();
+    onTestFinished(() => node.stop());
+    for (const [document, origin] of [
+      [BEGIN, 'core-v2'],
+      [RESUME, undefined],
+    ] as const)
+      expect(Object.values(await node.gql(document, { origin }))).toMatchObject([{ code: 'REPLICATION_DISABLED' }]);
+  });
+});

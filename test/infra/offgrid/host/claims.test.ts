@@ -1,0 +1,38 @@
+import { describe, expect, it } from 'vitest';
+import { RootKey } from '../../../../src/infra/crypto/root-key.js';
+import { claimCases } from '../../../support/offgrid/conformance/claims.js';
+import { startHost2 } from '../../../support/offgrid/conformance/conforming-host.js';
+import { newFolder, newHost } from '../../../support/offgrid/host.js';
+import { ORIGIN, Process, History } from '../../../support/offgrid/by-hand.js';
+
+const refusedWith = (code: string) => expect.objectContaining({ code });
+
+claimCases(startHost2);
+
+describe('keys by configuration', () => {
+  it('let nobody else in', async () => {
+    const [own, stranger] = [new Process(RootKey.generate()), new Process(RootKey.generate())];
+    const host = await newHost({ origins: new Map([[ORIGIN, own.key]]) });
+    await expect(stranger.claim(host)).rejects.toEqual(refusedWith('NOT_SIGNED'));
+    expect(await own.claim(host)).toMatchObject({ claim: { epoch: 1 } });
+    const other = await newHost({ origins: new Map([['core-v3', own.key]]) });
+    await expect(own.claim(other)).rejects.toEqual(refusedWith('NOT_SIGNED'));
+  });
+
+  it('hold against a key that was pinned before, and spoil nothing', async () => {
+    const folder = await newFolder();
+    const history = History.begin().on(3);
+    const [first, second] = [new Process(history.root), new Process(RootKey.generate())];
+    const before = await newHost({ folder });
+    await first.claim(before);
+    await first.ship(before, history);
+    await before.close();
+    const host = await newHost({ folder, origins: new Map([[ORIGIN, second.key]]) });
+    await expect(first.ship(host, history, 4, 3)).rejects.toEqual(refusedWith('NOT_SIGNED'));
+    await expect(first.claim(host)).rejects.toEqual(refusedWith('NOT_SIGNED'));
+    await expect(second.claim(host)).rejects.toEqual(refusedWith('NOT_SIGNED'));
+    await host.close();
+    const again = await newHost({ folder });
+    expect(await first.ship(again, history, 4, 3)).toMatchObject({ tree: { sequence: 3 } });
+  });
+});

@@ -1,0 +1,4 @@
+import { readingCases } from '../../../support/offgrid/conformance/reading.js';
+import { startHost2 } from '../../../support/offgrid/conformance/conforming-host.js';
+
+readingCases(startHost2);

@@ -1,0 +1,112 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { expect } from 'vitest';
+import { toHex } from '../../../../src/infra/crypto/bytes.js';
+import { History, Process, Reader, Refused, type HostAt } from '../by-hand.js';
+
+/** A host in a process of its own. */
+export interface KillableHost {
+  readonly host: HostAt;
+  /** Ends it at once. */
+  kill(): Promise<void>;
+}
+
+/** What it takes in a round at the most before it is killed, and how long it may then still live, in milliseconds. */
+const MAX_BATCHES = 6;
+const MAX_MORE_MS = 20;
+const POLL = { interval: 1, timeout: 20_000 };
+/** Events that outlive a round, so that many rounds take no longer than a few. */
+const MAX_KEPT = 60;
+
+/** What a host may have. */
+interface State {
+  readonly head: History | null;
+  readonly staged: History | null;
+  readonly epoch: number;
+}
+
+/** A process that ships as fast as it can, half of it staged, and knows what was acknowledged and what was under way. */
+class Shipper {
+  acknowledged: State;
+  underWay: State | undefined;
+  batches = 0;
+
+  constructor(begun: History) {
+    this.acknowledged = { head: begun, staged: null, epoch: 0 };
+  }
+
+  /** Under an epoch of its own: its history leaves out the end of what is there. */
+  async run({ host }: KillableHost, epoch: number): Promise<void> {
+    const { head } = this.acknowledged;
+    const process = new Process((head ?? History.begin()).root, epoch);
+    await process.claim(host);
+    let history = head!.on(0, { at: Math.min(MAX_KEPT, Math.max(0, head!.length - 3)) });
+    const base = history.length + Math.floor(Math.random() * 60);
+    for (;;) {
+      const count = Math.floor(Math.random() * 30);
+      if (history.length + count === 0) continue;
+      const longer = history.on(count, { name: `epoch ${epoch}`, bytes: Math.random() < 0.4 ? 2_000 : 200 });
+      const isStaged = longer.length < base;
+      this.underWay = isStaged ? { ...this.acknowledged, staged: longer } : { head: longer, staged: null, epoch };
+      await process.ship(host, longer, history.length + 1, longer.length, { base });
+      this.acknowledged = this.underWay;
+      this.underWay = undefined;
+      history = longer;
+      this.batches += 1;
+    }
+  }
+}
+
+/**
+ * Kills a host while it takes batches, round after round, and expects each batch to be there whole or not at all, and
+ * all that was acknowledged.
+ * @param launch starts the host on what it has kept
+ * @returns the host, which runs
+ */
+export async function killWhileItTakesBatches<H extends KillableHost>(
+  launch: () => Promise<H>,
+  rounds: number,
+): Promise<H> {
+  const begun = History.begin();
+  const shipper = new Shipper(begun);
+  let host = await launch();
+  for (let round = 1; round <= rounds; round += 1) {
+    const shipping = shipper.run(host, round).catch((error: unknown) => error);
+    const life = shipper.batches + Math.floor(Math.random() * MAX_BATCHES);
+    await Promise.race([shipping, expect.poll(() => shipper.batches, POLL).toBeGreaterThanOrEqual(life)]);
+    await sleep(Math.random() * MAX_MORE_MS);
+    await host.kill();
+    expect(await shipping).not.toBeInstanceOf(Refused);
+
+    host = await launch();
+    const reader = new Reader(host.host, begun.root);
+    const { tree, staged, damaged } = await reader.head();
+    const told = { tree: textOf(tree), staged: textOf(staged) };
+    const states = [shipper.acknowledged, ...(shipper.underWay === undefined ? [] : [shipper.underWay])];
+    const found = states.find(
+      (state) => told.tree === historyText(state.head) && told.staged === historyText(state.staged),
+    );
+    expect(found, `round ${round}: ${JSON.stringify(told)}`).toBeDefined();
+    expect(damaged).toBe(0);
+    for (const of of ['head', 'staged'] as const) {
+      const history = found![of];
+      const events = [];
+      while (history !== null && events.length < history.length)
+        events.push(...(await reader.events(`?of=${of}&after=${events.length}&bytes=4194304`)));
+      expect(events, `round ${round}: ${of}`).toEqual(history?.numbered(1, history.length) ?? []);
+    }
+    shipper.acknowledged = found!;
+    shipper.underWay = undefined;
+  }
+  expect(shipper.batches).toBeGreaterThan(rounds);
+  return host;
+}
+
+function historyText(history: History | null): string {
+  return history === null || history.length === 0
+    ? 'nothing'
+    : `${history.length} ${toHex(history.rootAt(history.length))}`;
+}
+
+function textOf(tree: { sequence: number; root: Uint8Array } | null): string {
+  return tree === null ? 'nothing' : `${tree.sequence} ${toHex(tree.root)}`;
+}

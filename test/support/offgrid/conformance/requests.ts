@@ -1,0 +1,252 @@
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import {
+  MAX_CONNECTIONS,
+  MAX_CONNECTIONS_PER_ADDRESS,
+  RESERVED_CONNECTIONS,
+} from '../../../../src/infra/offgrid/host/connection-limits.js';
+import {
+  ANSWER_HEADER,
+  bodyHashOf,
+  clockSignature,
+  hostKeyOf,
+  isAnswerSignature,
+  requestHeaders,
+} from '../../../../src/infra/offgrid/protocol/authentication.js';
+import { decodeRefusal } from '../../../../src/infra/offgrid/protocol/refusal.js';
+import { AUTH_KEY } from '../host.js';
+import { History, ORIGIN, Process, send, type HostAt } from '../by-hand.js';
+import type { StartHost } from './conforming-host.js';
+
+/** A question that needs no origin. */
+export const HEAD = `/replica/${ORIGIN}/head?challenge=${'0'.repeat(64)}`;
+const EVENTS = `/replica/${ORIGIN}/events`;
+const NOBODY = new Uint8Array();
+
+interface Signed {
+  readonly method?: string;
+  readonly path?: string;
+  readonly body?: Uint8Array;
+  readonly nowMs?: number;
+  readonly nonce?: string;
+  readonly authKey?: string;
+  readonly hostId?: string;
+}
+
+/** The headers of a request, and what is changed of them. */
+export function headersFor(host: HostAt, signed: Signed = {}) {
+  const {
+    method = 'GET',
+    path = HEAD,
+    body = NOBODY,
+    nowMs = Date.now(),
+    nonce = randomBytes(16).toString('hex'),
+  } = signed;
+  const key = hostKeyOf(signed.authKey ?? AUTH_KEY, host.identity.id);
+  const date = String(Math.floor(nowMs / 1_000));
+  return requestHeaders(key, {
+    host: signed.hostId ?? host.identity.id,
+    method,
+    path,
+    date,
+    nonce,
+    bodyHash: bodyHashOf(body),
+  });
+}
+
+/** What an answer says, its HMAC checked: a refusal's code, or OK. */
+export async function ask(host: HostAt, path: string, headers: Readonly<Record<string, string>>, body?: Uint8Array) {
+  const init = body === undefined ? { headers } : { headers, method: 'POST', body: Buffer.from(body) };
+  const answer = await fetch(`${host.url}${path}`, init);
+  const bytes = new Uint8Array(await answer.arrayBuffer());
+  const nonce = /^[0-9a-f]{32}$/.test(headers['x-offgrid-nonce'] ?? '') ? headers['x-offgrid-nonce']! : '';
+  const lines = { host: host.identity.id, nonce, status: answer.status, body: bytes };
+  const key = hostKeyOf(AUTH_KEY, host.identity.id);
+  expect(isAnswerSignature(key, lines, answer.headers.get(ANSWER_HEADER) ?? '')).toBe(true);
+  return { status: answer.status, code: answer.ok ? 'OK' : decodeRefusal(bytes).code, headers: answer.headers };
+}
+
+/** What a host does for strangers, and with requests that are not what they should be. */
+export function requestCases(start: StartHost): void {
+  describe('a request', () => {
+    const changed: readonly (readonly [string, Signed | ((host: HostAt) => Record<string, string>)])[] = [
+      ['without headers', () => ({})],
+      ['signed with another key', { authKey: 'another key' }],
+      ['signed for another host', { hostId: '0'.repeat(32) }],
+      ['signed for another path', { path: `${HEAD}1` }],
+      ['signed for another method', { method: 'POST' }],
+      ['with a nonce that is none', { nonce: 'x' }],
+      ['without the hash of its body', (host) => ({ ...headersFor(host), 'x-offgrid-body': '' })],
+      ['with another hash of its body', (host) => ({ ...headersFor(host), 'x-offgrid-body': '0'.repeat(64) })],
+      [
+        'of protocol 1',
+        (host) => {
+          const { 'x-offgrid-body': _hash, ...headers } = headersFor(host);
+          return headers;
+        },
+      ],
+    ];
+    it.each(changed)('%s is UNAUTHENTICATED, and the answer is the host’s all the same', async (_what, how) => {
+      const host = await start();
+      const headers = typeof how === 'function' ? how(host) : headersFor(host, how);
+      expect(await ask(host, HEAD, headers)).toMatchObject({ status: 401, code: 'UNAUTHENTICATED' });
+    });
+
+    it('is good once', async () => {
+      const host = await start();
+      const headers = headersFor(host);
+      expect(await ask(host, HEAD, headers)).toMatchObject({ status: 200 });
+      expect(await ask(host, HEAD, headers)).toMatchObject({ code: 'UNAUTHENTICATED' });
+    });
+
+    it('of another time is told the host’s, with a proof', async () => {
+      const host = await start();
+      for (const away of [-301_000, 301_000]) {
+        const signed = headersFor(host, { nowMs: Date.now() + away });
+        const { code, headers } = await ask(host, HEAD, signed);
+        expect(code).toBe('UNAUTHENTICATED');
+        const date = headers.get('x-offgrid-date') ?? '';
+        expect(Math.abs(Number(date) - Date.now() / 1_000)).toBeLessThan(60);
+        const proof = clockSignature(
+          hostKeyOf(AUTH_KEY, host.identity.id),
+          host.identity.id,
+          signed['x-offgrid-nonce']!,
+          date,
+        );
+        expect(headers.get('x-offgrid-signature')).toBe(proof);
+      }
+      expect(await ask(host, HEAD, headersFor(host, { nowMs: Date.now() - 290_000 }))).toMatchObject({ code: 'OK' });
+    });
+
+    it('of a body that was changed under way does nothing', async () => {
+      const host = await start();
+      const body = Buffer.from('changed');
+      const headers = headersFor(host, { method: 'POST', path: EVENTS, body: Buffer.from('signed') });
+      expect(await ask(host, EVENTS, headers, body)).toMatchObject({ status: 401, code: 'UNAUTHENTICATED' });
+    });
+
+    it('that is not understood is BAD_REQUEST, however it is broken', async () => {
+      const host = await start();
+      const history = History.begin().on(1);
+      await new Process(history.root).claim(host);
+      for (const body of [
+        NOBODY,
+        Buffer.from([0xff]),
+        Buffer.from([0xa0]),
+        randomBytes(1_000),
+        Buffer.from('{"json":true}'),
+      ])
+        for (const path of ['claim', 'events', 'mend'])
+          await expect(send(host, `/replica/${ORIGIN}/${path}`, { method: 'POST', body })).rejects.toMatchObject({
+            code: 'BAD_REQUEST',
+          });
+    });
+
+    it('of a stranger has its body not read', async () => {
+      const host = await start();
+      const socket = await open(host);
+      socket.write(`POST ${EVENTS} HTTP/1.1\r\nhost: x\r\ncontent-length: 8000000\r\n\r\n`);
+      const [answer] = (await once(socket, 'data')) as [Buffer];
+      expect(answer.toString()).toMatch(/^HTTP\/1\.1 401 /);
+      await once(socket, 'close');
+    });
+
+    it('with the key of one host is no request to another', async () => {
+      const [one, two] = [await start(), await start()];
+      const key = hostKeyOf(AUTH_KEY, one.identity.id);
+      await send(one, HEAD, { key });
+      await expect(send(two, HEAD, { key })).rejects.toMatchObject({ code: 'UNAUTHENTICATED' });
+    });
+
+    it('of a stranger has its body not read, however the path is written, nor at the prototype’s paths', async () => {
+      const host = await start();
+      for (const target of [
+        `/%72eplica/${ORIGIN}/events`,
+        `http://x${EVENTS}`,
+        '/replica%2fx/events',
+        '/memory/ingest',
+      ]) {
+        const socket = await open(host);
+        socket.write(`POST ${target} HTTP/1.1\r\nhost: x\r\ncontent-length: 8000000\r\n\r\n`);
+        const [answer] = (await once(socket, 'data')) as [Buffer];
+        expect(answer.toString(), target).toMatch(/^HTTP\/1\.1 4\d\d /);
+        await once(socket, 'close');
+      }
+    });
+
+    it('is answered by the host even when its path is none', async () => {
+      const host = await start();
+      for (const path of ['/replica/%zz/head', `/replica/${'a'.repeat(200)}/head`, '/replica/x', '/replica/x/y/z'])
+        expect((await ask(host, path, headersFor(host, { path }))).status, path).toBeLessThan(500);
+      const head = await fetch(`${host.url}${HEAD}`, { method: 'HEAD', headers: headersFor(host, { method: 'HEAD' }) });
+      expect(head.status).toBe(404);
+    });
+
+    it('whose headers do not come is not waited for', { timeout: 60_000 }, async () => {
+      const host = await start();
+      const [silent, slow] = [await open(host), await open(host)];
+      slow.write(`GET ${HEAD} HTTP/1.1\r\nx-`);
+      const drip = setInterval(() => slow.write('a'), 500);
+      const begun = performance.now();
+      await Promise.all([silent, slow].map((socket) => once(socket.resume(), 'close')));
+      clearInterval(drip);
+      expect(performance.now() - begun).toBeLessThan(50_000);
+    });
+  });
+
+  describe('a body', () => {
+    it('of more than 8 MiB is TOO_LARGE, and nothing of it is taken', async () => {
+      const host = await start();
+      const history = History.begin().on(9, { bytes: 1_000_000 });
+      const process = new Process(history.root);
+      await process.claim(host);
+      const body = randomBytes(8 * 1024 * 1024 + 1);
+      await expect(send(host, EVENTS, { method: 'POST', body })).rejects.toMatchObject({
+        code: 'TOO_LARGE',
+        status: 413,
+      });
+      expect(await process.ship(host, history, 1, 7)).toMatchObject({ tree: { sequence: 7 } });
+    });
+  });
+
+  describe('connections', () => {
+    it('are bounded by address, and some are kept for those who know the key', async () => {
+      const host = await start();
+      const opened: Socket[] = [];
+      const from = async (address: string, count: number) => {
+        let refused = 0;
+        for (let i = 0; i < count; i += 1) {
+          const socket = await open(host, address);
+          await Promise.race([once(socket.resume(), 'close').then(() => (refused += 1)), sleep(20)]);
+          opened.push(socket);
+        }
+        return refused;
+      };
+      expect(await from('127.0.0.2', MAX_CONNECTIONS_PER_ADDRESS + 2)).toBe(2);
+      const strangers = MAX_CONNECTIONS - RESERVED_CONNECTIONS;
+      for (let i = 1; i < strangers / MAX_CONNECTIONS_PER_ADDRESS; i += 1)
+        expect(await from(`127.0.0.${i + 2}`, MAX_CONNECTIONS_PER_ADDRESS)).toBe(0);
+      expect(await from('127.0.0.100', 1)).toBe(1);
+      for (const socket of opened.splice(0, 1)) socket.destroy();
+      await sleep(50);
+      // Whoever knows the key has shown it while there was room.
+      await send(host, HEAD);
+      expect(await from('127.0.0.1', 4)).toBe(0);
+      expect(await from('127.0.0.101', 1)).toBe(1);
+    });
+  });
+}
+
+/** A connection without a client; it ends with the test. */
+export async function open(host: HostAt, localAddress = '127.0.0.1'): Promise<Socket> {
+  const socket = connect({ port: Number(new URL(host.url).port), host: '127.0.0.1', localAddress });
+  onTestFinished(() => {
+    socket.destroy();
+  });
+  socket.on('error', () => undefined);
+  await once(socket, 'connect');
+  return socket;
+}
