@@ -1,0 +1,52 @@
+import type { Family } from './scenery.js';
+
+/**
+ * What is taken out of the product, one thing at a time, to see that the simulation misses it: each is an ingredient of protocol 2
+ * that the design says is needed. `without-*.ts` stand in for modules of the product and leave out what is named here.
+ */
+export const CONTROLS = {
+  /** Every tree is complete at once: a history need not reach what its epoch was elected on. */
+  base: { family: 'F0', isQuick: true },
+  /** A host makes a head of whatever it is sent. */
+  staging: { family: 'F0', isQuick: true },
+  /** A process that is started again goes on under the epoch and the name of the one before. */
+  epochOfProcess: { family: 'F0', isQuick: false },
+  /** What trees say of quorums is not held against what is read. */
+  quorumInReading: { family: 'F2', isQuick: false },
+  /** Hosts take two histories of one epoch. */
+  forked: { family: 'FV', isQuick: false },
+  /** Hosts take histories without what was at quorum. */
+  committed: { family: 'F2', isQuick: false },
+  /** Of the policies in play, only the newest is met. */
+  policiesInPlay: { family: 'F0', isQuick: false },
+  /** A reading leaves nobody out whose events cannot be got. */
+  leavingOut: { family: 'F1', isQuick: false },
+  /** An election does not know that its own log has won one. */
+  ownRank: { family: 'F0', isQuick: false },
+  /** Trees and claims are not verified. */
+  signatures: { family: 'F1', isQuick: true },
+  /** A core is elected without asking whether hosts have what is newer. */
+  election: { family: 'F0', isQuick: true },
+  /** A core that is elected goes on whatever it meets. */
+  meeting: { family: 'FV', isQuick: false },
+  /** An event that is damaged costs the host. */
+  eachAlone: { family: 'F0', isQuick: false },
+  /** A head may fall unnoticed at the host: older trees are taken. */
+  older: { family: 'F0', isQuick: false },
+  /** A writer is elected by fewer hosts than it takes to know of every quorum. */
+  electorate: { family: 'F0', isQuick: false },
+  /** A reading is satisfied with fewer hosts than it takes to know of every quorum. */
+  readWeight: { family: 'F0', isQuick: true },
+  /** Liars are not allowed for, though they are declared. */
+  dishonestWeight: { family: 'F1', isQuick: false },
+  /** A line of the same number that began elsewhere is taken for one's own. */
+  begun: { family: 'F0', isQuick: false },
+} as const satisfies Record<string, { readonly family: Family; readonly isQuick: boolean }>;
+export type Control = keyof typeof CONTROLS;
+
+/** What is left out now. */
+export const control: { without: Control | undefined } = { without: undefined };
+
+export function isWithout(one: Control): boolean {
+  return control.without === one;
+}

@@ -1,0 +1,195 @@
+import { policiesInPlay } from '../../src/domain/reading.js';
+import { totalWeight, weightOf, type Policy } from '../../src/domain/replication.js';
+import { toHex } from '../../src/infra/crypto/bytes.js';
+import { compareRank, type Tree } from '../../src/infra/offgrid/protocol/tree.js';
+import type { SimCore } from './core.js';
+import type { History } from './histories.js';
+import { isWhole } from './host-disk.js';
+import type { SimHost } from './host.js';
+import { check, treeOf } from './invariants.js';
+import { recover, type Recovery } from './recovery.js';
+import type { Troubles } from './troubles.js';
+import type { World } from './world.js';
+
+/**
+ * How a seed ends. CONVERGED: a restore, its core and all honest hosts came to one history. NOTHING: no host has any. STUCK: the honest
+ * hosts alone cannot meet a policy, or some event is nowhere whole. CLONED: a process was resumed twice, so which history counts
+ * may not be known. UNDECLARED: hosts lie that were not declared, and the restore was refused for it.
+ */
+export type Ending = 'CONVERGED' | 'NOTHING' | 'STUCK' | 'CLONED' | 'UNDECLARED';
+
+/** Within this everything must have come right once nothing fails any more, in milliseconds. */
+const DEADLINE_MS = 1_800_000;
+/** Within this everything that is under way has arrived, in milliseconds. */
+const LATE_MS = 60_000;
+/** Lives of the core after the restore. */
+const LIVES = 2;
+/** How often an operator begins a line because another is in the way. */
+const MAX_LINES = 8;
+
+/** Faults stop, liars go on: a restore, its core and all honest hosts must come to one history. @throws Violation */
+export async function end(world: World, troubles: Troubles): Promise<Ending> {
+  calm(world);
+  const { invariants } = world;
+  if (invariants.isCloned) return 'CLONED';
+  const reached = bestOf(world);
+  if (reached === undefined) return 'NOTHING';
+  if (!canGoOn(world, reached.history, reached.quorum) || !isKept(world, reached.history)) return 'STUCK';
+  const recovery = await restored(world, troubles);
+  if (recovery.is === 'REFUSED') {
+    check(invariants.isExcused || world.family === 'F2', () => `a restore from all hosts is refused: ${recovery.why}`);
+    return 'UNDECLARED';
+  }
+  let { core } = recovery;
+  if (!canGoOn(world, core.log.history(), bestOf(world)?.quorum ?? 0)) return 'STUCK';
+  // Beyond the condition of the promise, what was read may be older than what hosts have.
+  if (world.family === 'F2') return 'UNDECLARED';
+  core.start();
+  await world.run(LATE_MS, () => core.halted !== undefined);
+  if (core.halted !== undefined) {
+    // What was on its way when the hosts were read has arrived since: the operator restores again.
+    world.lose(core);
+    await world.run(LATE_MS);
+    const again = await restored(world, troubles);
+    check(again.is === 'RESTORED', () => `a second restore from all hosts is refused: ${JSON.stringify(again)}`);
+    if (again.is === 'RESTORED') ({ core } = again);
+  }
+  for (let life = 0; life < LIVES; life += 1) {
+    core.start();
+    if (life > 0) core.append({ type: 'MissionCreated', data: { missionId: `last${life}`, title: '' } });
+    await settle(world, core);
+    core.kill();
+  }
+  return 'CONVERGED';
+}
+
+function calm(world: World): void {
+  world.network.calm();
+  world.note(() => 'calm');
+  Object.assign(world.faults, { journal: 0, late: 0 });
+  for (const core of [...world.cores]) world.lose(core);
+  for (const host of world.hosts) {
+    Object.assign(host.disk.faults, { isFull: false, failure: 0, maxDelayMs: 5 });
+    host.start();
+  }
+}
+
+/** Restores from every host that is there; where several lines are shown, an operator chooses. */
+async function restored(world: World, troubles: Troubles): Promise<Recovery> {
+  const hosts = world.hosts.filter(({ isGone }) => !isGone);
+  const wanted = wantedOf(honestHosts(world), world.dishonest);
+  const recovery = await within(world, recover(world, { hosts, wanted }));
+  if (recovery.is === 'RESTORED' || troubles.counts.lines + troubles.counts.accepted === 0) return recovery;
+  const best = bestOf(world);
+  const history = best && toHex(best.tree.root).slice(0, 16);
+  return within(
+    world,
+    recover(world, { hosts, wanted, acceptLoss: true, ...(history === undefined ? {} : { history }) }),
+  );
+}
+
+/** What a promise comes to, as time passes. */
+async function within<T>(world: World, promise: Promise<T>): Promise<T> {
+  let outcome: { readonly value: T } | undefined;
+  promise.then(
+    (value) => {
+      outcome = { value };
+    },
+    (error: unknown) => {
+      world.fail(error);
+    },
+  );
+  await world.run(DEADLINE_MS, () => outcome !== undefined);
+  check(outcome !== undefined, () => 'a restore never ends');
+  return outcome!.value;
+}
+
+/** Waits until the core and all honest hosts have one history, at quorum. */
+async function settle(world: World, core: SimCore): Promise<void> {
+  let lines = 0;
+  for (;;) {
+    await world.run(DEADLINE_MS, () => core.halted !== undefined || hasSettled(world, core));
+    const { halted } = core;
+    if (halted === undefined) break;
+    // Another line is shown: the operator wants this one all the same.
+    const isLine = halted.message.includes('begin-line') && lines < MAX_LINES;
+    check(isLine, () => `the restored core stops: ${halted.code} ${halted.message}`);
+    lines += 1;
+    await within(world, core.beginLine());
+  }
+  check(hasSettled(world, core), () => `it does not come to one history: ${describe(world, core)}`);
+}
+
+function hasSettled(world: World, core: SimCore): boolean {
+  const { head, quorum, policies, hosts, isRestored, nextLine } = core.state;
+  const newest = policies.at(-1)?.policy;
+  if (newest === undefined || head !== quorum || isRestored || nextLine !== undefined) return false;
+  if (head !== core.log.length || core.replicator?.writer.isElected !== true) return false;
+  return newest.hosts.every(({ host: id }) => {
+    const host = world.hosts.find(({ identity }) => identity.id === id);
+    if (host === undefined || host.isFaulty || host.isGone) return true;
+    const isServed = (hosts.get(id)?.state ?? 'ACTIVE') === 'ACTIVE';
+    return isServed && world.invariants.has(host, core.log.history());
+  });
+}
+
+function honestHosts({ hosts }: World): readonly SimHost[] {
+  return hosts.filter((host) => !host.isFaulty && !host.isGone);
+}
+
+/** The highest head of some hosts, and how much of it they know to be at quorum. */
+function bestOf(world: World): { tree: Tree; history: History; quorum: number } | undefined {
+  const trees = honestHosts(world).flatMap(({ disk }) => [treeOf(disk.state?.head ?? null) ?? []].flat());
+  const [first] = trees;
+  if (first === undefined) return undefined;
+  const tree = trees.reduce((a, b) => (compareRank(b, a) > 0 ? b : a), first);
+  const quorums = trees.filter((one) => one.line === tree.line).map((one) => one.quorum);
+  return { tree, history: world.histories.ofRoot(tree.root), quorum: Math.max(...quorums) };
+}
+
+/** Whether the honest hosts meet every policy in play without the others. */
+function canGoOn(world: World, history: History, quorum: number): boolean {
+  const some = new Set(honestHosts(world).map(({ identity }) => identity.id));
+  return policiesInPlay(world.histories.policiesOf(history), quorum).every(({ policy }) =>
+    isEnough(policy, some, world.dishonest),
+  );
+}
+
+function isEnough(policy: Policy, some: ReadonlySet<string>, dishonest: number): boolean {
+  const weight = weightOf(policy, some);
+  return weight - dishonest > totalWeight(policy) - policy.required && weight >= policy.required;
+}
+
+/** Whether each event of a history is whole at an honest host. */
+function isKept(world: World, history: History): boolean {
+  const length = world.histories.lengthOf(history);
+  return Array.from({ length }, (_, i) => i).every((i) =>
+    honestHosts(world).some(({ disk }) => {
+      const { head = null, rows } = disk.state ?? {};
+      const tree = treeOf(head);
+      const row = rows?.head[i];
+      const isOfIt =
+        tree !== undefined &&
+        world.histories.has(world.histories.ofRoot(tree.root), world.histories.first(history, i + 1));
+      return isOfIt && row !== undefined && isWhole(row);
+    }),
+  );
+}
+
+function wantedOf(hosts: readonly SimHost[], dishonest: number) {
+  const wanted = hosts.map(({ url, traits }) => ({ url, weight: traits.weight }));
+  const weight = wanted.reduce((sum, host) => sum + host.weight, 0);
+  return { hosts: wanted, required: Math.min(weight, Math.max(Math.floor(weight / 2) + 1, dishonest + 1)) };
+}
+
+function describe(world: World, core: SimCore): string {
+  const { head, quorum, policies, hosts, isRestored } = core.state;
+  const { epoch = 0, isElected = false } = core.replicator?.writer ?? {};
+  const at = world.hosts.map(({ url, identity, disk }) => {
+    const { lastError, failures } = core.replicator?.contactOf(identity.id) ?? {};
+    const tree = treeOf(disk.state?.head ?? null);
+    return `${url} ${hosts.get(identity.id)?.state ?? ''} ${tree?.epoch ?? 0}/${tree?.sequence ?? 0} ${failures ?? 0} ${lastError ?? ''}`;
+  });
+  const inPlay = policies.map(({ policy, sequence }) => `${policy.version}@${sequence}: ${policy.required}`);
+  return JSON.stringify({ head, quorum, epoch, isElected, isRestored, inPlay, at });
+}

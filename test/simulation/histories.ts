@@ -1,0 +1,125 @@
+import type { RecordedEvent } from '../../src/domain/event.js';
+import type { PolicyOnHistory } from '../../src/domain/reading.js';
+import type { Policy, ReplicationPolicySet } from '../../src/domain/replication.js';
+import { toHex } from '../../src/infra/crypto/bytes.js';
+import type { Tree } from '../../src/infra/offgrid/protocol/tree.js';
+
+/** A history: its last event, and with it all that came before. 0 is the empty one. */
+export type History = number;
+
+/** What is known of a history. */
+interface Node {
+  readonly parent: History;
+  readonly length: number;
+  readonly line: number;
+  /** The history up to the event that began the line; 0 before the first policy. */
+  readonly begun: History;
+  readonly policies: readonly KnownPolicy[];
+}
+
+/** A policy on a history. */
+export type KnownPolicy = PolicyOnHistory & { readonly policy: Policy };
+
+/**
+ * Every history of replicated events that there ever was, as a trie. What cores and hosts have is compared by it, and not by the
+ * Merkle trees of the product, which may be at fault.
+ */
+export class Histories {
+  readonly #nodes: Node[] = [{ parent: 0, length: 0, line: 1, begun: 0, policies: [] }];
+  readonly #next = new Map<string, History>();
+  readonly #roots = new Map<string, History>();
+  #events = 0;
+
+  /** A number for an event that is made now: no two of a world have the same. */
+  newNumber(): number {
+    this.#events += 1;
+    return this.#events;
+  }
+
+  /** The history that goes on with an event. */
+  next(from: History, { id, type, data }: Pick<RecordedEvent, 'id' | 'type' | 'data'>): History {
+    const name = `${from} ${id}`;
+    const known = this.#next.get(name);
+    if (known !== undefined) return known;
+    const before = this.#node(from);
+    const next = this.#nodes.length;
+    const length = before.length + 1;
+    let { line, begun, policies } = before;
+    if (type === 'ReplicationPolicySet') {
+      const { version, hosts, required, line: begins = 1 } = data as unknown as ReplicationPolicySet['data'];
+      // Of two of one version the first is the one.
+      if (!policies.some(({ policy }) => policy.version === version)) {
+        if (begins > line || begun === 0) [line, begun] = [Math.max(line, begins), next];
+        policies = [...policies, { policy: { version, hosts, required }, line, sequence: length }];
+      }
+    }
+    this.#nodes.push({ parent: from, length, line, begun, policies });
+    this.#next.set(name, next);
+    return next;
+  }
+
+  lengthOf(history: History): number {
+    return this.#node(history).length;
+  }
+
+  lineOf(history: History): number {
+    return this.#node(history).line;
+  }
+
+  begunOf(history: History): History {
+    return this.#node(history).begun;
+  }
+
+  policiesOf(history: History): readonly KnownPolicy[] {
+    return this.#node(history).policies;
+  }
+
+  /** The first events of a history. */
+  first(history: History, length: number): History {
+    let at = history;
+    for (let node = this.#node(at); node.length > length; node = this.#node(at)) at = node.parent;
+    return at;
+  }
+
+  /** Whether a history begins with another. */
+  has(history: History, other: History): boolean {
+    const length = this.lengthOf(other);
+    return length <= this.lengthOf(history) && this.first(history, length) === other;
+  }
+
+  /** What two histories have in common. */
+  common(a: History, b: History): History {
+    const length = Math.min(this.lengthOf(a), this.lengthOf(b));
+    let [x, y] = [this.first(a, length), this.first(b, length)];
+    while (x !== y) [x, y] = [this.#node(x).parent, this.#node(y).parent];
+    return x;
+  }
+
+  /** Learns the roots of a tree that a core has signed for its own log. @throws Error when one of them is another history's */
+  learn(log: History, { line, begun, sequence, root, quorum, quorumRoot }: Tree): void {
+    this.#learn(root, this.first(log, sequence));
+    this.#learn(quorumRoot, this.first(log, quorum));
+    const first = this.policiesOf(log).find((policy) => policy.line === line);
+    this.#learn(begun, this.first(log, first?.sequence ?? 0));
+  }
+
+  #learn(root: Uint8Array, history: History): void {
+    const name = toHex(root);
+    const known = this.#roots.get(name);
+    if (known === undefined) this.#roots.set(name, history);
+    else if (known !== history) throw new Error(`one root is signed for history ${known} and for ${history}`);
+  }
+
+  /** The history that has a root. @throws Error when no core has ever signed it */
+  ofRoot(root: Uint8Array): History {
+    const history = this.#roots.get(toHex(root));
+    if (history === undefined) throw new Error('a root is shown that no core has signed');
+    return history;
+  }
+
+  #node(history: History): Node {
+    const node = this.#nodes[history];
+    if (node === undefined) throw new Error(`there is no history ${history}`);
+    return node;
+  }
+}

@@ -1,0 +1,87 @@
+import type { HeardHost } from '../../src/infra/offgrid/restore/host-survey.js';
+import type { ReadHistory } from '../../src/infra/offgrid/restore/history-reader.js';
+import type { Tree } from '../../src/infra/offgrid/protocol/tree.js';
+import type { Histories, History } from './histories.js';
+import type { SimHost } from './host.js';
+import { check, type Invariants, type Reported } from './invariants.js';
+
+/** A reading that succeeded. */
+export interface Reading {
+  readonly read: ReadHistory;
+  readonly history: History;
+  /** What had been reported when it began: what was reported meanwhile may be missing. */
+  readonly reportedBefore: number;
+}
+
+/** Holds what was read back to what was ever reported. */
+export class ReadingInvariants {
+  readonly counts = { readings: 0, exact: 0, silent: 0 };
+  readonly #invariants: Invariants;
+  readonly #histories: Histories;
+  readonly #hosts: readonly SimHost[];
+  readonly #isUndeclared: boolean;
+
+  constructor(invariants: Invariants, hosts: readonly SimHost[], isUndeclared: boolean) {
+    this.#invariants = invariants;
+    this.#histories = invariants.histories;
+    this.#hosts = hosts;
+    this.#isUndeclared = isUndeclared;
+  }
+
+  /** A history was read without loss. @throws Violation */
+  onRead({ read, history, reportedBefore }: Reading): void {
+    const histories = this.#histories;
+    const { best, counted, leftOut } = read;
+    const heard = [...counted, ...leftOut.map(({ host }) => host)];
+    const shown = heard.flatMap(({ head }) =>
+      [head.tree?.value, head.staged?.value].filter((tree) => tree !== undefined),
+    );
+    const begun = histories.ofRoot(best.begun);
+    const reported = this.#invariants.reported.slice(0, reportedBefore).filter(({ isLost }) => !isLost);
+    const ofLine = reported.filter((one) => one.begun === begun);
+    const weighing = new Set(counted.map((host) => this.#honest(host)));
+    // The exact condition of the promise: an honest host of each quorum is among those that were counted.
+    const isExact = ofLine.every(({ hosts }) => [...hosts].some((host) => weighing.has(host)));
+    this.counts.readings += 1;
+    if (isExact && !this.#invariants.isDeceived) this.counts.exact += 1;
+    const lost = ofLine.find((one) => !histories.has(history, one.history));
+    if (lost !== undefined) {
+      const isExcused = this.#isUndeclared && (this.#invariants.isDeceived || !isExact);
+      if (isExcused) this.counts.silent += 1;
+      check(
+        isExcused,
+        () => `${this.#words(history, best)} was read without ${this.#invariants.name(lost)}, which was replicated`,
+      );
+      return;
+    }
+    for (const one of reported) this.#isOfOneLine(one, history, best, heard);
+    for (const tree of shown)
+      check(
+        tree.line <= best.line || tree.quorum === 0 || histories.has(history, histories.ofRoot(tree.quorumRoot)),
+        () => `${this.#words(history, best)} was read, and line ${tree.line} was shown, with a quorum of its own`,
+      );
+  }
+
+  /** Nothing is read while an honest host shows another line in which it was part of a quorum. */
+  #isOfOneLine(one: Reported, history: History, best: Tree, heard: readonly HeardHost[]): void {
+    if (this.#histories.has(history, one.history) || one.line < best.line) return;
+    const witness = heard.find((host) => {
+      const honest = this.#honest(host);
+      const tree = host.head.tree?.value;
+      return honest !== undefined && one.hosts.has(honest) && tree !== undefined && tree.line >= one.line;
+    });
+    check(
+      witness === undefined,
+      () => `${this.#words(history, best)} was read, and ${witness?.url ?? ''} shows ${this.#invariants.name(one)}`,
+    );
+  }
+
+  #honest({ host: id }: HeardHost): SimHost | undefined {
+    const host = this.#hosts.find(({ identity }) => identity.id === id);
+    return host?.isFaulty === false ? host : undefined;
+  }
+
+  #words(history: History, { line, epoch, sequence }: Tree): string {
+    return `a history of ${this.#histories.lengthOf(history)} events (the best tree: ${sequence} of epoch ${epoch} in line ${line})`;
+  }
+}

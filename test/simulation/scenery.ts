@@ -1,0 +1,73 @@
+import type { WantedPolicy } from '../../src/domain/policy.js';
+import { majorityOf } from '../../src/domain/replication.js';
+import type { Random } from '../support/random.js';
+import { ORIGIN } from './bodies.js';
+import { MAX_HOSTS, SimHost } from './host.js';
+import type { Weather } from './network.js';
+import type { VirtualClock } from './virtual-time.js';
+
+/**
+ * What may go wrong beside crashes, networks and copies. F0: hosts are honest. F1: some lie, and their weight is declared. F2:
+ * some lie, and nobody has said so. F3: the folders of some are put back to older copies, and their weight is declared. F13:
+ * both. FV: a running process is resumed twice.
+ */
+export const FAMILIES = ['F0', 'F1', 'F13', 'F2', 'F3', 'FV'] as const;
+export type Family = (typeof FAMILIES)[number];
+
+/** How much is sent or asked for at a time, in bytes: from one event to all there are. A seed has some of these. */
+export const TRANSFER_BYTES: readonly (readonly number[])[] = [
+  [1],
+  [1, 1_200],
+  [1_200, 3_000],
+  [600, 10_000],
+  [10_000],
+];
+
+/** What the network of a seed is like. */
+export function weatherOf(random: Random): Weather {
+  return {
+    loss: random.pick([0, 0.02, 0.15]),
+    duplication: random.pick([0, 0.1, 0.3]),
+    lateness: random.pick([0, 0.02, 0.1]),
+    maxDelayMs: random.pick([5, 100, 1_000]),
+    busy: random.pick([0, 0, 0.1]),
+  };
+}
+
+/** The hosts of a seed, and which of them are what the family has. The last one is always honest. */
+export function newHosts(
+  family: Family,
+  random: Random,
+  clock: VirtualClock,
+): { readonly hosts: readonly SimHost[]; readonly liars: readonly SimHost[] } {
+  const hasFaulty = family !== 'F0' && family !== 'FV';
+  // Four of weight 1 are the least with which one that lies is outvoted, and not missed: W ≥ 3f + 1.
+  const count = hasFaulty ? random.pick([3, 4, 4, 5, 5, MAX_HOSTS]) : random.between(2, 5);
+  const hosts = Array.from({ length: count }, (_, i) => {
+    const mayWeigh = !hasFaulty || i > 1;
+    const traits = { weight: !mayWeigh || random.chance(0.8) ? 1 : 2, skewMs: random.between(-7_200_000, 7_200_000) };
+    const host = new SimHost(i, ORIGIN, traits, clock, random);
+    host.disk.faults.failure = random.chance(0.15) ? 0.05 : 0;
+    host.disk.faults.maxDelayMs = random.pick([1, 20, 300]);
+    return host;
+  });
+  const isSecond = count > 4 && random.chance(0.2);
+  const some = hosts.slice(0, isSecond || (family === 'F2' && count > 3 && random.chance(0.5)) ? 2 : 1);
+  const liars = family === 'F1' || family === 'F2' ? some : family === 'F13' ? hosts.slice(0, 1) : [];
+  const rolled = family === 'F3' ? some : family === 'F13' && count > 3 ? hosts.slice(1, 2) : [];
+  for (const host of rolled) host.isRolledBack = true;
+  return { hosts, liars };
+}
+
+/** A policy of some hosts. @param dishonest the weight that may lie, as it is declared */
+export function newPolicy(family: Family, random: Random, hosts: readonly SimHost[], dishonest: number): WantedPolicy {
+  const some = hosts.filter(() => random.chance(dishonest > 0 ? 0.95 : 0.85));
+  const named = some.length === 0 ? [random.pick(hosts)] : some;
+  const wanted = named.map(({ url, identity, traits }) => ({
+    ...{ url, weight: traits.weight },
+    ...(random.chance(0.3) ? { fingerprint: identity.id } : {}),
+  }));
+  const weight = wanted.reduce((sum, host) => sum + host.weight, 0);
+  const usual = Math.min(weight, Math.max(majorityOf(weight), Math.ceil((weight + dishonest + 1) / 2)));
+  return { hosts: wanted, required: family === 'FV' || random.chance(0.8) ? usual : random.between(1, weight) };
+}

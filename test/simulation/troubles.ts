@@ -1,0 +1,321 @@
+import { isWithout } from './controls.js';
+import type { SimCore, CoreFolder } from './core.js';
+import type { DiskState } from './host-disk.js';
+import type { SimHost } from './host.js';
+import { rotten } from './rot.js';
+import { drill, recover } from './recovery.js';
+import type { World } from './world.js';
+
+/** The most cores that run at once, and copies that are kept. */
+const MAX_RUNNING = 2;
+const MAX_COPIES = 6;
+/** Each kind of step, and how often it is taken unless the seed has it otherwise. */
+const STEPS = {
+  ...{ append: 40, crash: 3, stop: 0.7, hostDies: 5, hostIsGone: 0.15, cut: 3, full: 1, replay: 3, forward: 1 },
+  ...{ copy: 1.5, putBack: 1.2, lease: 0.7, restore: 1.5, restoreWithLoss: 0.25, drill: 1, policy: 2.5 },
+  ...{ beginLine: 0.25, rot: 1, scrub: 1, hurry: 1, ofFamily: 3 },
+} as const;
+type Step = keyof typeof STEPS;
+/** Steps that take nothing away: what there is without any trouble. */
+const CALM: ReadonlySet<Step> = new Set<Step>(['append', 'drill', 'hurry']);
+/** How much more or less often a kind of step is taken in one seed than in the next, as powers of two. */
+const SWARM = 2.5;
+
+/** Does to a world what a seed has in store for it. */
+export class Troubles {
+  readonly counts = { steps: 0, restores: 0, refused: 0, accepted: 0, drills: 0, clones: 0, copies: 0, lines: 0 };
+  readonly #world: World;
+  readonly #odds: readonly (readonly [Step, number])[];
+  readonly #copies: CoreFolder[] = [];
+  readonly #saved = new Map<SimHost, { readonly state: DiskState | undefined }[]>();
+  #isOver = false;
+  #appended = 0;
+  #restoring = 0;
+
+  constructor(world: World, isCalm: boolean) {
+    this.#world = world;
+    const { random } = world;
+    const kinds = (Object.keys(STEPS) as Step[]).filter((step) => !isCalm || CALM.has(step));
+    this.#odds = kinds.map((step) => [step, STEPS[step] * 2 ** (SWARM * (2 * random.next() - 1))] as const);
+  }
+
+  /** Whether there has been but one log, and nothing was made from it. */
+  get isAlone(): boolean {
+    const { restores, copies, clones, lines } = this.counts;
+    return !this.#isOver && restores + copies + clones + lines === 0;
+  }
+
+  /** Begins, once something has been replicated, and tells how long it goes on, in milliseconds. */
+  begin(): number {
+    const { random } = this.#world;
+    const paceMs = random.pick([100, 600, 2_000]);
+    const steps = random.between(20, 60);
+    this.#stepSoon(paceMs);
+    return steps * paceMs;
+  }
+
+  /** Nothing more is done. */
+  end(): void {
+    this.#isOver = true;
+  }
+
+  #stepSoon(paceMs: number): void {
+    const { clock, random } = this.#world;
+    clock.after(random.between(1, 2 * paceMs), () => {
+      if (this.#isOver) return;
+      this.#world.guard(() => {
+        this.#step();
+      });
+      this.#stepSoon(paceMs);
+    });
+  }
+
+  #step(): void {
+    const { random, cores } = this.#world;
+    this.counts.steps += 1;
+    const running = cores.filter((core) => core.isUp);
+    while (running.length > MAX_RUNNING) running.splice(random.between(0, running.length - 1), 1)[0]?.kill();
+    const working = running.filter((core) => core.isWorking);
+    if (working.length > 0) {
+      this.#take(this.#drawn(), random.pick(working));
+      return;
+    }
+    // Nothing goes on by itself: an operator does something about it, one thing after the other.
+    const idle = cores.filter((core) => !core.isUp && core.halted === undefined);
+    if (idle.length > 0 && random.chance(0.5)) random.pick(idle).start();
+    else if (this.#restoring === 0)
+      this.#restore(random.chance(0.1), cores.length > 0 ? random.pick(cores) : undefined);
+  }
+
+  #drawn(): Step {
+    const total = this.#odds.reduce((sum, [, odds]) => sum + odds, 0);
+    let left = this.#world.random.next() * total;
+    for (const [step, odds] of this.#odds) if ((left -= odds) < 0) return step;
+    return 'append';
+  }
+
+  #take(step: Step, core: SimCore): void {
+    const { random, hosts, network, clock } = this.#world;
+    const host = random.pick(hosts);
+    if (step !== 'append') this.#world.note(() => `step ${step} ${core.name} ${host.url}`);
+    switch (step) {
+      case 'append':
+        for (let i = random.between(1, 3); i > 0; i -= 1) this.#append(core);
+        return;
+      case 'crash':
+        this.#crash(core);
+        return;
+      case 'stop':
+        this.#stop(core);
+        return;
+      case 'hostDies':
+        host.kill();
+        clock.after(random.between(50, 12_000), () => {
+          host.start();
+        });
+        return;
+      case 'hostIsGone':
+        if (hosts.filter(({ isGone }) => !isGone).length < 3) return;
+        host.kill();
+        host.isGone = true;
+        return;
+      case 'cut':
+        network.cut(core.name, host, random.between(500, 15_000));
+        return;
+      case 'full':
+        host.disk.faults.isFull = true;
+        clock.after(random.between(500, 10_000), () => (host.disk.faults.isFull = false));
+        return;
+      case 'replay':
+        network.replay(hosts, false);
+        return;
+      case 'forward':
+        for (let i = 0; i < 3; i += 1) network.replay(hosts, true);
+        return;
+      case 'copy':
+        this.#copies.push(core.folder());
+        if (this.#copies.length > MAX_COPIES) this.#copies.splice(random.between(0, MAX_COPIES - 1), 1);
+        return;
+      case 'putBack':
+        this.#putBack(core);
+        return;
+      case 'lease':
+        this.#lease(core);
+        return;
+      case 'restore':
+        this.#restore(false, core);
+        return;
+      case 'restoreWithLoss':
+        this.#restore(true, core);
+        return;
+      case 'drill':
+        this.#drill(core);
+        return;
+      case 'policy':
+        this.#changePolicy(core);
+        return;
+      case 'beginLine':
+        this.#beginLine(core);
+        return;
+      case 'rot':
+        if (!host.isFaulty) rotten(host.disk, random);
+        return;
+      case 'scrub':
+        void host.scrub().catch(() => undefined);
+        return;
+      case 'hurry': {
+        core.replicator?.retry(host.identity.id);
+        const done = core.replicator?.hurry();
+        if (done !== undefined) clock.after(random.between(100, 10_000), done);
+        return;
+      }
+      case 'ofFamily':
+        this.#ofFamily(core);
+        return;
+    }
+  }
+
+  #append(core: SimCore): void {
+    if (!core.isWorking) return;
+    this.#appended += 1;
+    const title = 'x'.repeat(this.#world.random.pick([0, 100, 700]));
+    core.append({ type: 'MissionCreated', data: { missionId: `m${this.#appended}`, title } });
+  }
+
+  #crash(core: SimCore): void {
+    const { random } = this.#world;
+    core.kill();
+    if (random.chance(0.7)) this.#startSoon(core);
+    else if (random.chance(0.5)) this.#world.lose(core);
+  }
+
+  /**
+   * An operator changes the configuration. Cores on one log are configured alike: of two that want different policies, each would
+   * record its own again and again.
+   */
+  #changePolicy({ log }: SimCore): void {
+    const wanted = this.#world.newPolicy();
+    for (const core of this.#world.cores.filter((one) => one.log === log)) {
+      core.wanted = wanted;
+      if (core.isUp) this.#restart(core);
+    }
+  }
+
+  #restart(core: SimCore): void {
+    core.kill();
+    this.#startSoon(core);
+  }
+
+  #startSoon(core: SimCore): void {
+    const { random, clock, cores } = this.#world;
+    clock.after(random.between(0, 4_000), () => {
+      if (!this.#isOver && cores.includes(core)) core.start();
+    });
+  }
+
+  /** Ends a core as an operator does. */
+  #stop(core: SimCore): void {
+    const { replicator } = core;
+    void replicator?.stop().then(() => {
+      if (core.replicator === replicator) this.#restart(core);
+    });
+  }
+
+  /** An older copy of a folder goes on, perhaps torn, perhaps beside the one that it was taken of. */
+  #putBack(core: SimCore): void {
+    const { random } = this.#world;
+    if (this.#copies.length === 0) return;
+    this.counts.copies += 1;
+    const { log, writer } = random.pick(this.#copies);
+    const others = [...this.#copies, core.folder()].filter((other) => other.log.logId === log.logId);
+    // Torn: its log is of one moment, and its writer's record of another, or lost.
+    const torn = random.chance(0.2) || others.length === 0 ? undefined : random.pick(others).writer;
+    const copy = this.#world.newCore({ log: log.copy(), writer: random.chance(0.4) ? torn : writer }, core.wanted);
+    if (isWithout('epochOfProcess')) copy.resumeAs(core);
+    if (random.chance(0.5)) core.kill();
+    copy.start();
+  }
+
+  /** Another core takes the log over; the first runs on for a while. */
+  #lease(core: SimCore): void {
+    const { random, clock } = this.#world;
+    this.counts.copies += 1;
+    const writer = random.chance(0.5) ? undefined : core.writer;
+    const next = this.#world.newCore({ log: core.log, writer }, core.wanted);
+    next.start();
+    clock.after(random.between(0, 15_000), () => {
+      this.#world.lose(core);
+    });
+  }
+
+  #restore(acceptLoss: boolean, core: SimCore | undefined): void {
+    const world = this.#world;
+    const { random } = world;
+    const hosts = world.hosts.filter((host) => host.isUp && random.chance(0.85));
+    this.counts.restores += 1;
+    this.#restoring += 1;
+    const wanted = core?.wanted ?? world.newPolicy();
+    recover(world, { hosts, acceptLoss, wanted }).then(
+      (recovery) => {
+        this.#restoring -= 1;
+        if (recovery.is === 'REFUSED') this.counts.refused += 1;
+        else if (recovery.isLossy) this.counts.accepted += 1;
+        if (recovery.is === 'REFUSED' || this.#isOver) return;
+        recovery.core.start();
+        // Who restores takes the old core for lost: it is, or not.
+        if (random.chance(0.5))
+          for (const other of world.cores) if (other !== recovery.core && random.chance(0.7)) other.kill();
+      },
+      (error: unknown) => {
+        world.fail(error);
+      },
+    );
+  }
+
+  #drill(core: SimCore): void {
+    const world = this.#world;
+    const hosts = world.hosts.filter((host) => host.isUp);
+    drill(world, core, hosts, () => this.isAlone).then(
+      (isGreen) => {
+        if (isGreen) this.counts.drills += 1;
+      },
+      (error: unknown) => {
+        world.fail(error);
+      },
+    );
+  }
+
+  #beginLine(core: SimCore): void {
+    this.counts.lines += 1;
+    // What goes wrong with the log is told, and may be tried again.
+    core.beginLine().catch(() => undefined);
+  }
+
+  #ofFamily(core: SimCore): void {
+    const world = this.#world;
+    const { random, family, hosts } = world;
+    const rolled = hosts.filter(({ isRolledBack }) => isRolledBack);
+    if (rolled.length > 0) {
+      const host = random.pick(rolled);
+      const saved = this.#saved.get(host) ?? [];
+      this.#saved.set(host, saved);
+      if (saved.length === 0 || random.chance(0.5)) {
+        saved.push({ state: host.disk.state });
+        return;
+      }
+      const wasUp = host.isUp;
+      host.kill();
+      host.disk.replace(random.pick(saved).state);
+      if (wasUp) host.start();
+    }
+    if (family !== 'FV' || !random.chance(0.3)) return;
+    const twin = world.newCore(core.folder(), core.wanted);
+    if (!twin.resumeAs(core)) {
+      world.lose(twin);
+      return;
+    }
+    this.counts.clones += 1;
+    world.invariants.isCloned = true;
+    twin.start();
+  }
+}
