@@ -22,7 +22,7 @@ const GOLDEN = join(import.meta.dirname, '../golden/0.1');
 /** Where chance starts; a failure can be looked into with the one it printed. */
 const SEED = Number(process.env['CRASH_SEED'] ?? Date.now() % 1_000_000);
 /** Folders that are taken over, and how often each core is killed meanwhile. */
-const FOLDERS = Number(process.env['TAKE_OVER_CRASH_FOLDERS'] ?? 3);
+const FOLDERS = Number(process.env['TAKE_OVER_CRASH_FOLDERS'] ?? 1);
 const KILLS = 4;
 /** By so many requests to hosts a core may get further each time before it is killed: it takes over in about 15. */
 const REQUESTS = 4;
