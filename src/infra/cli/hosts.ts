@@ -6,18 +6,17 @@ import { corePaths } from '../core-paths.js';
 import { fromBase64, toHex } from '../crypto/bytes.js';
 import { hostKeyOf } from '../offgrid/protocol/authentication.js';
 import { openClaim } from '../offgrid/protocol/claim.js';
+import { FINGERPRINT } from '../offgrid/protocol/fields.js';
 import { openHead } from '../offgrid/protocol/head.js';
 import { ProtocolError } from '../offgrid/protocol/protocol-error.js';
 import { openTree } from '../offgrid/protocol/tree.js';
 import { isVerifyKey, verifyKeyOf, type VerifyKey } from '../offgrid/protocol/verify-key.js';
 import { signedThingOf } from '../offgrid/replication/signed-text.js';
 import { DEFAULT_AUTH_KEY } from '../offgrid/settings.js';
-import { Connection, type Row } from '../sqlite/connection.js';
 import { CliError } from './errors.js';
+import { knownHost } from './known-hosts.js';
 import { rootKey } from './recovery-key.js';
 import { runningCore } from './running-core.js';
-
-const FINGERPRINT = /^[0-9a-f]{32}$/;
 
 /** `sheratan hosts key`: prints the key that a host is given in the stead of OFFGRID_AUTH_KEY. */
 export function printHostKey(host: string, { offgrid }: Config, print: (line: string) => void): number {
@@ -84,14 +83,9 @@ function read(text: SignedText, open: (text: SignedText) => object): string {
 async function hostRow(host: string, config: Config): Promise<HostRow> {
   const { outbox } = corePaths(config.dataDir);
   if (!existsSync(outbox)) throw new CliError(`There is no ${outbox}. Set SHERATAN_DATA_DIR to the folder of a core.`);
-  const file = await Connection.open(outbox, 'read');
-  try {
-    const [row] = await file.all<HostRow & Row>('SELECT * FROM hosts WHERE host = ?', [host]);
-    if (row === undefined) throw new CliError(`No policy of this core has named host '${host}'.`);
-    return row;
-  } finally {
-    await file.close();
-  }
+  const row = await knownHost(host, config);
+  if (row === undefined) throw new CliError(`No policy of this core has named host '${host}'.`);
+  return row;
 }
 
 /** `sheratan hosts begin-line`: has the core that runs on this data folder put its own log above all others. */

@@ -14,6 +14,27 @@ export function showProgress(label: string, unit: string, output: Output = proce
   return output.isTTY === true ? bar(label, unit, output) : lines(label, unit, output);
 }
 
+/** Shows how far each part of something long has got, one after the other. */
+export class PartsProgress {
+  readonly #label: string;
+  readonly #shown = new Map<string, Progress>();
+
+  constructor(label: string) {
+    this.#label = label;
+  }
+
+  /** @param unit what is counted in this part */
+  update(part: string, unit: string, done: number, total: number): void {
+    const progress = this.#shown.get(part) ?? showProgress(`${this.#label}: ${part}`, unit);
+    this.#shown.set(part, progress);
+    progress.update(done, total);
+  }
+
+  stop(): void {
+    for (const progress of this.#shown.values()) progress.stop();
+  }
+}
+
 /** Shows how far `work` is in positions of a log, for as long as it takes. */
 export async function withProgress<R>(
   label: string,

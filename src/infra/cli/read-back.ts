@@ -10,7 +10,7 @@ import { readBack, type RestoreRequest } from '../offgrid/restore/restore.js';
 import { readHosts, type HostAddress } from '../offgrid/settings.js';
 import { CliError } from './errors.js';
 import { knownHosts } from './known-hosts.js';
-import { showProgress, type Progress } from './progress.js';
+import { PartsProgress } from './progress.js';
 import type { ScratchLogs } from './scratch-logs.js';
 
 /** The hosts that a command was given, or those of the settings. @param given `url#fingerprint,…` @throws CliError */
@@ -38,12 +38,7 @@ export async function readFromHosts(
   logs: ScratchLogs,
 ): Promise<ReadHistory | AcceptedHistory> {
   const clients = new HostClients(offgrid.authKey, systemClock);
-  const shown = new Map<string, Progress>();
-  const onProgress = (what: string, done: number, of: number) => {
-    const progress = shown.get(what) ?? showProgress(`restore: ${what}`, what);
-    shown.set(what, progress);
-    progress.update(done, of);
-  };
+  const progress = new PartsProgress('restore');
   try {
     return await readBack(
       { ...request, origin: offgrid.origin, root },
@@ -51,14 +46,16 @@ export async function readFromHosts(
         clientOf: (url, host) => clients.of(url, host),
         newLog: () => logs.next(),
         time: systemTime(systemClock),
-        onProgress,
+        onProgress: (what, done, of) => {
+          progress.update(what, what, done, of);
+        },
         onTrouble: tell,
       },
     );
   } catch (error) {
     throw error instanceof RestoreError ? new CliError(error.message) : error;
   } finally {
-    for (const progress of shown.values()) progress.stop();
+    progress.stop();
     clients.close();
   }
 }

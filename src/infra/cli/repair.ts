@@ -10,7 +10,7 @@ import { ProcessLock } from '../process-lock.js';
 import { SqliteError } from '../sqlite/connection.js';
 import { CliError } from './errors.js';
 import { assertLog } from './open-log.js';
-import { showProgress, type Progress } from './progress.js';
+import { PartsProgress } from './progress.js';
 import { hostsOf, hostsOfCore, tell } from './read-back.js';
 
 /** How long a core that is stopping is waited for, in milliseconds. */
@@ -32,10 +32,7 @@ export async function runRepair(
     );
   const { origin, authKey } = config.offgrid;
   const clients = new HostClients(authKey, systemClock);
-  const shown = new Map<string, Progress>();
-  const stop = () => {
-    for (const progress of shown.values()) progress.stop();
-  };
+  const progress = new PartsProgress('repair');
   try {
     const hosts = await hostsOfCore(given, config).catch((error: unknown) => {
       // An outbox that is damaged too knows no hosts.
@@ -49,21 +46,18 @@ export async function runRepair(
         clock: systemClock,
         time: systemTime(systemClock),
         onProgress: (what, done, of) => {
-          const unit = what === 'entries' ? 'entries' : 'positions';
-          const progress = shown.get(what) ?? showProgress(`repair: ${what}`, unit);
-          shown.set(what, progress);
-          progress.update(done, of);
+          progress.update(what, what === 'entries' ? 'entries' : 'positions', done, of);
         },
         onTrouble: tell,
       },
     );
-    stop();
+    progress.stop();
     report(paths.log, repaired, print);
     return 0;
   } catch (error) {
     throw error instanceof RepairError ? new CliError(error.message, 1) : error;
   } finally {
-    stop();
+    progress.stop();
     clients.close();
     await lock.release();
   }

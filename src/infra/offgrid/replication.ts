@@ -12,8 +12,7 @@ import { BrokerClient } from './broker/client.js';
 import { BrokerLink } from './broker-link.js';
 import { Operations, type NotReplicated } from './operations.js';
 import { QuorumWatch } from './quorum-watch.js';
-import { HttpExchange } from './protocol/http-exchange.js';
-import { HttpHostClient } from './protocol/http-host-client.js';
+import { hostClientUntil } from './protocol/host-clients.js';
 import type { HaltReason } from './replication/replication-state.js';
 import { Replicator } from './replication/replicator.js';
 import { WriterFile } from './replication/writer-file.js';
@@ -180,14 +179,8 @@ export class Replication {
       frontiers: this.#frontiers,
       time: systemTime(clock),
       randomBytes,
-      clientOf: (url, host, signal) => {
-        const exchange = new HttpExchange(url);
-        const close = () => {
-          exchange.close();
-        };
-        signal.addEventListener('abort', close, { once: true });
-        return new HttpHostClient({ url, exchange, authKey, clock, signal, ...(host === undefined ? {} : { host }) });
-      },
+      clientOf: (url, host, signal) =>
+        hostClientUntil(signal, { url, authKey, clock, ...(host === undefined ? {} : { host }) }),
       logger: logger.child({ part: 'replicator' }),
       onHalted: (reason) => {
         this.#halted = reason;

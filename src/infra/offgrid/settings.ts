@@ -1,7 +1,7 @@
 import { isLoopback } from '../http/loopback.js';
 import { fromHex } from '../crypto/bytes.js';
 import type { HostKey } from './protocol/authentication.js';
-import { ORIGIN, type Origin } from './protocol/fields.js';
+import { FINGERPRINT, ORIGIN, type Origin } from './protocol/fields.js';
 import { isVerifyKey, type VerifyKey } from './protocol/verify-key.js';
 
 /** A host as a setting names it. */
@@ -41,7 +41,6 @@ export interface OffgridSettings {
 
 /** What everybody knows, and so good on loopback alone. */
 export const DEFAULT_AUTH_KEY = 'shared-secret';
-const FINGERPRINT = /^[0-9a-f]{32}$/;
 /** 32 bytes. */
 const HEX_KEY = /^[0-9a-f]{64}$/;
 /** The most hosts of a policy. */

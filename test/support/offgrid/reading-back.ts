@@ -3,8 +3,7 @@ import { onTestFinished } from 'vitest';
 import { systemClock } from '../../../src/infra/clock.js';
 import type { RootKey } from '../../../src/infra/crypto/root-key.js';
 import { EmbeddedLog } from '../../../src/infra/eventlog/embedded.js';
-import { HttpExchange } from '../../../src/infra/offgrid/protocol/http-exchange.js';
-import { HttpHostClient } from '../../../src/infra/offgrid/protocol/http-host-client.js';
+import { HostClients } from '../../../src/infra/offgrid/protocol/host-clients.js';
 import type { AcceptedHistory, ReadHistory } from '../../../src/infra/offgrid/restore/history-reader.js';
 import { readBack, restoredFact, restoredWriter } from '../../../src/infra/offgrid/restore/restore.js';
 import { appendFact } from '../../../src/infra/offgrid/replication/log-journal.js';
@@ -58,15 +57,12 @@ async function readInto({ root, hosts, ...options }: ReadingOptions, acceptLoss:
     }),
     ...{ acceptLoss, ...(options.history === undefined ? {} : { history: options.history }) },
   };
+  const clients = new HostClients(AUTH_KEY, systemClock);
+  onTestFinished(() => {
+    clients.close();
+  });
   const read = await readBack(request, {
-    clientOf: (url, host) => {
-      const exchange = new HttpExchange(url);
-      onTestFinished(() => {
-        exchange.close();
-      });
-      const known = host === undefined ? {} : { host };
-      return new HttpHostClient({ url, exchange, authKey: AUTH_KEY, clock: systemClock, ...known });
-    },
+    clientOf: (url, host) => clients.of(url, host),
     newLog: async () => {
       const log = await EmbeddedLog.open(
         join(folder, logs === 0 ? 'log.db' : `log-${logs}.db`),

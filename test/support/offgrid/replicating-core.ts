@@ -9,8 +9,7 @@ import { systemClock } from '../../../src/infra/clock.js';
 import { RootKey } from '../../../src/infra/crypto/root-key.js';
 import { EmbeddedLog } from '../../../src/infra/eventlog/embedded.js';
 import type { HostClient } from '../../../src/infra/offgrid/protocol/host-client.js';
-import { HttpExchange } from '../../../src/infra/offgrid/protocol/http-exchange.js';
-import { HttpHostClient } from '../../../src/infra/offgrid/protocol/http-host-client.js';
+import { hostClientUntil } from '../../../src/infra/offgrid/protocol/host-clients.js';
 import type { HaltReason } from '../../../src/infra/offgrid/replication/replication-state.js';
 import { Replicator } from '../../../src/infra/offgrid/replication/replicator.js';
 import { WriterFile } from '../../../src/infra/offgrid/replication/writer-file.js';
@@ -85,13 +84,8 @@ export class ReplicatingCore {
       store: new WriterFile(join(folder, 'writer.json')),
       time: systemTime(systemClock),
       clientOf: (url, host, signal) => {
-        const exchange = new HttpExchange(url);
-        signal.addEventListener('abort', () => {
-          exchange.close();
-        });
         const known = host === undefined ? {} : { host };
-        const client = { url, exchange, authKey: AUTH_KEY, clock: systemClock, signal, ...known };
-        return between(new HttpHostClient(client));
+        return between(hostClientUntil(signal, { url, authKey: AUTH_KEY, clock: systemClock, ...known }));
       },
       onHalted: () => undefined,
     });

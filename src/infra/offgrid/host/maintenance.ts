@@ -12,11 +12,13 @@ import { HostFile } from './host-file.js';
 const LOCK_WAIT_MS = 1_000;
 /** Digits of a key in the name that its origin is set aside under. */
 const KEY_DIGITS = 16;
+/** What that name goes on with after the origin's: no origin has a space in its name. */
+const ASIDE = ' (key ';
 
 /** Tables with events in them. */
 const TABLES = ['events', 'head_tails', 'evidence'] as const;
-/** The origin itself, and what was kept for its name under other keys. No origin has a space in its name. */
-const WITH_SET_ASIDE = "(origin = ?1 OR substr(origin, 1, length(?1) + 6) = ?1 || ' (key ')";
+/** The origin itself, and what was kept for its name under other keys. */
+const WITH_SET_ASIDE = `(origin = ?1 OR instr(origin, ?1 || '${ASIDE}') = 1)`;
 
 /** What an operator wants done cannot be done; the message says why. */
 export class MaintenanceError extends Error {
@@ -41,7 +43,7 @@ export function resetKey(folder: string, origin: Origin): Promise<Uint8Array> {
       const [row] = await connection.all<OriginRow>('SELECT id, origin, key FROM origins WHERE origin = ?', [origin]);
       if (row === undefined) return 0;
       pinned = row.key;
-      const aside = `${origin} (key ${toHex(row.key).slice(0, KEY_DIGITS)} of ${row.id})`;
+      const aside = `${origin}${ASIDE}${toHex(row.key).slice(0, KEY_DIGITS)} of ${row.id})`;
       await connection.run('UPDATE origins SET origin = ?, claim = NULL WHERE id = ?', [aside, row.id]);
       return 0;
     });

@@ -27,6 +27,8 @@ export const MAX_BODY_BYTES = 8 * 1024 * 1024;
 /** The most bytes of a head or a refusal as an answer, and of the body of a claim. */
 export const MAX_SHORT_BODY_BYTES = 16 * 1024;
 
+/** What a host is called by. */
+export const FINGERPRINT = /^[0-9a-f]{32}$/;
 /** The name of an origin. */
 export const ORIGIN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 
@@ -34,7 +36,7 @@ export const origin: Field<Origin> = text(
   ORIGIN,
   'a letter or digit and up to 63 letters, digits, dots, underscores and hyphens',
 );
-export const fingerprint: Field<Fingerprint> = text(/^[0-9a-f]{32}$/, '32 digits of 0-9a-f');
+export const fingerprint: Field<Fingerprint> = text(FINGERPRINT, '32 digits of 0-9a-f');
 export const writer: Field<Writer> = text(
   /^[A-Za-z0-9]{1,32}:[A-Za-z0-9_-]{8,64}$/,
   '1 to 32 letters and digits, a colon, and 8 to 64 letters, digits, underscores and hyphens',

@@ -1,7 +1,17 @@
 import type { Clock } from '../../clock.js';
 import type { HostClient } from './host-client.js';
 import { HttpExchange } from './http-exchange.js';
-import { HttpHostClient } from './http-host-client.js';
+import { HttpHostClient, type HttpHostClientOptions } from './http-host-client.js';
+
+/** A client of a host over HTTP that gives up, and closes its connections, with a signal. */
+export function hostClientUntil(signal: AbortSignal, options: Omit<HttpHostClientOptions, 'exchange'>): HostClient {
+  const exchange = new HttpExchange(options.url);
+  const close = () => {
+    exchange.close();
+  };
+  signal.addEventListener('abort', close, { once: true });
+  return new HttpHostClient({ ...options, exchange, signal });
+}
 
 /** Clients of hosts over HTTP, for as long as one piece of work takes. */
 export class HostClients {

@@ -18,7 +18,7 @@ export interface PolicyGround {
   readonly origin: string;
   readonly wanted: WantedPolicy;
   /** Who answers at a URL. */
-  readonly portOf: (url: string) => { key(): Promise<MetHost> };
+  readonly whoIsAt: (url: string) => Promise<MetHost>;
   readonly journal: Journal;
   readonly time: Time;
   readonly logger: Logger;
@@ -110,13 +110,13 @@ export class PolicyKeeper {
 
   /** Finds out who answers at a URL, until it is one who may count. */
   async #meet(url: string, signal: AbortSignal): Promise<void> {
-    const { time, portOf, wanted, logger } = this.#ground;
+    const { time, whoIsAt, wanted, logger } = this.#ground;
     const one = wanted.hosts.find((host) => host.url === url);
     if (one === undefined) return;
     for (let failures = 0; !signal.aborted;) {
       let waitMs = STRANGER_MS;
       try {
-        const met = await portOf(url).key();
+        const met = await whoIsAt(url);
         this.#met.set(url, met);
         const standing = standingOf(one, this.#current(), met);
         if (standing === 'UNMET' || 'host' in standing) {

@@ -81,13 +81,13 @@ export class Replicator {
       onAcknowledged: (acknowledged) => dependencies.onAcknowledged?.(acknowledged),
     });
     const clients = new Map<string, HostClient>();
-    const portOf = (url: string) => {
+    const whoIsAt = (url: string) => {
       const client = clients.get(url) ?? clientOf(url, undefined, signal);
       clients.set(url, client);
-      return { key: () => metBy(client) };
+      return metBy(client);
     };
     this.#policy = new PolicyKeeper({
-      ...{ origin, wanted, portOf, journal: state, time, logger, known: now, changed },
+      ...{ origin, wanted, whoIsAt, journal: state, time, logger, known: now, changed },
       nextLine: () => nextLineOf(now()),
     });
     this.#ofLoops = {

@@ -1,4 +1,3 @@
-import { equalBytes } from '../../crypto/bytes.js';
 import type { Tree } from '../protocol/tree.js';
 import type { ContentSource } from './content-fetcher.js';
 import type { EntryList } from './entry-list.js';
@@ -15,8 +14,7 @@ export function contentSources(
 ): readonly ContentSource[] {
   const reachOf = (tree: Tree | undefined) => {
     if (tree === undefined) return 0;
-    const root = list.rootAt(tree.sequence);
-    if (root !== undefined && equalBytes(root, tree.root)) return tree.sequence;
+    if (list.hasRoot(tree.sequence, tree.root)) return tree.sequence;
     return Math.min(tree.sequence, listOf(tree)?.common(list) ?? 0);
   };
   return heard.map(({ host, client, head: { tree, staged } }) => ({

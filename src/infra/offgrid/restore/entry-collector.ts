@@ -75,7 +75,7 @@ export class EntryCollector {
 
   /** A list whose first entries have a root. */
   known(count: number, root: Uint8Array): EntryList | undefined {
-    return this.#lists.find((list) => isRootOf(list, count, root));
+    return this.#lists.find((list) => list.hasRoot(count, root));
   }
 
   /** Those that show the tree first; then the others, which may have it as the beginning of what they show. */
@@ -107,7 +107,7 @@ export class EntryCollector {
       if (lost.length > most) return undefined;
       await this.#replaceLost(bytes, holder, holders);
       const list = new EntryList(bytes);
-      if (isRootOf(list, tree.sequence, tree.root)) return list;
+      if (list.hasRoot(tree.sequence, tree.root)) return list;
       const mended = await this.#withBeginnings(tree, bytes, lost);
       if (mended !== undefined) return mended;
       onTrouble(holder.host, 'the entries that it gives do not have the root that the origin has signed');
@@ -134,7 +134,7 @@ export class EntryCollector {
     const shorter = this.#lists.filter(({ length }) => length <= tree.sequence);
     for (const list of shorter.sort((a, b) => b.length - a.length)) {
       const root = (await host.client.roots(origin, list.length))[of];
-      if (root !== null && isRootOf(list, list.length, root)) return list;
+      if (root !== null && list.hasRoot(list.length, root)) return list;
     }
     return undefined;
   }
@@ -198,7 +198,7 @@ export class EntryCollector {
       // There are no more.
       if (rest > 0) return undefined;
       const list = new EntryList(filled);
-      if (isRootOf(list, tree.sequence, tree.root)) return list;
+      if (list.hasRoot(tree.sequence, tree.root)) return list;
     }
     return undefined;
   }
@@ -216,11 +216,6 @@ export class EntryCollector {
       onTrouble(host, error.message);
     }
   }
-}
-
-function isRootOf(list: EntryList, count: number, root: Uint8Array): boolean {
-  const own = list.rootAt(count);
-  return own !== undefined && equalBytes(own, root);
 }
 
 /** The numbers of entries that are none: what a host has lost, it gives as zeros. */

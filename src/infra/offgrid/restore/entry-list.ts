@@ -1,4 +1,5 @@
 import { MerkleFrontier } from '../../../domain/merkle.js';
+import { equalBytes } from '../../crypto/bytes.js';
 import { sha256 } from '../../crypto/sha256.js';
 import { decodeEntry, ENTRY_BYTES, type Entry } from '../protocol/entry.js';
 
@@ -40,6 +41,12 @@ export class EntryList {
       if (frontier.size === this.#frontiers.length * STEP) this.#frontiers.push(frontier.copy());
     }
     return frontier.root();
+  }
+
+  /** Whether so many of the first entries have a root. */
+  hasRoot(count: number, root: Uint8Array): boolean {
+    const own = this.rootAt(count);
+    return own !== undefined && equalBytes(own, root);
   }
 
   /** How many of the first entries are those of another list. */

@@ -15,7 +15,7 @@ import type { ContentSource } from './content-fetcher.js';
 import { contentSources } from './content-sources.js';
 import type { EntryCollector } from './entry-collector.js';
 import type { EntryList } from './entry-list.js';
-import type { HeardHost } from './host-survey.js';
+import { shownTrees, type HeardHost } from './host-survey.js';
 import type { KnownPolicy, KnownState } from './history-notes.js';
 import { whyUnread } from './why-unread.js';
 import { RestoreError } from './restore-error.js';
@@ -241,8 +241,7 @@ export class HistoryReader<Log> {
 
   /** Every tree that was shown. */
   #trees(): readonly Tree[] {
-    const { heard } = this.#dependencies;
-    return heard.flatMap(({ head }) => [head.tree, head.staged]).flatMap((opened) => (opened ? [opened.value] : []));
+    return shownTrees(this.#dependencies.heard);
   }
 
   /** The tree that the history ends in, and how many of its events are taken. */
@@ -309,9 +308,7 @@ export class HistoryReader<Log> {
 
   /** Whether the first events of a tree have a root. */
   #has(tree: Tree, count: number, root: Uint8Array): boolean {
-    if (count > tree.sequence) return false;
-    const own = this.#lists.get(tree)?.rootAt(count);
-    return own !== undefined && equalBytes(own, root);
+    return count <= tree.sequence && this.#lists.get(tree)?.hasRoot(count, root) === true;
   }
 
   #sourcesOf(list: EntryList): readonly ContentSource[] {

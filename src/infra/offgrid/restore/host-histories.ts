@@ -4,7 +4,7 @@ import { MissingEventError, type ContentFetcher, type FetchedEvent } from './con
 import { contentSources } from './content-sources.js';
 import type { EntryCollector } from './entry-collector.js';
 import type { EntryList } from './entry-list.js';
-import type { HeardHost } from './host-survey.js';
+import { shownTrees, type HeardHost } from './host-survey.js';
 
 /** A history that hosts have, whose entries have a root that the origin has signed. */
 export interface HostHistory {
@@ -28,12 +28,9 @@ export interface HistoriesDependencies {
 
 /** The histories that hosts show, the one of the highest rank first. */
 export async function* hostHistories({ heard, collector, fetcher }: HistoriesDependencies): AsyncIterable<HostHistory> {
-  const trees = heard
-    .flatMap(({ head }) => [head.tree, head.staged])
-    .flatMap((opened) => (opened ? [opened.value] : []));
   const lists = new Map<Tree, EntryList>();
   const roots: Uint8Array[] = [];
-  for (const tree of trees.sort((a, b) => compareRank(b, a))) {
+  for (const tree of shownTrees(heard).sort((a, b) => compareRank(b, a))) {
     if (roots.some((root) => equalBytes(root, tree.root))) continue;
     roots.push(tree.root);
     const list = await collector.listOf(tree);

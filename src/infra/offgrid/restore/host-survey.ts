@@ -2,6 +2,7 @@ import type { RootKey } from '../../crypto/root-key.js';
 import { HostFailure, type HostClient } from '../protocol/host-client.js';
 import { DishonestHostError, verifyHead, type Expected, type GoodHead } from '../protocol/verify-head.js';
 import { verifyKeyOf } from '../protocol/verify-key.js';
+import type { Tree } from '../protocol/tree.js';
 import type { HostAddress } from '../settings.js';
 
 /** A host that was heard: it has answered with a good head. */
@@ -12,6 +13,11 @@ export interface HeardHost {
   readonly isPinned: boolean;
   readonly head: GoodHead;
   readonly client: HostClient;
+}
+
+/** Every tree that hosts show, as a head's or as staged. */
+export function shownTrees(heard: readonly Pick<HeardHost, 'head'>[]): Tree[] {
+  return heard.flatMap(({ head }) => [head.tree, head.staged]).flatMap((opened) => (opened ? [opened.value] : []));
 }
 
 /** A host that is heard by nobody. */

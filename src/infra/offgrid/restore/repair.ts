@@ -1,6 +1,5 @@
 import { acknowledgementStream } from '../../../domain/replication.js';
 import type { Clock } from '../../clock.js';
-import { equalBytes } from '../../crypto/bytes.js';
 import type { RootKey } from '../../crypto/root-key.js';
 import { EmbeddedLog } from '../../eventlog/embedded.js';
 import { newLogId } from '../../eventlog/log-id.js';
@@ -170,8 +169,7 @@ class Hosts {
       );
     }
     return heard.filter(({ head: { tree } }) => {
-      const root = tree === null ? undefined : own.entries.rootAt(tree.value.sequence);
-      return tree !== null && root !== undefined && equalBytes(root, tree.value.root);
+      return tree !== null && own.entries.hasRoot(tree.value.sequence, tree.value.root);
     });
   }
 
