@@ -12,7 +12,7 @@ interface Node {
   readonly parent: History;
   readonly length: number;
   readonly line: number;
-  /** The history up to the event that began the line; 0 before the first policy. */
+  /** The history up to the event that began the line; 0 in line 1. */
   readonly begun: History;
   readonly policies: readonly KnownPolicy[];
 }
@@ -49,7 +49,7 @@ export class Histories {
       const { version, hosts, required, line: begins = 1 } = data as unknown as ReplicationPolicySet['data'];
       // Of two of one version the first is the one.
       if (!policies.some(({ policy }) => policy.version === version)) {
-        if (begins > line || begun === 0) [line, begun] = [Math.max(line, begins), next];
+        if (begins > line) [line, begun] = [begins, next];
         policies = [...policies, { policy: { version, hosts, required }, line, sequence: length }];
       }
     }
@@ -99,7 +99,7 @@ export class Histories {
   learn(log: History, { line, begun, sequence, root, quorum, quorumRoot }: Tree): void {
     this.#learn(root, this.first(log, sequence));
     this.#learn(quorumRoot, this.first(log, quorum));
-    const first = this.policiesOf(log).find((policy) => policy.line === line);
+    const first = line === 1 ? undefined : this.policiesOf(log).find((policy) => policy.line === line);
     this.#learn(begun, this.first(log, first?.sequence ?? 0));
   }
 

@@ -9,7 +9,7 @@ import type { Time } from './ports.js';
 import type { SealedWindow } from './sealed-window.js';
 import type { AddressedEvent } from '../protocol/event.js';
 import type { LocalHistory } from './local-history.js';
-import type { ReplicationState } from './replication-state.js';
+import { beginningOf, type ReplicationState } from './replication-state.js';
 import type { Writer } from './writer.js';
 
 /** Batches kept for the next host: they name none, so the same bytes serve all. */
@@ -62,15 +62,17 @@ export class BatchMaker {
   }
 
   async #make(from: MerkleFrontier, events: readonly AddressedEvent[], writer: Writer): Promise<Batch> {
-    const { epoch, base, signable: quorum, id, line } = writer;
-    const { line: ofLog, begun } = this.#dependencies.state();
-    if (epoch === 0 || line !== ofLog) throw new EpochEnded();
+    const { epoch, base, signable, id, line } = writer;
+    const state = this.#dependencies.state();
+    if (epoch === 0 || line !== state.line) throw new EpochEnded();
+    const begun = beginningOf(state);
     const sequence = from.size + events.length;
-    const name = [epoch, base, quorum, line, begun, from.size, sequence].join(' ');
+    const name = [epoch, base, line, begun, from.size, sequence].join(' ');
     const kept = this.#kept.get(name);
-    if (kept !== undefined) return kept;
+    // What a quorum has since the batch was made is told with the next.
+    if (kept !== undefined && (kept.count > 0 || kept.statement.value.quorum === signable)) return kept;
     const tree = events.length === 0 ? from : await this.#dependencies.tree.grown(from, events);
-    const statement = await this.#sign(tree, { epoch, base, quorum, line, writer: id }, begun);
+    const statement = await this.#sign(tree, { epoch, base, quorum: signable, line, writer: id }, begun);
     const body = encodeBatch({ from: from.size + 1, tree: statement.signed, events });
     const batch = { count: events.length, body, statement, tree };
     this.#kept.set(name, batch);

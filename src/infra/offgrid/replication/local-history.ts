@@ -5,7 +5,7 @@ import { equalBytes, toHex } from '../../crypto/bytes.js';
 import { LogError } from '../../eventlog/errors.js';
 import { isComplete, type Tree } from '../protocol/tree.js';
 import type { OwnTree } from './own-tree.js';
-import type { Outbox, ReplicationState } from './replication-state.js';
+import { beginningOf, type Outbox, type ReplicationState } from './replication-state.js';
 
 /** Roots, and answers, that are remembered: a log only grows, so they stay right. */
 const MAX_REMEMBERED = 1_000;
@@ -70,7 +70,7 @@ export class LocalHistory {
     return {
       ...{ line, epoch, sequence, quorum, writer },
       isComplete: isComplete(tree),
-      isOfOwnBeginning: equalBytes(tree.begun, await this.rootAt(this.#state().begun)),
+      isOfOwnBeginning: equalBytes(tree.begun, await this.rootAt(beginningOf(this.#state()))),
       isOnLog: await this.has(sequence, tree.root),
       isQuorumOnLog: quorum === 0 || (await this.has(quorum, tree.quorumRoot)),
     };

@@ -29,6 +29,14 @@ export interface ReplicationState extends Known {
   readonly holes: ReadonlySet<number>;
 }
 
+/**
+ * The number of the event whose root tells a line from others of its number. Line 1 is nobody's choice: it begins with the log,
+ * which may have many events when its first policy comes.
+ */
+export function beginningOf({ line, begun }: Pick<ReplicationState, 'line' | 'begun'>): number {
+  return line === 1 ? 0 : begun;
+}
+
 /** The log, as replication reads it. */
 export interface Outbox extends Backlog {
   known(): Promise<ReplicationState>;

@@ -1,7 +1,11 @@
-import { expect, it } from 'vitest';
+import { join } from 'node:path';
+import { expect, it, vi } from 'vitest';
+import { systemClock } from '../../../../src/infra/clock.js';
+import { EmbeddedLog } from '../../../../src/infra/eventlog/embedded.js';
+import { ProjectedBacklog } from '../../../../src/infra/offgrid/replication/projected-backlog.js';
 import { LyingHost } from '../../../support/offgrid/lying-host.js';
 import { ReplicatingCore, wanted, WAIT } from '../../../support/offgrid/replicating-core.js';
-import { newHost } from '../../../support/offgrid/host.js';
+import { newFolder, newHost } from '../../../support/offgrid/host.js';
 
 /** The host is asked for its head after this silence; what waits for that was overlooked. */
 const SILENCE_MS = 10_000;
@@ -31,4 +35,32 @@ it('an event that comes while the last batch is under way is shipped once that i
   front.hold = Promise.resolve();
   release();
   await expect.poll(staged, { timeout: SILENCE_MS / 2, interval: 20 }).toBe(5);
+});
+
+it('a core that gets its hosts late seals each event once, for both', async () => {
+  // More than is kept for the next host, 8 MiB.
+  const [events, characters] = [3_000, 4_000];
+  const folder = await newFolder();
+  const log = await EmbeddedLog.open(join(folder, 'log.db'), systemClock);
+  const metadata = {
+    at: new Date().toISOString(),
+    actor: 'test',
+    correlationId: 'c',
+    causationId: 'c',
+    schemaVersion: 1,
+  };
+  const missions = Array.from({ length: events }, (_, i) => {
+    const data = { missionId: `m${i}`, title: 'early', description: 'x'.repeat(characters), metadata: {}, tags: [] };
+    return { id: crypto.randomUUID(), type: 'MissionCreated', data, metadata };
+  });
+  for (let from = 0; from < events; from += 100) await log.append('mission-m', missions.slice(from, from + 100), 'any');
+  await log.close();
+
+  const read = vi.spyOn(ProjectedBacklog.prototype, 'events');
+  const core = await ReplicatingCore.start({ folder, hosts: wanted(await newHost(), await newHost()), required: 2 });
+  const length = await core.settles();
+  const lists = await Promise.all(
+    read.mock.results.map(({ value }) => value as ReturnType<ProjectedBacklog['events']>),
+  );
+  expect(lists.reduce((sum, list) => sum + list.length, 0)).toBeLessThan(1.5 * length);
 });
