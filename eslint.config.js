@@ -4,7 +4,7 @@ import tseslint from 'typescript-eslint';
 const skipped = 'Run every test: no .only, .skip or .todo.';
 
 export default defineConfig(
-  { ignores: ['dist/', 'dist-bench/', 'coverage/', 'data/', 'schema/', 'console/'] },
+  { ignores: ['dist/', 'dist-bench/', 'bin/', 'coverage/', 'data/', 'schema/', 'console/'] },
   { linterOptions: { reportUnusedDisableDirectives: 'error' } },
 
   {

@@ -1,10 +1,13 @@
 import { defineConfig } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
-/** Files that open no database, no socket and no process. */
-const PURE = [
+/**
+ * Files that come one after another in the same processes: to load what they need took longer than to run them. They put nothing in
+ * the place of a module, and tear no connections that others might share.
+ */
+const TOGETHER = [
   'test/{domain,projections}/**/*.test.ts',
-  'test/infra/{crypto,offgrid/protocol,offgrid/wire}/**/*.test.ts',
+  'test/infra/{crypto,graphql,http,projector,offgrid/protocol}/**/*.test.ts',
   'test/style.test.ts',
 ];
 /** Files that take minutes, and then those that start processes, come first: nobody waits at the end for one of them alone. */
@@ -28,12 +31,11 @@ export default defineConfig({
   test: {
     environment: 'node',
     projects: [
-      { extends: true, test: { name: 'whole', include: ['test/**/*.test.ts'], exclude: PURE } },
-      // These come one after another in the same processes: to load what they need took longer than to run them.
-      { extends: true, test: { name: 'pure', include: PURE, isolate: false } },
+      { extends: true, test: { name: 'whole', include: ['test/**/*.test.ts'], exclude: TOGETHER } },
+      { extends: true, test: { name: 'together', include: TOGETHER, isolate: false } },
     ],
     pool: 'forks',
-    maxWorkers: 3,
+    maxWorkers: 4,
     sequence: { sequencer: LongestFirst },
     // A machine with other things to do takes its time; who waits for nothing to come says how long.
     expect: { poll: { timeout: 15_000 } },

@@ -181,7 +181,7 @@ describe('sheratan export', () => {
 
   it('ends quietly when its reader has had enough', async () => {
     const dataDir = await dataDirOf(history(10, 30));
-    const child = spawn(process.execPath, ['dist/main.js', 'export'], {
+    const child = spawn(process.execPath, ['bin/main.js', 'export'], {
       env: { ...process.env, SHERATAN_DATA_DIR: dataDir },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
@@ -193,7 +193,7 @@ describe('sheratan export', () => {
 
   it('says so when stdout cannot take it', async () => {
     const full = await open('/dev/full', 'w');
-    const child = spawn(process.execPath, ['dist/main.js', 'export'], {
+    const child = spawn(process.execPath, ['bin/main.js', 'export'], {
       env: { ...process.env, SHERATAN_DATA_DIR: await dataDirOf(history(1, 0)) },
       stdio: ['ignore', full.fd, 'pipe'],
     });

@@ -9,7 +9,7 @@ import { logOf } from './log-server.js';
 import { ALONE, type Untyped } from './node.js';
 
 /** The command line as it is shipped; `npm test` builds it first. */
-const MAIN = 'dist/main.js';
+const MAIN = 'bin/main.js';
 /** The longest a process may take to say where it listens, or to end, in milliseconds. */
 const PATIENCE_MS = 60_000;
 

@@ -153,7 +153,7 @@ describe('the version', () => {
 
 describe('what is built', () => {
   it('can be run by its name, as npx does', async () => {
-    expect((await stat('dist/main.js')).mode & 0o111).toBe(0o111);
+    expect((await stat('bin/main.js')).mode & 0o111).toBe(0o111);
   });
 });
 
