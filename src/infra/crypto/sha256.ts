@@ -1,7 +1,7 @@
 import { createHash, hash } from 'node:crypto';
 
-/** Room for what trees are made of, whose parts are short: putting them together is quicker than feeding them one by one. */
-const scratch = Buffer.alloc(128);
+/** Room for what trees and signed things are made of: putting short parts together is quicker than feeding them one by one. */
+const scratch = Buffer.alloc(4_096);
 
 /** SHA-256 of the parts, one after the other. */
 export function sha256(...parts: readonly Uint8Array[]): Uint8Array {

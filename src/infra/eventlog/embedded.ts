@@ -2,6 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import pLimit from 'p-limit';
 import type { RecordedEvent } from '../../domain/event.js';
 import type { Clock } from '../clock.js';
+import { LinkedSignal } from '../linked-signal.js';
 import { Connection, type Param } from '../sqlite/connection.js';
 import { Pool } from '../sqlite/pool.js';
 import { decode, type EventRow } from './encoding.js';
@@ -163,7 +164,8 @@ export class EmbeddedLog implements EventLog {
 
   async *subscribe(options: SubscribeOptions): AsyncIterable<EventBatch> {
     const { filter, batchSize = DEFAULT_BATCH } = options;
-    const signal = AbortSignal.any([options.signal, this.#closing.signal]);
+    const ended = new LinkedSignal(options.signal, this.#closing.signal);
+    const { signal } = ended;
     const head = await this.head();
     if (this.#subscribers === 0) this.#tail.reset(head);
     this.#subscribers += 1;
@@ -190,6 +192,7 @@ export class EmbeddedLog implements EventLog {
       }
     } finally {
       this.#subscribers -= 1;
+      ended.end();
     }
     if (!options.signal.aborted) throw new LogError('LOG_CLOSED', 'The log is closed.');
   }

@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Kysely } from 'kysely';
 import type { RecordedEvent } from '../../domain/event.js';
 import type { EventFilter, EventLog } from '../eventlog/eventlog.js';
+import { LinkedSignal } from '../linked-signal.js';
 import type { ReplicationStatus } from '../offgrid/status.js';
 import type { Projector } from '../projector/projector.js';
 import { ChangeFeed } from '../readmodels/change-feed.js';
@@ -90,11 +91,10 @@ export class Feeds {
   ): AsyncIterable<ReplicationStatus> {
     let last = '';
     while (!signal.aborted) {
-      const waiting = new AbortController();
-      const either = AbortSignal.any([signal, waiting.signal]);
+      const waiting = new LinkedSignal(signal);
       const changed = Promise.race([
-        outbox.committed(either),
-        delay(LOOK_AGAIN_MS, undefined, { signal: either }).catch(() => undefined),
+        outbox.committed(waiting.signal),
+        delay(LOOK_AGAIN_MS, undefined, { signal: waiting.signal }).catch(() => undefined),
       ]);
       try {
         const status = await read();
@@ -104,7 +104,7 @@ export class Feeds {
         await delay(STATUS_INTERVAL_MS, undefined, { signal }).catch(() => undefined);
         await changed;
       } finally {
-        waiting.abort();
+        waiting.end();
       }
     }
   }

@@ -1,6 +1,7 @@
 import { StreamDeletedError } from '@eventstore/db-client';
 import pLimit from 'p-limit';
 import type { RecordedEvent } from '../../../domain/event.js';
+import { LinkedSignal } from '../../linked-signal.js';
 import type { Logger } from '../../logger.js';
 import { LogError, WrongExpectedRevision } from '../errors.js';
 import type {
@@ -146,8 +147,13 @@ export class EventStoreLog implements EventLog {
   async *subscribe(options: SubscribeOptions): AsyncIterable<EventBatch> {
     this.#assertOpen();
     if (options.signal.aborted) return;
-    const signal = AbortSignal.any([options.signal, this.#closing.signal]);
-    yield* until(signal, this.#follow({ ...options, signal }));
+    const ended = new LinkedSignal(options.signal, this.#closing.signal);
+    const { signal } = ended;
+    try {
+      yield* until(signal, this.#follow({ ...options, signal }));
+    } finally {
+      ended.end();
+    }
     if (!options.signal.aborted) this.#assertOpen();
   }
 

@@ -3,6 +3,7 @@ import type { Clock } from '../../clock.js';
 import { toHex } from '../../crypto/bytes.js';
 import { sha256 } from '../../crypto/sha256.js';
 import { fingerprintOf } from '../../crypto/signing.js';
+import { LinkedSignal } from '../../linked-signal.js';
 import {
   decodeDamaged,
   decodeEntries,
@@ -31,7 +32,7 @@ import { decodeStoredEvents, type StoredEvent } from './events-answer.js';
 import { MAX_BODY_BYTES, MAX_SHORT_BODY_BYTES, type Fingerprint, type Origin, type Sequence } from './fields.js';
 import { decodeHeadAnswer } from './head.js';
 import { HostFailure, type HeadAnswer, type HostClient, type HostKeys } from './host-client.js';
-import type { HttpAnswer, HttpExchange } from './http-exchange.js';
+import type { HttpAnswer, HttpExchange, HttpRequest } from './http-exchange.js';
 import { decodeMendAnswer, encodeMend } from './mend.js';
 import { ProtocolError } from './protocol-error.js';
 import type { DamagedQuery, EntriesQuery, EventsQuery } from './queries.js';
@@ -89,13 +90,8 @@ export class HttpHostClient implements HostClient {
 
   async keys(): Promise<HostKeys> {
     const path = '/pubkeys';
-    const { exchange } = this.#options;
-    const { status, body } = await this.#at(
-      exchange.send(() => ({
-        ...{ method: 'GET', path, headers: {}, body: NOTHING, maxAnswerBytes: MAX_SHORT_BODY_BYTES },
-        ...this.#signal(),
-      })),
-    );
+    const request = { method: 'GET', path, headers: {}, body: NOTHING, maxAnswerBytes: MAX_SHORT_BODY_BYTES } as const;
+    const { status, body } = await this.#send(() => request);
     const told = status === 200 ? jsonOf(body) : undefined;
     if (typeof told !== 'object' || told === null || !('ed25519_verify_key' in told))
       throw this.#failure('NONSENSE', `${path} does not tell the keys of a host`);
@@ -178,7 +174,7 @@ export class HttpHostClient implements HostClient {
 
   /** An answer that the host has given; undefined when it has another time, which is kept from then on. */
   async #exchange({ method, path, body = NOTHING, maxBytes, signal }: Asked<unknown>): Promise<HttpAnswer | undefined> {
-    const { exchange, clock } = this.#options;
+    const { clock } = this.#options;
     const { host, key } = this.#known ?? this.#unknown();
     const bodyHash = bodyHashOf(body);
     const maxAnswerBytes = Math.max(maxBytes, MAX_SHORT_BODY_BYTES);
@@ -187,9 +183,9 @@ export class HttpHostClient implements HostClient {
       nonce = toHex(this.#randomBytes(NONCE_BYTES));
       const date = String(Math.floor(clock.now().getTime() / 1_000) + this.#ahead);
       const headers = requestHeaders(key, { host, method, path, date, nonce, bodyHash });
-      return { method, path, headers, body, maxAnswerBytes, ...this.#signal(signal) };
+      return { method, path, headers, body, maxAnswerBytes };
     };
-    const answer = await this.#at(exchange.send(make), signal);
+    const answer = await this.#send(make, signal);
     if (this.#isOtherTime(answer, nonce)) return undefined;
     const signature = answer.headers[ANSWER_HEADER];
     const lines = { host, nonce, status: answer.status, body: answer.body };
@@ -215,24 +211,21 @@ export class HttpHostClient implements HostClient {
     return true;
   }
 
-  async #at(answer: Promise<HttpAnswer>, given?: AbortSignal): Promise<HttpAnswer> {
+  /** Sends what is made, which is given up with the client, or with a signal. */
+  async #send(make: () => HttpRequest, given?: AbortSignal): Promise<HttpAnswer> {
+    const { exchange, signal } = this.#options;
+    const ended = new LinkedSignal(...[signal, given].filter((one) => one !== undefined));
     try {
-      return await answer;
+      return await exchange.send(() => ({ ...make(), signal: ended.signal }));
     } catch (error) {
       if (error instanceof HostFailure)
         throw new HostFailure(error.code, `${this.url}: ${error.message}`, { cause: error });
-      if (given?.aborted === true || this.#options.signal?.aborted === true)
+      if (given?.aborted === true || signal?.aborted === true)
         throw this.#failure('UNREACHABLE', 'the request was given up', error);
       throw error;
+    } finally {
+      ended.unlink();
     }
-  }
-
-  #signal(given?: AbortSignal): { readonly signal?: AbortSignal } {
-    const signals = [this.#options.signal, given].filter((signal) => signal !== undefined);
-    const [only, ...others] = signals;
-    if (only === undefined) return {};
-    // Each `any` leaves something behind with a signal that lives on.
-    return { signal: others.length === 0 ? only : AbortSignal.any(signals) };
   }
 
   #knows(host: Fingerprint): void {

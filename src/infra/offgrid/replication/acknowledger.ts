@@ -6,6 +6,7 @@ import {
   type Reached,
   type ReplicasAcknowledged,
 } from '../../../domain/replication.js';
+import { firstOf } from '../../linked-signal.js';
 import type { Logger } from '../../logger.js';
 import { Nudge } from '../../nudge.js';
 import type { SignedThing } from '../protocol/signed.js';
@@ -102,10 +103,7 @@ export class Acknowledger {
         await time.sleep(RETRY_MS, signal);
       }
       if (this.#urgency > 0) continue;
-      const waiting = new AbortController();
-      const both = AbortSignal.any([signal, waiting.signal]);
-      await Promise.race([time.sleep(INTERVAL_MS, both), this.#urgent.wait(both)]);
-      waiting.abort();
+      await firstOf(signal, (waiting) => [time.sleep(INTERVAL_MS, waiting), this.#urgent.wait(waiting)]);
     }
     await this.flush();
   }

@@ -1,4 +1,5 @@
 import { equalBytes } from '../../crypto/bytes.js';
+import { firstOf } from '../../linked-signal.js';
 import type { Logger } from '../../logger.js';
 import { Nudge } from '../../nudge.js';
 import { MAX_BATCH_EVENTS } from '../protocol/batch.js';
@@ -61,14 +62,10 @@ export class HostCare {
     const { time, logger, host, isServed } = this.#dependencies;
     let auditAt = time.now().getTime() + AUDIT_EVERY_MS;
     while (!signal.aborted) {
-      const waiting = new AbortController();
-      const both = AbortSignal.any([signal, waiting.signal]);
-      const nudged = this.#nudged.wait(both);
       const isDamaged = (this.#head?.damaged ?? 0) > 0;
       const mendAt = isDamaged ? this.#mendedAt + MEND_EVERY_MS : Infinity;
       const waitMs = Math.max(0, Math.min(auditAt, mendAt) - time.now().getTime());
-      await Promise.race([nudged, time.sleep(waitMs, both)]);
-      waiting.abort();
+      await firstOf(signal, (waiting) => [this.#nudged.wait(waiting), time.sleep(waitMs, waiting)]);
       if (signal.aborted) return;
       const now = time.now().getTime();
       try {

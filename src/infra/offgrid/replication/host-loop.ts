@@ -1,6 +1,7 @@
 import { backoffMs, MAX_BACKOFF_MS } from '../../../domain/backoff.js';
 import { isServed, type HostProof, type HostState, type PolicyHost } from '../../../domain/replication.js';
 import { fromBase64 } from '../../crypto/bytes.js';
+import { firstOf } from '../../linked-signal.js';
 import type { Logger } from '../../logger.js';
 import { Nudge } from '../../nudge.js';
 import { openClaim } from '../protocol/claim.js';
@@ -164,16 +165,14 @@ export class HostLoop {
   async #pause(ms: number, signal: AbortSignal): Promise<boolean> {
     const { time, writer, changed } = this.#dependencies;
     const [epoch, state] = [writer.epoch, this.#state()];
-    const waiting = new AbortController();
-    const both = AbortSignal.any([signal, waiting.signal]);
-    const isOther = async () => {
-      while (!both.aborted && writer.epoch === epoch && this.#state() === state) await changed(both);
-      return false;
-    };
-    const isOver = Promise.race([time.sleep(ms, both), this.#nudged.wait(both)]).then(() => !signal.aborted);
-    const result = await Promise.race([isOver, isOther()]);
-    waiting.abort();
-    return result;
+    return firstOf(signal, (waiting) => {
+      const isOther = async () => {
+        while (!waiting.aborted && writer.epoch === epoch && this.#state() === state) await changed(waiting);
+        return false;
+      };
+      const isOver = [time.sleep(ms, waiting), this.#nudged.wait(waiting)];
+      return [isOther(), ...isOver.map((one) => one.then(() => !signal.aborted))];
+    });
   }
 
   async #session(signal: AbortSignal): Promise<void> {

@@ -2,6 +2,7 @@ import { MerkleFrontier } from '../../../domain/merkle.js';
 import { equalBytes } from '../../crypto/bytes.js';
 import { sha256 } from '../../crypto/sha256.js';
 import type { RootKey } from '../../crypto/root-key.js';
+import { LinkedSignal } from '../../linked-signal.js';
 import { MAX_BATCH_BYTES } from '../protocol/batch.js';
 import { signClaim } from '../protocol/claim.js';
 import { HostFailure, type HeadAnswer, type HostClient } from '../protocol/host-client.js';
@@ -174,18 +175,18 @@ export class HostSession {
    */
   async #idle(tree: MerkleFrontier, signal: AbortSignal): Promise<Batch | undefined> {
     const { changed, time } = this.#dependencies;
-    const waiting = new AbortController();
-    const both = AbortSignal.any([signal, waiting.signal]);
+    const waiting = new LinkedSignal(signal);
     try {
-      const news = changed(both).then(() => false);
+      const news = changed(waiting.signal).then(() => false);
       const batch = await this.#prepare(tree);
       if (batch !== undefined) return batch;
       const renewal = this.#renewalIn(tree);
-      const silence = time.sleep(Math.min(SILENCE_MS, Math.max(0, renewal)), both).then(() => renewal > SILENCE_MS);
+      const silenceMs = Math.min(SILENCE_MS, Math.max(0, renewal));
+      const silence = time.sleep(silenceMs, waiting.signal).then(() => renewal > SILENCE_MS);
       if ((await Promise.race([news, silence])) && this.#goesOn(signal)) await this.#ask();
       return undefined;
     } finally {
-      waiting.abort();
+      waiting.end();
     }
   }
 

@@ -1,6 +1,7 @@
 import { backoffMs } from '../../../domain/backoff.js';
 import { equalBytes } from '../../crypto/bytes.js';
 import { addressOf } from '../../crypto/envelope.js';
+import { firstOf } from '../../linked-signal.js';
 import { Nudge } from '../../nudge.js';
 import type { NumberedEvent } from '../protocol/event.js';
 import { MAX_ANSWER_EVENTS } from '../protocol/events-answer.js';
@@ -189,10 +190,7 @@ class Run {
     while (!signal.aborted) {
       const page = this.#pick(worker);
       if (page === undefined) {
-        const waiting = new AbortController();
-        const both = AbortSignal.any([signal, waiting.signal]);
-        await Promise.race([this.#changed.wait(both), time.sleep(LOOK_MS, both)]);
-        waiting.abort();
+        await firstOf(signal, (waiting) => [this.#changed.wait(waiting), time.sleep(LOOK_MS, waiting)]);
         continue;
       }
       const waitMs = await this.#ask(worker, page);
