@@ -68,14 +68,19 @@ export function nextPolicy(
   const required = Math.min(wanted.required ?? majorityOf(total), total);
   const policy = { version: (current?.version ?? 0) + 1, hosts: [...hosts.values()], required };
   if (hosts.size === 0 || totalWeight(policy) < required) return undefined;
-  return current !== undefined && !isWantedAgain && isSame(policy, current) ? undefined : policy;
+  return current !== undefined && !isWantedAgain && isSamePolicy(policy, current) ? undefined : policy;
 }
 
-function isSame(a: Policy, b: Policy): boolean {
-  const text = ({ hosts, required }: Policy) =>
-    JSON.stringify([
-      required,
-      hosts.map(({ host, url, verifyKey, weight, confirmed }) => [host, url, verifyKey, weight, confirmed]).sort(),
-    ]);
-  return text(a) === text(b);
+/** Whether two policies ask the same of the same hosts, whatever their versions. */
+export function isSamePolicy(a: Policy, b: Policy): boolean {
+  const isIn = (one: PolicyHost, hosts: readonly PolicyHost[]) =>
+    hosts.some(
+      ({ host, url, verifyKey, weight, confirmed }) =>
+        host === one.host &&
+        url === one.url &&
+        verifyKey === one.verifyKey &&
+        weight === one.weight &&
+        confirmed === one.confirmed,
+    );
+  return a.required === b.required && a.hosts.length === b.hosts.length && a.hosts.every((one) => isIn(one, b.hosts));
 }

@@ -16,12 +16,19 @@ const MAX_GROWN = 4;
 export class OwnTree {
   readonly #window: Pick<SealedWindow, 'take'>;
   readonly #cache: FrontierCache;
+  readonly #onProgress: (size: number, of: number) => void;
   /** What was grown last. Trees are not changed once they are given out. */
   #grown: readonly { readonly from: MerkleFrontier; readonly to: MerkleFrontier }[] = [];
 
-  constructor(window: Pick<SealedWindow, 'take'>, cache: FrontierCache) {
+  /** @param onProgress is told how many events a tree has by now, of those it is to have */
+  constructor(
+    window: Pick<SealedWindow, 'take'>,
+    cache: FrontierCache,
+    onProgress: (size: number, of: number) => void = () => undefined,
+  ) {
     this.#window = window;
     this.#cache = cache;
+    this.#onProgress = onProgress;
   }
 
   /**
@@ -37,6 +44,7 @@ export class OwnTree {
       const events = await this.#window.take(frontier.size, most, MAX_BATCH_BYTES);
       if (events.length === 0) return undefined;
       frontier = await this.#grow(frontier, events);
+      this.#onProgress(frontier.size, size);
     }
     return frontier;
   }

@@ -1,7 +1,8 @@
 import pLimit from 'p-limit';
 import { backoffMs } from '../../../domain/backoff.js';
-import { nextPolicy, standingOf, type MetHost, type WantedPolicy } from '../../../domain/policy.js';
+import { isSamePolicy, nextPolicy, standingOf, type MetHost, type WantedPolicy } from '../../../domain/policy.js';
 import { mayDivide, totalWeight, type Policy } from '../../../domain/replication.js';
+import { firstOf } from '../../linked-signal.js';
 import type { Logger } from '../../logger.js';
 import { HostFailure } from '../protocol/host-client.js';
 import type { Journal, Known, Time } from './ports.js';
@@ -41,6 +42,10 @@ export class PolicyKeeper {
    * named but two of three hosts, nothing could ever be done without both.
    */
   #mayLeaveOut: boolean;
+  /** What was recorded last by this process. */
+  #recorded: Policy | undefined;
+  /** The version of another core's policy that was complained of. */
+  #yieldedTo = 0;
 
   constructor(ground: PolicyGround) {
     this.#ground = ground;
@@ -66,12 +71,7 @@ export class PolicyKeeper {
           `policy ${policy.version} has ${policy.required} of ${totalWeight(policy)} sign: two halves could each sign for another history. Set OFFGRID_REQUIRED_ACKS to more than half.`,
         );
     if (!this.#mayLeaveOut) {
-      const waiting = new AbortController();
-      await Promise.race([
-        Promise.all(meeting),
-        time.sleep(FIRST_POLICY_MS, AbortSignal.any([signal, waiting.signal])),
-      ]);
-      waiting.abort();
+      await firstOf<unknown>(signal, (waiting) => [Promise.all(meeting), time.sleep(FIRST_POLICY_MS, waiting)]);
       this.#mayLeaveOut = true;
     }
     while (!signal.aborted) {
@@ -104,8 +104,22 @@ export class PolicyKeeper {
     const next = this.#ground.nextLine?.();
     const policy = nextPolicy(wanted, current, this.#met, new Set(retired), next?.isDue);
     if (policy === undefined) return;
+    if (next?.isDue !== true && this.#recorded !== undefined && isSamePolicy(policy, this.#recorded)) {
+      this.#yieldTo(current);
+      return;
+    }
     const data = { origin, ...policy, ...(next === undefined ? {} : { line: next.line }) };
     await journal.record([{ type: 'ReplicationPolicySet', data }]);
+    this.#recorded = policy;
+  }
+
+  /** Another core of this log wants another policy: it has the last word, or the two would have it in turn for ever. */
+  #yieldTo(other: Policy | undefined): void {
+    if (other === undefined || other.version === this.#yieldedTo) return;
+    this.#yieldedTo = other.version;
+    this.#ground.logger.warn(
+      `Policy ${other.version} is not what OFFGRID_STORAGE_HOSTS and OFFGRID_REQUIRED_ACKS say here: another core of this log has other settings. It is left as it is; give both the same settings.`,
+    );
   }
 
   /** Finds out who answers at a URL, until it is one who may count. */

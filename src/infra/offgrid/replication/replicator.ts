@@ -19,6 +19,8 @@ import type { HaltReason, Outbox, ReplicationState, WriterStore } from './replic
 import { StateCache } from './state-cache.js';
 import { Writer } from './writer.js';
 
+/** How often it is said how far a tree is that takes long, in milliseconds. */
+const SAY_EVERY_MS = 2_000;
 /** Bytes of the name of a writer. */
 const WRITER_BYTES = 8;
 
@@ -108,7 +110,7 @@ export class Replicator {
     const state = await StateCache.open(outbox, journal);
     const now = () => state.current;
     const window = new SealedWindow(outbox, new Sealer(root, origin), time, now);
-    const tree = new OwnTree(window, frontiers);
+    const tree = new OwnTree(window, frontiers, progressOf(time, logger));
     const history = new LocalHistory(tree, outbox, now);
     const writer = await Writer.open(
       {
@@ -286,6 +288,20 @@ type Fact = Parameters<Journal['record']>[0][number];
 function nextLineOf({ nextLine, quorum, quorumEpoch, line }: ReplicationState) {
   if (nextLine !== undefined) return { line: nextLine, isDue: true };
   return quorum > 0 && quorumEpoch === 0 ? { line: line + 1, isDue: false } : undefined;
+}
+
+/** Says how far a tree is that takes longer than two seconds: that of a long log is worked out once. */
+function progressOf(time: Pick<Time, 'now'>, logger: Logger): (size: number, of: number) => void {
+  let since: number | undefined;
+  return (size, of) => {
+    const now = time.now().getTime();
+    since ??= now;
+    if (now - since >= SAY_EVERY_MS) {
+      logger.info(`working out the roots of the own events: ${size} of ${of}`);
+      since = now;
+    }
+    if (size === of) since = undefined;
+  };
 }
 
 /** Who answers, as a policy names him. */

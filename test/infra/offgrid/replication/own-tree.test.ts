@@ -75,6 +75,14 @@ describe('the tree of the own events', () => {
     }
   });
 
+  it('says how far it is, to the end', async () => {
+    const said: number[][] = [];
+    const telling = new OwnTree(window, cache, (size, of) => said.push([size, of]));
+    await telling.at(COUNT, true);
+    expect(said.at(-1)).toEqual([COUNT, COUNT]);
+    expect(said.length).toBeGreaterThan(1);
+  });
+
   it('is not worked out again from the beginning', async () => {
     await tree.at(COUNT);
     window.taken = 0;

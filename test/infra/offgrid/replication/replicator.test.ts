@@ -182,6 +182,21 @@ describe('two cores of one origin', () => {
   });
 });
 
+describe('two cores of one log that are told of other hosts', () => {
+  it('do not take turns: the one that came last has its way, and both go on', async () => {
+    const { a, b, c, core, length } = await setUp();
+    const second = await ReplicatingCore.start({ hosts: wanted(a, b, c), required: 3, shared: core });
+    const policies = async () => (await core.events('ReplicationPolicySet')).map(({ required }) => required);
+    await expect.poll(policies, WAIT).toEqual([2, 3]);
+    await core.record(5);
+    await second.settles();
+    await second.record(5);
+    expect(await second.settles()).toBe(length + 11);
+    expect(await policies()).toEqual([2, 3]);
+    expect([core.halted, second.halted]).toEqual([undefined, undefined]);
+  });
+});
+
 describe('hosts that fail', () => {
   it('one that was put back from a copy is suspended, with both sides of the proof', async () => {
     const { a, core, length } = await setUp();

@@ -1,49 +1,22 @@
 import { describe, expect, it } from 'vitest';
-import { isReplicated } from '../../../../src/domain/event.js';
-import type { EventLog } from '../../../../src/infra/eventlog/eventlog.js';
 import { newHost } from '../../../support/offgrid/host.js';
 import { LyingHost, type LieName } from '../../../support/offgrid/lying-host.js';
 import { inHostFile } from '../../../support/offgrid/host-file.js';
 import { readBackForTest, readWithLoss } from '../../../support/offgrid/reading-back.js';
 import { copyOf, ReplicatingCore, RestartableHost, wanted, WAIT } from '../../../support/offgrid/replicating-core.js';
-
-const hosts = (count: number) => Promise.all(Array.from({ length: count }, () => RestartableHost.start()));
-
-/** The replicated events of a log, by what makes them what they are. */
-async function eventsOf(log: EventLog): Promise<unknown[]> {
-  const found: unknown[] = [];
-  for await (const event of log.readAll()) {
-    const { id, stream, revision, type, data, metadata } = event;
-    if (isReplicated(event)) found.push({ id, stream, revision, type, data, metadata });
-  }
-  return found;
-}
-
-/** Three hosts, two of which are a quorum, that have all of what a core has recorded; the core has stopped. */
-async function setUp({ events = 20 } = {}) {
-  const [a, b, c] = (await hosts(3)) as [RestartableHost, RestartableHost, RestartableHost];
-  const settings = { hosts: wanted(a, b, c), required: 2 };
-  const core = await ReplicatingCore.start(settings);
-  await core.record(events);
-  const length = await core.settles();
-  for (const host of [a, b, c])
-    await expect.poll(async () => (await host.head(core.root)).tree?.sequence, WAIT).toBe(length);
-  const all = await eventsOf(core.log);
-  await core.stop();
-  return { a, b, c, core, root: core.root, settings, length, all };
-}
+import { replicatedEvents, threeHosts } from '../../../support/offgrid/three-hosts.js';
 
 describe('what is read back', () => {
   it('is all that was replicated, and says what it rests on', async () => {
-    const { a, b, c, root, length, all } = await setUp({ events: 1_500 });
+    const { a, b, c, root, length, all } = await threeHosts({ events: 1_500 });
     const read = await readBackForTest({ root, hosts: [a, b, c] });
     expect(read).toMatchObject({ length, base: length, quorum: length, quorumEpoch: 1, mayLie: 1, epoch: 1 });
-    expect(await eventsOf(read.log)).toEqual(all);
+    expect(await replicatedEvents(read.log)).toEqual(all);
     expect([read.troubles, read.leftOut]).toEqual([[], []]);
   });
 
   it('changes nothing at the hosts, and leaves a core that lives alone', async () => {
-    const { a, b, c, root, settings, core, length } = await setUp();
+    const { a, b, c, root, settings, core, length } = await threeHosts();
     const living = await ReplicatingCore.start({ ...settings, folder: core.folder, root });
     await living.settles();
     const epochs = async () =>
@@ -60,20 +33,20 @@ describe('what is read back', () => {
   });
 
   it('is a core’s folder, which goes on', async () => {
-    const { a, b, c, root, settings, length, all } = await setUp();
+    const { a, b, c, root, settings, length, all } = await threeHosts();
     const read = await readBackForTest({ root, hosts: [a, b] });
     await read.log.close();
     const core = await ReplicatingCore.start({ ...settings, folder: read.folder, root });
     await core.record(3);
     // Its policy is recorded once more: whoever goes on with the old copy is BEHIND from then on.
     expect(await core.settles()).toBe(length + 4);
-    expect((await eventsOf(core.log)).slice(0, length)).toEqual(all);
+    expect((await replicatedEvents(core.log)).slice(0, length)).toEqual(all);
     expect(await core.known()).toMatchObject({ isRestored: false, elected: { epoch: 2, base: length } });
     await expect.poll(async () => (await c.head(root)).tree?.sequence, WAIT).toBe(length + 4);
   });
 
   it('the core that it was restored from is BEHIND when it comes back', async () => {
-    const { a, b, c, root, settings, core } = await setUp();
+    const { a, b, c, root, settings, core } = await threeHosts();
     const read = await readBackForTest({ root, hosts: [a, b, c] });
     await read.log.close();
     const restored = await ReplicatingCore.start({ ...settings, folder: read.folder, root });
@@ -86,7 +59,7 @@ describe('what is read back', () => {
   });
 
   it('is refused when too few hosts are heard, with what they are', async () => {
-    const { a, b, c, root } = await setUp();
+    const { a, b, c, root } = await threeHosts();
     await Promise.all([b.stop(), c.stop()]);
     await expect(readBackForTest({ root, hosts: [a, b, c] })).rejects.toThrow(
       /too few hosts answer for themselves.*--accept-loss/,
@@ -94,7 +67,7 @@ describe('what is read back', () => {
   });
 
   it('says how much weight may lie: none, of two of three', async () => {
-    const { a, b, c, root } = await setUp();
+    const { a, b, c, root } = await threeHosts();
     expect((await readBackForTest({ root, hosts: [a, b] })).mayLie).toBe(0);
     const sure = { root, hosts: [a, b], dishonestWeight: 1 };
     await expect(readBackForTest(sure)).rejects.toThrow('too few hosts');
@@ -102,7 +75,7 @@ describe('what is read back', () => {
   });
 
   it('has each event though in each host another is rotten', async () => {
-    const { a, b, c, root, length, all } = await setUp();
+    const { a, b, c, root, length, all } = await threeHosts();
     for (const [i, host] of [a, b, c].entries()) {
       await host.stop();
       const sql = `UPDATE events SET sealed = zeroblob(length(sealed)) WHERE sequence = ${5 + i}`;
@@ -111,38 +84,38 @@ describe('what is read back', () => {
     }
     const read = await readBackForTest({ root, hosts: [a, b, c] });
     expect(read.length).toBe(length);
-    expect(await eventsOf(read.log)).toEqual(all);
+    expect(await replicatedEvents(read.log)).toEqual(all);
   });
 
   it('is refused for an event that no host gives any more, and named', async () => {
-    const { a, b, c, root } = await setUp();
+    const { a, b, c, root } = await threeHosts();
     for (const host of [a, b, c])
       await inHostFile(host.folder, 'UPDATE events SET sealed = zeroblob(length(sealed)) WHERE sequence = 7', 'write');
     await expect(readBackForTest({ root, hosts: [a, b, c] })).rejects.toThrow(/Not all of the first \d+ events/);
   });
 
   it('has what a single host has staged beyond the quorum', async () => {
-    const { a, b, c, root, settings, core, length } = await setUp();
+    const { a, b, c, root, settings, core, length } = await threeHosts();
     await Promise.all([b.stop(), c.stop()]);
     const alone = await ReplicatingCore.start({ ...settings, folder: core.folder, root });
     await alone.record(5);
     await expect.poll(async () => (await a.head(root)).staged?.sequence, WAIT).toBe(length + 5);
-    const all = await eventsOf(alone.log);
+    const all = await replicatedEvents(alone.log);
     await alone.stop();
     await b.restart();
     const read = await readBackForTest({ root, hosts: [a, b] });
     expect(read).toMatchObject({ length: length + 5, base: length, quorum: length });
-    expect(await eventsOf(read.log)).toEqual(all);
+    expect(await replicatedEvents(read.log)).toEqual(all);
   });
 
   it('takes the history of the quorum, and not that of an old copy that went on beside a host', async () => {
-    const { a, b, c, root, settings, core, length } = await setUp();
+    const { a, b, c, root, settings, core, length } = await threeHosts();
     const copy = await copyOf(core.folder);
     await c.stop();
     const original = await ReplicatingCore.start({ ...settings, folder: core.folder, root });
     await original.record(3, 'original');
     await original.settles();
-    const all = await eventsOf(original.log);
+    const all = await replicatedEvents(original.log);
     await original.stop();
     await Promise.all([a.stop(), b.stop()]);
     await c.restart();
@@ -158,24 +131,24 @@ describe('what is read back', () => {
       [a, b],
     ]) {
       const read = await readBackForTest({ root, hosts: heard });
-      expect(await eventsOf(read.log)).toEqual(all);
+      expect(await replicatedEvents(read.log)).toEqual(all);
     }
   });
 });
 
 describe('an accepted loss', () => {
   it('is none where nothing is lost', async () => {
-    const { a, b, c, root } = await setUp();
+    const { a, b, c, root } = await threeHosts();
     await expect(readWithLoss({ root, hosts: [a, b, c] })).rejects.toThrow('nothing was lost');
   });
 
   it('takes what the hosts have that are left, and goes on in a line of its own, with hosts of its own', async () => {
-    const { a, b, c, root, length, all } = await setUp();
+    const { a, b, c, root, length, all } = await threeHosts();
     await Promise.all([b.stop(), c.stop()]);
     await expect(readBackForTest({ root, hosts: [a] })).rejects.toThrow('too few hosts');
     const read = await readWithLoss({ root, hosts: [a] });
     expect(read).toMatchObject({ length, line: 2, loss: expect.stringContaining('too few hosts') as string });
-    expect(await eventsOf(read.log)).toEqual(all);
+    expect(await replicatedEvents(read.log)).toEqual(all);
     await read.log.close();
     const d = await RestartableHost.start();
     const core = await ReplicatingCore.start({ folder: read.folder, root, hosts: wanted(a, d), required: 2 });
@@ -191,24 +164,24 @@ describe('an accepted loss', () => {
   });
 
   it('takes events of hosts whose keys nobody has named: each is what its origin has sealed', async () => {
-    const { a, b, c, root, all } = await setUp();
+    const { a, b, c, root, all } = await threeHosts();
     const unnamed = [a, b, c].map(({ url }) => ({ url }));
     await expect(readBackForTest({ root, hosts: unnamed })).rejects.toThrow('Hosts count when their keys are named');
     const read = await readWithLoss({ root, hosts: unnamed });
-    expect(await eventsOf(read.log)).toEqual(all);
+    expect(await replicatedEvents(read.log)).toEqual(all);
   });
 
   it('takes what can be read where an event is gone everywhere', async () => {
-    const { a, b, c, root, all } = await setUp();
+    const { a, b, c, root, all } = await threeHosts();
     for (const host of [a, b, c])
       await inHostFile(host.folder, 'UPDATE events SET sealed = zeroblob(length(sealed)) WHERE sequence = 9', 'write');
     const read = await readWithLoss({ root, hosts: [a, b, c] });
     expect(read.length).toBe(8);
-    expect(await eventsOf(read.log)).toEqual(all.slice(0, 8));
+    expect(await replicatedEvents(read.log)).toEqual(all.slice(0, 8));
   });
 
   it('takes the history that was chosen', async () => {
-    const { a, b, c, root, settings, core, length } = await setUp();
+    const { a, b, c, root, settings, core, length } = await threeHosts();
     const copy = await copyOf(core.folder);
     const other = await ReplicatingCore.start({ ...settings, folder: copy, root });
     await other.replicator.beginLine();
@@ -238,13 +211,13 @@ describe('a host that lies to who reads', () => {
     const length = await core.settles();
     const held = async () => (await core.known()).hosts.get(liar.id)?.sequence;
     await expect.poll(held, WAIT).toBe(length);
-    const all = await eventsOf(core.log);
+    const all = await replicatedEvents(core.log);
     await core.stop();
     liar.lie = lie;
     const begun = Date.now();
     const read = await readBackForTest({ root: core.root, hosts: [liar, b, c] });
     expect(read.length).toBe(length);
-    expect(await eventsOf(read.log)).toEqual(all);
+    expect(await replicatedEvents(read.log)).toEqual(all);
     if (lie === 'stalled') expect(Date.now() - begun).toBeLessThan(60_000);
   });
 });
