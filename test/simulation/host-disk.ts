@@ -212,6 +212,27 @@ export class MemoryReplicaStore implements ReplicaStore {
     return this.#put(events, () => true);
   }
 
+  mendStagedLeaves(_origin: string, leaves: ReadonlyMap<number, Uint8Array>): Promise<void> {
+    return this.#write(() => {
+      const { rows, ...state } = this.#kept();
+      const staged = rows.staged.map((row, i) => ({ ...row, leaf: leaves.get(i + 1) ?? row.leaf }));
+      const { common } = state.places;
+      return {
+        ...state,
+        rows: { head: rows.head, staged: [...rows.staged.slice(0, common), ...staged.slice(common)] },
+      };
+    });
+  }
+
+  giveUpStaged(): Promise<void> {
+    return this.#write(() => {
+      const { rows, places, ...state } = this.#kept();
+      const { head } = places;
+      const without = { head, staged: { sequence: 0, peaks: [] }, common: head.sequence };
+      return { ...state, staged: null, places: without, rows: { head: rows.head, staged: [] } };
+    });
+  }
+
   #put(events: readonly MendedEvent[], fits: (row: DiskRow, event: MendedEvent) => boolean): Promise<void> {
     return this.#write(() =>
       events.reduce((state, { sequence, ...event }) => {

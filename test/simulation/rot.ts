@@ -1,10 +1,7 @@
 import type { Random } from '../support/random.js';
 import type { HostDisk } from './host-disk.js';
 
-/**
- * One event on a disk is not what was written any more: its content, its leaf or its time. Of what is staged and not in the head,
- * contents alone rot: the product holds the leaves of the head to its root, and not yet those of a staged history.
- */
+/** One event on a disk is not what was written any more: its content, its leaf or its time. */
 export function rotten(disk: HostDisk, random: Random): void {
   const [head, staged] = [disk.state?.rows.head.length ?? 0, disk.state?.rows.staged.length ?? 0];
   const length = Math.max(head, staged);
@@ -12,7 +9,7 @@ export function rotten(disk: HostDisk, random: Random): void {
   const kind = random.next();
   const sequence = random.between(1, length);
   disk.rot(sequence, (row) => {
-    if (kind < 0.6 || sequence > head) return { ...row, sealed: flipped(row.sealed, random) };
+    if (kind < 0.6) return { ...row, sealed: flipped(row.sealed, random) };
     const { leaf, written = leaf } = row;
     return kind < 0.85 ? { ...row, written, leaf: flipped(leaf, random) } : { ...row, ts: row.ts + 1 };
   });

@@ -189,16 +189,10 @@ export class Troubles {
     else if (random.chance(0.5)) this.#world.lose(core);
   }
 
-  /**
-   * An operator changes the configuration. Cores on one log are configured alike: of two that want different policies, each would
-   * record its own again and again.
-   */
-  #changePolicy({ log }: SimCore): void {
-    const wanted = this.#world.newPolicy();
-    for (const core of this.#world.cores.filter((one) => one.log === log)) {
-      core.wanted = wanted;
-      if (core.isUp) this.#restart(core);
-    }
+  /** An operator changes the configuration of one core, though another may be on its log. */
+  #changePolicy(core: SimCore): void {
+    core.wanted = this.#world.newPolicy();
+    if (core.isUp) this.#restart(core);
   }
 
   #restart(core: SimCore): void {

@@ -32,10 +32,10 @@ export class HistoryFrontiers {
     return this.made(size, of, places);
   }
 
-  /** The tree over the whole head, made from its leaves anew, with some of them replaced. */
-  async whole(places: Places, replaced = NONE): Promise<MerkleFrontier> {
+  /** The tree over a whole history, made from its leaves anew, with some of them replaced. */
+  async whole(of: HistoryName, places: Places, replaced = NONE): Promise<MerkleFrontier> {
     this.forget(0);
-    return this.made(places.head.sequence, 'head', places, replaced);
+    return this.made(places[of].sequence, of, places, replaced);
   }
 
   /** Forgets what is beyond the first events of the head, and all that is staged. */

@@ -44,6 +44,23 @@ export async function arrange(
   return freed;
 }
 
+/** Sets aside what is staged, so that `events` holds the head alone. Says how many bytes that freed. */
+export async function removeStaged(connection: Connection, id: number): Promise<number> {
+  const [row] = await connection.all<PlacesRow>(
+    'SELECT head_sequence, staged_sequence, common FROM origins WHERE id = ?',
+    [id],
+  );
+  if (row === undefined) return 0;
+  const isApart = row.staged_sequence > row.common;
+  const freed = isApart ? await setAside(connection, 'events', id, row.common) : 0;
+  if (isApart) await move(connection, 'head_tails', 'events', id, 0);
+  await connection.run(
+    `UPDATE origins SET staged = NULL, staged_sequence = 0, staged_peaks = x'', common = head_sequence WHERE id = ?`,
+    [id],
+  );
+  return freed;
+}
+
 async function move(connection: Connection, from: string, to: string, id: number, after: number): Promise<void> {
   const where = 'WHERE origin = ? AND sequence > ?';
   await connection.run(`INSERT INTO ${to} (${COLUMNS}) SELECT ${COLUMNS} FROM ${from} ${where}`, [id, after]);

@@ -2,6 +2,7 @@ import { equalBytes } from '../../crypto/bytes.js';
 import { encodeEntry, ENTRY_BYTES, leafHash } from '../protocol/entry.js';
 import type { Origin } from '../protocol/fields.js';
 import { ProtocolError } from '../protocol/protocol-error.js';
+import type { HistoryName } from '../protocol/queries.js';
 import type { OriginState } from './origin-state.js';
 import type { MendedEvent, ReplicaStore, StoredRow } from './replica-store.js';
 import type { HistoryFrontiers } from './history-frontiers.js';
@@ -12,7 +13,7 @@ const MAX_CANDIDATES = 1_000;
 const PAGE = 4_096;
 const NO_ENTRY = new Uint8Array(ENTRY_BYTES);
 
-/** The leaf hashes that are kept of an origin's head: what each event is held to may be damaged as well. */
+/** The leaf hashes that are kept of an origin's events: what each event is held to may be damaged as well. */
 export class KeptLeaves {
   readonly #origin: Origin;
   readonly #store: ReplicaStore;
@@ -31,7 +32,7 @@ export class KeptLeaves {
    * when nothing but leaves is damaged, they are mended.
    */
   async check(state: OriginState): Promise<'RIGHT' | 'MENDED' | 'DAMAGED'> {
-    if (state.head === null || (await this.#haveRoot(state))) return 'RIGHT';
+    if (state.head === null || (await this.#haveRoot('head', state))) return 'RIGHT';
     for (let after = 0; after < state.places.head.sequence; after += PAGE) {
       const rows = await this.#store.rows(this.#origin, { of: 'head', after, limit: PAGE });
       const strange = rows.filter((row) => entryBytesOf(row) === NO_ENTRY).map(({ sequence }) => sequence);
@@ -49,7 +50,7 @@ export class KeptLeaves {
     const unleafed = await this.#store.unleafed(this.#origin);
     for (const more of [[...this.#candidates.values()], events]) {
       const replaced = new Map([...unleafed, ...more].map((event) => [event.sequence, event]));
-      if (replaced.size === 0 || !(await this.#haveRoot(state, replaced))) continue;
+      if (replaced.size === 0 || !(await this.#haveRoot('head', state, leavesOf(replaced)))) continue;
       await this.#store.mendLeaves(this.#origin, [...replaced.values()]);
       this.#frontiers.forget(0);
       this.forget();
@@ -58,28 +59,61 @@ export class KeptLeaves {
     return false;
   }
 
+  /**
+   * Holds the leaves of what is staged to its tree's root, where those of the head are right. Where they are not its leaves they are made
+   * anew from its events; if that does not mend them it is given up, for it would be held against whoever goes on from it.
+   */
+  async checkStaged(state: OriginState): Promise<'RIGHT' | 'MENDED' | 'GIVEN UP'> {
+    const { staged, places } = state;
+    if (staged === null || (await this.#haveRoot('staged', state))) return 'RIGHT';
+    const made = new Map<number, Uint8Array>();
+    for (let after = places.common; after < places.staged.sequence; after += PAGE)
+      for (const row of await this.#store.rows(this.#origin, { of: 'staged', after, limit: PAGE })) {
+        const leaf = madeLeaf(row);
+        if (leaf !== undefined && !equalBytes(leaf, row.leaf)) made.set(row.sequence, leaf);
+      }
+    const isMended = made.size > 0 && (await this.#haveRoot('staged', state, made));
+    if (isMended) await this.#store.mendStagedLeaves(this.#origin, made);
+    else await this.#store.giveUpStaged(this.#origin);
+    this.#frontiers.forget(0);
+    return isMended ? 'MENDED' : 'GIVEN UP';
+  }
+
   forget(): void {
     this.#candidates.clear();
   }
 
-  /** Whether the root is the head's, with some leaves replaced. */
+  /** Whether the root is that of a history's tree, with some leaves replaced. */
   async #haveRoot(
-    { head, places }: OriginState,
-    replaced: ReadonlyMap<number, MendedEvent> = new Map(),
+    of: HistoryName,
+    { [of]: tree, places }: OriginState,
+    leaves?: ReadonlyMap<number, Uint8Array>,
   ): Promise<boolean> {
-    if (head === null) return false;
-    const leaves = new Map([...replaced].map(([sequence, { leaf }]) => [sequence, leaf]));
-    return equalBytes((await this.#frontiers.whole(places, leaves)).root(), head.value.root);
+    return tree !== null && equalBytes((await this.#frontiers.whole(of, places, leaves)).root(), tree.value.root);
   }
+}
+
+function leavesOf(events: ReadonlyMap<number, MendedEvent>): ReadonlyMap<number, Uint8Array> {
+  return new Map([...events].map(([sequence, { leaf }]) => [sequence, leaf]));
 }
 
 /** The entry of a row, 42 bytes; zeros when that is not what its leaf says. */
 export function entryBytesOf(row: StoredRow): Uint8Array {
+  const entry = madeEntry(row);
+  return entry !== undefined && equalBytes(leafHash(entry), row.leaf) ? entry : NO_ENTRY;
+}
+
+/** The leaf that a row should have; undefined when it says nothing that an entry could. */
+function madeLeaf(row: StoredRow): Uint8Array | undefined {
+  const entry = madeEntry(row);
+  return entry && leafHash(entry);
+}
+
+function madeEntry(row: StoredRow): Uint8Array | undefined {
   try {
-    const entry = encodeEntry(row);
-    return equalBytes(leafHash(entry), row.leaf) ? entry : NO_ENTRY;
+    return encodeEntry(row);
   } catch (error) {
-    if (error instanceof ProtocolError) return NO_ENTRY;
+    if (error instanceof ProtocolError) return undefined;
     throw error;
   }
 }

@@ -115,4 +115,8 @@ export interface ReplicaStore {
   mend(origin: string, events: readonly MendedEvent[]): Promise<readonly number[]>;
   /** Puts events of the head back with their leaves, whatever leaves are kept. */
   mendLeaves(origin: string, events: readonly MendedEvent[]): Promise<void>;
+  /** Replaces leaves of what is staged beyond the head, by sequence. */
+  mendStagedLeaves(origin: string, leaves: ReadonlyMap<number, Uint8Array>): Promise<void>;
+  /** Sets aside what is staged, with its tree. */
+  giveUpStaged(origin: string): Promise<void>;
 }

@@ -182,13 +182,11 @@ export class Replica {
     });
   }
 
-  /** Holds the leaves that are kept to the head's root, and mends those that it can. @returns whether they are right now */
+  /** Holds the leaves that are kept to the roots of their trees, and mends those that it can. @returns whether they are right now */
   checkLeaves(): Promise<boolean> {
     return this.#inTurn(async () => {
       const state = await this.#load();
-      const leaves = state === undefined ? 'RIGHT' : await this.#leaves.check(state);
-      await this.#countDamaged();
-      return leaves !== 'DAMAGED';
+      return state === undefined || (await this.#checked(state)) !== 'DAMAGED';
     });
   }
 
@@ -227,7 +225,7 @@ export class Replica {
     }
     if ('taken' in decision) {
       const { taken } = decision;
-      await this.#write(() => store.change(this.#origin, taken), batch.tree, Math.min(taken.keep, state.places.common));
+      await this.#write(() => store.change(this.#origin, taken), batch.tree, Math.min(taken.keep, taken.before.common));
     } else if (Object.keys(decision.renewed).length > 0) {
       const { sequence } = state.places.head;
       await this.#write(() => store.renew(this.#origin, decision.renewed), batch.tree, sequence);
@@ -238,21 +236,30 @@ export class Replica {
   /** A batch is not refused for what is damaged here. @throws RefusalError */
   async #decide(batch: ReceivedBatch, state: OriginState): Promise<BatchDecision> {
     const { store } = this.#options;
-    const decide = () => decideBatch(batch, { origin: this.#origin, state, store, frontiers: this.#frontiers });
-    const decision = await decide().catch((error: unknown) => {
+    const decide = (known: OriginState) =>
+      decideBatch(batch, { origin: this.#origin, state: known, store, frontiers: this.#frontiers });
+    const decision = await decide(state).catch((error: unknown) => {
       if (error instanceof RefusalError && DECIDED_BY_LEAVES.has(error.code)) return error;
       throw error;
     });
     if (!(decision instanceof RefusalError) && !('forked' in decision)) return decision;
-    const leaves = await this.#leaves.check(state);
-    await this.#countDamaged();
-    if (leaves === 'MENDED') return decide();
+    const leaves = await this.#checked(state);
+    if (leaves === 'MENDED') return decide((await this.#load()) ?? state);
     if (leaves === 'DAMAGED') {
       const message = `The events of '${this.#origin}' here are not those that the origin has signed: some are damaged.`;
       throw new RefusalError({ code: 'DAMAGED', message });
     }
     if (decision instanceof RefusalError) throw decision;
     return decision;
+  }
+
+  /** Holds what is kept to its trees, that of the head first: what is staged goes on from it. */
+  async #checked(state: OriginState): Promise<'RIGHT' | 'MENDED' | 'DAMAGED'> {
+    const head = await this.#leaves.check(state);
+    const staged = head === 'DAMAGED' ? 'RIGHT' : await this.#leaves.checkStaged(state);
+    if (staged === 'GIVEN UP') await this.#reload();
+    else await this.#countDamaged();
+    return staged === 'RIGHT' ? head : 'MENDED';
   }
 
   /** What comes again may be what was damaged here. */

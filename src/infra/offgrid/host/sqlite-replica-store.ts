@@ -10,7 +10,7 @@ import { DamagedEvents } from './damaged-events.js';
 import { UNDESCRIBED, type EventContents, type EventRow } from './event-contents.js';
 import type { HostFile } from './host-file.js';
 import { RefusalError } from './refusal-error.js';
-import { arrange, COLUMNS, EVENT_BYTES, writePlaces } from './history-rows.js';
+import { arrange, COLUMNS, EVENT_BYTES, removeStaged, writePlaces } from './history-rows.js';
 import type {
   LeafEvent,
   MendedEvent,
@@ -252,6 +252,25 @@ export class SqliteReplicaStore implements ReplicaStore {
 
   mendLeaves(origin: string, events: readonly MendedEvent[]): Promise<void> {
     return this.#damage.mendLeaves(this.#idOf(origin), events);
+  }
+
+  async mendStagedLeaves(origin: string, leaves: ReadonlyMap<number, Uint8Array>): Promise<void> {
+    const id = this.#idOf(origin);
+    await this.#file.write(async (connection) => {
+      // What is staged is in `events` as a whole.
+      for (const [sequence, leaf] of leaves)
+        await connection.run('UPDATE events SET leaf = ? WHERE origin = ? AND sequence = ?', [leaf, id, sequence]);
+      return 0;
+    });
+  }
+
+  async giveUpStaged(origin: string): Promise<void> {
+    const id = this.#idOf(origin);
+    const staged = (await this.load(origin))?.staged;
+    await this.#file.write(async (connection) => {
+      if (staged) await this.#keepTree(connection, id, staged, 'SET_ASIDE');
+      return -(await removeStaged(connection, id));
+    });
   }
 
   mark(origin: string, sequences: readonly number[]): Promise<void> {

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { newFolder, newHost } from '../../../support/offgrid/host.js';
 import { Process, Reader, History } from '../../../support/offgrid/by-hand.js';
+import { NOT_ELECTED } from '../../../../src/infra/offgrid/protocol/fields.js';
 import { inHostFile } from '../../../support/offgrid/host-file.js';
 
 /** Scrubbing takes no time in these tests. */
@@ -187,6 +188,47 @@ describe('damage', () => {
     await again.close();
     await damage(folder, 'UPDATE events SET leaf = zeroblob(32) WHERE sequence = 7');
     await process.ship(await newHost({ folder, ...ONCE }), history, 9, 9);
+  });
+
+  describe('of leaves of what is staged', () => {
+    /** A host with a head of 13 events, and 5 that are staged after the first ten, of which two are known to be at quorum. */
+    async function setUpStaged() {
+      const { folder, host, history } = await setUp();
+      const other = history.on(5, { at: 10, name: 'b' });
+      const second = new Process(history.root, 2);
+      await second.claim(host);
+      await second.ship(host, other, 11, 15, { base: NOT_ELECTED, quorum: 12 });
+      await host.close();
+      return { folder, longer: other.on(2), second };
+    }
+    const complete = { base: 15, quorum: 12 };
+
+    it('alone is mended: what goes on from it is taken', async () => {
+      const { folder, longer, second } = await setUpStaged();
+      await damage(folder, 'UPDATE events SET leaf = zeroblob(32) WHERE sequence = 12');
+      const host = await newHost({ folder, ...ONCE });
+      expect(await second.ship(host, longer, 16, 17, complete)).toMatchObject({ tree: { sequence: 17 }, damaged: 0 });
+    });
+
+    it('and of their events makes the host give it up, and take it again', async () => {
+      const { folder, longer, second } = await setUpStaged();
+      await damage(folder, 'UPDATE events SET leaf = zeroblob(32), ts = 7 WHERE sequence = 12');
+      const host = await newHost({ folder, ...ONCE });
+      const goingOn = second.ship(host, longer, 16, 17, complete);
+      await expect(goingOn).rejects.toMatchObject({ code: 'GAP' });
+      const head = await second.ship(host, longer, 11, 17, complete);
+      expect(head).toMatchObject({ tree: { sequence: 17 }, staged: null, damaged: 0 });
+    });
+
+    it('is found by the scrub: what cannot be mended is set aside, and the head is what it was', async () => {
+      const { folder, longer } = await setUpStaged();
+      await damage(folder, 'UPDATE events SET leaf = zeroblob(32), ts = 7 WHERE sequence = 14');
+      const reader = new Reader(await newHost({ folder, ...FAST }), longer.root);
+      await expect.poll(async () => (await reader.head()).staged).toBeNull();
+      expect(await reader.head()).toMatchObject({ tree: { sequence: 13 }, damaged: 0 });
+      expect(await reader.events('?bytes=4194304')).toHaveLength(13);
+      expect(await inHostFile(folder, 'SELECT kind FROM evidence_trees')).toEqual([{ kind: 'SET_ASIDE' }]);
+    });
   });
 
   it('of what the host keeps of an origin is said', async () => {
