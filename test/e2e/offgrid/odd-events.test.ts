@@ -63,14 +63,10 @@ function beginning(): readonly Said[] {
 
 const KEY = dataKey(new Uint8Array(KEY_BYTES).fill(7));
 
-/** The number of the event that begins the line. */
-const FIRST_POLICY = 2;
-
 /** Seals events as a core would, and ships them to the host. */
 async function ship(said: readonly Said[]): Promise<void> {
   const revisions = new Map<string, bigint>();
   const frontier = new MerkleFrontier(sha256);
-  const roots: Uint8Array[] = [];
   const events = said.map(([type, stream, data, number], i): SealedEvent => {
     const etype = number ?? ETYPES[type as EventType];
     const place = { origin: ORIGIN, sequence: i + 1, etype, at: 1_700_000_000_000 + i };
@@ -81,12 +77,11 @@ async function ship(said: readonly Said[]): Promise<void> {
     const sealed = seal(key, place, eventText({ ...newEvent({ type, data, metadata }), stream, revision }));
     const event = { etype, ts: place.at, sealed: new Uint8Array(sealed) };
     frontier.append(encodeEntry(entryOf(event)));
-    roots.push(new Uint8Array(frontier.root()));
     return event;
   });
   await writer.claim(host);
-  const [sequence, root, begun] = [events.length, roots.at(-1)!, roots[FIRST_POLICY - 1]!];
-  const tree = writer.tree(History.begin(writer.root), 0, { sequence, root, begun });
+  const [sequence, root] = [events.length, new Uint8Array(frontier.root())];
+  const tree = writer.tree(History.begin(writer.root), 0, { sequence, root });
   await writer.shipTree(host, tree, { events }, 1, sequence);
 }
 
