@@ -35,7 +35,7 @@ export default defineConfig({
       { extends: true, test: { name: 'together', include: TOGETHER, isolate: false } },
     ],
     pool: 'forks',
-    maxWorkers: 4,
+    maxWorkers: 3,
     sequence: { sequencer: LongestFirst },
     // A machine with other things to do takes its time; who waits for nothing to come says how long.
     expect: { poll: { timeout: 15_000 } },

@@ -168,9 +168,8 @@ export class Replica {
       const state = await this.#load();
       if (state === undefined) throw this.#notFound();
       const { store } = this.#options;
-      const leaves = [
-        ...new Map(events.map((event) => [event.sequence, { ...leafOf(event), sequence: event.sequence }])).values(),
-      ];
+      const once = new Map(events.map((event) => [event.sequence, { ...leafOf(event), sequence: event.sequence }]));
+      const leaves = [...once.values()];
       const mended = new Set(await store.mend(this.#origin, leaves));
       if (mended.size < leaves.length && this.#damaged > 0) {
         const missing = new Set(await store.damaged(this.#origin, 0, MAX_DOUBTED));
