@@ -2,8 +2,11 @@ import { chmod, cp, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readKeyring } from '../../../../src/infra/crypto/keyring-file.js';
+import { systemClock } from '../../../../src/infra/clock.js';
+import { EmbeddedLog } from '../../../../src/infra/eventlog/embedded.js';
 import { newFolder } from '../../../support/offgrid/host.js';
 import { ReplicatingCore, RestartableHost, wanted, WAIT } from '../../../support/offgrid/replicating-core.js';
+import { replicatedEvents } from '../../../support/offgrid/three-hosts.js';
 
 const GOLDEN = join(import.meta.dirname, '../../../golden/0.1/core');
 
@@ -21,10 +24,14 @@ describe('a core’s folder of protocol 1', () => {
   it('is taken over: everything is shipped again, in a line of its own and an epoch above', async () => {
     const [a, b] = [await RestartableHost.start(), await RestartableHost.start()];
     const today = await folderOfToday();
+    const log = await EmbeddedLog.open(join(today.folder, 'log.db'), systemClock);
+    const before = await replicatedEvents(log);
+    await log.close();
     const core = await ReplicatingCore.start({ ...today, hosts: wanted(a, b), required: 2 });
-    const { head } = await core.known();
+    // What it had was at quorum at hosts of protocol 1, until its line begins.
+    await expect.poll(async () => (await core.known()).line, WAIT).toBe(2);
     const length = await core.settles();
-    expect(length).toBe(head + 1);
+    expect(length).toBe(before.length + 1);
     const { line, begun, elected } = await core.known();
     expect([line, begun, elected?.base]).toEqual([2, length, length]);
     // It claims again when its line begins.
