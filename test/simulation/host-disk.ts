@@ -215,12 +215,11 @@ export class MemoryReplicaStore implements ReplicaStore {
   mendStagedLeaves(_origin: string, leaves: ReadonlyMap<number, Uint8Array>): Promise<void> {
     return this.#write(() => {
       const { rows, ...state } = this.#kept();
-      const staged = rows.staged.map((row, i) => ({ ...row, leaf: leaves.get(i + 1) ?? row.leaf }));
-      const { common } = state.places;
-      return {
-        ...state,
-        rows: { head: rows.head, staged: [...rows.staged.slice(0, common), ...staged.slice(common)] },
-      };
+      const staged = rows.staged.map((row, i) => {
+        const leaf = leaves.get(i + 1);
+        return leaf === undefined ? row : { ...row, leaf };
+      });
+      return { ...state, rows: { head: rows.head, staged } };
     });
   }
 

@@ -164,12 +164,12 @@ export class EmbeddedLog implements EventLog {
 
   async *subscribe(options: SubscribeOptions): AsyncIterable<EventBatch> {
     const { filter, batchSize = DEFAULT_BATCH } = options;
-    const ended = new LinkedSignal(options.signal, this.#closing.signal);
-    const { signal } = ended;
     const head = await this.head();
     if (this.#subscribers === 0) this.#tail.reset(head);
     this.#subscribers += 1;
     this.#grown(head);
+    const ended = new LinkedSignal(options.signal, this.#closing.signal);
+    const { signal } = ended;
     try {
       let cursor = options.after;
       let announced = false;

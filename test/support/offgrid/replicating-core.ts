@@ -150,6 +150,12 @@ export class ReplicatingCore {
   }
 }
 
+/** Random bytes that are the same for each core that is given its own: two are then one process, resumed twice. */
+export function sameBytes(): (length: number) => Uint8Array {
+  let next = 0;
+  return (length) => Uint8Array.from({ length }, () => (next = (next + 37) % 256));
+}
+
 /** A copy of a folder; it goes with the test. */
 export async function copyOf(folder: string): Promise<string> {
   const copy = await newFolder();

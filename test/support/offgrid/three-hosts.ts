@@ -13,8 +13,8 @@ export async function replicatedEvents(log: EventLog): Promise<unknown[]> {
   return found;
 }
 
-/** Three hosts, two of which are a quorum, that have all of what a core has recorded; the core has stopped. */
-export async function threeHosts({ events = 20 } = {}) {
+/** Three hosts, two of which are a quorum, that have all of what a core has recorded, which runs. */
+export async function coreOfThree({ events = 10 } = {}) {
   const start = () => RestartableHost.start();
   const [a, b, c] = [await start(), await start(), await start()];
   const settings = { hosts: wanted(a, b, c), required: 2 };
@@ -23,7 +23,13 @@ export async function threeHosts({ events = 20 } = {}) {
   const length = await core.settles();
   for (const host of [a, b, c])
     await expect.poll(async () => (await host.head(core.root)).tree?.sequence, WAIT).toBe(length);
+  return { a, b, c, core, settings, length };
+}
+
+/** The same; the core has stopped. */
+export async function threeHosts({ events = 20 } = {}) {
+  const { core, ...others } = await coreOfThree({ events });
   const all = await replicatedEvents(core.log);
   await core.stop();
-  return { a, b, c, core, root: core.root, settings, length, all };
+  return { ...others, core, root: core.root, all };
 }

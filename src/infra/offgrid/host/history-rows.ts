@@ -20,10 +20,7 @@ export async function arrange(
   id: number,
   { before, base, keep, added, becomes }: HistoryChange,
 ): Promise<number> {
-  const [row] = await connection.all<PlacesRow>(
-    'SELECT head_sequence, staged_sequence, common FROM origins WHERE id = ?',
-    [id],
-  );
+  const row = await storedPlaces(connection, id);
   const { common } = before;
   const [head, staged] = [before.head.sequence, before.staged.sequence];
   if (row?.common !== common || row.head_sequence !== head || row.staged_sequence !== staged)
@@ -35,29 +32,35 @@ export async function arrange(
     if (becomes === 'head') freed += await setAside(connection, 'head_tails', id, 0);
     return freed;
   }
-  if (isApart) {
-    freed += await setAside(connection, 'events', id, common);
-    await move(connection, 'head_tails', 'events', id, 0);
-  }
+  if (isApart) freed += await setStagedAside(connection, id, common);
   if (becomes === 'head') freed += await setAside(connection, 'events', id, keep);
   else if (added.length > 0 && keep < head) await move(connection, 'events', 'head_tails', id, keep);
   return freed;
 }
 
-/** Sets aside what is staged, so that `events` holds the head alone. Says how many bytes that freed. */
+/** Gives up what is staged, with its tree. Says how many bytes that freed. */
 export async function removeStaged(connection: Connection, id: number): Promise<number> {
-  const [row] = await connection.all<PlacesRow>(
-    'SELECT head_sequence, staged_sequence, common FROM origins WHERE id = ?',
-    [id],
-  );
+  const row = await storedPlaces(connection, id);
   if (row === undefined) return 0;
   const isApart = row.staged_sequence > row.common;
-  const freed = isApart ? await setAside(connection, 'events', id, row.common) : 0;
-  if (isApart) await move(connection, 'head_tails', 'events', id, 0);
+  const freed = isApart ? await setStagedAside(connection, id, row.common) : 0;
   await connection.run(
     `UPDATE origins SET staged = NULL, staged_sequence = 0, staged_peaks = x'', common = head_sequence WHERE id = ?`,
     [id],
   );
+  return freed;
+}
+
+async function storedPlaces(connection: Connection, id: number): Promise<PlacesRow | undefined> {
+  const sql = 'SELECT head_sequence, staged_sequence, common FROM origins WHERE id = ?';
+  const [row] = await connection.all<PlacesRow>(sql, [id]);
+  return row;
+}
+
+/** Sets staged events aside, so that `events` holds the head alone. Says how many bytes that freed. */
+async function setStagedAside(connection: Connection, id: number, common: number): Promise<number> {
+  const freed = await setAside(connection, 'events', id, common);
+  await move(connection, 'head_tails', 'events', id, 0);
   return freed;
 }
 

@@ -2,27 +2,24 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { toHex } from '../../../../src/infra/crypto/bytes.js';
-import { copyOf, ReplicatingCore, RestartableHost, wanted, WAIT } from '../../../support/offgrid/replicating-core.js';
+import {
+  copyOf,
+  ReplicatingCore,
+  RestartableHost,
+  sameBytes,
+  wanted,
+  WAIT,
+} from '../../../support/offgrid/replicating-core.js';
+import { coreOfThree } from '../../../support/offgrid/three-hosts.js';
 
 const hosts = (count: number) => Promise.all(Array.from({ length: count }, () => RestartableHost.start()));
-
-/** Three hosts, two of which are a quorum, and a core that has replicated events to all of them. */
-async function setUp({ events = 10 } = {}) {
-  const [a, b, c] = (await hosts(3)) as [RestartableHost, RestartableHost, RestartableHost];
-  const settings = { hosts: wanted(a, b, c), required: 2 };
-  const core = await ReplicatingCore.start(settings);
-  await core.record(events);
-  const length = await core.settles();
-  for (const host of [a, b, c]) await expect.poll(() => lengthAt(host, core), WAIT).toBe(length);
-  return { a, b, c, core, settings, length };
-}
 
 const lengthAt = async (host: RestartableHost, { root }: ReplicatingCore) => (await host.head(root)).tree?.sequence;
 const epochAt = async (host: RestartableHost, { root }: ReplicatingCore) => (await host.head(root)).tree?.epoch;
 
 describe('a core and its hosts', () => {
   it('replicates what is recorded to all hosts, in one epoch, with one root', async () => {
-    const { a, b, c, core, length } = await setUp({ events: 20 });
+    const { a, b, c, core, length } = await coreOfThree({ events: 20 });
     expect(length).toBe(22);
     const heads = await Promise.all([a, b, c].map((host) => host.head(core.root)));
     expect(new Set(heads.map(({ tree }) => toHex(tree!.root))).size).toBe(1);
@@ -34,7 +31,7 @@ describe('a core and its hosts', () => {
   });
 
   it('claims a new epoch with each start, and what was replicated counts at once', async () => {
-    const { a, b, c, core, settings, length } = await setUp();
+    const { a, b, c, core, settings, length } = await coreOfThree();
     await core.stop();
     const next = await ReplicatingCore.start({ ...settings, folder: core.folder, root: core.root });
     for (const host of [a, b, c]) await expect.poll(() => epochAt(host, core), WAIT).toBe(2);
@@ -48,7 +45,7 @@ describe('a core and its hosts', () => {
   });
 
   it('tells hosts what is at quorum: two seconds after, and before it stops', async () => {
-    const { a, b, c, core, settings, length } = await setUp();
+    const { a, b, c, core, settings, length } = await coreOfThree();
     const quorums = () => Promise.all([a, b, c].map(async (host) => (await host.head(core.root)).tree?.quorum));
     await expect.poll(quorums, WAIT).toEqual([length, length, length]);
     await core.record(5);
@@ -61,7 +58,7 @@ describe('a core and its hosts', () => {
   });
 
   it('with one host of three stages there what it records, and none of it is at quorum before a second is heard', async () => {
-    const { a, b, c, core, settings, length } = await setUp();
+    const { a, b, c, core, settings, length } = await coreOfThree();
     await core.stop();
     await Promise.all([b.stop(), c.stop()]);
     const next = await ReplicatingCore.start({ ...settings, folder: core.folder, root: core.root });
@@ -77,7 +74,7 @@ describe('a core and its hosts', () => {
   });
 
   it('takes a host in that has nothing, and one that has come in place of another', async () => {
-    const { a, b, core, settings, length } = await setUp();
+    const { a, b, core, settings, length } = await coreOfThree();
     await core.stop();
     const d = await RestartableHost.start();
     const changed = { ...settings, hosts: wanted(a, b, d), folder: core.folder, root: core.root };
@@ -103,7 +100,7 @@ describe('a core and its hosts', () => {
 
 describe('two cores of one origin', () => {
   it('the original has gone on: its old copy is BEHIND, and stays so', async () => {
-    const { core, settings, length } = await setUp();
+    const { core, settings, length } = await coreOfThree();
     await core.stop();
     const copy = await core.copy();
     const original = await ReplicatingCore.start({ ...settings, folder: core.folder, root: core.root });
@@ -130,7 +127,7 @@ describe('two cores of one origin', () => {
   });
 
   it('an old copy goes on beside a host that lags: what it records is staged there, and nothing is set aside', async () => {
-    const { a, b, c, core, settings, length } = await setUp();
+    const { a, b, c, core, settings, length } = await coreOfThree();
     await core.stop();
     const copy = await core.copy();
     await c.stop();
@@ -155,15 +152,16 @@ describe('two cores of one origin', () => {
   });
 
   it('that are one process, resumed twice, are FORKED as soon as one sees what the other has written', async () => {
-    const { core, settings } = await setUp();
+    const { core, settings } = await coreOfThree();
     await core.stop();
     const copy = await core.copy();
-    const same = () => {
-      let next = 0;
-      return (length: number) => Uint8Array.from({ length }, () => (next = (next + 37) % 256));
-    };
-    const one = await ReplicatingCore.start({ ...settings, folder: core.folder, root: core.root, randomBytes: same() });
-    const other = await ReplicatingCore.start({ ...settings, folder: copy, root: core.root, randomBytes: same() });
+    const one = await ReplicatingCore.start({
+      ...settings,
+      folder: core.folder,
+      root: core.root,
+      randomBytes: sameBytes(),
+    });
+    const other = await ReplicatingCore.start({ ...settings, folder: copy, root: core.root, randomBytes: sameBytes() });
     await expect
       .poll(() => [one, other].map(({ replicator }) => replicator.writer.isElected), WAIT)
       .toEqual([...[true, true]]);
@@ -173,7 +171,7 @@ describe('two cores of one origin', () => {
   });
 
   it('on one log both go on: the later claims above the first, and whatever they record is at quorum', async () => {
-    const { core, settings, length } = await setUp();
+    const { core, settings, length } = await coreOfThree();
     const second = await ReplicatingCore.start({ ...settings, shared: core });
     await expect.poll(async () => (await core.known()).elected?.epoch, WAIT).toBeGreaterThan(1);
     await core.record(5);
@@ -184,7 +182,7 @@ describe('two cores of one origin', () => {
 
 describe('two cores of one log that are told of other hosts', () => {
   it('do not take turns: the one that came last has its way, and both go on', async () => {
-    const { a, b, c, core, length } = await setUp();
+    const { a, b, c, core, length } = await coreOfThree();
     const second = await ReplicatingCore.start({ hosts: wanted(a, b, c), required: 3, shared: core });
     const policies = async () => (await core.events('ReplicationPolicySet')).map(({ required }) => required);
     await expect.poll(policies, WAIT).toEqual([2, 3]);
@@ -199,7 +197,7 @@ describe('two cores of one log that are told of other hosts', () => {
 
 describe('hosts that fail', () => {
   it('one that was put back from a copy is suspended, with both sides of the proof', async () => {
-    const { a, core, length } = await setUp();
+    const { a, core, length } = await coreOfThree();
     await a.stop();
     const backup = await copyOf(a.folder);
     await a.restart();
@@ -232,7 +230,7 @@ describe('hosts that fail', () => {
 
 describe('a line', () => {
   it('is begun where a quorum is lost for good: nothing of the log is, and the rest goes on', async () => {
-    const { a, b, c, core, length } = await setUp();
+    const { a, b, c, core, length } = await coreOfThree();
     await core.stop();
     await Promise.all([b.stop(), c.stop()]);
     const d = await RestartableHost.start();
@@ -251,7 +249,7 @@ describe('a line', () => {
   });
 
   it('that another copy of the log has begun stops this one, until it begins one above', async () => {
-    const { a, b, c, core, settings, length } = await setUp();
+    const { a, b, c, core, settings, length } = await coreOfThree();
     await core.stop();
     const copy = await core.copy();
     const other = await ReplicatingCore.start({ ...settings, folder: copy, root: core.root });

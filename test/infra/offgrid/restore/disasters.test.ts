@@ -1,7 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { HostFailure, type HostClient } from '../../../../src/infra/offgrid/protocol/host-client.js';
 import { readBackForTest, readWithLoss } from '../../../support/offgrid/reading-back.js';
-import { copyOf, ReplicatingCore, RestartableHost, wanted, WAIT } from '../../../support/offgrid/replicating-core.js';
+import {
+  copyOf,
+  ReplicatingCore,
+  RestartableHost,
+  sameBytes,
+  wanted,
+  WAIT,
+} from '../../../support/offgrid/replicating-core.js';
 import { replicatedEvents, threeHosts } from '../../../support/offgrid/three-hosts.js';
 
 /** A client that ships so many batches to one host, whose link is then down. */
@@ -91,12 +98,8 @@ describe('a process that was resumed twice', () => {
   it('has two histories of one epoch: the one that may have been at quorum is read, or neither is', async () => {
     const { a, b, c, root, settings, core } = await threeHosts();
     const copy = await core.copy();
-    const same = () => {
-      let next = 0;
-      return (length: number) => Uint8Array.from({ length }, () => (next = (next + 37) % 256));
-    };
-    const one = await ReplicatingCore.start({ ...settings, folder: core.folder, root, randomBytes: same() });
-    const other = await ReplicatingCore.start({ ...settings, folder: copy, root, randomBytes: same() });
+    const one = await ReplicatingCore.start({ ...settings, folder: core.folder, root, randomBytes: sameBytes() });
+    const other = await ReplicatingCore.start({ ...settings, folder: copy, root, randomBytes: sameBytes() });
     await expect
       .poll(() => [one, other].map(({ replicator }) => replicator.writer.isElected), WAIT)
       .toEqual([true, true]);
