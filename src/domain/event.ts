@@ -76,6 +76,7 @@ export const ETYPES = {
   QueuePolicySet: 35,
   ScheduleSet: 36,
   ScheduleRemoved: 37,
+  HistoryHole: 38,
 } as const;
 
 /** The name of an event type in the catalogue. */
@@ -86,12 +87,12 @@ export function isEventType(name: string): name is EventType {
   return Object.hasOwn(ETYPES, name);
 }
 
-/** The highest number of a type that this build reads; those above it are known as names alone. */
-const LAST_READ_ETYPE = 30;
+/** The numbers of the types that are known as names alone. */
+const [FIRST_NAME, LAST_NAME] = [ETYPES.JobLeaseExtended, ETYPES.ScheduleRemoved];
 
 /** Whether this build knows what events of a type mean. */
 export function isReadable(type: string): boolean {
-  return isEventType(type) && ETYPES[type] <= LAST_READ_ETYPE;
+  return isEventType(type) && (ETYPES[type] < FIRST_NAME || ETYPES[type] > LAST_NAME);
 }
 
 /** What describes this copy of the log alone, and so is never replicated. */
@@ -163,9 +164,10 @@ const CATEGORY_OF_TYPE: Readonly<Record<EventType, Category>> = {
   QueuePolicySet: 'queue',
   ScheduleSet: 'schedule',
   ScheduleRemoved: 'schedule',
+  HistoryHole: 'replication',
 };
 
-/** The category of the streams that hold events of a type. */
+/** The category of the streams that hold events of a type; a HistoryHole may be in any. */
 export function categoryOfType(type: EventType): Category {
   return CATEGORY_OF_TYPE[type];
 }

@@ -32,7 +32,7 @@ export type ReplicationPolicySet = Fact<
     readonly origin: string;
     /** Begins this line, from 2: what older lines had at quorum binds the history no more. */
     readonly line?: number;
-    /** Of the policy that begins a line: the numbers of events whose content nobody has. */
+    /** Of the policy that begins a line: the numbers of the HistoryHoles before it. */
     readonly holes?: readonly number[];
   }
 >;
@@ -132,6 +132,8 @@ export type ReplicasAcknowledged = Fact<
     readonly restored?: boolean;
     /** The weight of hosts that may lie, as the restore was told. */
     readonly dishonestWeight?: number;
+    /** With `elected` of a line that is to be begun: the numbers of the HistoryHoles before this. */
+    readonly holes?: readonly number[];
   }
 >;
 
@@ -279,7 +281,7 @@ export function isReplicationFact({ type, data }: Fact<ReplicationFact['type'], 
         Array.isArray(hosts) &&
         hosts.every(isPolicyHost) &&
         isAbsentOr(fields['line'], isLine) &&
-        isAbsentOr(fields['holes'], (holes) => Array.isArray(holes) && holes.every(isPlace))
+        isAbsentOr(fields['holes'], arePlaces)
       );
     case 'HostStateChanged':
       return (
@@ -295,7 +297,8 @@ export function isReplicationFact({ type, data }: Fact<ReplicationFact['type'], 
         hosts.every((one: unknown) => isObject(one) && isText(one['host']) && isAcknowledged(one)) &&
         isAbsentOr(fields['elected'], isWonElection) &&
         isAbsentOr(fields['restored'], (restored) => typeof restored === 'boolean') &&
-        isAbsentOr(fields['dishonestWeight'], isWhole)
+        isAbsentOr(fields['dishonestWeight'], isWhole) &&
+        isAbsentOr(fields['holes'], arePlaces)
       );
   }
 }
@@ -342,6 +345,10 @@ function isAbsentOr(value: unknown, is: (value: unknown) => boolean): boolean {
 
 function isWhole(value: unknown): boolean {
   return Number.isSafeInteger(value);
+}
+
+function arePlaces(value: unknown): boolean {
+  return Array.isArray(value) && value.every(isPlace);
 }
 
 function isPlace(value: unknown): boolean {

@@ -64,6 +64,8 @@ export const outboxTables = {
       restored: integer,
       /** The weight of hosts that may lie, as the restore was told. */
       dishonest_weight: integer,
+      /** JSON: the numbers of the HistoryHoles of the line, and of one that is to be begun. */
+      holes: text,
       key_epoch: integer,
     },
     indexes: {},
@@ -79,8 +81,6 @@ export const outboxTables = {
       /** JSON: the hosts as the policy names them. */
       hosts: fixedText,
       line: fixedInteger,
-      /** JSON: the numbers of events whose content nobody has. */
-      holes: fixedText,
       created_at: fixedText,
     },
     indexes: {},

@@ -29,6 +29,7 @@ const NOTHING: ProgressRow = {
   base: 0,
   restored: 0,
   dishonest_weight: 0,
+  holes: '[]',
   key_epoch: 0,
 };
 
@@ -132,11 +133,12 @@ const setPolicy: Handler<Event<ReplicationPolicySet>, OutboxTables> = {
     const inForce = { policy: version, required_acks: required };
     // The first of a line is in force at once; one that follows when an acknowledgement says so.
     let changes: Partial<ProgressRow> = policy === null ? { ...inForce, begun } : {};
-    if (begins !== undefined && begins > line) changes = { ...inForce, ...newLine(begins, begun) };
+    if (begins !== undefined && begins > line)
+      changes = { ...inForce, ...newLine(begins, begun), holes: JSON.stringify(holes) };
     const sequence = enqueue(rows, event, changes);
     rows.put('policies', {
       ...{ version, sequence, required, hosts: JSON.stringify(hosts), created_at: at },
-      ...{ line: changes.line ?? line, holes: JSON.stringify(holes) },
+      line: changes.line ?? line,
     });
     for (const { host, url, verifyKey, weight, confirmed } of hosts) {
       const known = rows.get('hosts', host) ?? { host, ...NEW_HOST };
@@ -204,12 +206,15 @@ const acknowledge: Handler<Event<ReplicasAcknowledged>, OutboxTables> = {
 
 /** An election that was won in this line, unless the log knows a later one. One of a higher line announces that. */
 function wonBy(
-  { elected, restored, dishonestWeight }: ReplicasAcknowledged['data'],
+  { elected, restored, dishonestWeight, holes }: ReplicasAcknowledged['data'],
   { line, next_line: next, elected_epoch: epoch }: ProgressRow,
 ): Partial<ProgressRow> {
   const told = dishonestWeight === undefined ? {} : { dishonest_weight: dishonestWeight };
   if (elected === undefined) return told;
-  if (elected.line > line) return { ...told, next_line: Math.max(next, elected.line) };
+  if (elected.line > line) {
+    const found = holes === undefined ? {} : { holes: JSON.stringify(holes) };
+    return { ...told, ...found, next_line: Math.max(next, elected.line) };
+  }
   if (elected.line < line || elected.epoch < epoch) return told;
   return { ...told, elected_epoch: elected.epoch, base: elected.base, restored: restored === true ? 1 : 0 };
 }
@@ -264,7 +269,7 @@ const handlers: Projection['handlers'] = Object.fromEntries(
 /** What must reach the hosts, how far it has got, and what is known of the hosts. */
 export const outbox: Projection = {
   name: 'outbox',
-  version: 3,
+  version: 4,
   categories: 'ALL',
   tables: outboxTables,
   views: { outbox: OUTBOX_VIEW },

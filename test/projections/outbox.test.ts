@@ -216,9 +216,20 @@ describe('what the outbox knows of elections', () => {
     expect(progress).toMatchObject({ quorum: 3, quorum_epoch: 9, elected_epoch: 9, base: 4 });
     expect(rowsOf('quorums')).toEqual([{ sequence: 3, at: AT }]);
     expect(rowsOf('policies')).toMatchObject([
-      { version: 1, line: 1, holes: '[]' },
-      { version: 2, line: 2, holes: '[2]' },
+      { version: 1, line: 1 },
+      { version: 2, line: 2 },
     ]);
+  });
+
+  it('has the holes that the announcement of a line names, then those of the policy that begins it', () => {
+    expect(fold(...begun).progress).toMatchObject({ holes: '[]' });
+    const announced = [...begun, won(0, 3, { holes: [1, 3] }, 2)] as const;
+    expect(fold(...announced).progress).toMatchObject({ holes: '[1,3]' });
+    // Of a line that a living core begins, the holes are those there were.
+    expect(fold(...announced, won(0, 3, {}, 3)).progress).toMatchObject({ holes: '[1,3]', next_line: 3 });
+    expect(fold(...announced, lineOf(2, 2, 'b')).progress).toMatchObject({ holes: '[2]', line: 2 });
+    const ordinary = ['ReplicationPolicySet', { ...policy(2, 1, 'b')[1], holes: [1] }] as const;
+    expect(fold(...announced, ordinary).progress).toMatchObject({ holes: '[1,3]', line: 1 });
   });
 
   it('may be of a line that is to be begun: its next policy begins it', () => {

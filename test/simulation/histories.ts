@@ -1,4 +1,5 @@
 import type { RecordedEvent } from '../../src/domain/event.js';
+import type { HistoryHole } from '../../src/domain/history-hole.js';
 import type { PolicyOnHistory } from '../../src/domain/reading.js';
 import type { Policy, ReplicationPolicySet } from '../../src/domain/replication.js';
 import { toHex } from '../../src/infra/crypto/bytes.js';
@@ -17,6 +18,12 @@ interface Node {
   readonly policies: readonly KnownPolicy[];
 }
 
+/** A history that goes on from another, by the event that it goes on with. */
+interface Child {
+  readonly event: Pick<RecordedEvent, 'etype' | 'metadata'>;
+  readonly history: History;
+}
+
 /** A policy on a history. */
 export type KnownPolicy = PolicyOnHistory & { readonly policy: Policy };
 
@@ -27,6 +34,7 @@ export type KnownPolicy = PolicyOnHistory & { readonly policy: Policy };
 export class Histories {
   readonly #nodes: Node[] = [{ parent: 0, length: 0, line: 1, begun: 0, policies: [] }];
   readonly #next = new Map<string, History>();
+  readonly #children = new Map<History, readonly Child[]>();
   readonly #roots = new Map<string, History>();
   #events = 0;
 
@@ -37,10 +45,13 @@ export class Histories {
   }
 
   /** The history that goes on with an event. */
-  next(from: History, { id, type, data }: Pick<RecordedEvent, 'id' | 'type' | 'data'>): History {
+  next(from: History, event: Pick<RecordedEvent, 'id' | 'type' | 'data' | 'etype' | 'metadata'>): History {
+    const { id, type, data } = event;
+    if (type === 'HistoryHole') return this.#withHole(from, data as unknown as HistoryHole['data']);
     const name = `${from} ${id}`;
     const known = this.#next.get(name);
     if (known !== undefined) return known;
+    this.#children.set(from, [...(this.#children.get(from) ?? []), { event, history: this.#nodes.length }]);
     const before = this.#node(from);
     const next = this.#nodes.length;
     const length = before.length + 1;
@@ -56,6 +67,17 @@ export class Histories {
     this.#nodes.push({ parent: from, length, line, begun, policies });
     this.#next.set(name, next);
     return next;
+  }
+
+  /** The history that went on with the event that a hole stands for. */
+  #withHole(from: History, { etype, ts }: HistoryHole['data']): History {
+    const found = (this.#children.get(from) ?? []).filter(
+      ({ event }) => event.etype === etype && Date.parse(event.metadata.at) === ts,
+    );
+    const [one, ...others] = found;
+    if (one === undefined || others.length > 0)
+      throw new Error(`${found.length} events fit a hole after history ${from}`);
+    return one.history;
   }
 
   lengthOf(history: History): number {

@@ -10,6 +10,7 @@ import type {
   ReplicaStore,
   StoredOrigin,
   StoredRow,
+  WholeEvent,
 } from '../../src/infra/offgrid/host/replica-store.js';
 import { addressOf } from '../../src/infra/crypto/envelope.js';
 import { encodeEntry, leafHash } from '../../src/infra/offgrid/protocol/entry.js';
@@ -20,7 +21,7 @@ import type { Random } from '../support/random.js';
 import { pause, type Life, type VirtualClock } from './virtual-time.js';
 
 /** An event as a disk has it. Rows are never changed: an older state of the disk has the older ones. */
-export interface DiskRow extends LeafEvent {
+export interface DiskRow extends WholeEvent {
   readonly isDamaged: boolean;
   /** The leaf as it was written, where it has become another. */
   readonly written?: Uint8Array;
@@ -124,7 +125,7 @@ export class MemoryReplicaStore implements ReplicaStore {
     return this.#write(() => {
       const state = this.#kept();
       if (state.places !== before) throw new Error('a batch was judged on what is not stored any more');
-      const rows = [...state.rows[base].slice(0, keep), ...added.map((event) => ({ ...event, isDamaged: false }))];
+      const rows = [...state.rows[base].slice(0, keep), ...added.map(written)];
       if (becomes === 'head')
         return { ...state, places, known, head: tree, staged: null, rows: { head: rows, staged: [] } };
       return { ...state, places, known, staged: tree, rows: { head: state.rows.head, staged: rows } };
@@ -268,6 +269,11 @@ export class MemoryReplicaStore implements ReplicaStore {
     // A host may die between writing and saying so.
     await pause(this.#clock, this.#random.between(0, 1), this.#life);
   }
+}
+
+/** An event as it comes onto a disk: of a hole, with a content that is not its own. */
+function written({ sealed, ...event }: LeafEvent): DiskRow {
+  return { ...event, sealed: sealed ?? new Uint8Array(), isDamaged: sealed === null };
 }
 
 /** Whether an event is what its leaf says. */

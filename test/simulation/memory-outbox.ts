@@ -59,7 +59,6 @@ export class MemoryOutbox {
     const progress = this.#tables.get('progress')?.get(PROGRESS) as unknown as ProgressRow | undefined;
     const { line = 1, next_line: nextLine = 0, elected_epoch: electedEpoch = 0, base = 0 } = progress ?? {};
     const policies = this.#rowsOf<PolicyRow>('policies');
-    const holes = policies.find(({ sequence }) => sequence === progress?.begun)?.holes ?? '[]';
     return {
       origin: progress?.origin ?? undefined,
       head: progress?.head ?? 0,
@@ -87,7 +86,7 @@ export class MemoryOutbox {
       elected: electedEpoch === 0 ? undefined : { epoch: electedEpoch, base },
       isRestored: progress?.restored === 1,
       dishonestWeight: progress?.dishonest_weight ?? 0,
-      holes: new Set(JSON.parse(holes) as number[]),
+      holes: new Set(JSON.parse(progress?.holes ?? '[]') as number[]),
       keys: this.#rowsOf<KeyRow>('keys')
         .sort((a, b) => a.sequence - b.sequence)
         .map((row) => ({

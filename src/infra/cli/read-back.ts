@@ -13,6 +13,9 @@ import { knownHosts } from './known-hosts.js';
 import { PartsProgress } from './progress.js';
 import type { ScratchLogs } from './scratch-logs.js';
 
+/** Holes that are named. */
+const MAX_NAMED = 20;
+
 /** The hosts that a command was given, or those of the settings. @param given `url#fingerprint,…` @throws CliError */
 export function hostsOf(given: string | undefined, { offgrid }: Config): readonly HostAddress[] {
   if (given === undefined) return offgrid.hosts;
@@ -74,6 +77,7 @@ export function reportRead(
   const seconds = (performance.now() - startedAt) / 1_000;
   const rate = Math.round(read.length / Math.max(seconds, 0.001));
   print(`${read.length} events read and verified in ${seconds.toFixed(1)} s (${rate}/s)`);
+  if (read.holes.length > 0) print(`holes         ${holesText(read.holes)}`);
   if ('loss' in read) {
     print(`LOSS ACCEPTED ${read.loss}`);
     print(`line          ${read.line} begins with the first policy of the restored core`);
@@ -85,6 +89,12 @@ export function reportRead(
   print(`counted       ${counted.map(nameOf).join(', ')}`);
   for (const { host, why } of leftOut) print(`left out      ${nameOf(host)}: ${why}`);
   print(`dishonesty    hosts of weight ${mayLie} may have lied without harm`);
+}
+
+function holesText(holes: readonly number[]): string {
+  const more = holes.length > MAX_NAMED ? ` and ${holes.length - MAX_NAMED} more` : '';
+  const named = holes.slice(0, MAX_NAMED).join(', ');
+  return `nobody has the content of ${holes.length === 1 ? 'event' : `${holes.length} events:`} ${named}${more}; what is known of ${holes.length === 1 ? 'it' : 'them'} keeps ${holes.length === 1 ? 'its' : 'their'} place`;
 }
 
 function nameOf({ url, host }: HeardHost): string {

@@ -91,7 +91,9 @@ export function advance<C, F extends Fact<string, object>, S>(
 ): Loaded<S> {
   const { revision, position } = event;
   const { idempotency } = event.metadata;
-  const current = upcast(event) as unknown as Recorded<F>;
   if (idempotency !== undefined) loaded.keyed.set(event.id, { hash: idempotency.hash, revision });
+  // What the event has changed that a hole stands for, nobody knows any more.
+  if (event.type === 'HistoryHole') return { ...loaded, revision, position };
+  const current = upcast(event) as unknown as Recorded<F>;
   return { state: decider.evolve(loaded.state, current), revision, position, keyed: loaded.keyed };
 }

@@ -69,6 +69,7 @@ const SHAPES: Partial<Record<EventType, z.ZodType>> = {
     restored: z.boolean().optional(),
     dishonestWeight: whole.optional(),
   }),
+  HistoryHole: z.object({ origin: text, sequence: whole, etype: whole, ts: whole, eid: text }),
   KeyRotated: z.object({ origin: text, keyEpoch: whole, keyId: text, rootKeyId: text, wrappedKey: text }),
 };
 
@@ -89,7 +90,8 @@ export function isOfInstallation({ stream }: ExportedEvent): boolean {
  */
 export function assertFoldable({ stream, revision, event }: ExportedEvent): void {
   const { type } = event;
-  if (isEventType(type) && categoryOfType(type) !== categoryOf(stream))
+  // A hole is in the stream of the event that it stands for.
+  if (type !== 'HistoryHole' && isEventType(type) && categoryOfType(type) !== categoryOf(stream))
     throw new LineError(`'${stream}' is not the stream this ${type} is of`);
   if (!isReadable(type)) throw new LineError(`NEWER_EVENT: ${new NewerEventError(event).message}`);
   const { data } = upcastLine(event);

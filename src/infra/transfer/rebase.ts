@@ -48,7 +48,8 @@ export async function rebase(
 
   async function take(line: Line): Promise<'added' | 'present' | 'setAside'> {
     const said = read(line);
-    if (isOfInstallation(said)) return 'setAside';
+    // What a hole stands for cannot be judged afresh.
+    if (isOfInstallation(said) || said.event.type === 'HistoryHole') return 'setAside';
     const { stream, event } = said;
     rejudge.note(said);
     if (await taken.has(stream, event.id)) return 'present';

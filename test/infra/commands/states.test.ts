@@ -48,4 +48,12 @@ describe('the states of streams', () => {
     ]);
     expect(after.keyed).toBe(before.keyed);
   });
+
+  it('pass over a hole: what has changed there, nobody knows any more', async () => {
+    const log = await newLog();
+    const data = { origin: 'o', sequence: 3, etype: 11, ts: 0, eid: '00'.repeat(32) };
+    await log.append(STREAM, [created(), newEvent({ type: 'HistoryHole', data }), updated('after')], 'no-stream');
+    const { state, revision } = await new States(log).load(mission, STREAM);
+    expect([state, revision]).toMatchObject([{ title: 'A mission', description: 'after' }, 2n]);
+  });
 });

@@ -38,6 +38,14 @@ describe('an event that an import takes', () => {
     },
   );
 
+  it('is a hole, in whatever stream its event was', () => {
+    const data = { origin: 'o', sequence: 3, etype: 14, ts: 0, eid: '00'.repeat(32) };
+    const event = newEvent({ type: 'HistoryHole', data });
+    assertFoldable({ stream: 'job-a', revision: 0n, event });
+    const wrong = { ...event, data: { ...data, ts: 'now' } };
+    expect(() => assertFoldable({ stream: 'job-a', revision: 0n, event: wrong })).toThrow('ts: ');
+  });
+
   it('is none of a newer build', () => {
     const event = newEvent({ type: 'MissionUpdated', metadata: { ...newMetadata(), schemaVersion: 2 } });
     expect(() => assertFoldable({ stream: 'mission-a', revision: 1n, event })).toThrow('NEWER_EVENT: ');

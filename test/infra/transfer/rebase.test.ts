@@ -184,13 +184,15 @@ describe('what a core had that no quorum has signed for', () => {
 
   it('takes no lines that are damaged, and sets aside what describes the other installation', async () => {
     await old.append('replication-x', [{ ...(await all(old))[0]!, type: 'HostStateChanged', data: {} }], 'any');
+    const hole = { origin: 'x', sequence: 3, etype: 14, ts: 0, eid: '00'.repeat(32) };
+    await old.append('job-a', [{ ...(await all(old))[0]!, type: 'HistoryHole', data: hole }], 'any');
     const path = join(folder.path, 'unreplicated.ndjson');
     const output = createWriteStream(path);
     await exportLog(old, output, { onProgress: () => undefined }, { after: 2n });
     output.end('{"id":\n');
     await finished(output);
     const { counts, refusals } = await rebased(path);
-    expect(counts).toEqual({ read: 2, added: 0, present: 0, refused: 1, setAside: 1 });
-    expect(refusals).toEqual([expect.stringContaining(':2: the line is not JSON')]);
+    expect(counts).toEqual({ read: 3, added: 0, present: 0, refused: 1, setAside: 2 });
+    expect(refusals).toEqual([expect.stringContaining(':3: the line is not JSON')]);
   });
 });

@@ -14,7 +14,7 @@ import {
   requestHeaders,
   type HostKey,
 } from '../../../src/infra/offgrid/protocol/authentication.js';
-import { encodeBatch } from '../../../src/infra/offgrid/protocol/batch.js';
+import { encodeBatch, type Batch } from '../../../src/infra/offgrid/protocol/batch.js';
 import { encodeClaimBody } from '../../../src/infra/offgrid/protocol/claim-body.js';
 import { openClaim, signClaim } from '../../../src/infra/offgrid/protocol/claim.js';
 import { encodeEntry, entryOf } from '../../../src/infra/offgrid/protocol/entry.js';
@@ -147,7 +147,13 @@ export class Process {
     return this.shipTree(host, tree, history, from, to);
   }
 
-  shipTree(host: HostAt, tree: SignedThing<'tree'>, history: Pick<History, 'events'>, from: number, to: number) {
+  shipTree(
+    host: HostAt,
+    tree: SignedThing<'tree'>,
+    history: { readonly events: Batch['events'] },
+    from: number,
+    to: number,
+  ) {
     return this.#headOf(host, encodeBatch({ from, tree, events: history.events.slice(from - 1, to) }), 'events');
   }
 

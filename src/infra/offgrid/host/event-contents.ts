@@ -7,7 +7,7 @@ import { etype as etypeField, eventTime } from '../protocol/event.js';
 import type { StoredEvent } from '../protocol/events-answer.js';
 import { ProtocolError } from '../protocol/protocol-error.js';
 import { diskFull } from './host-file.js';
-import type { LeafEvent, MendedEvent, StoredRow } from './replica-store.js';
+import type { MendedEvent, StoredRow, WholeEvent } from './replica-store.js';
 
 /** Type and time that an answer carries for an event of which nothing is known. */
 export const UNDESCRIBED = { etype: 10, ts: 0 } as const;
@@ -32,12 +32,12 @@ export class EventContents {
     this.#chunkThreshold = chunkThreshold;
   }
 
-  isFile({ sealed }: Pick<LeafEvent, 'sealed'>): boolean {
+  isFile({ sealed }: Pick<WholeEvent, 'sealed'>): boolean {
     return sealed.byteLength > this.#chunkThreshold;
   }
 
   /** Writes those that are files; they are on the disk when this resolves. @throws RefusalError FULL */
-  async put(events: readonly LeafEvent[]): Promise<void> {
+  async put(events: readonly WholeEvent[]): Promise<void> {
     try {
       await this.#blobs.put(events.filter((event) => this.isFile(event)));
     } catch (error) {

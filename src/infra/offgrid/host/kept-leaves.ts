@@ -33,19 +33,22 @@ export class KeptLeaves {
    */
   async check(state: OriginState): Promise<'RIGHT' | 'MENDED' | 'DAMAGED'> {
     if (state.head === null || (await this.#haveRoot('head', state))) return 'RIGHT';
-    for (let after = 0; after < state.places.head.sequence; after += PAGE) {
-      const rows = await this.#store.rows(this.#origin, { of: 'head', after, limit: PAGE });
-      const strange = rows.filter((row) => entryBytesOf(row) === NO_ENTRY).map(({ sequence }) => sequence);
-      await this.#store.mark(this.#origin, strange);
-    }
-    return (await this.mend([], state)) ? 'MENDED' : 'DAMAGED';
+    await this.#markStrange(state);
+    return (await this.#putBack([], state)) ? 'MENDED' : 'DAMAGED';
   }
 
   /**
    * Puts events back whose leaves are damaged, when with these, with those that came before and with those that are whole but
-   * for their leaf the root is the head's. Otherwise they are remembered for the next time.
+   * for their leaf the root is the head's. Otherwise they are remembered for the next time, and whatever else does not fit its leaf
+   * is marked as damaged: without it the root will never be the head's.
    */
   async mend(events: readonly MendedEvent[], state: OriginState): Promise<boolean> {
+    const isMended = await this.#putBack(events, state);
+    if (!isMended && events.length > 0) await this.#markStrange(state);
+    return isMended;
+  }
+
+  async #putBack(events: readonly MendedEvent[], state: OriginState): Promise<boolean> {
     for (const event of events) if (this.#candidates.size < MAX_CANDIDATES) this.#candidates.set(event.sequence, event);
     const unleafed = await this.#store.unleafed(this.#origin);
     for (const more of [[...this.#candidates.values()], events]) {
@@ -81,6 +84,15 @@ export class KeptLeaves {
 
   forget(): void {
     this.#candidates.clear();
+  }
+
+  /** Marks the events of the head as damaged that do not fit their leaves. */
+  async #markStrange({ places }: OriginState): Promise<void> {
+    for (let after = 0; after < places.head.sequence; after += PAGE) {
+      const rows = await this.#store.rows(this.#origin, { of: 'head', after, limit: PAGE });
+      const strange = rows.filter((row) => entryBytesOf(row) === NO_ENTRY).map(({ sequence }) => sequence);
+      await this.#store.mark(this.#origin, strange);
+    }
   }
 
   /** Whether the root is that of a history's tree, with some leaves replaced. */

@@ -1,4 +1,3 @@
-import type { SealedEvent } from '../protocol/event.js';
 import type { HistoryName } from '../protocol/queries.js';
 import type { SignedThing } from '../protocol/signed.js';
 import type { StoredEvent } from '../protocol/events-answer.js';
@@ -34,10 +33,19 @@ export interface Place {
 }
 
 /** An event with what its place in the tree follows from. */
-export interface LeafEvent extends SealedEvent {
+export interface LeafEvent {
+  readonly etype: number;
+  readonly ts: number;
+  /** Null: nobody has it any more. It is damaged from the beginning. */
+  readonly sealed: Uint8Array | null;
   readonly eid: Uint8Array;
   /** SHA-256(00 ‖ entry). */
   readonly leaf: Uint8Array;
+}
+
+/** One whose content is there. */
+export interface WholeEvent extends LeafEvent {
+  readonly sealed: Uint8Array;
 }
 
 /** How a batch changes the histories of an origin, all or nothing. */
@@ -69,7 +77,7 @@ export interface StoredRow {
 }
 
 /** An event that comes back in the place of one that is damaged. */
-export interface MendedEvent extends LeafEvent {
+export interface MendedEvent extends WholeEvent {
   readonly sequence: number;
 }
 

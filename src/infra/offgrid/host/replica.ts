@@ -7,7 +7,7 @@ import type { Batch } from '../protocol/batch.js';
 import type { ClaimBody } from '../protocol/claim-body.js';
 import { openClaim } from '../protocol/claim.js';
 import { encodeEntry, entryOf, leafHash } from '../protocol/entry.js';
-import type { NumberedEvent, SealedEvent } from '../protocol/event.js';
+import type { EventHole, NumberedEvent, SealedEvent } from '../protocol/event.js';
 import type { StoredEvent } from '../protocol/events-answer.js';
 import type { Fingerprint, Origin, Sequence } from '../protocol/fields.js';
 import { signHead } from '../protocol/head.js';
@@ -168,13 +168,15 @@ export class Replica {
       const state = await this.#load();
       if (state === undefined) throw this.#notFound();
       const { store } = this.#options;
-      const once = new Map(events.map((event) => [event.sequence, { ...leafOf(event), sequence: event.sequence }]));
-      const leaves = [...once.values()];
+      const leafed = events.map((event) => ({ ...leafOf(event), sequence: event.sequence }));
+      const leaves = [...new Map(leafed.map((event) => [event.sequence, event])).values()];
       const mended = new Set(await store.mend(this.#origin, leaves));
-      if (mended.size < leaves.length && this.#damaged > 0) {
+      if (this.#damaged > 0) {
+        // One that is whole in what is staged may still be damaged in the head.
         const missing = new Set(await store.damaged(this.#origin, 0, MAX_DOUBTED));
-        const doubted = leaves.filter(({ sequence }) => missing.has(sequence) && !mended.has(sequence));
-        if (await this.#leaves.mend(doubted, state)) for (const { sequence } of doubted) mended.add(sequence);
+        const doubted = leaves.filter(({ sequence }) => missing.has(sequence));
+        const isMended = await this.#leaves.mend(doubted, state);
+        for (const { sequence } of doubted) mended[isMended ? 'add' : 'delete'](sequence);
       }
       await this.#countDamaged();
       return mended.size;
@@ -266,7 +268,7 @@ export class Replica {
     const { store } = this.#options;
     const damaged = new Set(await store.damaged(this.#origin, from - 1, Math.max(1, events.length)));
     const again = events
-      .map((event, i) => ({ ...event, sequence: from + i }))
+      .flatMap(({ sealed, ...event }, i) => (sealed === null ? [] : [{ ...event, sealed, sequence: from + i }]))
       .filter(({ sequence }) => damaged.has(sequence));
     await store.mend(this.#origin, again);
     await this.#countDamaged();
@@ -380,7 +382,7 @@ export class Replica {
   }
 }
 
-function leafOf(event: SealedEvent): LeafEvent {
+function leafOf<E extends SealedEvent | EventHole>(event: E): LeafEvent & Pick<E, 'sealed'> {
   const entry = entryOf(event);
   const { etype, ts, sealed } = event;
   return { etype, ts, sealed, eid: entry.eid, leaf: leafHash(encodeEntry(entry)) };

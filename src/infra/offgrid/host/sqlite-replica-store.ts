@@ -20,6 +20,7 @@ import type {
   StoredOrigin,
   StoredRow,
   HistoryChange,
+  WholeEvent,
 } from './replica-store.js';
 
 /** The most origins of a host. */
@@ -32,7 +33,7 @@ const INSERT = `
   INSERT INTO events (${COLUMNS})
   SELECT ?1, ?2 + j.key, j.value ->> 0, j.value ->> 1, substr(?3, 1 + ${HASH_BYTES} * j.key, ${HASH_BYTES}),
     substr(?4, 1 + ${HASH_BYTES} * j.key, ${HASH_BYTES}), j.value ->> 2,
-    CASE WHEN j.value ->> 3 IS NULL THEN NULL ELSE substr(?5, 1 + (j.value ->> 3), j.value ->> 2) END, 0
+    CASE WHEN j.value ->> 3 IS NULL THEN NULL ELSE substr(?5, 1 + (j.value ->> 3), j.value ->> 2) END, j.value ->> 4
   FROM json_each(?6) AS j`;
 /** How many events the head (`?2` is 0) or what is staged has. */
 const LENGTH =
@@ -144,7 +145,7 @@ export class SqliteReplicaStore implements ReplicaStore {
     const { added } = change;
     const bytes = bytesOf(added);
     this.#file.assertFits(bytes);
-    await this.#contents.put(added);
+    await this.#contents.put(added.filter(isWhole));
     await this.#file.write(async (connection) => {
       const freed = await arrange(connection, id, change);
       for (const tree of change.setAside) await this.#keepTree(connection, id, tree, 'SET_ASIDE');
@@ -289,12 +290,13 @@ export class SqliteReplicaStore implements ReplicaStore {
     const inline: Uint8Array[] = [];
     let offset = 0;
     const places = added.map((event) => {
-      const { etype, ts, sealed } = event;
-      const bytes = sealed.byteLength;
-      if (this.#contents.isFile(event)) return [etype, ts, bytes, null];
-      inline.push(sealed);
+      const { etype, ts } = event;
+      if (!isWhole(event)) return [etype, ts, 0, offset, 1];
+      const bytes = event.sealed.byteLength;
+      if (this.#contents.isFile(event)) return [etype, ts, bytes, null, 0];
+      inline.push(event.sealed);
       offset += bytes;
-      return [etype, ts, bytes, offset - bytes];
+      return [etype, ts, bytes, offset - bytes, 0];
     });
     const eids = Buffer.concat(added.map(({ eid }) => eid));
     const leaves = Buffer.concat(added.map(({ leaf }) => leaf));
@@ -309,7 +311,11 @@ export class SqliteReplicaStore implements ReplicaStore {
 }
 
 function bytesOf(events: readonly LeafEvent[]): number {
-  return events.reduce((sum, { sealed }) => sum + sealed.byteLength + EVENT_BYTES, 0);
+  return events.reduce((sum, { sealed }) => sum + (sealed?.byteLength ?? 0) + EVENT_BYTES, 0);
+}
+
+function isWhole(event: LeafEvent): event is WholeEvent {
+  return event.sealed !== null;
 }
 
 function signedOf<Kind extends SignedKind>(kind: Kind, bytes: Uint8Array | null): SignedThing<Kind> | null {

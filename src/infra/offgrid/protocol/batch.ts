@@ -1,6 +1,6 @@
 import { encode } from '@ipld/dag-cbor';
 import { checkBodySize } from './body-size.js';
-import { sealedEvent, type SealedEvent } from './event.js';
+import { eventOrHole, type EventHole, type SealedEvent } from './event.js';
 import { MAX_BODY_BYTES, sequence, type Sequence } from './fields.js';
 import { list, malformed, membersOf } from './members.js';
 import { pairOf, signedThing, type SignedThing } from './signed.js';
@@ -20,10 +20,10 @@ export interface Batch {
   readonly from: Sequence;
   readonly tree: SignedThing<'tree'>;
   /** 0 to 500. */
-  readonly events: readonly SealedEvent[];
+  readonly events: readonly (SealedEvent | EventHole)[];
 }
 
-const events = list(sealedEvent, MAX_BATCH_EVENTS);
+const events = list(eventOrHole, MAX_BATCH_EVENTS);
 
 /**
  * The bytes of a batch. Its events are not checked: a host refuses those that are out of range.
@@ -35,7 +35,10 @@ export function encodeBatch({ from, tree, events }: Batch): Uint8Array {
   const body = encode({
     from,
     tree: pairOf(tree),
-    events: events.map(({ ts, etype, sealed }) => ({ ts, etype, sealed })),
+    events: events.map((event) => {
+      const { ts, etype, sealed } = event;
+      return sealed === null ? { ts, etype, sealed, eid: event.eid } : { ts, etype, sealed };
+    }),
   });
   checkBodySize(body, MAX_BODY_BYTES);
   return body;

@@ -1,7 +1,7 @@
 import { HASH_BYTES } from '../../../domain/merkle.js';
 import { addressOf } from '../../crypto/envelope.js';
 import { sha256 } from '../../crypto/sha256.js';
-import { etype, eventTime, type SealedEvent } from './event.js';
+import { etype, eventTime, type EventHole, type SealedEvent } from './event.js';
 import { byteString } from './members.js';
 
 const TIME_AT = 2;
@@ -28,8 +28,9 @@ export interface Entry {
 }
 
 /** The entry of an event. */
-export function entryOf({ etype, ts, sealed }: SealedEvent): Entry {
-  return { etype, ts, eid: addressOf(sealed) };
+export function entryOf(event: SealedEvent | EventHole): Entry {
+  const { etype, ts, sealed } = event;
+  return { etype, ts, eid: sealed === null ? event.eid : addressOf(sealed) };
 }
 
 /** The 42 bytes of an entry. @throws ProtocolError MALFORMED when a member is out of range */

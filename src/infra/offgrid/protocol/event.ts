@@ -1,5 +1,5 @@
-import { integer, byteString, membersOf, type Field, type Member } from './members.js';
-import { sequence, type Sequence } from './fields.js';
+import { integer, byteString, membersOf, nullable, type Field } from './members.js';
+import { hash, sequence, type Sequence } from './fields.js';
 
 /** The lowest and the highest number of an event type. */
 const MIN_ETYPE = 10;
@@ -25,22 +25,41 @@ export interface NumberedEvent extends SealedEvent {
   readonly sequence: Sequence;
 }
 
+/** An event whose content nobody has any more: what its entry says of it is left. */
+export interface EventHole {
+  readonly ts: number;
+  readonly etype: number;
+  readonly sealed: null;
+  /** The address of the content. */
+  readonly eid: Uint8Array;
+}
+
 /** An event with its number and its address: SHA-256 of the envelope. */
 export interface AddressedEvent extends NumberedEvent {
   readonly eid: Uint8Array;
 }
 
+/** An event as a core ships it, with its number and its address. */
+export type ShippedEvent = AddressedEvent | (EventHole & { readonly sequence: Sequence });
+
 export const etype: Field<number> = integer(MIN_ETYPE, MAX_ETYPE);
 export const eventTime: Field<number> = integer(-MAX_EVENT_TIME_MS, MAX_EVENT_TIME_MS);
 export const sealed: Field<Uint8Array> = byteString(MIN_SEALED_BYTES, MAX_SEALED_BYTES);
 
-export const sealedEvent: Field<SealedEvent> = (value, where) => sealedOf(membersOf(value, where));
+/** An event as it is shipped, or the hole that it has left. */
+export const eventOrHole: Field<SealedEvent | EventHole> = (value, where) => {
+  const member = membersOf(value, where);
+  const [ts, etypeOf, content] = [member('ts', eventTime), member('etype', etype), member('sealed', nullable(sealed))];
+  if (content !== null) return { ts, etype: etypeOf, sealed: content };
+  return { ts, etype: etypeOf, sealed: content, eid: member('eid', hash) };
+};
 
 export const numberedEvent: Field<NumberedEvent> = (value, where) => {
   const member = membersOf(value, where);
-  return { ...sealedOf(member), sequence: member('sequence', sequence) };
+  return {
+    ts: member('ts', eventTime),
+    etype: member('etype', etype),
+    sealed: member('sealed', sealed),
+    sequence: member('sequence', sequence),
+  };
 };
-
-function sealedOf(member: Member): SealedEvent {
-  return { ts: member('ts', eventTime), etype: member('etype', etype), sealed: member('sealed', sealed) };
-}

@@ -7,7 +7,7 @@ import { signTree, type Tree } from '../protocol/tree.js';
 import type { OwnTree } from './own-tree.js';
 import type { Time } from './ports.js';
 import type { SealedWindow } from './sealed-window.js';
-import type { AddressedEvent } from '../protocol/event.js';
+import type { ShippedEvent } from '../protocol/event.js';
 import type { LocalHistory } from './local-history.js';
 import { beginningOf, type ReplicationState } from './replication-state.js';
 import type { Writer } from './writer.js';
@@ -61,7 +61,7 @@ export class BatchMaker {
     return this.#make(tree, [], writer);
   }
 
-  async #make(from: MerkleFrontier, events: readonly AddressedEvent[], writer: Writer): Promise<Batch> {
+  async #make(from: MerkleFrontier, events: readonly ShippedEvent[], writer: Writer): Promise<Batch> {
     const { epoch, base, signable, id, line } = writer;
     const state = this.#dependencies.state();
     if (epoch === 0 || line !== state.line) throw new EpochEnded();

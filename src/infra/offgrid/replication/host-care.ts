@@ -153,7 +153,7 @@ export class HostCare {
 
   async #own(sequence: number): Promise<NumberedEvent | undefined> {
     const [event] = await this.#dependencies.window.take(sequence - 1, 1, 1);
-    if (event === undefined) return undefined;
+    if (event === undefined || event.sealed === null) return undefined;
     const { ts, etype, sealed } = event;
     return { ts, etype, sealed, sequence };
   }

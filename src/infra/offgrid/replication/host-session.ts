@@ -3,6 +3,7 @@ import { equalBytes } from '../../crypto/bytes.js';
 import { sha256 } from '../../crypto/sha256.js';
 import type { RootKey } from '../../crypto/root-key.js';
 import { LinkedSignal } from '../../linked-signal.js';
+import { MAX_DAMAGED } from '../protocol/answers.js';
 import { MAX_BATCH_BYTES } from '../protocol/batch.js';
 import { signClaim } from '../protocol/claim.js';
 import { HostFailure, type HeadAnswer, type HostClient } from '../protocol/host-client.js';
@@ -93,6 +94,8 @@ export class HostSession {
   readonly #epoch: number;
   /** The last tree of this epoch that the host has taken. */
   #taken: Tree | undefined;
+  /** How many of the host's events were damaged when these were all holes. */
+  #holes = 0;
   #shippedAt = -Infinity;
   #renewedAt = -Infinity;
 
@@ -274,17 +277,33 @@ export class HostSession {
     return tree !== null && tree.value.epoch === taken.epoch && equalBytes(tree.value.root, taken.root);
   }
 
-  /** A head counts when it is of this line and epoch, on the log, and nothing of it is damaged that somebody has. */
+  /** A head counts when it is of this line and epoch, on the log, and nothing of it is damaged but holes. */
   async #count(head: GoodHead): Promise<void> {
     const { writer, state, history } = this.#dependencies;
-    const { line, holes } = state();
     const tree = head.tree?.value;
-    if (tree === undefined || !writer.isElected || head.damaged > holes.size) return;
-    if (tree.line !== line || tree.epoch !== this.#epoch || tree.writer !== writer.id) return;
-    if (!(await history.has(tree.sequence, tree.root))) return;
-    const { epoch, sequence } = tree;
+    if (tree === undefined || !writer.isElected) return;
+    if (tree.line !== state().line || tree.epoch !== this.#epoch || tree.writer !== writer.id) return;
+    if (!(await history.has(tree.sequence, tree.root)) || !(await this.#areHoles(head.damaged))) return;
+    const { line, epoch, sequence } = tree;
     this.#memory.counted = { line, epoch, sequence, signed: head.signed };
     this.#owner.onCounted(head, tree);
+  }
+
+  /** Whether events that are damaged at the host, so many of them, are holes: nobody has these. */
+  async #areHoles(damaged: number): Promise<boolean> {
+    const { origin, state } = this.#dependencies;
+    const { holes } = state();
+    if (damaged === 0 || damaged === this.#holes) return true;
+    if (damaged > holes.size) return false;
+    for (let after = 0, seen = 0; seen < damaged;) {
+      const { sequences } = await this.#client.damaged(origin, { after, limit: MAX_DAMAGED });
+      const last = sequences.at(-1) ?? after;
+      // An answer that says nothing more contradicts the head.
+      if (last <= after || !sequences.every((sequence) => holes.has(sequence))) return false;
+      [after, seen] = [last, seen + sequences.length];
+    }
+    this.#holes = damaged;
+    return true;
   }
 
   /** The tree of those of a host's events that are the first ones of the own log. */

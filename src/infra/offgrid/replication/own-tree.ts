@@ -2,7 +2,7 @@ import { MerkleFrontier } from '../../../domain/merkle.js';
 import { equalBytes } from '../../crypto/bytes.js';
 import { sha256 } from '../../crypto/sha256.js';
 import { MAX_BATCH_BYTES, MAX_BATCH_EVENTS } from '../protocol/batch.js';
-import type { AddressedEvent } from '../protocol/event.js';
+import type { ShippedEvent } from '../protocol/event.js';
 import { encodeEntry } from '../protocol/entry.js';
 import type { FrontierCache } from './ports.js';
 import type { SealedWindow } from './sealed-window.js';
@@ -50,7 +50,7 @@ export class OwnTree {
   }
 
   /** The tree with the events that come next, and keeps what makes it quick to get there again. */
-  async grown(from: MerkleFrontier, events: readonly AddressedEvent[]): Promise<MerkleFrontier> {
+  async grown(from: MerkleFrontier, events: readonly ShippedEvent[]): Promise<MerkleFrontier> {
     const size = from.size + events.length;
     // Hosts that keep up grow the same trees.
     const grown = this.#grown.find((known) => known.to.size === size && isSame(known.from, from));
@@ -60,7 +60,7 @@ export class OwnTree {
     return to;
   }
 
-  async #grow(from: MerkleFrontier, events: readonly AddressedEvent[]): Promise<MerkleFrontier> {
+  async #grow(from: MerkleFrontier, events: readonly ShippedEvent[]): Promise<MerkleFrontier> {
     const frontier = from.copy();
     for (const event of events) {
       frontier.append(encodeEntry(event));

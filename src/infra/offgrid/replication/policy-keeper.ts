@@ -108,7 +108,9 @@ export class PolicyKeeper {
       this.#yieldTo(current);
       return;
     }
-    const data = { origin, ...policy, ...(next === undefined ? {} : { line: next.line }) };
+    const holes = [...known().holes];
+    const begins = next && { line: next.line, ...(holes.length === 0 ? {} : { holes }) };
+    const data = { origin, ...policy, ...begins };
     await journal.record([{ type: 'ReplicationPolicySet', data }]);
     this.#recorded = policy;
   }

@@ -50,6 +50,8 @@ export interface Known {
   readonly hosts: ReadonlyMap<string, KnownHost>;
   /** In the order of their sequences. */
   readonly keys: readonly KnownKey[];
+  /** The numbers of events whose content nobody has: a HistoryHole stands for each. */
+  readonly holes: ReadonlySet<number>;
 }
 
 /** What has to travel. */

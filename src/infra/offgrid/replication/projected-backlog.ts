@@ -19,7 +19,7 @@ const CATCH_UP_MS = 2_000;
 
 const NOTHING = {
   ...{ origin: null, head: 0, quorum: 0, quorum_epoch: 0, policy: null, line: 1, next_line: 0, begun: 0 },
-  ...{ elected_epoch: 0, base: 0, restored: 0, dishonest_weight: 0 },
+  ...{ elected_epoch: 0, base: 0, restored: 0, dishonest_weight: 0, holes: '[]' },
 };
 
 /** The outbox projection, and the log behind it. */
@@ -91,9 +91,6 @@ async function knownIn(connection: Connection): Promise<ReplicationState> {
   const policies = await connection.all<PolicyRow & Row>('SELECT * FROM policies WHERE version >= ? ORDER BY version', [
     progress.policy ?? 0,
   ]);
-  const [first] = await connection.all<{ holes: string }>('SELECT holes FROM policies WHERE sequence = ?', [
-    progress.begun,
-  ]);
   const hosts = await connection.all<HostRow & Row>('SELECT host, state, why, sequence, head FROM hosts');
   const keys = await connection.all<KeyRow & Row>('SELECT * FROM keys ORDER BY sequence');
   return {
@@ -112,7 +109,7 @@ async function knownIn(connection: Connection): Promise<ReplicationState> {
     elected: progress.elected_epoch === 0 ? undefined : { epoch: progress.elected_epoch, base: progress.base },
     isRestored: progress.restored === 1,
     dishonestWeight: progress.dishonest_weight,
-    holes: new Set(first === undefined ? [] : (JSON.parse(first.holes) as number[])),
+    holes: new Set(JSON.parse(progress.holes) as number[]),
     keys: keys.map(({ key_epoch, sequence, key_id, root_key_id, wrapped_key }) => ({
       keyEpoch: key_epoch,
       sequence,

@@ -1,4 +1,4 @@
-import type { CountedHead } from '../../../domain/replication.js';
+import type { CountedHead, ReplicationPolicySet } from '../../../domain/replication.js';
 import type { Backlog, Known, KnownHost } from './ports.js';
 
 /** A host as the log knows it. */
@@ -25,8 +25,6 @@ export interface ReplicationState extends Known {
   readonly isRestored: boolean;
   /** The weight of hosts that may lie, as the restore of this log was told. */
   readonly dishonestWeight: number;
-  /** The numbers of events whose content nobody has. */
-  readonly holes: ReadonlySet<number>;
 }
 
 /**
@@ -35,6 +33,13 @@ export interface ReplicationState extends Known {
  */
 export function beginningOf({ line, begun }: Pick<ReplicationState, 'line' | 'begun'>): number {
   return line === 1 ? 0 : begun;
+}
+
+/** The newest policy once more, as an event that no other copy of the log has. */
+export function policyAgain({ policies }: ReplicationState, origin: string): readonly ReplicationPolicySet[] {
+  const newest = policies.at(-1)?.policy;
+  if (newest === undefined) return [];
+  return [{ type: 'ReplicationPolicySet', data: { origin, ...newest, version: newest.version + 1 } }];
 }
 
 /** The log, as replication reads it. */

@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import pLimit from 'p-limit';
 import { MAX_BATCH_EVENTS } from '../protocol/batch.js';
-import type { AddressedEvent } from '../protocol/event.js';
+import type { ShippedEvent } from '../protocol/event.js';
 import type { Backlog, Known, Time } from './ports.js';
 import type { Sealer } from './sealer.js';
 
@@ -20,8 +20,8 @@ export class SealedWindow {
   readonly #known: () => Known;
   /** One read at a time at the end of the window: the next finds what the one before read. */
   readonly #inTurn = pLimit(1);
-  readonly #batches = new LRUCache<string, readonly AddressedEvent[]>({ max: MAX_BATCHES });
-  #events: AddressedEvent[] = [];
+  readonly #batches = new LRUCache<string, readonly ShippedEvent[]>({ max: MAX_BATCHES });
+  #events: ShippedEvent[] = [];
   #bytes = 0;
 
   constructor(backlog: Backlog, sealer: Sealer, time: Pick<Time, 'turn'>, known: () => Known) {
@@ -35,7 +35,7 @@ export class SealedWindow {
    * Events after a sequence, at most so many and, beyond the first, so many bytes; none when there are no more. Hosts that
    * keep up are given the same list.
    */
-  async take(after: number, maxEvents: number, maxBytes: number): Promise<readonly AddressedEvent[]> {
+  async take(after: number, maxEvents: number, maxBytes: number): Promise<readonly ShippedEvent[]> {
     const events = this.#kept(after) ?? (await this.#inTurn(() => this.#read(after)));
     const count = countWithin(events, maxEvents, maxBytes);
     const name = `${after} ${count}`;
@@ -44,30 +44,30 @@ export class SealedWindow {
     return batch;
   }
 
-  async #read(after: number): Promise<readonly AddressedEvent[]> {
+  async #read(after: number): Promise<readonly ShippedEvent[]> {
     const kept = this.#kept(after);
     if (kept !== undefined) return kept;
     // What is known at one time: which key seals an event follows from the events before it.
-    const { head, keys } = this.#known();
-    const limit = Math.min(MAX_BATCH_EVENTS, head - after);
+    const known = this.#known();
+    const limit = Math.min(MAX_BATCH_EVENTS, known.head - after);
     if (limit <= 0) return [];
-    const sealed: AddressedEvent[] = [];
+    const sealed: ShippedEvent[] = [];
     for (const [i, event] of (await this.#backlog.events(after, limit)).entries()) {
       if (i > 0 && i % SLICE === 0) await this.#time.turn();
-      sealed.push(this.#sealer.seal(event, keys));
+      sealed.push(this.#sealer.shipped(event, known));
     }
     this.#keep(sealed);
     return sealed;
   }
 
-  #kept(after: number): readonly AddressedEvent[] | undefined {
+  #kept(after: number): readonly ShippedEvent[] | undefined {
     const first = this.#events[0]?.sequence ?? Infinity;
     const index = after + 1 - first;
     return index >= 0 && index < this.#events.length ? this.#events.slice(index, index + MAX_BATCH_EVENTS) : undefined;
   }
 
   /** What continues the window makes it longer; what lies beyond it begins another; what lies before it is not kept. */
-  #keep(sealed: readonly AddressedEvent[]): void {
+  #keep(sealed: readonly ShippedEvent[]): void {
     const [next] = sealed;
     const last = this.#events.at(-1)?.sequence;
     if (next === undefined || (last !== undefined && next.sequence <= last)) return;
@@ -80,24 +80,24 @@ export class SealedWindow {
     let dropped = 0;
     for (const { sealed: envelope } of this.#events) {
       if (this.#bytes <= MAX_WINDOW_BYTES) break;
-      this.#bytes -= envelope.byteLength;
+      this.#bytes -= envelope?.byteLength ?? 0;
       dropped += 1;
     }
     if (dropped > 0) this.#events = this.#events.slice(dropped);
   }
 }
 
-function countWithin(events: readonly AddressedEvent[], maxEvents: number, maxBytes: number): number {
+function countWithin(events: readonly ShippedEvent[], maxEvents: number, maxBytes: number): number {
   let bytes = 0;
   let count = 0;
   for (const { sealed } of events) {
-    bytes += sealed.byteLength;
+    bytes += sealed?.byteLength ?? 0;
     if (count >= maxEvents || (count > 0 && bytes > maxBytes)) break;
     count += 1;
   }
   return count;
 }
 
-function bytesOf(events: readonly AddressedEvent[]): number {
-  return events.reduce((sum, { sealed }) => sum + sealed.byteLength, 0);
+function bytesOf(events: readonly ShippedEvent[]): number {
+  return events.reduce((sum, { sealed }) => sum + (sealed?.byteLength ?? 0), 0);
 }

@@ -1,10 +1,12 @@
 import { sealingEpoch } from '../../../domain/keyring.js';
+import { isHistoryHole } from '../../../domain/history-hole.js';
+import { fromHex } from '../../crypto/bytes.js';
 import { addressOf, seal } from '../../crypto/envelope.js';
 import type { DataKey } from '../../crypto/data-key.js';
 import type { RootKey } from '../../crypto/root-key.js';
 import { eventText } from '../event-text.js';
-import type { AddressedEvent } from '../protocol/event.js';
-import type { KnownKey, NumberedEvent } from './ports.js';
+import type { AddressedEvent, ShippedEvent } from '../protocol/event.js';
+import type { Known, KnownKey, NumberedEvent } from './ports.js';
 
 /** A key of the log does not open with the root at hand. */
 export class WrongRootError extends Error {
@@ -20,6 +22,18 @@ export class Sealer {
   constructor(root: RootKey, origin: string) {
     this.#root = root;
     this.#origin = origin;
+  }
+
+  /**
+   * An event as it is shipped: of a hole, what the origin has signed of the event that was there. Which events are holes only the log's
+   * own facts say: a HistoryHole that came from elsewhere is an event like any other.
+   * @throws WrongRootError
+   */
+  shipped(numbered: NumberedEvent, { keys, holes }: Pick<Known, 'keys' | 'holes'>): ShippedEvent {
+    const { sequence, event } = numbered;
+    const { type, data } = event;
+    if (type !== 'HistoryHole' || !holes.has(sequence) || !isHistoryHole(data)) return this.seal(numbered, keys);
+    return { sequence, etype: data.etype, ts: data.ts, sealed: null, eid: fromHex(data.eid) };
   }
 
   /** @throws WrongRootError */

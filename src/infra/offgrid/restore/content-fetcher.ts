@@ -3,6 +3,7 @@ import { equalBytes } from '../../crypto/bytes.js';
 import { addressOf } from '../../crypto/envelope.js';
 import { firstOf } from '../../linked-signal.js';
 import { Nudge } from '../../nudge.js';
+import type { Entry } from '../protocol/entry.js';
 import type { NumberedEvent } from '../protocol/event.js';
 import { MAX_ANSWER_EVENTS } from '../protocol/events-answer.js';
 import { HostFailure, type HostClient } from '../protocol/host-client.js';
@@ -40,6 +41,12 @@ export interface ContentSource {
 /** An event with the host that gave it. */
 export interface FetchedEvent extends NumberedEvent {
   readonly host: string;
+}
+
+/** An event whose content no host gives. */
+export interface LostEvent extends Entry {
+  readonly sequence: number;
+  readonly sealed: null;
 }
 
 /** No host gives an event. */
@@ -83,6 +90,8 @@ interface Worker {
   pageBytes: number;
   timeouts: number;
   failures: number;
+  /** Whether it was waited for as long as it is: until it answers again, it is not waited for any more. */
+  isGone: boolean;
   readonly times: number[];
 }
 
@@ -106,9 +115,27 @@ export class ContentFetcher {
     { after, to }: { readonly after: number; readonly to: number },
     sources: readonly ContentSource[],
   ): AsyncIterable<readonly FetchedEvent[]> {
-    const run = new Run(list, { after, to }, sources, this.#dependencies);
+    for await (const page of this.#run(list, { after, to }, sources, false)) yield page.filter(isFetched);
+  }
+
+  /** The same, past those that no host gives, up to the last event that a host shows to have. */
+  readPast(
+    list: EntryList,
+    { after, to }: { readonly after: number; readonly to: number },
+    sources: readonly ContentSource[],
+  ): AsyncIterable<readonly (FetchedEvent | LostEvent)[]> {
+    return this.#run(list, { after, to }, sources, true);
+  }
+
+  async *#run(
+    list: EntryList,
+    range: { readonly after: number; readonly to: number },
+    sources: readonly ContentSource[],
+    goesPast: boolean,
+  ): AsyncIterable<readonly (FetchedEvent | LostEvent)[]> {
+    const run = new Run(list, range, sources, this.#dependencies);
     try {
-      yield* run.pages();
+      yield* run.pages(goesPast);
     } finally {
       await run.end();
     }
@@ -141,7 +168,7 @@ class Run {
     this.#next = after + 1;
     this.#dependencies = dependencies;
     this.#workers = sources.map((source) => ({
-      ...{ source, pageBytes: FIRST_BYTES, timeouts: 0, failures: 0, times: [] },
+      ...{ source, pageBytes: FIRST_BYTES, timeouts: 0, failures: 0, isGone: false, times: [] },
     }));
     this.#working = Promise.all(
       this.#workers.map((worker) =>
@@ -153,26 +180,30 @@ class Run {
     );
   }
 
-  async *pages(): AsyncIterable<readonly FetchedEvent[]> {
+  /** @param goesPast whether an event that nobody gives is passed over */
+  async *pages(goesPast: boolean): AsyncIterable<readonly (FetchedEvent | LostEvent)[]> {
     const { signal } = this.#ending;
     for (;;) {
       if (this.#failure !== undefined) throw this.#failure as Error;
       const [page] = this.#pages;
       if (page === undefined) {
         if (this.#next > this.#to) return;
-        if (!this.#workers.some(({ source }) => isReached(source, this.#next))) throw new MissingEventError(this.#next);
+        if (!this.#workers.some(({ source }) => isReached(source, this.#next))) {
+          if (goesPast) return;
+          throw new MissingEventError(this.#next);
+        }
         await this.#changed.wait(signal);
         continue;
       }
-      if (isWhole(page)) {
+      const missing = nextMissing(page, page.from);
+      const isLost = page.asked.size === 0 && !this.#workers.some((worker) => mayGive(worker, page));
+      if (missing !== undefined && isLost && !goesPast) throw new MissingEventError(missing);
+      if (missing === undefined || isLost) {
         this.#pages.shift();
         this.#changed.notify();
         yield this.#eventsOf(page);
         continue;
       }
-      const missing = page.from + page.contents.findIndex((content) => content === undefined);
-      if (page.asked.size === 0 && !this.#workers.some((worker) => mayGive(worker, page)))
-        throw new MissingEventError(missing);
       await this.#changed.wait(signal);
     }
   }
@@ -247,6 +278,7 @@ class Run {
     try {
       const isGiven = await this.#fill(worker, page, giveUp.signal);
       worker.failures = 0;
+      worker.isGone = false;
       if (isWhole(page)) return 0;
       page.failures.set(host, { tries: 1, since: asking.since, isFinal: true });
       if (!isGiven)
@@ -273,7 +305,8 @@ class Run {
     }
     const now = time.now().getTime();
     const { tries, since } = page.failures.get(host) ?? { tries: 0, since: now };
-    const isFinal = tries + 1 >= MIN_TRIES && now - since > PATIENCE_MS;
+    const isFinal = worker.isGone || (tries + 1 >= MIN_TRIES && now - since > PATIENCE_MS);
+    worker.isGone = isFinal;
     page.failures.set(host, { tries: tries + 1, since, isFinal });
     onTrouble(host, error.message);
     const { refusal } = error;
@@ -317,13 +350,18 @@ class Run {
     worker.pageBytes = sizeAfter(worker.pageBytes, took, MAX_ANSWER_BYTES);
   }
 
-  #eventsOf({ from, contents }: Page): readonly FetchedEvent[] {
-    return contents.flatMap((content, i) => {
-      if (content === undefined) return [];
-      const { etype, ts } = this.#list.at(from + i);
-      return [{ sequence: from + i, etype, ts, ...content }];
+  #eventsOf({ from, contents }: Page): readonly (FetchedEvent | LostEvent)[] {
+    return contents.map((content, i) => {
+      const entry = this.#list.at(from + i);
+      if (content === undefined) return { sequence: from + i, ...entry, sealed: null };
+      const { etype, ts } = entry;
+      return { sequence: from + i, etype, ts, ...content };
     });
   }
+}
+
+function isFetched(event: FetchedEvent | LostEvent): event is FetchedEvent {
+  return event.sealed !== null;
 }
 
 function isReached({ reach }: ContentSource, sequence: number): boolean {

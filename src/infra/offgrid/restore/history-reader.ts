@@ -22,12 +22,19 @@ import { RestoreError } from './restore-error.js';
 
 /** What histories are got into: a log that is built, or one that is there and compared with them. */
 export interface HistoryBuilder<Log> {
-  /** Gets the first events of a list. Resolves the number of the first that cannot be had; undefined when all are there. */
+  /**
+   * Gets the first events of a list. Resolves the number of the first that cannot be had, though the history does not say that
+   * nobody has it; undefined when all are there.
+   */
   get(list: EntryList, to: number, sources: readonly ContentSource[]): Promise<number | undefined>;
+  /** The same, past those that cannot be had, up to the last that can. Resolves how many there are then. */
+  getPast(list: EntryList, to: number, sources: readonly ContentSource[]): Promise<number>;
   /** What has the first events of a list, which were got, and no others. */
   finish(list: EntryList, length: number): Promise<Log>;
   /** The policies on the first events of a list, as far as they were got. */
   policies(list: EntryList, to: number): readonly KnownPolicy[];
+  /** Which of the first events of a list nobody has, as far as they were got. */
+  holes(list: EntryList, to: number): readonly number[];
   /** How hosts came into other states on the first events of a list, as far as they were got. */
   states(list: EntryList, to: number): readonly KnownState[];
 }
@@ -58,6 +65,8 @@ export interface ReadHistory<Log = EventLog> {
   readonly quorumEpoch: number;
   /** The policies on it, in the order they were set. */
   readonly policies: readonly KnownPolicy[];
+  /** The numbers of events whose content nobody has, since a loss was accepted once. */
+  readonly holes: readonly number[];
   readonly counted: readonly HeardHost[];
   /** Hosts that were heard, and count for nothing, with why. */
   readonly leftOut: readonly { readonly host: HeardHost; readonly why: string }[];
@@ -77,6 +86,8 @@ export interface AcceptedHistory<Log = EventLog> {
   /** The line that it begins: above every line that was shown. */
   readonly line: number;
   readonly policies: readonly KnownPolicy[];
+  /** The numbers of events whose content nobody has. */
+  readonly holes: readonly number[];
   /** The highest epoch that any tree or claim shows. */
   readonly epoch: number;
   /** Why nothing was read without loss. */
@@ -86,6 +97,12 @@ export interface AcceptedHistory<Log = EventLog> {
 /** A tree that was shown, as the rules see it, with what it is. */
 interface Known extends ShownTree {
   readonly tree: Tree;
+}
+
+/** So many of the first events of a tree. */
+interface Reached {
+  readonly tree: Tree;
+  readonly length: number;
 }
 
 /** Reads the one history of an origin back, by docs/protocol.md, "Reading": asks the rules, and gets what they ask for. */
@@ -163,7 +180,6 @@ export class HistoryReader<Log> {
   }
 
   async #accept(loss: string, chosen: string | undefined): Promise<AcceptedHistory<Log>> {
-    const { builder } = this.#dependencies;
     const reader = this.#reader(new Set());
     const shown = chosen === undefined ? undefined : this.#chosen(chosen);
     // What could not be got a while ago may be there now.
@@ -174,28 +190,51 @@ export class HistoryReader<Log> {
         case 'OPEN':
           await this.#get(treeOf(accepted.get));
           continue;
-        case 'NOTHING':
-          throw new RestoreError(this.#whyUnread('NOTHING', undefined));
+        case 'NOTHING': {
+          const reached = await this.#past(
+            undefined,
+            [...this.#lists.keys()].sort((a, b) => compareRank(b, a)),
+          );
+          if (reached === undefined) throw new RestoreError(this.#whyUnread('NOTHING', undefined));
+          return this.#accepted(reached, loss);
+        }
         case 'FORKED':
           throw new RestoreError(this.#whyUnread('FORK', accepted.tips[0] && treeOf(accepted.tips[0])));
         case 'TAKEN': {
-          const tree = treeOf(accepted.tree);
-          const { length } = accepted;
-          const list = this.#listOf(tree);
-          const log = await this.#finished(list, length);
-          const line = 1 + Math.max(...this.#trees().map((one) => one.line));
-          return {
-            log,
-            length,
-            tree,
-            line,
-            policies: builder.policies(list, length),
-            epoch: this.#highestEpoch(),
-            loss,
-          };
+          const [tree, { length }] = [treeOf(accepted.tree), accepted];
+          const goesOn = shown === undefined ? this.#goingOn(tree, length) : [tree];
+          return this.#accepted((await this.#past({ tree, length }, goesOn)) ?? { tree, length }, loss);
         }
       }
     }
+  }
+
+  async #accepted({ tree, length }: Reached, loss: string): Promise<AcceptedHistory<Log>> {
+    const { builder } = this.#dependencies;
+    const list = this.#listOf(tree);
+    const log = await this.#finished(list, length);
+    const line = 1 + Math.max(...this.#trees().map((one) => one.line));
+    const [policies, holes] = [builder.policies(list, length), builder.holes(list, length)];
+    return { log, length, tree, line, policies, holes, epoch: this.#highestEpoch(), loss };
+  }
+
+  /** The trees of a line in which the first events of one of them go on, the longest first. */
+  #goingOn(tree: Tree, length: number): readonly Tree[] {
+    const isSo = (other: Tree) =>
+      other.line === tree.line && equalBytes(other.begun, tree.begun) && this.#common(tree, other) >= length;
+    return [...this.#lists.keys()].filter(isSo).sort((a, b) => b.sequence - a.sequence);
+  }
+
+  /** The first tree of which more can be had than was taken, when holes are left where nobody gives an event. */
+  async #past(taken: Reached | undefined, trees: readonly Tree[]): Promise<Reached | undefined> {
+    const { builder } = this.#dependencies;
+    for (const tree of trees) {
+      const list = this.#lists.get(tree);
+      if (list === undefined || tree.sequence <= (taken?.length ?? 0)) continue;
+      const length = await builder.getPast(list, tree.sequence, this.#sourcesOf(list));
+      if (length > (taken?.length ?? 0)) return { tree, length };
+    }
+    return undefined;
   }
 
   async #finish(reading: Extract<Reading, { is: 'READ' }>, suspended: ReadonlySet<string>): Promise<ReadHistory<Log>> {
@@ -208,7 +247,7 @@ export class HistoryReader<Log> {
     return {
       ...{ log, length, base: reading.history.sequence, best: treeOf(reading.best) },
       ...{ quorum: reading.quorum, quorumEpoch: reading.quorumEpoch, mayLie: reading.mayLie },
-      policies: builder.policies(list, length),
+      ...{ policies: builder.policies(list, length), holes: builder.holes(list, length) },
       counted: heard.filter(({ host }) => counted.has(host)),
       leftOut: leftOut.map((host) => ({ host, why: whyLeftOut(host, suspended) })),
       epoch: this.#highestEpoch(),
@@ -324,6 +363,7 @@ export class HistoryReader<Log> {
       heard,
       mayAcceptLoss,
       policies.map(({ policy }) => policy),
+      about && this.#missing(about)?.[0],
     );
   }
 

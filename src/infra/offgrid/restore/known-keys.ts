@@ -4,7 +4,7 @@ import type { DataKey } from '../../crypto/data-key.js';
 import type { RootKey } from '../../crypto/root-key.js';
 import type { KnownKey, NumberedEvent } from '../replication/ports.js';
 import { Sealer, WrongRootError } from '../replication/sealer.js';
-import type { AddressedEvent } from '../protocol/event.js';
+import type { AddressedEvent, ShippedEvent } from '../protocol/event.js';
 import { RepairError } from './repair-error.js';
 
 /** The keys of a log, as its KeyRotated events tell them one after the other. */
@@ -38,6 +38,11 @@ export class KnownKeys {
   /** Seals an event as the replicator does. @throws RepairError when the root is another */
   seal(event: NumberedEvent): AddressedEvent {
     return this.#withRoot(() => this.#sealer.seal(event, this.all));
+  }
+
+  /** The same, of an event that may be one of the log's holes. @throws RepairError when the root is another */
+  shipped(event: NumberedEvent, holes: ReadonlySet<number>): ShippedEvent {
+    return this.#withRoot(() => this.#sealer.shipped(event, { keys: this.all, holes }));
   }
 
   #withRoot<R>(work: () => R): R {

@@ -3,10 +3,17 @@ import { LogError } from '../../eventlog/errors.js';
 import type { EventLog } from '../../eventlog/eventlog.js';
 import { appendHistory, type HistoryEvent } from '../../transfer/copy-log.js';
 import { NotAnEvent, NotSealedHere, Opener, type OpenedEvent } from './opener.js';
-import { MissingEventError, type ContentFetcher, type ContentSource } from './content-fetcher.js';
+import {
+  MissingEventError,
+  type ContentFetcher,
+  type ContentSource,
+  type FetchedEvent,
+  type LostEvent,
+} from './content-fetcher.js';
 import { EntryList } from './entry-list.js';
 import { HistoryNotes, type KnownPolicy, type KnownState } from './history-notes.js';
 import type { HistoryBuilder } from './history-reader.js';
+import { declaredHoles, HolePlan } from './hole-plan.js';
 import { RestoreError } from './restore-error.js';
 
 const NO_ENTRIES = new EntryList(new Uint8Array());
@@ -19,7 +26,7 @@ export interface BuilderDependencies {
   readonly root: RootKey;
   /** An empty log. The one that it was built from is still open then; both are closed by whoever made them. */
   readonly newLog: () => Promise<EventLog>;
-  readonly fetcher: Pick<ContentFetcher, 'read'>;
+  readonly fetcher: Pick<ContentFetcher, 'read' | 'readPast'>;
   readonly onProgress: (sequence: number, of: number) => void;
   /** Something cannot be had. */
   readonly onTrouble: (message: string) => void;
@@ -32,6 +39,15 @@ interface Build {
   list: EntryList;
   written: number;
   readonly notes: HistoryNotes;
+  /** The numbers of those that are HistoryHoles. */
+  readonly holes: number[];
+}
+
+/** What is wanted of a history. */
+interface Wanted {
+  readonly list: EntryList;
+  readonly to: number;
+  readonly sources: readonly ContentSource[];
 }
 
 /** Builds a log of the events that hosts give back. When another history is wanted, it begins again with what both have. */
@@ -44,34 +60,91 @@ export class LogBuilder implements HistoryBuilder<EventLog> {
   }
 
   /**
-   * Gets the first events of a list into the log. Resolves the number of the first that no host gives; undefined when all
-   * are there.
+   * Gets the first events of a list into the log, with a hole for each that the history itself says nobody has. Resolves the
+   * number of the first other that no host gives; undefined when all are there.
    * @throws RestoreError when an event opens to nothing that a log can hold
    */
   async get(list: EntryList, to: number, sources: readonly ContentSource[]): Promise<number | undefined> {
     const build = await this.#on(list, to);
     if (build.written >= to) return undefined;
-    const { fetcher, onProgress, onTrouble } = this.#dependencies;
+    const { fetcher, onTrouble } = this.#dependencies;
+    const first = await this.#append(build, fetcher.read(list, { after: build.written, to }, sources), to);
+    if (first === undefined) return undefined;
+    const declared = await declaredHoles(this.#part(build, { list, after: build.written, to, sources }));
+    const missing = declared.has(first) ? await this.#getPast(build, { list, to, sources }, declared) : first;
+    if (missing !== undefined) onTrouble(`no host gives event ${missing} of a history of ${list.length} events`);
+    return missing;
+  }
+
+  /**
+   * Gets the first events of a list into the log, with a hole for each that no host gives before one that a host does. Resolves how many
+   * events there are then.
+   * @throws RestoreError when an event opens to nothing that a log can hold
+   */
+  async getPast(list: EntryList, to: number, sources: readonly ContentSource[]): Promise<number> {
+    const build = await this.#on(list, to);
+    if (build.written < to) await this.#getPast(build, { list, to, sources });
+    return Math.min(build.written, to);
+  }
+
+  /** @param mayBe the only events that may be holes; all may unless given @returns the first other that no host gives */
+  async #getPast(
+    build: Build,
+    { list, to, sources }: Wanted,
+    mayBe?: ReadonlySet<number>,
+  ): Promise<number | undefined> {
+    const part = this.#part(build, { list, after: build.written, to, sources });
+    const plan = await whole(HolePlan.of(part, build.log));
+    const lacking = plan.last < to ? plan.last + 1 : undefined;
+    const missing = mayBe === undefined ? undefined : ([...plan.missing].find((hole) => !mayBe.has(hole)) ?? lacking);
+    const end = missing === undefined ? plan.last : missing - 1;
+    const pages = this.#dependencies.fetcher.readPast(list, { after: build.written, to: end }, sources);
+    const gone = await this.#append(build, pages, end, (event) => plan.holeOf(event.sequence, list.at(event.sequence)));
+    if (gone !== undefined)
+      throw new RestoreError(`No host gives event ${gone} any more, which one gave before. Run it again.`);
+    build.holes.push(...[...plan.missing].filter((hole) => hole <= end));
+    return missing;
+  }
+
+  /**
+   * Appends what comes.
+   * @param holeOf what stands for an event
+   * @returns the first that cannot be had
+   */
+  async #append(
+    build: Build,
+    pages: AsyncIterable<readonly (FetchedEvent | LostEvent)[]>,
+    to: number,
+    holeOf: (event: FetchedEvent | LostEvent) => OpenedEvent | undefined = () => undefined,
+  ): Promise<number | undefined> {
     let missing: number | undefined;
     const opened = async function* (): AsyncIterable<readonly OpenedEvent[]> {
       try {
-        for await (const page of fetcher.read(list, { after: build.written, to }, sources))
-          yield page.map((event) => build.opener.open(event));
+        for await (const page of pages)
+          yield page.map((event) => {
+            const hole = holeOf(event);
+            if (hole !== undefined) return hole;
+            if (event.sealed === null) throw new MissingEventError(event.sequence);
+            return build.opener.open(event);
+          });
       } catch (error) {
         if (!(error instanceof MissingEventError)) throw error;
         missing = error.sequence;
       }
     };
-    try {
+    const append = async () => {
       for await (const page of appendHistory(opened(), build.log)) {
         for (const event of page) note(build, event);
-        onProgress(build.written, to);
+        this.#dependencies.onProgress(build.written, to);
       }
-    } catch (error) {
-      throw unstorable(error) ?? error;
-    }
-    if (missing !== undefined) onTrouble(`no host gives event ${missing} of a history of ${list.length} events`);
+    };
+    await whole(append());
     return missing;
+  }
+
+  #part(build: Build, wanted: Wanted & { readonly after: number }) {
+    const { origin, fetcher } = this.#dependencies;
+    return { origin, fetcher, opener: build.opener, ...wanted };
   }
 
   /** The log of the first events of a list, which have been got, and no others. */
@@ -85,6 +158,12 @@ export class LogBuilder implements HistoryBuilder<EventLog> {
   /** The policies on the first events of a list, as far as they were got. */
   policies(list: EntryList, to: number): readonly KnownPolicy[] {
     return this.#build?.notes.policies(this.#known(list, to)) ?? [];
+  }
+
+  /** Which of the first events of a list are holes, as far as they were got. */
+  holes(list: EntryList, to: number): readonly number[] {
+    const known = this.#known(list, to);
+    return this.#build?.holes.filter((sequence) => sequence <= known) ?? [];
   }
 
   /** How hosts came into other states on the first events of a list, as far as they were got. */
@@ -117,6 +196,7 @@ export class LogBuilder implements HistoryBuilder<EventLog> {
     const build: Build = {
       ...{ log: await newLog(), opener: new Opener(root, origin), list, written: 0 },
       notes: new HistoryNotes(origin),
+      holes: before?.holes.filter((sequence) => sequence <= count) ?? [],
     };
     if (before !== undefined && count > 0)
       for await (const page of appendHistory(firstOf(before.log, count), build.log))
@@ -139,6 +219,15 @@ async function* firstOf(log: EventLog, count: number): AsyncIterable<readonly Hi
     page = [];
   }
   if (page.length > 0) yield page;
+}
+
+/** Ends a restore where an event can never be stored. */
+async function whole<R>(work: Promise<R>): Promise<R> {
+  try {
+    return await work;
+  } catch (error) {
+    throw unstorable(error) ?? error;
+  }
 }
 
 function note(build: Build, event: HistoryEvent): void {

@@ -38,6 +38,13 @@ export class Opener {
     this.#key = key;
   }
 
+  /** Another that has learnt what this one has. */
+  copy(): Opener {
+    const copy = new Opener(this.#root, this.#origin, this.#key);
+    for (const epoch of this.#epochs) copy.#epochs.add(epoch);
+    return copy;
+  }
+
   /**
    * Opens the next event, whose type may be one that this build does not know. One that is refused changes nothing: the same
    * place may be opened again.

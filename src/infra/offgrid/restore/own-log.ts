@@ -4,6 +4,7 @@ import { encodeEntry } from '../protocol/entry.js';
 import { EntryList } from './entry-list.js';
 import { HistoryNotes, type KnownPolicy, type KnownState } from './history-notes.js';
 import type { HistoryBuilder } from './history-reader.js';
+import { holesBy } from './hole-plan.js';
 import type { KnownKeys } from './known-keys.js';
 
 /** A log that is there, as the hosts would have it: nothing is got, and what it does not have cannot be had. */
@@ -12,11 +13,13 @@ export class OwnLog implements HistoryBuilder<OwnLog> {
   /** How many events it has, those that never travel as well. */
   readonly events: number;
   readonly #notes: HistoryNotes;
+  readonly #holes: ReadonlySet<number>;
 
-  private constructor(entries: EntryList, events: number, notes: HistoryNotes) {
+  private constructor(entries: EntryList, events: number, notes: HistoryNotes, holes: ReadonlySet<number>) {
     this.entries = entries;
     this.events = events;
     this.#notes = notes;
+    this.#holes = holes;
   }
 
   /**
@@ -32,23 +35,33 @@ export class OwnLog implements HistoryBuilder<OwnLog> {
   ): Promise<OwnLog> {
     const entries: Uint8Array[] = [];
     const notes = new HistoryNotes(origin);
+    const holes = await declaredIn(log, origin);
     let events = 0;
     for await (const event of log.readAll()) {
       events += 1;
       if (isReplicated(event)) {
         const sequence = entries.length + 1;
-        entries.push(encodeEntry(keys.seal({ sequence, event })));
+        entries.push(encodeEntry(keys.shipped({ sequence, event }, holes)));
         if (event.type === 'KeyRotated') keys.learn(sequence, event.data);
         notes.note(sequence, event);
       }
       onProgress(event.position);
     }
-    return new OwnLog(new EntryList(Buffer.concat(entries)), events, notes);
+    return new OwnLog(new EntryList(Buffer.concat(entries)), events, notes, holes);
   }
 
   get(list: EntryList, to: number): Promise<number | undefined> {
     const common = this.entries.common(list);
     return Promise.resolve(common >= to ? undefined : common + 1);
+  }
+
+  getPast(list: EntryList, to: number): Promise<number> {
+    return Promise.resolve(Math.min(to, this.entries.common(list)));
+  }
+
+  holes(list: EntryList, to: number): readonly number[] {
+    const common = this.entries.common(list);
+    return [...this.#holes].filter((sequence) => sequence <= Math.min(to, common));
   }
 
   finish(): Promise<OwnLog> {
@@ -68,4 +81,13 @@ export class OwnLog implements HistoryBuilder<OwnLog> {
     const policies = this.#notes.policies(this.entries.length);
     return new Set(policies.flatMap(({ policy }) => policy.hosts.map(({ host }) => host)));
   }
+}
+
+/** The numbers of the HistoryHoles that a log's own facts declare. */
+async function declaredIn(log: EventLog, origin: string): Promise<ReadonlySet<number>> {
+  const holes = new Set<number>();
+  const types = ['ReplicationPolicySet', 'ReplicasAcknowledged'];
+  for await (const event of log.readAll({ filter: { types } }))
+    for (const hole of holesBy(event, origin)) holes.add(hole);
+  return holes;
 }

@@ -101,7 +101,8 @@ export function restoredFact(
     const line = policies.at(-1)?.line ?? 1;
     const elected = { line: read.line, epoch: 0, base: read.length };
     const policyVersion = policies.at(-1)?.policy.version ?? 0;
-    return fact({ ...told, policyVersion, line, quorumSequence: 0, quorumEpoch: 0, elected });
+    const holes = read.holes.length === 0 ? {} : { holes: read.holes };
+    return fact({ ...told, ...holes, policyVersion, line, quorumSequence: 0, quorumEpoch: 0, elected });
   }
   const { best, base, quorum, quorumEpoch } = read;
   const { line } = best;

@@ -11,6 +11,7 @@ const MAX_NAMED = 8;
  * @param about the tree that the rules ended at
  * @param mayAcceptLoss whether whoever reads may accept a loss
  * @param policies that must be met, and what must be heard of each
+ * @param missing the first event that no host gives
  */
 export function whyUnread(
   why: Unread,
@@ -18,6 +19,7 @@ export function whyUnread(
   heard: readonly HeardHost[],
   mayAcceptLoss: boolean,
   policies: readonly Policy[] = [],
+  missing?: number,
 ): string {
   const [orTake, orChoose] = mayAcceptLoss
     ? [
@@ -32,7 +34,7 @@ export function whyUnread(
         ? 'No host answers for itself. Start the hosts, or check --hosts.'
         : `None of the hosts that answer has anything of this origin: ${named}. Check --hosts and SHERATAN_ORIGIN.`;
     case 'MISSING':
-      return `Not all of the first ${about?.sequence ?? 0} events can be got that the origin has signed, and the hosts that do not have them are too few to show that they were never at quorum. ${named}. Bring more hosts into reach${orTake}.`;
+      return `Not all of the first ${about?.sequence ?? 0} events can be got that the origin has signed${missing === undefined ? '' : ` (no host gives event ${missing})`}, and the hosts that do not have them are too few to show that they were never at quorum. ${named}. Bring more hosts into reach${orTake}.`;
     case 'FORK':
       return `Two processes have written in epoch ${about?.epoch ?? 0}, and it cannot be told which of their histories was at quorum: ${named}. Bring more hosts into reach${orChoose}.`;
     case 'LINE':

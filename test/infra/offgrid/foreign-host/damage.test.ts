@@ -20,18 +20,18 @@ const isZero = (entry: Uint8Array) => entry.every((byte) => byte === 0);
 
 describe('damage at a host in Python', { timeout: 240_000 }, () => {
   it.each([
-    ['a content', 'SET sealed = zeroblob(length(sealed))'],
-    ['a content that is gone', "SET sealed = x''"],
-    ['an address', 'SET eid = zeroblob(32)'],
-    ['a type', 'SET etype = 12'],
-    ['a type that there is not', 'SET etype = -1'],
-    ['a time', 'SET ts = ts + 1'],
-  ])('%s: the event alone is missing, it is reported, and mended', async (_what, set) => {
+    ['a content', 'SET sealed = zeroblob(length(sealed))', false],
+    ['a content that is gone', "SET sealed = x''", false],
+    ['an address', 'SET eid = zeroblob(32)', true],
+    ['a type', 'SET etype = 12', true],
+    ['a type that there is not', 'SET etype = -1', true],
+    ['a time', 'SET ts = ts + 1', true],
+  ])('%s: the event alone is missing, it is reported, and mended', async (_what, set, isEntryGone) => {
     const { host, history, process, reader } = await setUp();
     await damage(host, `UPDATE event ${set} WHERE sequence = 4`);
     const events = await reader.events('?bytes=4194304');
     expect(events.map(({ sealed }) => sealed === null)).toEqual(history.events.map((_event, i) => i === 3));
-    expect((await reader.entries()).map(isZero)).toEqual(history.events.map((_event, i) => i === 3));
+    expect((await reader.entries()).map(isZero)).toEqual(history.events.map((_event, i) => isEntryGone && i === 3));
     expect(await reader.damaged()).toEqual([4]);
     expect(await reader.head()).toMatchObject({ tree: { sequence: 13 }, damaged: 1 });
     await host.restart();

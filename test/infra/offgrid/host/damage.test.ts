@@ -91,6 +91,35 @@ describe('damage', () => {
     expect(await reader.events('?bytes=4194304')).toEqual(history.numbered(1, 13));
   });
 
+  it('of leaves, where one alone was found, is all told once that is not enough, and mended', async () => {
+    const { folder, history, reader } = await setUp();
+    await damage(folder, 'UPDATE events SET leaf = zeroblob(32), ts = 7 WHERE sequence IN (3, 7)');
+    await reader.events('?after=2&limit=1');
+    expect(await reader.damaged()).toEqual([3]);
+    expect(await reader.mend(history.numbered(3, 3))).toBe(0);
+    expect(await reader.damaged()).toEqual([3, 7]);
+    expect(await reader.mend(history.numbered(3, 7))).toBe(5);
+    expect(await reader.events('?bytes=4194304')).toEqual(history.numbered(1, 13));
+    expect(await reader.head()).toMatchObject({ damaged: 0 });
+  });
+
+  it('of a leaf of the head is mended though what is staged apart from it has the leaf', async () => {
+    const { folder, host, history, reader } = await setUp();
+    await damage(folder, 'UPDATE events SET leaf = zeroblob(32), ts = 7 WHERE sequence = 2');
+    const second = new Process(history.root, 2);
+    await second.claim(host);
+    const longer = history.on(2);
+    // All of it is staged apart: it differs from the second event on, as far as the leaves say.
+    await second.ship(host, longer, 1, 15, { base: 99 });
+    await reader.events('?bytes=4194304');
+    expect(await reader.damaged()).toEqual([2]);
+    expect(await reader.mend(history.numbered(2, 2))).toBe(1);
+    expect(await reader.head()).toMatchObject({ damaged: 0, staged: { sequence: 15 } });
+    await second.ship(host, longer, 15, 15);
+    expect(await reader.events('?bytes=4194304')).toEqual(longer.numbered(1, 15));
+    expect((await reader.roots(15)).head).toEqual(longer.rootAt(15));
+  });
+
   it('that took rows away is told, and mended', async () => {
     const { folder, host, history, reader } = await setUp();
     const free = host.freeBytes;

@@ -97,13 +97,26 @@ async function read(
     listOf: ({ sequence, root }: Tree) =>
       Promise.resolve(stories.find(({ list }) => Buffer.from(list.rootAt(sequence) ?? []).equals(root))?.list),
   } as unknown as EntryCollector;
-  const fetcher: Pick<ContentFetcher, 'read'> = {
-    async *read(list, { after, to }) {
-      const { events } = stories.find((story) => story.list === list)!;
-      for (const event of events.slice(after, to)) {
+  const given = (list: EntryList, { after, to }: { readonly after: number; readonly to: number }) =>
+    stories
+      .find((story) => story.list === list)!
+      .events.slice(after, to)
+      .map((event) => {
         times.set(event, (times.get(event) ?? 0) + 1);
-        if (withheld(event, times.get(event)!)) throw new MissingEventError(event.sequence);
+        return { event, isWithheld: withheld(event, times.get(event)!) };
+      });
+  const fetcher: Pick<ContentFetcher, 'read' | 'readPast'> = {
+    async *read(list, range) {
+      for (const { event, isWithheld } of given(list, range)) {
+        if (isWithheld) throw new MissingEventError(event.sequence);
         yield await Promise.resolve([{ ...event, host: 'a' }]);
+      }
+    },
+    async *readPast(list, range) {
+      for (const { event, isWithheld } of given(list, range)) {
+        const { sequence } = event;
+        const lost = { ...list.at(sequence), sequence, sealed: null };
+        yield await Promise.resolve([isWithheld ? lost : { ...event, host: 'a' }]);
       }
     },
   };

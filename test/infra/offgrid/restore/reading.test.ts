@@ -171,15 +171,6 @@ describe('an accepted loss', () => {
     expect(await replicatedEvents(read.log)).toEqual(all);
   });
 
-  it('takes what can be read where an event is gone everywhere', async () => {
-    const { a, b, c, root, all } = await threeHosts();
-    for (const host of [a, b, c])
-      await inHostFile(host.folder, 'UPDATE events SET sealed = zeroblob(length(sealed)) WHERE sequence = 9', 'write');
-    const read = await readWithLoss({ root, hosts: [a, b, c] });
-    expect(read.length).toBe(8);
-    expect(await replicatedEvents(read.log)).toEqual(all.slice(0, 8));
-  });
-
   it('takes the history that was chosen', async () => {
     const { a, b, c, root, settings, core, length } = await threeHosts();
     const copy = await copyOf(core.folder);

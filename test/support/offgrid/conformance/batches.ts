@@ -1,6 +1,9 @@
+import { encode } from '@ipld/dag-cbor';
 import { describe, expect, it } from 'vitest';
 import { NOT_ELECTED } from '../../../../src/infra/offgrid/protocol/fields.js';
-import { claimIn, Process, Reader, History, treeIn, type Refused } from '../by-hand.js';
+import { encodeEntry, entryOf } from '../../../../src/infra/offgrid/protocol/entry.js';
+import { pairOf } from '../../../../src/infra/offgrid/protocol/signed.js';
+import { claimIn, Process, Reader, History, ORIGIN, send, treeIn, type Refused } from '../by-hand.js';
 import type { StartHost } from './conforming-host.js';
 
 async function setUp(start: StartHost) {
@@ -162,6 +165,75 @@ export function batchCases(start: StartHost): void {
       await Promise.allSettled(arrivals);
       for (const i of [0, 1, 2]) await first.ship(host, history, i * 10 + 1, i * 10 + 10);
       await holds(history);
+    });
+  });
+
+  describe('an event of a batch without its content', () => {
+    const without = (history: History, ...sequences: readonly number[]) => ({
+      events: history.events.map((event, i) =>
+        sequences.includes(i + 1) ? { ...entryOf(event), sealed: null } : event,
+      ),
+    });
+
+    it('is damaged from the beginning, has its entry, and is whole once it is mended', async () => {
+      const { host, begun, first, reader, holds } = await setUp(start);
+      const history = begun.on(8);
+      const used = await host.usedBytes();
+      const tree = first.tree(history, 6);
+      const head = await first.shipTree(host, tree, without(history, 3, 6), 1, 6);
+      expect(head).toMatchObject({ tree: { sequence: 6 }, damaged: 2 });
+      const sizes = history.events.slice(0, 6).map(({ sealed }, i) => (i === 2 || i === 5 ? 0 : sealed.byteLength));
+      expect((await host.usedBytes()) - used).toBe(6 * 256 + sizes.reduce((a, b) => a + b));
+      await first.ship(host, history, 7, 8);
+      await host.restart();
+      expect(await reader.damaged()).toEqual([3, 6]);
+      const expected = history.numbered(1, 8).map((event) => {
+        return event.sequence === 3 || event.sequence === 6 ? { ...event, sealed: null } : event;
+      });
+      expect(await reader.events('?bytes=4194304')).toEqual(expected);
+      expect(await reader.entries()).toEqual(
+        history.events.map((event) => new Uint8Array(encodeEntry(entryOf(event)))),
+      );
+      expect((await reader.roots(8)).head).toEqual(history.rootAt(8));
+      expect(await reader.mend(history.numbered(3, 3))).toBe(1);
+      expect(await reader.damaged()).toEqual([6]);
+      expect(await reader.mend(history.numbered(6, 6))).toBe(1);
+      await holds(history);
+    });
+
+    it('is as damaged when it was staged first', async () => {
+      const { host, begun, first, reader } = await setUp(start);
+      const history = begun.on(5);
+      const { events } = without(history, 2);
+      await first.shipTree(host, first.tree(history, 4, { base: NOT_ELECTED }), { events }, 1, 4);
+      expect(await reader.head()).toMatchObject({ tree: null, staged: { sequence: 4 }, damaged: 0 });
+      expect(await first.shipTree(host, first.tree(history, 5), { events }, 5, 5)).toMatchObject({ damaged: 1 });
+      expect(await reader.damaged()).toEqual([2]);
+    });
+
+    it('takes nothing away that is there', async () => {
+      const { host, begun, first, holds } = await setUp(start);
+      const history = begun.on(5);
+      await first.ship(host, history, 1, 3);
+      const { events } = without(history, 2, 3);
+      expect(await first.shipTree(host, first.tree(history), { events }, 1, 5)).toMatchObject({ damaged: 0 });
+      await holds(history);
+    });
+
+    it('says its address', async () => {
+      const { host, begun, first } = await setUp(start);
+      const history = begun.on(1);
+      const [event] = history.events;
+      const { ts, etype } = event!;
+      for (const wrong of [
+        { ts, etype },
+        { ts, etype, sealed: null },
+        { ts, etype, sealed: null, eid: new Uint8Array(31) },
+      ]) {
+        const body = encode({ from: 1, tree: pairOf(first.tree(history)), events: [wrong] });
+        const sent = send(host, `/replica/${ORIGIN}/events`, { method: 'POST', body });
+        await expect(sent).rejects.toMatchObject({ code: 'BAD_REQUEST' });
+      }
     });
   });
 

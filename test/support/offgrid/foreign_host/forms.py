@@ -1,5 +1,6 @@
 """What requests, claims and trees must look like, and the refusals."""
 
+import hashlib
 import re
 from dataclasses import dataclass
 
@@ -149,9 +150,12 @@ def tree_of(thing):
 
 @dataclass(frozen=True)
 class Event:
+    """An event; of a hole, sealed is None."""
+
     ts: int
     etype: int
-    sealed: bytes
+    sealed: bytes | None
+    eid: bytes
     sequence: int
 
 
@@ -172,12 +176,11 @@ def events_of(members, first=None):
     for index, event in enumerate(events):
         if not isinstance(event, dict):
             raise bad_request("an event is not a map")
-        read.append(
-            Event(
-                ts_of(event),
-                etype_of(event),
-                binary(event, "sealed", *SEALED),
-                number(event, "sequence", 1, LAST_SEQUENCE) if first is None else first + index,
-            )
-        )
+        ts, etype = ts_of(event), etype_of(event)
+        sequence = number(event, "sequence", 1, LAST_SEQUENCE) if first is None else first + index
+        if first is not None and event.get("sealed", b"") is None:
+            read.append(Event(ts, etype, None, binary(event, "eid", 32, 32), sequence))
+            continue
+        sealed = binary(event, "sealed", *SEALED)
+        read.append(Event(ts, etype, sealed, hashlib.sha256(sealed).digest(), sequence))
     return read

@@ -7,6 +7,7 @@ from urllib.parse import parse_qs
 import dag_cbor
 import ed25519
 import forms
+from merkle import entry_of, leaf_of
 from storage import HEAD, STAGED, is_whole
 
 DIGITS = re.compile(r"[0-9]{1,16}\Z")
@@ -105,13 +106,18 @@ def entries(host, name, query):
     origin = host.known(name)
     parts = []
     for sequence in range(after + 1, min(after + limit, len(origin.leaves[part])) + 1):
-        row = read(host, origin, part, sequence)
-        parts.append(bytes(ENTRY_BYTES) if row is None else _entry(row))
+        read(host, origin, part, sequence)
+        parts.append(_entry(host.storage.row(origin, part, sequence), origin.leaves[part][sequence - 1]))
     return dag_cbor.encode({"entries": b"".join(parts)})
 
 
-def _entry(row):
-    return row[1].to_bytes(2, "big") + row[0].to_bytes(8, "big", signed=True) + row[2]
+def _entry(row, leaf):
+    """The entry of a row, if it has the leaf that is kept; zeros otherwise."""
+    try:
+        entry = entry_of(row[1], row[0], row[2])
+        return entry if leaf_of(entry) == leaf else bytes(ENTRY_BYTES)
+    except (OverflowError, TypeError, AttributeError):
+        return bytes(ENTRY_BYTES)
 
 
 def events(host, name, query):

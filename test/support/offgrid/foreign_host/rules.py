@@ -1,7 +1,5 @@
 """Claims, batches and mending: what a host does to what it keeps of an origin."""
 
-import hashlib
-
 import ed25519
 import forms
 from forms import Refusal
@@ -65,7 +63,7 @@ def batch(host, name, members):
             raise Refusal(500, "DAMAGED", "what is stored here does not have the root that was signed") from refusal
         raise
     if origin.damaged:
-        mend(host, origin, events)
+        mend(host, origin, [event for event in events if event.sealed is not None])
     return origin
 
 
@@ -87,7 +85,7 @@ class _Batch:
             self.leaves.append(leaf)
 
     def _new_leaves(self):
-        return [leaf_of(entry_of(e.etype, e.ts, hashlib.sha256(e.sealed).digest())) for e in self.events]
+        return [leaf_of(entry_of(e.etype, e.ts, e.eid)) for e in self.events]
 
     def _history(self):
         origin, leaves = self.origin, self._new_leaves()
@@ -212,8 +210,7 @@ class _Batch:
         self._write(tree, None, change)
         origin.leaves[HEAD] = self.leaves
         origin.leaves[STAGED], origin.shared = self.leaves.first(0), 0
-        sent = {event.sequence for event in self.events}
-        origin.damaged = {s for s in origin.damaged if s <= common and s not in sent}
+        origin.damaged = self.host.storage.damaged(origin)
 
     def _give_up_staged(self, database):
         """Staged events that are not on the history of this batch are kept as evidence with their tree."""
@@ -229,7 +226,7 @@ def mend(host, origin, events):
     """Puts back events of either history whose leaf is kept; gives how many numbers are whole now."""
     mended = set()
     for event in {event.sequence: event for event in events}.values():
-        leaf = leaf_of(entry_of(event.etype, event.ts, hashlib.sha256(event.sealed).digest()))
+        leaf = leaf_of(entry_of(event.etype, event.ts, event.eid))
         for part in (HEAD, STAGED):
             leaves = origin.leaves[part]
             if event.sequence > len(leaves) or leaves[event.sequence - 1] != leaf:

@@ -171,7 +171,7 @@ class Storage:
             return result
 
     def check_room(self, events):
-        more = sum(len(event.sealed) + EXTRA_PER_EVENT for event in events)
+        more = sum(len(event.sealed or b"") + EXTRA_PER_EVENT for event in events)
         if more > 0 and self.used + more > self.budget:
             raise forms.Refusal(507, "FULL", "the budget of this host is used up")
 
@@ -179,12 +179,15 @@ class Storage:
     def insert(database, origin, part, events):
         rows = []
         for event in events:
-            eid = hashlib.sha256(event.sealed).digest()
-            leaf = leaf_of(entry_of(event.etype, event.ts, eid))
-            rows.append((origin.name, part, event.sequence, event.ts, event.etype, eid, leaf, event.sealed))
+            leaf = leaf_of(entry_of(event.etype, event.ts, event.eid))
+            row = (origin.name, part, event.sequence, event.ts, event.etype, event.eid, leaf)
+            rows.append((*row, event.sealed or b"", event.sealed is None))
+        # A hole takes away no content that is there.
         database.executemany(
-            "INSERT OR REPLACE INTO event (origin, part, sequence, ts, etype, eid, leaf, sealed) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO event (origin, part, sequence, ts, etype, eid, leaf, sealed, damaged) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET ts = excluded.ts, etype = excluded.etype, "
+            "eid = excluded.eid, leaf = excluded.leaf, sealed = excluded.sealed, damaged = excluded.damaged "
+            "WHERE excluded.damaged = 0 OR leaf IS NOT excluded.leaf",
             rows,
         )
 
@@ -202,6 +205,12 @@ class Storage:
                 "SELECT ts, etype, eid, leaf, sealed FROM event WHERE origin = ? AND part = ? AND sequence = ?",
                 (origin.name, origin.part_of(part, sequence), sequence),
             ).fetchone()
+
+    def damaged(self, origin):
+        """The sequences of the head's events that are known to be damaged."""
+        with self.lock:
+            rows = "SELECT sequence FROM event WHERE origin = ? AND part = 0 AND damaged = 1"
+            return {sequence for (sequence,) in self.database.execute(rows, (origin.name,))}
 
     def mark(self, origin, sequences):
         """Records that events of the head are damaged."""

@@ -1,0 +1,143 @@
+import { describe, expect, it } from 'vitest';
+import type { JsonObject } from '../../../../src/domain/json.js';
+import { HostFailure, type HostClient } from '../../../../src/infra/offgrid/protocol/host-client.js';
+import { ORIGIN } from '../../../support/offgrid/by-hand.js';
+import { inHostFile } from '../../../support/offgrid/host-file.js';
+import { readBackForTest, readWithLoss } from '../../../support/offgrid/reading-back.js';
+import { ReplicatingCore, RestartableHost, wanted, WAIT } from '../../../support/offgrid/replicating-core.js';
+import { replicatedEvents, threeHosts } from '../../../support/offgrid/three-hosts.js';
+
+/** The content of some events is not at a host any more. */
+async function lose(host: RestartableHost, ...sequences: readonly number[]): Promise<void> {
+  await host.stop();
+  const sql = `UPDATE events SET sealed = x'00' WHERE sequence IN (${sequences.join(', ')}) RETURNING sequence`;
+  expect((await inHostFile(host.folder, sql, 'write')).length).toBe(sequences.length);
+  await host.restart();
+}
+
+/** Nothing is mended. */
+function withoutMending(client: HostClient): HostClient {
+  return new Proxy(client, {
+    get(target, name) {
+      if (name === 'mend') return () => Promise.reject(new HostFailure('UNREACHABLE', 'the link is down'));
+      const member = Reflect.get(target, name, target) as unknown;
+      return typeof member === 'function' ? (member.bind(target) as unknown) : member;
+    },
+  });
+}
+
+type Told = { readonly stream: string; readonly revision: bigint; readonly type: string; readonly data: JsonObject };
+
+/** Three hosts, none of which has the content of event 5. */
+async function threeWithoutFive() {
+  const found = await threeHosts();
+  const { a, b, c, root, length } = found;
+  for (const host of [a, b, c]) await lose(host, 5);
+  const hosts = [a, b, c];
+  await expect(readBackForTest({ root, hosts })).rejects.toThrow('event 5');
+  const read = await readWithLoss({ root, hosts });
+  expect([read.length, read.holes]).toEqual([length, [5]]);
+  const restored = (await replicatedEvents(read.log)) as Told[];
+  await read.log.close();
+  return { ...found, read, restored };
+}
+
+describe('an event that no host gives any more', () => {
+  it('is a hole where a loss is accepted, and the rest is whole', async () => {
+    const { all, restored } = await threeWithoutFive();
+    const before = all as Told[];
+    expect(restored.filter(({ type }) => type !== 'HistoryHole')).toEqual(before.filter((_, i) => i !== 4));
+    expect(restored[4]).toMatchObject({ type: 'HistoryHole', data: { origin: ORIGIN, sequence: 5, etype: 10 } });
+    // It was the last of its stream, so nothing tells which that was.
+    expect(restored[4]).toMatchObject({ stream: `replication-${ORIGIN}/holes`, revision: 0n });
+  });
+
+  it('does not keep the next line from being at quorum, at hosts that had the rest and at new ones, nor from being read', async () => {
+    const { a, root, read, restored } = await threeWithoutFive();
+    const added = [await RestartableHost.start(), await RestartableHost.start()];
+    const settings = { hosts: wanted(a, ...added), required: 3, folder: read.folder, root };
+    const core = await ReplicatingCore.start(settings);
+    await core.record(3);
+    const length = await core.settles();
+    expect((await core.known()).holes).toEqual(new Set([5]));
+    expect((await core.events('ReplicationPolicySet')).at(-1)).toMatchObject({ line: 2, holes: [5] });
+    for (const host of [a, ...added]) {
+      const head = await host.head(root);
+      expect([head.tree?.sequence, head.damaged]).toEqual([length, 1]);
+    }
+    const now = await replicatedEvents(core.log);
+    expect(now.slice(0, restored.length)).toEqual(restored);
+    await core.stop();
+
+    const again = await readBackForTest({ root, hosts: added });
+    expect([again.length, again.holes, again.best.line]).toEqual([length, [5], 2]);
+    expect(await replicatedEvents(again.log)).toEqual(now);
+  });
+
+  it('does not hide that a host lacks others', async () => {
+    const { a, b, c, root, read } = await threeWithoutFive();
+    const core = await ReplicatingCore.start({ hosts: wanted(a, b, c), required: 3, folder: read.folder, root });
+    await core.settles();
+    await core.stop();
+    // As many as before, and not the same.
+    await b.stop();
+    await inHostFile(b.folder, `UPDATE events SET sealed = x'00', damaged = 1 WHERE sequence = 7`, 'write');
+    await inHostFile(b.folder, `UPDATE events SET damaged = 0 WHERE sequence = 5`, 'write');
+    await b.restart();
+    const settings = { hosts: wanted(a, b, c), required: 3, folder: read.folder, root };
+    const next = await ReplicatingCore.start({ ...settings, between: withoutMending });
+    await next.record(2);
+    await next.backlog.catchUp();
+    const has = (host: RestartableHost) => async () => {
+      const { hosts, head } = await next.known();
+      return hosts.get(host.id)?.sequence === head;
+    };
+    for (const host of [a, c]) await expect.poll(has(host), WAIT).toBe(true);
+    const { head, quorum } = await next.known();
+    await expect.poll(async () => (await b.head(root)).tree?.sequence, WAIT).toBe(head);
+    expect(await has(b)()).toBe(false);
+    expect(quorum).toBeLessThan(head);
+  });
+
+  it('is there again where a host that has it comes back', async () => {
+    const { a, b, c, root, all, length } = await threeHosts();
+    await c.stop();
+    for (const host of [a, b]) await lose(host, 5);
+    const read = await readWithLoss({ root, hosts: [a, b] });
+    await read.log.close();
+    expect(read.holes).toEqual([5]);
+    await c.restart();
+    const core = await ReplicatingCore.start({ hosts: wanted(a, b, c), required: 3, folder: read.folder, root });
+    const longer = await core.settles();
+    await core.stop();
+    const again = await readBackForTest({ root, hosts: [a, b, c] });
+    expect([again.length, again.holes]).toEqual([longer, []]);
+    expect((await replicatedEvents(again.log)).slice(0, length)).toEqual(all);
+  });
+
+  it('lies in its stream where others of that came after it', async () => {
+    const { a, b, c, root, core, settings } = await threeHosts({ events: 3 });
+    const living = await ReplicatingCore.start({ ...settings, folder: core.folder, root });
+    const metadata = { at: '2026-01-01T00:00:00.000Z', actor: 'a', correlationId: 'c', causationId: 'c' };
+    const told = async (type: string, data: JsonObject, revision: bigint | 'no-stream') => {
+      const event = { id: crypto.randomUUID(), type, data, metadata: { ...metadata, schemaVersion: 1 } };
+      await living.log.append('mission-m', [event], revision);
+    };
+    const fields = { missionId: 'm', title: 'm', description: '', metadata: {}, tags: [] };
+    await told('MissionCreated', fields, 'no-stream');
+    await told('MissionUpdated', { missionId: 'm', title: 'n' }, 0n);
+    await living.record(1);
+    await told('MissionClosed', { missionId: 'm', outcome: 'COMPLETED', reason: '' }, 1n);
+    await living.record(1);
+    const length = await living.settles();
+    const all = (await replicatedEvents(living.log)) as Told[];
+    await living.stop();
+    const lost = all.findIndex(({ type }) => type === 'MissionUpdated') + 1;
+    for (const host of [a, b, c]) await lose(host, lost, length);
+    const read = await readWithLoss({ root, hosts: [a, b, c] });
+    // What nobody has of the end is not there.
+    expect([read.length, read.holes]).toEqual([length - 1, [lost]]);
+    const restored = (await replicatedEvents(read.log)) as Told[];
+    expect(restored.map(({ stream }) => stream)).toEqual(all.slice(0, -1).map(({ stream }) => stream));
+  });
+});
