@@ -177,6 +177,11 @@ export class Invariants {
     return head !== undefined && this.histories.has(this.histories.ofRoot(head.root), history);
   }
 
+  /** The line of a host's head: one that was begun later may be there by now. */
+  #lineOf(host: SimHost): number {
+    return treeOf(host.disk.state?.head ?? null)?.line ?? 0;
+  }
+
   #onElected(core: SimCore, { epoch, base }: WonElection): void {
     const { histories, reported } = this;
     this.counts.elections += 1;
@@ -234,7 +239,7 @@ export class Invariants {
     if (this.isExcused) return;
     for (const host of one.hosts)
       check(
-        !isHonest(host) || this.has(host, history),
+        !isHonest(host) || this.has(host, history) || this.#lineOf(host) > line,
         () => `${core.name} reports ${this.name(one)}, which ${host.url} has not`,
       );
     for (const other of this.reported)

@@ -42,6 +42,17 @@ it(
   },
 );
 
+it.each([
+  [1000115, 'FV'],
+  [1004904, 'F0'],
+  [1008624, 'F0'],
+  [1013988, 'F0'],
+  [1014120, 'F0'],
+] as const)('what seed %i of family %s has found once does not come back', async (seed, family) => {
+  const outcome = await simulate(seed, { family });
+  expect(outcome.failure === undefined ? '' : await told(outcome)).toBe('');
+});
+
 /** A failing seed with its trace: it is lived through again, which comes to the same. */
 async function told({ seed, family, failure }: Outcome): Promise<string> {
   const { trace } = await simulate(seed, { family, isTraced: true });

@@ -125,10 +125,12 @@ export class HostLoop {
   }
 
   async #run(signal: AbortSignal): Promise<void> {
-    const { writer, changed } = this.#dependencies;
+    const { writer, changed, state } = this.#dependencies;
     while (!signal.aborted) {
       const isOpen = this.#isServed();
-      if (writer.epoch !== 0 && writer.halted === undefined && isOpen) {
+      // An epoch of another line than the log's is about to end.
+      const isOfLine = writer.line === state().line;
+      if (writer.epoch !== 0 && writer.halted === undefined && isOfLine && isOpen) {
         await this.#try(signal);
         continue;
       }

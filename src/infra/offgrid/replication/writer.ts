@@ -1,12 +1,7 @@
 import pLimit from 'p-limit';
 import { backoffMs } from '../../../domain/backoff.js';
 import { decideElection, decideMeeting, type Grantor, type News, type Outcome } from '../../../domain/election.js';
-import {
-  isServed,
-  versionInForce,
-  type ReplicasAcknowledged,
-  type ReplicationPolicySet,
-} from '../../../domain/replication.js';
+import { isServed, versionInForce, type ReplicasAcknowledged } from '../../../domain/replication.js';
 import type { Logger } from '../../logger.js';
 import { Nudge } from '../../nudge.js';
 import type { Claim } from '../protocol/claim.js';
@@ -16,7 +11,13 @@ import type { GoodHead } from '../protocol/verify-head.js';
 import type { Journal, Time } from './ports.js';
 import { haltMessage } from './halt-message.js';
 import { ownHistoryOf, type LocalHistory } from './local-history.js';
-import type { HaltReason, ReplicationState, WriterRecord, WriterStore } from './replication-state.js';
+import {
+  policyAgain,
+  type HaltReason,
+  type ReplicationState,
+  type WriterRecord,
+  type WriterStore,
+} from './replication-state.js';
 
 /** A host that came to nothing so often since an epoch was claimed cannot answer. */
 const MAX_FAILURES = 3;
@@ -207,9 +208,9 @@ export class Writer {
   }
 
   /** What the log says is of this line: in another, or one that is to be begun, the process claims again. */
-  ofLine({ line, nextLine }: Pick<ReplicationState, 'line' | 'nextLine'>): Promise<void> {
+  ofLine(state: Pick<ReplicationState, 'line' | 'nextLine'>): Promise<void> {
     return this.#inTurn(() => {
-      if (this.#isCurrent(this.epoch) && (nextLine ?? line) !== this.#line) this.#end(0);
+      if (this.#isCurrent(this.epoch) && !this.#isOfLine(state)) this.#end(0);
     });
   }
 
@@ -230,6 +231,11 @@ export class Writer {
       await this.#save({ logId, epoch: this.#record.epoch }, store);
       this.#end(0);
     });
+  }
+
+  /** Whether the epoch is of the log's line. */
+  #isOfLine({ line, nextLine }: Pick<ReplicationState, 'line' | 'nextLine'>): boolean {
+    return (nextLine ?? line) === this.#line;
   }
 
   #isCurrent(epoch: number): boolean {
@@ -272,6 +278,7 @@ export class Writer {
     if (!this.#isCurrent(epoch) || this.isElected) return;
     const { latest, history, dishonestWeight } = this.#dependencies;
     const state = await latest();
+    if (!this.#isOfLine(state)) return;
     const granted = new Map<string, Grantor>();
     for (const [host, { tree, staged }] of this.#granted) {
       if (!isServed(state.hosts.get(host)?.state ?? 'ACTIVE')) continue;
@@ -353,7 +360,10 @@ export class Writer {
   async #stopFor(news: News, host: string, shown?: Tree): Promise<void> {
     const head = this.#granted.get(host);
     const tree = shown ?? head?.tree?.value ?? head?.staged?.value;
-    const { line } = await this.#dependencies.latest();
+    const state = await this.#dependencies.latest();
+    // Whatever is in the way of an epoch is not in the way of the line that was begun meanwhile.
+    if (!this.#isOfLine(state)) return;
+    const { line } = state;
     const code = news === 'FORKED' ? 'FORKED' : 'BEHIND';
     const message = haltMessage(news, host, line, tree);
     await this.#halt({ code, message, ...(this.#sawLine === 0 ? {} : { line: this.#sawLine }) });
@@ -385,13 +395,6 @@ export class Writer {
       ),
     );
   }
-}
-
-/** The newest policy once more, as an event that no other copy of the log has. */
-function policyAgain({ policies }: ReplicationState, origin: string): readonly ReplicationPolicySet[] {
-  const newest = policies.at(-1)?.policy;
-  if (newest === undefined) return [];
-  return [{ type: 'ReplicationPolicySet', data: { origin, ...newest, version: newest.version + 1 } }];
 }
 
 function logOf(writer: string): string {
