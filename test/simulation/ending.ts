@@ -1,10 +1,11 @@
+import { ETYPES } from '../../src/domain/event.js';
 import { policiesInPlay } from '../../src/domain/reading.js';
 import { totalWeight, weightOf, type Policy } from '../../src/domain/replication.js';
 import { toHex } from '../../src/infra/crypto/bytes.js';
 import { compareRank, type Tree } from '../../src/infra/offgrid/protocol/tree.js';
 import type { SimCore } from './core.js';
 import type { History } from './histories.js';
-import { isWhole } from './host-disk.js';
+import { hasLeaf, isWhole } from './host-disk.js';
 import type { SimHost } from './host.js';
 import { check, treeOf } from './invariants.js';
 import { recover, type Recovery } from './recovery.js';
@@ -12,11 +13,12 @@ import type { Troubles } from './troubles.js';
 import type { World } from './world.js';
 
 /**
- * How a seed ends. CONVERGED: a restore, its core and all honest hosts came to one history. NOTHING: no host has any. STUCK: the honest
+ * How a seed ends. CONVERGED: a restore, its core and all honest hosts came to one history. HOLED: they did so without an event that nobody
+ * had any more, and a second restore found that. NOTHING: no host has any. STUCK: the honest
  * hosts alone cannot meet a policy, or some event is nowhere whole. CLONED: a process was resumed twice, so which history counts
  * may not be known. UNDECLARED: hosts lie that were not declared, and the restore was refused for it.
  */
-export type Ending = 'CONVERGED' | 'NOTHING' | 'STUCK' | 'CLONED' | 'UNDECLARED';
+export type Ending = 'CONVERGED' | 'HOLED' | 'NOTHING' | 'STUCK' | 'CLONED' | 'UNDECLARED';
 
 /** Within this everything must have come right once nothing fails any more, in milliseconds. */
 const DEADLINE_MS = 1_800_000;
@@ -24,6 +26,8 @@ const DEADLINE_MS = 1_800_000;
 const LATE_MS = 60_000;
 /** Lives of the core after the restore. */
 const LIVES = 2;
+/** How often an event is lost at every host in the end. */
+const LOSS = 0.1;
 /** How often an operator begins a line because another is in the way. */
 const MAX_LINES = 8;
 
@@ -35,6 +39,8 @@ export async function end(world: World, troubles: Troubles): Promise<Ending> {
   const reached = bestOf(world);
   if (reached === undefined) return 'NOTHING';
   if (!canGoOn(world, reached.history, reached.quorum) || !isKept(world, reached.history)) return 'STUCK';
+  const lost = world.random.chance(LOSS) ? loseOne(world, reached.history) : undefined;
+  if (lost !== undefined) return endWithout(world, troubles, reached);
   const recovery = await restored(world, troubles);
   if (recovery.is === 'REFUSED') {
     check(invariants.isExcused || world.family === 'F2', () => `a restore from all hosts is refused: ${recovery.why}`);
@@ -61,6 +67,50 @@ export async function end(world: World, troubles: Troubles): Promise<Ending> {
     core.kill();
   }
   return 'CONVERGED';
+}
+
+/** An operator accepts that an event is lost: all comes to one history without it, which reads as such. @throws Violation */
+async function endWithout(world: World, troubles: Troubles, reached: Reached): Promise<Ending> {
+  const hosts = world.hosts.filter(({ isGone }) => !isGone);
+  const wanted = wantedOf(honestHosts(world), world.dishonest);
+  const read = (more: { readonly acceptLoss?: boolean; readonly history?: string }) =>
+    within(world, recover(world, { hosts, wanted, ...more }));
+  const whole = await read({});
+  // What was lost may be of the end only, which no quorum had.
+  if (whole.is === 'RESTORED') return 'UNDECLARED';
+  const any = await read({ acceptLoss: true });
+  const history = toHex(reached.tree.root).slice(0, 16);
+  const lossy = any.is === 'RESTORED' ? any : await read({ acceptLoss: true, history });
+  check(lossy.is === 'RESTORED', () => `a loss cannot be accepted: ${JSON.stringify(lossy)}`);
+  if (lossy.is !== 'RESTORED') return 'STUCK';
+  const { core } = lossy;
+  core.start();
+  await settle(world, core);
+  core.kill();
+  const again = await read({});
+  if (troubles.counts.lines + troubles.counts.accepted === 0 || again.is === 'RESTORED')
+    check(
+      again.is === 'RESTORED' && again.core.log.history() === core.log.history(),
+      () =>
+        `what was read with holes is not read again: ${JSON.stringify(again.is === 'REFUSED' ? again : again.core.log.length)}`,
+    );
+  return 'HOLED';
+}
+
+/**
+ * The content of one event is gone from every host. Undefined where it is that of a key, without which nothing after it opens, and where the
+ * leaf of it is damaged somewhere: that host cannot be mended then.
+ */
+function loseOne(world: World, history: History): number | undefined {
+  const { random, histories } = world;
+  const sequence = random.between(1, histories.lengthOf(history));
+  const rows = world.hosts.flatMap(({ disk }) => {
+    const { head = [], staged = [] } = disk.state?.rows ?? {};
+    return [head[sequence - 1] ?? [], staged[sequence - 1] ?? []].flat();
+  });
+  if (!rows.every((row) => hasLeaf(row) && row.etype !== ETYPES.KeyRotated)) return undefined;
+  for (const { disk } of world.hosts) disk.rot(sequence, (row) => ({ ...row, sealed: new Uint8Array() }));
+  return sequence;
 }
 
 function calm(world: World): void {
@@ -138,7 +188,13 @@ function honestHosts({ hosts }: World): readonly SimHost[] {
 }
 
 /** The highest head of some hosts, and how much of it they know to be at quorum. */
-function bestOf(world: World): { tree: Tree; history: History; quorum: number } | undefined {
+interface Reached {
+  readonly tree: Tree;
+  readonly history: History;
+  readonly quorum: number;
+}
+
+function bestOf(world: World): Reached | undefined {
   const trees = honestHosts(world).flatMap(({ disk }) => [treeOf(disk.state?.head ?? null) ?? []].flat());
   const [first] = trees;
   if (first === undefined) return undefined;

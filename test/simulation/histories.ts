@@ -37,6 +37,8 @@ export class Histories {
   readonly #children = new Map<History, readonly Child[]>();
   readonly #roots = new Map<string, History>();
   #events = 0;
+  /** How often a hole was put into a log. */
+  holes = 0;
 
   /** A number for an event that is made now: no two of a world have the same. */
   newNumber(): number {
@@ -58,8 +60,9 @@ export class Histories {
     let { line, begun, policies } = before;
     if (type === 'ReplicationPolicySet') {
       const { version, hosts, required, line: begins = 1 } = data as unknown as ReplicationPolicySet['data'];
-      // Of two of one version the first is the one.
-      if (!policies.some(({ policy }) => policy.version === version)) {
+      // Of two of one version the first is the one; of a lower line, it may be a hole in the log that has the second.
+      const ofLine = Math.max(begins, line);
+      if (!policies.some((known) => known.policy.version === version && known.line === ofLine)) {
         if (begins > line) [line, begun] = [begins, next];
         policies = [...policies, { policy: { version, hosts, required }, line, sequence: length }];
       }
@@ -75,6 +78,7 @@ export class Histories {
       ({ event }) => event.etype === etype && Date.parse(event.metadata.at) === ts,
     );
     const [one, ...others] = found;
+    this.holes += 1;
     if (one === undefined || others.length > 0)
       throw new Error(`${found.length} events fit a hole after history ${from}`);
     return one.history;

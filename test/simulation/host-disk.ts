@@ -278,6 +278,10 @@ function written({ sealed, ...event }: LeafEvent): DiskRow {
 
 /** Whether an event is what its leaf says. */
 export function isWhole(row: DiskRow): boolean {
-  const { sealed, eid, leaf } = row;
-  return equalBytes(addressOf(sealed), eid) && equalBytes(leafHash(encodeEntry(row)), leaf);
+  return equalBytes(addressOf(row.sealed), row.eid) && hasLeaf(row);
+}
+
+/** Whether type, time and address are what a leaf says. */
+export function hasLeaf(row: DiskRow): boolean {
+  return equalBytes(leafHash(encodeEntry(row)), row.leaf);
 }

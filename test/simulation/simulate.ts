@@ -56,7 +56,8 @@ export async function simulate(seed: number, options: SimulateOptions = {}): Pro
   );
   Error.stackTraceLimit = stackTraceLimit;
   const { maxEpoch, ...counted } = world.invariants.counts;
-  const counts = { ...counted, ...world.readings.counts, ...troubles.counts, maxEpoch };
+  const { holes } = world.histories;
+  const counts = { ...counted, ...world.readings.counts, ...troubles.counts, holes, maxEpoch };
   return { seed, family: world.family, failure, trace: world.trace, ending, counts };
 }
 

@@ -26,9 +26,7 @@ export async function compareLogs(
     if (!isReplicated(event)) continue;
     const their = await theirs.next();
     if (their.done === true) break;
-    // A hole stands for whatever was there once.
-    const isHole = [event, their.value].some(({ type }) => type === 'HistoryHole');
-    if (!isHole && eventText(their.value) !== eventText(event)) return { same, position, isOther: true };
+    if (eventText(their.value) !== eventText(event)) return { same, position, isOther: true };
     same += 1;
     position = event.position;
     onProgress(same, length);

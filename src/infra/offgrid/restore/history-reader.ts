@@ -20,15 +20,21 @@ import type { KnownPolicy, KnownState } from './history-notes.js';
 import { whyUnread } from './why-unread.js';
 import { RestoreError } from './restore-error.js';
 
+/** A history that hosts show: its entries, and the line that it is of. */
+export interface Story {
+  readonly list: EntryList;
+  readonly line: number;
+}
+
 /** What histories are got into: a log that is built, or one that is there and compared with them. */
 export interface HistoryBuilder<Log> {
   /**
    * Gets the first events of a list. Resolves the number of the first that cannot be had, though the history does not say that
    * nobody has it; undefined when all are there.
    */
-  get(list: EntryList, to: number, sources: readonly ContentSource[]): Promise<number | undefined>;
+  get(story: Story, to: number, sources: readonly ContentSource[]): Promise<number | undefined>;
   /** The same, past those that cannot be had, up to the last that can. Resolves how many there are then. */
-  getPast(list: EntryList, to: number, sources: readonly ContentSource[]): Promise<number>;
+  getPast(story: Story, to: number, sources: readonly ContentSource[]): Promise<number>;
   /** What has the first events of a list, which were got, and no others. */
   finish(list: EntryList, length: number): Promise<Log>;
   /** The policies on the first events of a list, as far as they were got. */
@@ -212,7 +218,7 @@ export class HistoryReader<Log> {
   async #accepted({ tree, length }: Reached, loss: string): Promise<AcceptedHistory<Log>> {
     const { builder } = this.#dependencies;
     const list = this.#listOf(tree);
-    const log = await this.#finished(list, length);
+    const log = await this.#finished({ tree, length });
     const line = 1 + Math.max(...this.#trees().map((one) => one.line));
     const [policies, holes] = [builder.policies(list, length), builder.holes(list, length)];
     return { log, length, tree, line, policies, holes, epoch: this.#highestEpoch(), loss };
@@ -231,7 +237,7 @@ export class HistoryReader<Log> {
     for (const tree of trees) {
       const list = this.#lists.get(tree);
       if (list === undefined || tree.sequence <= (taken?.length ?? 0)) continue;
-      const length = await builder.getPast(list, tree.sequence, this.#sourcesOf(list));
+      const length = await builder.getPast({ list, line: tree.line }, tree.sequence, this.#sourcesOf(list));
       if (length > (taken?.length ?? 0)) return { tree, length };
     }
     return undefined;
@@ -241,7 +247,7 @@ export class HistoryReader<Log> {
     const { heard, builder } = this.#dependencies;
     const { tree, length } = this.#end(reading);
     const list = this.#listOf(tree);
-    const log = await this.#finished(list, length);
+    const log = await this.#finished({ tree, length });
     const counted = new Set(reading.counted);
     const leftOut = heard.filter(({ host }) => !counted.has(host));
     return {
@@ -255,9 +261,10 @@ export class HistoryReader<Log> {
   }
 
   /** The log of the first events of a list. @throws RestoreError when a host that gave one has gone meanwhile */
-  async #finished(list: EntryList, length: number): Promise<Log> {
+  async #finished({ tree, length }: Reached): Promise<Log> {
     const { builder } = this.#dependencies;
-    const missing = await builder.get(list, length, this.#sourcesOf(list));
+    const list = this.#listOf(tree);
+    const missing = await builder.get({ list, line: tree.line }, length, this.#sourcesOf(list));
     if (missing !== undefined)
       throw new RestoreError(`No host gives event ${missing} any more, which one gave before. Run it again.`);
     return builder.finish(list, length);
@@ -309,7 +316,7 @@ export class HistoryReader<Log> {
       this.#tried.set(tree, 1);
       return;
     }
-    const missing = (await builder.get(list, tree.sequence, this.#sourcesOf(list))) ?? 0;
+    const missing = (await builder.get({ list, line: tree.line }, tree.sequence, this.#sourcesOf(list))) ?? 0;
     const [policies, states] = [builder.policies(list, tree.sequence), builder.states(list, tree.sequence)];
     this.#found.set(tree, { policies, states });
     this.#tried.set(tree, missing);

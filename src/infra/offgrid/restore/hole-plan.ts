@@ -1,26 +1,30 @@
 import { ETYPES } from '../../../domain/event.js';
 import { HolePlaces, MAX_HOLES, type HistoryHole, type StreamPlace } from '../../../domain/history-hole.js';
+import { isKeyRotated } from '../../../domain/keyring.js';
 import { isReplicationFact, replicationStream } from '../../../domain/replication.js';
 import { toHex } from '../../crypto/bytes.js';
+import type { DataKey } from '../../crypto/data-key.js';
+import type { RootKey } from '../../crypto/root-key.js';
 import { derivedId } from '../../commands/ids.js';
 import type { EventLog } from '../../eventlog/eventlog.js';
 import type { Entry } from '../protocol/entry.js';
-import { MissingEventError, type ContentFetcher, type ContentSource, type FetchedEvent } from './content-fetcher.js';
+import { type ContentFetcher, type ContentSource, type FetchedEvent } from './content-fetcher.js';
 import type { EntryList } from './entry-list.js';
-import { NotSealedHere, type OpenedEvent, type Opener } from './opener.js';
+import { NotSealedHere, Opener, type OpenedEvent } from './opener.js';
 import { RestoreError } from './restore-error.js';
 
 /** Whom a hole is by. */
 const ACTOR = 'process:restore';
 
 /** A part of a history: what follows the first `after` events, up to the event `to`. */
-interface Part {
+export interface Part {
   readonly origin: string;
+  readonly root: RootKey;
   readonly list: EntryList;
   readonly after: number;
   readonly to: number;
   readonly sources: readonly ContentSource[];
-  readonly fetcher: Pick<ContentFetcher, 'read' | 'readPast'>;
+  readonly fetcher: Pick<ContentFetcher, 'readPast'>;
   /** What has learnt the keys of the events before. */
   readonly opener: Opener;
 }
@@ -44,9 +48,14 @@ export class HolePlan {
   /**
    * Reads a part of a history to its end. An event that does not open is as good as missing: the key that it was sealed with may be.
    * @param log with the events before
+   * @param declared what is a hole whether somebody gives it or not
    * @throws RestoreError when the revisions of streams do not fit what is missing; NotAnEvent
    */
-  static async of({ origin, list, after, to, sources, fetcher, opener }: Part, log: EventLog): Promise<HolePlan> {
+  static async of(
+    { origin, list, after, to, sources, fetcher, opener }: Part,
+    log: EventLog,
+    declared: ReadonlySet<number>,
+  ): Promise<HolePlan> {
     const reader = opener.copy();
     const headOf = async (stream: string) => {
       for await (const { revision } of log.readStream(stream, { direction: 'backward', limit: 1 })) return revision;
@@ -57,7 +66,8 @@ export class HolePlan {
     const missing: number[] = [];
     for await (const page of fetcher.readPast(list, { after, to }, sources)) {
       for (const event of page) {
-        const opened = event.sealed === null ? undefined : openedBy(reader, event);
+        const isThere = event.sealed !== null && !declared.has(event.sequence);
+        const opened = isThere ? openedBy(reader, event) : undefined;
         if (opened === undefined) lost.push(event.sequence);
         if (opened === undefined || missing.length + lost.length > MAX_HOLES) continue;
         missing.push(...lost);
@@ -93,24 +103,42 @@ export class HolePlan {
 }
 
 /**
- * The numbers of events that a history itself says nobody has: a later policy, which began a line where a loss was accepted, names
- * them.
+ * The holes that a part of a history itself declares, by the policies that began lines where a loss was accepted. They stay holes
+ * where a host that has such an event has come back: what was done since was done without it.
  */
 export async function declaredHoles(part: Part): Promise<ReadonlySet<number>> {
-  const { origin, list, after, to, sources, fetcher } = part;
-  const opener = part.opener.copy();
+  const { origin, root, list, after, to, sources, fetcher, opener } = part;
+  // A key may be one of the holes, and another of its epoch what the log went on with: each that there is may fit.
+  const keys: DataKey[] = [opener.key];
   const declared = new Set<number>();
   for (let sequence = after + 1; sequence <= to; sequence += 1) {
     const { etype } = list.at(sequence);
     if (etype !== ETYPES.ReplicationPolicySet && etype !== ETYPES.KeyRotated) continue;
-    try {
-      for await (const page of fetcher.read(list, { after: sequence - 1, to: sequence }, sources))
-        for (const event of page) for (const hole of holesBy(opener.open(event), origin)) declared.add(hole);
-    } catch (error) {
-      if (!(error instanceof MissingEventError) && !(error instanceof NotSealedHere)) throw error;
+    const event = await eventAt(sequence);
+    if (event === undefined) continue;
+    for (const key of [...keys].reverse()) {
+      const opened = openedBy(new Opener(root, origin, key), event);
+      if (opened === undefined) continue;
+      for (const hole of holesBy(opened, origin)) declared.add(hole);
+      const rotated = keyIn(opened, root, origin);
+      if (rotated !== undefined) keys.push(rotated);
+      break;
     }
   }
   return declared;
+
+  async function eventAt(sequence: number): Promise<FetchedEvent | undefined> {
+    for await (const [event] of fetcher.readPast(list, { after: sequence - 1, to: sequence }, sources))
+      return event?.sealed === null ? undefined : event;
+    return undefined;
+  }
+}
+
+/** The key that a KeyRotated holds, if it is one of this root. */
+function keyIn({ type, data }: OpenedEvent, root: RootKey, origin: string): DataKey | undefined {
+  if (type !== 'KeyRotated' || !isKeyRotated(data)) return undefined;
+  const { wrappedKey, keyEpoch, keyId } = data;
+  return root.unwrap(wrappedKey, { origin, keyEpoch, keyId });
 }
 
 /** The holes that an event of a log declares: the policy that begins a line, and what announces one. */

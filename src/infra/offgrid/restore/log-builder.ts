@@ -12,10 +12,11 @@ import {
 } from './content-fetcher.js';
 import { EntryList } from './entry-list.js';
 import { HistoryNotes, type KnownPolicy, type KnownState } from './history-notes.js';
-import type { HistoryBuilder } from './history-reader.js';
-import { declaredHoles, HolePlan } from './hole-plan.js';
+import type { HistoryBuilder, Story } from './history-reader.js';
+import { declaredHoles, HolePlan, type Part } from './hole-plan.js';
 import { RestoreError } from './restore-error.js';
 
+const NO_HOLES: ReadonlySet<number> = new Set();
 const NO_ENTRIES = new EntryList(new Uint8Array());
 /** Events copied at a time from one log to the next. */
 const PAGE = 1_000;
@@ -64,14 +65,17 @@ export class LogBuilder implements HistoryBuilder<EventLog> {
    * number of the first other that no host gives; undefined when all are there.
    * @throws RestoreError when an event opens to nothing that a log can hold
    */
-  async get(list: EntryList, to: number, sources: readonly ContentSource[]): Promise<number | undefined> {
+  async get({ list, line }: Story, to: number, sources: readonly ContentSource[]): Promise<number | undefined> {
     const build = await this.#on(list, to);
     if (build.written >= to) return undefined;
     const { fetcher, onTrouble } = this.#dependencies;
-    const first = await this.#append(build, fetcher.read(list, { after: build.written, to }, sources), to);
-    if (first === undefined) return undefined;
-    const declared = await declaredHoles(this.#part(build, { list, after: build.written, to, sources }));
-    const missing = declared.has(first) ? await this.#getPast(build, { list, to, sources }, declared) : first;
+    const part = this.#part(build, { list, to, sources });
+    // In the first line no loss was ever accepted.
+    const declared = line === 1 ? NO_HOLES : await whole(declaredHoles(part));
+    const missing =
+      declared.size === 0
+        ? await this.#append(build, fetcher.read(list, { after: build.written, to }, sources), to)
+        : await this.#getPast(build, part, declared, 'ONLY');
     if (missing !== undefined) onTrouble(`no host gives event ${missing} of a history of ${list.length} events`);
     return missing;
   }
@@ -81,22 +85,26 @@ export class LogBuilder implements HistoryBuilder<EventLog> {
    * events there are then.
    * @throws RestoreError when an event opens to nothing that a log can hold
    */
-  async getPast(list: EntryList, to: number, sources: readonly ContentSource[]): Promise<number> {
+  async getPast({ list, line }: Story, to: number, sources: readonly ContentSource[]): Promise<number> {
     const build = await this.#on(list, to);
-    if (build.written < to) await this.#getPast(build, { list, to, sources });
+    if (build.written >= to) return to;
+    const part = this.#part(build, { list, to, sources });
+    await this.#getPast(build, part, line === 1 ? NO_HOLES : await whole(declaredHoles(part)), 'OTHERS TOO');
     return Math.min(build.written, to);
   }
 
-  /** @param mayBe the only events that may be holes; all may unless given @returns the first other that no host gives */
+  /** @returns the first event that no host gives and that may be no hole */
   async #getPast(
     build: Build,
-    { list, to, sources }: Wanted,
-    mayBe?: ReadonlySet<number>,
+    part: Part,
+    declared: ReadonlySet<number>,
+    may: 'ONLY' | 'OTHERS TOO',
   ): Promise<number | undefined> {
-    const part = this.#part(build, { list, after: build.written, to, sources });
-    const plan = await whole(HolePlan.of(part, build.log));
+    const { list, to, sources } = part;
+    const plan = await whole(HolePlan.of(part, build.log, declared));
     const lacking = plan.last < to ? plan.last + 1 : undefined;
-    const missing = mayBe === undefined ? undefined : ([...plan.missing].find((hole) => !mayBe.has(hole)) ?? lacking);
+    const undeclared = [...plan.missing].find((hole) => !declared.has(hole)) ?? lacking;
+    const missing = may === 'ONLY' ? undeclared : undefined;
     const end = missing === undefined ? plan.last : missing - 1;
     const pages = this.#dependencies.fetcher.readPast(list, { after: build.written, to: end }, sources);
     const gone = await this.#append(build, pages, end, (event) => plan.holeOf(event.sequence, list.at(event.sequence)));
@@ -142,9 +150,9 @@ export class LogBuilder implements HistoryBuilder<EventLog> {
     return missing;
   }
 
-  #part(build: Build, wanted: Wanted & { readonly after: number }) {
-    const { origin, fetcher } = this.#dependencies;
-    return { origin, fetcher, opener: build.opener, ...wanted };
+  #part({ written: after, opener }: Build, wanted: Wanted): Part {
+    const { origin, root, fetcher } = this.#dependencies;
+    return { origin, root, fetcher, opener, after, ...wanted };
   }
 
   /** The log of the first events of a list, which have been got, and no others. */

@@ -38,6 +38,11 @@ export class Opener {
     this.#key = key;
   }
 
+  /** What the next event is opened with, unless it is a KeyRotated. */
+  get key(): DataKey {
+    return this.#key;
+  }
+
   /** Another that has learnt what this one has. */
   copy(): Opener {
     const copy = new Opener(this.#root, this.#origin, this.#key);

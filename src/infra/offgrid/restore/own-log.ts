@@ -3,7 +3,7 @@ import type { EventLog } from '../../eventlog/eventlog.js';
 import { encodeEntry } from '../protocol/entry.js';
 import { EntryList } from './entry-list.js';
 import { HistoryNotes, type KnownPolicy, type KnownState } from './history-notes.js';
-import type { HistoryBuilder } from './history-reader.js';
+import type { HistoryBuilder, Story } from './history-reader.js';
 import { holesBy } from './hole-plan.js';
 import type { KnownKeys } from './known-keys.js';
 
@@ -50,12 +50,12 @@ export class OwnLog implements HistoryBuilder<OwnLog> {
     return new OwnLog(new EntryList(Buffer.concat(entries)), events, notes, holes);
   }
 
-  get(list: EntryList, to: number): Promise<number | undefined> {
+  get({ list }: Story, to: number): Promise<number | undefined> {
     const common = this.entries.common(list);
     return Promise.resolve(common >= to ? undefined : common + 1);
   }
 
-  getPast(list: EntryList, to: number): Promise<number> {
+  getPast({ list }: Story, to: number): Promise<number> {
     return Promise.resolve(Math.min(to, this.entries.common(list)));
   }
 

@@ -30,8 +30,9 @@ export function whyUnread(
   const named = heard.slice(0, MAX_NAMED).map(shownBy).join('; ');
   switch (why) {
     case 'NOTHING':
-      return heard.length === 0
-        ? 'No host answers for itself. Start the hosts, or check --hosts.'
+      if (heard.length === 0) return 'No host answers for itself. Start the hosts, or check --hosts.';
+      return heard.some(({ head: { tree, staged } }) => tree !== null || staged !== null)
+        ? `Not one event of what the hosts show can be got and opened: ${named}. Where the first is lost, so is the key in it. Bring more hosts into reach.`
         : `None of the hosts that answer has anything of this origin: ${named}. Check --hosts and SHERATAN_ORIGIN.`;
     case 'MISSING':
       return `Not all of the first ${about?.sequence ?? 0} events can be got that the origin has signed${missing === undefined ? '' : ` (no host gives event ${missing})`}, and the hosts that do not have them are too few to show that they were never at quorum. ${named}. Bring more hosts into reach${orTake}.`;
