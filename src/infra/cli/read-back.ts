@@ -42,6 +42,8 @@ export async function readFromHosts(
 ): Promise<ReadHistory | AcceptedHistory> {
   const clients = new HostClients(offgrid.authKey, systemClock);
   const progress = new PartsProgress('restore');
+  // Histories share what is wrong with them.
+  const told = new Set<string>();
   try {
     return await readBack(
       { ...request, origin: offgrid.origin, root },
@@ -52,7 +54,10 @@ export async function readFromHosts(
         onProgress: (what, done, of) => {
           progress.update(what, what, done, of);
         },
-        onTrouble: tell,
+        onTrouble: (message) => {
+          if (!told.has(message)) tell(message);
+          told.add(message);
+        },
       },
     );
   } catch (error) {
@@ -77,7 +82,8 @@ export function reportRead(
   const seconds = (performance.now() - startedAt) / 1_000;
   const rate = Math.round(read.length / Math.max(seconds, 0.001));
   print(`${read.length} events read and verified in ${seconds.toFixed(1)} s (${rate}/s)`);
-  if (read.holes.length > 0) print(`holes         ${holesText(read.holes)}`);
+  if (read.holes.length > 0)
+    print(`holes         nobody has the content of these events any more: ${numbered(read.holes)}`);
   if ('loss' in read) {
     print(`LOSS ACCEPTED ${read.loss}`);
     print(`line          ${read.line} begins with the first policy of the restored core`);
@@ -91,10 +97,9 @@ export function reportRead(
   print(`dishonesty    hosts of weight ${mayLie} may have lied without harm`);
 }
 
-function holesText(holes: readonly number[]): string {
-  const more = holes.length > MAX_NAMED ? ` and ${holes.length - MAX_NAMED} more` : '';
-  const named = holes.slice(0, MAX_NAMED).join(', ');
-  return `nobody has the content of ${holes.length === 1 ? 'event' : `${holes.length} events:`} ${named}${more}; what is known of ${holes.length === 1 ? 'it' : 'them'} keeps ${holes.length === 1 ? 'its' : 'their'} place`;
+function numbered(numbers: readonly number[]): string {
+  const more = numbers.length > MAX_NAMED ? ` and ${numbers.length - MAX_NAMED} more` : '';
+  return `${numbers.slice(0, MAX_NAMED).join(', ')}${more}`;
 }
 
 function nameOf({ url, host }: HeardHost): string {

@@ -72,7 +72,8 @@ export interface FetcherDependencies {
 interface Page {
   readonly from: number;
   readonly to: number;
-  readonly contents: ({ readonly sealed: Uint8Array; readonly host: string } | undefined)[];
+  /** Null: nobody is asked for it. */
+  readonly contents: ({ readonly sealed: Uint8Array; readonly host: string } | null | undefined)[];
   /** How often each host has failed to give it, and since when; `isFinal`: it has not what is missing. */
   readonly failures: Map<string, { readonly tries: number; readonly since: number; readonly isFinal: boolean }>;
   readonly asked: Set<Asking>;
@@ -115,27 +116,31 @@ export class ContentFetcher {
     { after, to }: { readonly after: number; readonly to: number },
     sources: readonly ContentSource[],
   ): AsyncIterable<readonly FetchedEvent[]> {
-    for await (const page of this.#run(list, { after, to }, sources, false)) yield page.filter(isFetched);
+    for await (const page of this.#run(list, { after, to }, sources)) yield page.filter(isFetched);
   }
 
-  /** The same, past those that no host gives, up to the last event that a host shows to have. */
+  /**
+   * The same, past those that no host gives, up to the last event that a host shows to have.
+   * @param lost of which it is known that nobody has them: nobody is asked
+   */
   readPast(
     list: EntryList,
     { after, to }: { readonly after: number; readonly to: number },
     sources: readonly ContentSource[],
+    lost: ReadonlySet<number>,
   ): AsyncIterable<readonly (FetchedEvent | LostEvent)[]> {
-    return this.#run(list, { after, to }, sources, true);
+    return this.#run(list, { after, to }, sources, lost);
   }
 
   async *#run(
     list: EntryList,
     range: { readonly after: number; readonly to: number },
     sources: readonly ContentSource[],
-    goesPast: boolean,
+    lost?: ReadonlySet<number>,
   ): AsyncIterable<readonly (FetchedEvent | LostEvent)[]> {
-    const run = new Run(list, range, sources, this.#dependencies);
+    const run = new Run(list, range, sources, this.#dependencies, lost);
     try {
-      yield* run.pages(goesPast);
+      yield* run.pages();
     } finally {
       await run.end();
     }
@@ -144,6 +149,8 @@ export class ContentFetcher {
 
 /** One reading. */
 class Run {
+  /** What nobody is asked for; undefined: what nobody gives ends the reading. */
+  readonly #lost: ReadonlySet<number> | undefined;
   readonly #list: EntryList;
   readonly #to: number;
   readonly #dependencies: FetcherDependencies;
@@ -162,7 +169,9 @@ class Run {
     { after, to }: { readonly after: number; readonly to: number },
     sources: readonly ContentSource[],
     dependencies: FetcherDependencies,
+    lost: ReadonlySet<number> | undefined,
   ) {
+    this.#lost = lost;
     this.#list = list;
     this.#to = to;
     this.#next = after + 1;
@@ -180,8 +189,7 @@ class Run {
     );
   }
 
-  /** @param goesPast whether an event that nobody gives is passed over */
-  async *pages(goesPast: boolean): AsyncIterable<readonly (FetchedEvent | LostEvent)[]> {
+  async *pages(): AsyncIterable<readonly (FetchedEvent | LostEvent)[]> {
     const { signal } = this.#ending;
     for (;;) {
       if (this.#failure !== undefined) throw this.#failure as Error;
@@ -189,7 +197,7 @@ class Run {
       if (page === undefined) {
         if (this.#next > this.#to) return;
         if (!this.#workers.some(({ source }) => isReached(source, this.#next))) {
-          if (goesPast) return;
+          if (this.#lost !== undefined) return;
           throw new MissingEventError(this.#next);
         }
         await this.#changed.wait(signal);
@@ -197,7 +205,7 @@ class Run {
       }
       const missing = nextMissing(page, page.from);
       const isLost = page.asked.size === 0 && !this.#workers.some((worker) => mayGive(worker, page));
-      if (missing !== undefined && isLost && !goesPast) throw new MissingEventError(missing);
+      if (missing !== undefined && isLost && this.#lost === undefined) throw new MissingEventError(missing);
       if (missing === undefined || isLost) {
         this.#pages.shift();
         this.#changed.notify();
@@ -262,7 +270,9 @@ class Run {
     const count = Math.max(1, Math.min(MAX_ANSWER_EVENTS, Math.floor(pageBytes / this.#usualBytes)));
     const [from, to] = [this.#next, Math.min(this.#next + count - 1, this.#to, reach)];
     this.#next = to + 1;
-    const contents = Array.from({ length: to - from + 1 }, () => undefined);
+    const contents = Array.from({ length: to - from + 1 }, (_, i) =>
+      this.#lost?.has(from + i) === true ? null : undefined,
+    );
     const page: Page = { from, to, contents, failures: new Map(), asked: new Set() };
     this.#pages.push(page);
     return page;
@@ -336,7 +346,8 @@ class Run {
       for (const { sequence, sealed } of events) {
         if (sequence < page.from || sequence > page.to || sealed === null) continue;
         if (!equalBytes(addressOf(sealed), this.#list.at(sequence).eid)) continue;
-        page.contents[sequence - page.from] ??= { sealed, host };
+        const at = sequence - page.from;
+        if (page.contents[at] === undefined) page.contents[at] = { sealed, host };
         this.#usualBytes += (sealed.byteLength - this.#usualBytes) / MAX_ANSWER_EVENTS;
       }
       at = nextMissing(page, last + 1);
@@ -353,7 +364,7 @@ class Run {
   #eventsOf({ from, contents }: Page): readonly (FetchedEvent | LostEvent)[] {
     return contents.map((content, i) => {
       const entry = this.#list.at(from + i);
-      if (content === undefined) return { sequence: from + i, ...entry, sealed: null };
+      if (!content) return { sequence: from + i, ...entry, sealed: null };
       const { etype, ts } = entry;
       return { sequence: from + i, etype, ts, ...content };
     });

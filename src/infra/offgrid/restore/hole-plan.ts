@@ -64,10 +64,9 @@ export class HolePlan {
     const places = new HolePlaces(headOf);
     let [last, lost]: [number, number[]] = [after, []];
     const missing: number[] = [];
-    for await (const page of fetcher.readPast(list, { after, to }, sources)) {
+    for await (const page of fetcher.readPast(list, { after, to }, sources, declared)) {
       for (const event of page) {
-        const isThere = event.sealed !== null && !declared.has(event.sequence);
-        const opened = isThere ? openedBy(reader, event) : undefined;
+        const opened = event.sealed === null ? undefined : openedBy(reader, event);
         if (opened === undefined) lost.push(event.sequence);
         if (opened === undefined || missing.length + lost.length > MAX_HOLES) continue;
         missing.push(...lost);
@@ -128,7 +127,7 @@ export async function declaredHoles(part: Part): Promise<ReadonlySet<number>> {
   return declared;
 
   async function eventAt(sequence: number): Promise<FetchedEvent | undefined> {
-    for await (const [event] of fetcher.readPast(list, { after: sequence - 1, to: sequence }, sources))
+    for await (const [event] of fetcher.readPast(list, { after: sequence - 1, to: sequence }, sources, declared))
       return event?.sealed === null ? undefined : event;
     return undefined;
   }

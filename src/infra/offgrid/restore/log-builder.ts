@@ -106,7 +106,8 @@ export class LogBuilder implements HistoryBuilder<EventLog> {
     const undeclared = [...plan.missing].find((hole) => !declared.has(hole)) ?? lacking;
     const missing = may === 'ONLY' ? undeclared : undefined;
     const end = missing === undefined ? plan.last : missing - 1;
-    const pages = this.#dependencies.fetcher.readPast(list, { after: build.written, to: end }, sources);
+    const range = { after: build.written, to: end };
+    const pages = this.#dependencies.fetcher.readPast(list, range, sources, plan.missing);
     const gone = await this.#append(build, pages, end, (event) => plan.holeOf(event.sequence, list.at(event.sequence)));
     if (gone !== undefined)
       throw new RestoreError(`No host gives event ${gone} any more, which one gave before. Run it again.`);

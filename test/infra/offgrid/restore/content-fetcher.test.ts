@@ -83,6 +83,47 @@ async function read(hosts: readonly Host[], { after = 0, to = history.length, pa
   return { events, troubles, seconds: (time.now().getTime() - begun) / 1_000 };
 }
 
+/** What is read past the events that nobody gives, by their numbers; negative: nobody gives it. */
+async function readPast(hosts: readonly Host[], lost: readonly number[] = []) {
+  const troubles: string[] = [];
+  const onTrouble = (host: string) => troubles.push(host);
+  const fetcher = new ContentFetcher({ origin: ORIGIN, time, onTrouble });
+  const numbers: number[] = [];
+  const begun = time.now().getTime();
+  for await (const page of fetcher.readPast(list, { after: 0, to: history.length }, hosts, new Set(lost)))
+    for (const { sequence, sealed } of page) numbers.push(sealed === null ? -sequence : sequence);
+  return { numbers, troubles, seconds: (time.now().getTime() - begun) / 1_000 };
+}
+
+const numbered = (to: number, ...lost: readonly number[]) =>
+  Array.from({ length: to }, (_, i) => (lost.includes(i + 1) ? -i - 1 : i + 1));
+
+describe('contents that nobody gives', () => {
+  const lacking = (name: string, ...lost: readonly number[]) =>
+    new Host(name, (query) => Promise.resolve(new Host(name).page(query, (sequence) => !lost.includes(sequence))));
+
+  it('are passed over, up to the last event that a host shows', async () => {
+    const { numbers } = await readPast([lacking('a', 3, 9, 400), lacking('b', 9, 400, 401)]);
+    expect(numbers).toEqual(numbered(600, 9, 400));
+    const short = new Host('c', undefined, 100);
+    expect((await readPast([short])).numbers).toEqual(numbered(100));
+  });
+
+  it('are not asked for when that is known', async () => {
+    const { numbers, troubles } = await readPast([lacking('a', 9, 400)], [9, 400]);
+    expect([numbers, troubles]).toEqual([numbered(600, 9, 400), []]);
+    // Nor are they taken from who has them.
+    expect((await readPast([new Host('a')], [9, 400])).numbers).toEqual(numbered(600, 9, 400));
+  });
+
+  it('of a host that does not answer are waited for once, and not page by page', async () => {
+    const silent = new Host('b', () => Promise.reject(new HostFailure('UNREACHABLE', 'It is down.')));
+    const { numbers, seconds } = await readPast([lacking('a', 9, 200, 400, 590), silent]);
+    expect(numbers).toEqual(numbered(600, 9, 200, 400, 590));
+    expect(seconds).toBeLessThan(2 * 300);
+  });
+});
+
 describe('contents', () => {
   it('are got in order, from all hosts at once, in pages that grow', async () => {
     const hosts = [new Host('a'), new Host('b')];

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { ETYPES } from '../../../../src/domain/event.js';
+import { MAX_HOLES } from '../../../../src/domain/history-hole.js';
 import type { JsonObject } from '../../../../src/domain/json.js';
 import { systemClock } from '../../../../src/infra/clock.js';
 import { seal } from '../../../../src/infra/crypto/envelope.js';
@@ -112,11 +113,11 @@ async function read(
         yield await Promise.resolve([{ ...event, host: 'a' }]);
       }
     },
-    async *readPast(list, range) {
+    async *readPast(list, range, _sources, lost) {
       for (const { event, isWithheld } of given(list, range)) {
         const { sequence } = event;
-        const lost = { ...list.at(sequence), sequence, sealed: null };
-        yield await Promise.resolve([isWithheld ? lost : { ...event, host: 'a' }]);
+        const absent = { ...list.at(sequence), sequence, sealed: null };
+        yield await Promise.resolve([isWithheld || lost.has(sequence) ? absent : { ...event, host: 'a' }]);
       }
     },
   };
@@ -169,6 +170,13 @@ describe('a history', () => {
     const hosts = [heard('a', unlisted.tree(9)), heard('b', null, x.tree(1))];
     const accepted = await (await read([x], hosts)).readWithLoss(undefined);
     expect(accepted).toMatchObject({ length: 2, line: 2 });
+  });
+
+  it('is given up where more of it is lost than there may be holes', async () => {
+    const x = Story.of([P1, 'one', ...Array.from({ length: MAX_HOLES + 1 }, () => 'lost'), 'last']);
+    const lost = ({ sequence }: NumberedEvent) => sequence > 2 && sequence < x.events.length;
+    const accepted = await (await read([x], [heard('a', x.tree(1))], lost)).readWithLoss(undefined);
+    expect([accepted.length, accepted.holes]).toEqual([2, []]);
   });
 
   it('is chosen by digits that no other has', async () => {
