@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
 import fastifyStatic from '@fastify/static';
-import { getDistDirectory, isSandboxFrame, renderAltair, SANDBOX_FRAME_CSP } from 'altair-static';
+import type * as Altair from 'altair-static';
 import type { FastifyInstance } from 'fastify';
 
 const PATH = '/playground/';
@@ -32,19 +34,37 @@ mutation CreateMission {
 }
 `;
 
-/** Serves the GraphQL playground (Altair) from local files: no request leaves the machine. `/` leads there. */
+/** Where the files of Altair are. */
+const FILES = join(dirname(createRequire(import.meta.url).resolve('altair-static')), 'dist');
+
+/**
+ * Serves the GraphQL playground (Altair) from local files: no request leaves the machine. `/` leads there. Altair is loaded once
+ * somebody wants it.
+ */
 export async function servePlayground(app: FastifyInstance): Promise<void> {
-  await app.register(fastifyStatic, {
-    root: getDistDirectory(),
-    prefix: PATH,
-    index: false,
-    setHeaders: (reply, path) => {
-      if (isSandboxFrame(path)) reply.setHeader('content-security-policy', SANDBOX_FRAME_CSP);
-    },
-  });
   app.get('/', (_request, reply) => reply.redirect(PATH));
   app.get('/playground', (_request, reply) => reply.redirect(PATH));
-  app.get(PATH, (_request, reply) => {
+  await app.register(async (scope) => {
+    let altair: typeof Altair | undefined;
+    const loaded = async () => (altair ??= await import('altair-static'));
+    scope.addHook('onRequest', async () => {
+      await loaded();
+    });
+    await scope.register(fastifyStatic, {
+      root: FILES,
+      prefix: PATH,
+      index: false,
+      setHeaders: (reply, path) => {
+        if (altair?.isSandboxFrame(path) === true) reply.setHeader('content-security-policy', altair.SANDBOX_FRAME_CSP);
+      },
+    });
+    servePage(scope, loaded);
+  });
+}
+
+function servePage(app: FastifyInstance, loaded: () => Promise<typeof Altair>): void {
+  app.get(PATH, async (_request, reply) => {
+    const { renderAltair } = await loaded();
     const nonce = randomBytes(16).toString('base64');
     const html = renderAltair({
       baseURL: PATH,
