@@ -11,7 +11,7 @@ const TOGETHER = [
   'test/style.test.ts',
 ];
 /** Files that take minutes, and then those that start processes, come first: nobody waits at the end for one of them alone. */
-const LONGEST = ['/test/crash/', '/test/e2e/eventstore/drops', '/test/e2e/subscriptions', '/test/e2e/'];
+const LONGEST = ['/test/crash/', '-half.test', '/test/e2e/eventstore/drops', '/test/e2e/subscriptions', '/test/e2e/'];
 
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {

@@ -1,0 +1,87 @@
+import { FAMILIES, type Family } from './scenery.js';
+import { simulate, type Outcome } from './simulate.js';
+
+/** How many seeds are lived through, the first, and the only family, where one is wanted. */
+const SEEDS = Number(process.env['SIMULATION_SEEDS'] ?? 2_000);
+const FIRST = Number(process.env['SIMULATION_FIRST'] ?? 1);
+const FAMILY = FAMILIES.find((family) => family === process.env['SIMULATION_FAMILY']);
+/** What a seed may take on a machine that does much else, in milliseconds. */
+const SEED_MS = 1_000;
+/** Lines of the trace of a failing seed that are shown. */
+const SHOWN_LINES = 120;
+/** The most failing seeds that are told of. */
+const MAX_FAILURES = 5;
+
+/** Seeds, one after the other. */
+export interface Seeds {
+  readonly first: number;
+  readonly count: number;
+  /** How long they may take, in milliseconds. */
+  readonly timeout: number;
+}
+
+/** One half of the seeds: the two are lived through side by side. */
+export function seedsOf(half: 'first' | 'second'): Seeds {
+  const ofFirst = Math.ceil(SEEDS / 2);
+  const count = half === 'first' ? ofFirst : SEEDS - ofFirst;
+  return { first: half === 'first' ? FIRST : FIRST + ofFirst, count, timeout: 120_000 + count * SEED_MS };
+}
+
+/** Lives through seeds, and tells what came of them. Resolves what the failing ones have to say; nothing when none fails. */
+export async function play({ first, count }: Seeds): Promise<{ readonly failures: string; readonly tally: Tally }> {
+  const tally = new Tally();
+  if (count === 0) return { failures: '', tally };
+  const failures: string[] = [];
+  const [begun, worked] = [performance.now(), process.cpuUsage().user];
+  for (let seed = first; seed < first + count && failures.length < MAX_FAILURES; seed += 1) {
+    const outcome = await simulate(seed, { family: FAMILY });
+    tally.add(outcome);
+    if (outcome.failure !== undefined) failures.push(await told(outcome));
+    // The runner wants to hear from its worker.
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  // On a machine that does much else, the time of the processor says more.
+  const perThousand = (ms: number) => Math.round((ms / tally.seeds) * 1_000);
+  const processorMs = perThousand((process.cpuUsage().user - worked) / 1_000);
+  console.log(
+    `seeds ${first} to ${first + count - 1}\n${tally.words()}\n1,000 seeds: ${perThousand(performance.now() - begun)} ms, ${processorMs} of the processor`,
+  );
+  return { failures: failures.join('\n\n'), tally };
+}
+
+/** A failing seed with its trace: it is lived through again, which comes to the same. */
+export async function told({ seed, family, failure }: Outcome): Promise<string> {
+  const { trace } = await simulate(seed, { family, isTraced: true });
+  const again = `SIMULATION_FIRST=${seed} SIMULATION_SEEDS=1 SIMULATION_FAMILY=${family} npx vitest run test/simulation/first-half.test.ts`;
+  return `seed ${seed} of family ${family}: ${failure ?? ''}\n${trace.slice(-SHOWN_LINES).join('\n')}\nAgain: ${again}`;
+}
+
+/** What came of seeds, by family. */
+export class Tally {
+  seeds = 0;
+  readonly #families = new Map<Family, Map<string, number>>();
+
+  add({ family, ending, counts }: Outcome): void {
+    this.seeds += 1;
+    const sums = this.#families.get(family) ?? new Map<string, number>();
+    this.#families.set(family, sums);
+    for (const [name, count] of [['seeds', 1], [ending ?? 'FAILED', 1], ...Object.entries(counts)] as const) {
+      const before = sums.get(name) ?? 0;
+      sums.set(name, name === 'maxEpoch' ? Math.max(before, count) : before + count);
+    }
+  }
+
+  /** Whether seeds end as they are meant to: those that end otherwise prove less. Too few of them say nothing. */
+  get isTelling(): boolean {
+    const honest = this.#families.get('F0');
+    const of = honest?.get('seeds') ?? 0;
+    return of < 50 || (honest?.get('CONVERGED') ?? 0) / of > 0.6;
+  }
+
+  words(): string {
+    return [...this.#families]
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([family, sums]) => `${family}: ${[...sums].map(([name, sum]) => `${name} ${sum}`).join(', ')}`)
+      .join('\n');
+  }
+}
