@@ -7,7 +7,7 @@ import type { NumberedEvent } from '../protocol/event.js';
 import { MAX_DAMAGED } from '../protocol/answers.js';
 import { HostFailure, type HostClient } from '../protocol/host-client.js';
 import type { GoodHead } from '../protocol/verify-head.js';
-import type { Time } from './ports.js';
+import type { Known, Time } from './ports.js';
 import type { SealedWindow } from './sealed-window.js';
 import type { LocalHistory } from './local-history.js';
 
@@ -27,6 +27,7 @@ export interface CareDependencies {
   readonly window: Pick<SealedWindow, 'take'>;
   readonly history: LocalHistory;
   readonly time: Time;
+  readonly state: () => Pick<Known, 'holes'>;
   /** Whether the host is one to be dealt with. */
   readonly isServed: () => boolean;
   readonly logger: Logger;
@@ -92,8 +93,9 @@ export class HostCare {
   }
 
   async #mend(signal: AbortSignal): Promise<void> {
-    const { origin, host, logger } = this.#dependencies;
+    const { origin, host, logger, state } = this.#dependencies;
     const common = await this.#common();
+    const { holes } = state();
     let mended = 0;
     for (let after = 0; !signal.aborted;) {
       const { sequences } = await this.#client.damaged(origin, { after, limit: MAX_DAMAGED });
@@ -101,7 +103,7 @@ export class HostCare {
       if (last === undefined || last <= after) break;
       after = last;
       mended += await this.#mendEach(
-        sequences.filter((sequence) => sequence <= common),
+        sequences.filter((sequence) => sequence <= common && !holes.has(sequence)),
         signal,
       );
     }
@@ -120,7 +122,6 @@ export class HostCare {
     };
     for (const sequence of sequences) {
       const event = await this.#own(sequence);
-      // What is a hole here is one there.
       if (event === undefined) continue;
       if (bytes + event.sealed.byteLength > MEND_BYTES || events.length === MAX_BATCH_EVENTS) await send();
       events.push(event);

@@ -38,7 +38,7 @@ export interface HostContact {
 }
 
 /** What a loop works with. */
-export interface LoopDependencies extends SessionDependencies, Omit<CareDependencies, 'host' | 'isServed'> {
+export interface LoopDependencies extends SessionDependencies, Omit<CareDependencies, 'host' | 'isServed' | 'state'> {
   /** A client that gives up with the signal. */
   readonly clientOf: (host: PolicyHost, signal: AbortSignal) => HostClient;
   /** A head of a host counts. */

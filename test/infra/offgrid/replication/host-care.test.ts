@@ -71,6 +71,7 @@ describe('an audit', () => {
     const known = { has: () => Promise.resolve(true) } as unknown as LocalHistory;
     const care = new HostCare(client, {
       ...{ origin: ORIGIN, host: 'h', window, history: known, time, isServed: () => true, logger: quiet },
+      state: () => ({ holes: new Set() }),
     });
     care.seen({ damaged: 0, tree: { value: { sequence: 50, root: history.rootAt(50) } } } as unknown as GoodHead);
     await care.run(ending.signal);
