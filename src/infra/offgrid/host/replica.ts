@@ -167,13 +167,12 @@ export class Replica {
     return this.#inTurn(async () => {
       const state = await this.#load();
       if (state === undefined) throw this.#notFound();
-      const { store } = this.#options;
       const leafed = events.map((event) => ({ ...leafOf(event), sequence: event.sequence }));
       const leaves = [...new Map(leafed.map((event) => [event.sequence, event])).values()];
-      const mended = new Set(await store.mend(this.#origin, leaves));
+      const mended = new Set(await this.#options.store.mend(this.#origin, leaves));
       if (this.#damaged > 0) {
         // One that is whole in what is staged may still be damaged in the head.
-        const missing = new Set(await store.damaged(this.#origin, 0, MAX_DOUBTED));
+        const missing = new Set(await this.#options.store.damaged(this.#origin, 0, MAX_DOUBTED));
         const doubted = leaves.filter(({ sequence }) => missing.has(sequence));
         const isMended = await this.#leaves.mend(doubted, state);
         for (const { sequence } of doubted) mended[isMended ? 'add' : 'delete'](sequence);
@@ -384,8 +383,7 @@ export class Replica {
 
 function leafOf<E extends SealedEvent | EventHole>(event: E): LeafEvent & Pick<E, 'sealed'> {
   const entry = entryOf(event);
-  const { etype, ts, sealed } = event;
-  return { etype, ts, sealed, eid: entry.eid, leaf: leafHash(encodeEntry(entry)) };
+  return { ...entry, sealed: event.sealed, leaf: leafHash(encodeEntry(entry)) };
 }
 
 function fenced({ signed, value }: OpenClaim): RefusalError {

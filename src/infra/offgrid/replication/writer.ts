@@ -358,14 +358,12 @@ export class Writer {
   }
 
   async #stopFor(news: News, host: string, shown?: Tree): Promise<void> {
-    const head = this.#granted.get(host);
-    const tree = shown ?? head?.tree?.value ?? head?.staged?.value;
+    const { tree, staged } = this.#granted.get(host) ?? {};
     const state = await this.#dependencies.latest();
     // Whatever is in the way of an epoch is not in the way of the line that was begun meanwhile.
     if (!this.#isOfLine(state)) return;
-    const { line } = state;
     const code = news === 'FORKED' ? 'FORKED' : 'BEHIND';
-    const message = haltMessage(news, host, line, tree);
+    const message = haltMessage(news, host, state.line, shown ?? tree?.value ?? staged?.value);
     await this.#halt({ code, message, ...(this.#sawLine === 0 ? {} : { line: this.#sawLine }) });
   }
 

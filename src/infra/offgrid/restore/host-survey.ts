@@ -3,7 +3,11 @@ import { HostFailure, type HostClient } from '../protocol/host-client.js';
 import { DishonestHostError, verifyHead, type Expected, type GoodHead } from '../protocol/verify-head.js';
 import { verifyKeyOf } from '../protocol/verify-key.js';
 import type { Tree } from '../protocol/tree.js';
+import type { Time } from '../replication/ports.js';
 import type { HostAddress } from '../settings.js';
+
+/** How long those that do not answer are waited for where the others may be enough, in milliseconds. */
+const SOON_MS = 10_000;
 
 /** A host that was heard: it has answered with a good head. */
 export interface HeardHost {
@@ -41,9 +45,40 @@ export interface SurveyRequest {
   readonly clientOf: (url: string, host?: string) => HostClient;
 }
 
+/** A survey that was not waited for to its end. */
+export interface EarlySurvey extends HostSurvey {
+  /** The survey of all; undefined when this is it. */
+  readonly all: Promise<HostSurvey> | undefined;
+}
+
 /** Asks hosts for their heads over fresh challenges. One host under two URLs is one. */
 export async function surveyHosts({ hosts, ...request }: SurveyRequest): Promise<HostSurvey> {
-  const answers = await Promise.all(hosts.map((address) => ask(address, request)));
+  return surveyOf(await Promise.all(hosts.map((address) => ask(address, request))));
+}
+
+/** The same, and waits no longer than a while for those that do not answer. */
+export async function surveyHostsSoon(
+  { hosts, ...request }: SurveyRequest,
+  time: Pick<Time, 'sleep'>,
+): Promise<EarlySurvey> {
+  const late = new Map<string, HeardHost | UnheardHost>(
+    hosts.map(({ url }) => [url, { url, why: `${url} has not answered within ${SOON_MS / 1_000} s.` }]),
+  );
+  const answers = hosts.map(async (address) => {
+    const answer = await ask(address, request);
+    late.set(address.url, answer);
+    return answer;
+  });
+  const all = Promise.all(answers).then(surveyOf);
+  // Who does not wait for it does not want to know what becomes of it.
+  all.catch(() => undefined);
+  const waiting = new AbortController();
+  const whole = await Promise.race([all, time.sleep(SOON_MS, waiting.signal)]);
+  waiting.abort();
+  return whole === undefined ? { ...surveyOf([...late.values()]), all } : { ...whole, all: undefined };
+}
+
+function surveyOf(answers: readonly (HeardHost | UnheardHost)[]): HostSurvey {
   const heard = answers.filter((answer) => 'head' in answer);
   // Of two ways to one host, that by which it is pinned.
   const pinnedFirst = [...heard.filter(({ isPinned }) => isPinned), ...heard.filter(({ isPinned }) => !isPinned)];

@@ -12,7 +12,7 @@ import {
 } from './content-fetcher.js';
 import { EntryList } from './entry-list.js';
 import { HistoryNotes, type KnownPolicy, type KnownState } from './history-notes.js';
-import type { HistoryBuilder, Story } from './history-reader.js';
+import type { HistoryBuilder, Story } from './history-builder.js';
 import { declaredHoles, HolePlan, type Part } from './hole-plan.js';
 import { RestoreError } from './restore-error.js';
 

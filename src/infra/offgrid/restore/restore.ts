@@ -9,7 +9,7 @@ import type { HostAddress } from '../settings.js';
 import { ContentFetcher } from './content-fetcher.js';
 import { EntryCollector } from './entry-collector.js';
 import { HistoryReader, type AcceptedHistory, type ReadHistory } from './history-reader.js';
-import { surveyHosts, type HeardHost } from './host-survey.js';
+import { surveyHosts, surveyHostsSoon, type HeardHost, type HostSurvey } from './host-survey.js';
 import { LogBuilder } from './log-builder.js';
 import { RestoreError } from './restore-error.js';
 
@@ -42,17 +42,37 @@ export interface RestoreDependencies {
 
 /**
  * Gets back what hosts have of an origin. It reads, and does nothing else: nothing is claimed, and a core that may still be
- * alive is left alone.
+ * alive is left alone. Hosts that do not answer soon are waited for only where the others are not enough, or a loss is accepted.
  * @throws RestoreError
  */
 export async function readBack(
   request: RestoreRequest,
   dependencies: RestoreDependencies,
 ): Promise<ReadHistory | AcceptedHistory> {
-  const { origin, root, hosts, dishonestWeight, acceptLoss = false, history } = request;
+  const { origin, root, hosts, acceptLoss = false } = request;
+  const { clientOf, time, onTrouble } = dependencies;
+  const asked = { origin, root, hosts, clientOf };
+  if (acceptLoss) return readFrom(await surveyHosts(asked), request, dependencies);
+  const { all, ...soon } = await surveyHostsSoon(asked, time);
+  if (all === undefined) return readFrom(soon, request, dependencies);
+  try {
+    return await readFrom(soon, request, dependencies);
+  } catch (error) {
+    if (!(error instanceof RestoreError)) throw error;
+    onTrouble('Those who have answered are not enough: the others are waited for.');
+    return readFrom(await all, request, dependencies);
+  }
+}
+
+/** Reads from the hosts that were heard. @throws RestoreError */
+async function readFrom(
+  { heard, unheard }: HostSurvey,
+  request: RestoreRequest,
+  dependencies: RestoreDependencies,
+): Promise<ReadHistory | AcceptedHistory> {
+  const { origin, root, dishonestWeight, acceptLoss = false, history } = request;
   const mayAcceptLoss = request.acceptLoss !== undefined;
-  const { clientOf, newLog, time, onProgress, onTrouble } = dependencies;
-  const { heard, unheard } = await surveyHosts({ origin, root, hosts, clientOf });
+  const { newLog, time, onProgress, onTrouble } = dependencies;
   for (const { why } of unheard) onTrouble(`${why} It is left out.`);
   const useful = heard.filter(({ isPinned }) => isPinned || acceptLoss);
   if (useful.length === 0 && heard.length > 0) throw new RestoreError(unnamed(heard, mayAcceptLoss));

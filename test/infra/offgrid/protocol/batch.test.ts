@@ -62,13 +62,26 @@ describe('a batch', () => {
     });
 
     it('is refused beyond them, and when it is missing', () => {
-      for (const value of [undefined, ...outside]) {
+      // Without its content it is a hole.
+      for (const value of [undefined, ...outside].filter((one) => one !== null || name !== 'sealed')) {
         const changed = value === undefined ? without(event, name) : withMember(event, name, value);
         const refused = () => decode({ ...body, events: [event, changed] });
         expect(codeOf(refused)).toBe('MALFORMED');
         expect(messageOf(refused)).toContain(`body.events[1].${name} is`);
       }
     });
+  });
+
+  it('has holes, which say their address', () => {
+    const hole = { ts: 0, etype: 10, sealed: null, eid: new Uint8Array(32) };
+    expect(decode({ ...body, events: [event, hole] }).events).toEqual([event, hole]);
+    expect(decodeBatch(encodeBatch({ from: 1, tree, events: [hole, event] })).events).toEqual([hole, event]);
+    for (const eid of [undefined, null, new Uint8Array(31), new Uint8Array(33), '00'.repeat(32)])
+      expect(
+        messageOf(() =>
+          decode({ ...body, events: [{ ...without(hole, 'eid'), ...(eid === undefined ? {} : { eid }) }] }),
+        ),
+      ).toContain('body.events[0].eid is');
   });
 
   it('begins at 1 or later', () => {

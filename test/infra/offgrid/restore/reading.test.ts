@@ -209,6 +209,7 @@ describe('a host that lies to who reads', () => {
     const read = await readBackForTest({ root: core.root, hosts: [liar, b, c] });
     expect(read.length).toBe(length);
     expect(await replicatedEvents(read.log)).toEqual(all);
-    if (lie === 'stalled') expect(Date.now() - begun).toBeLessThan(60_000);
+    // Who has gone silent is not waited for as long as he would be if he were needed.
+    if (lie === 'stalled') expect(Date.now() - begun).toBeLessThan(29_000);
   });
 });
