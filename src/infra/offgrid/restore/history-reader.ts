@@ -173,10 +173,8 @@ export class HistoryReader<Log> {
           await this.#get(treeOf(accepted.get));
           continue;
         case 'NOTHING': {
-          const reached = await this.#past(
-            undefined,
-            [...this.#lists.keys()].sort((a, b) => compareRank(b, a)),
-          );
+          // Their lists were got in the order of their ranks, the highest first.
+          const reached = await this.#past(0, shown === undefined ? [...this.#lists.keys()] : [shown]);
           if (reached === undefined) throw new RestoreError(this.#whyUnread('NOTHING', undefined));
           return this.#accepted(reached, loss);
         }
@@ -185,7 +183,7 @@ export class HistoryReader<Log> {
         case 'TAKEN': {
           const [tree, { length }] = [treeOf(accepted.tree), accepted];
           const goesOn = shown === undefined ? this.#goingOn(tree, length) : [tree];
-          return this.#accepted((await this.#past({ tree, length }, goesOn)) ?? { tree, length }, loss);
+          return this.#accepted((await this.#past(length, goesOn)) ?? { tree, length }, loss);
         }
       }
     }
@@ -207,14 +205,14 @@ export class HistoryReader<Log> {
     return [...this.#lists.keys()].filter(isSo).sort((a, b) => b.sequence - a.sequence);
   }
 
-  /** The first tree of which more can be had than was taken, when holes are left where nobody gives an event. */
-  async #past(taken: Reached | undefined, trees: readonly Tree[]): Promise<Reached | undefined> {
+  /** The first tree of which more events can be had than were taken, when holes are left where nobody gives an event. */
+  async #past(taken: number, trees: readonly Tree[]): Promise<Reached | undefined> {
     const { builder } = this.#dependencies;
     for (const tree of trees) {
       const list = this.#lists.get(tree);
-      if (list === undefined || tree.sequence <= (taken?.length ?? 0)) continue;
+      if (list === undefined || tree.sequence <= taken) continue;
       const length = await builder.getPast({ list, line: tree.line }, tree.sequence, this.#sourcesOf(list));
-      if (length > (taken?.length ?? 0)) return { tree, length };
+      if (length > taken) return { tree, length };
     }
     return undefined;
   }

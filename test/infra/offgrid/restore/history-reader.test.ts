@@ -172,6 +172,17 @@ describe('a history', () => {
     expect(accepted).toMatchObject({ length: 2, line: 2 });
   });
 
+  it('that was chosen is taken, and no other in its place, though its first event is lost', async () => {
+    const [x, y] = [Story.of([P1, 'one']), Story.of([P1, 'two', 'three'])];
+    const lost = (event: NumberedEvent) => event === x.events[0];
+    const hosts = [heard('a', x.tree(1)), heard('b', y.tree(2))];
+    const chosen = (story: Story) => Buffer.from(story.tree(1).root).toString('hex').slice(0, 8);
+    const accepted = await (await read([x, y], hosts, lost)).readWithLoss(chosen(x));
+    expect(accepted).toMatchObject({ length: 2, holes: [1], tree: { sequence: 2 } });
+    const none = await read([x, y], hosts, (event) => x.events.includes(event));
+    await expect(none.readWithLoss(chosen(x))).rejects.toThrow('Not one event');
+  });
+
   it('is given up where more of it is lost than there may be holes', async () => {
     const x = Story.of([P1, 'one', ...Array.from({ length: MAX_HOLES + 1 }, () => 'lost'), 'last']);
     const lost = ({ sequence }: NumberedEvent) => sequence > 2 && sequence < x.events.length;
