@@ -16,9 +16,10 @@ import type { World } from './world.js';
  * How a seed ends. CONVERGED: a restore, its core and all honest hosts came to one history. HOLED: they did so without an event that nobody
  * had any more, and a second restore found that. NOTHING: no host has any. STUCK: the honest
  * hosts alone cannot meet a policy, or some event is nowhere whole. CLONED: a process was resumed twice, so which history counts
- * may not be known. UNDECLARED: hosts lie that were not declared, and the restore was refused for it.
+ * may not be known. UNDECLARED: hosts lie that were not declared, and the restore was refused for it. SPARED: what was lost everywhere was
+ * of the end only, which no quorum had, so that nothing had to be accepted.
  */
-export type Ending = 'CONVERGED' | 'HOLED' | 'NOTHING' | 'STUCK' | 'CLONED' | 'UNDECLARED';
+export type Ending = 'CONVERGED' | 'HOLED' | 'NOTHING' | 'STUCK' | 'CLONED' | 'UNDECLARED' | 'SPARED';
 
 /** Within this everything must have come right once nothing fails any more, in milliseconds. */
 const DEADLINE_MS = 1_800_000;
@@ -39,8 +40,7 @@ export async function end(world: World, troubles: Troubles): Promise<Ending> {
   const reached = bestOf(world);
   if (reached === undefined) return 'NOTHING';
   if (!canGoOn(world, reached.history, reached.quorum) || !isKept(world, reached.history)) return 'STUCK';
-  const lost = world.random.chance(LOSS) ? loseOne(world, reached.history) : undefined;
-  if (lost !== undefined) return endWithout(world, troubles, reached);
+  if (world.random.chance(LOSS) && loseOne(world, reached.history)) return endWithout(world, troubles, reached);
   const recovery = await restored(world, troubles);
   if (recovery.is === 'REFUSED') {
     check(invariants.isExcused || world.family === 'F2', () => `a restore from all hosts is refused: ${recovery.why}`);
@@ -76,8 +76,7 @@ async function endWithout(world: World, troubles: Troubles, reached: Reached): P
   const read = (more: { readonly acceptLoss?: boolean; readonly history?: string }) =>
     within(world, recover(world, { hosts, wanted, ...more }));
   const whole = await read({});
-  // What was lost may be of the end only, which no quorum had.
-  if (whole.is === 'RESTORED') return 'UNDECLARED';
+  if (whole.is === 'RESTORED') return 'SPARED';
   const any = await read({ acceptLoss: true });
   const history = toHex(reached.tree.root).slice(0, 16);
   const lossy = any.is === 'RESTORED' ? any : await read({ acceptLoss: true, history });
@@ -98,19 +97,19 @@ async function endWithout(world: World, troubles: Troubles, reached: Reached): P
 }
 
 /**
- * The content of one event is gone from every host. Undefined where it is that of a key, without which nothing after it opens, and where the
- * leaf of it is damaged somewhere: that host cannot be mended then.
+ * Takes the content of one event from every host. Not where it is that of a key, without which nothing after it opens, and where the
+ * leaf of it is damaged somewhere: that host could not be mended. @returns whether it did
  */
-function loseOne(world: World, history: History): number | undefined {
+function loseOne(world: World, history: History): boolean {
   const { random, histories } = world;
   const sequence = random.between(1, histories.lengthOf(history));
   const rows = world.hosts.flatMap(({ disk }) => {
     const { head = [], staged = [] } = disk.state?.rows ?? {};
     return [head[sequence - 1] ?? [], staged[sequence - 1] ?? []].flat();
   });
-  if (!rows.every((row) => hasLeaf(row) && row.etype !== ETYPES.KeyRotated)) return undefined;
+  if (!rows.every((row) => hasLeaf(row) && row.etype !== ETYPES.KeyRotated)) return false;
   for (const { disk } of world.hosts) disk.rot(sequence, (row) => ({ ...row, sealed: new Uint8Array() }));
-  return sequence;
+  return true;
 }
 
 function calm(world: World): void {
@@ -187,13 +186,14 @@ function honestHosts({ hosts }: World): readonly SimHost[] {
   return hosts.filter((host) => !host.isFaulty && !host.isGone);
 }
 
-/** The highest head of some hosts, and how much of it they know to be at quorum. */
+/** A head, and how much of it is known to be at quorum. */
 interface Reached {
   readonly tree: Tree;
   readonly history: History;
   readonly quorum: number;
 }
 
+/** The highest head of the honest hosts, and how much of it they know to be at quorum. */
 function bestOf(world: World): Reached | undefined {
   const trees = honestHosts(world).flatMap(({ disk }) => [treeOf(disk.state?.head ?? null) ?? []].flat());
   const [first] = trees;

@@ -5,6 +5,7 @@ import { HostClients } from '../offgrid/protocol/host-clients.js';
 import { systemTime } from '../offgrid/replication/system-time.js';
 import type { AcceptedHistory, ReadHistory } from '../offgrid/restore/history-reader.js';
 import type { HeardHost } from '../offgrid/restore/host-survey.js';
+import { namedNumbers } from '../offgrid/restore/named-numbers.js';
 import { RestoreError } from '../offgrid/restore/restore-error.js';
 import { readBack, type RestoreRequest } from '../offgrid/restore/restore.js';
 import { readHosts, type HostAddress } from '../offgrid/settings.js';
@@ -12,9 +13,6 @@ import { CliError } from './errors.js';
 import { knownHosts } from './known-hosts.js';
 import { PartsProgress } from './progress.js';
 import type { ScratchLogs } from './scratch-logs.js';
-
-/** Holes that are named. */
-const MAX_NAMED = 20;
 
 /** The hosts that a command was given, or those of the settings. @param given `url#fingerprint,…` @throws CliError */
 export function hostsOf(given: string | undefined, { offgrid }: Config): readonly HostAddress[] {
@@ -83,7 +81,7 @@ export function reportRead(
   const rate = Math.round(read.length / Math.max(seconds, 0.001));
   print(`${read.length} events read and verified in ${seconds.toFixed(1)} s (${rate}/s)`);
   if (read.holes.length > 0)
-    print(`holes         nobody has the content of these events any more: ${numbered(read.holes)}`);
+    print(`holes         nobody has the content of these events any more: ${namedNumbers(read.holes)}`);
   if ('loss' in read) {
     print(`LOSS ACCEPTED ${read.loss}`);
     print(`line          ${read.line} begins with the first policy of the restored core`);
@@ -95,11 +93,6 @@ export function reportRead(
   print(`counted       ${counted.map(nameOf).join(', ')}`);
   for (const { host, why } of leftOut) print(`left out      ${nameOf(host)}: ${why}`);
   print(`dishonesty    hosts of weight ${mayLie} may have lied without harm`);
-}
-
-function numbered(numbers: readonly number[]): string {
-  const more = numbers.length > MAX_NAMED ? ` and ${numbers.length - MAX_NAMED} more` : '';
-  return `${numbers.slice(0, MAX_NAMED).join(', ')}${more}`;
 }
 
 function nameOf({ url, host }: HeardHost): string {

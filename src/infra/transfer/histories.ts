@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import { canonicalJson } from '../eventlog/canonical.js';
 import type { EventLog } from '../eventlog/eventlog.js';
+import { lastRevision } from '../eventlog/last-revision.js';
 import type { ExportedEvent } from './exported-event.js';
 import { LineError } from './import-report.js';
 
@@ -31,7 +32,7 @@ export class Histories {
   hold(said: ExportedEvent): Promise<boolean> {
     let stream = this.#streams.get(said.stream);
     if (stream === undefined) {
-      stream = { end: this.#endOf(said.stream), judged: Promise.resolve() };
+      stream = { end: lastRevision(this.#log, said.stream), judged: Promise.resolve() };
       this.#streams.set(said.stream, stream);
     }
     const { end, judged: before } = stream;
@@ -55,10 +56,5 @@ export class Histories {
       throw new LineError(`event ${id} is there already, with other content`);
     }
     return false;
-  }
-
-  async #endOf(stream: string): Promise<bigint> {
-    for await (const { revision } of this.#log.readStream(stream, { direction: 'backward', limit: 1 })) return revision;
-    return -1n;
   }
 }

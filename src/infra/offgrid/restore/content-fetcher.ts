@@ -204,15 +204,16 @@ class Run {
         continue;
       }
       const missing = nextMissing(page, page.from);
-      const isLost = page.asked.size === 0 && !this.#workers.some((worker) => mayGive(worker, page));
-      if (missing !== undefined && isLost && this.#lost === undefined) throw new MissingEventError(missing);
-      if (missing === undefined || isLost) {
-        this.#pages.shift();
-        this.#changed.notify();
-        yield this.#eventsOf(page);
-        continue;
+      if (missing !== undefined) {
+        if (page.asked.size > 0 || this.#workers.some((worker) => mayGive(worker, page))) {
+          await this.#changed.wait(signal);
+          continue;
+        }
+        if (this.#lost === undefined) throw new MissingEventError(missing);
       }
-      await this.#changed.wait(signal);
+      this.#pages.shift();
+      this.#changed.notify();
+      yield this.#eventsOf(page);
     }
   }
 

@@ -7,8 +7,9 @@ import type { DataKey } from '../../crypto/data-key.js';
 import type { RootKey } from '../../crypto/root-key.js';
 import { derivedId } from '../../commands/ids.js';
 import type { EventLog } from '../../eventlog/eventlog.js';
+import { lastRevision } from '../../eventlog/last-revision.js';
 import type { Entry } from '../protocol/entry.js';
-import { type ContentFetcher, type ContentSource, type FetchedEvent } from './content-fetcher.js';
+import type { ContentFetcher, ContentSource, FetchedEvent } from './content-fetcher.js';
 import type { EntryList } from './entry-list.js';
 import { NotSealedHere, Opener, type OpenedEvent } from './opener.js';
 import { RestoreError } from './restore-error.js';
@@ -57,11 +58,7 @@ export class HolePlan {
     declared: ReadonlySet<number>,
   ): Promise<HolePlan> {
     const reader = opener.copy();
-    const headOf = async (stream: string) => {
-      for await (const { revision } of log.readStream(stream, { direction: 'backward', limit: 1 })) return revision;
-      return -1n;
-    };
-    const places = new HolePlaces(headOf);
+    const places = new HolePlaces((stream) => lastRevision(log, stream));
     let [last, lost]: [number, number[]] = [after, []];
     const missing: number[] = [];
     for await (const page of fetcher.readPast(list, { after, to }, sources, declared)) {
@@ -81,7 +78,7 @@ export class HolePlan {
         `Of the events ${after + 1} to ${last} of '${origin}', ${missing.length} cannot be had, and streams lack others than these: no log can hold the rest.`,
       );
     const spare = `${replicationStream(origin)}/holes`;
-    let revision = await headOf(spare);
+    let revision = await lastRevision(log, spare);
     const placed = missing.map((sequence): [number, StreamPlace] => {
       const place = found.get(sequence) ?? { stream: spare, revision: (revision += 1n) };
       return [sequence, place];

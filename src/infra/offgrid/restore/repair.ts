@@ -17,11 +17,9 @@ import { surveyHosts, type HeardHost } from './host-survey.js';
 import { KnownKeys } from './known-keys.js';
 import { OwnLog } from './own-log.js';
 import { openOutboxNumbers, type OutboxNumbers } from './outbox-numbers.js';
+import { namedNumbers } from './named-numbers.js';
 import { RepairError } from './repair-error.js';
 import { RestoreError } from './restore-error.js';
-
-/** Positions named one by one in a message. */
-const MAX_NAMED = 20;
 
 /** What is to be mended, and from where. */
 export interface RepairRequest {
@@ -249,7 +247,5 @@ async function attempt(
 }
 
 function unmendable(positions: readonly number[]): string {
-  const named = positions.slice(0, MAX_NAMED).join(', ');
-  const more = positions.length > MAX_NAMED ? ` and ${positions.length - MAX_NAMED} more` : '';
-  return `No host gives back the events at these positions: ${named}${more}. Nothing was changed. Bring hosts into reach that have them (--hosts) and run this again. What no host ever had is lost with this file: save the rest (sheratan export --unreplicated --skip-damaged FILE), restore into an empty folder (sheratan restore), and judge what was saved afresh there (sheratan import --rebase FILE).`;
+  return `No host gives back the events at these positions: ${namedNumbers(positions)}. Nothing was changed. Bring hosts into reach that have them (--hosts) and run this again. What no host ever had is lost with this file: save the rest (sheratan export --unreplicated --skip-damaged FILE), restore into an empty folder (sheratan restore), and judge what was saved afresh there (sheratan import --rebase FILE).`;
 }

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { HostFailure, type HostClient } from '../../../../src/infra/offgrid/protocol/host-client.js';
+import type { HostClient } from '../../../../src/infra/offgrid/protocol/host-client.js';
+import { overBrokenLink } from '../../../support/offgrid/broken-link.js';
 import { readBackForTest, readWithLoss } from '../../../support/offgrid/reading-back.js';
 import {
   copyOf,
@@ -16,16 +17,9 @@ function downAfter(batches: number, url: string): (client: HostClient) => HostCl
   return (client) => {
     if (client.url !== url) return client;
     let left = batches;
-    return new Proxy(client, {
-      get(target, name) {
-        const member = Reflect.get(target, name, target) as unknown;
-        if (typeof member !== 'function') return member;
-        return (...args: unknown[]) => {
-          if (name === 'ship') left -= 1;
-          if (left < 0) return Promise.reject(new HostFailure('UNREACHABLE', 'the link is down'));
-          return member.apply(target, args) as unknown;
-        };
-      },
+    return overBrokenLink(client, (name) => {
+      if (name === 'ship') left -= 1;
+      return left < 0;
     });
   };
 }

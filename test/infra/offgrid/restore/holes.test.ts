@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { JsonObject } from '../../../../src/domain/json.js';
-import { HostFailure, type HostClient } from '../../../../src/infra/offgrid/protocol/host-client.js';
+import type { HostClient } from '../../../../src/infra/offgrid/protocol/host-client.js';
+import { overBrokenLink } from '../../../support/offgrid/broken-link.js';
 import { ORIGIN } from '../../../support/offgrid/by-hand.js';
 import { inHostFile } from '../../../support/offgrid/host-file.js';
 import { readBackForTest, readWithLoss } from '../../../support/offgrid/reading-back.js';
@@ -16,15 +17,7 @@ async function lose(host: RestartableHost, ...sequences: readonly number[]): Pro
 }
 
 /** Nothing is mended. */
-function withoutMending(client: HostClient): HostClient {
-  return new Proxy(client, {
-    get(target, name) {
-      if (name === 'mend') return () => Promise.reject(new HostFailure('UNREACHABLE', 'the link is down'));
-      const member = Reflect.get(target, name, target) as unknown;
-      return typeof member === 'function' ? (member.bind(target) as unknown) : member;
-    },
-  });
-}
+const withoutMending = (client: HostClient) => overBrokenLink(client, (name) => name === 'mend');
 
 type Told = { readonly stream: string; readonly revision: bigint; readonly type: string; readonly data: JsonObject };
 
