@@ -3,27 +3,29 @@ import { Rate } from './rate.js';
 
 /** How fast a projection goes, and for how long it has been behind. */
 export class Pace {
-  readonly #events = new Rate(() => performance.now());
+  readonly #events = new Rate();
   /** In positions: what lies between two of them need not be one event. */
-  readonly #positions = new Rate(() => performance.now());
+  readonly #positions = new Rate();
   /** Since when it has been seen behind; always, until it was at the end once. */
   #behindSince: number | undefined = Number.NEGATIVE_INFINITY;
 
   /** It went on by some events, over so many positions. */
   add(events: number, positions: bigint): void {
-    this.#events.add(events);
-    this.#positions.add(Number(positions));
+    const now = performance.now();
+    this.#events.add(events, now);
+    this.#positions.add(Number(positions), now);
   }
 
-  get eventsPerSecond(): number {
-    return this.#events.perSecond();
-  }
-
-  /** When it will be at the end, in seconds, at this pace; `null` when it does not move. @param behind in positions */
-  etaSeconds(behind: bigint): number | null {
-    if (behind <= 0n) return 0;
-    const perSecond = this.#positions.perSecond();
-    return perSecond > 0 ? Number(behind) / perSecond : null;
+  /**
+   * How fast it goes, and when it will be at the end, in seconds, at this pace; `null` when it does not move. Both are of one moment.
+   * @param behind in positions
+   */
+  forecast(behind: bigint): { readonly eventsPerSecond: number; readonly etaSeconds: number | null } {
+    const now = performance.now();
+    const eventsPerSecond = this.#events.perSecond(now);
+    if (behind <= 0n) return { eventsPerSecond, etaSeconds: 0 };
+    const perSecond = this.#positions.perSecond(now);
+    return { eventsPerSecond, etaSeconds: perSecond > 0 ? Number(behind) / perSecond : null };
   }
 
   /** Somebody has seen whether it was at the end. */

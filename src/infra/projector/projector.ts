@@ -128,14 +128,15 @@ export class Projector {
     const position = rebuilding?.position ?? this.#live.position;
     const head = await this.#log.head();
     const state = this.#state();
+    const { eventsPerSecond, etaSeconds } = this.#pace.forecast(head - position);
     return {
       name: this.projection.name,
       version: this.projection.version,
       state,
       position,
       head,
-      eventsPerSecond: this.#pace.eventsPerSecond,
-      etaSeconds: state === 'HALTED' && position < head ? null : this.#pace.etaSeconds(head - position),
+      eventsPerSecond,
+      etaSeconds: state === 'HALTED' && position < head ? null : etaSeconds,
       generation: rebuilding?.number ?? this.#live.number,
       error: this.#troubles.worst ?? null,
     };

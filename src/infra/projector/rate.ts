@@ -1,24 +1,16 @@
 /** The span over which a rate is taken, in milliseconds. */
 const WINDOW_MS = 5_000;
 
-/** How many a second, over the last few seconds. */
+/** How many a second, over the last few seconds. Times are milliseconds of a clock that does not jump. */
 export class Rate {
-  readonly #now: () => number;
   #samples: { readonly at: number; readonly count: number }[] = [];
 
-  /** @param now milliseconds of a clock that does not jump */
-  constructor(now: () => number) {
-    this.#now = now;
-  }
-
-  add(count: number): void {
-    const at = this.#now();
+  add(count: number, at: number): void {
     this.#samples.push({ at, count });
     if (this.#samples.length > 1_000) this.#samples.splice(0, 500);
   }
 
-  perSecond(): number {
-    const now = this.#now();
+  perSecond(now: number): number {
     this.#samples = this.#samples.filter(({ at }) => now - at <= WINDOW_MS);
     const [first] = this.#samples;
     if (first === undefined) return 0;
