@@ -49,16 +49,20 @@ export interface StreamPlace {
 export class HolePlaces {
   readonly #known = new Map<string, { readonly revision: bigint; readonly sequence: number }>();
   readonly #gaps: { readonly place: StreamPlace; readonly after: number; readonly before: number }[] = [];
-  readonly #headOf: (stream: string) => Promise<bigint>;
 
-  /** @param headOf the last revision of a stream before the first missing event; −1 when it has none */
-  constructor(headOf: (stream: string) => Promise<bigint>) {
-    this.#headOf = headOf;
+  /** Whether anything is known of a stream. */
+  has(stream: string): boolean {
+    return this.#known.has(stream);
+  }
+
+  /** Takes the last revision of a stream before the first missing event; −1 when it has none, as one that is not begun. */
+  begin(stream: string, revision: bigint): void {
+    this.#known.set(stream, { revision, sequence: 0 });
   }
 
   /** Takes the next event there is. */
-  async note(sequence: number, { stream, revision }: StreamPlace): Promise<void> {
-    const last = this.#known.get(stream) ?? { revision: await this.#headOf(stream), sequence: 0 };
+  note(sequence: number, { stream, revision }: StreamPlace): void {
+    const last = this.#known.get(stream) ?? { revision: -1n, sequence: 0 };
     // More than there may be holes are too many, however many more they are.
     for (let left = last.revision + 1n; left < revision && this.#gaps.length <= MAX_HOLES; left += 1n)
       this.#gaps.push({ place: { stream, revision: left }, after: last.sequence, before: sequence });

@@ -5,41 +5,42 @@ import { HolePlaces, isHistoryHole, MAX_HOLES } from '../../src/domain/history-h
 type Told = readonly [stream: string, revision: number] | null;
 
 /** The places of what is missing of a history, after streams that have a last revision. */
-async function placesOf(told: readonly Told[], heads: Readonly<Record<string, number>> = {}) {
-  const places = new HolePlaces((stream) => Promise.resolve(BigInt(heads[stream] ?? -1)));
+function placesOf(told: readonly Told[], heads: Readonly<Record<string, number>> = {}) {
+  const places = new HolePlaces();
+  for (const [stream, revision] of Object.entries(heads)) places.begin(stream, BigInt(revision));
   const missing: number[] = [];
   for (const [i, one] of told.entries()) {
     if (one === null) missing.push(i + 1);
-    else await places.note(i + 1, { stream: one[0], revision: BigInt(one[1]) });
+    else places.note(i + 1, { stream: one[0], revision: BigInt(one[1]) });
   }
   const found = places.of(missing);
   return found && [...found].map(([sequence, { stream, revision }]) => `${sequence} ${stream} ${revision}`);
 }
 
 describe('the place of a missing event', () => {
-  it('is what its stream leaves out', async () => {
-    expect(await placesOf([['a', 0], null, ['b', 0], ['a', 2]])).toEqual(['2 a 1']);
-    expect(await placesOf([null, ['a', 1]])).toEqual(['1 a 0']);
-    expect(await placesOf([null, ['a', 8]], { a: 6 })).toEqual(['1 a 7']);
+  it('is what its stream leaves out', () => {
+    expect(placesOf([['a', 0], null, ['b', 0], ['a', 2]])).toEqual(['2 a 1']);
+    expect(placesOf([null, ['a', 1]])).toEqual(['1 a 0']);
+    expect(placesOf([null, ['a', 8]], { a: 6 })).toEqual(['1 a 7']);
   });
 
-  it('is nothing that is known when it was the last of its stream', async () => {
-    expect(await placesOf([['a', 0], null, ['b', 0]])).toEqual([]);
+  it('is nothing that is known when it was the last of its stream', () => {
+    expect(placesOf([['a', 0], null, ['b', 0]])).toEqual([]);
   });
 
-  it('is one that all can have', async () => {
+  it('is one that all can have', () => {
     // Event 2 may have been of either stream, event 4 of `a` alone.
-    expect(await placesOf([['a', 0], null, ['b', 1], null, ['a', 2]])).toEqual(['2 b 0', '4 a 1']);
+    expect(placesOf([['a', 0], null, ['b', 1], null, ['a', 2]])).toEqual(['2 b 0', '4 a 1']);
     // Two of one stream keep their order.
-    expect(await placesOf([['a', 0], null, null, ['a', 3]])).toEqual(['2 a 1', '3 a 2']);
+    expect(placesOf([['a', 0], null, null, ['a', 3]])).toEqual(['2 a 1', '3 a 2']);
     // The one that was left soonest first.
-    expect(await placesOf([null, null, ['b', 1], ['a', 1]])).toEqual(['1 b 0', '2 a 0']);
+    expect(placesOf([null, null, ['b', 1], ['a', 1]])).toEqual(['1 b 0', '2 a 0']);
   });
 
-  it('is not found where more is left out than is missing', async () => {
-    expect(await placesOf([['a', 0], null, ['a', 3]])).toBeUndefined();
-    expect(await placesOf([['a', 0], ['a', 2], null])).toBeUndefined();
-    expect(await placesOf([null, ['a', Number.MAX_SAFE_INTEGER]])).toBeUndefined();
+  it('is not found where more is left out than is missing', () => {
+    expect(placesOf([['a', 0], null, ['a', 3]])).toBeUndefined();
+    expect(placesOf([['a', 0], ['a', 2], null])).toBeUndefined();
+    expect(placesOf([null, ['a', Number.MAX_SAFE_INTEGER]])).toBeUndefined();
     expect(MAX_HOLES).toBe(10_000);
   });
 });

@@ -58,7 +58,7 @@ export class HolePlan {
     declared: ReadonlySet<number>,
   ): Promise<HolePlan> {
     const reader = opener.copy();
-    const places = new HolePlaces((stream) => lastRevision(log, stream));
+    const places = new HolePlaces();
     let [last, lost]: [number, number[]] = [after, []];
     const missing: number[] = [];
     for await (const page of fetcher.readPast(list, { after, to }, sources, declared)) {
@@ -68,7 +68,9 @@ export class HolePlan {
         if (opened === undefined || missing.length + lost.length > MAX_HOLES) continue;
         missing.push(...lost);
         [last, lost] = [event.sequence, []];
-        await places.note(event.sequence, opened);
+        const { stream } = opened;
+        if (!places.has(stream)) places.begin(stream, await lastRevision(log, stream));
+        places.note(event.sequence, opened);
       }
       if (missing.length + lost.length > MAX_HOLES) break;
     }
