@@ -21,15 +21,24 @@ const withoutMending = (client: HostClient) => overBrokenLink(client, (name) => 
 
 type Told = { readonly stream: string; readonly revision: bigint; readonly type: string; readonly data: JsonObject };
 
-/** Three hosts, none of which has the content of event 5. */
-async function threeWithoutFive() {
-  const found = await threeHosts();
-  const { a, b, c, root, length } = found;
-  for (const host of [a, b, c]) await lose(host, 5);
+/** Three hosts, and the numbers of two of the missions that they have: what else is recorded between them is a matter of time. */
+async function hostsOfMissions() {
+  const { all, ...others } = await threeHosts();
+  const told = all as Told[];
+  const missions = told.flatMap(({ type }, i) => (type === 'MissionCreated' ? [i + 1] : []));
+  const [lost, other] = [missions[1]!, missions[3]!];
+  return { ...others, lost, other, all: told, rest: told.toSpliced(lost - 1, 1) };
+}
+
+/** Three hosts, none of which has the content of a mission. */
+async function threeWithoutOne() {
+  const found = await hostsOfMissions();
+  const { a, b, c, root, length, lost } = found;
+  for (const host of [a, b, c]) await lose(host, lost);
   const hosts = [a, b, c];
-  await expect(readBackForTest({ root, hosts })).rejects.toThrow('event 5');
+  await expect(readBackForTest({ root, hosts })).rejects.toThrow(`event ${lost}`);
   const read = await readWithLoss({ root, hosts });
-  expect([read.length, read.holes]).toEqual([length, [5]]);
+  expect([read.length, read.holes]).toEqual([length, [lost]]);
   const restored = (await replicatedEvents(read.log)) as Told[];
   await read.log.close();
   return { ...found, read, restored };
@@ -37,23 +46,23 @@ async function threeWithoutFive() {
 
 describe('an event that no host gives any more', () => {
   it('is a hole where a loss is accepted, and the rest is whole', async () => {
-    const { all, restored } = await threeWithoutFive();
-    const before = all as Told[];
-    expect(restored.filter(({ type }) => type !== 'HistoryHole')).toEqual(before.filter((_, i) => i !== 4));
-    expect(restored[4]).toMatchObject({ type: 'HistoryHole', data: { origin: ORIGIN, sequence: 5, etype: 10 } });
+    const { rest, lost, restored } = await threeWithoutOne();
+    expect(restored.filter(({ type }) => type !== 'HistoryHole')).toEqual(rest);
+    const hole = restored[lost - 1];
+    expect(hole).toMatchObject({ type: 'HistoryHole', data: { origin: ORIGIN, sequence: lost, etype: 10 } });
     // It was the last of its stream, so nothing tells which that was.
-    expect(restored[4]).toMatchObject({ stream: `replication-${ORIGIN}/holes`, revision: 0n });
+    expect(hole).toMatchObject({ stream: `replication-${ORIGIN}/holes`, revision: 0n });
   });
 
   it('does not keep the next line from being at quorum, at hosts that had the rest and at new ones, nor from being read', async () => {
-    const { a, root, read, restored } = await threeWithoutFive();
+    const { a, root, read, restored, lost } = await threeWithoutOne();
     const added = [await RestartableHost.start(), await RestartableHost.start()];
     const settings = { hosts: wanted(a, ...added), required: 3, folder: read.folder, root };
     const core = await ReplicatingCore.start(settings);
     await core.record(3);
     const length = await core.settles();
-    expect((await core.known()).holes).toEqual(new Set([5]));
-    expect((await core.events('ReplicationPolicySet')).at(-1)).toMatchObject({ line: 2, holes: [5] });
+    expect((await core.known()).holes).toEqual(new Set([lost]));
+    expect((await core.events('ReplicationPolicySet')).at(-1)).toMatchObject({ line: 2, holes: [lost] });
     for (const host of [a, ...added]) {
       const head = await host.head(root);
       expect([head.tree?.sequence, head.damaged]).toEqual([length, 1]);
@@ -63,19 +72,19 @@ describe('an event that no host gives any more', () => {
     await core.stop();
 
     const again = await readBackForTest({ root, hosts: added });
-    expect([again.length, again.holes, again.best.line]).toEqual([length, [5], 2]);
+    expect([again.length, again.holes, again.best.line]).toEqual([length, [lost], 2]);
     expect(await replicatedEvents(again.log)).toEqual(now);
   });
 
   it('does not hide that a host lacks others', async () => {
-    const { a, b, c, root, read } = await threeWithoutFive();
+    const { a, b, c, root, read, lost, other } = await threeWithoutOne();
     const core = await ReplicatingCore.start({ hosts: wanted(a, b, c), required: 3, folder: read.folder, root });
     await core.settles();
     await core.stop();
     // As many as before, and not the same.
     await b.stop();
-    await inHostFile(b.folder, `UPDATE events SET sealed = x'00', damaged = 1 WHERE sequence = 7`, 'write');
-    await inHostFile(b.folder, `UPDATE events SET damaged = 0 WHERE sequence = 5`, 'write');
+    await inHostFile(b.folder, `UPDATE events SET sealed = x'00', damaged = 1 WHERE sequence = ${other}`, 'write');
+    await inHostFile(b.folder, `UPDATE events SET damaged = 0 WHERE sequence = ${lost}`, 'write');
     await b.restart();
     const settings = { hosts: wanted(a, b, c), required: 3, folder: read.folder, root };
     const next = await ReplicatingCore.start({ ...settings, between: withoutMending });
@@ -93,24 +102,24 @@ describe('an event that no host gives any more', () => {
   });
 
   it('stays lost though a host that has it comes back: what was done since was done without it', async () => {
-    const { a, b, c, root, all, length } = await threeHosts();
+    const { a, b, c, root, rest, length, lost } = await hostsOfMissions();
     await c.stop();
-    for (const host of [a, b]) await lose(host, 5);
+    for (const host of [a, b]) await lose(host, lost);
     const read = await readWithLoss({ root, hosts: [a, b] });
     await read.log.close();
-    expect(read.holes).toEqual([5]);
+    expect(read.holes).toEqual([lost]);
     await c.restart();
     const core = await ReplicatingCore.start({ hosts: wanted(a, b, c), required: 3, folder: read.folder, root });
     const longer = await core.settles();
     const now = (await replicatedEvents(core.log)) as Told[];
     await core.stop();
-    expect(now.slice(0, length).filter(({ type }) => type !== 'HistoryHole')).toEqual(all.filter((_, i) => i !== 4));
+    expect(now.slice(0, length).filter(({ type }) => type !== 'HistoryHole')).toEqual(rest);
     for (const hosts of [
       [a, b, c],
       [c, b],
     ]) {
       const again = await readBackForTest({ root, hosts, ...(hosts.length === 2 ? { dishonestWeight: 1 } : {}) });
-      expect([again.length, again.holes]).toEqual([longer, [5]]);
+      expect([again.length, again.holes]).toEqual([longer, [lost]]);
       expect(await replicatedEvents(again.log)).toEqual(now);
     }
   });
