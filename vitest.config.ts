@@ -39,8 +39,8 @@ export default defineConfig({
     sequence: { sequencer: LongestFirst },
     // A machine with other things to do takes its time; who waits for nothing to come says how long.
     expect: { poll: { timeout: 15_000 } },
-    testTimeout: 60_000,
-    hookTimeout: 30_000,
+    testTimeout: 180_000,
+    hookTimeout: 60_000,
     teardownTimeout: 10_000,
     allowOnly: false,
     reporters: process.env['CI'] ? ['default', 'json'] : ['default'],

@@ -73,11 +73,12 @@ export class Feeds {
   async *progress(projector: Projector, signal: AbortSignal): AsyncIterable<Projection> {
     let last = '';
     while (!signal.aborted) {
+      // What changes from here on, though it be before the status is read or while it is taken, is told.
+      const changed = projector.progressed(signal);
       const projection = toProjection(await projector.status(), this.#token);
       const shown = JSON.stringify(projection);
       if (shown !== last) yield projection;
       last = shown;
-      const changed = projector.progressed(signal);
       await delay(STATUS_INTERVAL_MS, undefined, { signal }).catch(() => undefined);
       await changed;
     }

@@ -3,6 +3,7 @@ import type { TestNode, Untyped } from '../../support/node.js';
 import { settledCore, statusOf, WAIT } from '../../support/offgrid/core.js';
 import { newFolder, newHost } from '../../support/offgrid/host.js';
 import { LyingHost } from '../../support/offgrid/lying-host.js';
+import { quietPort } from '../../support/ports.js';
 
 /** Starts a core again, on changed hosts. */
 async function restarted(node: TestNode, change: () => Promise<unknown>): Promise<void> {
@@ -13,8 +14,8 @@ async function restarted(node: TestNode, change: () => Promise<unknown>): Promis
 
 describe('the election of a core', () => {
   it('is told, with what it lacks, what is kept until then, and how much weight may lie', async () => {
-    const folders = [await newFolder(), await newFolder(), await newFolder()];
-    const hosts = await Promise.all(folders.map((folder) => newHost({ folder })));
+    const folder = await newFolder();
+    const hosts = [await newHost(), await newHost({ folder, port: await quietPort() }), await newHost()];
     const node = await settledCore(hosts);
     await expect.poll(() => statusOf(node), WAIT).toMatchObject({ elected: true, missingWeight: 0, mayLie: 1 });
     await restarted(node, () => Promise.all(hosts.slice(1).map((host) => host.close())));
@@ -30,7 +31,7 @@ describe('the election of a core', () => {
         staged: [{ host: only?.identity.id, events: 3 }],
         ...{ headSequence: 3, quorumSequence: 2, pending: 1, stopped: null },
       });
-    await newHost({ folder: folders[1] ?? '', port: Number(new URL(hosts[1]?.url ?? '').port) });
+    await newHost({ folder, port: Number(new URL(hosts[1]?.url ?? '').port) });
     await expect
       .poll(() => statusOf(node), WAIT)
       .toMatchObject({ elected: true, missingWeight: 0, mayLie: 0, staged: [], quorumSequence: 3 });

@@ -4,6 +4,7 @@ import { newEvent } from '../../support/events.js';
 import { TestNode, type Untyped } from '../../support/node.js';
 import { keptByAll, replicating, settledCore, statusOf, WAIT } from '../../support/offgrid/core.js';
 import { newFolder, newHost } from '../../support/offgrid/host.js';
+import { quietPort } from '../../support/ports.js';
 
 const UNKNOWN = 'f'.repeat(32);
 const STREAM = 'replication-core-v2';
@@ -50,7 +51,12 @@ let hosts: RunningHost[];
 let ids: [string, string, string];
 beforeEach(async () => {
   folders = [await newFolder(), await newFolder(), await newFolder()];
-  hosts = await Promise.all(folders.map((folder) => newHost({ folder })));
+  const [first = '', ...others] = folders;
+  // One of them is started again at its address.
+  hosts = [
+    await newHost({ folder: first, port: await quietPort() }),
+    ...(await Promise.all(others.map((folder) => newHost({ folder })))),
+  ];
   const [a = '', b = '', c = ''] = hosts.map(({ identity }) => identity.id);
   ids = [a, b, c];
 });

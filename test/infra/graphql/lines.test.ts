@@ -7,7 +7,7 @@ import { newMission, replicating, settled, statusOf } from '../../support/offgri
 
 vi.setConfig({ testTimeout: 180_000 });
 
-const WAIT = { timeout: 40_000, interval: 50 };
+const WAIT = { timeout: 120_000, interval: 50 };
 
 const BEGIN = `mutation ($origin: String!) { beginLine(origin: $origin) {
   __typename ... on BeginLinePayload { line position durability } ... on Problem { code message } ... on InvalidInput { fields { path } }

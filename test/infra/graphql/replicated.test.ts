@@ -7,20 +7,25 @@ import { newEvent } from '../../support/events.js';
 import { TestNode, type Untyped } from '../../support/node.js';
 import { replicating, settledCore, statusOf, WAIT } from '../../support/offgrid/core.js';
 import { newFolder, newHost } from '../../support/offgrid/host.js';
+import { quietPort } from '../../support/ports.js';
 
-vi.setConfig({ testTimeout: 120_000 });
+vi.setConfig({ testTimeout: 240_000 });
 
 const REPLICATED = { consistency: 'REPLICATED' } as const;
 /** How long it may take until two cores that both claim have come to an end. */
-const LONG = { timeout: 40_000, interval: 50 };
+const LONG = { timeout: 100_000, interval: 50 };
 /** How long a mutation waits for a quorum in these tests, in seconds. */
 const SHORT = { SHERATAN_REPLICATED_TIMEOUT: '0.3' };
+/** Longer than a machine with other things to do takes for anything here. */
+const PATIENT = { SHERATAN_REPLICATED_TIMEOUT: '100' };
 
 let folders: string[];
 let hosts: RunningHost[];
 beforeEach(async () => {
   folders = [await newFolder(), await newFolder()];
-  hosts = await Promise.all(folders.map((folder) => newHost({ folder })));
+  const [first = '', second = ''] = folders;
+  // One of them is started again at its address.
+  hosts = [await newHost({ folder: first }), await newHost({ folder: second, port: await quietPort() })];
 });
 
 async function timed<V>(work: () => Promise<V>): Promise<[ms: number, value: V]> {
@@ -64,20 +69,16 @@ describe('a mutation that asks for REPLICATED', () => {
   it('answers sooner than acknowledgements are recorded otherwise', async () => {
     const node = await settledCore(hosts);
     await node.mutate('createMission', { title: 'T' }, REPLICATED);
-    /** What a mutation usually takes here, in milliseconds. */
-    const usual = async (options: object): Promise<number> => {
-      const times: number[] = [];
-      for (let i = 0; i < 10; i += 1)
-        times.push((await timed(() => node.mutate('createMission', { title: 'T' }, options)))[0]);
-      return times.sort((a, b) => a - b)[5] ?? 0;
-    };
-    // A machine with other things to do takes its time for everything; this is what the quorum takes beside.
-    const without = await usual({});
-    expect((await usual(REPLICATED)) - without).toBeLessThan(250);
+    // One after the other, each would wait for the next recording, 250 ms after the last. A machine with other things to do
+    // takes its time for many of them, and not for all.
+    const times: number[] = [];
+    for (let i = 0; i < 30; i += 1)
+      times.push((await timed(() => node.mutate('createMission', { title: 'T' }, REPLICATED)))[0]);
+    expect(Math.min(...times)).toBeLessThan(200);
   });
 
   it('waits together with hundreds of others, with a look at the outbox for all of them', async () => {
-    const node = await settledCore(hosts);
+    const node = await settledCore(hosts, PATIENT);
     const asked = vi.spyOn(Connection.prototype, 'all');
     onTestFinished(() => {
       asked.mockRestore();
@@ -103,7 +104,7 @@ describe('a mutation that asks for REPLICATED', () => {
   });
 
   it('is REPLICATED at once when it changes nothing, and what there is has been signed for', async () => {
-    const node = await settledCore(hosts, SHORT);
+    const node = await settledCore(hosts, { SHERATAN_REPLICATED_TIMEOUT: '2' });
     const input = { title: 'Once', idempotencyKey: 'once' };
     // It may take longer than a mutation waits for in this test; then it is asked for again.
     let first: Untyped;
@@ -124,7 +125,7 @@ describe('a mutation that asks for REPLICATED', () => {
   });
 
   it('is REPLICATED when the host comes back in time', async () => {
-    const node = await settledCore(hosts);
+    const node = await settledCore(hosts, PATIENT);
     const [, down] = hosts;
     expect(down).toBeDefined();
     await down?.close();
@@ -152,19 +153,19 @@ describe('a mutation that asks for REPLICATED', () => {
   });
 
   it('does not keep a node from stopping, and is answered', async () => {
-    const node = await settledCore(hosts);
+    const node = await settledCore(hosts, PATIENT);
     for (const host of hosts) await host.close();
     const waiting = node.mutate('createMission', { title: 'T' }, REPLICATED);
     await expect.poll(async () => (await statusOf(node)).pending).toBe(1);
     const [ms] = await timed(() => node.halt());
-    expect(ms).toBeLessThan(5_000);
+    expect(ms).toBeLessThan(30_000);
     expect(await waiting).toMatchObject({ durability: 'PROJECTED' });
   });
 });
 
 /** Another core that has the hosts for its own, once its folder was made ready while it was stopped. */
 async function another(ready: (folder: string) => Promise<unknown>): Promise<TestNode> {
-  const env: Record<string, string> = { OFFGRID_STORAGE_ENABLED: 'false', SHERATAN_REPLICATED_TIMEOUT: '40' };
+  const env: Record<string, string> = { OFFGRID_STORAGE_ENABLED: 'false', ...PATIENT };
   const other = await TestNode.start(env);
   onTestFinished(() => other.stop());
   await other.halt();
@@ -176,7 +177,7 @@ async function another(ready: (folder: string) => Promise<unknown>): Promise<Tes
 
 describe('a core that another claims the hosts from', () => {
   it('goes on after, when the other has less than the hosts; that one is stopped', async () => {
-    const node = await settledCore(hosts, { SHERATAN_REPLICATED_TIMEOUT: '40' });
+    const node = await settledCore(hosts, PATIENT);
     const other = await another((folder) => copyFile(corePaths(node.folder).keyring, corePaths(folder).keyring));
     // It claims the hosts, and finds that they have what its own log does not.
     await expect.poll(() => statusOf(other), LONG).toMatchObject({ stopped: { code: 'BEHIND' }, elected: false });
@@ -195,7 +196,7 @@ describe('a core that another claims the hosts from', () => {
 
 describe('a core that another writes for', () => {
   it('is stopped while it runs: who waits for a quorum is told, and nothing more is taken', async () => {
-    const node = await settledCore(hosts, { SHERATAN_REPLICATED_TIMEOUT: '100' });
+    const node = await settledCore(hosts, PATIENT);
     await node.halt();
     const before = await newFolder();
     await cp(node.folder, before, { recursive: true });

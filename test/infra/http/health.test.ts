@@ -4,6 +4,7 @@ import { holdBack } from '../../support/hold-back.js';
 import { TestNode } from '../../support/node.js';
 import { settledCore, statusOf } from '../../support/offgrid/core.js';
 import { newFolder, newHost } from '../../support/offgrid/host.js';
+import { quietPort } from '../../support/ports.js';
 
 let node: TestNode;
 beforeEach(async () => {
@@ -92,9 +93,9 @@ describe('/readyz', () => {
 
 describe('a core that is not elected', () => {
   it('is named by /readyz, and is ready all the same; once it is elected, nothing is said', async () => {
-    const WAIT = { timeout: 30_000, interval: 50 };
+    const WAIT = { timeout: 120_000, interval: 50 };
     const folder = await newFolder();
-    const [up, down] = [await newHost(), await newHost({ folder })];
+    const [up, down] = [await newHost(), await newHost({ folder, port: await quietPort() })];
     const core = await settledCore([up, down]);
     expect((await core.fetch('/readyz')).body).toEqual({ status: 'ready' });
     await core.halt();
@@ -105,7 +106,7 @@ describe('a core that is not elected', () => {
       .toMatchObject({ status: 200, body: { status: 'ready', notes: ['replication: not elected'] } });
     // Commands are taken meanwhile.
     await core.newMission();
-    expect(await statusOf(core)).toMatchObject({ stopped: null, pending: 1 });
+    await expect.poll(() => statusOf(core), WAIT).toMatchObject({ stopped: null, pending: 1 });
     await newHost({ folder, port: Number(new URL(down.url).port) });
     await expect.poll(async () => (await core.fetch('/readyz')).body, WAIT).toEqual({ status: 'ready' });
     await expect.poll(() => statusOf(core), WAIT).toMatchObject({ pending: 0, quorumSequence: 3 });

@@ -132,7 +132,7 @@ describe('/metrics', () => {
 });
 
 describe('the metrics of what hosts show', () => {
-  const WAIT = { timeout: 30_000, interval: 50 };
+  const WAIT = { timeout: 120_000, interval: 50 };
 
   it('tell epochs, how old the trees are, and what is damaged', async () => {
     const host = await newHost();

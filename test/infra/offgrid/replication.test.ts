@@ -6,7 +6,7 @@ import { Connection } from '../../../src/infra/sqlite/connection.js';
 import { TestNode } from '../../support/node.js';
 import { AUTH_KEY, newHost } from '../../support/offgrid/host.js';
 
-const WAIT = { timeout: 10_000 };
+const WAIT = { timeout: 120_000 };
 
 /** A core that replicates to hosts. */
 async function coreWith(hosts: readonly Pick<RunningHost, 'url'>[], env: Readonly<Record<string, string>> = {}) {

@@ -21,10 +21,13 @@ describe('a projector', () => {
   });
 
   it('is CATCHING_UP before', async () => {
-    const log = await newLog();
-    await append(log, 1);
-    const running = await Running.begin(tally(), log);
+    const running = await Running.begin();
+    await running.stop();
+    await append(running.log, 1);
+    const broken = await running.breakWrites();
+    await running.start(tally());
     expect(await running.projector.status()).toMatchObject({ state: 'CATCHING_UP', position: 0n, etaSeconds: null });
+    await broken.repair();
     await running.state('LIVE');
   });
 

@@ -91,10 +91,12 @@ describe('a verification', () => {
       const result = await verifyTally(running);
       expect(result.replayedDigest).toBe(result.storedDigest);
       positions.push(result.position);
+      // However long a write takes here, the next one is of more.
+      expect(await running.projector.reaches(result.position + 1n, 20_000)).toBe(true);
     }
     writing = false;
     await work;
-    expect(positions.at(-1)).toBeGreaterThan(positions[0] ?? 0n);
+    expect(new Set(positions).size).toBe(4);
     expect(BigInt(await running.total())).toBe(appended);
   });
 

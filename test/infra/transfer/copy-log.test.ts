@@ -42,6 +42,8 @@ async function fill(log: EventLog, appends = 150): Promise<void> {
 
 /** More appends than are handed over at a time. */
 const MANY = 1_500;
+/** How often connections are torn at the most. */
+const MAX_TEARS = 40;
 
 const nobody = () => undefined;
 
@@ -128,7 +130,11 @@ describe('a copy of a log', () => {
     const [source, target] = [await onDisk(), await onServer(server)];
     await fill(source, MANY);
     const { accepted } = server;
-    const tearing = setInterval(() => server.drop(), 100);
+    // On a machine that does much else nothing might come through between two.
+    let tears = 0;
+    const tearing = setInterval(() => {
+      if ((tears += 1) <= MAX_TEARS) server.drop();
+    }, 100);
     await copyLog(source, target, nobody).finally(() => clearInterval(tearing));
     expect(server.accepted).toBeGreaterThan(accepted);
     expect(await told(target)).toEqual(await told(source));

@@ -4,7 +4,7 @@ import { TestNode, type Untyped } from '../node.js';
 import { AUTH_KEY } from './host.js';
 
 /** How long replication is waited for. */
-export const WAIT = { timeout: 30_000, interval: 20 };
+export const WAIT = { timeout: 120_000, interval: 20 };
 
 export type HostAt = Pick<RunningHost, 'url'>;
 

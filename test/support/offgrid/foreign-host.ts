@@ -1,16 +1,19 @@
-import { spawn, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
+import { spawn, type ChildProcessByStdio } from 'node:child_process';
 import { createInterface } from 'node:readline';
+import type { Readable, Writable } from 'node:stream';
+import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { onTestFinished } from 'vitest';
 import type { RootKey } from '../../../src/infra/crypto/root-key.js';
 import { AUTH_KEY, HOST_DEFAULTS, newFolder } from './host.js';
 import { ORIGIN, Reader, type HostAt } from './by-hand.js';
 
-const MAIN = fileURLToPath(new URL('foreign_host', import.meta.url));
+/** What runs them. It is started once in a process of tests: Python takes longer to start than most of what is tested. */
+const RUNNER = fileURLToPath(new URL('foreign_hosts.py', import.meta.url));
 
-/** What it prints when it listens. */
+/** What is printed of one that listens. */
 interface Started {
+  readonly pid: number;
   readonly url: string;
   readonly fingerprint: string;
   /** In base64. */
@@ -32,12 +35,12 @@ export class ForeignHost implements HostAt {
   readonly url: string;
   readonly identity: HostAt['identity'];
   #budgetBytes: number | undefined;
-  #child: ChildProcess;
+  #pid: number;
 
-  private constructor(options: ForeignOptions & { folder: string }, child: ChildProcess, at: HostAt) {
+  private constructor(options: ForeignOptions & { folder: string }, pid: number, at: HostAt) {
     this.folder = options.folder;
     this.#budgetBytes = options.budgetBytes;
-    this.#child = child;
+    this.#pid = pid;
     this.url = at.url;
     this.identity = at.identity;
   }
@@ -45,8 +48,8 @@ export class ForeignHost implements HostAt {
   /** @throws Error with what it printed when it does not start */
   static async start(options: ForeignOptions = {}): Promise<ForeignHost> {
     const folder = options.folder ?? (await newFolder());
-    const { child, url, fingerprint, verifyKey } = await launch({ ...options, folder }, 0);
-    return new ForeignHost({ ...options, folder }, child, { url, identity: { id: fingerprint, verifyKey } });
+    const { pid, url, fingerprint, verifyKey } = await launch({ ...options, folder }, 0);
+    return new ForeignHost({ ...options, folder }, pid, { url, identity: { id: fingerprint, verifyKey } });
   }
 
   get id(): string {
@@ -55,10 +58,7 @@ export class ForeignHost implements HostAt {
 
   /** Ends it at once, as a power cut of the process would. */
   async kill(): Promise<void> {
-    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
-    const ended = once(this.#child, 'exit');
-    this.#child.kill('SIGKILL');
-    await ended;
+    while (kill(this.#pid)) await delay(5);
   }
 
   /** Kills it, unless it is dead, and starts it again at its address, on what it has kept. */
@@ -69,9 +69,9 @@ export class ForeignHost implements HostAt {
       folder: this.folder,
       ...(this.#budgetBytes === undefined ? {} : { budgetBytes: this.#budgetBytes }),
     };
-    const { child, fingerprint } = await launch(options, Number(new URL(this.url).port));
+    const { pid, fingerprint } = await launch(options, Number(new URL(this.url).port));
     if (fingerprint !== this.id) throw new Error(`host ${this.id} came back as ${fingerprint}`);
-    this.#child = child;
+    this.#pid = pid;
   }
 
   head(root: RootKey, origin = ORIGIN) {
@@ -82,15 +82,53 @@ export class ForeignHost implements HostAt {
 async function launch(
   { folder, budgetBytes = HOST_DEFAULTS.budgetBytes }: ForeignOptions & { readonly folder: string },
   port: number,
-): Promise<Started & { readonly child: ChildProcess }> {
-  const args = ['-B', MAIN, '--folder', folder, '--port', String(port), '--budget', String(budgetBytes)];
-  const env = { ...process.env, OFFGRID_AUTH_KEY: AUTH_KEY };
-  const child = spawn('python3', args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
-  onTestFinished(() => {
-    child.kill('SIGKILL');
-  });
-  let printed = '';
-  child.stderr.on('data', (chunk: Buffer) => (printed += chunk.toString()));
-  for await (const line of createInterface(child.stdout)) return { child, ...(JSON.parse(line) as Started) };
-  throw new Error(`the host did not start: ${printed}`);
+): Promise<Started> {
+  const args = ['--folder', folder, '--port', String(port), '--budget', String(budgetBytes)];
+  const started = await ForeignHosts.get().launch(args);
+  onTestFinished(() => void kill(started.pid));
+  return started;
+}
+
+/** @returns whether there was still something to kill */
+function kill(pid: number): boolean {
+  try {
+    return process.kill(pid, 'SIGKILL');
+  } catch {
+    return false;
+  }
+}
+
+/** The process that runs hosts. */
+class ForeignHosts {
+  static #one: ForeignHosts | undefined;
+  readonly #child: ChildProcessByStdio<Writable, Readable, null>;
+  readonly #told = new Map<number, (line: Started & { readonly failed?: string }) => void>();
+  #launched = 0;
+
+  static get(): ForeignHosts {
+    return (this.#one ??= new ForeignHosts());
+  }
+
+  private constructor() {
+    const env = { ...process.env, OFFGRID_AUTH_KEY: AUTH_KEY };
+    // In a group of its own, with which it ends those that it runs.
+    this.#child = spawn('python3', ['-B', RUNNER], { env, detached: true, stdio: ['pipe', 'pipe', 'inherit'] });
+    createInterface(this.#child.stdout).on('line', (line) => {
+      const told = JSON.parse(line) as Started & { readonly id: number; readonly failed?: string };
+      this.#told.get(told.id)?.(told);
+    });
+    this.#child.unref();
+  }
+
+  /** @throws Error with what it printed when it does not start */
+  async launch(args: readonly string[]): Promise<Started> {
+    const id = (this.#launched += 1);
+    const told = await new Promise<Started & { readonly failed?: string }>((resolve) => {
+      this.#told.set(id, resolve);
+      this.#child.stdin.write(`${JSON.stringify([id, args])}\n`);
+    });
+    this.#told.delete(id);
+    if (told.failed !== undefined) throw new Error(`the host did not start: ${told.failed}`);
+    return told;
+  }
 }

@@ -23,8 +23,8 @@ import { quiet } from '../quiet.js';
 import { AUTH_KEY, newFolder, newHost } from './host.js';
 import { ORIGIN, Reader } from './by-hand.js';
 
-/** How long replication is waited for. */
-export const WAIT = { timeout: 40_000, interval: 20 };
+/** How long replication is waited for, on a machine with other things to do. */
+export const WAIT = { timeout: 120_000, interval: 20 };
 
 /** How a core of a test is set up. */
 export interface CoreOptions {

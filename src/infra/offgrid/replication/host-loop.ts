@@ -79,6 +79,8 @@ export class HostLoop {
   #head: GoodHead | undefined;
   /** Whether a BLOCKED host is tried though it is. */
   #isTrial = false;
+  /** Whether it is to be tried, however it went before. */
+  #isWanted = false;
 
   constructor(host: PolicyHost, dependencies: LoopDependencies) {
     this.host = host;
@@ -106,9 +108,10 @@ export class HostLoop {
     this.#memory.counted = undefined;
   }
 
-  /** Tries again now. */
+  /** Tries again now, though a try that is about to fail is under way. */
   retry(): void {
     this.#failures = 0;
+    this.#isWanted = true;
     this.#nudged.notify();
   }
 
@@ -149,6 +152,7 @@ export class HostLoop {
     const { time, writer } = this.#dependencies;
     const { epoch } = writer;
     let waitMs: number;
+    this.#isWanted = false;
     try {
       await this.#session(signal);
       return;
@@ -166,6 +170,7 @@ export class HostLoop {
    */
   async #pause(ms: number, signal: AbortSignal): Promise<boolean> {
     const { time, writer, changed } = this.#dependencies;
+    if (this.#isWanted) return !signal.aborted;
     const [epoch, state] = [writer.epoch, this.#state()];
     return firstOf(signal, (waiting) => {
       const isOther = async () => {

@@ -58,7 +58,7 @@ describe('a log that has lost events', () => {
     const { server, log } = await start();
     const { position } = await log.append('mission-1', newEvents(5), 'no-stream');
     await log.append('mission-1', newEvents(5), 4n);
-    const slow = log.subscribe({ after: 0n, signal: AbortSignal.timeout(10_000) })[Symbol.asyncIterator]();
+    const slow = log.subscribe({ after: 0n, signal: AbortSignal.timeout(60_000) })[Symbol.asyncIterator]();
     await slow.next();
     const quick = await new Follower(log).has(10);
     server.store.truncateTo(position);

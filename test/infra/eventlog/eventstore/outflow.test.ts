@@ -15,7 +15,7 @@ function watchUncaught(): unknown[] {
 }
 
 it('appends more at a time to a server that takes its time than the client can hold', async () => {
-  const latency = 800;
+  const latency = 1_500;
   const { log } = await start({ latency });
   const since = performance.now();
 

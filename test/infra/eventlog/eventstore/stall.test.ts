@@ -38,7 +38,7 @@ describe.concurrent('a connection that nothing passes', () => {
       return events;
     })();
     await delay(6_000);
-    expect(server.accepted).toBeGreaterThan(accepted);
+    await vi.waitFor(() => expect(server.accepted).toBeGreaterThan(accepted), PATIENCE);
     server.unstall();
     const again = performance.now();
 
@@ -47,7 +47,7 @@ describe.concurrent('a connection that nothing passes', () => {
     await Promise.all(asked);
     await live.has(3_007);
     expect(await reading).toBeGreaterThanOrEqual(3_003);
-    expect(performance.now() - again).toBeLessThan(5_000);
+    expect(performance.now() - again).toBeLessThan(PATIENCE.timeout);
     expect(live.ids).toEqual(await idsIn(log));
     await vi.waitFor(() => expect(server.connections).toBe(1), PATIENCE);
   });
@@ -64,7 +64,7 @@ describe.concurrent('a connection that nothing passes', () => {
     const live = await new Follower(log).has(0);
     const { accepted } = server;
     server.stall();
-    await vi.waitFor(() => expect(server.accepted).toBeGreaterThan(accepted), { timeout: 4_000 });
+    await vi.waitFor(() => expect(server.accepted).toBeGreaterThan(accepted), { timeout: 8_000 });
     server.unstall();
     await writer.append(newStream(), [newEvent()], 'no-stream');
     await live.has(1);
@@ -111,10 +111,13 @@ describe('connections that are torn fifty times under load', () => {
     await tear(15);
     const before = remains();
     await tear(50);
-    const later = remains();
-    expect(server.subscriptions).toBeLessThanOrEqual(2 * logs.length);
-    expect(later.handles).toBeLessThan(before.handles + 10);
-    expect(later.heapMiB).toBeLessThan(before.heapMiB + 12);
+    // What was under way when it was looked at is no longer there soon after; what is left behind is.
+    await vi.waitFor(() => {
+      const later = remains();
+      expect(server.subscriptions).toBeLessThanOrEqual(2 * logs.length);
+      expect(later.handles).toBeLessThan(before.handles + 10);
+      expect(later.heapMiB).toBeLessThan(before.heapMiB + 12);
+    }, PATIENCE);
     // Whatever was torn while it connected had a wait of a second before another attempt.
     await delay(2_000);
     await vi.waitFor(() => expect(server.connections).toBe(logs.length), PATIENCE);

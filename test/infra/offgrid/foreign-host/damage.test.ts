@@ -15,7 +15,7 @@ async function setUp() {
 
 const damage = ({ folder }: ForeignHost, sql: string) => inHostFile(folder, sql, 'write');
 /** It reads its disk while nobody asks for anything. */
-const SELDOM = { ...WAIT, interval: 500 };
+const SELDOM = { timeout: 100_000, interval: 500 };
 const isZero = (entry: Uint8Array) => entry.every((byte) => byte === 0);
 
 describe('damage at a host in Python', { timeout: 240_000 }, () => {
@@ -79,7 +79,9 @@ describe('damage at a host in Python', { timeout: 240_000 }, () => {
     const damagedAt = async () => (await hosts[0].head(core.root)).damaged;
     await expect.poll(async () => (await hosts[0].head(core.root)).tree?.sequence, WAIT).toBe(length);
     await damage(hosts[0], "UPDATE event SET sealed = x'00' WHERE sequence IN (2, 5)");
-    await expect.poll(damagedAt, SELDOM).toBe(2);
+    // What the host finds may be mended before anybody looks: what counts is that it is whole again.
+    const rotten = () => inHostFile(hosts[0].folder, "SELECT sequence FROM event WHERE sealed = x'00'");
+    await expect.poll(rotten, SELDOM).toEqual([]);
     await expect.poll(damagedAt, SELDOM).toBe(0);
   });
 });

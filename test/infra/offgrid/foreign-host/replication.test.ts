@@ -70,8 +70,10 @@ describe('a core whose hosts are all in Python', { timeout: TIMEOUT_MS }, () => 
     expect(await next.known()).toMatchObject({ quorum: length, elected: { epoch: 2, base: length } });
     await next.record(40);
     expect(await next.settles()).toBe(length + 40);
+    // Who stops tells it as well, but waits two seconds for that at the most.
+    for (const host of [a, b, c])
+      await expect.poll(async () => (await treeAt(host, core))?.quorum, WAIT).toBe(length + 40);
     await next.stop();
-    for (const host of [a, b, c]) expect((await treeAt(host, core))?.quorum).toBe(length + 40);
   });
 
   it('stages at one what it records before the election, which the second decides', async () => {

@@ -1,4 +1,6 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { copyFile, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import type { IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { Connection } from '../../../../src/infra/sqlite/connection.js';
@@ -17,6 +19,18 @@ async function usedFolder() {
   return { folder, id: host.identity.id, history };
 }
 
+/** Resolves when a server in this process has the head of a POST. */
+function posted(): Promise<void> {
+  return new Promise((resolve) => {
+    const seen = (message: unknown) => {
+      if ((message as { readonly request: IncomingMessage }).request.method !== 'POST') return;
+      unsubscribe('http.server.request.start', seen);
+      resolve();
+    };
+    subscribe('http.server.request.start', seen);
+  });
+}
+
 describe('a host that is stopped', () => {
   it('finishes what is under way, and takes no more', async () => {
     const folder = await newFolder();
@@ -26,8 +40,9 @@ describe('a host that is stopped', () => {
     await process.claim(host);
     const held = await Connection.open(join(folder, 'host.db'), 'write');
     await held.run('BEGIN IMMEDIATE');
+    const isUnderWay = posted();
     const shipping = process.ship(host, history);
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    await isUnderWay;
     const closing = host.close();
     await expect
       .poll(() =>

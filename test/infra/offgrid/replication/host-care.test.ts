@@ -5,6 +5,7 @@ import type { GoodHead } from '../../../../src/infra/offgrid/protocol/verify-hea
 import { HostCare } from '../../../../src/infra/offgrid/replication/host-care.js';
 import type { LocalHistory } from '../../../../src/infra/offgrid/replication/local-history.js';
 import type { Time } from '../../../../src/infra/offgrid/replication/ports.js';
+import { overBrokenLink } from '../../../support/offgrid/broken-link.js';
 import { History, ORIGIN, Reader } from '../../../support/offgrid/by-hand.js';
 import { inHostFile } from '../../../support/offgrid/host-file.js';
 import { newFolder, newHost } from '../../../support/offgrid/host.js';
@@ -15,7 +16,9 @@ describe('what is damaged at a host', () => {
   it('does not count before it is mended, which the core does', async () => {
     const folder = await newFolder();
     const host = await newHost({ folder });
-    const core = await ReplicatingCore.start({ hosts: wanted(host) });
+    let mayMend = false;
+    const between = (client: HostClient) => overBrokenLink(client, (name) => name === 'mend' && !mayMend);
+    const core = await ReplicatingCore.start({ hosts: wanted(host), between });
     await core.record(10);
     const length = await core.settles();
     const rot = 'UPDATE events SET sealed = zeroblob(length(sealed)) WHERE sequence IN (3, 7)';
@@ -23,6 +26,7 @@ describe('what is damaged at a host', () => {
     const reader = new Reader(host, core.root);
     await reader.events();
     expect((await reader.head()).damaged).toBe(2);
+    mayMend = true;
     await core.record(1);
     await expect.poll(async () => (await reader.head()).damaged, WAIT).toBe(0);
     expect((await reader.events()).filter(({ sealed }) => sealed === null)).toEqual([]);

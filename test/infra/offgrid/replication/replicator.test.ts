@@ -88,7 +88,7 @@ describe('a core and its hosts', () => {
     expect(inForce?.policy.hosts.map(({ host }) => host)).toEqual([a.id, b.id, d.id]);
   });
 
-  it('ships large events one by one, and many small ones together', async () => {
+  it('ships large events one by one, and many small ones together', { timeout: 240_000 }, async () => {
     const [a] = (await hosts(1)) as [RestartableHost];
     const core = await ReplicatingCore.start({ hosts: wanted(a) });
     await core.record(30, 'large', 100_000);

@@ -37,7 +37,7 @@ it('an event that comes while the last batch is under way is shipped once that i
   await expect.poll(staged, { timeout: SILENCE_MS / 2, interval: 20 }).toBe(5);
 });
 
-it('a core that gets its hosts late seals each event once, for both', async () => {
+it('a core that gets its hosts late seals each event once, for both', { timeout: 240_000 }, async () => {
   // More than is kept for the next host, 8 MiB.
   const [events, characters] = [3_000, 4_000];
   const folder = await newFolder();
@@ -58,6 +58,10 @@ it('a core that gets its hosts late seals each event once, for both', async () =
 
   const read = vi.spyOn(ProjectedBacklog.prototype, 'events');
   const core = await ReplicatingCore.start({ folder, hosts: wanted(await newHost(), await newHost()), required: 2 });
+  // So much takes a machine with other things to do a while.
+  await expect
+    .poll(async () => (await core.known()).quorum, { timeout: 150_000, interval: 100 })
+    .toBeGreaterThan(events);
   const length = await core.settles();
   const lists = await Promise.all(
     read.mock.results.map(({ value }) => value as ReturnType<ProjectedBacklog['events']>),

@@ -12,6 +12,9 @@ import {
 } from '../../../support/offgrid/replicating-core.js';
 import { replicatedEvents, threeHosts } from '../../../support/offgrid/three-hosts.js';
 
+/** For what takes a machine with other things to do a while. */
+const LONG = { timeout: 240_000 };
+
 /** A client that ships so many batches to one host, whose link is then down. */
 function downAfter(batches: number, url: string): (client: HostClient) => HostClient {
   return (client) => {
@@ -25,7 +28,7 @@ function downAfter(batches: number, url: string): (client: HostClient) => HostCl
 }
 
 describe('two restores in a row', () => {
-  it('give back all that was at quorum, though a host that lagged was caught half way', async () => {
+  it('give back all that was at quorum, though a host that lagged was caught half way', LONG, async () => {
     const { a, b, c, root, settings, core } = await threeHosts();
     await c.stop();
     const living = await ReplicatingCore.start({ ...settings, folder: core.folder, root });

@@ -7,7 +7,7 @@ import { copyOf, ReplicatingCore, RestartableHost, wanted, WAIT } from '../../..
 import { replicatedEvents, threeHosts } from '../../../support/offgrid/three-hosts.js';
 
 describe('what is read back', () => {
-  it('is all that was replicated, and says what it rests on', async () => {
+  it('is all that was replicated, and says what it rests on', { timeout: 240_000 }, async () => {
     const { a, b, c, root, length, all } = await threeHosts({ events: 1_500 });
     const read = await readBackForTest({ root, hosts: [a, b, c] });
     expect(read).toMatchObject({ length, base: length, quorum: length, quorumEpoch: 1, mayLie: 1, epoch: 1 });
@@ -45,14 +45,17 @@ describe('what is read back', () => {
     await expect.poll(async () => (await c.head(root)).tree?.sequence, WAIT).toBe(length + 4);
   });
 
-  it('the core that it was restored from is BEHIND when it comes back', async () => {
+  // Two logs leave each other's claims alone for ten seconds, more than once.
+  it('the core that it was restored from is BEHIND when it comes back', { timeout: 240_000 }, async () => {
     const { a, b, c, root, settings, core } = await threeHosts();
     const read = await readBackForTest({ root, hosts: [a, b, c] });
     await read.log.close();
     const restored = await ReplicatingCore.start({ ...settings, folder: read.folder, root });
+    // Once it was elected it has recorded its policy once more, which the old one does not have.
+    await expect.poll(async () => (await restored.known()).isRestored, WAIT).toBe(false);
     await restored.settles();
     const old = await ReplicatingCore.start({ ...settings, folder: core.folder, root });
-    await expect.poll(() => old.halted?.code, WAIT).toBe('BEHIND');
+    await expect.poll(() => old.halted?.code, { ...WAIT, timeout: 150_000 }).toBe('BEHIND');
     await restored.record(1);
     await restored.settles();
     expect(restored.halted).toBeUndefined();
@@ -178,6 +181,7 @@ describe('an accepted loss', () => {
     await other.replicator.beginLine();
     await expect.poll(async () => (await other.known()).line, WAIT).toBe(2);
     await other.settles();
+    await expect.poll(async () => (await a.head(root)).tree?.sequence, WAIT).toBe(length + 1);
     await other.stop();
     const shown = await a.head(root);
     const digits = Buffer.from(shown.tree!.root).toString('hex').slice(0, 8);

@@ -21,7 +21,7 @@ import { AUTH_KEY, newFolder, newHost } from '../../../support/offgrid/host.js';
 const MISSIONS = 20;
 const RUNS = 12;
 const PAGE_BYTES = 4_096;
-const WAIT = { timeout: 40_000, interval: 50 };
+const WAIT = { timeout: 120_000, interval: 50 };
 const TIMEOUT_MS = 120_000;
 
 async function onFile<R>(path: string, use: (file: Connection) => Promise<R>): Promise<R> {

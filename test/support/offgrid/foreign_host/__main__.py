@@ -43,21 +43,24 @@ def opened(folder, budget):
     return seed, key, storage
 
 
-def main():
+def parse(arguments=None):
     parser = argparse.ArgumentParser()
     parser.add_argument("--folder", type=pathlib.Path, required=True)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--budget", type=int, default=10 * 1024**3)
-    options = parser.parse_args()
+    return parser.parse_args(arguments)
+
+
+def run(options, tell):
+    """Serves for ever; tells where when it listens."""
     seed, key, storage = opened(options.folder, options.budget)
     host = Host(seed, key, os.environ["OFFGRID_AUTH_KEY"].encode(), storage)
     server = Server(host, options.port)
     threading.Thread(target=scrub, args=(host, lambda: False), daemon=True).start()
     url = f"http://127.0.0.1:{server.server_address[1]}"
-    started = {"url": url, "fingerprint": host.fingerprint, "verifyKey": base64.b64encode(key).decode()}
-    print(json.dumps(started), flush=True)
+    tell({"url": url, "fingerprint": host.fingerprint, "verifyKey": base64.b64encode(key).decode()})
     server.serve_forever()
 
 
 if __name__ == "__main__":
-    main()
+    run(parse(), lambda started: print(json.dumps(started), flush=True))
