@@ -6,8 +6,9 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
  * the place of a module, and tear no connections that others might share.
  */
 const TOGETHER = [
-  'test/{domain,projections}/**/*.test.ts',
-  'test/infra/{crypto,graphql,http,projector,offgrid/protocol}/**/*.test.ts',
+  'test/{domain,e2e,golden,projections,vectors}/**/*.test.ts',
+  'test/infra/{cli,commands,crypto,graphql,http,offgrid,processes,projector,readmodels,sqlite,transfer}/**/*.test.ts',
+  'test/infra/{,eventlog/}*.test.ts',
   'test/style.test.ts',
 ];
 /** Files that take minutes, and then those that start processes, come first: nobody waits at the end for one of them alone. */
@@ -39,7 +40,7 @@ export default defineConfig({
     sequence: { sequencer: LongestFirst },
     // A machine with other things to do takes its time; who waits for nothing to come says how long.
     expect: { poll: { timeout: 15_000 } },
-    testTimeout: 180_000,
+    testTimeout: 300_000,
     hookTimeout: 60_000,
     teardownTimeout: 10_000,
     allowOnly: false,

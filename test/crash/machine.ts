@@ -17,8 +17,12 @@ import { travellingOf, type Replicas } from './replicas.js';
 
 /** Clients at a time. */
 const CLIENTS = 6;
-/** The least and the most a core is left to work before it is killed, in milliseconds. */
+/**
+ * The least and the most a core is left to work before it is killed, in milliseconds, where it starts within a second: one
+ * that takes longer to start has a machine that is busy, and gets no more done in a longer life.
+ */
 const LIFE_MS = [50, 500] as const;
+const USUAL_START_MS = 1_000;
 /** How often a core is killed while it starts. */
 const EARLY_KILLS = 0.12;
 /** How often a rebuild is under way when it is killed. */
@@ -37,7 +41,7 @@ export class Machine {
   readonly #random: Random;
   readonly #audit = new Audit();
   #core: Sheratan | undefined;
-  #startMs = 1_000;
+  #startMs = USUAL_START_MS;
   /** What is being done to the hosts. */
   #disturbance: Promise<string[]> = Promise.resolve([]);
 
@@ -65,7 +69,7 @@ export class Machine {
       const random = new Random(this.#random.between(0, 2 ** 31));
       return work(served, this.ledger, random, `worker-${i}`);
     });
-    const lifeMs = this.#random.between(...LIFE_MS);
+    const lifeMs = this.#random.between(...LIFE_MS) * Math.max(1, this.#startMs / USUAL_START_MS);
     if (this.#random.chance(REBUILDS)) {
       const after = this.#random.between(0, lifeMs);
       clients.push(delay(after).then(() => this.#rebuild(core)));

@@ -14,8 +14,8 @@ import { collect } from '../support/events.js';
 import { bytesNeedle, foundBelow, foundIn, textNeedle, type Needle } from '../support/needles.js';
 import { quietPort } from '../support/ports.js';
 
-const WAIT = { timeout: 30_000, interval: 100 };
-const TIMEOUT_MS = 120_000;
+const WAIT = { timeout: 60_000, interval: 100 };
+const TIMEOUT_MS = 240_000;
 /** Contents of more bytes are files on a host. */
 const CHUNK_BYTES = 1_024;
 /** Texts that are shorter may be anywhere by chance. */

@@ -10,7 +10,7 @@ const PICTURES = 'docs/pictures';
 const MAKES_PICTURE = process.env['UPDATE_PICTURES'] === '1';
 const PNG_SIGNATURE = '89504e470d0a1a0a';
 /** The longest to wait for something to appear, in milliseconds. */
-const PATIENCE_MS = 20_000;
+const PATIENCE_MS = 60_000;
 
 async function pictureFolder(): Promise<string> {
   if (MAKES_PICTURE) {

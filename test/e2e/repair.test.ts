@@ -13,10 +13,7 @@ import { AUTH_KEY } from '../support/offgrid/host.js';
 import { LyingHost } from '../support/offgrid/lying-host.js';
 import { quiet } from '../support/quiet.js';
 
-// Several processes are started one after the other: beside other tests, that takes a while.
-vi.setConfig({ testTimeout: 240_000 });
-
-const WAIT = { timeout: 40_000, interval: 50 };
+const WAIT = { timeout: 120_000, interval: 50 };
 const TIMEOUT_MS = 120_000;
 /** Where nobody listens. */
 const AWAY = [{ url: 'http://127.0.0.1:9' }, { url: 'http://127.0.0.1:10' }];

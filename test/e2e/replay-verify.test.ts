@@ -6,6 +6,7 @@ import { Connection, type Row } from '../../src/infra/sqlite/connection.js';
 import { dataDirOf, history, sheratan, withLogOf } from '../infra/transfer/support.js';
 import { newDataDir, Sheratan } from '../support/core.js';
 import { newEvent } from '../support/events.js';
+import { quietPort } from '../support/ports.js';
 
 const DIGEST = /^digest [0-9a-f]{64}$/;
 
@@ -162,9 +163,9 @@ describe('beside a running core', () => {
 
   it('replay asks no core of another folder that listens where one of this folder did before it was killed', async () => {
     const [{ dataDir }, { dataDir: other }] = [await replayed(), await replayed()];
-    const core = await Sheratan.serve(dataDir);
+    const port = String(await quietPort());
+    const core = await Sheratan.serve(dataDir, { SHERATAN_PORT: port });
     await core.kill();
-    const port = new URL(core.url).port;
     const stranger = await Sheratan.serve(other, { SHERATAN_PORT: port });
     const lock = await ProcessLock.take(corePaths(dataDir).missionsLock);
     const refused = await sheratan(['replay'], dataDir);

@@ -187,7 +187,9 @@ describe('sheratan export', () => {
     });
     child.stdout.once('data', () => child.stdout.destroy());
     const code = new Promise((resolve) => child.once('close', resolve));
-    expect(await text(child.stderr)).toBe('');
+    // How far it is, a slow machine says and a fast one does not.
+    const said = (await text(child.stderr)).split('\n').filter((line) => line !== '' && !line.startsWith('export: '));
+    expect(said).toEqual([]);
     expect(await code).toBe(0);
   });
 

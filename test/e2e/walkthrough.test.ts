@@ -6,7 +6,7 @@ import type { Untyped } from '../support/node.js';
 import { quietPort } from '../support/ports.js';
 
 /** The longest a test waits for something to come about. */
-const WAIT = { timeout: 30_000, interval: 50 };
+const WAIT = { timeout: 60_000, interval: 50 };
 
 async function json(url: string): Promise<Untyped> {
   return (await fetch(url)).json();

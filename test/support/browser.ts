@@ -4,6 +4,8 @@ import { chromium, type Page } from 'playwright-core';
 import { onTestFinished } from 'vitest';
 
 const NAMES = ['chromium', 'chromium-browser', 'google-chrome'];
+/** The longest a browser may take to start, in milliseconds. */
+const PATIENCE_MS = 120_000;
 /** What a picture of a page has room for, in pixels. */
 export const VIEWPORT = { width: 1280, height: 900 };
 
@@ -34,7 +36,7 @@ export interface Visit {
 /** Opens an empty page that reaches one host only. The browser goes with the test. */
 export async function openBrowser(executablePath: string, host: string): Promise<Visit> {
   // No sandbox: it needs namespaces, which containers do not have.
-  const browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] });
+  const browser = await chromium.launch({ executablePath, args: ['--no-sandbox'], timeout: PATIENCE_MS });
   onTestFinished(() => browser.close());
   const context = await browser.newContext({ viewport: VIEWPORT, colorScheme: 'light', locale: 'en-GB' });
   const elsewhere: string[] = [];

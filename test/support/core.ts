@@ -10,8 +10,10 @@ import { ALONE, type Untyped } from './node.js';
 
 /** The command line as it is shipped; `npm test` builds it first. */
 const MAIN = 'bin/main.js';
-/** The longest a process may take to say where it listens, or to end, in milliseconds. */
+/** The longest a process may take to say where it listens, in milliseconds. */
 const PATIENCE_MS = 60_000;
+/** The longest a command may take: some build a read model of 80,000 events anew, on a machine that is busy. */
+const COMMAND_MS = 180_000;
 
 /** How a process ended. */
 export interface Ended {
@@ -82,7 +84,7 @@ export class Sheratan {
     env: Readonly<Record<string, string>> = {},
   ): Promise<Ended & { readonly output: readonly string[]; readonly errors: readonly string[] }> {
     const command = new Sheratan(args, dataDir, env);
-    const timer = setTimeout(() => command.signal('SIGKILL'), PATIENCE_MS);
+    const timer = setTimeout(() => command.signal('SIGKILL'), COMMAND_MS);
     const ended = await command.ended;
     clearTimeout(timer);
     return { ...ended, output: command.output, errors: command.errors };

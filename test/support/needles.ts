@@ -31,8 +31,22 @@ export function foundIn(hay: Uint8Array, needles: readonly Needle[]): string[] {
   return needles.filter(({ forms }) => forms.some((form) => bytes.includes(form))).map(({ name }) => name);
 }
 
+/** How often a folder is looked through at the most while files of it come and go. */
+const MAX_LOOKS = 20;
+
 /** What is found in the files of a folder and of those below, by the files' names as well; and the files. */
 export async function foundBelow(folder: string, needles: readonly Needle[]) {
+  for (let look = 1; ; look += 1) {
+    try {
+      return await lookBelow(folder, needles);
+    } catch (error) {
+      // A file that is written whole or not at all has another name at first: it is looked for anew.
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || look === MAX_LOOKS) throw error;
+    }
+  }
+}
+
+async function lookBelow(folder: string, needles: readonly Needle[]) {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });
   const files = entries.filter((entry) => entry.isFile()).map(({ parentPath, name }) => join(parentPath, name));
   const found: { file: string; needle: string }[] = [];

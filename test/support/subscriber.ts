@@ -3,7 +3,7 @@ import { vi } from 'vitest';
 import WebSocket from 'ws';
 
 /** The longest a test waits for a value, in milliseconds. */
-const PATIENCE_MS = 15_000;
+const PATIENCE_MS = 40_000;
 
 export interface SubscriberOptions {
   readonly connectionParams?: Record<string, unknown>;

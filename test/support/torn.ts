@@ -5,6 +5,8 @@ import { Subscriber } from './subscriber.js';
 
 /** The least and the most a connection lasts, in milliseconds: some are torn before they are there. */
 const CONNECTION_MS = [1, 150] as const;
+/** By how much longer the next may last than the last, when that showed nothing: on a busy machine none would be there in time. */
+const LONGER = 1.2;
 /** The longest a follower goes on without seeing anything new, in milliseconds. */
 const PATIENCE_MS = 20_000;
 
@@ -33,10 +35,11 @@ export async function followTorn(
   const errors: unknown[] = [];
   let connections = 0;
   let last = after;
+  let longestMs: number = CONNECTION_MS[1];
   for (let giveUpAt = performance.now() + PATIENCE_MS; last !== end() && performance.now() < giveUpAt;) {
     const subscriber = new Subscriber(url);
     const feed = subscriber.run(document, { after: last });
-    await delay(random.between(...CONNECTION_MS));
+    await delay(random.between(CONNECTION_MS[0], Math.round(longestMs)));
     subscriber.terminate();
     const seen = feed.values.flatMap((data) => Object.values<Untyped>(data));
     // It was torn while it connected, perhaps: then this says so.
@@ -45,6 +48,7 @@ export async function followTorn(
     values.push(...seen);
     errors.push(...feed.errors);
     last = seen.at(-1)?.position ?? last;
+    longestMs = seen.length > 0 ? CONNECTION_MS[1] : longestMs * LONGER;
     if (seen.length > 0) giveUpAt = performance.now() + PATIENCE_MS;
   }
   return { values, errors, connections };

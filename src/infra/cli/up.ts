@@ -60,9 +60,10 @@ export async function up(members: readonly Member[], script: string, print: (lin
       for (const stream of [child.stdout, child.stderr]) {
         if (stream !== null) createInterface({ input: stream }).on('line', (line) => print(`[${name}] ${line}`));
       }
-      const code = await exitOf(child);
+      const { code, signal } = await exitOf(child);
       children.delete(child);
-      if (stopping.signal.aborted) return code ?? 1;
+      // One that is asked to stop before it listens to signals ends by them; killed is who did not stop.
+      if (stopping.signal.aborted) return code ?? (signal === 'SIGKILL' ? 1 : 0);
       if (code === CONFIG_EXIT_CODE) {
         stop('SIGTERM');
         return code;
@@ -89,9 +90,15 @@ export async function up(members: readonly Member[], script: string, print: (lin
   return codes.find((code) => code !== 0) ?? 0;
 }
 
-function exitOf(child: ChildProcess): Promise<number | null> {
+/** How a process ended: with a code, or by a signal. */
+interface Exit {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+function exitOf(child: ChildProcess): Promise<Exit> {
   return new Promise((resolve) => {
-    child.once('error', () => resolve(1));
-    child.once('close', (code) => resolve(code));
+    child.once('error', () => resolve({ code: 1, signal: null }));
+    child.once('close', (code, signal) => resolve({ code, signal }));
   });
 }

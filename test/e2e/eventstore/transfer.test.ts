@@ -20,7 +20,7 @@ async function digestOf(env: Readonly<Record<string, string>>, dataDir?: string)
 
 const FILE = { EVENTSTORE_URL: '' };
 
-describe('the same data', { timeout: 90_000 }, () => {
+describe('the same data', { timeout: 240_000 }, () => {
   it('comes to the same rows on a server as in a file, and there again when it is exported and imported', async () => {
     const folder = await legacyFolder(history(6, 20));
     const onServer = { EVENTSTORE_URL: server.newLogUrl() };
@@ -44,7 +44,7 @@ describe('the same data', { timeout: 90_000 }, () => {
   });
 });
 
-describe('sheratan copy', { timeout: 90_000 }, () => {
+describe('sheratan copy', { timeout: 240_000 }, () => {
   it('moves a log to a server and back, however often it is killed, and proves it by digests', async () => {
     const source = await dataDirOf(history(20, 60));
     const url = server.newLogUrl();

@@ -1,14 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { TestNode } from '../../support/node.js';
 import { newFolder, newHost } from '../../support/offgrid/host.js';
 import { HostProcess } from '../../support/offgrid/host-process.js';
 import { newMission, replicating, settled, settledMachine, statusOf, WAIT } from '../../support/offgrid/machine.js';
 import { UnfriendlyLink } from '../../support/offgrid/unfriendly-link.js';
 import { Random } from '../../support/random.js';
-
-// Each starts many processes, one after the other.
-vi.setConfig({ testTimeout: 180_000 });
 
 /** How long a process is stopped, in milliseconds: longer than what holds a lease between two cores. */
 const ASLEEP_MS = 4_000;

@@ -235,7 +235,7 @@ describe('requests that come', () => {
     expect(fronts[0].asked.filter(isBatch).some(({ body }) => decodeBatch(body).from === 1)).toBe(true);
     const { hosts: known, stopped } = await statusOf(core);
     expect([stopped, known.map(({ state }: { state: string }) => state)]).toEqual([null, ['ACTIVE', 'ACTIVE']]);
-  }, 180_000);
+  });
 });
 
 describe('events of which somebody changes something under way', () => {

@@ -1,6 +1,6 @@
 import { cp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { corePaths } from '../../../src/infra/core-paths.js';
 import { newDataDir, Sheratan } from '../../support/core.js';
 import { newFolder } from '../../support/offgrid/host.js';
@@ -19,9 +19,6 @@ import {
 import { evidenceOf, inHostFile, NO_EVIDENCE } from '../../support/offgrid/host-file.js';
 import { UnfriendlyLink } from '../../support/offgrid/unfriendly-link.js';
 import { Random } from '../../support/random.js';
-
-// Each starts many processes, one after the other.
-vi.setConfig({ testTimeout: 180_000 });
 
 /** A core that went on after its backup was taken, and of which the backup is what is left. */
 async function backInTime() {

@@ -1,6 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { RunningHost } from '../../../src/infra/offgrid/host/server.js';
 import { decodeStoredEvents } from '../../../src/infra/offgrid/protocol/events-answer.js';
 import { newDataDir, Sheratan } from '../../support/core.js';
@@ -18,9 +18,6 @@ import {
 } from '../../support/offgrid/machine.js';
 import { ORIGIN, send } from '../../support/offgrid/by-hand.js';
 import { inHostFile } from '../../support/offgrid/host-file.js';
-
-// Each starts many processes, one after the other.
-vi.setConfig({ testTimeout: 180_000 });
 
 /** Contents of so many characters are files on a host. */
 const LARGE = 5_000;

@@ -1,6 +1,6 @@
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { Sheratan } from '../../support/core.js';
 import { mountSmallDisk } from '../../support/file-limits.js';
 import { newFolder, newHost } from '../../support/offgrid/host.js';
@@ -19,9 +19,6 @@ import {
 import { UnfriendlyLink } from '../../support/offgrid/unfriendly-link.js';
 import type { Untyped } from '../../support/node.js';
 import { Random } from '../../support/random.js';
-
-// Each starts many processes, one after the other.
-vi.setConfig({ testTimeout: 180_000 });
 
 const MIB = 1024 * 1024;
 const LARGE = { description: 'x'.repeat(10_000) };

@@ -1,5 +1,5 @@
 import { readFile, rename, rm } from 'node:fs/promises';
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { corePaths } from '../../../src/infra/core-paths.js';
 import { formatRecoveryKey } from '../../../src/infra/crypto/recovery-key.js';
 import { RootKey } from '../../../src/infra/crypto/root-key.js';
@@ -14,9 +14,6 @@ import {
   statusOf,
   WAIT,
 } from '../../support/offgrid/machine.js';
-
-// Each starts many processes, one after the other.
-vi.setConfig({ testTimeout: 180_000 });
 
 describe('a core whose key file is lost', () => {
   it('says that nothing is replicated, takes no key but its own, and goes on with that', async () => {

@@ -1,5 +1,5 @@
 import { generateKeyPairSync } from 'node:crypto';
-import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { corePaths } from '../../../src/infra/core-paths.js';
 import type { RootKey } from '../../../src/infra/crypto/root-key.js';
 import { readKeyring } from '../../../src/infra/crypto/keyring-file.js';
@@ -17,9 +17,7 @@ import { LyingHost, type LieName } from '../../support/offgrid/lying-host.js';
 import { newMission, replicating, retryHost, setHostState, settled, statusOf } from '../../support/offgrid/machine.js';
 import { readBackForTest, type ReadingOptions } from '../../support/offgrid/reading-back.js';
 
-vi.setConfig({ testTimeout: 180_000 });
-
-const WAIT = { timeout: 40_000, interval: 50 };
+const WAIT = { timeout: 120_000, interval: 50 };
 const STRANGER = generateKeyPairSync('ed25519').privateKey;
 
 /** A core of two hosts, both of which must sign; one of them lies when it is told to, or does what `front` is told to. */
@@ -172,7 +170,7 @@ describe('a host that answers', () => {
   it.each(unproven)(
     '$what is not called a liar, and counts for nothing until it answers well; a restore takes the other',
     async ({ lie, handler, why }) => {
-      const { core, liar, front, restore } = await besideALiar();
+      const { core, liar, front, honest, restore } = await besideALiar();
       if (lie !== undefined) liar.lie = lie;
       if (handler !== undefined) front.handler = handler(liar);
       await newMission(core);
@@ -182,6 +180,7 @@ describe('a host that answers', () => {
           ...{ state: 'ACTIVE', proof: null, reached: false, sequence: 3 },
           lastError: expect.stringMatching(why),
         });
+      await expect.poll(async () => (await shown(core, honest.identity.id)).sequence, WAIT).toBe(4);
       expect(await statusOf(core)).toMatchObject({ quorumSequence: 3, degraded: true, stopped: null });
 
       const { length, troubles } = await restore();

@@ -1,7 +1,7 @@
 import { createPublicKey, verify } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { corePaths } from '../../../src/infra/core-paths.js';
 import { RootKey } from '../../../src/infra/crypto/root-key.js';
 import { newDataDir, Sheratan } from '../../support/core.js';
@@ -24,8 +24,6 @@ import {
 import { UnfriendlyLink } from '../../support/offgrid/unfriendly-link.js';
 import { quietPort } from '../../support/ports.js';
 import { Random } from '../../support/random.js';
-
-vi.setConfig({ testTimeout: 300_000 });
 
 const WAIT = { timeout: 60_000, interval: 50 };
 const HOST = 'host-a';

@@ -1,6 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
-import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { formatRecoveryKey } from '../../../src/infra/crypto/recovery-key.js';
 import { RootKey } from '../../../src/infra/crypto/root-key.js';
 import { newDataDir, Sheratan } from '../../support/core.js';
@@ -18,9 +18,6 @@ import {
   statusOf,
   titlesOf,
 } from '../../support/offgrid/machine.js';
-
-// Each starts many processes, one after the other.
-vi.setConfig({ testTimeout: 180_000 });
 
 /** A core of two hosts, of which so many must sign. */
 async function coreOfTwo(required: number) {

@@ -1,4 +1,4 @@
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { newDataDir, Sheratan } from '../../support/core.js';
 import { newFolder } from '../../support/offgrid/host.js';
 import { HostProcess } from '../../support/offgrid/host-process.js';
@@ -17,8 +17,6 @@ import {
 import { evidenceOf, inHostFile, NO_EVIDENCE } from '../../support/offgrid/host-file.js';
 import { FAIR, UnfriendlyLink } from '../../support/offgrid/unfriendly-link.js';
 import { Random } from '../../support/random.js';
-
-vi.setConfig({ testTimeout: 300_000 });
 
 const WAIT = { timeout: 60_000, interval: 50 };
 
@@ -75,17 +73,19 @@ async function expectStopped(core: Sheratan, code: 'BEHIND' | 'FORKED'): Promise
 
 describe('a core that was restored while the old one is alive', () => {
   it('ships first: the old one takes no more commands and says why; nothing is accepted twice', async () => {
-    const { urls, folders, old, dataDir, elsewhere } = await restoredBeside();
+    const { urls, links, folders, old, dataDir, elsewhere } = await restoredBeside();
     // It says nothing for a while, as a laptop that sleeps.
     old.signal('SIGSTOP');
     const restored = await Sheratan.serve(elsewhere, replicating(urls, PATIENT));
     await newMission(restored, { title: 'after' });
     // Once it is elected, a restored core records its policy again.
     await settled(restored, 5);
+    for (const link of links) link.cut();
     old.signal('SIGCONT');
 
     // What it has not heard of yet it cannot know: this one is on its own disk alone.
     await newMission(old, { title: 'too late' });
+    for (const link of links) link.mend();
     await expectStopped(old, 'BEHIND');
     expect(await titlesOf(old)).toEqual(['before', 'too late']);
     expect(await statusOf(old)).toMatchObject({ quorumSequence: 3, elected: false });

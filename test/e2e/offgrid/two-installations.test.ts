@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { corePaths } from '../../../src/infra/core-paths.js';
 import type { RunningHost } from '../../../src/infra/offgrid/host/server.js';
 import { Connection } from '../../../src/infra/sqlite/connection.js';
@@ -17,8 +17,6 @@ import {
   titlesOf,
 } from '../../support/offgrid/machine.js';
 import { inHostFile } from '../../support/offgrid/host-file.js';
-
-vi.setConfig({ testTimeout: 300_000 });
 
 /** An installation with a name and hosts of its own. */
 interface Van {

@@ -11,7 +11,7 @@ const STORM = { delayMs: 100, bytesPerSecond: 8_000, loss: 0.05, tear: 0.01 };
 const MISSIONS = 150;
 
 describe('a core on an unfriendly link', () => {
-  it('converges: all of its hosts have everything, once, and in order', { timeout: 90_000 }, async () => {
+  it('converges: all of its hosts have everything, once, and in order', { timeout: 240_000 }, async () => {
     const folders = [await newFolder(), await newFolder()] as const;
     const links: UnfriendlyLink[] = [];
     for (const folder of folders)
@@ -19,7 +19,7 @@ describe('a core on an unfriendly link', () => {
     const { core } = await settledMachine(links.map(({ url }) => url));
     for (let i = 0; i < MISSIONS; i += 1) await newMission(core);
     await expect
-      .poll(() => statusOf(core), { timeout: 80_000, interval: 200 })
+      .poll(() => statusOf(core), { timeout: 150_000, interval: 200 })
       .toMatchObject({ headSequence: MISSIONS + 2, quorumSequence: MISSIONS + 2, degraded: false, stopped: null });
     for (const folder of folders) {
       const rows = await inHostFile<{ sequence: number }>(folder, 'SELECT sequence FROM events ORDER BY sequence');

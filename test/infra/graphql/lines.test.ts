@@ -1,11 +1,9 @@
 import { writeFile } from 'node:fs/promises';
-import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { corePaths } from '../../../src/infra/core-paths.js';
 import { TestNode, type Untyped } from '../../support/node.js';
 import { newHost } from '../../support/offgrid/host.js';
 import { newMission, replicating, settled, statusOf } from '../../support/offgrid/machine.js';
-
-vi.setConfig({ testTimeout: 180_000 });
 
 const WAIT = { timeout: 120_000, interval: 50 };
 

@@ -9,8 +9,6 @@ import { replicating, settledCore, statusOf, WAIT } from '../../support/offgrid/
 import { newFolder, newHost } from '../../support/offgrid/host.js';
 import { quietPort } from '../../support/ports.js';
 
-vi.setConfig({ testTimeout: 240_000 });
-
 const REPLICATED = { consistency: 'REPLICATED' } as const;
 /** How long it may take until two cores that both claim have come to an end. */
 const LONG = { timeout: 100_000, interval: 50 };

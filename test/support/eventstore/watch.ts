@@ -2,7 +2,7 @@ import type { AllStreamSubscription, StreamSubscription } from '@eventstore/db-c
 import { vi } from 'vitest';
 
 /** The longest a test waits for something of a subscription, in milliseconds. */
-const PATIENCE_MS = 5_000;
+const PATIENCE_MS = 15_000;
 
 /** What a subscription brought so far, in order: types of events, commit positions of checkpoints, `caughtUp`. */
 export class Watch {

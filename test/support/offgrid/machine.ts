@@ -1,13 +1,13 @@
-import { expect, vi } from 'vitest';
+import { expect } from 'vitest';
+import { sheratan } from '../../infra/transfer/support.js';
 import { newDataDir, Sheratan } from '../core.js';
 import type { Untyped } from '../node.js';
 import { AUTH_KEY } from './host.js';
 
-// Several processes are started one after the other: beside other tests, that takes a while.
-vi.setConfig({ testTimeout: 90_000 });
-
 /** The longest a test waits for something to come about. */
-export const WAIT = { timeout: 40_000, interval: 50 };
+export const WAIT = { timeout: 120_000, interval: 50 };
+/** How long a mutation waits for a quorum, in seconds: on a busy machine, an election and a batch may take more than 10. */
+const REPLICATED_TIMEOUT_S = '40';
 /** Where nobody listens, nor ever will. */
 export const NOBODY = 'http://127.0.0.1:1';
 /** What a core ships before anybody has done anything: its first key and its policy. */
@@ -28,6 +28,7 @@ export function replicating(
     OFFGRID_STORAGE_HOSTS: hosts.join(','),
     OFFGRID_AUTH_KEY: AUTH_KEY,
     OFFGRID_BROKER_URL: NOBODY,
+    SHERATAN_REPLICATED_TIMEOUT: REPLICATED_TIMEOUT_S,
     SHERATAN_LOG_LEVEL: 'error',
     ...more,
   };
@@ -153,7 +154,7 @@ export function restoreInto(
   ...options: readonly string[]
 ): ReturnType<typeof Sheratan.run> {
   const args = ['restore', '--hosts', hosts.join(','), ...options];
-  return Sheratan.run(args, dataDir, { ...replicating(hosts), SHERATAN_RECOVERY_KEY: key });
+  return sheratan(args, dataDir, { ...replicating(hosts), SHERATAN_RECOVERY_KEY: key });
 }
 
 /** `sheratan restore --drill` beside a core. */
@@ -162,5 +163,5 @@ export function drill(
   hosts: readonly string[],
   ...options: readonly string[]
 ): ReturnType<typeof Sheratan.run> {
-  return Sheratan.run(['restore', '--drill', '--hosts', hosts.join(','), ...options], dataDir, replicating(hosts));
+  return sheratan(['restore', '--drill', '--hosts', hosts.join(','), ...options], dataDir, replicating(hosts));
 }
