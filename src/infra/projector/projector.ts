@@ -128,15 +128,14 @@ export class Projector {
     const position = rebuilding?.position ?? this.#live.position;
     const head = await this.#log.head();
     const state = this.#state();
-    const { eventsPerSecond, etaSeconds } = this.#pace.forecast(head - position);
+    const pace = this.#pace.forecast(head - position);
     return {
       name: this.projection.name,
       version: this.projection.version,
       state,
       position,
       head,
-      eventsPerSecond,
-      etaSeconds: state === 'HALTED' && position < head ? null : etaSeconds,
+      ...(state === 'HALTED' && position < head ? { ...pace, etaSeconds: null } : pace),
       generation: rebuilding?.number ?? this.#live.number,
       error: this.#troubles.worst ?? null,
     };
