@@ -37,6 +37,8 @@ export default defineConfig({
     ],
     pool: 'forks',
     maxWorkers: 4,
+    // Less is collected while it is still needed: it saves a twentieth of what the simulation takes.
+    execArgv: ['--max-semi-space-size=64'],
     sequence: { sequencer: LongestFirst },
     // A machine with other things to do takes its time; who waits for nothing to come says how long.
     expect: { poll: { timeout: 15_000 } },

@@ -11,7 +11,7 @@ import { Random } from '../../support/random.js';
 /** Where chance starts; a failure can be looked into with the one it printed. */
 const SEED = Number(process.env['DROPS_SEED'] ?? Date.now() % 1_000_000);
 /** How long the server misbehaves, in seconds. */
-const SECONDS = Number(process.env['DROPS_SECONDS'] ?? 60);
+const SECONDS = Number(process.env['DROPS_SECONDS'] ?? 30);
 
 /** Clients at a time. */
 const CLIENTS = 6;
