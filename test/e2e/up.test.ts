@@ -117,6 +117,14 @@ describe('sheratan up', () => {
     expect(await machine.stop()).toEqual({ code: 0, signal: null });
   });
 
+  it('stops while the core is starting, which listens to no signals yet', async () => {
+    const machine = new Sheratan(['up'], await newDataDir(), { OFFGRID_BROKER_URL: '' });
+    onTestFinished(() => machine.kill());
+    await until('there is a core', async () => (await corePid(machine)) !== undefined);
+    machine.signal('SIGTERM');
+    expect(await machine.ended).toEqual({ code: 0, signal: null });
+  });
+
   it('ends with exit code 78 and one message when it is set up wrong', async () => {
     const machine = new Sheratan(['up'], await newDataDir(), { SHERATAN_PORT: 'http' });
     expect(await machine.ended).toEqual({ code: 78, signal: null });
