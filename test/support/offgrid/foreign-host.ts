@@ -35,7 +35,8 @@ export class ForeignHost implements HostAt {
   readonly url: string;
   readonly identity: HostAt['identity'];
   #budgetBytes: number | undefined;
-  #pid: number;
+  /** None once it was killed: the number may be another's by then. */
+  #pid: number | undefined;
 
   private constructor(options: ForeignOptions & { folder: string }, pid: number, at: HostAt) {
     this.folder = options.folder;
@@ -49,7 +50,9 @@ export class ForeignHost implements HostAt {
   static async start(options: ForeignOptions = {}): Promise<ForeignHost> {
     const folder = options.folder ?? (await newFolder());
     const { pid, url, fingerprint, verifyKey } = await launch({ ...options, folder }, 0);
-    return new ForeignHost({ ...options, folder }, pid, { url, identity: { id: fingerprint, verifyKey } });
+    const host = new ForeignHost({ ...options, folder }, pid, { url, identity: { id: fingerprint, verifyKey } });
+    onTestFinished(() => host.kill());
+    return host;
   }
 
   get id(): string {
@@ -58,7 +61,9 @@ export class ForeignHost implements HostAt {
 
   /** Ends it at once, as a power cut of the process would. */
   async kill(): Promise<void> {
-    while (kill(this.#pid)) await delay(5);
+    const pid = this.#pid;
+    this.#pid = undefined;
+    while (pid !== undefined && kill(pid)) await delay(5);
   }
 
   /** Kills it, unless it is dead, and starts it again at its address, on what it has kept. */
@@ -79,14 +84,12 @@ export class ForeignHost implements HostAt {
   }
 }
 
-async function launch(
+function launch(
   { folder, budgetBytes = HOST_DEFAULTS.budgetBytes }: ForeignOptions & { readonly folder: string },
   port: number,
 ): Promise<Started> {
   const args = ['--folder', folder, '--port', String(port), '--budget', String(budgetBytes)];
-  const started = await ForeignHosts.get().launch(args);
-  onTestFinished(() => void kill(started.pid));
-  return started;
+  return ForeignHosts.get().launch(args);
 }
 
 /** @returns whether there was still something to kill */
