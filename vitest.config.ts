@@ -6,8 +6,9 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
  * the place of a module, and tear no connections that others might share.
  */
 const TOGETHER = [
-  'test/{domain,projections}/**/*.test.ts',
-  'test/infra/{crypto,graphql,http,projector,offgrid/protocol}/**/*.test.ts',
+  'test/{contract,domain,e2e,golden,projections,vectors}/**/*.test.ts',
+  'test/infra/{cli,commands,crypto,eventlog,graphql,http,offgrid,processes,projector,readmodels,sqlite,transfer}/**/*.test.ts',
+  'test/infra/*.test.ts',
   'test/style.test.ts',
 ];
 /** Files that take minutes, and then those that start processes, come first: nobody waits at the end for one of them alone. */
@@ -35,7 +36,7 @@ export default defineConfig({
       { extends: true, test: { name: 'together', include: TOGETHER, isolate: false } },
     ],
     pool: 'forks',
-    maxWorkers: 3,
+    maxWorkers: 4,
     // Less is collected while it is still needed: it saves a twentieth of what the simulation takes.
     execArgv: ['--max-semi-space-size=64'],
     sequence: { sequencer: LongestFirst },
