@@ -60,6 +60,14 @@ export default {
       to: { circular: true },
     },
     {
+      name: 'signals-are-of-a-process',
+      comment:
+        'What waits for signals lets go of the channel to whoever started its process: tests run it in a process of its own.',
+      severity: 'error',
+      from: { path: '^test/' },
+      to: { path: '^src/infra/cli/(broker|host|serve|stop|up)\\.ts$', dependencyTypesNot: ['type-only'] },
+    },
+    {
       name: 'no-orphans',
       comment: 'A module that imports nothing and that nothing imports is dead.',
       severity: 'error',

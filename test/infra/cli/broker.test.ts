@@ -5,11 +5,12 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { runBroker, type RunBrokerOptions } from '../../../src/infra/cli/broker.js';
-import { CliError } from '../../../src/infra/cli/errors.js';
+import type { RunBrokerOptions } from '../../../src/infra/cli/broker.js';
+import { CONFIG_EXIT_CODE } from '../../../src/infra/cli/errors.js';
 import { systemClock } from '../../../src/infra/clock.js';
 import { BrokerClient } from '../../../src/infra/offgrid/broker/client.js';
 import { AUTH_KEY, newBroker, newFolder } from '../../support/broker/broker.js';
+import { Sheratan } from '../../support/core.js';
 
 /** Runs what was built; `npm test` does that first. */
 const PROGRAM = `
@@ -67,18 +68,23 @@ describe('`sheratan broker`', () => {
     const dataDir = await newFolder();
     const file = join(dataDir, 'policy.json');
     await writeFile(file, '{"max_age_s": "long"}');
-    const run = (policy: string) => runBroker(optionsFor(dataDir, policy), () => undefined);
-    await expect(run(file)).rejects.toThrow(
-      new CliError(`${file}: The quorum policy is not usable: max_age_s must be seconds, 0–3153600000; 0 for none`),
+    const errorsOf = async (policy: string) => {
+      const { code, errors } = await Sheratan.run(['broker', '--port', '0', '--policy', policy], dataDir);
+      expect(code).toBe(CONFIG_EXIT_CODE);
+      return errors.join('\n');
+    };
+    expect(await errorsOf(file)).toBe(
+      `sheratan: ${file}: The quorum policy is not usable: max_age_s must be seconds, 0–3153600000; 0 for none`,
     );
-    await expect(run('{')).rejects.toThrow(CliError);
-    await expect(run(join(dataDir, 'missing.json'))).rejects.toThrow(/cannot be read: .*ENOENT/);
+    expect(await errorsOf('{')).toMatch(/^sheratan: The quorum policy is not JSON: /);
+    expect(await errorsOf(join(dataDir, 'missing.json'))).toMatch(/cannot be read: .*ENOENT/);
   });
 
   it('does not start where another broker runs, and says so', async () => {
     const dataDir = await newFolder();
     await newBroker(systemClock, { dataDir });
-    const second = runBroker(optionsFor(dataDir), () => undefined);
-    await expect(second).rejects.toThrow(/Another broker runs on this folder/);
+    const { code, errors } = await Sheratan.run(['broker', '--port', '0'], dataDir);
+    expect(code).toBe(CONFIG_EXIT_CODE);
+    expect(errors.join('\n')).toMatch(/Another broker runs on this folder/);
   });
 });
