@@ -35,6 +35,7 @@ export default defineConfig({
       { extends: true, test: { name: 'whole', include: ['test/**/*.test.ts'], exclude: TOGETHER } },
       { extends: true, test: { name: 'together', include: TOGETHER, isolate: false } },
     ],
+    setupFiles: ['test/support/set-up.ts'],
     pool: 'forks',
     maxWorkers: 4,
     // Less is collected while it is still needed: it saves a twentieth of what the simulation takes.

@@ -64,7 +64,8 @@ export class Writer {
   readonly #clock: Clock;
   readonly #path: string;
   readonly #onCommit: (head: bigint) => void;
-  readonly #heads = new LRUCache<string, Head>({ max: MAX_CACHED_HEADS });
+  // By size: by number, room for all of them would be taken at once.
+  readonly #heads = new LRUCache<string, Head>({ maxSize: MAX_CACHED_HEADS, sizeCalculation: () => 1 });
   readonly #exclusively = pLimit(1);
   #queue: Pending[] = [];
   #queuedBytes = 0;

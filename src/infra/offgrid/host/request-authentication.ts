@@ -44,7 +44,8 @@ export class RequestAuthentication {
   readonly #key: HostKey;
   readonly #host: Fingerprint;
   readonly #clock: Clock;
-  readonly #seen = new LRUCache<string, true>({ max: MAX_NONCES });
+  // By size: by number, room for all of them would be taken at once.
+  readonly #seen = new LRUCache<string, true>({ maxSize: MAX_NONCES, sizeCalculation: () => 1 });
 
   constructor(key: HostKey, host: Fingerprint, clock: Clock) {
     this.#key = key;

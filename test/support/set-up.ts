@@ -1,0 +1,2 @@
+// Comes before each file of tests; what it imports comes once a process.
+import './equal-bytes.js';
