@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { control, CONTROLS, isWithout, type Control } from './controls.js';
-import { simulate } from './simulate.js';
+import { simulate, type Outcome } from './simulate.js';
 
 vi.mock('../../src/infra/crypto/signing.js', async () => {
   const quick = await import('./quick-signing.js');
@@ -32,19 +32,43 @@ describe('the simulation misses', () => {
     control.without = undefined;
   });
 
-  it.each(names)('%s', { timeout: 60_000 + SEEDS * 1_000 }, async (name) => {
-    control.without = name;
-    let found: string | undefined;
-    let seed = 0;
-    while (found === undefined && seed < SEEDS) {
-      seed += 1;
-      found = (await simulate(seed, { family: CONTROLS[name].family })).failure;
-      await new Promise((resolve) => setImmediate(resolve));
-    }
-    console.log(`without ${name}: seed ${seed}: ${found?.slice(0, 200) ?? 'nothing is found'}`);
-    expect(found, `nothing goes wrong in ${SEEDS} seeds without ${name}`).toBeDefined();
-    // With it, nothing does: it is this that was missed.
-    control.without = undefined;
-    expect((await simulate(seed, { family: CONTROLS[name].family })).failure).toBeUndefined();
+  it.each(names)('%s', { timeout: 60_000 + SEEDS * 2_000 }, async (name) => {
+    const of = CONTROLS[name];
+    if ('counted' in of) await expectMore(name, of.counted);
+    else await expectFailure(name);
   });
 });
+
+/** Without the ingredient a seed fails; with it, that seed does not. */
+async function expectFailure(name: Control): Promise<void> {
+  let found: string | undefined;
+  let seed = 0;
+  while (found === undefined && seed < SEEDS) {
+    seed += 1;
+    found = (await live(name, seed, true)).failure;
+  }
+  console.log(`without ${name}: seed ${seed}: ${found?.slice(0, 200) ?? 'nothing is found'}`);
+  expect(found, `nothing goes wrong in ${SEEDS} seeds without ${name}`).toBeDefined();
+  expect((await live(name, seed, false)).failure).toBeUndefined();
+}
+
+/** Without the ingredient there is more of something, over all seeds, than with it. */
+async function expectMore(name: Control, counted: 'silent' | 'setAside'): Promise<void> {
+  const sums = { without: 0, with: 0 };
+  for (let seed = 1; seed <= SEEDS; seed += 1)
+    for (const way of ['without', 'with'] as const) {
+      const { counts, failure } = await live(name, seed, way === 'without');
+      if (way === 'with') expect(failure).toBeUndefined();
+      sums[way] += counts[counted] ?? 0;
+    }
+  console.log(`without ${name}: ${counted} ${sums.without} times in ${SEEDS} seeds, and ${sums.with} with it`);
+  expect(sums.without).toBeGreaterThan(sums.with);
+}
+
+async function live(name: Control, seed: number, isWithoutIt: boolean): Promise<Outcome> {
+  control.without = isWithoutIt ? name : undefined;
+  const outcome = await simulate(seed, { family: CONTROLS[name].family });
+  // The runner wants to hear from its worker.
+  await new Promise((resolve) => setImmediate(resolve));
+  return outcome;
+}

@@ -1,5 +1,14 @@
 import type { Family } from './scenery.js';
 
+/** Where a control is looked for, and how it shows. */
+interface ControlOf {
+  readonly family: Family;
+  /** Whether it is found soon enough for the gate. */
+  readonly isQuick: boolean;
+  /** What there is more of, over all seeds, where no seed fails; a seed fails unless given. */
+  readonly counted?: 'silent' | 'setAside';
+}
+
 /**
  * What is taken out of the product, one thing at a time, to see that the simulation misses it: each is an ingredient of protocol 2
  * that the design says is needed. `without-*.ts` stand in for modules of the product and leave out what is named here.
@@ -11,12 +20,12 @@ export const CONTROLS = {
   staging: { family: 'F0', isQuick: true },
   /** A process that is started again goes on under the epoch and the name of the one before. */
   epochOfProcess: { family: 'F0', isQuick: false },
-  /** What trees say of quorums is not held against what is read. */
-  quorumInReading: { family: 'F2', isQuick: false },
+  /** What trees say of quorums is not held against what is read: more is lost, beyond the condition of the promise. */
+  quorumInReading: { family: 'F2', isQuick: false, counted: 'silent' },
   /** Hosts take two histories of one epoch. */
   forked: { family: 'FV', isQuick: false },
-  /** Hosts take histories without what was at quorum. */
-  committed: { family: 'F2', isQuick: false },
+  /** Hosts take histories without what was at quorum: more is set aside, beyond the condition of the promise. */
+  committed: { family: 'F2', isQuick: false, counted: 'setAside' },
   /** Of the policies in play, only the newest is met. */
   policiesInPlay: { family: 'F0', isQuick: false },
   /** A reading leaves nobody out whose events cannot be got. */
@@ -34,14 +43,14 @@ export const CONTROLS = {
   /** A head may fall unnoticed at the host: older trees are taken. */
   older: { family: 'F0', isQuick: false },
   /** A writer is elected by fewer hosts than it takes to know of every quorum. */
-  electorate: { family: 'F0', isQuick: false },
+  electorate: { family: 'F0', isQuick: true },
   /** A reading is satisfied with fewer hosts than it takes to know of every quorum. */
   readWeight: { family: 'F0', isQuick: true },
   /** Liars are not allowed for, though they are declared. */
   dishonestWeight: { family: 'F1', isQuick: false },
   /** A line of the same number that began elsewhere is taken for one's own. */
   begun: { family: 'F0', isQuick: false },
-} as const satisfies Record<string, { readonly family: Family; readonly isQuick: boolean }>;
+} as const satisfies Record<string, ControlOf>;
 export type Control = keyof typeof CONTROLS;
 
 /** What is left out now. */

@@ -25,12 +25,17 @@ export async function decideBatch(batch: Batch, context: Context): Promise<Decis
     if (isWithout('committed') && error.code === 'COMMITTED')
       return real.decideBatch(batch, { ...context, state: { ...state, known: null } });
     if (isWithout('older') && error.code === 'OLDER')
-      return real.decideBatch(batch, { ...context, state: { ...state, head: belowOf(state.head, 1e9), known: null } });
+      return real.decideBatch(batch, { ...context, state: { ...state, head: lowest(state.head), known: null } });
     throw error;
   }
 }
 
-/** A head as if it were of an older epoch. */
-function belowOf(head: Context['state']['head'], epochs = 1): Context['state']['head'] {
-  return head && { ...head, value: { ...head.value, epoch: head.value.epoch - epochs } };
+/** A head as if it were of the epoch before. */
+function belowOf(head: Context['state']['head']): Context['state']['head'] {
+  return head && { ...head, value: { ...head.value, epoch: head.value.epoch - 1 } };
+}
+
+/** A head as if it were below all others. */
+function lowest(head: Context['state']['head']): Context['state']['head'] {
+  return head && { ...head, value: { ...head.value, line: 0, epoch: 0 } };
 }
