@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { control, CONTROLS, isWithout, type Control } from './controls.js';
+import { control, CONTROLS, isWithout, type Control, type Counted } from './controls.js';
 import { simulate, type Outcome } from './simulate.js';
 
 vi.mock('../../src/infra/crypto/signing.js', async () => {
@@ -53,7 +53,7 @@ async function expectFailure(name: Control): Promise<void> {
 }
 
 /** Without the ingredient there is more of something, over all seeds, than with it. */
-async function expectMore(name: Control, counted: 'silent' | 'setAside'): Promise<void> {
+async function expectMore(name: Control, counted: Counted): Promise<void> {
   const sums = { without: 0, with: 0 };
   for (let seed = 1; seed <= SEEDS; seed += 1)
     for (const way of ['without', 'with'] as const) {

@@ -1,12 +1,15 @@
 import type { Family } from './scenery.js';
 
+/** What there may be more of without an ingredient. */
+export type Counted = 'silent' | 'setAside';
+
 /** Where a control is looked for, and how it shows. */
 interface ControlOf {
   readonly family: Family;
   /** Whether it is found soon enough for the gate. */
   readonly isQuick: boolean;
   /** What there is more of, over all seeds, where no seed fails; a seed fails unless given. */
-  readonly counted?: 'silent' | 'setAside';
+  readonly counted?: Counted;
 }
 
 /**
@@ -27,7 +30,7 @@ export const CONTROLS = {
   /** Hosts take histories without what was at quorum: more is set aside, beyond the condition of the promise. */
   committed: { family: 'F2', isQuick: false, counted: 'setAside' },
   /** Of the policies in play, only the newest is met. */
-  policiesInPlay: { family: 'F0', isQuick: false },
+  policiesInPlay: { family: 'F0', isQuick: true },
   /** A reading leaves nobody out whose events cannot be got. */
   leavingOut: { family: 'F1', isQuick: false },
   /** An election does not know that its own log has won one. */
@@ -39,7 +42,7 @@ export const CONTROLS = {
   /** A core that is elected goes on whatever it meets. */
   meeting: { family: 'FV', isQuick: false },
   /** An event that is damaged costs the host. */
-  eachAlone: { family: 'F0', isQuick: false },
+  eachAlone: { family: 'F0', isQuick: true },
   /** A head may fall unnoticed at the host: older trees are taken. */
   older: { family: 'F0', isQuick: false },
   /** A writer is elected by fewer hosts than it takes to know of every quorum. */
