@@ -91,7 +91,8 @@ function learn(ledger: Ledger, name: Request['name'], result: Untyped): Place[] 
       return [place('task', result.task)];
     case 'claimJobs':
       return (result.jobs as Untyped[]).map((job) => {
-        ledger.held.push({ id: job.id, worker: job.worker, attempt: job.attempt });
+        // An answer that took longer than the lease shows a job that nobody holds any more.
+        if (job.worker !== null) ledger.held.push({ id: job.id, worker: job.worker, attempt: job.attempt });
         return place('job', job);
       });
     case 'createJob':

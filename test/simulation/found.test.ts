@@ -6,6 +6,7 @@ vi.mock('../../src/infra/crypto/signing.js', () => import('./quick-signing.js'))
 vi.mock('../../src/infra/offgrid/protocol/transfer-size.js', () => import('./small-transfers.js'));
 
 it.each([
+  [869, 'F2'],
   [1000115, 'FV'],
   [1004904, 'F0'],
   [1008624, 'F0'],

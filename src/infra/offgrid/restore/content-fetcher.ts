@@ -91,8 +91,6 @@ interface Worker {
   pageBytes: number;
   timeouts: number;
   failures: number;
-  /** Whether it was waited for as long as it is: until it answers again, it is not waited for any more. */
-  isGone: boolean;
   readonly times: number[];
 }
 
@@ -102,6 +100,8 @@ interface Worker {
  */
 export class ContentFetcher {
   readonly #dependencies: FetcherDependencies;
+  /** Hosts that were waited for as long as any is: until one answers again, it is not waited for any more. */
+  readonly #gone = new Set<string>();
 
   constructor(dependencies: FetcherDependencies) {
     this.#dependencies = dependencies;
@@ -138,7 +138,7 @@ export class ContentFetcher {
     sources: readonly ContentSource[],
     lost?: ReadonlySet<number>,
   ): AsyncIterable<readonly (FetchedEvent | LostEvent)[]> {
-    const run = new Run(list, range, sources, this.#dependencies, lost);
+    const run = new Run(list, range, sources, this.#dependencies, this.#gone, lost);
     try {
       yield* run.pages();
     } finally {
@@ -154,6 +154,7 @@ class Run {
   readonly #list: EntryList;
   readonly #to: number;
   readonly #dependencies: FetcherDependencies;
+  readonly #gone: Set<string>;
   readonly #workers: readonly Worker[];
   readonly #pages: Page[] = [];
   readonly #changed = new Nudge();
@@ -169,6 +170,7 @@ class Run {
     { after, to }: { readonly after: number; readonly to: number },
     sources: readonly ContentSource[],
     dependencies: FetcherDependencies,
+    gone: Set<string>,
     lost: ReadonlySet<number> | undefined,
   ) {
     this.#lost = lost;
@@ -176,8 +178,9 @@ class Run {
     this.#to = to;
     this.#next = after + 1;
     this.#dependencies = dependencies;
+    this.#gone = gone;
     this.#workers = sources.map((source) => ({
-      ...{ source, pageBytes: FIRST_BYTES, timeouts: 0, failures: 0, isGone: false, times: [] },
+      ...{ source, pageBytes: FIRST_BYTES, timeouts: 0, failures: 0, times: [] },
     }));
     this.#working = Promise.all(
       this.#workers.map((worker) =>
@@ -289,7 +292,7 @@ class Run {
     try {
       const isGiven = await this.#fill(worker, page, giveUp.signal);
       worker.failures = 0;
-      worker.isGone = false;
+      this.#gone.delete(host);
       if (isWhole(page)) return 0;
       page.failures.set(host, { tries: 1, since: asking.since, isFinal: true });
       if (!isGiven)
@@ -316,13 +319,13 @@ class Run {
     }
     const now = time.now().getTime();
     const { tries, since } = page.failures.get(host) ?? { tries: 0, since: now };
-    const isFinal = worker.isGone || (tries + 1 >= MIN_TRIES && now - since > PATIENCE_MS);
-    worker.isGone = isFinal;
+    const { refusal } = error;
+    if (tries + 1 >= MIN_TRIES && now - since > PATIENCE_MS) this.#gone.add(host);
+    // What it has not any more does not come back by asking.
+    const isFinal = refusal?.code === 'NOT_FOUND' || this.#gone.has(host);
     page.failures.set(host, { tries: tries + 1, since, isFinal });
     onTrouble(host, error.message);
-    const { refusal } = error;
-    const askedMs = refusal?.code === 'BUSY' ? refusal.wait * 1_000 : 0;
-    return Math.max(askedMs, backoffMs(worker.failures, time.random()));
+    return Math.max(refusal?.code === 'BUSY' ? refusal.wait * 1_000 : 0, backoffMs(worker.failures, time.random()));
   }
 
   /** Resolves false when the host has not, or not right, what it shows. */
