@@ -1,7 +1,8 @@
 import type { Family } from './scenery.js';
+import type { More } from './troubles.js';
 
 /** What there may be more of without an ingredient. */
-export type Counted = 'silent' | 'setAside';
+export type Counted = 'silent' | 'FORKED';
 
 /** Where a control is looked for, and how it shows. */
 interface ControlOf {
@@ -10,6 +11,8 @@ interface ControlOf {
   readonly isQuick: boolean;
   /** What there is more of, over all seeds, where no seed fails; a seed fails unless given. */
   readonly counted?: Counted;
+  /** What there is more of in its seeds. */
+  readonly more?: More;
 }
 
 /**
@@ -22,29 +25,25 @@ export const CONTROLS = {
   /** A host makes a head of whatever it is sent. */
   staging: { family: 'F0', isQuick: true },
   /** A process that is started again goes on under the epoch and the name of the one before. */
-  epochOfProcess: { family: 'F0', isQuick: false },
+  epochOfProcess: { family: 'F0', isQuick: true, more: { putBack: 6, copy: 3, crash: 2, cut: 2 } },
   /** What trees say of quorums is not held against what is read: more is lost, beyond the condition of the promise. */
   quorumInReading: { family: 'F2', isQuick: false, counted: 'silent' },
   /** Hosts take two histories of one epoch. */
-  forked: { family: 'FV', isQuick: false },
-  /** Hosts take histories without what was at quorum: more is set aside, beyond the condition of the promise. */
-  committed: { family: 'F2', isQuick: false, counted: 'setAside' },
+  forked: { family: 'FV', isQuick: false, more: { ofFamily: 5 } },
   /** Of the policies in play, only the newest is met. */
   policiesInPlay: { family: 'F0', isQuick: true },
   /** A reading leaves nobody out whose events cannot be got. */
-  leavingOut: { family: 'F1', isQuick: false },
+  leavingOut: { family: 'F1', isQuick: false, more: { rot: 6, restore: 5 } },
   /** An election does not know that its own log has won one. */
   ownRank: { family: 'F0', isQuick: false },
   /** Trees and claims are not verified. */
   signatures: { family: 'F1', isQuick: true },
   /** A core is elected without asking whether hosts have what is newer. */
   election: { family: 'F0', isQuick: true },
-  /** A core that is elected goes on whatever it meets. */
-  meeting: { family: 'FV', isQuick: false },
+  /** A core that is elected goes on whatever it meets: two that write as one go on until hosts refuse what they send. */
+  meeting: { family: 'FV', isQuick: true, counted: 'FORKED', more: { ofFamily: 5 } },
   /** An event that is damaged costs the host. */
-  eachAlone: { family: 'F0', isQuick: true },
-  /** A head may fall unnoticed at the host: older trees are taken. */
-  older: { family: 'F0', isQuick: false },
+  eachAlone: { family: 'F0', isQuick: true, more: { rot: 3 } },
   /** A writer is elected by fewer hosts than it takes to know of every quorum. */
   electorate: { family: 'F0', isQuick: true },
   /** A reading is satisfied with fewer hosts than it takes to know of every quorum. */
@@ -52,9 +51,13 @@ export const CONTROLS = {
   /** Liars are not allowed for, though they are declared. */
   dishonestWeight: { family: 'F1', isQuick: false },
   /** A line of the same number that began elsewhere is taken for one's own. */
-  begun: { family: 'F0', isQuick: false },
+  begun: { family: 'F0', isQuick: false, more: { beginLine: 20, crash: 8, restore: 8, stop: 4 } },
 } as const satisfies Record<string, ControlOf>;
 export type Control = keyof typeof CONTROLS;
+
+export function controlOf(name: Control): ControlOf {
+  return CONTROLS[name];
+}
 
 /** What is left out now. */
 export const control: { without: Control | undefined } = { without: undefined };

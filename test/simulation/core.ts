@@ -145,7 +145,6 @@ export class SimCore {
         save: async (record) => {
           await this.#delay(life);
           this.writer = record;
-          this.#resumed = undefined;
           await this.#delay(life);
         },
       },
@@ -155,6 +154,7 @@ export class SimCore {
         const bytes = Uint8Array.from({ length }, () => random.between(0, 255));
         if (length === KEY_BYTES) return bytes;
         this.#writerBytes = this.#resumed?.writerBytes ?? bytes;
+        this.#resumed = undefined;
         return this.#writerBytes;
       },
       clientOf: (url, _host, signal) => clientOf(this, url, life, signal),

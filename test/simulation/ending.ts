@@ -82,6 +82,8 @@ async function endWithout(world: World, troubles: Troubles, reached: Reached): P
   const lossy = any.is === 'RESTORED' ? any : await read({ acceptLoss: true, history });
   check(lossy.is === 'RESTORED', () => `a loss cannot be accepted: ${JSON.stringify(lossy)}`);
   if (lossy.is !== 'RESTORED') return 'STUCK';
+  // Those who lie have shown less than there is, and a restore came out well that should not have.
+  if (world.family === 'F2' && !lossy.isLossy) return 'UNDECLARED';
   const { core } = lossy;
   core.start();
   await settle(world, core);

@@ -16,6 +16,8 @@ interface Node {
   /** The history up to the event that began the line; 0 in line 1. */
   readonly begun: History;
   readonly policies: readonly KnownPolicy[];
+  /** The events, by their numbers, that were lost before the line began. */
+  readonly lost: readonly number[];
 }
 
 /** A history that goes on from another, by the event that it goes on with. */
@@ -32,7 +34,7 @@ export type KnownPolicy = PolicyOnHistory & { readonly policy: Policy };
  * Merkle trees of the product, which may be at fault.
  */
 export class Histories {
-  readonly #nodes: Node[] = [{ parent: 0, length: 0, line: 1, begun: 0, policies: [] }];
+  readonly #nodes: Node[] = [{ parent: 0, length: 0, line: 1, begun: 0, policies: [], lost: [] }];
   readonly #next = new Map<string, History>();
   readonly #children = new Map<History, readonly Child[]>();
   readonly #roots = new Map<string, History>();
@@ -57,17 +59,17 @@ export class Histories {
     const before = this.#node(from);
     const next = this.#nodes.length;
     const length = before.length + 1;
-    let { line, begun, policies } = before;
+    let { line, begun, policies, lost } = before;
     if (type === 'ReplicationPolicySet') {
-      const { version, hosts, required, line: begins = 1 } = data as unknown as ReplicationPolicySet['data'];
-      // Of two of one version the first is the one; of a lower line, it may be a hole in the log that has the second.
-      const ofLine = Math.max(begins, line);
-      if (!policies.some((known) => known.policy.version === version && known.line === ofLine)) {
-        if (begins > line) [line, begun] = [begins, next];
+      const { version, hosts, required, line: begins = 1, holes } = data as unknown as ReplicationPolicySet['data'];
+      const isLost = (sequence: number) => (begins > line ? (holes ?? []) : lost).includes(sequence);
+      // Of two of one version the first is the one, unless it is a hole in the log that has the second.
+      if (!policies.some((known) => known.policy.version === version && !isLost(known.sequence))) {
+        if (begins > line) [line, begun, lost] = [begins, next, holes ?? []];
         policies = [...policies, { policy: { version, hosts, required }, line, sequence: length }];
       }
     }
-    this.#nodes.push({ parent: from, length, line, begun, policies });
+    this.#nodes.push({ parent: from, length, line, begun, policies, lost });
     this.#next.set(name, next);
     return next;
   }

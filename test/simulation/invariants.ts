@@ -62,7 +62,16 @@ export class Invariants {
   readonly reported: Reported[] = [];
   /** Every tree that was ever sent, in the order they were. */
   readonly pool: SentBatch[] = [];
-  readonly counts = { elections: 0, reported: 0, stops: 0, setAside: 0, maxEpoch: 0 };
+  readonly counts = {
+    elections: 0,
+    reported: 0,
+    stops: 0,
+    setAside: 0,
+    maxEpoch: 0,
+    OLDER: 0,
+    FORKED: 0,
+    COMMITTED: 0,
+  };
   /** Whether a process was resumed twice: what is of one writer may then be of two. */
   isCloned = false;
   /**
@@ -164,6 +173,7 @@ export class Invariants {
 
   /** An honest host refuses something. @throws Violation */
   onRefused(host: SimHost, { code, message }: RefusalError): void {
+    if (code === 'OLDER' || code === 'FORKED' || code === 'COMMITTED') this.counts[code] += 1;
     const isWrong = code === 'COMMITTED' && !host.isFaulty && !this.#isUndeclared && !this.isCloned;
     check(!isWrong, () => `${host.url} refuses an honest writer: ${message}`);
   }

@@ -27,6 +27,8 @@ interface Manners {
   readonly echoes: boolean;
   /** Shows nothing to who claims, and the highest there is afterwards. */
   readonly isTwoFaced: boolean;
+  /** Takes part in everything and keeps nothing: whoever asks what there is gets to see what there was before. */
+  readonly isSly: boolean;
   /** Signs with a key that nobody has pinned. */
   readonly forges: boolean;
 }
@@ -50,25 +52,29 @@ export class Liar {
       echoes: random.chance(0.1),
       isTwoFaced: random.chance(0.2),
       forges: random.chance(0.3),
+      isSly: random.chance(0.3),
     };
   }
 
   /** What it makes of a request; undefined: the truth. */
   answer(request: Request): Promise<Uint8Array> | undefined {
-    const { claim, ship, head, events, entries, echoes, isTwoFaced } = this.#manners;
+    const { claim, ship, head, events, entries, echoes, isTwoFaced, isSly } = this.#manners;
     const random = this.#random;
     switch (request.is) {
       case 'claim': {
         const { claim: signed } = decodeClaimBody(request.body);
         this.#claims.push(signed);
+        if (isSly) return this.#tell(request, { ...this.#before(), claim: signed });
         if (echoes) return refused({ code: 'FENCED', claim: signed });
         if (isTwoFaced) return this.#tell(request, { tree: null, staged: null, claim: signed });
         return random.chance(claim) ? this.#onClaim(request, signed) : undefined;
       }
       case 'ship':
+        if (isSly) return this.#sign(request);
         if (isTwoFaced && random.chance(0.5)) return this.#tell(request, this.#lie());
         return random.chance(ship) ? this.#onBatch(request) : undefined;
       case 'head':
+        if (isSly) return this.#tell(request, this.#before());
         return random.chance(isTwoFaced ? 1 : head) ? this.#tell(request, this.#lie()) : undefined;
       case 'roots':
         return random.chance(entries) ? answered(encodeRoots({ head: NO_ROOT, staged: null })) : undefined;
@@ -93,14 +99,25 @@ export class Liar {
 
   /** Signs for a batch and keeps nothing of it, or does not take it. */
   #onBatch(request: Request & { readonly is: 'ship' | 'claim' | 'mend' }): Promise<Uint8Array> {
-    const { batch, tree } = batchOf(request.body);
     const roll = this.#random.next();
     if (roll < 0.1) return refused({ code: 'OTHER' });
     if (roll < 0.2) return this.#tell(request, this.#lie());
     if (roll < 0.3 && this.#pool.length > 0)
       return refused({ code: this.#random.pick(['OLDER', 'COMMITTED', 'FORKED']), tree: this.#anyTree().batch.tree });
+    return this.#sign(request);
+  }
+
+  #sign(request: Request & { readonly is: 'ship' | 'claim' | 'mend' }): Promise<Uint8Array> {
+    const { batch, tree } = batchOf(request.body);
     const kept = isComplete(tree) ? { tree: batch.tree, staged: null } : { tree: null, staged: batch.tree };
     return this.#tell(request, kept);
+  }
+
+  /** A tree that there was, or none. */
+  #before(): Partial<Head> {
+    const whole = this.#pool.filter(({ tree }) => isComplete(tree));
+    const one = whole[this.#random.between(-1, whole.length - 1)];
+    return { tree: one?.batch.tree ?? null, staged: null };
   }
 
   /** Withholds contents, or gives others. */

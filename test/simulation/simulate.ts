@@ -3,7 +3,7 @@ import { end, type Ending } from './ending.js';
 import { Violation } from './invariants.js';
 import type { Family } from './scenery.js';
 import { SimLog } from './sim-log.js';
-import { Troubles } from './troubles.js';
+import { Troubles, type More } from './troubles.js';
 import { World } from './world.js';
 
 /** How long the first quorum is waited for before anything is done to it, in milliseconds: most troubles need something to lose. */
@@ -27,6 +27,8 @@ export interface SimulateOptions {
   readonly family?: Family | undefined;
   /** What there is of troubles, but for what the family has. */
   readonly isCalm?: boolean;
+  /** What there is more of. */
+  readonly more?: More;
 }
 
 /** The trace in short: the same for the same seed. */
@@ -42,7 +44,7 @@ export async function simulate(seed: number, options: SimulateOptions = {}): Pro
   const { stackTraceLimit } = Error;
   Error.stackTraceLimit = options.isTraced === true ? stackTraceLimit : 0;
   const world = new World(seed, options.isTraced === true, options.family);
-  const troubles = new Troubles(world, options.isCalm === true);
+  const troubles = new Troubles(world, options);
   let ending: Ending | undefined;
   const failure = await live(world, troubles).then(
     (reached) => {

@@ -14,10 +14,20 @@ const STEPS = {
   ...{ append: 40, crash: 3, stop: 0.7, hostDies: 5, hostIsGone: 0.15, cut: 3, full: 1, replay: 3, forward: 1 },
   ...{ copy: 1.5, putBack: 1.2, lease: 0.7, restore: 1.5, restoreWithLoss: 0.25, drill: 1, policy: 2.5 },
   ...{ beginLine: 0.25, rot: 1, scrub: 1, hurry: 1, ofFamily: 3 },
+  part: 2,
 } as const;
-type Step = keyof typeof STEPS;
+export type Step = keyof typeof STEPS;
+/** How many times as often a kind of step is taken. */
+export type More = Readonly<Partial<Record<Step, number>>>;
 /** Steps that take nothing away: what there is without any trouble. */
 const CALM: ReadonlySet<Step> = new Set<Step>(['append', 'drill', 'hurry']);
+/** Steps that are taken as often in every seed. */
+const STEADY: ReadonlySet<Step> = new Set<Step>(['part']);
+/** How often a copy goes on where it does not reach the hosts that the others reach, or while the first reaches none. */
+const PARTED = 0.4;
+const SILENT = 0.4;
+/** How often another operator begins a line at the same time. */
+const TWIN_LINES = 0.4;
 /** How much more or less often a kind of step is taken in one seed than in the next, as powers of two. */
 const SWARM = 2.5;
 
@@ -28,15 +38,20 @@ export class Troubles {
   readonly #odds: readonly (readonly [Step, number])[];
   readonly #copies: CoreFolder[] = [];
   readonly #saved = new Map<SimHost, { readonly state: DiskState | undefined }[]>();
+  readonly #mayPart: boolean;
   #isOver = false;
   #appended = 0;
   #restoring = 0;
 
-  constructor(world: World, isCalm: boolean) {
+  constructor(world: World, { isCalm = false, more = {} }: { readonly isCalm?: boolean; readonly more?: More }) {
     this.#world = world;
+    this.#mayPart = more.part !== 0;
     const { random } = world;
     const kinds = (Object.keys(STEPS) as Step[]).filter((step) => !isCalm || CALM.has(step));
-    this.#odds = kinds.map((step) => [step, STEPS[step] * 2 ** (SWARM * (2 * random.next() - 1))] as const);
+    this.#odds = kinds.map((step) => {
+      const swarm = STEADY.has(step) ? 1 : 2 ** (SWARM * (2 * random.next() - 1));
+      return [step, STEPS[step] * (more[step] ?? 1) * swarm] as const;
+    });
   }
 
   /** Whether there has been but one log, and nothing was made from it. */
@@ -122,6 +137,9 @@ export class Troubles {
       case 'cut':
         network.cut(core.name, host, random.between(500, 15_000));
         return;
+      case 'part':
+        this.#part();
+        return;
       case 'full':
         host.disk.faults.isFull = true;
         clock.after(random.between(500, 10_000), () => (host.disk.faults.isFull = false));
@@ -173,6 +191,47 @@ export class Troubles {
         this.#ofFamily(core);
         return;
     }
+  }
+
+  /** For a while no host is reached by more than one core. */
+  #part(): void {
+    const { random, cores, hosts, network } = this.#world;
+    const running = cores.filter(({ isUp }) => isUp);
+    const ms = random.between(1_000, 20_000);
+    for (const host of hosts) {
+      const reached = running.length > 1 || random.chance(0.5) ? random.pick(running) : undefined;
+      for (const core of running) if (core !== reached) network.cut(core.name, host, ms);
+    }
+  }
+
+  /** An older copy goes on when it reaches nobody but liars, and a host that was down meanwhile. */
+  #deceive(core: SimCore): void {
+    const { random, clock, hosts, network } = this.#world;
+    const behind = hosts.filter((host) => !host.isFaulty && host.isUp);
+    if (behind.length === 0) return;
+    const [one, before] = [random.pick(behind), core.folder()];
+    one.kill();
+    clock.after(random.between(2_000, 10_000), () => {
+      one.start();
+      if (this.#isOver) return;
+      this.counts.copies += 1;
+      core.kill();
+      const copy = this.#world.newCore(before, core.wanted);
+      for (const host of hosts)
+        if (host !== one && !host.isFaulty) network.cut(copy.name, host, random.between(5_000, 20_000));
+      this.#world.note(() => `${copy.name} deceives of ${core.name} with ${one.url}`);
+      copy.start();
+    });
+  }
+
+  /** A copy of a core has begun to go on: perhaps neither gets to know of the other soon. */
+  #setApart(core: SimCore): void {
+    if (!this.#mayPart) return;
+    const { random, hosts, network } = this.#world;
+    const dice = random.next();
+    if (dice < PARTED) this.#part();
+    else if (dice < PARTED + SILENT)
+      for (const host of hosts) network.cut(core.name, host, random.between(1_000, 20_000));
   }
 
   #append(core: SimCore): void {
@@ -228,6 +287,7 @@ export class Troubles {
     if (isWithout('epochOfProcess')) copy.resumeAs(core);
     if (random.chance(0.5)) core.kill();
     copy.start();
+    this.#setApart(core);
   }
 
   /** Another core takes the log over; the first runs on for a while. */
@@ -281,8 +341,21 @@ export class Troubles {
 
   #beginLine(core: SimCore): void {
     this.counts.lines += 1;
+    const before = core.folder();
     // What goes wrong with the log is told, and may be tried again.
     core.beginLine().catch(() => undefined);
+    const { random, clock } = this.#world;
+    if (!this.#mayPart || !random.chance(TWIN_LINES)) return;
+    // Another operator begins one with a copy, of the same number for all that is known there, and perhaps with other hosts.
+    const { hosts, dishonest } = this.#world;
+    const some = hosts.filter(({ isGone }) => !isGone && (dishonest > 0 || random.chance(0.5)));
+    const copy = this.#world.newCore(before, some.length > 0 ? this.#world.newPolicy(some) : core.wanted);
+    this.counts.copies += 1;
+    copy.start();
+    this.#setApart(core);
+    clock.after(random.between(100, 4_000), () => {
+      if (!this.#isOver && copy.isUp) copy.beginLine().catch(() => undefined);
+    });
   }
 
   #ofFamily(core: SimCore): void {
@@ -302,6 +375,7 @@ export class Troubles {
       host.disk.replace(random.pick(saved).state);
       if (wasUp) host.start();
     }
+    if (family === 'F2') this.#deceive(core);
     if (family !== 'FV' || !random.chance(0.3)) return;
     const twin = world.newCore(core.folder(), core.wanted);
     if (!twin.resumeAs(core)) {
@@ -310,6 +384,8 @@ export class Troubles {
     }
     this.counts.clones += 1;
     world.invariants.isCloned = true;
+    world.note(() => `${twin.name} is resumed as ${core.name}`);
     twin.start();
+    this.#setApart(core);
   }
 }
