@@ -21,7 +21,7 @@ vi.mock(
 /** All controls, and not just the quick ones: SIMULATION_CONTROLS=all; or the names of some. */
 const WANTED = process.env['SIMULATION_CONTROLS'];
 /** Within so many seeds a control must be found; the slow ones may take more. */
-const SEEDS = Number(process.env['SIMULATION_CONTROL_SEEDS'] ?? (WANTED === undefined ? 60 : 1_500));
+const SEEDS = Number(process.env['SIMULATION_CONTROL_SEEDS'] ?? (WANTED === undefined ? 60 : 3_000));
 
 const names = (Object.keys(CONTROLS) as Control[]).filter((name) =>
   WANTED === undefined ? CONTROLS[name].isQuick : WANTED === 'all' || WANTED.split(',').includes(name),

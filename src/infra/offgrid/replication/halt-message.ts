@@ -1,9 +1,17 @@
 import type { News } from '../../../domain/election.js';
 import type { Tree } from '../protocol/tree.js';
+import type { ReplicationState } from './replication-state.js';
 
-/** Why a core was stopped, for people. @param line of the own log @param tree what the host has shown */
-export function haltMessage(news: News, host: string, line: number, tree: Tree | undefined): string {
+/** Why a core was stopped, for people. @param own what is known of its log @param tree what the host has shown */
+export function haltMessage(
+  news: News,
+  host: string,
+  { line, isRestored }: Pick<ReplicationState, 'line' | 'isRestored'>,
+  tree: Tree | undefined,
+): string {
   const shows = `Host ${host} shows event ${tree?.sequence ?? 0} of epoch ${tree?.epoch ?? 0}`;
+  if (isRestored && news !== 'LINE')
+    return `${shows}, which this log does not have: it was restored without them, and without this host the others are too few to go on. To have these events, restore again with this host; to go on without them for good: sheratan hosts begin-line.`;
   switch (news) {
     case 'LINE':
       return `${shows}, in line ${tree?.line ?? 0}; this log is of line ${line}, and does not have it: somebody has accepted a loss or begun a line elsewhere. To put this log above it for good: sheratan hosts begin-line.`;

@@ -363,7 +363,7 @@ export class Writer {
     // Whatever is in the way of an epoch is not in the way of the line that was begun meanwhile.
     if (!this.#isOfLine(state)) return;
     const code = news === 'FORKED' ? 'FORKED' : 'BEHIND';
-    const message = haltMessage(news, host, state.line, shown ?? tree?.value ?? staged?.value);
+    const message = haltMessage(news, host, state, shown ?? tree?.value ?? staged?.value);
     await this.#halt({ code, message, ...(this.#sawLine === 0 ? {} : { line: this.#sawLine }) });
   }
 
