@@ -78,7 +78,9 @@ async function endWithout(world: World, troubles: Troubles, reached: Reached): P
   const whole = await read({});
   if (whole.is === 'RESTORED') return 'SPARED';
   const any = await read({ acceptLoss: true });
-  const history = toHex(reached.tree.root).slice(0, 16);
+  // What was on its way has arrived meanwhile.
+  const { tree } = bestOf(world) ?? reached;
+  const history = toHex(tree.root).slice(0, 16);
   const lossy = any.is === 'RESTORED' ? any : await read({ acceptLoss: true, history });
   check(lossy.is === 'RESTORED', () => `a loss cannot be accepted: ${JSON.stringify(lossy)}`);
   if (lossy.is !== 'RESTORED') return 'STUCK';
