@@ -14,7 +14,7 @@ import type { Untyped } from '../support/node.js';
 import { Reader } from '../support/offgrid/by-hand.js';
 import { Front } from '../support/offgrid/front.js';
 import { newHost } from '../support/offgrid/host.js';
-import { replicating, settled } from '../support/offgrid/machine.js';
+import { replicating, settled, WAIT } from '../support/offgrid/machine.js';
 import { Random } from '../support/random.js';
 import { travellingOf } from './replicas.js';
 
@@ -98,14 +98,17 @@ it(
       const status = await settled(core, lines.length - 18);
       expect(status).toMatchObject({ refusal: null, stopped: null, unmet: [] });
       const { digest } = await core.live();
+      const readers = hosts.map((host) => new Reader(host, root, expected.origin));
+      const quorums = () => Promise.all(readers.map(async (reader) => (await reader.head()).tree?.quorum));
+      // Hosts are told of a quorum a while after it is one; a core that stops does not wait long for them.
+      await expect.poll(quorums, WAIT).toEqual([status.headSequence, status.headSequence]);
       expect(await core.stop()).toMatchObject({ code: 0 });
       expect(digest).toBe(digestBefore);
       const events = await eventsOf(dataDir);
       expect(events.slice(0, lines.length).map(toLine)).toEqual(lines);
       expect(lineOf(events)).toBe(2);
       const travelling = travellingOf(events);
-      for (const host of hosts) {
-        const reader = new Reader(host, root, expected.origin);
+      for (const reader of readers) {
         expect(await reader.head()).toMatchObject({
           ...{ tree: { line: 2, sequence: travelling.length, quorum: travelling.length }, staged: null, damaged: 0 },
         });
