@@ -1,5 +1,5 @@
 import type { Family } from './scenery.js';
-import type { More } from './troubles.js';
+import type { More } from './steps.js';
 
 /** What there may be more of without an ingredient. */
 export type Counted = 'silent' | 'FORKED';

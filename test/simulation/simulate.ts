@@ -3,7 +3,8 @@ import { end, type Ending } from './ending.js';
 import { Violation } from './invariants.js';
 import type { Family } from './scenery.js';
 import { SimLog } from './sim-log.js';
-import { Troubles, type More } from './troubles.js';
+import type { More } from './steps.js';
+import { Troubles } from './troubles.js';
 import { World } from './world.js';
 
 /** How long the first quorum is waited for before anything is done to it, in milliseconds: most troubles need something to lose. */
