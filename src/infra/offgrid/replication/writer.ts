@@ -296,7 +296,7 @@ export class Writer {
       signable: this.#signable,
       isEveryHostHeard: this.#isEveryHostHeard(state),
     });
-    if (outcome.is === 'STOPPED') await this.#stopFor(outcome.news, outcome.by);
+    if (outcome.is === 'STOPPED') await this.#stopFor(outcome.news, outcome.by, granted.get(outcome.by));
     else if (outcome.is === 'ELECTED') await this.#won(state, outcome);
   }
 
@@ -338,11 +338,12 @@ export class Writer {
     const { state, latest, history, logger } = this.#dependencies;
     const decide = async (known: ReplicationState) => {
       const own = ownHistoryOf(known, this.#length);
-      return decideMeeting(await history.shown(tree), { own, epoch, writer: this.#id }, of);
+      const shown = await history.shown(tree);
+      return { shown, what: decideMeeting(shown, { own, epoch, writer: this.#id }, of) };
     };
-    if ((await decide(state())) === 'GO_ON') return;
+    if ((await decide(state())).what === 'GO_ON') return;
     // Nothing is ended on what may be old.
-    const what = await decide(await latest());
+    const { shown, what } = await decide(await latest());
     switch (what) {
       case 'GO_ON':
         return;
@@ -353,17 +354,16 @@ export class Writer {
         this.#end(tree.epoch);
         return;
       default:
-        await this.#stopFor(what, host, tree);
+        await this.#stopFor(what, host, { tree: shown, staged: null });
     }
   }
 
-  async #stopFor(news: News, host: string, shown?: Tree): Promise<void> {
-    const { tree, staged } = this.#granted.get(host) ?? {};
+  async #stopFor(news: News, host: string, shown?: Grantor): Promise<void> {
     const state = await this.#dependencies.latest();
     // Whatever is in the way of an epoch is not in the way of the line that was begun meanwhile.
     if (!this.#isOfLine(state)) return;
     const code = news === 'FORKED' ? 'FORKED' : 'BEHIND';
-    const message = haltMessage(news, host, state, shown ?? tree?.value ?? staged?.value);
+    const message = haltMessage(news, host, state, shown?.tree ?? shown?.staged);
     await this.#halt({ code, message, ...(this.#sawLine === 0 ? {} : { line: this.#sawLine }) });
   }
 
