@@ -12,6 +12,7 @@ it.each([
   [1014120, 'F0'],
 ] as const)('what seed %i of family %s has found once does not come back', async (seed, family) => {
   // They were found when cores were not parted from one another.
-  const outcome = await simulate(seed, { family, more: { part: 0 } });
-  expect(outcome.failure === undefined ? '' : await told(outcome)).toBe('');
+  const options = { family, more: { part: 0 } };
+  const outcome = await simulate(seed, options);
+  expect(outcome.failure === undefined ? '' : await told(outcome, options)).toBe('');
 });

@@ -335,10 +335,9 @@ export class Troubles {
     const before = core.folder();
     // What goes wrong with the log is told, and may be tried again.
     core.beginLine().catch(() => undefined);
-    const { random, clock } = this.#world;
+    const { random, clock, hosts, dishonest } = this.#world;
     if (!this.#mayPart || !random.chance(TWIN_LINES)) return;
     // Another operator begins one with a copy, of the same number for all that is known there, and perhaps with other hosts.
-    const { hosts, dishonest } = this.#world;
     const some = hosts.filter(({ isGone }) => !isGone && (dishonest > 0 || random.chance(0.5)));
     const copy = this.#world.newCore(before, some.length > 0 ? this.#world.newPolicy(some) : core.wanted);
     this.counts.copies += 1;
