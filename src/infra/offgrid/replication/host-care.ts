@@ -70,9 +70,9 @@ export class HostCare {
       if (signal.aborted) return;
       const now = time.now().getTime();
       try {
-        if (isServed() && isDamaged && now >= mendAt) {
+        if (now >= mendAt) {
           this.#mendedAt = now;
-          await this.#mend(signal);
+          if (isServed()) await this.#mend(signal);
         }
         if (now >= auditAt) {
           auditAt = now + AUDIT_EVERY_MS;

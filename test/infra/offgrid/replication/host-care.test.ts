@@ -32,6 +32,37 @@ describe('what is damaged at a host', () => {
     expect((await reader.events()).filter(({ sealed }) => sealed === null)).toEqual([]);
     expect(await core.settles()).toBe(length + 1);
   });
+
+  it('is left for a minute at a time while the host is not dealt with, and mended once it is', async () => {
+    const ending = new AbortController();
+    let [now, sleeps, asked, isServed] = [0, 0, 0, false];
+    const time: Time = {
+      now: () => new Date(now),
+      sleep: (ms) => {
+        [now, sleeps] = [now + ms, sleeps + 1];
+        if (now > 600_000) isServed = true;
+        if (now > 700_000 || sleeps > 1_000) ending.abort();
+        return Promise.resolve();
+      },
+      turn: () => Promise.resolve(),
+      random: () => 0,
+    };
+    const damaged = () => {
+      asked += 1;
+      return Promise.resolve({ sequences: [] });
+    };
+    const care = new HostCare({ damaged } as unknown as HostClient, {
+      ...{ origin: ORIGIN, host: 'h', time, isServed: () => isServed, logger: quiet },
+      window: { take: () => Promise.resolve([]) },
+      history: { has: () => Promise.resolve(true) } as unknown as LocalHistory,
+      state: () => ({ holes: new Set() }),
+    });
+    care.seen({ damaged: 2, tree: { value: { sequence: 50, root: new Uint8Array(32) } } } as unknown as GoodHead);
+    await care.run(ending.signal);
+    expect(sleeps).toBeLessThan(20);
+    expect(asked).toBeGreaterThan(0);
+    expect(asked).toBeLessThan(3);
+  });
 });
 
 describe('an audit', () => {
