@@ -12,6 +12,7 @@ import type { Journal, NumberedEvent } from '../../src/infra/offgrid/replication
 import type { Random } from '../support/random.js';
 import { ORIGIN, ROOT } from './bodies.js';
 import { isWithout } from './controls.js';
+import { MemoryFrontiers } from './memory-frontiers.js';
 import { MemoryOutbox } from './memory-outbox.js';
 import type { SimLog } from './sim-log.js';
 import { pause, VirtualTime, type Life, type VirtualClock } from './virtual-time.js';
@@ -31,6 +32,8 @@ export interface CoreGround {
   /** Is told of every event that a core appends. */
   readonly onRecorded: (core: SimCore, event: RecordedEvent) => void;
   readonly onHalted: (core: SimCore, reason: HaltReason) => void;
+  /** Is told that a core has died in the middle of a write. */
+  readonly onDeath: (core: SimCore) => void;
   readonly onCrash: (core: SimCore, error: unknown) => void;
   readonly logger: Logger;
   readonly faults: {
@@ -38,6 +41,8 @@ export interface CoreGround {
     journal: number;
     /** How often the outbox does not catch up with the log. */
     late: number;
+    /** How often a core dies just before something is written, or just after. */
+    death: number;
     /** How slow the disk and the projection are. */
     maxDelayMs: number;
   };
@@ -47,6 +52,8 @@ export interface CoreGround {
 export interface CoreFolder {
   readonly log: SimLog;
   readonly writer: WriterRecord | undefined;
+  /** Of this log, or of one that went on otherwise. */
+  readonly frontiers?: MemoryFrontiers;
 }
 
 /** A process that goes on under the epoch and the name of another, as of a virtual machine that was resumed twice. */
@@ -65,6 +72,7 @@ export class SimCore {
   halted: HaltReason | undefined;
   readonly #ground: CoreGround;
   readonly #skewMs: number;
+  readonly #frontiers: MemoryFrontiers;
   #outbox = new MemoryOutbox();
   #folded = 0;
   #committed = new Nudge();
@@ -76,13 +84,14 @@ export class SimCore {
 
   constructor(
     name: string,
-    { log, writer }: CoreFolder,
+    { log, writer, frontiers = new MemoryFrontiers() }: CoreFolder,
     { wanted, dishonestWeight, skewMs }: Pick<SimCore, 'wanted' | 'dishonestWeight'> & { readonly skewMs: number },
     ground: CoreGround,
   ) {
     this.name = name;
     this.log = log;
     this.writer = writer;
+    this.#frontiers = frontiers;
     this.wanted = wanted;
     this.dishonestWeight = dishonestWeight;
     this.#skewMs = skewMs;
@@ -109,7 +118,7 @@ export class SimCore {
 
   /** What is in its folder now. @param count of the events of the log, all unless given */
   folder(count?: number): CoreFolder {
-    return { log: this.log.copy(count), writer: this.writer };
+    return { log: this.log.copy(count), writer: this.writer, frontiers: this.#frontiers.copy() };
   }
 
   /** Has the next process take up the epoch and the name of another, which runs. Returns whether that one has an epoch. */
@@ -143,12 +152,12 @@ export class SimCore {
       store: {
         load: () => Promise.resolve(this.writer),
         save: async (record) => {
-          await this.#delay(life);
+          await this.#survive(life);
           this.writer = record;
-          await this.#delay(life);
+          await this.#survive(life);
         },
       },
-      frontiers: { below: () => Promise.resolve(undefined), put: () => Promise.resolve() },
+      frontiers: this.#frontiers,
       time: new VirtualTime(clock, random, life, this.#skewMs),
       randomBytes: (length) => {
         const bytes = Uint8Array.from({ length }, () => random.between(0, 255));
@@ -252,10 +261,11 @@ export class SimCore {
     return {
       record: async (facts) => {
         for (const fact of facts) {
-          await this.#delay(life);
+          await this.#survive(life);
           if (random.chance(faults.journal)) throw new Error('the disk is full');
           this.append(fact);
           const wanted = this.log.events.length;
+          await this.#survive(life);
           while (this.#folded < wanted) await this.#delay(life, 1 + faults.maxDelayMs);
           if (random.chance(faults.journal)) throw new Error('nobody knows whether this was recorded');
         }
@@ -266,6 +276,16 @@ export class SimCore {
   async #delay(life: Life, leastMs = 0): Promise<void> {
     const { clock, random, faults } = this.#ground;
     await pause(clock, leastMs + random.between(0, faults.maxDelayMs), life);
+  }
+
+  /** A write takes its time; the core may not live to see the end of it. */
+  async #survive(life: Life): Promise<void> {
+    const { random, faults, onDeath } = this.#ground;
+    if (!life.isOver && random.chance(faults.death)) {
+      this.kill();
+      onDeath(this);
+    }
+    await this.#delay(life);
   }
 
   #numbered(after: number, limit: number): NumberedEvent[] {

@@ -15,11 +15,10 @@ import type { World } from './world.js';
 /**
  * How a seed ends. CONVERGED: a restore, its core and all honest hosts came to one history. HOLED: they did so without an event that nobody
  * had any more, and a second restore found that. NOTHING: no host has any. STUCK: the honest
- * hosts alone cannot meet a policy, or some event is nowhere whole. CLONED: a process was resumed twice, so which history counts
- * may not be known. UNDECLARED: hosts lie that were not declared, and the restore was refused for it. SPARED: what was lost everywhere was
+ * hosts alone cannot meet a policy, or some event is nowhere whole. UNDECLARED: hosts lie that were not declared, and the restore was refused for it. SPARED: what was lost everywhere was
  * of the end only, which no quorum had, so that nothing had to be accepted.
  */
-export type Ending = 'CONVERGED' | 'HOLED' | 'NOTHING' | 'STUCK' | 'CLONED' | 'UNDECLARED' | 'SPARED';
+export type Ending = 'CONVERGED' | 'HOLED' | 'NOTHING' | 'STUCK' | 'UNDECLARED' | 'SPARED';
 
 /** Within this everything must have come right once nothing fails any more, in milliseconds. */
 const DEADLINE_MS = 1_800_000;
@@ -27,6 +26,9 @@ const DEADLINE_MS = 1_800_000;
 const LATE_MS = 60_000;
 /** Lives of the core after the restore. */
 const LIVES = 2;
+/** How often a core goes on for so long that it asks hosts for events that they have signed for, in milliseconds. */
+const AUDITED = 0.1;
+const AUDIT_MS = 1_000_000;
 /** How often an event is lost at every host in the end. */
 const LOSS = 0.1;
 /** How often an operator begins a line because another is in the way. */
@@ -36,7 +38,6 @@ const MAX_LINES = 8;
 export async function end(world: World, troubles: Troubles): Promise<Ending> {
   calm(world);
   const { invariants } = world;
-  if (invariants.isCloned) return 'CLONED';
   const reached = bestOf(world);
   if (reached === undefined) return 'NOTHING';
   if (!canGoOn(world, reached.history, reached.quorum) || !isKept(world, reached.history)) return 'STUCK';
@@ -63,7 +64,10 @@ export async function end(world: World, troubles: Troubles): Promise<Ending> {
   for (let life = 0; life < LIVES; life += 1) {
     core.start();
     if (life > 0) core.append({ type: 'MissionCreated', data: { missionId: `last${life}`, title: '' } });
-    await settle(world, core);
+    const isLast = life + 1 === LIVES;
+    if (isLast) for (const host of honestHosts(world)) await within(world, host.scrub());
+    await settle(world, core, troubles, isLast);
+    if (isLast && world.random.chance(AUDITED)) await world.run(AUDIT_MS);
     core.kill();
   }
   return 'CONVERGED';
@@ -88,7 +92,7 @@ async function endWithout(world: World, troubles: Troubles, reached: Reached): P
   if (world.family === 'F2' && !lossy.isLossy) return 'UNDECLARED';
   const { core } = lossy;
   core.start();
-  await settle(world, core);
+  await settle(world, core, troubles);
   core.kill();
   const again = await read({});
   if (troubles.counts.lines + troubles.counts.accepted === 0 || again.is === 'RESTORED')
@@ -119,7 +123,8 @@ function loseOne(world: World, history: History): boolean {
 function calm(world: World): void {
   world.network.calm();
   world.note(() => 'calm');
-  Object.assign(world.faults, { journal: 0, late: 0 });
+  world.isCalm = true;
+  Object.assign(world.faults, { journal: 0, late: 0, death: 0 });
   for (const core of [...world.cores]) world.lose(core);
   for (const host of world.hosts) {
     Object.assign(host.disk.faults, { isFull: false, failure: 0, maxDelayMs: 5 });
@@ -132,12 +137,27 @@ async function restored(world: World, troubles: Troubles): Promise<Recovery> {
   const hosts = world.hosts.filter(({ isGone }) => !isGone);
   const wanted = wantedOf(honestHosts(world), world.dishonest);
   const recovery = await within(world, recover(world, { hosts, wanted }));
-  if (recovery.is === 'RESTORED' || troubles.counts.lines + troubles.counts.accepted === 0) return recovery;
+  const mayChoose = troubles.counts.lines + troubles.counts.accepted > 0 || isForked(world, recovery);
+  if (recovery.is === 'RESTORED' || !mayChoose) return recovery;
   const best = bestOf(world);
   const history = best && toHex(best.tree.root).slice(0, 16);
   return within(
     world,
     recover(world, { hosts, wanted, acceptLoss: true, ...(history === undefined ? {} : { history }) }),
+  );
+}
+
+/** Whether two processes under one name have gone on otherwise, and honest hosts show both. */
+function isForked(world: World, recovery: Recovery): boolean {
+  if (!world.invariants.isCloned || recovery.is !== 'REFUSED' || !recovery.why.startsWith('Two processes'))
+    return false;
+  const { histories } = world;
+  const heads = honestHosts(world).flatMap(({ disk }) => [treeOf(disk.state?.head ?? null) ?? []].flat());
+  return heads.some((a) =>
+    heads.some((b) => {
+      const [x, y] = [histories.ofRoot(a.root), histories.ofRoot(b.root)];
+      return a.epoch === b.epoch && a.line === b.line && !histories.has(x, y) && !histories.has(y, x);
+    }),
   );
 }
 
@@ -157,23 +177,24 @@ async function within<T>(world: World, promise: Promise<T>): Promise<T> {
   return outcome!.value;
 }
 
-/** Waits until the core and all honest hosts have one history, at quorum. */
-async function settle(world: World, core: SimCore): Promise<void> {
+/** Waits until the core and all honest hosts have one history, at quorum. @param isWhole whether what is damaged is whole again, too */
+async function settle(world: World, core: SimCore, { counts }: Troubles, isWhole = false): Promise<void> {
   let lines = 0;
   for (;;) {
-    await world.run(DEADLINE_MS, () => core.halted !== undefined || hasSettled(world, core));
+    await world.run(DEADLINE_MS, () => core.halted !== undefined || hasSettled(world, core, isWhole));
     const { halted } = core;
     if (halted === undefined) break;
     // Another line is shown: the operator wants this one all the same.
-    const isLine = halted.message.includes('begin-line') && lines < MAX_LINES;
+    const mayBe = counts.lines + counts.accepted > 0 && lines < MAX_LINES;
+    const isLine = halted.message.includes('begin-line') && mayBe;
     check(isLine, () => `the restored core stops: ${halted.code} ${halted.message}`);
     lines += 1;
     await within(world, core.beginLine());
   }
-  check(hasSettled(world, core), () => `it does not come to one history: ${describe(world, core)}`);
+  check(hasSettled(world, core, isWhole), () => `it does not come to one history: ${describe(world, core)}`);
 }
 
-function hasSettled(world: World, core: SimCore): boolean {
+function hasSettled(world: World, core: SimCore, isWholeAgain: boolean): boolean {
   const { head, quorum, policies, hosts, isRestored, nextLine } = core.state;
   const newest = policies.at(-1)?.policy;
   if (newest === undefined || head !== quorum || isRestored || nextLine !== undefined) return false;
@@ -182,8 +203,14 @@ function hasSettled(world: World, core: SimCore): boolean {
     const host = world.hosts.find(({ identity }) => identity.id === id);
     if (host === undefined || host.isFaulty || host.isGone) return true;
     const isServed = (hosts.get(id)?.state ?? 'ACTIVE') === 'ACTIVE';
-    return isServed && world.invariants.has(host, core.log.history());
+    return isServed && world.invariants.has(host, core.log.history()) && (!isWholeAgain || isMended(host, core));
   });
+}
+
+/** Whether a host has whole events, but for holes, which nobody has. */
+function isMended({ disk }: SimHost, { state }: SimCore): boolean {
+  const rows = disk.state?.rows.head ?? [];
+  return rows.every((row, i) => state.holes.has(i + 1) || (isWhole(row) && !row.isDamaged));
 }
 
 function honestHosts({ hosts }: World): readonly SimHost[] {

@@ -4,6 +4,8 @@ import type { HostStateChanged, ReplicasAcknowledged, WonElection } from '../../
 import { equalBytes } from '../../src/infra/crypto/bytes.js';
 import { sha256 } from '../../src/infra/crypto/sha256.js';
 import type { RefusalError } from '../../src/infra/offgrid/host/refusal-error.js';
+import { openHead } from '../../src/infra/offgrid/protocol/head.js';
+import { signedThingOf } from '../../src/infra/offgrid/replication/signed-text.js';
 import { compareRank, type Tree } from '../../src/infra/offgrid/protocol/tree.js';
 import { openTree } from '../../src/infra/offgrid/protocol/tree.js';
 import type { SignedThing } from '../../src/infra/offgrid/protocol/signed.js';
@@ -135,8 +137,10 @@ export class Invariants {
   onHalted(core: SimCore, code: string, message: string): void {
     this.counts.stops += 1;
     const log = core.log.history();
+    const [line, won] = [this.histories.lineOf(log), core.state.elected?.epoch ?? 0];
+    // What is older than the election that the log has won is nothing to stop for.
     const isOff = ({ history, quorum, tree, begun }: Shown) =>
-      tree.line >= this.histories.lineOf(log) &&
+      (tree.line > line || (tree.line === line && tree.epoch >= won)) &&
       (!this.histories.has(log, history) || !this.histories.has(log, quorum) || !this.histories.has(log, begun));
     check([...this.#shown.values()].some(isOff), () => `${core.name} stops without a reason: ${code} ${message}`);
   }
@@ -234,7 +238,16 @@ export class Invariants {
     const { histories } = this;
     const reached = this.#reached.get(core) ?? new Map<SimHost, { sequence: number; epoch: number }>();
     this.#reached.set(core, reached);
-    for (const { host, sequence } of hosts) reached.set(this.#host(host), { sequence, epoch });
+    for (const { host: id, sequence, head } of hosts) {
+      const host = this.#host(id);
+      reached.set(host, { sequence, epoch });
+      if (head === null) continue;
+      const { damaged } = openHead(signedThingOf('head', head.signed), host.identity.verifyKey).value;
+      check(
+        host.isFaulty || damaged <= core.state.holes.size,
+        () => `${core.name} counts ${host.url}, of which ${damaged} events are damaged`,
+      );
+    }
     const log = core.log.history();
     if (quorumSequence === 0 || quorumSequence <= core.state.quorum || line !== histories.lineOf(log)) return;
     const history = histories.first(log, quorumSequence);

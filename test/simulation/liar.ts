@@ -23,6 +23,8 @@ interface Manners {
   readonly head: number;
   readonly events: number;
   readonly entries: number;
+  /** Speaks of events that are damaged there. */
+  readonly damaged: number;
   /** Answers each claim with FENCED, and that claim. */
   readonly echoes: boolean;
   /** Shows nothing to who claims, and the highest there is afterwards. */
@@ -48,7 +50,7 @@ export class Liar {
     this.#random = random;
     const often = () => random.pick([0, 0.05, 0.3, 0.7]);
     this.#manners = {
-      ...{ claim: often(), ship: often(), head: often(), events: often(), entries: often() },
+      ...{ claim: often(), ship: often(), head: often(), events: often(), entries: often(), damaged: often() },
       echoes: random.chance(0.1),
       isTwoFaced: random.chance(0.2),
       forges: random.chance(0.3),
@@ -122,7 +124,7 @@ export class Liar {
 
   /** Withholds contents, or gives others. */
   async #onEvents(request: Request): Promise<Uint8Array> {
-    const [isAll, isWrong] = [this.#random.chance(0.5), this.#random.chance(0.3)];
+    const [isAll, isWrong] = [this.#random.chance(0.5), this.#random.chance(0.5)];
     const events = decodeStoredEvents(await this.#host.serveHonestly(request));
     const told = events.map((event) => {
       if (!isAll && event.sequence % 3 > 0) return event;
@@ -167,9 +169,10 @@ export class Liar {
   async #tell(request: Request, said: Partial<Head>): Promise<Uint8Array> {
     const { identity, disk } = this.#host;
     const { key = null, head = null, staged = null, claim = null } = disk.state ?? {};
+    const damaged = this.#random.chance(this.#manners.damaged) ? this.#random.between(1, 3) : 0;
     const over = 'body' in request ? sha256(request.body) : request.is === 'head' ? request.challenge : NO_ROOT;
     const told: Head = {
-      ...{ ts: 0, key, host: identity.id, tree: head, claim, origin: ORIGIN, staged, damaged: 0, request: over },
+      ...{ ts: 0, key, host: identity.id, tree: head, claim, origin: ORIGIN, staged, damaged, request: over },
       ...said,
     };
     const isOwn = told.claim === null || openClaimHost(told.claim) === identity.id;

@@ -42,7 +42,8 @@ export class Network {
   readonly weather: Weather;
   readonly #clock: VirtualClock;
   readonly #random: Random;
-  readonly #cut = new Set<string>();
+  /** Until when ways are cut. */
+  readonly #cutUntil = new Map<string, number>();
   readonly #sent: Sent[] = [];
   /** Is told of every answer that somebody gets. */
   readonly #trace: (line: () => string) => void;
@@ -57,13 +58,12 @@ export class Network {
   /** Nothing comes through between the two for a while. */
   cut(name: string, host: SimHost, ms: number): void {
     const way = `${name} ${host.url}`;
-    this.#cut.add(way);
-    this.#clock.after(ms, () => this.#cut.delete(way));
+    this.#cutUntil.set(way, Math.max(this.#cutUntil.get(way) ?? 0, this.#clock.now + ms));
   }
 
   /** From now on everything arrives once, and soon. */
   calm(): void {
-    this.#cut.clear();
+    this.#cutUntil.clear();
     Object.assign(this.weather, { loss: 0, duplication: 0, lateness: 0, busy: 0, maxDelayMs: 20 } satisfies Weather);
   }
 
@@ -157,7 +157,7 @@ export class Network {
   }
 
   #isCut({ name }: Asker, host: SimHost): boolean {
-    return this.#cut.has(`${name} ${host.url}`);
+    return (this.#cutUntil.get(`${name} ${host.url}`) ?? 0) > this.#clock.now;
   }
 }
 

@@ -1,9 +1,12 @@
 import type { HeardHost } from '../../src/infra/offgrid/restore/host-survey.js';
 import type { ReadHistory } from '../../src/infra/offgrid/restore/history-reader.js';
+import { equalBytes } from '../../src/infra/crypto/bytes.js';
+import type { SignedThing } from '../../src/infra/offgrid/protocol/signed.js';
 import type { Tree } from '../../src/infra/offgrid/protocol/tree.js';
 import type { Histories, History } from './histories.js';
+import { isWhole } from './host-disk.js';
 import type { SimHost } from './host.js';
-import { check, type Invariants, type Reported } from './invariants.js';
+import { check, treeOf, type Invariants, type Reported } from './invariants.js';
 
 /** A reading that succeeded. */
 export interface Reading {
@@ -11,6 +14,8 @@ export interface Reading {
   readonly history: History;
   /** What had been reported when it began: what was reported meanwhile may be missing. */
   readonly reportedBefore: number;
+  /** Whether every host that is there answered, from the beginning. */
+  readonly isCalm: boolean;
 }
 
 /** Holds what was read back to what was ever reported. */
@@ -29,7 +34,7 @@ export class ReadingInvariants {
   }
 
   /** A history was read without loss. @throws Violation */
-  onRead({ read, history, reportedBefore }: Reading): void {
+  onRead({ read, history, reportedBefore, isCalm }: Reading): void {
     const histories = this.#histories;
     const { best, counted, leftOut } = read;
     const heard = [...counted, ...leftOut.map(({ host }) => host)];
@@ -54,12 +59,28 @@ export class ReadingInvariants {
       );
       return;
     }
+    if (isCalm) for (const tree of shown) this.#isRead(tree, read, history);
     for (const one of reported) this.#isOfOneLine(one, history, best, heard);
     for (const tree of shown)
       check(
         tree.line <= best.line || tree.quorum === 0 || histories.has(history, histories.ofRoot(tree.quorumRoot)),
         () => `${this.#words(history, best)} was read, and line ${tree.line} was shown, with a quorum of its own`,
       );
+  }
+
+  /** What goes on from the history that counts is read too, up to the first policy, where it can be had. */
+  #isRead(tree: Tree, { best, base }: ReadHistory, history: History): void {
+    const histories = this.#histories;
+    const shown = histories.ofRoot(tree.root);
+    const isOfIt = tree.line === best.line && equalBytes(tree.begun, best.begun);
+    if (!isOfIt || tree.sequence <= base || !histories.has(shown, histories.first(history, base))) return;
+    if (!this.#hosts.some((host) => !host.isFaulty && hasWhole(host, tree))) return;
+    const policy = histories.policiesOf(shown).find(({ sequence }) => sequence > base);
+    const length = policy === undefined ? tree.sequence : policy.sequence - 1;
+    check(
+      histories.lengthOf(history) >= length,
+      () => `${this.#words(history, best)} was read, and ${length} events could be had`,
+    );
   }
 
   /** Nothing is read while an honest host shows another line in which it was part of a quorum. */
@@ -84,4 +105,14 @@ export class ReadingInvariants {
   #words(history: History, { line, epoch, sequence }: Tree): string {
     return `a history of ${this.#histories.lengthOf(history)} events (the best tree: ${sequence} of epoch ${epoch} in line ${line})`;
   }
+}
+
+/** Whether a host has each event of a tree, as its head or staged. */
+function hasWhole({ disk }: SimHost, { root }: Tree): boolean {
+  const { head = null, staged = null, rows } = disk.state ?? {};
+  const isOfIt = (signed: SignedThing<'tree'> | null) => {
+    const kept = treeOf(signed);
+    return kept !== undefined && equalBytes(kept.root, root);
+  };
+  return (isOfIt(head) && rows!.head.every(isWhole)) || (isOfIt(staged) && rows!.staged.every(isWhole));
 }

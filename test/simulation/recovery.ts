@@ -22,7 +22,7 @@ export type Recovery =
 
 /** Restores a core, on another machine, from some hosts. It is not started yet. @throws Violation */
 export async function recover(world: World, options: RecoveryOptions): Promise<Recovery> {
-  const { invariants, readings } = world;
+  const { invariants, readings, isCalm } = world;
   const { acceptLoss = false, history, hosts, wanted } = options;
   const name = world.newName();
   world.note(
@@ -42,7 +42,7 @@ export async function recover(world: World, options: RecoveryOptions): Promise<R
   const isLossy = 'loss' in read;
   if (isLossy) {
     for (const one of invariants.reported) if (!invariants.histories.has(story, one.history)) one.isLost = true;
-  } else readings.onRead({ read, history: story, reportedBefore });
+  } else readings.onRead({ read, history: story, reportedBefore, isCalm });
   return { is: 'RESTORED', core: world.newCore(restoredFolder(restored, reading), wanted), isLossy };
 }
 
@@ -57,13 +57,13 @@ export async function drill(
   hosts: readonly SimHost[],
   isAlone: () => boolean,
 ): Promise<boolean> {
-  const { invariants, readings, histories } = world;
+  const { invariants, readings, histories, isCalm } = world;
   const { quorum } = core.state;
   const reportedBefore = invariants.reported.length;
   const restored = await attempt(readingOf(world, world.newName(), hosts, { acceptLoss: false }));
   if (typeof restored === 'string' || 'loss' in restored.read) return false;
   const history = restored.log.history();
-  readings.onRead({ read: restored.read, history, reportedBefore });
+  readings.onRead({ read: restored.read, history, reportedBefore, isCalm });
   if (!isAlone() || invariants.isExcused) return true;
   const words = () => `a drill reads ${restored.log.length} events, of which ${core.name} had ${quorum} at quorum`;
   check(histories.has(core.log.history(), history), () => `${words()}: they are not on its log`);

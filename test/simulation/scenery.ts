@@ -41,18 +41,20 @@ export function newHosts(
   clock: VirtualClock,
 ): { readonly hosts: readonly SimHost[]; readonly liars: readonly SimHost[] } {
   const hasFaulty = family !== 'F0' && family !== 'FV';
-  // Four of weight 1 are the least with which one that lies is outvoted, and not missed: W ≥ 3f + 1.
   const count = hasFaulty ? random.pick([3, 4, 4, 5, 5, MAX_HOSTS]) : random.between(2, 5);
-  const hosts = Array.from({ length: count }, (_, i) => {
-    const mayWeigh = !hasFaulty || i > 1;
-    const traits = { weight: !mayWeigh || random.chance(0.8) ? 1 : 2, skewMs: random.between(-7_200_000, 7_200_000) };
+  const isSecond = count > 4 && random.chance(0.2);
+  const isPair = isSecond || (count > 3 && (family === 'F13' || (family === 'F2' && random.chance(0.5))));
+  const weights = Array.from({ length: count }, (_, i) => ((hasFaulty && i < 2) || random.chance(0.8) ? 1 : 2));
+  // With W ≥ 3f + 1 those that lie are outvoted, and not missed.
+  for (let i = 2; hasFaulty && i < count && sumOf(weights) < 3 * (isPair ? 2 : 1) + 1; i += 1) weights[i] = 2;
+  const hosts = weights.map((weight, i) => {
+    const traits = { weight, skewMs: random.between(-7_200_000, 7_200_000) };
     const host = new SimHost(i, ORIGIN, traits, clock, random);
     host.disk.faults.failure = random.chance(0.15) ? 0.05 : 0;
     host.disk.faults.maxDelayMs = random.pick([1, 20, 300]);
     return host;
   });
-  const isSecond = count > 4 && random.chance(0.2);
-  const some = hosts.slice(0, isSecond || (family === 'F2' && count > 3 && random.chance(0.5)) ? 2 : 1);
+  const some = hosts.slice(0, isPair ? 2 : 1);
   const liars = family === 'F1' || family === 'F2' ? some : family === 'F13' ? hosts.slice(0, 1) : [];
   const rolled = family === 'F3' ? some : family === 'F13' && count > 3 ? hosts.slice(1, 2) : [];
   for (const host of rolled) host.isRolledBack = true;
@@ -67,7 +69,14 @@ export function newPolicy(family: Family, random: Random, hosts: readonly SimHos
     ...{ url, weight: traits.weight },
     ...(random.chance(0.3) ? { fingerprint: identity.id } : {}),
   }));
-  const weight = wanted.reduce((sum, host) => sum + host.weight, 0);
+  const weight = sumOf(wanted.map((host) => host.weight));
   const usual = Math.min(weight, Math.max(majorityOf(weight), Math.ceil((weight + dishonest + 1) / 2)));
-  return { hosts: wanted, required: family === 'FV' || random.chance(0.8) ? usual : random.between(1, weight) };
+  return {
+    hosts: wanted,
+    required: family === 'FV' || random.chance(0.8) ? usual : random.between(Math.min(weight, dishonest + 1), weight),
+  };
+}
+
+function sumOf(weights: readonly number[]): number {
+  return weights.reduce((sum, weight) => sum + weight, 0);
 }

@@ -17,6 +17,8 @@ const STEADY: ReadonlySet<Step> = new Set<Step>(['part']);
 /** How often a copy goes on where it does not reach the hosts that the others reach, or while the first reaches none. */
 const PARTED = 0.4;
 const SILENT = 0.4;
+/** How often those who write as one are parted once both were elected. */
+const SPLIT = 0.5;
 /** How often another operator begins a line at the same time. */
 const TWIN_LINES = 0.4;
 /** How much more or less often a kind of step is taken in one seed than in the next, as powers of two. */
@@ -53,7 +55,9 @@ export class Troubles {
 
   /** Begins, once something has been replicated, and tells how long it goes on, in milliseconds. */
   begin(): number {
-    const { random } = this.#world;
+    const { random, cores, hosts } = this.#world;
+    this.#copies.push(...cores.map((core) => core.folder()));
+    for (const host of hosts) if (host.isRolledBack) this.#saved.set(host, [{ state: host.disk.state }]);
     const paceMs = random.pick([100, 600, 2_000]);
     const steps = random.between(20, 60);
     this.#stepSoon(paceMs);
@@ -220,7 +224,7 @@ export class Troubles {
     if (!this.#mayPart) return;
     const { random, hosts, network } = this.#world;
     const dice = random.next();
-    if (dice < PARTED) this.#part();
+    if (dice < PARTED || !core.isUp) this.#part();
     else if (dice < PARTED + SILENT)
       for (const host of hosts) network.cut(core.name, host, random.between(1_000, 20_000));
   }
@@ -270,15 +274,26 @@ export class Troubles {
     const { random } = this.#world;
     if (this.#copies.length === 0) return;
     this.counts.copies += 1;
-    const { log, writer } = random.pick(this.#copies);
-    const others = [...this.#copies, core.folder()].filter((other) => other.log.logId === log.logId);
+    const now = core.folder();
+    const { log, writer, frontiers } = random.pick(this.#worthPuttingBack(core));
+    const others = [...this.#copies, now].filter((other) => other.log.logId === log.logId);
     // Torn: its log is of one moment, and its writer's record of another, or lost.
     const torn = random.chance(0.2) || others.length === 0 ? undefined : random.pick(others).writer;
-    const copy = this.#world.newCore({ log: log.copy(), writer: random.chance(0.4) ? torn : writer }, core.wanted);
+    // Onto the machine of the core, where what may be deleted is as the core has left it; or onto another.
+    const left = log.logId === now.log.logId && random.chance(0.5) ? now.frontiers : frontiers?.copy();
+    const folder = { log: log.copy(), writer: random.chance(0.4) ? torn : writer, ...(left && { frontiers: left }) };
+    const copy = this.#world.newCore(folder, core.wanted);
     if (isWithout('epochOfProcess')) copy.resumeAs(core);
     if (random.chance(0.5)) core.kill();
     copy.start();
     this.#setApart(core);
+  }
+
+  /** Copies that lack something of a core's quorum, where there are any: most go on from all that counts. */
+  #worthPuttingBack(core: SimCore): readonly CoreFolder[] {
+    const { quorum } = core.state;
+    const short = this.#copies.filter(({ log }) => log.logId === core.log.logId && log.length < quorum);
+    return short.length > 0 && this.#world.random.chance(0.7) ? short : this.#copies;
   }
 
   /** Another core takes the log over; the first runs on for a while. */
@@ -356,13 +371,14 @@ export class Troubles {
       const host = random.pick(rolled);
       const saved = this.#saved.get(host) ?? [];
       this.#saved.set(host, saved);
-      if (saved.length === 0 || random.chance(0.5)) {
+      const others = saved.filter(({ state }) => state?.head !== host.disk.state?.head);
+      if (others.length === 0 || random.chance(0.5)) {
         saved.push({ state: host.disk.state });
         return;
       }
       const wasUp = host.isUp;
       host.kill();
-      host.disk.replace(random.pick(saved).state);
+      host.disk.replace(random.pick(others).state);
       if (wasUp) host.start();
     }
     if (family === 'F2') this.#deceive(core);
@@ -376,6 +392,21 @@ export class Troubles {
     world.invariants.isCloned = true;
     world.note(() => `${twin.name} is resumed as ${core.name}`);
     twin.start();
-    this.#setApart(core);
+    if (random.chance(SPLIT)) this.#split(core, twin);
+    else this.#setApart(core);
+  }
+
+  /** Two cores under one name have been elected alike; then each reaches some of the hosts, and somebody reads from all. */
+  #split(core: SimCore, twin: SimCore): void {
+    const { random, clock, hosts, network } = this.#world;
+    clock.after(random.between(500, 6_000), () => {
+      if (this.#isOver) return;
+      const ms = random.between(5_000, 20_000);
+      for (const host of hosts) network.cut(random.pick([core, twin]).name, host, ms);
+      for (const one of [core, twin]) this.#append(one);
+      clock.after(random.between(1_000, ms), () => {
+        if (!this.#isOver) this.#restore(false, core);
+      });
+    });
   }
 }

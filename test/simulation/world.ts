@@ -35,6 +35,8 @@ export class World {
   /** The weight of hosts that may lie, as cores and restores are told. */
   readonly dishonest: number;
   readonly faults: CoreGround['faults'];
+  /** Whether nothing fails any more but hosts that lie. */
+  isCalm = false;
   /** Every core whose machine is there, running or not. */
   readonly cores: SimCore[] = [];
   readonly trace: string[] = [];
@@ -72,6 +74,7 @@ export class World {
     this.faults = {
       journal: isFailing ? 0.03 : 0,
       late: isFailing ? 0.03 : 0,
+      death: isFailing ? 0.01 : 0,
       maxDelayMs: random.pick([0, 5, 50]),
     };
     this.#ground = {
@@ -88,6 +91,9 @@ export class World {
         this.guard(() => {
           this.invariants.onHalted(core, code, message);
         });
+      },
+      onDeath: (core) => {
+        this.#revive(core);
       },
       onCrash: (core, error) => {
         this.fail(new Violation(`${core.name} does not start: ${String(error)}`));
@@ -148,6 +154,14 @@ export class World {
     if (index >= 0) this.cores.splice(index, 1);
   }
 
+  /** A core that has died begins another process, unless its machine is lost meanwhile. */
+  #revive(core: SimCore): void {
+    this.note(() => `${core.name} dies`);
+    this.clock.after(this.random.between(0, 4_000), () => {
+      if (this.cores.includes(core)) core.start();
+    });
+  }
+
   /** A host as somebody who reads reaches it. */
   clientFor(name: string, host: SimHost, life: Life): HostClient {
     const { network, random } = this;
@@ -196,8 +210,12 @@ export class World {
     const say = (said: unknown, message?: string) => {
       this.note(() => `log: ${typeof said === 'string' ? said : (message ?? '')}`);
     };
+    // A core that takes no more commands says so; one that cannot go on says by what error.
+    const give = (said: unknown, message?: string) => {
+      (typeof said === 'object' && said !== null && 'err' in said ? complain : say)(said, message);
+    };
     const ignore = () => undefined;
-    const logger = { level: 'info', error: complain, fatal: say, warn: say, info: say, debug: ignore, trace: ignore };
+    const logger = { level: 'info', error: complain, fatal: give, warn: say, info: say, debug: ignore, trace: ignore };
     return { ...logger, silent: ignore, child: () => logger } as unknown as Logger;
   }
 }

@@ -7,8 +7,6 @@ import { encodeEntry } from '../protocol/entry.js';
 import type { FrontierCache } from './ports.js';
 import type { SealedWindow } from './sealed-window.js';
 
-/** How far apart the frontiers are that are kept, in events. */
-const SPACING = 1_024;
 /** Trees kept for the next host. */
 const MAX_GROWN = 4;
 
@@ -37,7 +35,7 @@ export class OwnTree {
    * @returns undefined when there are not so many events
    */
   async at(size: number, afresh = false): Promise<MerkleFrontier | undefined> {
-    const kept = afresh ? undefined : await this.#cache.below(size);
+    const kept = afresh ? undefined : await this.#keptBelow(size);
     let frontier = kept ?? new MerkleFrontier(sha256);
     while (frontier.size < size) {
       const most = Math.min(MAX_BATCH_EVENTS, size - frontier.size);
@@ -60,11 +58,24 @@ export class OwnTree {
     return to;
   }
 
+  /** Passes over what was kept of another history: the log may have been put back from a copy, and gone on elsewhere. */
+  async #keptBelow(size: number): Promise<MerkleFrontier | undefined> {
+    for (;;) {
+      const kept = await this.#cache.below(size);
+      if (kept === undefined) return undefined;
+      const { frontier, lastEntry } = kept;
+      const [last] = await this.#window.take(frontier.size - 1, 1, MAX_BATCH_BYTES);
+      if (last !== undefined && equalBytes(encodeEntry(last), lastEntry)) return frontier;
+      await this.#cache.dropFrom(frontier.size);
+    }
+  }
+
   async #grow(from: MerkleFrontier, events: readonly ShippedEvent[]): Promise<MerkleFrontier> {
     const frontier = from.copy();
     for (const event of events) {
-      frontier.append(encodeEntry(event));
-      if (frontier.size % SPACING === 0) await this.#cache.put(frontier);
+      const entry = encodeEntry(event);
+      frontier.append(entry);
+      if (frontier.size % this.#cache.spacing === 0) await this.#cache.put({ frontier, lastEntry: entry });
     }
     return frontier;
   }

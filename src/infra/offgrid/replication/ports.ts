@@ -69,9 +69,19 @@ export interface Journal {
   record(facts: readonly (ReplicationFact | KeyRotated)[]): Promise<void>;
 }
 
+/** A frontier, and the entry (its 42 bytes) that it ends with: it is of a log only if the log has that entry there. */
+export interface KeptFrontier {
+  readonly frontier: MerkleFrontier;
+  readonly lastEntry: Uint8Array;
+}
+
 /** Frontiers of the origin's own tree, so that not all of it has to be sealed again; any may be missing. */
 export interface FrontierCache {
+  /** How far apart the frontiers are that are worth keeping, in events. */
+  readonly spacing: number;
   /** The largest that has at most so many leaves. */
-  below(size: number): Promise<MerkleFrontier | undefined>;
-  put(frontier: MerkleFrontier): Promise<void>;
+  below(size: number): Promise<KeptFrontier | undefined>;
+  put(kept: KeptFrontier): Promise<void>;
+  /** Forgets those with so many leaves or more. */
+  dropFrom(size: number): Promise<void>;
 }

@@ -3,13 +3,17 @@ import { equalBytes } from '../../crypto/bytes.js';
 import { sha256 } from '../../crypto/sha256.js';
 import { Connection } from '../../sqlite/connection.js';
 import { packPeaks, unpackPeaks } from '../peaks.js';
-import type { FrontierCache } from './ports.js';
+import type { FrontierCache, KeptFrontier } from './ports.js';
+
+/** In the file's `user_version`; what another build kept is thrown away. */
+const FORMAT = 2;
 
 /**
  * Frontiers in a file that may be deleted at any time, and that is not synced: what is lost is worked out again. What
  * belongs to another log or origin is thrown away.
  */
 export class SqliteFrontiers implements FrontierCache {
+  readonly spacing = 1_024;
   readonly #connection: Connection;
 
   private constructor(connection: Connection) {
@@ -21,13 +25,18 @@ export class SqliteFrontiers implements FrontierCache {
     const connection = await Connection.open(path, 'write');
     try {
       await connection.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF;');
-      await connection.exec('CREATE TABLE IF NOT EXISTS frontiers (size INTEGER PRIMARY KEY, peaks BLOB NOT NULL);');
+      const [format] = await connection.all<{ user_version: number }>('PRAGMA user_version');
+      if (format?.user_version !== FORMAT) await connection.exec('DROP TABLE IF EXISTS frontiers;');
+      await connection.exec(
+        'CREATE TABLE IF NOT EXISTS frontiers (size INTEGER PRIMARY KEY, last_entry BLOB NOT NULL, peaks BLOB NOT NULL);',
+      );
       await connection.exec('CREATE TABLE IF NOT EXISTS owner (name TEXT PRIMARY KEY);');
       const [known] = await connection.all<{ name: string }>('SELECT name FROM owner');
       if (known?.name !== owner) {
         await connection.exec('DELETE FROM frontiers; DELETE FROM owner;');
         await connection.run('INSERT INTO owner VALUES (?)', [owner]);
       }
+      await connection.exec(`PRAGMA user_version = ${FORMAT};`);
       return new SqliteFrontiers(connection);
     } catch (error) {
       await connection.close();
@@ -35,23 +44,27 @@ export class SqliteFrontiers implements FrontierCache {
     }
   }
 
-  async below(size: number): Promise<MerkleFrontier | undefined> {
-    const sql = 'SELECT size, peaks FROM frontiers WHERE size <= ? ORDER BY size DESC LIMIT 1';
+  async below(size: number): Promise<KeptFrontier | undefined> {
+    const sql = 'SELECT size, last_entry, peaks FROM frontiers WHERE size <= ? ORDER BY size DESC LIMIT 1';
     for (;;) {
-      const [row] = await this.#connection.all<{ size: number; peaks: Uint8Array }>(sql, [size]);
+      const [row] = await this.#connection.all<FrontierRow>(sql, [size]);
       if (row === undefined) return undefined;
-      const frontier = frontierOf(row);
-      if (frontier !== undefined) return frontier;
+      const kept = keptIn(row);
+      if (kept !== undefined) return kept;
       await this.#connection.run('DELETE FROM frontiers WHERE size = ?', [row.size]);
     }
   }
 
-  async put(frontier: MerkleFrontier): Promise<void> {
+  async put({ frontier, lastEntry }: KeptFrontier): Promise<void> {
     const { size } = frontier;
     const peaks = packPeaks(frontier.peaks);
-    const row = [size, Buffer.concat([peaks, checksum(size, peaks)])];
+    const row = [size, lastEntry, Buffer.concat([peaks, checksum(size, lastEntry, peaks)])];
     // On a full disk it is not kept.
-    await this.#connection.run('INSERT OR REPLACE INTO frontiers VALUES (?, ?)', row).catch(() => undefined);
+    await this.#connection.run('INSERT OR REPLACE INTO frontiers VALUES (?, ?, ?)', row).catch(() => undefined);
+  }
+
+  async dropFrom(size: number): Promise<void> {
+    await this.#connection.run('DELETE FROM frontiers WHERE size >= ?', [size]);
   }
 
   close(): Promise<void> {
@@ -59,13 +72,19 @@ export class SqliteFrontiers implements FrontierCache {
   }
 }
 
-/** A frontier as it was put; undefined when it is damaged: what follows from it is signed. */
-function frontierOf({ size, peaks: stored }: { size: number; peaks: Uint8Array }): MerkleFrontier | undefined {
-  const peaks = stored.subarray(0, -HASH_BYTES);
-  if (!equalBytes(stored.subarray(-HASH_BYTES), checksum(size, peaks))) return undefined;
-  return new MerkleFrontier(sha256, size, unpackPeaks(peaks));
+interface FrontierRow {
+  readonly size: number;
+  readonly last_entry: Uint8Array;
+  readonly peaks: Uint8Array;
 }
 
-function checksum(size: number, peaks: Uint8Array): Uint8Array {
-  return sha256(Buffer.from(`frontier ${size}\n`), peaks);
+/** A frontier as it was put; undefined when it is damaged: what follows from it is signed. */
+function keptIn({ size, last_entry: lastEntry, peaks: stored }: FrontierRow): KeptFrontier | undefined {
+  const peaks = stored.subarray(0, -HASH_BYTES);
+  if (!equalBytes(stored.subarray(-HASH_BYTES), checksum(size, lastEntry, peaks))) return undefined;
+  return { frontier: new MerkleFrontier(sha256, size, unpackPeaks(peaks)), lastEntry };
+}
+
+function checksum(size: number, lastEntry: Uint8Array, peaks: Uint8Array): Uint8Array {
+  return sha256(Buffer.from(`frontier ${size}\n`), lastEntry, peaks);
 }

@@ -87,7 +87,8 @@ describe('the tree of the own events', () => {
     await tree.at(COUNT);
     window.taken = 0;
     expect(await root(KEPT + 10)).toBe(rootOf(KEPT + 10));
-    expect(window.taken).toBe(10);
+    // Those that come next, and the one that what is kept ends with.
+    expect(window.taken).toBe(11);
   });
 
   it('grows by what comes next, the same for whoever grows it, and leaves what it grew from', async () => {
@@ -96,7 +97,7 @@ describe('the tree of the own events', () => {
     const [one, other] = [await tree.grown(from, batch), await tree.grown(from.copy(), batch)];
     expect([toHex(one.root()), toHex(other.root())]).toEqual([rootOf(1_200), rootOf(1_200)]);
     expect(toHex(from.root())).toBe(rootOf(1_000));
-    expect(await cache.below(COUNT)).toMatchObject({ size: KEPT });
+    expect(await cache.below(COUNT)).toMatchObject({ frontier: { size: KEPT } });
   });
 
   it('grows from where it is, though others of its size grew too', async () => {
@@ -112,7 +113,8 @@ describe('the tree of the own events', () => {
 describe('what is kept of the tree', () => {
   it('may be wrong: worked out afresh it is right, and kept right', async () => {
     await tree.grown((await tree.at(1_000))!, events.slice(1_000, COUNT));
-    await cache.put(new MerkleFrontier(sha256, KEPT, [new Uint8Array(32)]));
+    const wrong = new MerkleFrontier(sha256, KEPT, [new Uint8Array(32)]);
+    await cache.put({ frontier: wrong, lastEntry: encodeEntry(events[KEPT - 1]!) });
     expect(await root(COUNT)).not.toBe(rootOf(COUNT));
     expect(await root(COUNT, true)).toBe(rootOf(COUNT));
     expect(await root(COUNT)).toBe(rootOf(COUNT));
@@ -127,22 +129,66 @@ describe('what is kept of the tree', () => {
       await file.close();
       expect(await cache.below(COUNT)).toBeUndefined();
       expect(await root(COUNT)).toBe(rootOf(COUNT));
-      expect(await cache.below(COUNT)).toMatchObject({ size: KEPT });
+      expect(await cache.below(COUNT)).toMatchObject({ frontier: { size: KEPT } });
     },
   );
 
   it('may rot in the last of it alone: the one before is taken', async () => {
-    await cache.put((await tree.at(10))!);
+    await cache.put({ frontier: (await tree.at(10))!, lastEntry: encodeEntry(events[9]!) });
     await tree.at(COUNT);
     const file = await Connection.open(path, 'write');
     await file.run(`UPDATE frontiers SET peaks = zeroblob(64) WHERE size = ${KEPT}`, []);
     await file.close();
-    expect(await cache.below(COUNT)).toMatchObject({ size: 10 });
+    expect(await cache.below(COUNT)).toMatchObject({ frontier: { size: 10 } });
+  });
+
+  it('may be of a history that the log left: what comes before it was left is taken', async () => {
+    const branch = [...events, ...events].map((event, i) => ({ ...event, sequence: i + 1 }));
+    const leaving = KEPT + 100;
+    const isOther = (i: number) => i >= leaving;
+    const others = branch.map((event, i) => (isOther(i) ? { ...event, ts: -i } : event));
+    const taken = (list: readonly AddressedEvent[]) => ({
+      count: 0,
+      take(after: number, most: number) {
+        this.count += Math.min(most, list.length - after);
+        return Promise.resolve(list.slice(after, after + most));
+      },
+    });
+    const size = 2 * KEPT + 50;
+    const before = (await new OwnTree(taken(branch), cache).at(size))!;
+    const window = taken(others);
+    const after = (await new OwnTree(window, cache).at(size))!;
+    expect(toHex(after.root())).not.toBe(toHex(before.root()));
+    expect(toHex(after.root())).toBe(toHex((await new OwnTree(taken(others), cache).at(size, true))!.root()));
+    expect(window.count).toBe(size - KEPT + 2);
+    // What the log left is not come back to.
+    expect(toHex((await new OwnTree(taken(others), cache).at(size))!.root())).toBe(toHex(after.root()));
+  });
+
+  it('may be of a history that is shorter now', async () => {
+    await tree.at(COUNT);
+    const short = events.slice(0, KEPT - 1);
+    const window = { take: (after: number, most: number) => Promise.resolve(short.slice(after, after + most)) };
+    expect(await new OwnTree(window, cache).at(KEPT)).toBeUndefined();
+    const found = await new OwnTree(window, cache).at(KEPT - 1);
+    expect(found && toHex(found.root())).toBe(rootOf(KEPT - 1));
+  });
+
+  it('is thrown away when another build kept it', async () => {
+    await cache.close();
+    const file = await Connection.open(path, 'write');
+    await file.exec('DROP TABLE frontiers; CREATE TABLE frontiers (size INTEGER PRIMARY KEY, peaks BLOB NOT NULL);');
+    await file.exec("INSERT INTO frontiers VALUES (1024, x'00'); PRAGMA user_version = 0;");
+    await file.close();
+    cache = await SqliteFrontiers.open(path, 'a log');
+    expect(await cache.below(COUNT)).toBeUndefined();
+    await new OwnTree(window, cache).at(COUNT);
+    expect(await cache.below(COUNT)).toMatchObject({ frontier: { size: KEPT } });
   });
 
   it('may find no room', async () => {
     const file = await Connection.open(path, 'write');
-    await file.exec('DROP TABLE frontiers; CREATE TABLE frontiers (size INTEGER PRIMARY KEY CHECK (size < 0), peaks);');
+    await file.exec('DROP TABLE frontiers; CREATE TABLE frontiers (size INTEGER PRIMARY KEY CHECK (size < 0), last_entry, peaks);');
     await file.close();
     expect(await root(COUNT)).toBe(rootOf(COUNT));
     expect(await cache.below(COUNT)).toBeUndefined();
