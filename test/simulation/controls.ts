@@ -50,6 +50,8 @@ export const CONTROLS = {
   readWeight: { family: 'F0', isQuick: true },
   /** Liars are not allowed for, though they are declared. */
   dishonestWeight: { family: 'F1', isQuick: false },
+  /** What was kept of the own tree is not held to the log: a copy that goes on otherwise signs roots of what it was. */
+  frontiers: { family: 'F0', isQuick: false, more: { putBack: 6, copy: 3 } },
   /** A line of the same number that began elsewhere is taken for one's own. */
   begun: { family: 'F0', isQuick: false, more: { beginLine: 20, crash: 8, restore: 8, stop: 4 } },
 } as const satisfies Record<string, ControlOf>;

@@ -37,11 +37,13 @@ const MAX_LINES = 8;
 /** Faults stop, liars go on: a restore, its core and all honest hosts must come to one history. @throws Violation */
 export async function end(world: World, troubles: Troubles): Promise<Ending> {
   calm(world);
-  const { invariants } = world;
+  const { invariants, random } = world;
+  // What is on its way may arrive while hosts are read, or before.
+  if (random.chance(0.5)) await rest(world);
   const reached = bestOf(world);
   if (reached === undefined) return 'NOTHING';
   if (!canGoOn(world, reached.history, reached.quorum) || !isKept(world, reached.history)) return 'STUCK';
-  if (world.random.chance(LOSS) && loseOne(world, reached.history)) return endWithout(world, troubles, reached);
+  if (random.chance(LOSS) && loseOne(world, reached.history)) return endWithout(world, troubles, reached);
   const recovery = await restored(world, troubles);
   if (recovery.is === 'REFUSED') {
     check(invariants.isExcused || world.family === 'F2', () => `a restore from all hosts is refused: ${recovery.why}`);
@@ -56,7 +58,7 @@ export async function end(world: World, troubles: Troubles): Promise<Ending> {
   if (core.halted !== undefined) {
     // What was on its way when the hosts were read has arrived since: the operator restores again.
     world.lose(core);
-    await world.run(LATE_MS);
+    await rest(world);
     const again = await restored(world, troubles);
     check(again.is === 'RESTORED', () => `a second restore from all hosts is refused: ${JSON.stringify(again)}`);
     if (again.is === 'RESTORED') ({ core } = again);
@@ -66,8 +68,8 @@ export async function end(world: World, troubles: Troubles): Promise<Ending> {
     if (life > 0) core.append({ type: 'MissionCreated', data: { missionId: `last${life}`, title: '' } });
     const isLast = life + 1 === LIVES;
     if (isLast) for (const host of honestHosts(world)) await within(world, host.scrub());
-    await settle(world, core, troubles, isLast);
-    if (isLast && world.random.chance(AUDITED)) await world.run(AUDIT_MS);
+    await settle(world, core, { mayBeginLine: mayChoose(world, troubles), isWhole: isLast });
+    if (isLast && random.chance(AUDITED)) await world.run(AUDIT_MS);
     core.kill();
   }
   return 'CONVERGED';
@@ -92,7 +94,7 @@ async function endWithout(world: World, troubles: Troubles, reached: Reached): P
   if (world.family === 'F2' && !lossy.isLossy) return 'UNDECLARED';
   const { core } = lossy;
   core.start();
-  await settle(world, core, troubles);
+  await settle(world, core, { mayBeginLine: true, isWhole: false });
   core.kill();
   const again = await read({});
   if (troubles.counts.lines + troubles.counts.accepted === 0 || again.is === 'RESTORED')
@@ -123,7 +125,6 @@ function loseOne(world: World, history: History): boolean {
 function calm(world: World): void {
   world.network.calm();
   world.note(() => 'calm');
-  world.isCalm = true;
   Object.assign(world.faults, { journal: 0, late: 0, death: 0 });
   for (const core of [...world.cores]) world.lose(core);
   for (const host of world.hosts) {
@@ -132,13 +133,25 @@ function calm(world: World): void {
   }
 }
 
+/** Waits until nothing is on its way any more. */
+async function rest(world: World): Promise<void> {
+  await world.run(LATE_MS);
+  world.isCalm = true;
+}
+
+/** Whether there may be two histories, of which an operator says which is to go on. */
+function mayChoose({ invariants }: World, { counts }: Troubles): boolean {
+  return invariants.isCloned || counts.lines + counts.accepted > 0;
+}
+
 /** Restores from every host that is there; where several lines are shown, an operator chooses. */
 async function restored(world: World, troubles: Troubles): Promise<Recovery> {
   const hosts = world.hosts.filter(({ isGone }) => !isGone);
   const wanted = wantedOf(honestHosts(world), world.dishonest);
   const recovery = await within(world, recover(world, { hosts, wanted }));
-  const mayChoose = troubles.counts.lines + troubles.counts.accepted > 0 || isForked(world, recovery);
-  if (recovery.is === 'RESTORED' || !mayChoose) return recovery;
+  if (recovery.is === 'RESTORED' || !mayChoose(world, troubles)) return recovery;
+  if (troubles.counts.lines + troubles.counts.accepted === 0)
+    check(isForked(world), () => `a restore is refused though hosts show one history: ${recovery.why}`);
   const best = bestOf(world);
   const history = best && toHex(best.tree.root).slice(0, 16);
   return within(
@@ -148,9 +161,7 @@ async function restored(world: World, troubles: Troubles): Promise<Recovery> {
 }
 
 /** Whether two processes under one name have gone on otherwise, and honest hosts show both. */
-function isForked(world: World, recovery: Recovery): boolean {
-  if (!world.invariants.isCloned || recovery.is !== 'REFUSED' || !recovery.why.startsWith('Two processes'))
-    return false;
+function isForked(world: World): boolean {
   const { histories } = world;
   const heads = honestHosts(world).flatMap(({ disk }) => [treeOf(disk.state?.head ?? null) ?? []].flat());
   return heads.some((a) =>
@@ -177,16 +188,23 @@ async function within<T>(world: World, promise: Promise<T>): Promise<T> {
   return outcome!.value;
 }
 
-/** Waits until the core and all honest hosts have one history, at quorum. @param isWhole whether what is damaged is whole again, too */
-async function settle(world: World, core: SimCore, { counts }: Troubles, isWhole = false): Promise<void> {
+/** What there must be in the end. */
+interface Settling {
+  /** Whether the core may have to begin a line. */
+  readonly mayBeginLine: boolean;
+  /** Whether what is damaged is whole again, too. */
+  readonly isWhole: boolean;
+}
+
+/** Waits until the core and all honest hosts have one history, at quorum. */
+async function settle(world: World, core: SimCore, { mayBeginLine, isWhole }: Settling): Promise<void> {
   let lines = 0;
   for (;;) {
     await world.run(DEADLINE_MS, () => core.halted !== undefined || hasSettled(world, core, isWhole));
     const { halted } = core;
     if (halted === undefined) break;
     // Another line is shown: the operator wants this one all the same.
-    const mayBe = counts.lines + counts.accepted > 0 && lines < MAX_LINES;
-    const isLine = halted.message.includes('begin-line') && mayBe;
+    const isLine = halted.message.includes('begin-line') && mayBeginLine && lines < MAX_LINES;
     check(isLine, () => `the restored core stops: ${halted.code} ${halted.message}`);
     lines += 1;
     await within(world, core.beginLine());

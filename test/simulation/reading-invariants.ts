@@ -14,7 +14,7 @@ export interface Reading {
   readonly history: History;
   /** What had been reported when it began: what was reported meanwhile may be missing. */
   readonly reportedBefore: number;
-  /** Whether every host that is there answered, from the beginning. */
+  /** Whether nothing came to hosts meanwhile, and every host that is there answered, from the beginning. */
   readonly isCalm: boolean;
 }
 
@@ -33,8 +33,8 @@ export class ReadingInvariants {
     this.#isUndeclared = isUndeclared;
   }
 
-  /** A history was read without loss. @throws Violation */
-  onRead({ read, history, reportedBefore, isCalm }: Reading): void {
+  /** A history was read without loss. Returns whether all that was reported is on it. @throws Violation */
+  onRead({ read, history, reportedBefore, isCalm }: Reading): boolean {
     const histories = this.#histories;
     const { best, counted, leftOut } = read;
     const heard = [...counted, ...leftOut.map(({ host }) => host)];
@@ -57,7 +57,7 @@ export class ReadingInvariants {
         isExcused,
         () => `${this.#words(history, best)} was read without ${this.#invariants.name(lost)}, which was replicated`,
       );
-      return;
+      return false;
     }
     if (isCalm) for (const tree of shown) this.#isRead(tree, read, history);
     for (const one of reported) this.#isOfOneLine(one, history, best, heard);
@@ -66,6 +66,7 @@ export class ReadingInvariants {
         tree.line <= best.line || tree.quorum === 0 || histories.has(history, histories.ofRoot(tree.quorumRoot)),
         () => `${this.#words(history, best)} was read, and line ${tree.line} was shown, with a quorum of its own`,
       );
+    return true;
   }
 
   /** What goes on from the history that counts is read too, up to the first policy, where it can be had. */
@@ -74,7 +75,7 @@ export class ReadingInvariants {
     const shown = histories.ofRoot(tree.root);
     const isOfIt = tree.line === best.line && equalBytes(tree.begun, best.begun);
     if (!isOfIt || tree.sequence <= base || !histories.has(shown, histories.first(history, base))) return;
-    if (!this.#hosts.some((host) => !host.isFaulty && hasWhole(host, tree))) return;
+    if (!this.#hosts.some((host) => !host.isFaulty && !host.isGone && hasWhole(host, tree))) return;
     const policy = histories.policiesOf(shown).find(({ sequence }) => sequence > base);
     const length = policy === undefined ? tree.sequence : policy.sequence - 1;
     check(

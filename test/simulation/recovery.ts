@@ -63,8 +63,8 @@ export async function drill(
   const restored = await attempt(readingOf(world, world.newName(), hosts, { acceptLoss: false }));
   if (typeof restored === 'string' || 'loss' in restored.read) return false;
   const history = restored.log.history();
-  readings.onRead({ read: restored.read, history, reportedBefore, isCalm });
-  if (!isAlone() || invariants.isExcused) return true;
+  const isWhole = readings.onRead({ read: restored.read, history, reportedBefore, isCalm });
+  if (!isWhole || !isAlone() || invariants.isExcused) return true;
   const words = () => `a drill reads ${restored.log.length} events, of which ${core.name} had ${quorum} at quorum`;
   check(histories.has(core.log.history(), history), () => `${words()}: they are not on its log`);
   check(restored.log.length >= quorum, words);

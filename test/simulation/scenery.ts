@@ -41,9 +41,10 @@ export function newHosts(
   clock: VirtualClock,
 ): { readonly hosts: readonly SimHost[]; readonly liars: readonly SimHost[] } {
   const hasFaulty = family !== 'F0' && family !== 'FV';
-  const count = hasFaulty ? random.pick([3, 4, 4, 5, 5, MAX_HOSTS]) : random.between(2, 5);
-  const isSecond = count > 4 && random.chance(0.2);
-  const isPair = isSecond || (count > 3 && (family === 'F13' || (family === 'F2' && random.chance(0.5))));
+  const counts = family === 'F13' ? [4, 5, 5, 5, MAX_HOSTS, MAX_HOSTS] : [3, 4, 4, 5, 5, MAX_HOSTS];
+  const count = hasFaulty ? random.pick(counts) : random.between(2, 5);
+  const isPair =
+    (count > 4 && (family === 'F13' || random.chance(0.2))) || (count > 3 && family === 'F2' && random.chance(0.5));
   const weights = Array.from({ length: count }, (_, i) => ((hasFaulty && i < 2) || random.chance(0.8) ? 1 : 2));
   // With W ≥ 3f + 1 those that lie are outvoted, and not missed.
   for (let i = 2; hasFaulty && i < count && sumOf(weights) < 3 * (isPair ? 2 : 1) + 1; i += 1) weights[i] = 2;
@@ -56,15 +57,17 @@ export function newHosts(
   });
   const some = hosts.slice(0, isPair ? 2 : 1);
   const liars = family === 'F1' || family === 'F2' ? some : family === 'F13' ? hosts.slice(0, 1) : [];
-  const rolled = family === 'F3' ? some : family === 'F13' && count > 3 ? hosts.slice(1, 2) : [];
+  const rolled = family === 'F3' ? some : family === 'F13' && isPair ? hosts.slice(1, 2) : [];
   for (const host of rolled) host.isRolledBack = true;
   return { hosts, liars };
 }
 
 /** A policy of some hosts. @param dishonest the weight that may lie, as it is declared */
 export function newPolicy(family: Family, random: Random, hosts: readonly SimHost[], dishonest: number): WantedPolicy {
-  const some = hosts.filter(() => random.chance(dishonest > 0 ? 0.95 : 0.85));
-  const named = some.length === 0 ? [random.pick(hosts)] : some;
+  const drawn = hosts.filter(() => random.chance(dishonest > 0 ? 0.95 : 0.85));
+  // Too few to outvote those that may lie are seldom named.
+  const isFew = sumOf(drawn.map(({ traits }) => traits.weight)) <= 3 * dishonest && random.chance(0.8);
+  const named = isFew ? hosts : drawn.length === 0 ? [random.pick(hosts)] : drawn;
   const wanted = named.map(({ url, identity, traits }) => ({
     ...{ url, weight: traits.weight },
     ...(random.chance(0.3) ? { fingerprint: identity.id } : {}),

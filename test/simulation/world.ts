@@ -35,7 +35,7 @@ export class World {
   /** The weight of hosts that may lie, as cores and restores are told. */
   readonly dishonest: number;
   readonly faults: CoreGround['faults'];
-  /** Whether nothing fails any more but hosts that lie. */
+  /** Whether nothing fails any more but hosts that lie, and nothing is on its way. */
   isCalm = false;
   /** Every core whose machine is there, running or not. */
   readonly cores: SimCore[] = [];
