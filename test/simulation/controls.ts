@@ -31,7 +31,9 @@ export const CONTROLS = {
   /** Hosts take two histories of one epoch. */
   forked: { family: 'FV', isQuick: false, more: { ofFamily: 5 } },
   /** Of the policies in play, only the newest is met. */
-  policiesInPlay: { family: 'F0', isQuick: true },
+  policiesInPlay: { family: 'F0', isQuick: true, more: { policy: 3, crash: 4, cut: 3 } },
+  /** Of the ends of an epoch that two processes have written in, the highest is taken. */
+  fork: { family: 'FV', isQuick: true, more: { ofFamily: 6 } },
   /** A reading leaves nobody out whose events cannot be got. */
   leavingOut: { family: 'F1', isQuick: false, more: { rot: 6, restore: 5 } },
   /** An election does not know that its own log has won one. */
@@ -43,7 +45,7 @@ export const CONTROLS = {
   /** A core that is elected goes on whatever it meets: two that write as one go on until hosts refuse what they send. */
   meeting: { family: 'FV', isQuick: true, counted: 'FORKED', more: { ofFamily: 5 } },
   /** An event that is damaged costs the host. */
-  eachAlone: { family: 'F0', isQuick: true, more: { rot: 3 } },
+  eachAlone: { family: 'F0', isQuick: true, more: { rot: 12 } },
   /** A writer is elected by fewer hosts than it takes to know of every quorum. */
   electorate: { family: 'F0', isQuick: true },
   /** A reading is satisfied with fewer hosts than it takes to know of every quorum. */
@@ -51,7 +53,7 @@ export const CONTROLS = {
   /** Liars are not allowed for, though they are declared. */
   dishonestWeight: { family: 'F1', isQuick: false },
   /** What was kept of the own tree is not held to the log: a copy that goes on otherwise signs roots of what it was. */
-  frontiers: { family: 'F0', isQuick: false, more: { putBack: 6, copy: 3 } },
+  frontiers: { family: 'F0', isQuick: true, more: { putBack: 6, copy: 3 } },
   /** A line of the same number that began elsewhere is taken for one's own. */
   begun: { family: 'F0', isQuick: false, more: { beginLine: 20, crash: 8, restore: 8, stop: 4 } },
 } as const satisfies Record<string, ControlOf>;

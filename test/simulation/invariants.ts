@@ -138,10 +138,11 @@ export class Invariants {
     this.counts.stops += 1;
     const log = core.log.history();
     const [line, won] = [this.histories.lineOf(log), core.state.elected?.epoch ?? 0];
-    // What is older than the election that the log has won is nothing to stop for.
+    const has = (history: History) => this.histories.has(log, history);
+    // What is older than the election that the log has won is nothing to stop for, but another beginning of its line is.
     const isOff = ({ history, quorum, tree, begun }: Shown) =>
-      (tree.line > line || (tree.line === line && tree.epoch >= won)) &&
-      (!this.histories.has(log, history) || !this.histories.has(log, quorum) || !this.histories.has(log, begun));
+      (tree.line > line && !(has(history) && has(quorum) && has(begun))) ||
+      (tree.line === line && (!has(begun) || (tree.epoch >= won && !(has(history) && has(quorum)))));
     check([...this.#shown.values()].some(isOff), () => `${core.name} stops without a reason: ${code} ${message}`);
   }
 

@@ -4,16 +4,12 @@ import type { DiskState } from './host-disk.js';
 import type { SimHost } from './host.js';
 import { rotten } from './rot.js';
 import { drill, recover } from './recovery.js';
-import { STEPS, type More, type Step } from './steps.js';
+import { Odds, type More, type Step } from './steps.js';
 import type { World } from './world.js';
 
 /** The most cores that run at once, and copies that are kept. */
 const MAX_RUNNING = 2;
 const MAX_COPIES = 6;
-/** Steps that take nothing away: what there is without any trouble. */
-const CALM: ReadonlySet<Step> = new Set<Step>(['append', 'drill', 'hurry']);
-/** Steps that are taken as often in every seed. */
-const STEADY: ReadonlySet<Step> = new Set<Step>(['part']);
 /** How often a copy goes on where it does not reach the hosts that the others reach, or while the first reaches none. */
 const PARTED = 0.4;
 const SILENT = 0.4;
@@ -21,30 +17,25 @@ const SILENT = 0.4;
 const SPLIT = 0.5;
 /** How often another operator begins a line at the same time. */
 const TWIN_LINES = 0.4;
-/** How much more or less often a kind of step is taken in one seed than in the next, as powers of two. */
-const SWARM = 2.5;
 
 /** Does to a world what a seed has in store for it. */
 export class Troubles {
   readonly counts = { steps: 0, restores: 0, refused: 0, accepted: 0, drills: 0, clones: 0, copies: 0, lines: 0 };
   readonly #world: World;
-  readonly #odds: readonly (readonly [Step, number])[];
+  readonly #odds: Odds;
   readonly #copies: CoreFolder[] = [];
   readonly #saved = new Map<SimHost, { readonly state: DiskState | undefined }[]>();
   readonly #mayPart: boolean;
   #isOver = false;
+  /** Whether no core is given any command. */
+  #isStill = false;
   #appended = 0;
   #restoring = 0;
 
   constructor(world: World, { isCalm = false, more = {} }: { readonly isCalm?: boolean; readonly more?: More }) {
     this.#world = world;
     this.#mayPart = more.part !== 0;
-    const { random } = world;
-    const kinds = (Object.keys(STEPS) as Step[]).filter((step) => !isCalm || CALM.has(step));
-    this.#odds = kinds.map((step) => {
-      const swarm = STEADY.has(step) ? 1 : 2 ** (SWARM * (2 * random.next() - 1));
-      return [step, STEPS[step] * (more[step] ?? 1) * swarm] as const;
-    });
+    this.#odds = new Odds(world.random, isCalm, more);
   }
 
   /** Whether there has been but one log, and nothing was made from it. */
@@ -87,7 +78,7 @@ export class Troubles {
     while (running.length > MAX_RUNNING) running.splice(random.between(0, running.length - 1), 1)[0]?.kill();
     const working = running.filter((core) => core.isWorking);
     if (working.length > 0) {
-      this.#take(this.#drawn(), random.pick(working));
+      this.#take(this.#odds.draw(), random.pick(working));
       return;
     }
     // Nothing goes on by itself: an operator does something about it, one thing after the other.
@@ -95,13 +86,6 @@ export class Troubles {
     if (idle.length > 0 && random.chance(0.5)) random.pick(idle).start();
     else if (this.#restoring === 0)
       this.#restore(random.chance(0.1), cores.length > 0 ? random.pick(cores) : undefined);
-  }
-
-  #drawn(): Step {
-    const total = this.#odds.reduce((sum, [, odds]) => sum + odds, 0);
-    let left = this.#world.random.next() * total;
-    for (const [step, odds] of this.#odds) if ((left -= odds) < 0) return step;
-    return 'append';
   }
 
   #take(step: Step, core: SimCore): void {
@@ -230,7 +214,7 @@ export class Troubles {
   }
 
   #append(core: SimCore): void {
-    if (!core.isWorking) return;
+    if (!core.isWorking || this.#isStill) return;
     this.#appended += 1;
     const title = 'x'.repeat(this.#world.random.pick([0, 100, 700]));
     core.append({ type: 'MissionCreated', data: { missionId: `m${this.#appended}`, title } });
@@ -382,7 +366,7 @@ export class Troubles {
       if (wasUp) host.start();
     }
     if (family === 'F2') this.#deceive(core);
-    if (family !== 'FV' || !random.chance(0.3)) return;
+    if (family !== 'FV' || !random.chance(0.4)) return;
     const twin = world.newCore(core.folder(), core.wanted);
     if (!twin.resumeAs(core)) {
       world.lose(twin);
@@ -396,17 +380,24 @@ export class Troubles {
     else this.#setApart(core);
   }
 
-  /** Two cores under one name have been elected alike; then each reaches some of the hosts, and somebody reads from all. */
-  #split(core: SimCore, twin: SimCore): void {
+  /** Two cores under one name are elected alike; then each reaches some of the hosts, and somebody reads from all. */
+  #split(core: SimCore, twin: SimCore, patience = 100): void {
     const { random, clock, hosts, network } = this.#world;
-    clock.after(random.between(500, 6_000), () => {
-      if (this.#isOver) return;
-      const ms = random.between(5_000, 20_000);
-      for (const host of hosts) network.cut(random.pick([core, twin]).name, host, ms);
-      for (const one of [core, twin]) this.#append(one);
-      clock.after(random.between(1_000, ms), () => {
-        if (!this.#isOver) this.#restore(false, core);
-      });
+    // What one of them is told now, the other would not have.
+    this.#isStill = true;
+    clock.after(100, () => {
+      const areElected = [core, twin].every(({ isWorking, replicator }) => isWorking && replicator?.writer.isElected);
+      if (this.#isOver || !core.isWorking || !twin.isWorking || patience === 0) this.#isStill = false;
+      else if (!areElected) this.#split(core, twin, patience - 1);
+      else {
+        const ms = random.between(5_000, 20_000);
+        for (const host of hosts) network.cut(random.pick([core, twin]).name, host, ms);
+        this.#isStill = false;
+        for (const one of [core, twin]) for (let i = random.between(1, 3); i > 0; i -= 1) this.#append(one);
+        clock.after(random.between(1_000, ms), () => {
+          if (!this.#isOver) this.#restore(false, core);
+        });
+      }
     });
   }
 }

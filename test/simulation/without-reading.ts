@@ -36,6 +36,18 @@ export function decideReading(reader: ReadingRules.Reader): ReadingRules.Reading
         isQuorumOn: (of, tree) => relations.isQuorumOn(of, tree),
       },
     });
+  if (isWithout('fork')) {
+    const isOneEpoch = (a: ReadingRules.ShownTree, b: ReadingRules.ShownTree) =>
+      a.line === b.line && a.epoch === b.epoch && relations.isOneBeginning(a, b);
+    return real.decideReading({
+      ...reader,
+      relations: {
+        isOneBeginning: (a, b) => relations.isOneBeginning(a, b),
+        common: (a, b) => (isOneEpoch(a, b) ? Math.min(a.sequence, b.sequence) : relations.common(a, b)),
+        isQuorumOn: (of, tree) => relations.isQuorumOn(of, tree),
+      },
+    });
+  }
   const reading = real.decideReading(reader);
   if (isWithout('leavingOut') && reading.is === 'READ') {
     const counted = heard.filter((one) => one.isCounted && one.tree !== null);
