@@ -1,5 +1,5 @@
-import { encode } from '@ipld/dag-cbor';
 import { equalBytes } from './bytes.js';
+import { CborWriter } from './cbor-writer.js';
 import { KEY_ID_BYTES, type DataKey } from './data-key.js';
 import { sha256 } from './sha256.js';
 import { sodium } from './sodium.js';
@@ -10,6 +10,8 @@ const NONCE_BYTES = 24;
 const TAG_BYTES = 16;
 /** Plaintexts are padded to a multiple of this, in bytes. */
 const BLOCK_BYTES = 64;
+/** Room for what is authenticated beside the origin, in bytes. */
+const PLACE_BYTES = 64;
 const HEAD_BYTES = 1 + KEY_ID_BYTES + NONCE_BYTES;
 
 /** What an envelope is bound to: it opens nowhere else. */
@@ -82,7 +84,8 @@ export function addressOf(envelope: Uint8Array): Uint8Array {
 }
 
 function authenticated({ origin, sequence, etype, at }: EnvelopePlace): Uint8Array {
-  return encode([VERSION, origin, sequence, etype, at]);
+  const writer = new CborWriter(PLACE_BYTES + 3 * origin.length);
+  return writer.array(5).integer(VERSION).text(origin).integer(sequence).integer(etype).integer(at).written();
 }
 
 function decrypt(key: DataKey, aad: Uint8Array, nonce: Uint8Array, ciphertext: Uint8Array): Uint8Array | undefined {

@@ -1,4 +1,5 @@
-import { encode } from '@ipld/dag-cbor';
+import { HASH_BYTES } from '../../../domain/merkle.js';
+import { CborWriter } from '../../crypto/cbor-writer.js';
 import { checkBodySize } from './body-size.js';
 import { eventOrHole, type EventHole, type SealedEvent } from './event.js';
 import { MAX_BODY_BYTES, sequence, type Sequence } from './fields.js';
@@ -23,6 +24,10 @@ export interface Batch {
   readonly events: readonly (SealedEvent | EventHole)[];
 }
 
+/** Room for what a batch has beside its events, and for what an event has beside its envelope, in bytes. */
+const MAX_TREE_BYTES = 2_048;
+const EVENT_BYTES = 64;
+
 const events = list(eventOrHole, MAX_BATCH_EVENTS);
 
 /**
@@ -32,16 +37,27 @@ const events = list(eventOrHole, MAX_BATCH_EVENTS);
 export function encodeBatch({ from, tree, events }: Batch): Uint8Array {
   if (events.length > MAX_BATCH_EVENTS)
     throw malformed(events, 'body.events', `an array of at most ${MAX_BATCH_EVENTS} values`);
-  const body = encode({
-    from,
-    tree: pairOf(tree),
-    events: events.map((event) => {
-      const { ts, etype, sealed } = event;
-      return sealed === null ? { ts, etype, sealed, eid: event.eid } : { ts, etype, sealed };
-    }),
-  });
+  const sealedBytes = events.reduce((sum, { sealed }) => sum + (sealed?.byteLength ?? HASH_BYTES), 0);
+  const writer = new CborWriter(MAX_TREE_BYTES + sealedBytes + events.length * EVENT_BYTES);
+  const [content, signature] = pairOf(tree);
+  writer.map(3).text('from').integer(from).text('tree').array(2).bytes(content).bytes(signature);
+  writer.text('events').array(events.length);
+  for (const event of events) writeEvent(event, writer);
+  const body = writer.written();
   checkBodySize(body, MAX_BODY_BYTES);
   return body;
+}
+
+function writeEvent(event: SealedEvent | EventHole, writer: CborWriter): void {
+  const { ts, etype, sealed } = event;
+  writer
+    .map(sealed === null ? 4 : 3)
+    .text('ts')
+    .integer(ts);
+  if (sealed === null) writer.text('eid').bytes(event.eid);
+  writer.text('etype').integer(etype).text('sealed');
+  if (sealed === null) writer.null();
+  else writer.bytes(sealed);
 }
 
 /** A body that came in; the tree is not verified. @throws ProtocolError TOO_LARGE above 8 MiB, or MALFORMED */

@@ -1,4 +1,4 @@
-import { encode } from '@ipld/dag-cbor';
+import { CborWriter } from '../../crypto/cbor-writer.js';
 import { checkBodySize } from './body-size.js';
 import { etype, eventTime, sealed, type NumberedEvent } from './event.js';
 import { MAX_BODY_BYTES, sequence } from './fields.js';
@@ -14,11 +14,18 @@ export interface StoredEvent extends Omit<NumberedEvent, 'sealed'> {
   readonly sealed: Uint8Array | null;
 }
 
+/** Room for what an event has beside its envelope, in bytes. */
+const EVENT_BYTES = 64;
+
 const content = nullable(sealed);
 
 /** One event of the answer to `GET …/events`. The whole answer is a CBOR sequence (RFC 8742) of them. */
 export function encodeStoredEvent({ ts, etype, sealed, sequence }: StoredEvent): Uint8Array {
-  return encode({ ts, etype, sealed, sequence });
+  const writer = new CborWriter(EVENT_BYTES + (sealed?.byteLength ?? 0));
+  writer.map(4).text('ts').integer(ts).text('etype').integer(etype).text('sealed');
+  if (sealed === null) writer.null();
+  else writer.bytes(sealed);
+  return writer.text('sequence').integer(sequence).written();
 }
 
 /** The events of an answer. @throws ProtocolError TOO_LARGE above 8 MiB, or MALFORMED above 1,000 events */
