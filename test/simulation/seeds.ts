@@ -1,5 +1,5 @@
 import { FAMILIES, type Family } from './scenery.js';
-import { simulate, type Outcome, type SimulateOptions } from './simulate.js';
+import { simulate, type Outcome } from './simulate.js';
 
 /** How many seeds are lived through, the first, and the only family, where one is wanted. */
 const SEEDS = Number(process.env['SIMULATION_SEEDS'] ?? 2_000);
@@ -50,8 +50,8 @@ export async function play({ first, count }: Seeds): Promise<{ readonly failures
 }
 
 /** A failing seed with its trace: it is lived through again, in the same way, which comes to the same. */
-export async function told({ seed, family, failure }: Outcome, { more = {} }: SimulateOptions = {}): Promise<string> {
-  const { trace } = await simulate(seed, { family, more, isTraced: true });
+async function told({ seed, family, failure }: Outcome): Promise<string> {
+  const { trace } = await simulate(seed, { family, isTraced: true });
   const again = `SIMULATION_FIRST=${seed} SIMULATION_SEEDS=1 SIMULATION_FAMILY=${family} npx vitest run test/simulation/first-half.test.ts`;
   return `seed ${seed} of family ${family}: ${failure ?? ''}\n${trace.slice(-SHOWN_LINES).join('\n')}\nAgain: ${again}`;
 }
