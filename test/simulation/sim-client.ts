@@ -72,12 +72,12 @@ export class SimClient implements HostClient {
     return { head: await this.#ask({ is: 'head', challenge }, decodeHeadAnswer), request: challenge };
   }
 
-  roots(_origin: string, at: number): Promise<Roots> {
-    return this.#ask({ is: 'roots', at }, decodeRoots);
+  roots(_origin: string, at: number, signal?: AbortSignal): Promise<Roots> {
+    return this.#ask({ is: 'roots', at }, decodeRoots, signal);
   }
 
-  entries(_origin: string, query: EntriesQuery): Promise<readonly Uint8Array[]> {
-    return this.#ask({ is: 'entries', query }, decodeEntries);
+  entries(_origin: string, query: EntriesQuery, signal?: AbortSignal): Promise<readonly Uint8Array[]> {
+    return this.#ask({ is: 'entries', query }, decodeEntries, signal);
   }
 
   events(_origin: string, query: EventsQuery, signal?: AbortSignal): Promise<readonly StoredEvent[]> {

@@ -49,6 +49,12 @@ export function replicationGauges(registry: Registry): (status: ReplicationStatu
     labelNames,
     registers,
   });
+  const failedAudits = new Gauge({
+    name: 'sheratan_failed_audits',
+    help: 'How often a host gave back another event than it has signed for, or none; absent until this core has heard it.',
+    labelNames,
+    registers,
+  });
   const treeAge = new Gauge({
     name: 'sheratan_tree_age_seconds',
     help: 'The age of the tree that a host shows; absent until this core has heard it.',
@@ -83,7 +89,7 @@ export function replicationGauges(registry: Registry): (status: ReplicationStatu
     quorum.set(status.quorumSequence);
     pending.set(status.pending);
     lag.set(status.lagSeconds);
-    for (const gauge of [sequence, behind, reached, damaged, treeAge, staged, proofs]) gauge.reset();
+    for (const gauge of [sequence, behind, reached, damaged, failedAudits, treeAge, staged, proofs]) gauge.reset();
     for (const { host, events } of status.staged) staged.set({ host }, events);
     for (const [counter, count] of [
       [epochs, status.epochs],
@@ -98,6 +104,7 @@ export function replicationGauges(registry: Registry): (status: ReplicationStatu
       behind.set(labels, host.behind);
       if (host.reached !== null) reached.set(labels, host.reached ? 1 : 0);
       if (host.damaged !== null) damaged.set(labels, host.damaged);
+      if (host.failedAudits !== null) failedAudits.set(labels, host.failedAudits);
       if (host.treeAgeSeconds !== null) treeAge.set(labels, host.treeAgeSeconds);
       if (host.proof !== null) proofs.set({ host: id, kind: host.proof.kind }, 1);
     }

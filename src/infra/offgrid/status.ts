@@ -34,6 +34,8 @@ export interface HostStatus {
   readonly lastError: string | null;
   /** How many events it says are damaged there; null when this core is not the one that replicates, or has not heard it. */
   readonly damaged: number | null;
+  /** How often it gave back another event than it has signed for, or none, to this core; null as `damaged` is. */
+  readonly failedAudits: number | null;
   /** What it has proven against itself; null unless it is suspended for that. */
   readonly proof: (Pick<HostProof, 'kind'> & { readonly at: string }) | null;
   /** How old the tree is that it shows, in seconds; null as `damaged` is. */
@@ -185,6 +187,7 @@ function toHost(
     reached: contact?.isReached ?? null,
     lastError: contact?.lastError ?? null,
     damaged: contact?.head?.damaged ?? null,
+    failedAudits: contact?.head === undefined ? null : contact.failedAudits,
     proof: proof && at ? { kind: (JSON.parse(proof) as HostProof).kind, at } : null,
     treeAgeSeconds: signedAt === undefined ? null : Math.max(0, now.getTime() - signedAt) / 1_000,
     score: replication?.scoreOf(id) ?? null,

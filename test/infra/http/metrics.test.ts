@@ -51,6 +51,7 @@ describe('/metrics', () => {
       sheratan_host_behind: 'gauge',
       sheratan_host_reached: 'gauge',
       sheratan_damaged_events: 'gauge',
+      sheratan_failed_audits: 'gauge',
       sheratan_tree_age_seconds: 'gauge',
       sheratan_staged_events: 'gauge',
       sheratan_proof_total: 'gauge',
@@ -142,6 +143,7 @@ describe('the metrics of what hosts show', () => {
     expect(now.get('sheratan_epochs_total')).toBe(1);
     expect(now.get('sheratan_left_out_total')).toBe(0);
     expect(now.get(`sheratan_damaged_events${labels}`)).toBe(0);
+    expect(now.get(`sheratan_failed_audits${labels}`)).toBe(0);
     expect(now.get(`sheratan_tree_age_seconds${labels}`)).toBeLessThan(30);
     expect([...now.keys()].filter((name) => /^sheratan_(proof|staged)/.test(name))).toEqual([]);
     core.clock.advance(60_000);

@@ -55,6 +55,12 @@ const isBatch = ({ method, path }: Exchange) => method === 'POST' && path.endsWi
 const isClaim = ({ method, path }: Exchange) => method === 'POST' && path.endsWith('/claim');
 const isAsked = ({ path }: Exchange, name: string) => path.includes(`/${name}?`);
 
+/** Lets whoever asks wait for longer than anybody does. */
+async function stall(liar: LyingHost): Promise<undefined> {
+  await delay(600_000, undefined, { ref: false, signal: liar.ending }).catch(() => undefined);
+  return undefined;
+}
+
 /** What a host of protocol 2 can say that is not so, by what it is. It has its own key, and the HMAC key of the host alone. */
 export const LIES = {
   /** A tree of an enormous epoch, which nobody has signed for it. */
@@ -87,6 +93,24 @@ export const LIES = {
   /** Nothing but that there is no room. */
   full: async (liar, request, pass) =>
     isBatch(request) ? liar.refuses(request, { code: 'FULL', message: 'There is no room.' }) : pass(),
+  /** That batches of more than one event are too large. */
+  tooLarge: async (liar, request, pass) => {
+    const isLarge = isBatch(request) && decodeBatch(request.body).events.length > 1;
+    const message = 'That is too large.';
+    return isLarge ? liar.refuses(request, { code: 'TOO_LARGE', message }) : pass();
+  },
+  /** That one event, the fifth, is not well-formed. */
+  picky: async (liar, request, pass) => {
+    const { from, events } = isBatch(request) ? decodeBatch(request.body) : { from: 0, events: [] };
+    const isIn = from <= 5 && from + events.length > 5;
+    return isIn ? liar.refuses(request, { code: 'BAD_REQUEST', message: 'What is this?' }) : pass();
+  },
+  /** That it cannot read what it has. */
+  broken: async (liar, request, pass) =>
+    isBatch(request) ? liar.refuses(request, { code: 'INTERNAL', message: 'Something is broken.' }) : pass(),
+  /** That it has another key for the origin. */
+  pinned: async (liar, request, pass) =>
+    isClaim(request) ? liar.refuses(request, { code: 'NOT_SIGNED', message: 'Another has it.' }) : pass(),
   /** That it has others of the first events, whatever it is sent. */
   other: async (liar, request, pass) => {
     if (isAsked(request, 'roots')) return liar.answers(request, 200, encodeRoots({ head: NO_ROOT, staged: NO_ROOT }));
@@ -132,11 +156,11 @@ export const LIES = {
       ? liar.answers(request, 200, encodeEntries([new Uint8Array(42).fill(1), new Uint8Array(42).fill(2)]))
       : pass(),
   /** Nothing, for longer than anybody waits; but who it is, it tells. */
-  stalled: async (liar, request, pass) => {
-    if (request.path === '/pubkeys') return pass();
-    await delay(600_000, undefined, { ref: false, signal: liar.ending }).catch(() => undefined);
-    return undefined;
-  },
+  stalled: (liar, request, pass) => (request.path === '/pubkeys' ? pass() : stall(liar)),
+  /** All but entries, which do not come. */
+  stalledEntries: (liar, request, pass) => (isAsked(request, 'entries') ? stall(liar) : pass()),
+  /** All but events, which do not come. */
+  stalledEvents: (liar, request, pass) => (isAsked(request, 'events') ? stall(liar) : pass()),
 } satisfies Readonly<Record<string, Lie>>;
 
 export type LieName = keyof typeof LIES;

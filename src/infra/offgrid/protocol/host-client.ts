@@ -34,9 +34,9 @@ export interface HostClient {
   /** @param batch as encodeBatch makes it; the same bytes serve every host */
   ship(origin: Origin, batch: Uint8Array): Promise<HeadAnswer>;
   head(origin: Origin): Promise<HeadAnswer>;
-  roots(origin: Origin, at: Sequence): Promise<Roots>;
+  roots(origin: Origin, at: Sequence, signal?: AbortSignal): Promise<Roots>;
   /** 42 bytes each. */
-  entries(origin: Origin, query: EntriesQuery): Promise<readonly Uint8Array[]>;
+  entries(origin: Origin, query: EntriesQuery, signal?: AbortSignal): Promise<readonly Uint8Array[]>;
   /** @param signal gives this request up */
   events(origin: Origin, query: EventsQuery, signal?: AbortSignal): Promise<readonly StoredEvent[]>;
   damaged(origin: Origin, query: DamagedQuery): Promise<Damaged>;

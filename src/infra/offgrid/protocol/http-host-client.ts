@@ -66,7 +66,7 @@ interface Asked<A> {
   readonly body?: Uint8Array;
   readonly maxBytes: number;
   /** Gives this request up. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   /** @throws ProtocolError */
   readonly decode: (body: Uint8Array) => A;
 }
@@ -116,26 +116,28 @@ export class HttpHostClient implements HostClient {
   async head(origin: Origin): Promise<HeadAnswer> {
     const request = this.#randomBytes(CHALLENGE_BYTES);
     const path = `head?challenge=${toHex(request)}`;
-    return { head: await this.#get(origin, path, MAX_SHORT_BODY_BYTES, decodeHeadAnswer), request };
+    const asked = { maxBytes: MAX_SHORT_BODY_BYTES, decode: decodeHeadAnswer };
+    return { head: await this.#get(origin, path, asked), request };
   }
 
-  roots(origin: Origin, at: Sequence): Promise<Roots> {
-    return this.#get(origin, `roots?at=${at}`, MAX_ROOTS_BYTES, decodeRoots);
+  roots(origin: Origin, at: Sequence, signal?: AbortSignal): Promise<Roots> {
+    return this.#get(origin, `roots?at=${at}`, { maxBytes: MAX_ROOTS_BYTES, decode: decodeRoots, signal });
   }
 
-  entries(origin: Origin, { of, after, limit }: EntriesQuery): Promise<readonly Uint8Array[]> {
-    return this.#get(origin, `entries?of=${of}&after=${after}&limit=${limit}`, MAX_BODY_BYTES, decodeEntries);
+  entries(origin: Origin, { of, after, limit }: EntriesQuery, signal?: AbortSignal): Promise<readonly Uint8Array[]> {
+    const path = `entries?of=${of}&after=${after}&limit=${limit}`;
+    return this.#get(origin, path, { maxBytes: MAX_BODY_BYTES, decode: decodeEntries, signal });
   }
 
   events(origin: Origin, query: EventsQuery, signal?: AbortSignal): Promise<readonly StoredEvent[]> {
     const { of, after, limit, bytes } = query;
-    const path = pathOf(origin, `events?of=${of}&after=${after}&limit=${limit}&bytes=${bytes}`);
-    const maxBytes = MAX_BODY_BYTES;
-    return this.#ask({ method: 'GET', path, maxBytes, decode: decodeStoredEvents, ...(signal && { signal }) });
+    const path = `events?of=${of}&after=${after}&limit=${limit}&bytes=${bytes}`;
+    return this.#get(origin, path, { maxBytes: MAX_BODY_BYTES, decode: decodeStoredEvents, signal });
   }
 
   damaged(origin: Origin, { after, limit }: DamagedQuery): Promise<Damaged> {
-    return this.#get(origin, `damaged?after=${after}&limit=${limit}`, MAX_DAMAGED_BYTES, decodeDamaged);
+    const path = `damaged?after=${after}&limit=${limit}`;
+    return this.#get(origin, path, { maxBytes: MAX_DAMAGED_BYTES, decode: decodeDamaged });
   }
 
   async mend(origin: Origin, events: readonly NumberedEvent[]): Promise<number> {
@@ -151,8 +153,8 @@ export class HttpHostClient implements HostClient {
     return { head, request: hashOf(body) };
   }
 
-  #get<A>(origin: Origin, path: string, maxBytes: number, decode: (body: Uint8Array) => A): Promise<A> {
-    return this.#ask({ method: 'GET', path: pathOf(origin, path), maxBytes, decode });
+  #get<A>(origin: Origin, path: string, asked: Pick<Asked<A>, 'maxBytes' | 'decode' | 'signal'>): Promise<A> {
+    return this.#ask({ method: 'GET', path: pathOf(origin, path), ...asked });
   }
 
   async #ask<A>(asked: Asked<A>): Promise<A> {

@@ -11,10 +11,9 @@ import { MAX_ANSWER_BYTES, type HistoryName } from '../protocol/queries.js';
 import { FIRST_BYTES, sizeAfter, sizeAfterTimeout } from '../protocol/transfer-size.js';
 import type { Time } from '../replication/ports.js';
 import type { EntryList } from './entry-list.js';
+import { LOOK_MS } from './hedge.js';
+import { UsualTime } from './usual-time.js';
 
-/** A page that takes longer than this, and than three times what is usual for the host, is asked of another as well. */
-const LATE_MS = 5_000;
-const LATE_TIMES = 3;
 /** A host that let so many pages time out is asked last. */
 const MAX_TIMEOUTS = 2;
 /** How long, and how often at least, a host is asked for a page that it did not give for a reason that may pass. */
@@ -23,12 +22,8 @@ const MIN_TRIES = 4;
 /** How many pages may wait for those before them, in bytes and in number. */
 const MAX_AHEAD_BYTES = 16 * 1024 * 1024;
 const MAX_AHEAD = 64;
-/** Answers by which it is known how long a host usually takes. */
-const MAX_TIMES = 15;
 /** What an envelope is taken to have before any has come, in bytes. */
 const USUAL_BYTES = 700;
-/** How often it is looked whether a page is late, in milliseconds. */
-const LOOK_MS = 250;
 
 /** A host that contents are got from, and how far its histories go on the one that is read. */
 export interface ContentSource {
@@ -91,7 +86,7 @@ interface Worker {
   pageBytes: number;
   timeouts: number;
   failures: number;
-  readonly times: number[];
+  readonly usual: UsualTime;
 }
 
 /**
@@ -180,7 +175,7 @@ class Run {
     this.#dependencies = dependencies;
     this.#gone = gone;
     this.#workers = sources.map((source) => ({
-      ...{ source, pageBytes: FIRST_BYTES, timeouts: 0, failures: 0, times: [] },
+      ...{ source, pageBytes: FIRST_BYTES, timeouts: 0, failures: 0, usual: new UsualTime() },
     }));
     this.#working = Promise.all(
       this.#workers.map((worker) =>
@@ -261,9 +256,8 @@ class Run {
     return isIdle ? undefined : this.#newPage(worker);
   }
 
-  #isLate({ worker: { times }, since }: Asking, more: number): boolean {
-    const usual = [...times].sort((a, b) => a - b)[Math.floor(times.length / 2)] ?? 0;
-    return this.#dependencies.time.now().getTime() - since > more * Math.max(LATE_MS, LATE_TIMES * usual);
+  #isLate({ worker: { usual }, since }: Asking, times: number): boolean {
+    return this.#dependencies.time.now().getTime() - since > times * usual.patienceMs;
   }
 
   #newPage({ source, pageBytes }: Worker): Page | undefined {
@@ -360,8 +354,7 @@ class Run {
   }
 
   #timed(worker: Worker, took: number): void {
-    worker.times.push(took);
-    if (worker.times.length > MAX_TIMES) worker.times.shift();
+    worker.usual.add(took);
     worker.pageBytes = sizeAfter(worker.pageBytes, took, MAX_ANSWER_BYTES);
   }
 

@@ -4,15 +4,16 @@ import { MAX_ENTRIES } from '../protocol/answers.js';
 import { ENTRY_BYTES } from '../protocol/entry.js';
 import { HostFailure } from '../protocol/host-client.js';
 import type { HistoryName } from '../protocol/queries.js';
+import { sizeAfter, sizeAfterTimeout } from '../protocol/transfer-size.js';
 import type { Tree } from '../protocol/tree.js';
 import type { Time } from '../replication/ports.js';
 import { EntryList } from './entry-list.js';
+import { hedged, type Attempt } from './hedge.js';
 import type { HeardHost } from './host-survey.js';
+import { UsualTime } from './usual-time.js';
 
 /** Entries asked for at first: 16 KiB. */
 const FIRST_ENTRIES = 390;
-/** A page that comes within this is followed by one of twice its size, in milliseconds. */
-const QUICK_MS = 2_000;
 
 /** How often all who may have a list are asked, where the reason of a failure may pass. */
 const MAX_ROUNDS = 8;
@@ -28,6 +29,10 @@ interface Holder {
   readonly of: HistoryName;
   bytes?: Uint8Array;
   at: number;
+  /** How many entries it is asked for at a time. */
+  most: number;
+  /** Since when it is waited for, in milliseconds. */
+  since: number;
   isUseless: boolean;
 }
 
@@ -48,6 +53,11 @@ export interface CollectorDependencies {
 export class EntryCollector {
   readonly #dependencies: CollectorDependencies;
   readonly #lists: EntryList[] = [];
+  /** How long hosts usually take, and how often they were late. */
+  readonly #usual = new Map<string, UsualTime>();
+  readonly #late = new Map<string, number>();
+  /** Hosts that gave nothing however often they were asked: they are not waited for any more. */
+  readonly #gone = new Set<string>();
 
   constructor(dependencies: CollectorDependencies) {
     this.#dependencies = dependencies;
@@ -59,18 +69,68 @@ export class EntryCollector {
     if (known !== undefined) return known;
     const { time } = this.#dependencies;
     const holders = this.#holdersOf(tree);
+    const mayGive = () => holders.filter(({ isUseless }) => !isUseless);
     for (let round = 1; round <= MAX_ROUNDS; round += 1) {
-      for (const most of [MANY_LOST, Infinity])
-        for (const holder of holders) {
-          const list = holder.isUseless ? undefined : await this.#collect(tree, holder, holders, most);
-          if (list === undefined) continue;
-          this.#lists.push(list);
-          return list;
-        }
-      if (holders.every(({ isUseless }) => isUseless)) return undefined;
+      const list =
+        (await this.#collectOf(tree, mayGive(), MANY_LOST)) ??
+        (await this.#collectOf(tree, mayGive().filter(isFull), Infinity));
+      if (list !== undefined) {
+        this.#lists.push(list);
+        return list;
+      }
+      if (mayGive().every(({ host }) => this.#gone.has(host.host))) return undefined;
       await time.sleep(backoffMs(round, time.random()), new AbortController().signal);
     }
+    for (const { host } of mayGive()) this.#gone.add(host.host);
     return undefined;
+  }
+
+  /** The list from the first of some hosts that gives it: where one is late, the next is asked as well. */
+  #collectOf(tree: Tree, holders: readonly Holder[], most: number): Promise<EntryList | undefined> {
+    const { time } = this.#dependencies;
+    // A host that does not answer for one of its histories does not answer for the other.
+    const out = new Set<string>();
+    const attempts = holders.map((holder): Attempt<EntryList> => {
+      const { host } = holder.host;
+      let wasLate = false;
+      return {
+        run: async (signal) => {
+          if (out.has(host)) return undefined;
+          out.add(host);
+          holder.since = time.now().getTime();
+          try {
+            const list = await this.#collect(tree, { holder, holders, most }, signal);
+            out.delete(host);
+            return list;
+          } catch (error) {
+            if (!(error instanceof HostFailure)) throw error;
+            // Another was faster.
+            if (!signal.aborted) this.#failed(holder, error);
+            return undefined;
+          }
+        },
+        isLate: (times) => {
+          const isLate = time.now().getTime() - holder.since > times * this.#usualOf(host).patienceMs;
+          if (isLate && !wasLate) this.#late.set(host, (this.#late.get(host) ?? 0) + 1);
+          wasLate ||= isLate;
+          return isLate;
+        },
+      };
+    });
+    return hedged(attempts, time);
+  }
+
+  #failed(holder: Holder, { code, message }: HostFailure): void {
+    // What it has not any more does not come back by asking.
+    if (code === 'NOT_FOUND') holder.isUseless = true;
+    if (code === 'TIMEOUT') holder.most = entriesIn(sizeAfterTimeout(bytesOf(holder.most)));
+    this.#dependencies.onTrouble(holder.host, message);
+  }
+
+  #usualOf(host: string): UsualTime {
+    const usual = this.#usual.get(host) ?? new UsualTime();
+    this.#usual.set(host, usual);
+    return usual;
   }
 
   /** A list whose first entries have a root. */
@@ -78,7 +138,10 @@ export class EntryCollector {
     return this.#lists.find((list) => list.hasRoot(count, root));
   }
 
-  /** Those that show the tree first; then the others, which may have it as the beginning of what they show. */
+  /**
+   * Those that show the tree first; then the others, which may have it as the beginning of what they show. Who was late is asked
+   * last of each.
+   */
   #holdersOf(tree: Tree): readonly Holder[] {
     const showing: Holder[] = [];
     const others: Holder[] = [];
@@ -87,41 +150,46 @@ export class EntryCollector {
         const shown = (of === 'head' ? host.head.tree : host.head.staged)?.value;
         if (shown === undefined) continue;
         const isShown = shown.sequence === tree.sequence && equalBytes(shown.root, tree.root);
-        const holder = { host, of, at: 0, isUseless: false };
+        const holder = { host, of, at: 0, most: FIRST_ENTRIES, since: 0, isUseless: false };
         if (isShown) showing.push(holder);
         else if (shown.sequence > tree.sequence) others.push(holder);
       }
-    return [...showing, ...others];
+    const lateness = ({ host }: Holder) => this.#late.get(host.host) ?? 0;
+    return [showing, others].flatMap((some) => some.sort((a, b) => lateness(a) - lateness(b)));
   }
 
-  /** @param most how many entries the host may have lost */
-  async #collect(tree: Tree, holder: Holder, holders: readonly Holder[], most: number): Promise<EntryList | undefined> {
-    const { onTrouble } = this.#dependencies;
-    try {
-      const bytes = (holder.bytes ??= await this.#begin(tree, holder));
-      if (!(await this.#fill(bytes, holder))) {
-        holder.isUseless = true;
-        return undefined;
-      }
-      const lost = lostIn(bytes);
-      if (lost.length > most) return undefined;
-      await this.#replaceLost(bytes, holder, holders);
-      const list = new EntryList(bytes);
-      if (list.hasRoot(tree.sequence, tree.root)) return list;
-      const mended = await this.#withBeginnings(tree, bytes, lost);
-      if (mended !== undefined) return mended;
-      onTrouble(holder.host, 'the entries that it gives do not have the root that the origin has signed');
-      holder.isUseless = true;
-    } catch (error) {
-      if (!(error instanceof HostFailure)) throw error;
-      onTrouble(holder.host, error.message);
-    }
+  /**
+   * @param most how many entries the host may have lost
+   * @throws HostFailure when it may give them later
+   */
+  async #collect(
+    tree: Tree,
+    { holder, holders, most }: { readonly holder: Holder; readonly holders: readonly Holder[]; readonly most: number },
+    signal: AbortSignal,
+  ): Promise<EntryList | undefined> {
+    const bytes = (holder.bytes ??= await this.#begin(tree, holder, signal));
+    const isGiven = await this.#fill(bytes, holder, signal);
+    this.#gone.delete(holder.host.host);
+    holder.isUseless = !isGiven;
+    if (!isGiven) return undefined;
+    const lost = lostIn(bytes);
+    if (lost.length > most) return undefined;
+    await this.#replaceLost(bytes, holder, holders);
+    const list = new EntryList(bytes);
+    if (list.hasRoot(tree.sequence, tree.root)) return list;
+    const mended = await this.#withBeginnings(tree, bytes, lost);
+    if (mended !== undefined) return mended;
+    this.#dependencies.onTrouble(
+      holder.host,
+      'the entries that it gives do not have the root that the origin has signed',
+    );
+    holder.isUseless = true;
     return undefined;
   }
 
   /** Room for the entries of a tree, with what is known of them. */
-  async #begin(tree: Tree, holder: Holder): Promise<Uint8Array> {
-    const from = await this.#prefixOf(tree, holder);
+  async #begin(tree: Tree, holder: Holder, signal: AbortSignal): Promise<Uint8Array> {
+    const from = await this.#prefixOf(tree, holder, signal);
     const bytes = new Uint8Array(tree.sequence * ENTRY_BYTES);
     if (from !== undefined) bytes.set(from.bytesOf(0, from.length));
     holder.at = from?.length ?? 0;
@@ -129,33 +197,34 @@ export class EntryCollector {
   }
 
   /** The longest known list that the history of a host begins with, by the roots it gives: when they are wrong, so is the whole. */
-  async #prefixOf(tree: Tree, { host, of }: Holder): Promise<EntryList | undefined> {
+  async #prefixOf(tree: Tree, { host, of }: Holder, signal: AbortSignal): Promise<EntryList | undefined> {
     const { origin } = this.#dependencies;
     const shorter = this.#lists.filter(({ length }) => length <= tree.sequence);
     for (const list of shorter.sort((a, b) => b.length - a.length)) {
-      const root = (await host.client.roots(origin, list.length))[of];
+      const root = (await host.client.roots(origin, list.length, signal))[of];
       if (root !== null && list.hasRoot(list.length, root)) return list;
     }
     return undefined;
   }
 
   /** Fills in the entries that have not been got yet. Resolves false when the host does not give as many as it is asked for. */
-  async #fill(bytes: Uint8Array, holder: Holder): Promise<boolean> {
+  async #fill(bytes: Uint8Array, holder: Holder, signal: AbortSignal): Promise<boolean> {
     const { origin, time, onProgress, onTrouble } = this.#dependencies;
     const { host, of } = holder;
     const length = bytes.byteLength / ENTRY_BYTES;
-    let most = FIRST_ENTRIES;
     while (holder.at < length) {
-      const begun = time.now().getTime();
-      const limit = Math.min(most, length - holder.at);
-      const entries = await host.client.entries(origin, { of, after: holder.at, limit });
+      holder.since = time.now().getTime();
+      const limit = Math.min(holder.most, length - holder.at);
+      const entries = await host.client.entries(origin, { of, after: holder.at, limit }, signal);
       if (entries.length !== limit) {
         onTrouble(host, `it gives ${entries.length} entries, and was asked for ${limit}`);
         return false;
       }
       for (const [i, entry] of entries.entries()) bytes.set(entry, (holder.at + i) * ENTRY_BYTES);
       holder.at += limit;
-      if (time.now().getTime() - begun < QUICK_MS) most = Math.min(MAX_ENTRIES, 2 * most);
+      const took = time.now().getTime() - holder.since;
+      this.#usualOf(host.host).add(took);
+      holder.most = entriesIn(sizeAfter(bytesOf(holder.most), took, bytesOf(MAX_ENTRIES)));
       onProgress(holder.at, length);
     }
     return true;
@@ -163,7 +232,7 @@ export class EntryCollector {
 
   /** Takes what the host has lost from the others that may have it. */
   async #replaceLost(bytes: Uint8Array, holder: Holder, holders: readonly Holder[]): Promise<void> {
-    for (const { host, of } of holders.filter((other) => other !== holder))
+    for (const { host, of } of holders.filter((other) => other !== holder && !this.#gone.has(other.host.host)))
       await this.#replaceFrom(host, of, bytes, lostIn(bytes));
   }
 
@@ -216,6 +285,19 @@ export class EntryCollector {
       onTrouble(host, error.message);
     }
   }
+}
+
+/** Whether a host has given all that it was asked for. */
+function isFull({ bytes, at }: Holder): boolean {
+  return at * ENTRY_BYTES === bytes?.byteLength;
+}
+
+function bytesOf(entries: number): number {
+  return entries * ENTRY_BYTES;
+}
+
+function entriesIn(bytes: number): number {
+  return Math.ceil(bytes / ENTRY_BYTES);
 }
 
 /** The numbers of entries that are none: what a host has lost, it gives as zeros. */

@@ -31,7 +31,7 @@ const PROVEN: readonly (readonly [LieName, HostProof['kind']])[] = [
 /** What is none. */
 const UNPROVEN: readonly LieName[] = [
   ...(['replayedHead', 'otherKey', 'otherHost', 'fencedByEcho', 'busy', 'other', 'hollow', 'withoutHmac'] as const),
-  ...(['garbage', 'stalled'] as const),
+  ...(['garbage', 'stalled', 'tooLarge', 'picky', 'broken', 'pinned'] as const),
 ];
 
 describe('a host that proves itself dishonest', () => {
@@ -81,6 +81,39 @@ describe('a host that says what proves nothing', () => {
     await core.record(1);
     await core.settles();
     await expect.poll(() => stateOf(liar.id), WAIT).toBe('FULL');
+    liar.lie = undefined;
+    core.replicator.retry(liar.id);
+    await expect.poll(() => stateOf(liar.id), WAIT).toBe('ACTIVE');
+  });
+
+  it('too large: it is sent one event after the other, and has them all', async () => {
+    const { liar, core, stateOf } = await setUp('tooLarge');
+    await core.record(20);
+    const length = await core.settles();
+    await expect.poll(async () => (await core.known()).hosts.get(liar.id)?.sequence, WAIT).toBe(length);
+    expect(await stateOf(liar.id)).toBe('ACTIVE');
+    expect(await core.events('HostStateChanged')).toEqual([]);
+  });
+
+  it('that one event is no good: it is BLOCKED at it, which is named, and goes on when it is tried again', async () => {
+    const { liar, core, stateOf } = await setUp('picky');
+    await core.record(20);
+    const length = await core.settles();
+    await expect.poll(() => stateOf(liar.id), WAIT).toBe('BLOCKED');
+    expect(await core.events('HostStateChanged')).toMatchObject([
+      { host: liar.id, sequence: 4, why: expect.stringMatching(/^It refuses event 5: .*What is this\?/) as string },
+    ]);
+    liar.lie = undefined;
+    core.replicator.retry(liar.id);
+    await expect.poll(async () => (await core.known()).hosts.get(liar.id)?.sequence, WAIT).toBe(length);
+    expect(await stateOf(liar.id)).toBe('ACTIVE');
+  });
+
+  it('that the origin has another key there: it is BLOCKED until it has this one', async () => {
+    const { liar, core, stateOf } = await setUp('pinned');
+    await core.record(1);
+    await core.settles();
+    await expect.poll(() => stateOf(liar.id), WAIT).toBe('BLOCKED');
     liar.lie = undefined;
     core.replicator.retry(liar.id);
     await expect.poll(() => stateOf(liar.id), WAIT).toBe('ACTIVE');

@@ -188,7 +188,9 @@ describe('what is kept of the tree', () => {
 
   it('may find no room', async () => {
     const file = await Connection.open(path, 'write');
-    await file.exec('DROP TABLE frontiers; CREATE TABLE frontiers (size INTEGER PRIMARY KEY CHECK (size < 0), last_entry, peaks);');
+    await file.exec(
+      'DROP TABLE frontiers; CREATE TABLE frontiers (size INTEGER PRIMARY KEY CHECK (size < 0), last_entry, peaks);',
+    );
     await file.close();
     expect(await root(COUNT)).toBe(rootOf(COUNT));
     expect(await cache.below(COUNT)).toBeUndefined();

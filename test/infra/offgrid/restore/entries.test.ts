@@ -1,9 +1,10 @@
+import { setImmediate as turn } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { encodeEntry, entryOf } from '../../../../src/infra/offgrid/protocol/entry.js';
 import { HostFailure } from '../../../../src/infra/offgrid/protocol/host-client.js';
 import type { EntriesQuery, HistoryName } from '../../../../src/infra/offgrid/protocol/queries.js';
 import type { Tree } from '../../../../src/infra/offgrid/protocol/tree.js';
-import { EntryCollector } from '../../../../src/infra/offgrid/restore/entry-collector.js';
+import { EntryCollector, type CollectorDependencies } from '../../../../src/infra/offgrid/restore/entry-collector.js';
 import { EntryList } from '../../../../src/infra/offgrid/restore/entry-list.js';
 import type { HeardHost } from '../../../../src/infra/offgrid/restore/host-survey.js';
 import { History, ORIGIN } from '../../../support/offgrid/by-hand.js';
@@ -41,10 +42,15 @@ interface Shown {
   readonly failure?: HostFailure;
   /** How often it fails; always unless given. */
   readonly times?: number;
+  /** Whether it never answers. */
+  readonly isStalled?: boolean;
 }
 
 /** A host that shows histories, and what it was asked. */
-function host(name: string, { head, staged, give = (entry) => entry, roots, failure, times = Infinity }: Shown) {
+function host(
+  name: string,
+  { head, staged, give = (entry) => entry, roots, failure, times = Infinity, isStalled }: Shown,
+) {
   const asked: EntriesQuery[] = [];
   const histories = { head, staged };
   const treeOf = (one: History | undefined) =>
@@ -57,8 +63,14 @@ function host(name: string, { head, staged, give = (entry) => entry, roots, fail
       };
       return Promise.resolve({ head: rootOf('head'), staged: rootOf('staged') });
     },
-    entries: (_origin: string, query: EntriesQuery) => {
+    entries: (_origin: string, query: EntriesQuery, signal?: AbortSignal) => {
       asked.push(query);
+      if (isStalled === true)
+        return new Promise((_resolve, reject) => {
+          signal?.addEventListener('abort', () => {
+            reject(new HostFailure('UNREACHABLE', 'The request was given up.'));
+          });
+        });
       if (failure !== undefined && asked.length <= times) return Promise.reject(failure);
       const { of, after, limit } = query;
       const page = entriesOf(histories[of] ?? History.begin()).slice(after, after + limit);
@@ -73,9 +85,13 @@ function host(name: string, { head, staged, give = (entry) => entry, roots, fail
 const time = { now: () => new Date(0), sleep: () => Promise.resolve(), random: () => 0 };
 
 function collectorOf(...hosts: readonly ReturnType<typeof host>[]) {
+  return collectorIn(time, hosts);
+}
+
+function collectorIn(passing: CollectorDependencies['time'], hosts: readonly ReturnType<typeof host>[]) {
   const troubles: string[] = [];
   const collector = new EntryCollector({
-    ...{ origin: ORIGIN, hosts: hosts.map(({ heard }) => heard), time, onProgress: () => undefined },
+    ...{ origin: ORIGIN, hosts: hosts.map(({ heard }) => heard), time: passing, onProgress: () => undefined },
     onTrouble: ({ host: name }, why) => troubles.push(`${name}: ${why}`),
   });
   const get = (of: History) => collector.listOf({ sequence: of.length, root: of.rootAt(of.length) } as Tree);
@@ -162,6 +178,48 @@ describe('the entries of a tree', () => {
     expect(isWhole(await get(history), history)).toBe(true);
     expect(isWhole(await get(longer), longer)).toBe(true);
     expect(troubles[0]).toBe('a: It is slow.');
+  });
+
+  it('are got from another when a host does not answer, which is asked last from then on', async () => {
+    let now = 0;
+    const passing = {
+      now: () => new Date(now),
+      sleep: async (ms: number) => {
+        now += ms;
+        await turn();
+      },
+    };
+    const longer = history.on(30);
+    const stalled = host('a', { head: longer, isStalled: true });
+    const other = host('b', { head: longer, staged: history });
+    const { get, troubles } = collectorIn({ ...time, ...passing }, [stalled, other]);
+    expect(isWhole(await get(longer), longer)).toBe(true);
+    expect(now).toBeGreaterThanOrEqual(5_000);
+    expect(now).toBeLessThan(6_000);
+    const staged = longer.on(1, { at: 500, name: 'c' });
+    const third = host('c', { head: staged });
+    const next = collectorIn({ ...time, ...passing }, [stalled, other, third]);
+    await next.get(longer);
+    const [before, asked] = [now, stalled.asked.length];
+    expect(isWhole(await next.get(staged), staged)).toBe(true);
+    expect([now - before < 1_000, stalled.asked.length, troubles]).toEqual([true, asked, []]);
+  });
+
+  it('of a host that has nothing of the origin any more are not asked for again', async () => {
+    const a = host('a', { head: history, failure: new HostFailure('NOT_FOUND', 'There is nothing.') });
+    const { get, troubles } = collectorOf(a);
+    expect(await get(history)).toBeUndefined();
+    expect([a.asked.length, troubles]).toEqual([1, ['a: There is nothing.']]);
+  });
+
+  it('of a host that never gave any are not waited for in each list', async () => {
+    const failure = new HostFailure('TIMEOUT', 'It is slow.');
+    const a = host('a', { head: history, staged: history.on(5), failure });
+    const { get } = collectorOf(a);
+    expect(await get(history)).toBeUndefined();
+    expect(a.asked.length).toBe(8);
+    expect(await get(history.on(5))).toBeUndefined();
+    expect(a.asked.length).toBe(9);
   });
 
   it('are got where they stopped coming, once they come again', async () => {
