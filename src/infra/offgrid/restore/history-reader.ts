@@ -131,7 +131,7 @@ export class HistoryReader<Log> {
         await this.#get(treeOf(reading.get));
         continue;
       }
-      if (reading.is === 'REFUSED') return { refused: this.#whyUnread(reading.why, aboutOf(reading)) };
+      if (reading.is === 'REFUSED') return { refused: this.#whyUnread(reading.why, aboutOf(reading), suspended) };
       const found = this.#suspendedOn(this.#end(reading));
       if ([...found].every((host) => suspended.has(host))) return this.#finish(reading, suspended);
       // Hosts that the history says were caught are read, and not counted.
@@ -335,17 +335,14 @@ export class HistoryReader<Log> {
     return contentSources(list, this.#dependencies.heard, (tree) => this.#lists.get(tree));
   }
 
-  #whyUnread(why: Unread, about: Tree | undefined): string {
-    const { heard, mayAcceptLoss } = this.#dependencies;
+  #whyUnread(why: Unread, about: Tree | undefined, suspended: ReadonlySet<string> = new Set()): string {
+    const { heard, dishonest, mayAcceptLoss } = this.#dependencies;
     const policies = about === undefined ? [] : policiesInPlay(this.#policies(about), about.quorum);
-    return whyUnread(
-      why,
-      about,
-      heard,
-      mayAcceptLoss,
-      policies.map(({ policy }) => policy),
-      about && this.#missing(about)?.[0],
-    );
+    return whyUnread(why, {
+      ...{ about, heard, suspended, dishonest, mayAcceptLoss },
+      policies: policies.map(({ policy }) => policy),
+      missing: about && this.#missing(about)?.[0],
+    });
   }
 
   #listOf(tree: Tree): EntryList {

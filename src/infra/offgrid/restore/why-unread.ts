@@ -6,21 +6,26 @@ import type { HeardHost } from './host-survey.js';
 /** The most hosts that a message names. */
 const MAX_NAMED = 8;
 
-/**
- * Why nothing was read, and what to do.
- * @param about the tree that the rules ended at
- * @param mayAcceptLoss whether whoever reads may accept a loss
- * @param policies that must be met, and what must be heard of each
- * @param missing the first event that no host gives
- */
-export function whyUnread(
-  why: Unread,
-  about: Tree | undefined,
-  heard: readonly HeardHost[],
-  mayAcceptLoss: boolean,
-  policies: readonly Policy[] = [],
-  missing?: number,
-): string {
+/** What was not read. */
+export interface UnreadHistory {
+  /** The tree that the rules ended at. */
+  readonly about: Tree | undefined;
+  readonly heard: readonly HeardHost[];
+  /** Hosts that the history says were suspended: they count for nothing. */
+  readonly suspended: ReadonlySet<string>;
+  /** The weight of hosts that may lie. */
+  readonly dishonest: number;
+  /** Whether whoever reads may accept a loss. */
+  readonly mayAcceptLoss: boolean;
+  /** Those that must be met. */
+  readonly policies: readonly Policy[];
+  /** The first event that no host gives. */
+  readonly missing: number | undefined;
+}
+
+/** Why nothing was read, and what to do. */
+export function whyUnread(why: Unread, unread: UnreadHistory): string {
+  const { about, heard, mayAcceptLoss, policies, missing } = unread;
   const [orTake, orChoose] = mayAcceptLoss
     ? [
         ', or take what there is: --accept-loss',
@@ -43,19 +48,25 @@ export function whyUnread(
     case 'QUORUM':
       return `A tree that the origin has signed shows that more was at quorum than can be had, which is ${about?.sequence ?? 0} events: ${named}. Bring more hosts into reach${orTake}.`;
     case 'WEIGHT':
-      return `Events that were at quorum may be missing: too few hosts answer for themselves. ${policies.map((policy) => weightsOf(policy, heard)).join(' ')} They show: ${named}. Bring more hosts into reach${orTake}.`;
+      return `Events that were at quorum may be missing: too few hosts answer for themselves. ${policies.map((policy) => weightsOf(policy, unread)).join(' ')} They show: ${named}. Bring more hosts into reach${orTake}.`;
     case 'POLICY':
       return `The history names no hosts: what was at quorum cannot be known. Bring more hosts into reach${orTake}.`;
   }
 }
 
 /** What of a policy was heard, and what was not. */
-function weightsOf(policy: Policy, heard: readonly HeardHost[]): string {
+function weightsOf(policy: Policy, { heard, suspended, dishonest }: UnreadHistory): string {
   const pinned = new Set(heard.filter(({ isPinned }) => isPinned).map(({ host }) => host));
+  const counted = new Set([...pinned].filter((host) => !suspended.has(host)));
   const total = totalWeight(policy);
-  const missing = policy.hosts.filter(({ host }) => !pinned.has(host)).map(({ url, host }) => `${url} (${host})`);
-  const without = missing.length === 0 ? '' : ` Not heard: ${missing.slice(0, MAX_NAMED).join(', ')}.`;
-  return `By policy ${policy.version} more than ${total - policy.required} of the weight ${total} must answer, and ${weightOf(policy, pinned)} does.${without}`;
+  const mayLie = dishonest === 0 ? '' : ` (${dishonest} of it may lie)`;
+  const namedOf = (isOne: (host: string) => boolean, words: string) => {
+    const named = policy.hosts.filter(({ host }) => isOne(host)).map(({ url, host }) => `${url} (${host})`);
+    return named.length === 0 ? '' : ` ${words}: ${named.slice(0, MAX_NAMED).join(', ')}.`;
+  };
+  const unheard = namedOf((host) => !pinned.has(host), 'Not heard');
+  const setAside = namedOf((host) => pinned.has(host) && suspended.has(host), 'Suspended, and not counted');
+  return `By policy ${policy.version} more than ${total - policy.required + dishonest} of the weight ${total} must answer${mayLie}, and ${weightOf(policy, counted)} does.${unheard}${setAside}`;
 }
 
 /** What a host shows, in a few words. */
