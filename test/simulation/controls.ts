@@ -27,7 +27,7 @@ export const CONTROLS = {
   /** A process that is started again goes on under the epoch and the name of the one before. */
   epochOfProcess: { family: 'F0', isQuick: true, more: { putBack: 6, copy: 3, crash: 2, cut: 2 } },
   /** What trees say of quorums is not held against what is read: more is lost, beyond the condition of the promise. */
-  quorumInReading: { family: 'F2', isQuick: false, counted: 'silent' },
+  quorumInReading: { family: 'F2', isQuick: false, counted: 'silent', more: { ofFamily: 5, restore: 4 } },
   /** Hosts take two histories of one epoch. */
   forked: { family: 'FV', isQuick: false, more: { ofFamily: 5 } },
   /** Of the policies in play, only the newest is met. */
@@ -35,7 +35,7 @@ export const CONTROLS = {
   /** Of the ends of an epoch that two processes have written in, the highest is taken. */
   fork: { family: 'FV', isQuick: true, more: { ofFamily: 6 } },
   /** A reading leaves nobody out whose events cannot be got. */
-  leavingOut: { family: 'F1', isQuick: false, more: { rot: 6, restore: 5 } },
+  leavingOut: { family: 'F1', isQuick: true, more: { rot: 6, restore: 5 } },
   /** An election does not know that its own log has won one. */
   ownRank: { family: 'F0', isQuick: false },
   /** Trees and claims are not verified. */

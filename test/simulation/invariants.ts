@@ -139,10 +139,9 @@ export class Invariants {
     const log = core.log.history();
     const [line, won] = [this.histories.lineOf(log), core.state.elected?.epoch ?? 0];
     const has = (history: History) => this.histories.has(log, history);
-    // What is older than the election that the log has won is nothing to stop for, but another beginning of its line is.
+    // What was never at quorum, and is older than the election that the log has won, is nothing to stop for.
     const isOff = ({ history, quorum, tree, begun }: Shown) =>
-      (tree.line > line && !(has(history) && has(quorum) && has(begun))) ||
-      (tree.line === line && (!has(begun) || (tree.epoch >= won && !(has(history) && has(quorum)))));
+      tree.line >= line && (!has(begun) || !has(quorum) || ((tree.line > line || tree.epoch >= won) && !has(history)));
     check([...this.#shown.values()].some(isOff), () => `${core.name} stops without a reason: ${code} ${message}`);
   }
 
