@@ -85,11 +85,14 @@ export class History {
 export class Refused extends Error {
   readonly refusal: Refusal;
   readonly status: number;
+  /** Whether the answer has the HMAC of the host. */
+  readonly isProven: boolean;
 
-  constructor(refusal: Refusal, status: number) {
+  constructor(refusal: Refusal, status: number, isProven: boolean) {
     super(`${refusal.code}: ${refusal.message}`);
     this.refusal = refusal;
     this.status = status;
+    this.isProven = isProven;
   }
 
   get code(): string {
@@ -190,11 +193,16 @@ export async function send(host: HostAt, path: string, sent: Sent = {}): Promise
     ...(method === 'POST' ? { body: Buffer.from(body) } : {}),
   });
   const bytes = new Uint8Array(await answer.arrayBuffer());
-  const signature = answer.headers.get(ANSWER_HEADER) ?? '';
+  const signature = answer.headers.get(ANSWER_HEADER);
   const own = hostKeyOf(AUTH_KEY, host.identity.id);
-  if (!isAnswerSignature(own, { host: host.identity.id, nonce, status: answer.status, body: bytes }, signature))
-    throw new Error(`an answer (${answer.status}) without its HMAC`);
-  if (!answer.ok) throw new Refused(decodeRefusal(bytes), answer.status);
+  const isProven = signature !== null;
+  if (
+    isProven &&
+    !isAnswerSignature(own, { host: host.identity.id, nonce, status: answer.status, body: bytes }, signature)
+  )
+    throw new Error(`an answer (${answer.status}) with another HMAC`);
+  if (!answer.ok) throw new Refused(decodeRefusal(bytes), answer.status, isProven);
+  if (!isProven) throw new Error(`an answer (${answer.status}) without its HMAC`);
   return bytes;
 }
 

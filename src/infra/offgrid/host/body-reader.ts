@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream';
 import { MinimumRate, SLOWEST, type Rate } from '../protocol/minimum-rate.js';
-import { RefusalError } from './refusal-error.js';
+import { RefusalError, UnprovenRequestError } from './refusal-error.js';
 
 /** How long a body may take to begin with, in milliseconds, whatever its rate. */
 const GRACE_MS = 10_000;
@@ -17,7 +17,7 @@ const PATIENCE: Patience = { ...SLOWEST, graceMs: GRACE_MS };
 /**
  * Reads the body of a request, which must keep coming.
  * @param maxBytes the most that it may have
- * @throws RefusalError TOO_LARGE; BAD_REQUEST when it comes too slowly or is cut off
+ * @throws UnprovenRequestError TOO_LARGE; BAD_REQUEST when it comes too slowly or is cut off
  */
 export async function readBody(stream: Readable, maxBytes: number, patience = PATIENCE): Promise<Uint8Array> {
   const { windowMs, graceMs } = patience;
@@ -38,7 +38,7 @@ export async function readBody(stream: Readable, maxBytes: number, patience = PA
     return Buffer.concat(chunks, total);
   } catch (error) {
     if (error instanceof RefusalError) throw error;
-    throw new RefusalError({ code: 'BAD_REQUEST', message: 'The body was cut off.' }, { cause: error });
+    throw new UnprovenRequestError({ code: 'BAD_REQUEST', message: 'The body was cut off.' }, { cause: error });
   } finally {
     clearInterval(timer);
   }
@@ -46,10 +46,10 @@ export async function readBody(stream: Readable, maxBytes: number, patience = PA
 
 function tooLarge(maxBytes: number): RefusalError {
   const message = `The body has more than ${maxBytes} bytes. Send less at a time.`;
-  return new RefusalError({ code: 'TOO_LARGE', message });
+  return new UnprovenRequestError({ code: 'TOO_LARGE', message });
 }
 
 function tooSlow({ minBytesPerSecond, windowMs }: Patience): RefusalError {
   const message = `The body came at less than ${minBytesPerSecond} bytes a second over ${windowMs / 1_000} s.`;
-  return new RefusalError({ code: 'BAD_REQUEST', message });
+  return new UnprovenRequestError({ code: 'BAD_REQUEST', message });
 }

@@ -21,7 +21,7 @@ import { ConnectionLimits, MAX_CONNECTIONS } from './connection-limits.js';
 import { EventContents } from './event-contents.js';
 import { HostFile } from './host-file.js';
 import { HostMetrics } from './metrics.js';
-import { RefusalError } from './refusal-error.js';
+import { RefusalError, UnprovenRequestError } from './refusal-error.js';
 import { Replicas } from './replicas.js';
 import { serveReplicas } from './replica-routes.js';
 import { nonceOf, RequestAuthentication, UnauthenticatedError } from './request-authentication.js';
@@ -110,7 +110,7 @@ export async function startHost(options: HostOptions): Promise<RunningHost> {
     const key = typeof options.authKey === 'string' ? hostKeyOf(options.authKey, identity.id) : options.authKey;
     const app = newApp(logger, (refusal, request, reply) => {
       metrics.answered(refusal.code);
-      refuse(refusal, request, reply, { key, host: identity.id });
+      refuse(refusal, request, reply);
     });
     opened.push(() => closeInTime(app));
     serve(app, { ...options, key, identity, replicas, metrics, memory: new Memory(file) });
@@ -177,7 +177,7 @@ function newApp(
     exposeHeadRoutes: false,
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
     frameworkErrors: (error, request, reply) => {
-      refuse(new RefusalError({ code: 'BAD_REQUEST', message: error.message }), request, reply);
+      refuse(new UnprovenRequestError({ code: 'BAD_REQUEST', message: error.message }), request, reply);
     },
   });
   app.server.maxConnections = MAX_CONNECTIONS;
@@ -215,9 +215,10 @@ function serve(app: FastifyInstance, served: Served): void {
     return hash;
   };
   const signer = { key, host: identity.id };
+  const unproven = new WeakSet<FastifyRequest>();
 
   app.addHook('onSend', (request, reply, payload, done) => {
-    if (isReplicaPath(request))
+    if (isReplicaPath(request) && !unproven.has(request))
       sign(request, reply, payload instanceof Uint8Array ? payload : new Uint8Array(), signer);
     done();
   });
@@ -230,18 +231,22 @@ function serve(app: FastifyInstance, served: Served): void {
     if (refusal.code === 'INTERNAL') request.log.error({ err: error }, 'request failed');
     else if (refusal.status >= 500) request.log.warn({ code: refusal.code, url: request.url }, refusal.message);
     metrics.answered(refusal.code);
-    return refuse(refusal, request, reply, signer);
+    if (refusal instanceof UnprovenRequestError) unproven.add(request);
+    return refuse(refusal, request, reply);
   });
   app.setNotFoundHandler((request) => {
     const message = `There is nothing at ${request.method} ${request.url.slice(0, 200)}.`;
-    throw new RefusalError({ code: 'NOT_FOUND', message });
+    throw new UnprovenRequestError({ code: 'NOT_FOUND', message });
   });
 
   void app.register((replicaPaths, _options, done) => {
     // Whatever a URL looks like that leads here: none is served before its headers are judged.
     replicaPaths.addHook('onRequest', (request, _reply, next) => {
       if (!isReplicaPath(request))
-        throw new RefusalError({ code: 'BAD_REQUEST', message: 'The path is not written as the protocol has it.' });
+        throw new UnprovenRequestError({
+          code: 'BAD_REQUEST',
+          message: 'The path is not written as the protocol has it.',
+        });
       authenticate(request);
       next();
     });
@@ -291,7 +296,7 @@ function isReplicaPath({ url }: FastifyRequest): boolean {
   return url.startsWith('/replica/');
 }
 
-function refuse(refusal: RefusalError, request: FastifyRequest, reply: FastifyReply, signer: Signer): FastifyReply {
+function refuse(refusal: RefusalError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   void reply.code(refusal.status);
   if (refusal instanceof UnauthenticatedError) void reply.headers(refusal.headers);
   // What is left of a large body is not waited for.
@@ -300,9 +305,7 @@ function refuse(refusal: RefusalError, request: FastifyRequest, reply: FastifyRe
   if (hasLongBody && !request.raw.complete) void reply.header('connection', 'close');
   if (!request.url.startsWith('/replica'))
     return reply.send({ error: { code: refusal.code, message: refusal.message } });
-  const body = Buffer.from(refusal.body);
-  sign(request, reply, body, signer);
-  return reply.type('application/cbor').send(body);
+  return reply.type('application/cbor').send(Buffer.from(refusal.body));
 }
 
 function refusalOf(error: unknown): RefusalError {
@@ -314,7 +317,7 @@ function refusalOf(error: unknown): RefusalError {
   if (error instanceof SqliteError && error.code === 'SQLITE_CORRUPT')
     return new RefusalError({ code: 'DAMAGED', message: 'The file of this host is damaged.' }, { cause: error });
   if (error instanceof Error && 'statusCode' in error && typeof error.statusCode === 'number' && error.statusCode < 500)
-    return new RefusalError({ code: 'BAD_REQUEST', message: error.message }, { cause: error });
+    return new UnprovenRequestError({ code: 'BAD_REQUEST', message: error.message }, { cause: error });
   return new RefusalError({ code: 'INTERNAL', message: 'Something went wrong here; it was logged.' }, { cause: error });
 }
 

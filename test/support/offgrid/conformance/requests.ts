@@ -15,6 +15,7 @@ import {
   isAnswerSignature,
   requestHeaders,
 } from '../../../../src/infra/offgrid/protocol/authentication.js';
+import { encodeMend } from '../../../../src/infra/offgrid/protocol/mend.js';
 import { decodeRefusal } from '../../../../src/infra/offgrid/protocol/refusal.js';
 import { AUTH_KEY } from '../host.js';
 import { History, ORIGIN, Process, send, type HostAt } from '../by-hand.js';
@@ -56,7 +57,7 @@ export function headersFor(host: HostAt, signed: Signed = {}) {
   });
 }
 
-/** What an answer says, its HMAC checked: a refusal's code, or OK. */
+/** What an answer says, its HMAC checked where it has one: a refusal's code, or OK. */
 export async function ask(host: HostAt, path: string, headers: Readonly<Record<string, string>>, body?: Uint8Array) {
   const init = body === undefined ? { headers } : { headers, method: 'POST', body: Buffer.from(body) };
   const answer = await fetch(`${host.url}${path}`, init);
@@ -64,8 +65,11 @@ export async function ask(host: HostAt, path: string, headers: Readonly<Record<s
   const nonce = /^[0-9a-f]{32}$/.test(headers['x-offgrid-nonce'] ?? '') ? headers['x-offgrid-nonce']! : '';
   const lines = { host: host.identity.id, nonce, status: answer.status, body: bytes };
   const key = hostKeyOf(AUTH_KEY, host.identity.id);
-  expect(isAnswerSignature(key, lines, answer.headers.get(ANSWER_HEADER) ?? '')).toBe(true);
-  return { status: answer.status, code: answer.ok ? 'OK' : decodeRefusal(bytes).code, headers: answer.headers };
+  const signature = answer.headers.get(ANSWER_HEADER);
+  const isProven = signature !== null;
+  if (isProven) expect(isAnswerSignature(key, lines, signature)).toBe(true);
+  const { status, ok } = answer;
+  return { status, isProven, code: ok ? 'OK' : decodeRefusal(bytes).code, headers: answer.headers };
 }
 
 /** What a host does for strangers, and with requests that are not what they should be. */
@@ -91,13 +95,13 @@ export function requestCases(start: StartHost): void {
     it.each(changed)('%s is UNAUTHENTICATED, and the answer is the host’s all the same', async (_what, how) => {
       const host = await start();
       const headers = typeof how === 'function' ? how(host) : headersFor(host, how);
-      expect(await ask(host, HEAD, headers)).toMatchObject({ status: 401, code: 'UNAUTHENTICATED' });
+      expect(await ask(host, HEAD, headers)).toMatchObject({ status: 401, code: 'UNAUTHENTICATED', isProven: true });
     });
 
     it('is good once', async () => {
       const host = await start();
       const headers = headersFor(host);
-      expect(await ask(host, HEAD, headers)).toMatchObject({ status: 200 });
+      expect(await ask(host, HEAD, headers)).toMatchObject({ status: 200, isProven: true });
       expect(await ask(host, HEAD, headers)).toMatchObject({ code: 'UNAUTHENTICATED' });
     });
 
@@ -124,7 +128,9 @@ export function requestCases(start: StartHost): void {
       const host = await start();
       const body = Buffer.from('changed');
       const headers = headersFor(host, { method: 'POST', path: EVENTS, body: Buffer.from('signed') });
-      expect(await ask(host, EVENTS, headers, body)).toMatchObject({ status: 401, code: 'UNAUTHENTICATED' });
+      expect(await ask(host, EVENTS, headers, body)).toMatchObject({
+        ...{ status: 401, code: 'UNAUTHENTICATED', isProven: true },
+      });
     });
 
     it('that is not understood is BAD_REQUEST, however it is broken', async () => {
@@ -140,8 +146,26 @@ export function requestCases(start: StartHost): void {
       ])
         for (const path of ['claim', 'events', 'mend'])
           await expect(send(host, `/replica/${ORIGIN}/${path}`, { method: 'POST', body })).rejects.toMatchObject({
-            code: 'BAD_REQUEST',
+            ...{ code: 'BAD_REQUEST', isProven: true },
           });
+    });
+
+    it('that somebody has changed on its way is no reason for an answer that is believed', async () => {
+      const host = await start();
+      const headers = headersFor(host, { method: 'POST', path: EVENTS, body: Buffer.from('signed') });
+      const long = randomBytes(8 * 1024 * 1024 + 1);
+      expect(await ask(host, EVENTS, headers, long)).toMatchObject({ code: 'TOO_LARGE', isProven: false });
+      for (const path of [`/replica/%zz/events`, `/replica/${'a'.repeat(2_000)}/events`, `/replica/${ORIGIN}/none`]) {
+        const answer = await ask(host, path, headersFor(host, { method: 'POST', path: EVENTS }), Buffer.from('a'));
+        expect([answer.isProven, answer.status < 500], path).toEqual([answer.code === 'UNAUTHENTICATED', true]);
+      }
+      const [path, body] = [`/replica/${ORIGIN}/mend`, encodeMend({ events: [] })];
+      for (const type of ['/', 'a b c']) {
+        const signed = headersFor(host, { method: 'POST', path, body });
+        const answer = await ask(host, path, { ...signed, 'content-type': type }, body);
+        // There is nothing wrong with it but its type, which is not signed.
+        expect(answer.isProven, type).toBe(answer.code !== 'BAD_REQUEST');
+      }
     });
 
     it('of a stranger has its body not read', async () => {
@@ -204,8 +228,7 @@ export function requestCases(start: StartHost): void {
       await process.claim(host);
       const body = randomBytes(8 * 1024 * 1024 + 1);
       await expect(send(host, EVENTS, { method: 'POST', body })).rejects.toMatchObject({
-        code: 'TOO_LARGE',
-        status: 413,
+        ...{ code: 'TOO_LARGE', status: 413, isProven: false },
       });
       expect(await process.ship(host, history, 1, 7)).toMatchObject({ tree: { sequence: 7 } });
     });

@@ -24,6 +24,9 @@ CONTENT_AT_MOST = 1024
 
 
 class Refusal(Exception):
+    # Whether what is refused is what was sent: the answer has its HMAC then.
+    proven = True
+
     def __init__(self, status, code, message, **members):
         super().__init__(message)
         self.status = status

@@ -44,6 +44,16 @@ def unauthenticated(message):
     return Refusal(401, "UNAUTHENTICATED", message)
 
 
+class Unproven(Refusal):
+    """What came may not be what was sent: whoever changed it must not have the host believed."""
+
+    proven = False
+
+
+def too_large(most):
+    return Unproven(413, "TOO_LARGE", f"a body has at most {most} bytes")
+
+
 class Nonces:
     """The nonces that were there, for as long as their dates are accepted."""
 
@@ -130,10 +140,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def replica(self, path, query):
         self.clock = ()
+        proven = True
         try:
             status, body = 200, self.judged(path, query)
         except Refusal as refusal:
-            status, body = refusal.status, dag_cbor.encode(refusal.body)
+            status, body, proven = refusal.status, dag_cbor.encode(refusal.body), refusal.proven
         except OSError:
             raise
         except Exception as error:
@@ -142,12 +153,13 @@ class Handler(BaseHTTPRequestHandler):
         nonce = self.headers.get("x-offgrid-nonce", "")
         lines = ["answer/2", self.host.fingerprint, nonce if is_hex(nonce, 32) else "", str(status)]
         mac = self.host.mac(*lines, hashlib.sha256(body).hexdigest())
-        self.send(status, "application/cbor", body, (("x-offgrid-answer", mac), *self.clock))
+        answer = (("x-offgrid-answer", mac),) if proven else ()
+        self.send(status, "application/cbor", body, (*answer, *self.clock))
 
     def judged(self, path, query):
         parts = path.split("/")
         if len(parts) != 4 or parts[3] not in PATHS.get(self.command, ()):
-            raise Refusal(404, "NOT_FOUND", "there is nothing at this path")
+            raise Unproven(404, "NOT_FOUND", "there is nothing at this path")
         name, what = parts[2:]
         body_hash = self.authenticated()
         self.server.limits.authenticated(self.client_address[0])
@@ -186,9 +198,9 @@ class Handler(BaseHTTPRequestHandler):
             return self.chunks(most)
         length = self.headers.get("content-length", "0")
         if not DATE.match(length):
-            raise bad_request("the length of the body is not there")
+            raise Unproven(400, "BAD_REQUEST", "the length of the body is not there")
         if int(length) > most:
-            raise Refusal(413, "TOO_LARGE", f"a body has at most {most} bytes")
+            raise too_large(most)
         pace = Pace(self.connection)
         body = self.exactly(int(length), pace)
         self.read_all = True
@@ -207,10 +219,10 @@ class Handler(BaseHTTPRequestHandler):
         while True:
             line = self.rfile.readline(1024).split(b";")[0].strip().decode("latin-1")
             if not re.fullmatch(r"[0-9A-Fa-f]{1,8}", line):
-                raise bad_request("a chunk has no length")
+                raise Unproven(400, "BAD_REQUEST", "a chunk has no length")
             size = int(line, 16)
             if len(body) + size > most:
-                raise Refusal(413, "TOO_LARGE", f"a body has at most {most} bytes")
+                raise too_large(most)
             if size == 0:
                 while self.rfile.readline(1024) not in (b"\r\n", b"\n", b""):
                     pass
@@ -237,12 +249,12 @@ class Pace:
             self.until, self.bytes = time.monotonic() + 30, 0
             left = 30
         if left <= 0:
-            raise bad_request("the body comes too slowly")
+            raise Unproven(400, "BAD_REQUEST", "the body comes too slowly")
         self.connection.settimeout(left)
         try:
             part = file.read1(min(length, 65_536))
         except TimeoutError as error:
-            raise bad_request("the body does not come") from error
+            raise Unproven(400, "BAD_REQUEST", "the body does not come") from error
         if not part:
             raise OSError("the body ended too early")
         self.bytes += len(part)

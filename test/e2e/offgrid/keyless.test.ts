@@ -1,0 +1,399 @@
+import { Readable } from 'node:stream';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { ANSWER_HEADER } from '../../../src/infra/offgrid/protocol/authentication.js';
+import { decodeBatch } from '../../../src/infra/offgrid/protocol/batch.js';
+import { decodeClaimBody } from '../../../src/infra/offgrid/protocol/claim-body.js';
+import { MAX_BODY_BYTES } from '../../../src/infra/offgrid/protocol/fields.js';
+import { encodeRefusal, REFUSAL_STATUS, type RefusalCode } from '../../../src/infra/offgrid/protocol/refusal.js';
+import type { RunningHost } from '../../../src/infra/offgrid/host/server.js';
+import { RestoreError } from '../../../src/infra/offgrid/restore/restore-error.js';
+import { newDataDir } from '../../support/core.js';
+import { TestNode } from '../../support/node.js';
+import { Reader } from '../../support/offgrid/by-hand.js';
+import { Front, type Exchange, type Told } from '../../support/offgrid/front.js';
+import { newFolder, newHost } from '../../support/offgrid/host.js';
+import { evidenceOf, NO_EVIDENCE } from '../../support/offgrid/host-file.js';
+import {
+  newMission,
+  recoveryKeyOf,
+  replicating,
+  restoreInto,
+  settled,
+  settledMachine,
+  statusOf,
+  WAIT,
+} from '../../support/offgrid/machine.js';
+import { flipped, newKeys } from '../../support/offgrid/protocol-2.js';
+import { readBackForTest } from '../../support/offgrid/reading-back.js';
+import { ReplicatingCore, wanted } from '../../support/offgrid/replicating-core.js';
+import { replicatedEvents } from '../../support/offgrid/three-hosts.js';
+import { Random } from '../../support/random.js';
+
+const CODES = Object.keys(REFUSAL_STATUS) as RefusalCode[];
+/** Those that say something of the host, of who else writes, or of what was sent. */
+const GRAVE = ['NOT_SIGNED', 'BAD_REQUEST', 'FULL', 'FENCED', 'OLDER', 'COMMITTED', 'FORKED', 'OTHER'] as const;
+
+/** Where somebody without a key stands: before one host. */
+interface Place {
+  readonly front: Front;
+  /** What was asked and told there while nothing was changed. */
+  readonly seen: { readonly request: Exchange; readonly told: Told }[];
+  /** How often something was changed there. */
+  lies: number;
+  pass: (request: Exchange) => Promise<Told>;
+}
+
+/** What somebody without a key makes of an exchange; `other` is before another host. */
+type Lie = (request: Exchange, at: Place, other: Place) => Promise<Told>;
+type About = (request: Exchange) => boolean;
+
+const isReplica: About = ({ path }) => path.startsWith('/replica/');
+const isKeys: About = ({ path }) => path === '/pubkeys';
+const isBatch: About = ({ method, path }) => method === 'POST' && path.endsWith('/events');
+/** What brings one event: a host that refuses it would be BLOCKED. */
+const isLoneEvent: About = (request) => isBatch(request) && decodeBatch(request.body).events.length === 1;
+
+/** Somebody on the network, before every host. He sees and changes all that is said, and has no key. */
+class Keyless {
+  readonly places: readonly Place[];
+  #about: About = () => false;
+  #lie: Lie | undefined;
+  #where: readonly Place[] = [];
+
+  private constructor(fronts: readonly Front[]) {
+    const pass = () => Promise.reject(new Error('nobody is known there yet'));
+    this.places = fronts.map((front) => ({ front, seen: [], lies: 0, pass }));
+    this.places.forEach((place, i) => {
+      const other = this.places[(i + 1) % this.places.length] ?? place;
+      place.front.handler = async (request, pass) => {
+        place.pass = pass;
+        if (this.#lie !== undefined && this.#where.includes(place) && this.#about(request)) {
+          place.lies += 1;
+          return this.#lie(request, place, other);
+        }
+        const told = await pass(request);
+        place.seen.push({ request, told });
+        return told;
+      };
+    });
+  }
+
+  static async before(hosts: readonly RunningHost[]): Promise<Keyless> {
+    return new Keyless(await Promise.all(hosts.map(({ url }) => Front.of(url))));
+  }
+
+  get urls(): string[] {
+    return this.places.map(({ front }) => front.url);
+  }
+
+  /** From now on, changes what something is about. @param where before each host unless given */
+  lies(about: About, lie: Lie, where = this.places): void {
+    [this.#about, this.#lie, this.#where] = [about, lie, where];
+    for (const place of this.places) place.lies = 0;
+  }
+
+  /** Passes everything on. */
+  rests(): void {
+    this.#lie = undefined;
+  }
+
+  /** Resolves once something was changed before every host, so often at least. */
+  async hasLied(times = 1): Promise<void> {
+    await expect.poll(() => Math.min(...this.places.map(({ lies }) => lies)), WAIT).toBeGreaterThanOrEqual(times);
+  }
+}
+
+/** Something in the place of an answer. @param hmac a guess: the host is not asked then; otherwise that of its true answer */
+function told(status: number, bodyOf: (at: Place) => Uint8Array, hmac?: string): Lie {
+  return async (request, at) => {
+    const headers = hmac === undefined ? (await at.pass(request)).headers : { [ANSWER_HEADER]: hmac };
+    return { status, headers, body: Buffer.from(bodyOf(at)) };
+  };
+}
+
+/** A refusal, with what the origin has signed once and everybody on the network has seen. */
+function refuses(code: RefusalCode, hmac?: string): Lie {
+  const bodyOf = ({ seen }: Place) => {
+    const firstOf = (about: About) => seen.find(({ request }) => about(request))?.request.body ?? new Uint8Array();
+    const { tree } = decodeBatch(firstOf(isBatch));
+    const { claim } = decodeClaimBody(firstOf(({ path }) => path.endsWith('/claim')));
+    return encodeRefusal({ code, message: 'So it is.', wait: 300, sequence: 0, claim, tree });
+  };
+  return told(REFUSAL_STATUS[code], bodyOf, hmac);
+}
+
+/** Each of these in its turn. */
+function inTurn(lies: readonly Lie[]): Lie {
+  let told = 0;
+  return (...exchange) => lies[told++ % lies.length]!(...exchange);
+}
+
+/** What was asked, but for the challenges and places in it. */
+const kindOf = ({ method, path }: Exchange) => `${method} ${path.split('?', 1).join()}`;
+
+/** What was told once when something like it was asked: here or before another host, the first time or the last. */
+function replays(which: 'first' | 'last', where: 'here' | 'there'): Lie {
+  return async (request, at, other) => {
+    const alike = (where === 'here' ? at : other).seen.filter((one) => kindOf(one.request) === kindOf(request));
+    return alike.at(which === 'first' ? 0 : -1)?.told ?? at.pass(request);
+  };
+}
+
+/** One bit is another: of what is asked, or of what is told. */
+function flips(what: 'request' | 'answer', random: Random): Lie {
+  const bent = (body: Buffer) =>
+    body.byteLength === 0 ? body : Buffer.from(flipped(body, random.between(0, 2 ** 31)));
+  return async (request, { pass }) => {
+    if (what === 'request') return pass({ ...request, body: bent(request.body) });
+    const answer = await pass(request);
+    return { ...answer, body: bent(answer.body as Buffer) };
+  };
+}
+
+const CUT = new Error('This is where it is cut.');
+/** Half of what is told, and nothing more. */
+const cutsInside: Lie = async (request, { pass }) => {
+  const { status, headers, body } = await pass(request);
+  const whole = body as Buffer;
+  const half = (function* () {
+    yield whole.subarray(0, whole.byteLength >> 1);
+    throw CUT;
+  })();
+  return { status, headers: { ...headers, 'content-length': String(whole.byteLength) }, body: Readable.from(half) };
+};
+
+const CHANGES: Readonly<Record<string, Lie>> = {
+  'an answer of old, with its own headers': replays('first', 'here'),
+  'the last answer, with its own headers': replays('last', 'here'),
+  'the answer of another host': replays('last', 'there'),
+  'the way to another host': (request, _at, { pass }) => pass(request),
+  'a bit of what is asked': flips('request', new Random(1)),
+  'a bit of what is told': flips('answer', new Random(2)),
+  'nothing at all': told(200, () => new Uint8Array()),
+  'a question that is not let through': () => Promise.reject(CUT),
+  'an answer that is not let through': (request, { pass }) => pass(request).then(() => Promise.reject(CUT)),
+  'half of an answer': cutsInside,
+};
+
+/** What brings a host to refuse in its own words, and with its own HMAC, what the core has sent. */
+const OWN_WORDS: Readonly<Record<string, Lie>> = {
+  'another path': (request, { pass }) => pass({ ...request, path: '/replica/%zz/events' }),
+  'what follows it': ({ body, ...request }, { pass }) =>
+    pass({ ...request, body: Buffer.concat([body, Buffer.alloc(MAX_BODY_BYTES)]) }),
+  'another content type': (request, { pass }) =>
+    pass({ ...request, headers: { ...request.headers, 'content-type': '/' } }),
+};
+
+const keysOf = (key: Uint8Array, protocol = 2) =>
+  Buffer.from(JSON.stringify({ ed25519_verify_key: Buffer.from(key).toString('base64'), protocol }));
+const OTHER_KEYS: Readonly<Record<string, Lie>> = {
+  'those of a stranger': told(200, () => keysOf(newKeys().verifyKey)),
+  'those of another host': replays('last', 'there'),
+  'those of protocol 1': told(200, () => keysOf(newKeys().verifyKey, 1)),
+  'a key that is none': told(200, () => keysOf(new Uint8Array(32))),
+  none: told(200, () => Buffer.from('{}')),
+  'no success': told(500, () => Buffer.from('{}')),
+};
+
+/** A core of three hosts, before each of which is somebody without a key. */
+async function besieged() {
+  const folders = [await newFolder(), await newFolder(), await newFolder()];
+  const keyless = await Keyless.before(await Promise.all(folders.map((folder) => newHost({ folder }))));
+  const core = await TestNode.start(replicating(keyless.urls));
+  onTestFinished(() => core.stop());
+  await settled(core);
+  return { core, keyless, folders };
+}
+type Besieged = Awaited<ReturnType<typeof besieged>>;
+
+/** Nobody has been called anything, and nothing waits for an operator. */
+async function expectUnharmed({ core, folders, keyless }: Besieged, by: string): Promise<void> {
+  const { hosts, events } = await core.gql(
+    '{ hosts { state proof { kind } } events(filter: { types: ["HostStateChanged"] }) { edges { node { data } } } }',
+  );
+  expect(events.edges, by).toEqual([]);
+  expect(hosts, by).toEqual(keyless.urls.map(() => ({ state: 'ACTIVE', proof: null })));
+  expect(await statusOf(core), by).toMatchObject({ stopped: null, refusal: null, line: 1, policyVersion: 1 });
+  for (const folder of folders) expect(await evidenceOf(folder), by).toEqual(NO_EVIDENCE);
+}
+
+/** Has the batch of one event changed before every host, and then no more: all have the event in the end, without an operator. */
+async function survives(siege: Besieged, lie: Lie, by: string): Promise<void> {
+  const { core, keyless } = siege;
+  const events = 1 + Number((await statusOf(core)).headSequence);
+  const before = core.logged.length;
+  keyless.lies(isLoneEvent, lie);
+  await newMission(core);
+  // It is said once of each host, and only when what follows from the answer was done.
+  for (const url of keyless.urls)
+    await expect.poll(() => core.logged.slice(before).join(''), { ...WAIT, message: by }).toContain(`"${url}"`);
+  await expectUnharmed(siege, by);
+  keyless.rests();
+  expect(await settled(core, events), by).toMatchObject({ quorumSequence: events });
+  await expectUnharmed(siege, by);
+}
+
+/** Starts a process; for a while, whatever it asks is changed. */
+async function survivesStart(siege: Besieged, lie: Lie): Promise<void> {
+  const { core, keyless } = siege;
+  const before = await statusOf(core);
+  const [events, writerEpoch] = [1 + Number(before.headSequence), 1 + Number(before.writerEpoch)];
+  keyless.lies(isReplica, lie);
+  await core.restart();
+  await newMission(core);
+  await keyless.hasLied(3);
+  await expectUnharmed(siege, 'a start');
+  keyless.rests();
+  // An epoch is used up by each process, and by nothing that is said in the name of another.
+  expect(await settled(core, events)).toMatchObject({ quorumSequence: events, writerEpoch });
+  await expectUnharmed(siege, 'a start');
+}
+
+/** Lies, three of which are told before one host each at a time. */
+function inThrees({ keyless: { places } }: Besieged, lies: readonly (readonly [what: string, lie: Lie])[]) {
+  return Array.from({ length: Math.ceil(lies.length / places.length) }, (_, i) => {
+    const some = lies.slice(i * places.length, (i + 1) * places.length);
+    const lie: Lie = (...exchange) => some[places.indexOf(exchange[1]) % some.length]![1](...exchange);
+    return { what: some.map(([what]) => what).join(', '), lie };
+  });
+}
+
+describe('somebody without a key, before every host of a core, who changes', () => {
+  it('answers into any refusal there is harms nobody', async () => {
+    const siege = await besieged();
+    const refusals = [
+      ...CODES.map((code) => [code, refuses(code)] as const),
+      ...GRAVE.map((code) => [code, refuses(code, '00'.repeat(32))] as const),
+    ];
+    for (const { what, lie } of inThrees(siege, refusals)) await survives(siege, lie, what);
+    for (const codes of [CODES, GRAVE]) await survivesStart(siege, inTurn(codes.map((code) => refuses(code))));
+  });
+
+  it('answers in any other way harms nobody: when they are told again, elsewhere, in part, bent or not at all', async () => {
+    const siege = await besieged();
+    await newMission(siege.core);
+    await settled(siege.core, 3);
+    for (const { what, lie } of inThrees(siege, Object.entries(CHANGES))) await survives(siege, lie, what);
+    await survivesStart(siege, inTurn(Object.values(CHANGES)));
+  });
+
+  it('the time at which answers come harms nobody: they count when they are there', async () => {
+    const siege = await besieged();
+    const { core, keyless } = siege;
+    const late: (() => void)[] = [];
+    keyless.lies(isBatch, async (request, { pass }) => {
+      const answer = await pass(request);
+      await new Promise<void>((resolve) => late.push(resolve));
+      return answer;
+    });
+    await newMission(core);
+    await keyless.hasLied();
+    await newMission(core);
+    await expect.poll(() => statusOf(core), WAIT).toMatchObject({ headSequence: 4, quorumSequence: 2 });
+    keyless.rests();
+    await expect.poll(() => late.length, WAIT).toBe(3);
+    for (const answer of late) answer();
+    expect(await settled(core, 4)).toMatchObject({ quorumSequence: 4 });
+    await expectUnharmed(siege, 'delays');
+  });
+
+  it('who a host says it is puts no other in its place: the core goes on with those it knows', async () => {
+    const siege = await besieged();
+    const { core, keyless } = siege;
+    for (const { what, lie } of inThrees(siege, Object.entries(OTHER_KEYS))) {
+      keyless.lies(isKeys, lie);
+      await core.restart();
+      await keyless.hasLied();
+      expect(await newMission(core, {}, 'REPLICATED'), what).toMatchObject({ durability: 'REPLICATED' });
+      await expectUnharmed(siege, what);
+    }
+    keyless.rests();
+    await settled(core);
+    await expectUnharmed(siege, 'the keys of others');
+  });
+
+  // Who has no key may change a request so that the host refuses it: that must not count as its word on what the core sent.
+  it.each(Object.entries(OWN_WORDS))(
+    'a request by %s, for which the host itself refuses it, harms nobody',
+    async (by, lie) => {
+      await survives(await besieged(), lie, by);
+    },
+  );
+});
+
+/** What a restore says that gives nothing. */
+const NOTHING = /^(No host answers for itself|Events that were at quorum may be missing|Not all of the first)/;
+
+/** Three hosts with somebody without a key before each, and what a core that is gone has left there. */
+async function leftBehind() {
+  const hosts = [await newHost(), await newHost(), await newHost()];
+  const keyless = await Keyless.before(hosts);
+  const core = await ReplicatingCore.start({ hosts: wanted(...keyless.urls.map((url) => ({ url }))), required: 2 });
+  await core.record(10);
+  const length = await core.settles();
+  const heads = () => Promise.all(hosts.map((host) => new Reader(host, core.root).head()));
+  const hasAll = async () => (await heads()).every(({ tree }) => tree?.sequence === length);
+  await expect.poll(hasAll, WAIT).toBe(true);
+  const all = await replicatedEvents(core.log);
+  await core.stop();
+  const named = hosts.map(({ identity: { id } }, i) => ({ url: keyless.urls[i] ?? '', id }));
+  /** What a restore gives, or why it gives nothing. */
+  const restore = async () => {
+    try {
+      return await replicatedEvents((await readBackForTest({ root: core.root, hosts: named })).log);
+    } catch (error) {
+      if (error instanceof RestoreError) return error.message;
+      throw error;
+    }
+  };
+  // Whoever replays what is told to a restore has seen one.
+  expect(await restore()).toEqual(all);
+  return { keyless, restore, heads, all };
+}
+
+/** A restore has the true history from the others; where all hosts are misrepresented, it has that, or it says why not. */
+async function restoresOnlyTheTruth(left: Awaited<ReturnType<typeof leftBehind>>, about: About, lie: Lie, by: string) {
+  const { keyless, restore, all } = left;
+  keyless.lies(about, lie, keyless.places.slice(0, 1));
+  expect(await restore(), by).toEqual(all);
+  keyless.lies(about, lie);
+  expect([all, expect.stringMatching(NOTHING)], by).toContainEqual(await restore());
+  // Where heads come through it gets further, and where something comes through now and then, further still.
+  const random = new Random(3);
+  keyless.lies((request) => about(request) && !request.path.includes('/head?') && random.chance(0.7), lie);
+  expect([all, expect.stringMatching(NOTHING)], by).toContainEqual(await restore());
+}
+
+describe('a restore past somebody without a key who changes', () => {
+  const refusals = Object.fromEntries(CODES.map((code) => [code, refuses(code)]));
+  it.each([
+    { what: 'answers into refusals', about: isReplica, lies: refusals },
+    { what: 'answers in any other way', about: isReplica, lies: CHANGES },
+    { what: 'the keys of hosts', about: isKeys, lies: OTHER_KEYS },
+  ])('$what gives the true history or none, and changes no host', async ({ about, lies }) => {
+    const left = await leftBehind();
+    const before = await left.heads();
+    for (const [what, lie] of Object.entries(lies)) await restoresOnlyTheTruth(left, about, lie, what);
+    left.keyless.rests();
+    expect(await left.restore()).toEqual(left.all);
+    expect(await left.heads()).toEqual(before);
+  });
+});
+
+describe('sheratan restore', () => {
+  it('past somebody without a key says why there is nothing, and has everything once it is let through', async () => {
+    const hosts = [await newHost(), await newHost()];
+    const keyless = await Keyless.before(hosts);
+    const { core, dataDir } = await settledMachine(keyless.urls);
+    await newMission(core, {}, 'REPLICATED');
+    const key = await recoveryKeyOf(dataDir);
+    await core.stop();
+    const named = keyless.urls.map((url, i) => `${url}#${hosts[i]?.identity.id}`);
+    keyless.lies(isReplica, refuses('NOT_FOUND'));
+    const refused = await restoreInto(await newDataDir(), key, named);
+    expect(refused.code).not.toBe(0);
+    for (const url of keyless.urls) expect(refused.errors.join('\n')).toContain(url);
+    keyless.rests();
+    expect(await restoreInto(await newDataDir(), key, named)).toMatchObject({ code: 0 });
+  });
+});
