@@ -3,7 +3,7 @@ import { isServed, versionInForce, type PolicyHost } from '../../../domain/repli
 import { toBase64, toHex } from '../../crypto/bytes.js';
 import type { RootKey } from '../../crypto/root-key.js';
 import type { Logger } from '../../logger.js';
-import type { HostClient } from '../protocol/host-client.js';
+import { HostFailure, type HostClient } from '../protocol/host-client.js';
 import type { Acknowledged } from './acknowledger.js';
 import { refusalOf, type Refusal } from './first-key.js';
 import { OwnTree } from './own-tree.js';
@@ -86,7 +86,7 @@ export class Replicator {
     const whoIsAt = (url: string) => {
       const client = clients.get(url) ?? clientOf(url, undefined, signal);
       clients.set(url, client);
-      return metBy(client);
+      return metBy(client, origin);
     };
     this.#policy = new PolicyKeeper({
       ...{ origin, wanted, whoIsAt, journal: state, time, logger, known: now, changed },
@@ -304,8 +304,17 @@ function progressOf(time: Pick<Time, 'now'>, logger: Logger): (size: number, of:
   };
 }
 
-/** Who answers, as a policy names him. */
-async function metBy(client: HostClient): Promise<MetHost> {
+/**
+ * Who answers, as a policy names him. Anybody may say that he is a host: only who knows OFFGRID_AUTH_KEY answers the second
+ * question, whatever it is.
+ * @throws HostFailure
+ */
+async function metBy(client: HostClient, origin: string): Promise<MetHost> {
   const { host, verifyKey } = await client.keys();
+  try {
+    await client.head(origin);
+  } catch (error) {
+    if (!(error instanceof HostFailure) || error.refusal === undefined) throw error;
+  }
   return { host, verifyKey: toBase64(verifyKey) };
 }

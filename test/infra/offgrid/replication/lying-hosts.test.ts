@@ -5,8 +5,10 @@ import { signedThingOf } from '../../../../src/infra/offgrid/replication/signed-
 import type { HostProof } from '../../../../src/domain/replication.js';
 import { appendFact } from '../../../../src/infra/offgrid/replication/log-journal.js';
 import { ORIGIN } from '../../../support/offgrid/by-hand.js';
+import { Front } from '../../../support/offgrid/front.js';
 import { newHost } from '../../../support/offgrid/host.js';
 import { LyingHost, type LieName } from '../../../support/offgrid/lying-host.js';
+import { newKeys } from '../../../support/offgrid/protocol-2.js';
 import { ReplicatingCore, wanted, WAIT } from '../../../support/offgrid/replicating-core.js';
 
 const BY = { at: new Date().toISOString(), actor: 'operator', correlationId: 'c' };
@@ -105,8 +107,10 @@ describe('a host that says what proves nothing', () => {
     ]);
     liar.lie = undefined;
     core.replicator.retry(liar.id);
-    await expect.poll(async () => (await core.known()).hosts.get(liar.id)?.sequence, WAIT).toBe(length);
-    expect(await stateOf(liar.id)).toBe('ACTIVE');
+    // That it was BLOCKED is an event, too.
+    const held = async () => (await core.known()).hosts.get(liar.id)?.sequence;
+    await expect.poll(held, WAIT).toBeGreaterThanOrEqual(length);
+    await expect.poll(() => stateOf(liar.id), WAIT).toBe('ACTIVE');
   });
 
   it('that the origin has another key there: it is BLOCKED until it has this one', async () => {
@@ -125,6 +129,30 @@ describe('a host that says what proves nothing', () => {
     const length = await core.settles();
     liar.lie = undefined;
     await expect.poll(async () => (await core.known()).hosts.get(liar.id)?.sequence, WAIT).toBe(length);
+  });
+});
+
+describe('somebody who says that he is a host', () => {
+  it('and does not know OFFGRID_AUTH_KEY is named in no policy: those are who know it', async () => {
+    const hosts = [await newHost(), await newHost()];
+    const fronts = await Promise.all(hosts.map(({ url }) => Front.of(url)));
+    let [lies, isHonest] = [0, false];
+    for (const front of fronts)
+      front.handler = (request, pass) => {
+        if (request.path !== '/pubkeys' || isHonest) return pass(request);
+        lies += 1;
+        const key = Buffer.from(newKeys().verifyKey).toString('base64');
+        const body = Buffer.from(JSON.stringify({ ed25519_verify_key: key, protocol: 2 }));
+        return Promise.resolve({ status: 200, headers: {}, body });
+      };
+    const core = await ReplicatingCore.start({ hosts: fronts.map(({ url }) => ({ url, weight: 1 })), required: 2 });
+    await expect.poll(() => lies, WAIT).toBeGreaterThan(3);
+    expect((await core.known()).policies).toEqual([]);
+    expect(core.replicator.troubleOf(fronts[0]!.url)).toMatch(/is not host .*OFFGRID_AUTH_KEY/);
+    isHonest = true;
+    await core.settles();
+    const named = (await core.known()).policies.flatMap(({ policy }) => policy.hosts.map(({ host }) => host));
+    expect(new Set(named)).toEqual(new Set(hosts.map(({ identity }) => identity.id)));
   });
 });
 
