@@ -33,9 +33,9 @@ export const CONTROLS = {
   /** Of the policies in play, only the newest is met. */
   policiesInPlay: { family: 'F0', isQuick: true, more: { policy: 3, crash: 4, cut: 3 } },
   /** Of the ends of an epoch that two processes have written in, the highest is taken. */
-  fork: { family: 'FV', isQuick: true, more: { ofFamily: 6 } },
+  fork: { family: 'FV', isQuick: false, more: { ofFamily: 6 } },
   /** A reading leaves nobody out whose events cannot be got. */
-  leavingOut: { family: 'F1', isQuick: true, more: { rot: 6, restore: 5 } },
+  leavingOut: { family: 'F1', isQuick: false, more: { rot: 6, restore: 5 } },
   /** An election does not know that its own log has won one. */
   ownRank: { family: 'F0', isQuick: false },
   /** Trees and claims are not verified. */
