@@ -100,17 +100,12 @@ describe('sheratan hosts key', () => {
     // With the key of another host it is not the one that the core speaks to.
     const wrong = await HostCommand.start(dataDir, port, { OFFGRID_HOST_KEY: strangers });
     const core = await Sheratan.serve(await newDataDir(), replicating([`${wrong.url}#${fingerprint}`]));
-    await expect
-      .poll(() => hostAt(core, wrong.url), WAIT)
-      .toMatchObject({
-        state: 'ACTIVE',
-        reached: false,
-        lastError: expect.stringContaining('another OFFGRID_AUTH_KEY'),
-      });
+    const unmet = { url: wrong.url, trouble: expect.stringContaining('another OFFGRID_AUTH_KEY') };
+    await expect.poll(() => statusOf(core), WAIT).toMatchObject({ unmet: [unmet] });
+    expect(await hostAt(core, wrong.url)).toBeUndefined();
     await wrong.stop();
     const right = await HostCommand.start(dataDir, port, { OFFGRID_HOST_KEY: key });
     expect(right.fingerprint).toBe(fingerprint);
-    await retryHost(core, fingerprint);
     await settled(core);
     expect(await newMission(core, {}, 'REPLICATED')).toMatchObject(REPLICATED);
   });

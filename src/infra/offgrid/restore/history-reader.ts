@@ -81,6 +81,9 @@ interface Known extends ShownTree {
   readonly tree: Tree;
 }
 
+/** How often a loss is accepted anew when hosts no longer give what they gave: who lies could go on for ever. */
+const MAX_TURNS = 8;
+
 /** So many of the first events of a tree. */
 interface Reached {
   readonly tree: Tree;
@@ -133,7 +136,11 @@ export class HistoryReader<Log> {
       }
       if (reading.is === 'REFUSED') return { refused: this.#whyUnread(reading.why, aboutOf(reading), suspended) };
       const found = this.#suspendedOn(this.#end(reading));
-      if ([...found].every((host) => suspended.has(host))) return this.#finish(reading, suspended);
+      if ([...found].every((host) => suspended.has(host))) {
+        const read = await this.#finish(reading, suspended);
+        if (read === undefined) continue;
+        return read;
+      }
       // Hosts that the history says were caught are read, and not counted.
       for (const host of found) suspended.add(host);
     }
@@ -166,7 +173,7 @@ export class HistoryReader<Log> {
     const shown = chosen === undefined ? undefined : this.#chosen(chosen);
     // What could not be got a while ago may be there now.
     this.#tried.clear();
-    for (;;) {
+    for (let turn = 1; turn <= MAX_TURNS;) {
       const accepted = decideAcceptedLoss(reader, this.#shown(shown) ?? undefined);
       switch (accepted.is) {
         case 'OPEN':
@@ -176,23 +183,32 @@ export class HistoryReader<Log> {
           // Their lists were got in the order of their ranks, the highest first.
           const reached = await this.#past(0, shown === undefined ? [...this.#lists.keys()] : [shown]);
           if (reached === undefined) throw new RestoreError(this.#whyUnread('NOTHING', undefined));
-          return this.#accepted(reached, loss);
+          const read = await this.#accepted(reached, loss);
+          if (read !== undefined) return read;
+          turn += 1;
+          continue;
         }
         case 'FORKED':
           throw new RestoreError(this.#whyUnread('FORK', accepted.tips[0] && treeOf(accepted.tips[0])));
         case 'TAKEN': {
           const [tree, { length }] = [treeOf(accepted.tree), accepted];
           const goesOn = shown === undefined ? this.#goingOn(tree, length) : [tree];
-          return this.#accepted((await this.#past(length, goesOn)) ?? { tree, length }, loss);
+          const read = await this.#accepted((await this.#past(length, goesOn)) ?? { tree, length }, loss);
+          if (read !== undefined) return read;
+          turn += 1;
         }
       }
     }
+    throw new RestoreError(
+      'Hosts give events, and then give them no more, again and again. Run it again without them.',
+    );
   }
 
-  async #accepted({ tree, length }: Reached, loss: string): Promise<AcceptedHistory<Log>> {
+  async #accepted({ tree, length }: Reached, loss: string): Promise<AcceptedHistory<Log> | undefined> {
     const { builder } = this.#dependencies;
     const list = this.#listOf(tree);
     const log = await this.#finished({ tree, length });
+    if (log === undefined) return undefined;
     const line = 1 + Math.max(...this.#trees().map((one) => one.line));
     const [policies, holes] = [builder.policies(list, length), builder.holes(list, length)];
     return { log, length, tree, line, policies, holes, epoch: this.#highestEpoch(), loss };
@@ -217,11 +233,15 @@ export class HistoryReader<Log> {
     return undefined;
   }
 
-  async #finish(reading: Extract<Reading, { is: 'READ' }>, suspended: ReadonlySet<string>): Promise<ReadHistory<Log>> {
+  async #finish(
+    reading: Extract<Reading, { is: 'READ' }>,
+    suspended: ReadonlySet<string>,
+  ): Promise<ReadHistory<Log> | undefined> {
     const { heard, builder } = this.#dependencies;
     const { tree, length } = this.#end(reading);
     const list = this.#listOf(tree);
     const log = await this.#finished({ tree, length });
+    if (log === undefined) return undefined;
     const counted = new Set(reading.counted);
     const leftOut = heard.filter(({ host }) => !counted.has(host));
     return {
@@ -234,14 +254,17 @@ export class HistoryReader<Log> {
     };
   }
 
-  /** The log of the first events of a list. @throws RestoreError when a host that gave one has gone meanwhile */
-  async #finished({ tree, length }: Reached): Promise<Log> {
+  /**
+   * The log of the first events of a tree; undefined when nobody gives one of them any more, though somebody did before: that is
+   * known of the tree from now on.
+   */
+  async #finished({ tree, length }: Reached): Promise<Log | undefined> {
     const { builder } = this.#dependencies;
     const list = this.#listOf(tree);
     const missing = await builder.get({ list, line: tree.line }, length, this.#sourcesOf(list));
-    if (missing !== undefined)
-      throw new RestoreError(`No host gives event ${missing} any more, which one gave before. Run it again.`);
-    return builder.finish(list, length);
+    if (missing === undefined) return builder.finish(list, length);
+    this.#tried.set(tree, missing);
+    return undefined;
   }
 
   /** The tree whose root begins with digits. @throws RestoreError unless there is one */
