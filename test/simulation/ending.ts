@@ -163,7 +163,7 @@ async function restored(world: World, troubles: Troubles): Promise<Recovery> {
 /** Whether two processes under one name have gone on otherwise, and honest hosts show both. */
 function isForked(world: World): boolean {
   const { histories } = world;
-  const heads = honestHosts(world).flatMap(({ disk }) => [treeOf(disk.state?.head ?? null) ?? []].flat());
+  const heads = honestHeads(world);
   return heads.some((a) =>
     heads.some((b) => {
       const [x, y] = [histories.ofRoot(a.root), histories.ofRoot(b.root)];
@@ -235,6 +235,11 @@ function honestHosts({ hosts }: World): readonly SimHost[] {
   return hosts.filter((host) => !host.isFaulty && !host.isGone);
 }
 
+/** What the honest hosts show as their heads. */
+function honestHeads(world: World): readonly Tree[] {
+  return honestHosts(world).flatMap(({ disk }) => treeOf(disk.state?.head ?? null) ?? []);
+}
+
 /** A head, and how much of it is known to be at quorum. */
 interface Reached {
   readonly tree: Tree;
@@ -244,7 +249,7 @@ interface Reached {
 
 /** The highest head of the honest hosts, and how much of it they know to be at quorum. */
 function bestOf(world: World): Reached | undefined {
-  const trees = honestHosts(world).flatMap(({ disk }) => [treeOf(disk.state?.head ?? null) ?? []].flat());
+  const trees = honestHeads(world);
   const [first] = trees;
   if (first === undefined) return undefined;
   const tree = trees.reduce((a, b) => (compareRank(b, a) > 0 ? b : a), first);

@@ -10,6 +10,16 @@ export const { policiesInPlay, higher, tipsOf, isPossible } = real;
 
 export function decideReading(reader: ReadingRules.Reader): ReadingRules.Reading {
   const { heard, gotten, relations } = reader;
+  const related = (changed: Partial<ReadingRules.Relations>) =>
+    real.decideReading({
+      ...reader,
+      relations: {
+        isOneBeginning: (a, b) => relations.isOneBeginning(a, b),
+        common: (a, b) => relations.common(a, b),
+        isQuorumOn: (of, tree) => relations.isQuorumOn(of, tree),
+        ...changed,
+      },
+    });
   if (isWithout('policiesInPlay')) {
     const policies = (tree: ReadingRules.ShownTree) => gotten.policies(tree).slice(-1);
     return real.decideReading({ ...reader, gotten: { missing: (tree) => gotten.missing(tree), policies } });
@@ -27,25 +37,12 @@ export function decideReading(reader: ReadingRules.Reader): ReadingRules.Reading
       heard: heard.map((one) => ({ ...one, tree: silent(one.tree), staged: silent(one.staged) })),
     });
   }
-  if (isWithout('begun'))
-    return real.decideReading({
-      ...reader,
-      relations: {
-        isOneBeginning: () => true,
-        common: (a, b) => relations.common(a, b),
-        isQuorumOn: (of, tree) => relations.isQuorumOn(of, tree),
-      },
-    });
+  if (isWithout('begun')) return related({ isOneBeginning: () => true });
   if (isWithout('fork')) {
     const isOneEpoch = (a: ReadingRules.ShownTree, b: ReadingRules.ShownTree) =>
       a.line === b.line && a.epoch === b.epoch && relations.isOneBeginning(a, b);
-    return real.decideReading({
-      ...reader,
-      relations: {
-        isOneBeginning: (a, b) => relations.isOneBeginning(a, b),
-        common: (a, b) => (isOneEpoch(a, b) ? Math.min(a.sequence, b.sequence) : relations.common(a, b)),
-        isQuorumOn: (of, tree) => relations.isQuorumOn(of, tree),
-      },
+    return related({
+      common: (a, b) => (isOneEpoch(a, b) ? Math.min(a.sequence, b.sequence) : relations.common(a, b)),
     });
   }
   const reading = real.decideReading(reader);

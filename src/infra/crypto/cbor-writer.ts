@@ -45,7 +45,9 @@ export class CborWriter {
     return this;
   }
 
-  bytes(value: Uint8Array): this {
+  /** Bytes, or null in their place. */
+  bytes(value: Uint8Array | null): this {
+    if (value === null) return this.null();
     const length = value.byteLength;
     this.#head(BYTES, length).#room(length);
     this.#buffer.set(value, this.#length);

@@ -55,9 +55,7 @@ function writeEvent(event: SealedEvent | EventHole, writer: CborWriter): void {
     .text('ts')
     .integer(ts);
   if (sealed === null) writer.text('eid').bytes(event.eid);
-  writer.text('etype').integer(etype).text('sealed');
-  if (sealed === null) writer.null();
-  else writer.bytes(sealed);
+  writer.text('etype').integer(etype).text('sealed').bytes(sealed);
 }
 
 /** A body that came in; the tree is not verified. @throws ProtocolError TOO_LARGE above 8 MiB, or MALFORMED */

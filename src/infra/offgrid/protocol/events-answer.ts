@@ -22,9 +22,7 @@ const content = nullable(sealed);
 /** One event of the answer to `GET …/events`. The whole answer is a CBOR sequence (RFC 8742) of them. */
 export function encodeStoredEvent({ ts, etype, sealed, sequence }: StoredEvent): Uint8Array {
   const writer = new CborWriter(EVENT_BYTES + (sealed?.byteLength ?? 0));
-  writer.map(4).text('ts').integer(ts).text('etype').integer(etype).text('sealed');
-  if (sealed === null) writer.null();
-  else writer.bytes(sealed);
+  writer.map(4).text('ts').integer(ts).text('etype').integer(etype).text('sealed').bytes(sealed);
   return writer.text('sequence').integer(sequence).written();
 }
 

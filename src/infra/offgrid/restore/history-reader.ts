@@ -138,8 +138,8 @@ export class HistoryReader<Log> {
       const found = this.#suspendedOn(this.#end(reading));
       if ([...found].every((host) => suspended.has(host))) {
         const read = await this.#finish(reading, suspended);
-        if (read === undefined) continue;
-        return read;
+        if (read !== undefined) return read;
+        continue;
       }
       // Hosts that the history says were caught are read, and not counted.
       for (const host of found) suspended.add(host);
@@ -175,29 +175,20 @@ export class HistoryReader<Log> {
     this.#tried.clear();
     for (let turn = 1; turn <= MAX_TURNS;) {
       const accepted = decideAcceptedLoss(reader, this.#shown(shown) ?? undefined);
-      switch (accepted.is) {
-        case 'OPEN':
-          await this.#get(treeOf(accepted.get));
-          continue;
-        case 'NOTHING': {
-          // Their lists were got in the order of their ranks, the highest first.
-          const reached = await this.#past(0, shown === undefined ? [...this.#lists.keys()] : [shown]);
-          if (reached === undefined) throw new RestoreError(this.#whyUnread('NOTHING', undefined));
-          const read = await this.#accepted(reached, loss);
-          if (read !== undefined) return read;
-          turn += 1;
-          continue;
-        }
-        case 'FORKED':
-          throw new RestoreError(this.#whyUnread('FORK', accepted.tips[0] && treeOf(accepted.tips[0])));
-        case 'TAKEN': {
-          const [tree, { length }] = [treeOf(accepted.tree), accepted];
-          const goesOn = shown === undefined ? this.#goingOn(tree, length) : [tree];
-          const read = await this.#accepted((await this.#past(length, goesOn)) ?? { tree, length }, loss);
-          if (read !== undefined) return read;
-          turn += 1;
-        }
+      if (accepted.is === 'OPEN') {
+        await this.#get(treeOf(accepted.get));
+        continue;
       }
+      if (accepted.is === 'FORKED')
+        throw new RestoreError(this.#whyUnread('FORK', accepted.tips[0] && treeOf(accepted.tips[0])));
+      const taken = accepted.is === 'TAKEN' ? { tree: treeOf(accepted.tree), length: accepted.length } : undefined;
+      // Without any, the history that can be read furthest. Lists were got in the order of their ranks, the highest first.
+      const goesOn = taken === undefined ? [...this.#lists.keys()] : this.#goingOn(taken.tree, taken.length);
+      const reached = (await this.#past(taken?.length ?? 0, shown === undefined ? goesOn : [shown])) ?? taken;
+      if (reached === undefined) throw new RestoreError(this.#whyUnread('NOTHING', undefined));
+      const read = await this.#accepted(reached, loss);
+      if (read !== undefined) return read;
+      turn += 1;
     }
     throw new RestoreError(
       'Hosts give events, and then give them no more, again and again. Run it again without them.',
