@@ -1,14 +1,15 @@
-/** The first wait after a failure is at most this, in milliseconds; it doubles with each further one */
-const FIRST_MS = 250;
+/** The shortest wait after a failure, in milliseconds; the longest doubles with each failure from twice this */
+export const MIN_BACKOFF_MS = 250;
 /** up to this. */
 export const MAX_BACKOFF_MS = 60_000;
 
 /**
- * How long to leave something alone after so many failures in a row, in milliseconds: exponential backoff with full
- * jitter, so that those who failed together do not come back together.
+ * How long to leave something alone after so many failures in a row, in milliseconds: exponential backoff, anywhere between the
+ * shortest wait and the longest, so that those who failed together do not come back together.
  * @param failures from 1
  * @param random from 0 to below 1
  */
 export function backoffMs(failures: number, random: number): number {
-  return random * Math.min(MAX_BACKOFF_MS, FIRST_MS * 2 ** Math.min(failures - 1, 30));
+  const longest = Math.min(MAX_BACKOFF_MS, MIN_BACKOFF_MS * 2 ** Math.min(failures, 30));
+  return MIN_BACKOFF_MS + random * (longest - MIN_BACKOFF_MS);
 }

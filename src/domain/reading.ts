@@ -70,6 +70,8 @@ export type Reading =
       readonly best: ShownTree;
       /** The history that counts: its first `sequence` events, */
       readonly history: ShownTree;
+      /** the other ends of its epoch, none of which can have been at quorum; */
+      readonly otherEnds: readonly ShownTree[];
       /** and of the tree that goes on from it, those up to the first policy. */
       readonly tail: { readonly tree: ShownTree; readonly length: number } | null;
       readonly quorum: number;
@@ -161,7 +163,8 @@ export function decideReading({ heard, relations, gotten, dishonest }: Reader): 
       policies.map(({ policy }) => policy),
       counted,
     );
-    return { is: 'READ', best, history: chosen, tail, quorum, quorumEpoch, counted: [...counted], mayLie };
+    const otherEnds = tips.filter((tip) => !isOn(tip, chosen, relations));
+    return { is: 'READ', best, history: chosen, otherEnds, tail, quorum, quorumEpoch, counted: [...counted], mayLie };
   }
 }
 

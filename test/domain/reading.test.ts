@@ -161,15 +161,18 @@ describe('a reading', () => {
 
   it('of an epoch that forked is of the only end that can have been at quorum', () => {
     const [left, right] = [tree('PxLL'), tree('PxR')];
-    expect(read([head('a', left), head('b', right), head('c', right)])).toMatchObject({ is: 'READ', history: right });
+    const chosen = { is: 'READ', history: right, otherEnds: [left] };
+    expect(read([head('a', left), head('b', right), head('c', right)])).toMatchObject(chosen);
+    const one = tree('Px');
+    expect(read([head('a', one), head('b', right), head('c', right)])).toMatchObject({ ...chosen, otherEnds: [] });
     expect(read([head('a', left), head('b', right), head('c', left)])).toMatchObject({ is: 'READ', history: left });
     // With two hosts of three, either may have been.
     expect(read([head('a', left), head('b', right)])).toEqual(refused('FORK'));
     // A host that ends in what is common has neither.
     expect(read([head('a', left), head('b', right), head('c', tree('Px'))])).toEqual(refused('FORK'));
-    const [one, two, both] = [tree('VxL'), tree('VxR'), tree('Vx')];
-    const five = [head('a', one), head('b', two), head('c', two)];
-    expect(read([...five, head('d', both)])).toMatchObject({ is: 'READ', history: two });
+    const [first, second, both] = [tree('VxL'), tree('VxR'), tree('Vx')];
+    const five = [head('a', first), head('b', second), head('c', second)];
+    expect(read([...five, head('d', both)])).toMatchObject({ is: 'READ', history: second });
     expect(read(five)).toEqual(refused('FORK'));
     expect(read([head('a', left), head('b', right), head('c', right)], { dishonest: 1 })).toEqual(refused('FORK'));
     // Of the end that counts, everything must be there.

@@ -18,8 +18,6 @@ import type { HostMemory, SessionDependencies } from './host-session.js';
 import type { HostRecord } from './replication-state.js';
 import { signedTextOf, signedThingOf } from './signed-text.js';
 
-/** The least that a host is left alone after a failure, in milliseconds. */
-const MIN_WAIT_MS = 250;
 /** How long one that refuses an event, or has another key pinned, is left alone, in milliseconds. */
 const BLOCKED_MS = 600_000;
 /** How long what is under way may take once the loop was told to stop, in milliseconds. */
@@ -298,7 +296,7 @@ export class HostLoop {
       logger[level]({ host: this.host.url, ...(level === 'error' ? { err: error } : {}) }, message);
     }
     this.#lastError = message;
-    return Math.max(MIN_WAIT_MS, askedMs, backoffMs(this.#failures, time.random()));
+    return Math.max(askedMs, backoffMs(this.#failures, time.random()));
   }
 
   async #accuse({ kind, message, head, against }: DishonestHostError): Promise<number> {

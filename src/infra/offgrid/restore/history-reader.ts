@@ -18,8 +18,8 @@ import type { EntryList } from './entry-list.js';
 import { shownTrees, type HeardHost } from './host-survey.js';
 import type { HistoryBuilder } from './history-builder.js';
 import type { KnownPolicy, KnownState } from './history-notes.js';
-import { whyUnread } from './why-unread.js';
-import { RestoreError } from './restore-error.js';
+import { notesOn, whyUnread } from './why-unread.js';
+import { GIVEN_AND_WITHHELD, RestoreError } from './restore-error.js';
 
 /** What a reading is made with. */
 export interface ReaderDependencies<Log> {
@@ -190,9 +190,7 @@ export class HistoryReader<Log> {
       if (read !== undefined) return read;
       turn += 1;
     }
-    throw new RestoreError(
-      'Hosts give events, and then give them no more, again and again. Run it again without them.',
-    );
+    throw new RestoreError(GIVEN_AND_WITHHELD);
   }
 
   async #accepted({ tree, length }: Reached, loss: string): Promise<AcceptedHistory<Log> | undefined> {
@@ -228,11 +226,13 @@ export class HistoryReader<Log> {
     reading: Extract<Reading, { is: 'READ' }>,
     suspended: ReadonlySet<string>,
   ): Promise<ReadHistory<Log> | undefined> {
-    const { heard, builder } = this.#dependencies;
+    const { heard, builder, onTrouble } = this.#dependencies;
     const { tree, length } = this.#end(reading);
     const list = this.#listOf(tree);
     const log = await this.#finished({ tree, length });
     if (log === undefined) return undefined;
+    const [history, otherEnds] = [treeOf(reading.history), reading.otherEnds.map(treeOf)];
+    for (const note of notesOn({ history, otherEnds }, heard)) onTrouble(note);
     const counted = new Set(reading.counted);
     const leftOut = heard.filter(({ host }) => !counted.has(host));
     return {

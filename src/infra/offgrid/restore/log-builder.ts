@@ -14,12 +14,14 @@ import { EntryList } from './entry-list.js';
 import { HistoryNotes, type KnownPolicy, type KnownState } from './history-notes.js';
 import type { HistoryBuilder, Story } from './history-builder.js';
 import { declaredHoles, HolePlan, type Part } from './hole-plan.js';
-import { RestoreError } from './restore-error.js';
+import { GIVEN_AND_WITHHELD, RestoreError } from './restore-error.js';
 
 const NO_HOLES: ReadonlySet<number> = new Set();
 const NO_ENTRIES = new EntryList(new Uint8Array());
 /** Events copied at a time from one log to the next. */
 const PAGE = 1_000;
+/** How often holes are planned anew where hosts no longer give what they gave: who lies could go on for ever. */
+const MAX_PLANS = 8;
 
 /** What a log is built with. */
 export interface BuilderDependencies {
@@ -75,7 +77,7 @@ export class LogBuilder implements HistoryBuilder<EventLog> {
     const missing =
       declared.size === 0
         ? await this.#append(build, fetcher.read(list, { after: build.written, to }, sources), to)
-        : await this.#getPast(build, part, declared, 'ONLY');
+        : await this.#getDeclared(build, part, declared);
     if (missing !== undefined) onTrouble(`no host gives event ${missing} of a history of ${list.length} events`);
     return missing;
   }
@@ -89,30 +91,34 @@ export class LogBuilder implements HistoryBuilder<EventLog> {
     const build = await this.#on(list, to);
     if (build.written >= to) return to;
     const part = this.#part(build, { list, to, sources });
-    await this.#getPast(build, part, line === 1 ? NO_HOLES : await whole(declaredHoles(part)), 'OTHERS TOO');
-    return Math.min(build.written, to);
+    const lost = new Set(line === 1 ? NO_HOLES : await whole(declaredHoles(part)));
+    for (let plans = 1; plans <= MAX_PLANS; plans += 1) {
+      const rest = { ...part, after: build.written };
+      const plan = await whole(HolePlan.of(rest, build.log, lost));
+      const gone = await this.#follow(build, rest, plan, plan.last);
+      if (gone === undefined) return Math.min(build.written, to);
+      // Whoever gave it then does not now: from here on it counts as lost.
+      lost.add(gone);
+    }
+    throw new RestoreError(GIVEN_AND_WITHHELD);
   }
 
-  /** @returns the first event that no host gives and that may be no hole */
-  async #getPast(
-    build: Build,
-    part: Part,
-    declared: ReadonlySet<number>,
-    may: 'ONLY' | 'OTHERS TOO',
-  ): Promise<number | undefined> {
-    const { list, to, sources } = part;
+  /** @returns the first event that no host gives, and that is not declared a hole */
+  async #getDeclared(build: Build, part: Part, declared: ReadonlySet<number>): Promise<number | undefined> {
     const plan = await whole(HolePlan.of(part, build.log, declared));
-    const lacking = plan.last < to ? plan.last + 1 : undefined;
-    const undeclared = [...plan.missing].find((hole) => !declared.has(hole)) ?? lacking;
-    const missing = may === 'ONLY' ? undeclared : undefined;
-    const end = missing === undefined ? plan.last : missing - 1;
+    const lacking = plan.last < part.to ? plan.last + 1 : undefined;
+    const missing = [...plan.missing].find((hole) => !declared.has(hole)) ?? lacking;
+    const gone = await this.#follow(build, part, plan, missing === undefined ? plan.last : missing - 1);
+    return gone ?? missing;
+  }
+
+  /** Appends what comes, with holes as they were planned. @returns the first event that was there then, and cannot be had now */
+  async #follow(build: Build, { list, sources }: Part, plan: HolePlan, end: number): Promise<number | undefined> {
     const range = { after: build.written, to: end };
     const pages = this.#dependencies.fetcher.readPast(list, range, sources, plan.missing);
     const gone = await this.#append(build, pages, end, (event) => plan.holeOf(event.sequence, list.at(event.sequence)));
-    if (gone !== undefined)
-      throw new RestoreError(`No host gives event ${gone} any more, which one gave before. Run it again.`);
-    build.holes.push(...[...plan.missing].filter((hole) => hole <= end));
-    return missing;
+    build.holes.push(...[...plan.missing].filter((hole) => hole > range.after && hole <= build.written));
+    return gone;
   }
 
   /**

@@ -2,3 +2,7 @@
 export class RestoreError extends Error {
   override readonly name = 'RestoreError';
 }
+
+/** What ends a restore that a host could make go on for ever. */
+export const GIVEN_AND_WITHHELD =
+  'Hosts give events, and then give them no more, again and again. Run it again without them.';

@@ -54,6 +54,22 @@ export function whyUnread(why: Unread, unread: UnreadHistory): string {
   }
 }
 
+/** What is to be known of a history that was read: others were shown, and were not taken. */
+export function notesOn(
+  { history, otherEnds }: { readonly history: Tree; readonly otherEnds: readonly Tree[] },
+  heard: readonly HeardHost[],
+): readonly string[] {
+  const whoShows = (isSo: (tree: Tree) => boolean) =>
+    heard.filter(({ head: { tree } }) => tree !== null && isSo(tree.value)).map(shownBy);
+  const others = whoShows((tree) => otherEnds.includes(tree)).slice(0, MAX_NAMED);
+  const forked = `Two processes have written in epoch ${history.epoch}. Only one of their histories can have been at quorum, and it is read: ${wordsOf(history)}. Not taken: ${others.join('; ')}.`;
+  const lower = whoShows(({ line }) => line < history.line);
+  return [
+    ...(others.length === 0 ? [] : [forked]),
+    ...lower.map((shows) => `${shows}. Line ${history.line} was begun after that, and it is read.`),
+  ];
+}
+
 /** What of a policy was heard, and what was not. */
 function weightsOf(policy: Policy, { heard, suspended, dishonest }: UnreadHistory): string {
   const pinned = new Set(heard.filter(({ isPinned }) => isPinned).map(({ host }) => host));

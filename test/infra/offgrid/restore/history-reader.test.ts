@@ -24,7 +24,10 @@ const ROOT = RootKey.generate();
 const AT = 1_700_000_000_000;
 
 /** An event of a history: a policy of hosts of which two are required, a host that is suspended, or a mission. */
-type Told = { readonly policy: string; readonly version: number } | { readonly suspended: string } | string;
+type Told =
+  | { readonly policy: string; readonly version: number; readonly line?: number; readonly holes?: readonly number[] }
+  | { readonly suspended: string }
+  | string;
 
 /** A history whose events are sealed as a core seals them. */
 class Story {
@@ -57,9 +60,9 @@ class Story {
     return new Story([...this.events.slice(0, at), ...filled.events.slice(at)]);
   }
 
-  tree(epoch: number, quorum = 0, sequence = this.events.length): Tree {
+  tree(epoch: number, quorum = 0, sequence = this.events.length, line = 1): Tree {
     const [root, quorumRoot] = [this.list.rootAt(sequence)!, this.list.rootAt(quorum)!];
-    const rest = { ts: 0, base: 0, line: 1, origin: ORIGIN, writer: 'abc:12345678' };
+    const rest = { ts: 0, base: 0, line, origin: ORIGIN, writer: 'abc:12345678' };
     return { ...rest, root, quorumRoot, epoch, quorum, sequence, begun: this.list.rootAt(1)! };
   }
 }
@@ -76,7 +79,8 @@ function eventOf(told: Told): { type: keyof typeof ETYPES; stream: string; data:
     return { type: 'HostStateChanged', stream, data };
   }
   const hosts = Array.from(told.policy, (host) => ({ host, url: host, verifyKey: '', weight: 1, confirmed: true }));
-  return { type: 'ReplicationPolicySet', stream, data: { origin: ORIGIN, version: told.version, hosts, required: 2 } };
+  const { policy: _, ...set } = told;
+  return { type: 'ReplicationPolicySet', stream, data: { origin: ORIGIN, hosts, required: 2, ...set } };
 }
 
 const heard = (host: string, tree: Tree | null, staged: Tree | null = null) =>
@@ -85,27 +89,30 @@ const heard = (host: string, tree: Tree | null, staged: Tree | null = null) =>
     head: { tree: tree && { value: tree }, staged: staged && { value: staged }, claim: null },
   }) as unknown as HeardHost;
 
-/** Reads histories; what is `withheld` is given by nobody, from the time that it is asked for so often. */
+/**
+ * Reads histories; what is `withheld` is given by nobody.
+ * @param withheld asked with how often the event was come to, and the how-many-th reading that is
+ */
 async function read(
   stories: readonly Story[],
   hosts: readonly HeardHost[],
-  withheld: (event: NumberedEvent, times: number) => boolean = () => false,
+  withheld: (event: NumberedEvent, times: number, reading: number) => boolean = () => false,
+  onTrouble: (message: string) => void = () => undefined,
 ) {
   const folder = await newFolder();
   const times = new Map<NumberedEvent, number>();
-  let logs = 0;
+  let [logs, readings] = [0, 0];
   const collector = {
     listOf: ({ sequence, root }: Tree) =>
       Promise.resolve(stories.find(({ list }) => Buffer.from(list.rootAt(sequence) ?? []).equals(root))?.list),
   } as unknown as EntryCollector;
-  const given = (list: EntryList, { after, to }: { readonly after: number; readonly to: number }) =>
-    stories
-      .find((story) => story.list === list)!
-      .events.slice(after, to)
-      .map((event) => {
-        times.set(event, (times.get(event) ?? 0) + 1);
-        return { event, isWithheld: withheld(event, times.get(event)!) };
-      });
+  function* given(list: EntryList, { after, to }: { readonly after: number; readonly to: number }) {
+    const reading = (readings += 1);
+    for (const event of stories.find((story) => story.list === list)!.events.slice(after, to)) {
+      times.set(event, (times.get(event) ?? 0) + 1);
+      yield { event, isWithheld: withheld(event, times.get(event)!, reading) };
+    }
+  }
   const fetcher: Pick<ContentFetcher, 'read' | 'readPast'> = {
     async *read(list, range) {
       for (const { event, isWithheld } of given(list, range)) {
@@ -126,7 +133,7 @@ async function read(
     onTestFinished(() => log.close());
     return log;
   };
-  const [onProgress, onTrouble] = [() => undefined, () => undefined];
+  const onProgress = () => undefined;
   const builder = new LogBuilder({ origin: ORIGIN, root: ROOT, newLog, fetcher, onProgress, onTrouble });
   return new HistoryReader({ heard: hosts, collector, builder, dishonest: 0, mayAcceptLoss: true, onTrouble });
 }
@@ -188,6 +195,54 @@ describe('a history', () => {
     const lost = ({ sequence }: NumberedEvent) => sequence > 2 && sequence < x.events.length;
     const accepted = await (await read([x], [heard('a', x.tree(1))], lost)).readWithLoss(undefined);
     expect([accepted.length, accepted.holes]).toEqual([2, []]);
+  });
+
+  it('is taken past an event that is given while holes are planned, and withheld after', async () => {
+    const x = Story.of([P1, 'one', 'two', 'three', 'four']);
+    const [, one, , three] = x.events;
+    const gone = (event: NumberedEvent, times: number) => event === one || (event === three && times > 1);
+    const accepted = await (await read([x], [heard('a', x.tree(1))], gone)).readWithLoss(undefined);
+    expect([accepted.length, accepted.holes]).toEqual([5, [2, 4]]);
+    expect(accepted.log).toBeDefined();
+    const types = [];
+    for await (const { type } of accepted.log.readAll()) types.push(type);
+    const created = 'MissionCreated';
+    expect(types).toEqual(['ReplicationPolicySet', 'HistoryHole', created, 'HistoryHole', created]);
+  });
+
+  it('is given up where hosts give one event after the other, and then give it no more', async () => {
+    const x = Story.of([P1, 'lost', ...Array.from({ length: 20 }, (_, i) => `${i}`)]);
+    // The first two readings end at the second event. Then, in turns, holes are planned, and the events got.
+    const gone = (most: number) => (event: NumberedEvent, _: number, reading: number) =>
+      event === x.events[1] || (reading % 2 === 0 && reading <= most && event.sequence === reading / 2 + 1);
+    const often = await read([x], [heard('a', x.tree(1))], gone(16));
+    await expect(often.readWithLoss(undefined)).resolves.toMatchObject({ length: 22, holes: [2, 3, 4, 5, 6, 7, 8, 9] });
+    const always = await read([x], [heard('a', x.tree(1))], gone(Infinity));
+    await expect(always.readWithLoss(undefined)).rejects.toThrow('again and again');
+  });
+
+  it('is taken up to what is no declared hole, where that is given first and withheld after', async () => {
+    const x = Story.of([P1, 'one', 'two', { ...P1, version: 2, line: 2, holes: [2] }, 'three', 'four']);
+    const gone = (event: NumberedEvent, times: number) => event.sequence === 2 || (event.sequence === 5 && times > 1);
+    const hosts = ['a', 'b', 'c'].map((host) => heard(host, x.tree(1, 0, 6, 2)));
+    const messages: string[] = [];
+    const reader = await read([x], hosts, gone, (message) => messages.push(message));
+    await expect(reader.read()).rejects.toThrow('no host gives event 5');
+    expect(messages).toContainEqual(expect.stringContaining('no host gives event 5'));
+  });
+
+  it('that was read besides others says what was not taken', async () => {
+    const x = Story.of([P1, 'one']);
+    const [left, right] = [x.parting(2, 'a', 'b'), x.parting(2, 'c')];
+    const hosts = [heard('a', left.tree(1)), heard('b', right.tree(1)), heard('c', right.tree(1))];
+    const messages: string[] = [];
+    const { length } = await (await read([x, left, right], hosts, undefined, (one) => messages.push(one))).read();
+    expect(length).toBe(3);
+    expect(messages).toEqual([
+      expect.stringMatching(
+        /^Two processes have written in epoch 1\. .* it is read: 3 events.*Not taken: a \(a\) shows 4 events/,
+      ),
+    ]);
   });
 
   it('is chosen by digits that no other has', async () => {
