@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { newDataDir, Sheratan } from '../../support/core.js';
 import { newFolder } from '../../support/offgrid/host.js';
@@ -104,6 +105,41 @@ describe('a core that was restored while the old one is alive', () => {
     const again = await Sheratan.serve(dataDir, replicating(urls));
     const still = await again.ask('mutation { createMission(input: { title: "No" }) { __typename } }');
     expect(still.errors[0].extensions.code).toBe('REPLICATION_STOPPED');
+  });
+
+  it('leaves the old one a way back: what that has alone is exported, and imported into a restore of its own', async () => {
+    const { urls, pinned, folders, old, dataDir, elsewhere } = await restoredBeside();
+    old.signal('SIGSTOP');
+    const restored = await Sheratan.serve(elsewhere, replicating(urls, PATIENT));
+    await newMission(restored, { title: 'after' });
+    await settled(restored, 5);
+    old.signal('SIGCONT');
+    await expectStopped(old, 'BEHIND');
+    await old.kill();
+    await restored.kill();
+
+    // It goes on without hosts for a while.
+    const alone = await Sheratan.serve(dataDir);
+    await newMission(alone, { title: 'on this disk alone' });
+    await alone.kill();
+    const file = join(await newDataDir(), 'unreplicated.ndjson');
+    expect(await Sheratan.run(['export', '--unreplicated', file], dataDir, replicating(urls))).toMatchObject({
+      code: 0,
+    });
+    const again = await newDataDir();
+    expect(await restoreInto(again, await recoveryKeyOf(dataDir), pinned)).toMatchObject({ code: 0 });
+    const taken = await Sheratan.run(['import', '--rebase', file], again, replicating(urls));
+    expect(taken).toMatchObject({ code: 0, errors: [] });
+    expect(taken.output[0]).toBe('unreplicated.ndjson: 1 read, 1 added, 0 there already, 0 refused');
+
+    const core = await Sheratan.serve(again, replicating(urls, PATIENT));
+    expect(await newMission(core, { title: 'goes on' }, 'REPLICATED')).toMatchObject({ durability: 'REPLICATED' });
+    // Of the first core 3, of the second 2, what was imported, the policy once more, and one.
+    expect(await settled(core, 8)).toMatchObject({ headSequence: 8, line: 1, stopped: null });
+    expect(await titlesOf(core)).toEqual(['after', 'before', 'goes on', 'on this disk alone']);
+    const [a, b] = [await addressesOf(folders[0]), await addressesOf(folders[1])];
+    expect(a).toEqual(b);
+    expect(a).toHaveLength(8);
   });
 
   it('stops nobody by being restored; what the old one ships since then stops the restored one', async () => {
