@@ -198,6 +198,11 @@ describe('a reading', () => {
     const shown = tree('PxyQz', { quorum: 3 });
     expect(read([head('a', shown), head('b', shown)])).toEqual(refused('WEIGHT'));
     expect(read([head('a', shown), head('b', shown), head('d', shown), head('e', null)])).toMatchObject({ is: 'READ' });
+    // Where those who do not show the new one are enough by themselves, it was never at quorum.
+    const before = tree('Pxy', { quorum: 3 });
+    const rest = [head('b', before), head('a', before)];
+    expect(read([head('c', shown), ...rest])).toMatchObject({ is: 'READ', history: before, counted: ['b', 'a'] });
+    expect(read([head('c', shown), head('b', shown), head('a', before)])).toEqual(refused('WEIGHT'));
     // Once the new policy was at quorum, the old one is not asked.
     const later = tree('PxyQz', { quorum: 4 });
     expect(read([head('d', later), head('e', later)])).toMatchObject({ is: 'READ' });
