@@ -60,11 +60,18 @@ export interface Ballot {
   readonly isEveryHostHeard: boolean;
 }
 
+/** A host, with what it shows that is not on the own log. */
+export interface Strange {
+  readonly by: string;
+  /** The tree of its head, or one that is staged there. */
+  readonly shown: Shown;
+}
+
 /** What comes of an election. */
 export type Outcome =
-  /** Too few hosts have granted, or have been heard. */
-  | { readonly is: 'OPEN' }
-  | { readonly is: 'STOPPED'; readonly news: News; readonly by: string }
+  /** Too few hosts have granted, or have been heard. `leftOut` have granted, and count for nothing. */
+  | { readonly is: 'OPEN'; readonly leftOut: readonly Strange[] }
+  | ({ readonly is: 'STOPPED'; readonly news: News } & Strange)
   | {
       readonly is: 'ELECTED';
       /** No tree of this epoch counts that has fewer events. */
@@ -76,7 +83,7 @@ export type Outcome =
       /** What this process may sign of that: never what was reached under a higher epoch than its own. */
       readonly signable: number;
       /** Hosts of which the head, or a part of it, is not on the own log: a restored log sets that aside. */
-      readonly leftOut: readonly string[];
+      readonly leftOut: readonly Strange[];
     };
 
 /**
@@ -128,17 +135,18 @@ export function decideElection(ballot: Ballot): Outcome {
   const { own, policies, granted, dishonest, epoch, isEveryHostHeard } = ballot;
   const some = new Set(granted.keys());
   const isEnough = () => policies.length > 0 && policies.every((policy) => isElectorate(policy, some, dishonest));
-  if (!isEnough()) return { is: 'OPEN' };
+  if (!isEnough()) return { is: 'OPEN', leftOut: [] };
 
   const strange = [...granted].flatMap(([by, { tree }]) => {
     const news = tree === null ? undefined : newsOf(tree, own);
-    return news === undefined ? [] : [{ is: 'STOPPED', news, by } as const];
+    return tree === null || news === undefined ? [] : [{ is: 'STOPPED', news, by, shown: tree } as const];
   });
+  const leftOut = strange.map(({ by, shown }) => ({ by, shown }));
   const [gravest] = [...strange.filter(({ news }) => news === 'LINE'), ...strange];
   if (gravest !== undefined) {
     if (!own.isRestored || gravest.news === 'LINE') return gravest;
     for (const { by } of strange) some.delete(by);
-    if (!isEnough()) return isEveryHostHeard ? gravest : { is: 'OPEN' };
+    if (!isEnough()) return isEveryHostHeard ? gravest : { is: 'OPEN', leftOut };
   }
 
   let { quorum } = own;
@@ -148,7 +156,7 @@ export function decideElection(ballot: Ballot): Outcome {
     for (const shown of [tree, staged]) {
       if (shown === null) continue;
       const news = missesQuorum(shown, own);
-      if (news !== undefined) return { is: 'STOPPED', news, by };
+      if (news !== undefined) return { is: 'STOPPED', news, by, shown };
       if (!isOfOwnLine(shown, own) || shown.quorum === 0) continue;
       if (shown.quorum > quorum) ({ quorum, epoch: quorumEpoch } = shown);
       if (shown.epoch <= epoch) signable = Math.max(signable, shown.quorum);
@@ -163,7 +171,7 @@ export function decideElection(ballot: Ballot): Outcome {
     quorum,
     quorumEpoch,
     signable,
-    leftOut: strange.map(({ by }) => by),
+    leftOut,
   };
 }
 

@@ -46,9 +46,9 @@ describe('an electorate', () => {
 describe('an election', () => {
   it('is open until every policy in play is met', () => {
     const other = { hosts: [host('c'), host('d'), host('e')], required: 2 };
-    expect(decideElection(ballot({ a: {} }))).toEqual({ is: 'OPEN' });
-    expect(decideElection(ballot({ a: {}, b: {} }, { policies: [] }))).toEqual({ is: 'OPEN' });
-    expect(decideElection(ballot({ a: {}, b: {} }, { policies: [three, other] }))).toEqual({ is: 'OPEN' });
+    expect(decideElection(ballot({ a: {} }))).toMatchObject({ is: 'OPEN' });
+    expect(decideElection(ballot({ a: {}, b: {} }, { policies: [] }))).toMatchObject({ is: 'OPEN' });
+    expect(decideElection(ballot({ a: {}, b: {} }, { policies: [three, other] }))).toMatchObject({ is: 'OPEN' });
     expect(decideElection(ballot({ a: {}, c: {}, d: {} }, { policies: [three, other] }))).toMatchObject({
       is: 'ELECTED',
     });
@@ -81,7 +81,7 @@ describe('an election', () => {
     ['a line of this number that began elsewhere', { epoch: 1, isOfOwnBeginning: false }, 'LINE'],
   ])('is lost to a head of %s that is not on the log', (_what, changed, news) => {
     const tree = { ...onLog, isOnLog: false, ...changed };
-    expect(decideElection(ballot({ a: { tree }, b: {} }))).toEqual({ is: 'STOPPED', news, by: 'a' });
+    expect(decideElection(ballot({ a: { tree }, b: {} }))).toEqual({ is: 'STOPPED', news, by: 'a', shown: tree });
   });
 
   it('is not lost to a head of an earlier epoch, nor to one of an earlier line', () => {
@@ -94,25 +94,30 @@ describe('an election', () => {
   it('is lost to a quorum that is not on the log, whatever shows it', () => {
     const shown = { ...onLog, epoch: 1, isQuorumOnLog: false };
     const lost = { is: 'STOPPED', news: 'BEHIND', by: 'b' };
-    expect(decideElection(ballot({ a: {}, b: { tree: shown } }))).toEqual(lost);
-    expect(decideElection(ballot({ a: {}, b: { staged: { ...shown, isComplete: false } } }))).toEqual(lost);
-    expect(decideElection(ballot({ a: {}, b: { staged: { ...shown, line: 2 } } }))).toEqual({ ...lost, news: 'LINE' });
+    expect(decideElection(ballot({ a: {}, b: { tree: shown } }))).toEqual({ ...lost, shown });
+    // It is named that lacks it, and not the head beside it.
+    for (const [news, staged] of [
+      ['BEHIND', { ...shown, isComplete: false }],
+      ['LINE', { ...shown, line: 2 }],
+    ] as const)
+      expect(decideElection(ballot({ a: {}, b: { tree: onLog, staged } }))).toEqual({ ...lost, news, shown: staged });
   });
 
   it('of a restored log leaves out who shows other events, when the rest is enough by itself', () => {
     const restored = { ...own, isRestored: true };
     const tree = { ...onLog, epoch: 7, isOnLog: false };
+    const leftOut = [{ by: 'a', shown: tree }];
     expect(decideElection(ballot({ a: { tree }, b: {}, c: {} }, { own: restored }))).toMatchObject({
-      ...{ is: 'ELECTED', leftOut: ['a'], base: 5 },
+      ...{ is: 'ELECTED', leftOut, base: 5 },
     });
-    expect(decideElection(ballot({ a: { tree }, b: {} }, { own: restored }))).toEqual({ is: 'OPEN' });
+    expect(decideElection(ballot({ a: { tree }, b: {} }, { own: restored }))).toEqual({ is: 'OPEN', leftOut });
     expect(decideElection(ballot({ a: { tree }, b: {} }, { own: restored, isEveryHostHeard: true }))).toEqual({
-      ...{ is: 'STOPPED', news: 'BEHIND', by: 'a' },
+      ...{ is: 'STOPPED', news: 'BEHIND', by: 'a', shown: tree },
     });
     // A line that was begun above it is not left out.
     const above = { ...tree, line: 2 };
     expect(decideElection(ballot({ a: { tree: above }, b: {}, c: {} }, { own: restored }))).toEqual({
-      ...{ is: 'STOPPED', news: 'LINE', by: 'a' },
+      ...{ is: 'STOPPED', news: 'LINE', by: 'a', shown: above },
     });
   });
 });

@@ -35,9 +35,8 @@ export function electionStatus(
   dishonest: number,
 ): ElectionStatus {
   if (replicator === undefined) return { ...NONE, elected: null, missingWeight: null, mayLie: null };
-  const { isElected, granted, epochs, leftOut } = replicator.writer;
-  const heard = new Set(granted.keys());
-  const spare = weightThatMayLie(policies, heard);
+  const { isElected, grantors, counts } = replicator.writer;
+  const spare = weightThatMayLie(policies, grantors);
   const named = new Set(policies.flatMap(({ hosts }) => hosts.map(({ host }) => host)));
   const staged = [...named].flatMap((host) => {
     const tree = replicator.contactOf(host)?.head?.staged;
@@ -45,10 +44,9 @@ export function electionStatus(
   });
   return {
     elected: isElected,
-    missingWeight: isElected ? 0 : missingWeight(policies, heard, dishonest),
+    missingWeight: isElected ? 0 : missingWeight(policies, grantors, dishonest),
     mayLie: spare < 0 ? null : spare,
     staged,
-    epochs,
-    leftOut,
+    ...counts,
   };
 }

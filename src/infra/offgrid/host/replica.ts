@@ -368,7 +368,7 @@ export class Replica {
     const state = this.#state;
     const head = {
       ts: clock.now().getTime(),
-      key: this.#options.origins.get(this.#origin) ?? state?.key ?? null,
+      key: state?.key ?? this.#options.origins.get(this.#origin) ?? null,
       host: identity.id,
       tree: state?.head?.signed ?? null,
       claim: state?.claim?.signed ?? null,

@@ -171,7 +171,7 @@ export class Replicator {
   async beginLine(record: (fact: Fact) => Promise<unknown> = (fact) => this.#state.record([fact])): Promise<number> {
     const { origin } = this.#dependencies;
     const { line: own, nextLine = own, head, policies, quorum } = await this.#state.latest();
-    const line = nextLine > own ? nextLine : 1 + Math.max(own, this.#writer.halted?.line ?? 0);
+    const line = nextLine > own ? nextLine : 1 + Math.max(own, this.#writer.sawLine, this.#writer.halted?.line ?? 0);
     const policyVersion = versionInForce(policies, quorum);
     const nothing = { policyVersion, writerEpoch: this.#writer.epoch, hosts: [], quorumSequence: 0, quorumEpoch: 0 };
     const elected = { line, epoch: 0, base: head };

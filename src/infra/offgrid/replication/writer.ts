@@ -1,6 +1,6 @@
 import pLimit from 'p-limit';
 import { backoffMs } from '../../../domain/backoff.js';
-import { decideElection, decideMeeting, type Grantor, type News, type Outcome } from '../../../domain/election.js';
+import { decideElection, decideMeeting, type Grantor, type Outcome } from '../../../domain/election.js';
 import { isServed, versionInForce, type ReplicasAcknowledged } from '../../../domain/replication.js';
 import type { Logger } from '../../logger.js';
 import { Nudge } from '../../nudge.js';
@@ -9,7 +9,7 @@ import { NOT_ELECTED } from '../protocol/fields.js';
 import type { Tree } from '../protocol/tree.js';
 import type { GoodHead } from '../protocol/verify-head.js';
 import type { Journal, Time } from './ports.js';
-import { haltMessage } from './halt-message.js';
+import { haltMessage, type Stop } from './halt-message.js';
 import { ownHistoryOf, type LocalHistory } from './local-history.js';
 import {
   policyAgain,
@@ -50,6 +50,8 @@ export interface WriterDependencies {
  * makes it claim again; only a history that the origin has signed, and that is not on the log, stops it.
  */
 export class Writer {
+  /** Epochs that this process has claimed, and hosts that its elections have left out. */
+  readonly counts = { epochs: 0, leftOut: 0 };
   readonly #dependencies: WriterDependencies;
   /** How many events the log had when the process began. */
   readonly #length: number;
@@ -68,10 +70,9 @@ export class Writer {
   /** How long until the next epoch, in milliseconds; undefined while there is one. */
   #waitMs: number | undefined = 0;
   #seen = 0;
-  /** The highest line that any tree has shown. */
   #sawLine = 0;
-  #epochs = 0;
-  #leftOut = 0;
+  /** Hosts that have granted the epoch, and count for nothing in its election. */
+  #strange: ReadonlySet<string> = new Set();
   /** Epochs that ended since something was counted. */
   #ended = 0;
 
@@ -121,19 +122,19 @@ export class Writer {
     return this.#record?.stopped;
   }
 
-  /** Epochs that this process has claimed. */
-  get epochs(): number {
-    return this.#epochs;
-  }
-
-  /** Hosts that elections of this process have left out. */
-  get leftOut(): number {
-    return this.#leftOut;
-  }
-
   /** The hosts that have granted the epoch, with what they have shown. */
   get granted(): ReadonlyMap<string, GoodHead> {
     return this.#granted;
+  }
+
+  /** Those of them that count in its election. */
+  get grantors(): ReadonlySet<string> {
+    return new Set([...this.#granted.keys()].filter((host) => !this.#strange.has(host)));
+  }
+
+  /** The highest line that any host has shown to this process; 0 before one has. */
+  get sawLine(): number {
+    return this.#sawLine;
   }
 
   /** Resolves when something has changed, or the signal comes. */
@@ -253,12 +254,13 @@ export class Writer {
     await this.#save({ logId, epoch }, store);
     this.#id = `${logId}:${newWriterId()}`;
     this.#granted.clear();
+    this.#strange = new Set();
     this.#failures.clear();
     this.#base = NOT_ELECTED;
     this.#signable = quorum;
     this.#line = line;
     this.#waitMs = undefined;
-    this.#epochs += 1;
+    this.counts.epochs += 1;
     this.#changed.notify();
   }
 
@@ -296,8 +298,9 @@ export class Writer {
       signable: this.#signable,
       isEveryHostHeard: this.#isEveryHostHeard(state),
     });
-    if (outcome.is === 'STOPPED') await this.#stopFor(outcome.news, outcome.by, granted.get(outcome.by));
-    else if (outcome.is === 'ELECTED') await this.#won(state, outcome);
+    if (outcome.is === 'STOPPED') return this.#stopFor(outcome);
+    this.#strange = new Set(outcome.leftOut.map(({ by }) => by));
+    if (outcome.is === 'ELECTED') await this.#won(state, outcome);
   }
 
   async #won(state: ReplicationState, outcome: Extract<Outcome, { is: 'ELECTED' }>): Promise<void> {
@@ -313,13 +316,13 @@ export class Writer {
       },
     };
     await journal.record([...(state.isRestored ? policyAgain(state, origin) : []), elected]);
-    for (const host of leftOut)
+    for (const { by, shown } of leftOut)
       logger.warn(
-        `host ${host} has events that this restored log does not have, and that were never at quorum: they are set aside there, as evidence`,
+        `host ${by} shows event ${shown.sequence} of epoch ${shown.epoch}: what this restored log does not have of that was never at quorum, and is set aside there, as evidence`,
       );
     this.#base = base;
     this.#signable = signable;
-    this.#leftOut += leftOut.length;
+    this.counts.leftOut += leftOut.length;
     logger.info(`elected in epoch ${epoch}, on ${base} events`);
     this.#changed.notify();
     for (const [host, head] of [...this.#granted]) await this.#meet(host, head);
@@ -354,17 +357,17 @@ export class Writer {
         this.#end(tree.epoch);
         return;
       default:
-        await this.#stopFor(what, host, { tree: shown, staged: null });
+        await this.#stopFor({ news: what, by: host, shown });
     }
   }
 
-  async #stopFor(news: News, host: string, shown?: Grantor): Promise<void> {
+  async #stopFor(stop: Stop): Promise<void> {
     const state = await this.#dependencies.latest();
     // Whatever is in the way of an epoch is not in the way of the line that was begun meanwhile.
     if (!this.#isOfLine(state)) return;
-    const code = news === 'FORKED' ? 'FORKED' : 'BEHIND';
-    const message = haltMessage(news, host, state, shown?.tree ?? shown?.staged);
-    await this.#halt({ code, message, ...(this.#sawLine === 0 ? {} : { line: this.#sawLine }) });
+    const code = stop.news === 'FORKED' ? 'FORKED' : 'BEHIND';
+    const line = this.#sawLine === 0 ? {} : { line: this.#sawLine };
+    await this.#halt({ code, message: haltMessage(stop, state), ...line });
   }
 
   /** Ends it until an operator resumes it. */
@@ -384,14 +387,9 @@ export class Writer {
   }
 
   #isEveryHostHeard({ policies, hosts }: ReplicationState): boolean {
-    return policies.every(({ policy }) =>
-      policy.hosts.every(
-        ({ host }) =>
-          this.#granted.has(host) ||
-          (this.#failures.get(host) ?? 0) >= MAX_FAILURES ||
-          !isServed(hosts.get(host)?.state ?? 'ACTIVE'),
-      ),
-    );
+    const isHeard = (host: string) => this.#granted.has(host) || (this.#failures.get(host) ?? 0) >= MAX_FAILURES;
+    const isDone = (host: string) => isHeard(host) || !isServed(hosts.get(host)?.state ?? 'ACTIVE');
+    return policies.every(({ policy }) => policy.hosts.every(({ host }) => isDone(host)));
   }
 }
 

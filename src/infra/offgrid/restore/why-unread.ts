@@ -1,9 +1,10 @@
 import type { Unread } from '../../../domain/reading.js';
 import { totalWeight, weightOf, type Policy } from '../../../domain/replication.js';
-import type { Tree } from '../protocol/tree.js';
+import { toHex } from '../../crypto/bytes.js';
+import { compareRank, type Tree } from '../protocol/tree.js';
 import type { HeardHost } from './host-survey.js';
 
-/** The most hosts that a message names. */
+/** The most hosts that a message tells of. */
 const MAX_NAMED = 8;
 
 /** What was not read. */
@@ -32,7 +33,7 @@ export function whyUnread(why: Unread, unread: UnreadHistory): string {
         ', or choose one: --accept-loss --history <first 8 digits of its root>',
       ]
     : ['', ''];
-  const named = heard.slice(0, MAX_NAMED).map(shownBy).join('; ');
+  const named = whoShows(heard, policies);
   switch (why) {
     case 'NOTHING':
       if (heard.length === 0) return 'No host answers for itself. Start the hosts, or check --hosts.';
@@ -59,11 +60,11 @@ export function notesOn(
   { history, otherEnds }: { readonly history: Tree; readonly otherEnds: readonly Tree[] },
   heard: readonly HeardHost[],
 ): readonly string[] {
-  const whoShows = (isSo: (tree: Tree) => boolean) =>
-    heard.filter(({ head: { tree } }) => tree !== null && isSo(tree.value)).map(shownBy);
-  const others = whoShows((tree) => otherEnds.includes(tree)).slice(0, MAX_NAMED);
+  const showing = (isSo: (tree: Tree) => boolean) =>
+    heard.filter(({ head: { tree } }) => tree !== null && isSo(tree.value)).map((host) => shownBy(host));
+  const others = showing((tree) => otherEnds.includes(tree)).slice(0, MAX_NAMED);
   const forked = `Two processes have written in epoch ${history.epoch}. Only one of their histories can have been at quorum, and it is read: ${wordsOf(history)}. Not taken: ${others.join('; ')}.`;
-  const lower = whoShows(({ line }) => line < history.line);
+  const lower = showing(({ line }) => line < history.line);
   return [
     ...(others.length === 0 ? [] : [forked]),
     ...lower.map((shows) => `${shows}. Line ${history.line} was begun after that, and it is read.`),
@@ -85,16 +86,35 @@ function weightsOf(policy: Policy, { heard, suspended, dishonest }: UnreadHistor
   return `By policy ${policy.version} more than ${total - policy.required + dishonest} of the weight ${total} must answer${mayLie}, and ${weightOf(policy, counted)} does.${unheard}${setAside}`;
 }
 
+/** What hosts show, for whoever must choose: the highest first, and of each history one host before the others that show the same. */
+function whoShows(heard: readonly HeardHost[], policies: readonly Policy[]): string {
+  const treeOf = ({ head: { tree, staged } }: HeardHost) => (tree ?? staged)?.value;
+  const ranked = [...heard].sort((a, b) => compareRank(treeOf(b), treeOf(a)));
+  const rootOf = (host: HeardHost) => toHex(treeOf(host)?.root ?? new Uint8Array());
+  const roots = ranked.map(rootOf);
+  const isFirst = (host: HeardHost, i: number) => roots.indexOf(rootOf(host)) === i;
+  const told = [...ranked.filter(isFirst), ...ranked.filter((host, i) => !isFirst(host, i))];
+  const shown = told.slice(0, MAX_NAMED).map((host) => shownBy(host, policies));
+  return [...shown, ...(told.length > MAX_NAMED ? [`${told.length - MAX_NAMED} more`] : [])].join('; ');
+}
+
 /** What a host shows, in a few words. */
-function shownBy({ url, host, isPinned, head: { tree, staged } }: HeardHost): string {
+function shownBy({ url, host, isPinned, head: { tree, staged } }: HeardHost, policies: readonly Policy[] = []): string {
+  const weight = policies.flatMap(({ hosts }) => hosts).findLast((one) => one.host === host)?.weight;
   const shows = [tree && wordsOf(tree.value), staged && `${wordsOf(staged.value)} staged`].filter(
     (text) => text !== null,
   );
   const what = shows.length === 0 ? 'nothing' : shows.join(' and ');
-  return `${url} (${host}${isPinned ? '' : ', whose key is not named'}) shows ${what}`;
+  const heavy = weight === undefined || weight === 1 ? '' : `, of weight ${weight}`;
+  return `${url} (${host}${heavy}${isPinned ? '' : ', whose key is not named'}) shows ${what}`;
 }
 
-function wordsOf({ sequence, line, epoch, quorum, root }: Tree): string {
-  const digits = Buffer.from(root).toString('hex').slice(0, 8);
-  return `${sequence} events of epoch ${epoch} in line ${line}, root ${digits}, of which ${quorum} were at quorum`;
+function wordsOf({ sequence, line, epoch, quorum, root, begun, ts }: Tree): string {
+  // All logs of an origin are of line 1 at first, whichever they are.
+  const beginning = line === 1 ? '' : ` (begun with root ${digitsOf(begun)})`;
+  return `${sequence} events of epoch ${epoch} in line ${line}${beginning}, root ${digitsOf(root)}, of which ${quorum} were at quorum, signed at ${new Date(ts).toISOString()}`;
+}
+
+function digitsOf(root: Uint8Array): string {
+  return toHex(root).slice(0, 8);
 }

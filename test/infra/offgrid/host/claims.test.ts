@@ -1,9 +1,12 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { systemClock } from '../../../../src/infra/clock.js';
 import { RootKey } from '../../../../src/infra/crypto/root-key.js';
+import { HostClients } from '../../../../src/infra/offgrid/protocol/host-clients.js';
+import { surveyHosts } from '../../../../src/infra/offgrid/restore/host-survey.js';
 import { claimCases } from '../../../support/offgrid/conformance/claims.js';
 import { startHost2 } from '../../../support/offgrid/conformance/conforming-host.js';
-import { newFolder, newHost } from '../../../support/offgrid/host.js';
-import { ORIGIN, Process, History } from '../../../support/offgrid/by-hand.js';
+import { AUTH_KEY, newFolder, newHost } from '../../../support/offgrid/host.js';
+import { ORIGIN, Process, History, Reader } from '../../../support/offgrid/by-hand.js';
 
 const refusedWith = (code: string) => expect.objectContaining({ code });
 
@@ -22,7 +25,8 @@ describe('keys by configuration', () => {
   it('hold against a key that was pinned before, and spoil nothing', async () => {
     const folder = await newFolder();
     const history = History.begin().on(3);
-    const [first, second] = [new Process(history.root), new Process(RootKey.generate())];
+    const other = RootKey.generate();
+    const [first, second] = [new Process(history.root), new Process(other)];
     const before = await newHost({ folder });
     await first.claim(before);
     await first.ship(before, history);
@@ -31,6 +35,17 @@ describe('keys by configuration', () => {
     await expect(first.ship(host, history, 4, 3)).rejects.toEqual(refusedWith('NOT_SIGNED'));
     await expect(first.claim(host)).rejects.toEqual(refusedWith('NOT_SIGNED'));
     await expect(second.claim(host)).rejects.toEqual(refusedWith('NOT_SIGNED'));
+    // It says by which key it has what it has: it is no liar to whoever has the other.
+    expect(await new Reader(host, history.root).head()).toMatchObject({ tree: { sequence: 3 } });
+    const clients = new HostClients(AUTH_KEY, systemClock);
+    onTestFinished(() => {
+      clients.close();
+    });
+    const hosts = [{ url: host.url, fingerprint: host.identity.id, weight: 1 }];
+    const clientOf = (url: string, id?: string) => clients.of(url, id);
+    const { heard, unheard } = await surveyHosts({ origin: ORIGIN, root: other, hosts, clientOf });
+    expect(heard).toEqual([]);
+    expect(unheard).toEqual([{ url: host.url, why: expect.stringContaining('has another key') as string }]);
     await host.close();
     const again = await newHost({ folder });
     expect(await first.ship(again, history, 4, 3)).toMatchObject({ tree: { sequence: 3 } });

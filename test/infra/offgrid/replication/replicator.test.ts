@@ -268,6 +268,25 @@ describe('a line', () => {
     const again = await ReplicatingCore.start({ ...settings, folder: copy, root: core.root });
     await expect.poll(() => again.halted?.code, WAIT).toBe('BEHIND');
   });
+
+  it('is begun above what a host has shown, though too few are heard to stop the core', async () => {
+    const { a, b, c, core, settings } = await coreOfThree();
+    await core.stop();
+    const copy = await core.copy();
+    const other = await ReplicatingCore.start({ ...settings, folder: copy, root: core.root });
+    expect(await other.replicator.beginLine()).toBe(2);
+    await other.settles();
+    for (const host of [a, b, c]) await expect.poll(() => lineAt(host, core), WAIT).toBe(2);
+    await other.stop();
+    await Promise.all([b.stop(), c.stop()]);
+    const own = await ReplicatingCore.start({ ...settings, folder: core.folder, root: core.root });
+    await expect.poll(() => own.replicator.writer.granted.size, WAIT).toBe(1);
+    expect(own.halted).toBeUndefined();
+    expect(await own.replicator.beginLine()).toBe(3);
+    await Promise.all([b.restart(), c.restart()]);
+    await own.settles();
+    for (const host of [a, b, c]) await expect.poll(() => lineAt(host, core), WAIT).toBe(3);
+  });
 });
 
 const lineAt = async (host: RestartableHost, { root }: ReplicatingCore) => (await host.head(root)).tree?.line;
