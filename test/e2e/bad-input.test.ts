@@ -117,6 +117,38 @@ describe('a log.db that is damaged or another is refused with one message that s
   });
 });
 
+describe('an older copy of a log that went on beyond what a read model has folded', () => {
+  it.each([
+    ['what the read model folds', 'mission-m0', 'MissionUpdated', { missionId: 'm0', title: 'Lost' }],
+    ['what it passes over', 'replication-o', 'ReplicasAcknowledged', { origin: 'o' }],
+  ])('is refused where it lacks %s, and accepted only on demand', async (_, stream, type, data) => {
+    const dataDir = await dataDirWith({});
+    const { log: path } = corePaths(dataDir);
+    await withLogOf(dataDir, (opened) => opened.append(stream, newEvents(2, { type, data }), 'any'));
+    // A core that is stopped has folded everything.
+    await digestOnceStarted(dataDir);
+    await rm(`${path}-wal`, { force: true });
+    await rm(`${path}-shm`, { force: true });
+    await writeFile(path, log);
+    const title = 'In the place of what is lost';
+    await withLogOf(dataDir, (opened) =>
+      opened.append('mission-m1', newEvents(9, { data: { missionId: 'm1', title } }), 'any'),
+    );
+
+    const message =
+      /^sheratan: LOG_DIVERGED: .*missions\.db has folded events that this log does not have: .*Restore the right log, or.*sheratan replay missions --reset/;
+    await refuses('serve', dataDir, message);
+    await refuses('replay', dataDir, message);
+    const { output } = await sheratan(['replay', 'missions', '--reset'], dataDir);
+    expect(output[0]).toMatch(/^log (\w{6}) has lost events: it is log \w{6} now, and positions of \1 are refused$/);
+    expect(await sheratan(['replay', 'outbox', '--reset'], dataDir)).toMatchObject({ code: 0 });
+    const core = await Sheratan.serve(dataDir);
+    await core.live();
+    const { mission } = await core.gql('{ mission(id: "m1") { title } }');
+    expect(mission).toEqual({ title });
+  });
+});
+
 describe('an event whose bytes have changed', () => {
   it('is found by verify, which names its position, and by export', async () => {
     const dataDir = await dataDirWith({});

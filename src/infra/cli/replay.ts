@@ -6,6 +6,7 @@ import type { Config } from '../config.js';
 import { corePaths } from '../core-paths.js';
 import { renameLog } from '../eventlog/open.js';
 import { ProcessLock } from '../process-lock.js';
+import { isOnLog } from '../projector/checkpoint.js';
 import { readGeneration, type Generation } from '../projector/projection-file.js';
 import { Projector } from '../projector/projector.js';
 import { Connection } from '../sqlite/connection.js';
@@ -97,8 +98,11 @@ async function replayHere(
  */
 async function discard(path: string, config: Config, print: (line: string) => void): Promise<void> {
   const seen = await liveGeneration(path);
-  const { logId, head } = await withLog(config, false, async (log) => ({ logId: log.logId, head: await log.head() }));
-  if (seen?.logId === logId && seen.position > head) {
+  const { logId, hasLost } = await withLog(config, false, async (log) => ({
+    logId: log.logId,
+    hasLost: seen?.logId === log.logId && !(await isOnLog(seen, log)),
+  }));
+  if (hasLost) {
     print(
       `log ${logId} has lost events: it is log ${await renameLog(config, onStderr('warn'))} now, and positions of ${logId} are refused`,
     );

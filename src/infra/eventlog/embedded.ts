@@ -14,6 +14,7 @@ import {
   type EventBatch,
   type EventFilter,
   type EventLog,
+  type EventPlace,
   type ExpectedRevision,
   type NewEvent,
   type ReadAllOptions,
@@ -44,7 +45,9 @@ const COLUMNS = 'position, stream, revision, id, type, etype, data, metadata, re
  * so too, lest damage to one column make an event look truncated: such a row is read, and its checksum fails.
  */
 const READABLE = `(etype > 0 OR type NOT IN ('${TRUNCATED}', '${TOMBSTONE}'))`;
-const COUNT_POSITIONS = 'SELECT count(*) AS count FROM events WHERE position > ? AND position <= ?';
+/** Of the row of the highest position, SQLite says, come the columns beside max(). */
+const COUNT_POSITIONS = `SELECT count(*) AS count, max(position) AS position, stream, revision, id, etype
+  FROM events WHERE position > ? AND position <= ?`;
 const COUNT_REVISIONS = 'SELECT count(*) AS count FROM events WHERE stream = ? AND revision >= ? AND revision < ?';
 const HEAD = 'SELECT max(position) AS position FROM events';
 
@@ -261,8 +264,8 @@ export class EmbeddedLog implements EventLog {
     const { sized: events, isCut } = await this.#readPage(condition, 'position', params, limit);
     const last = events.at(-1);
     const through = (isCut || events.length === limit) && last !== undefined ? last.event.position : upTo;
-    await this.#assertPositionsWhole(events, after, through);
-    return { events, through, live: through >= head };
+    const found = await this.#assertPositionsWhole(events, after, through);
+    return { events, through, last: found, live: through >= head };
   }
 
   /**
@@ -293,18 +296,23 @@ export class EmbeddedLog implements EventLog {
     return { sized, isCut: total > MAX_PAGE_BYTES - MAX_EVENT_BYTES };
   }
 
-  /** Positions have no gaps in the file. Where one is missing, or comes out of order, rows were lost to damage. */
-  async #assertPositionsWhole(events: Page['events'], after: bigint, through: bigint): Promise<void> {
+  /**
+   * Positions have no gaps in the file. Where one is missing, or comes out of order, rows were lost to damage.
+   * @returns the last event, among those that were read or not; undefined where it was truncated
+   */
+  async #assertPositionsWhole(events: Page['events'], after: bigint, through: bigint): Promise<EventPlace | undefined> {
     let previous = after;
     for (const { event } of events) {
       if (event.position <= previous) throw this.#lost(`after position ${String(previous)}`);
       previous = event.position;
     }
-    if (BigInt(events.length) === through - after) return;
-    const [row] = await this.#select<{ count: number }>(COUNT_POSITIONS, [after, through]);
-    if (BigInt(row?.count ?? 0) !== through - after) {
+    if (BigInt(events.length) === through - after) return events.at(-1)?.event;
+    const [row] = await this.#select<EventRow & { count: number }>(COUNT_POSITIONS, [after, through]);
+    if (row === undefined || BigInt(row.count) !== through - after) {
       throw this.#lost(`between positions ${String(after)} and ${String(through)}`);
     }
+    const { stream, revision, id, etype } = row;
+    return etype === 0 ? undefined : { stream, revision: BigInt(revision), id };
   }
 
   /** Nor have revisions: what a truncation empties stays as rows before the first event read. */
@@ -334,6 +342,6 @@ export class EmbeddedLog implements EventLog {
   }
 }
 
-function withoutSizes({ events, through, live }: Page): EventBatch {
-  return { events: events.map(({ event }) => event), through, live };
+function withoutSizes({ events, ...rest }: Page): EventBatch {
+  return { ...rest, events: events.map(({ event }) => event) };
 }

@@ -33,12 +33,21 @@ export interface EventFilter {
   readonly streams?: readonly string[] | undefined;
 }
 
+/** Where an event is in its stream, and which it is: nothing else is ever there in one history of a log. */
+export interface EventPlace {
+  readonly stream: string;
+  readonly revision: bigint;
+  readonly id: string;
+}
+
 /** A piece of a log, in order. */
 export interface EventBatch {
   /** The events that match, possibly none. */
   readonly events: readonly RecordedEvent[];
   /** Everything up to here has been delivered or does not match: the place to resume after. */
   readonly through: bigint;
+  /** The last event up to there, whether it matches or not, where the adapter comes to know it. */
+  readonly last?: EventPlace | undefined;
   /** Whether `through` was the end of the log when this was read. */
   readonly live: boolean;
 }

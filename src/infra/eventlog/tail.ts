@@ -1,6 +1,6 @@
 import type { RecordedEvent } from '../../domain/event.js';
 import { Nudge } from '../nudge.js';
-import type { EventBatch, EventFilter } from './eventlog.js';
+import type { EventBatch, EventFilter, EventPlace } from './eventlog.js';
 import { matches } from './filter.js';
 
 /** The most events kept in memory for live readers. */
@@ -19,6 +19,8 @@ export interface Page {
   readonly events: readonly SizedEvent[];
   /** Every event up to here has been read. */
   readonly through: bigint;
+  /** The last of them, whether it is in the piece or not. */
+  readonly last?: EventPlace | undefined;
   /** Whether that was the end of the log. */
   readonly live: boolean;
 }
@@ -99,6 +101,7 @@ export class Tail {
     return {
       events: filter === undefined ? events : events.filter((event) => matches(filter, event)),
       through: through > cursor ? through : cursor,
+      last,
       live: through >= end && through >= this.#expected,
     };
   }

@@ -1,7 +1,8 @@
 import { SqliteError } from '../sqlite/connection.js';
 
 /** What can go wrong with a projection's file. */
-export type ProjectionErrorCode = 'CHECKPOINT_BEYOND_HEAD' | 'FOREIGN_LOG' | 'PROJECTION_BUSY' | 'PROJECTION_DAMAGED';
+export type ProjectionErrorCode =
+  'CHECKPOINT_BEYOND_HEAD' | 'FOREIGN_LOG' | 'LOG_DIVERGED' | 'PROJECTION_BUSY' | 'PROJECTION_DAMAGED';
 
 /** A projection cannot be used as it is; the message says what to run. */
 export class ProjectionError extends Error {

@@ -1,5 +1,5 @@
 import type { Projection } from '../../projections/projection.js';
-import type { EventBatch, EventFilter } from '../eventlog/eventlog.js';
+import type { EventBatch, EventFilter, EventPlace } from '../eventlog/eventlog.js';
 import type { FoldError, Folder } from './folder.js';
 import type { ProjectionFile } from './projection-file.js';
 import type { Slot } from './generation.js';
@@ -31,6 +31,14 @@ export interface Following {
   readonly onCommit: (progress: Progress) => void;
 }
 
+/** What is folded, and not in the file yet. */
+interface Unwritten {
+  batches: number;
+  events: number;
+  through: bigint;
+  last?: EventPlace | undefined;
+}
+
 /**
  * Folds batches into a slot until they end. Three things go on side by side: the next batch is read while this one is
  * folded and those before are written. Rows and checkpoint are written in one transaction, so each event counts once.
@@ -40,11 +48,11 @@ export async function follow(following: Following): Promise<void> {
   const { file, slot, folder, batchesPerCommit, ended, onCommit } = following;
   const skipped = new Set(following.skipped);
   let writing: Promise<void> = Promise.resolve();
-  let unwritten = { batches: 0, events: 0, through: 0n };
+  let unwritten: Unwritten = { batches: 0, events: 0, through: 0n };
   const write = async (live: boolean) => {
-    const { events, through } = unwritten;
+    const { events, through, last } = unwritten;
     unwritten = { batches: 0, events: 0, through };
-    const commit = file.prepareCommit(slot, folder.take(), through, events);
+    const commit = file.prepareCommit(slot, folder.take(), { position: through, events, last });
     await writing;
     writing = commit().then(() => {
       folder.written();
@@ -69,6 +77,7 @@ export async function follow(following: Following): Promise<void> {
         const isWhole = rest.length === 0 && failure === undefined;
         const stoppedAt = failure === undefined ? last?.position : failure.event.position - 1n;
         unwritten.through = isWhole ? batch.through : (stoppedAt ?? unwritten.through);
+        unwritten.last = (isWhole ? batch.last : undefined) ?? last ?? unwritten.last;
         unwritten.events += events;
         unwritten.batches += isWhole ? 1 : 0;
         const isEnough = unwritten.batches >= batchesPerCommit || folder.isFull;

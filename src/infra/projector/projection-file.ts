@@ -1,6 +1,7 @@
 import { Kysely } from 'kysely';
 import pLimit from 'p-limit';
 import type { Projection } from '../../projections/projection.js';
+import type { EventPlace } from '../eventlog/eventlog.js';
 import { Connection } from '../sqlite/connection.js';
 import { sqliteDialect } from '../sqlite/dialect.js';
 import { Pool } from '../sqlite/pool.js';
@@ -38,11 +39,21 @@ export interface Generation {
   readonly events: number;
   /** Positions that an operator chose to pass over. */
   readonly skipped: readonly bigint[];
+  /** The last event of the log up to the position that is known; absent before one, and in what an older build wrote. */
+  readonly last?: EventPlace | undefined;
+}
+
+/** How far a commit takes a generation. */
+export interface Advance extends Pick<Generation, 'position' | 'events' | 'last'> {
+  /** Events folded since the commit before. */
+  readonly events: number;
 }
 
 const GENERATIONS = `CREATE TABLE IF NOT EXISTS generations (
   slot TEXT PRIMARY KEY, number INTEGER NOT NULL, version INTEGER NOT NULL, log_id TEXT NOT NULL,
-  position INTEGER NOT NULL, events INTEGER NOT NULL, skipped TEXT NOT NULL) WITHOUT ROWID`;
+  position INTEGER NOT NULL, events INTEGER NOT NULL, skipped TEXT NOT NULL, last_event TEXT) WITHOUT ROWID`;
+/** Files that an older build made do not have it. */
+const HAS_LAST = "SELECT 1 AS has FROM pragma_table_info('generations') WHERE name = 'last_event'";
 
 /**
  * The SQLite file of one projection: its generations' tables and, in the same transactions, how far each has got.
@@ -73,6 +84,10 @@ export class ProjectionFile {
       await writer.exec(`PRAGMA wal_autocheckpoint = ${String(WAL_AUTOCHECKPOINT_PAGES)};`);
       await writer.exec(`PRAGMA cache_size = -${String(WRITER_CACHE_KIB)};`);
       await writer.exec(GENERATIONS);
+      await writer.transaction('BEGIN IMMEDIATE', async () => {
+        if ((await writer.all(HAS_LAST)).length === 0)
+          await writer.exec('ALTER TABLE generations ADD COLUMN last_event TEXT');
+      });
       const readers = await Pool.open(path, 'read', READERS);
       return new ProjectionFile(path, projection, writer, readers);
     } catch (error) {
@@ -149,7 +164,7 @@ export class ProjectionFile {
    * Prepares to write what has changed, and how far that takes the generation, in one transaction. What is returned does
    * so: its first statement is in words by then, and each further one is put into words while the one before runs.
    */
-  prepareCommit(slot: Slot, changed: ChangedRows, position: bigint, events: number): () => Promise<void> {
+  prepareCommit(slot: Slot, changed: ChangedRows, { position, events, last }: Advance): () => Promise<void> {
     const upserts = this.#upserts(slot, changed);
     let next = upserts.next();
     return () =>
@@ -159,8 +174,9 @@ export class ProjectionFile {
           next = upserts.next();
           await running;
         }
-        const advance = 'UPDATE generations SET position = ?, events = events + ? WHERE slot = ?';
-        await connection.run(advance, [position, events, slot]);
+        const advance = `UPDATE generations
+          SET position = ?, events = events + ?, last_event = coalesce(?, last_event) WHERE slot = ?`;
+        await connection.run(advance, [position, events, last === undefined ? null : textOf(last), slot]);
       });
   }
 
@@ -232,7 +248,7 @@ export class ProjectionFile {
     skipped: readonly bigint[] = [],
   ): Promise<Generation> {
     const { version } = this.projection;
-    await connection.run('INSERT INTO generations VALUES (?, ?, ?, ?, 0, 0, ?)', [
+    await connection.run('INSERT INTO generations VALUES (?, ?, ?, ?, 0, 0, ?, NULL)', [
       slot,
       number,
       version,
@@ -253,6 +269,15 @@ export class ProjectionFile {
   }
 }
 
+function textOf({ stream, revision, id }: EventPlace): string {
+  return JSON.stringify({ stream, revision: String(revision), id });
+}
+
+function placeIn(text: string): EventPlace {
+  const { stream, revision, id } = JSON.parse(text) as { stream: string; revision: string; id: string };
+  return { stream, revision: BigInt(revision), id };
+}
+
 /** Reads one row of `generations`. */
 export async function readGeneration(connection: Connection, slot: Slot): Promise<Generation | undefined> {
   const [row] = await connection.all<{
@@ -262,12 +287,12 @@ export async function readGeneration(connection: Connection, slot: Slot): Promis
     position: string;
     events: number;
     skipped: string;
-  }>(
-    'SELECT number, version, log_id, CAST(position AS TEXT) AS position, events, skipped FROM generations WHERE slot = ?',
-    [slot],
-  );
+    last_event?: string | null;
+  }>('SELECT *, CAST(position AS TEXT) AS position FROM generations WHERE slot = ?', [slot]);
   if (row === undefined) return undefined;
   const { number, version, log_id: logId, events } = row;
   const skipped = (JSON.parse(row.skipped) as string[]).map(BigInt);
-  return { slot, number, version, logId, position: BigInt(row.position), events, skipped };
+  const place = row.last_event ?? undefined;
+  const last = place === undefined ? {} : { last: placeIn(place) };
+  return { slot, number, version, logId, position: BigInt(row.position), events, skipped, ...last };
 }

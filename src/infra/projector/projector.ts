@@ -3,7 +3,7 @@ import type { Projection } from '../../projections/projection.js';
 import type { EventLog } from '../eventlog/eventlog.js';
 import type { Logger } from '../logger.js';
 import { Nudge } from '../nudge.js';
-import { checkCheckpoint } from './checkpoint.js';
+import { checkCheckpoint, isOnLog } from './checkpoint.js';
 import { LiveDigest, type PlacedDigest } from './live-digest.js';
 import { ProjectionError, toProjectionError } from './errors.js';
 import { FoldError, Folder } from './folder.js';
@@ -69,7 +69,7 @@ export class Projector {
 
   /**
    * Takes up a projection's file where it was left. The caller holds the projection's lock.
-   * @throws ProjectionError FOREIGN_LOG, CHECKPOINT_BEYOND_HEAD, PROJECTION_DAMAGED
+   * @throws ProjectionError FOREIGN_LOG, CHECKPOINT_BEYOND_HEAD, LOG_DIVERGED, PROJECTION_DAMAGED
    */
   static async open(path: string, projection: Projection, log: EventLog, logger: Logger): Promise<Projector> {
     const file = await ProjectionFile.open(path, projection);
@@ -190,6 +190,8 @@ export class Projector {
           refused: `The previous generation has version ${previous.version}; this is version ${this.projection.version}.`,
         };
       }
+      if (!(await isOnLog(previous, this.#log)))
+        return { refused: 'The previous generation has folded events that this log does not have.' };
       await this.#whilePaused(() => this.file.switchToPrevious());
       return undefined;
     } finally {
@@ -370,11 +372,7 @@ export class Projector {
   /** The unfinished generation if it can be finished, or a new one. */
   async #nextGeneration(): Promise<Generation> {
     const unfinished = await this.file.generation('next');
-    const usable =
-      unfinished?.version === this.projection.version &&
-      unfinished.logId === this.#log.logId &&
-      unfinished.position <= (await this.#log.head());
-    if (usable) return unfinished;
+    if (unfinished?.version === this.projection.version && (await isOnLog(unfinished, this.#log))) return unfinished;
     // What was passed over stays so, unless the handlers are others now.
     return this.file.createNext(this.#log.logId, this.#frozen ? [] : this.#live.skipped);
   }

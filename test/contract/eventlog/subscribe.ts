@@ -110,6 +110,12 @@ export function subscribeContract(test: LogTest): void {
               idsOf(wanted.filter(({ position }) => position <= followed.through)),
             );
             for (const { events } of followed.batches) expect(events.length).toBeLessThanOrEqual(options.batchSize);
+            // The last event is named by its place, matched or not, where it is known.
+            const all = await collect(log.readAll({ after: options.after }));
+            for (const { last, through } of followed.batches) {
+              const { stream, revision, id } = all.findLast(({ position }) => position <= through) ?? {};
+              if (last !== undefined) expect(last).toMatchObject({ stream, revision, id });
+            }
           }
         }),
         { numRuns: 5 },

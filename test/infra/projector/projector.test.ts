@@ -248,6 +248,21 @@ describe('a projection is refused at start', () => {
     expect(message).toContain('Restore the right log, or accept this one. Run `sheratan replay tally --reset`');
   });
 
+  it('when the log does not have the last event that it has folded', async () => {
+    const running = await Running.begin();
+    await append(running.log, 3);
+    await running.caughtUp();
+    await running.stop();
+    await tamper(running.path, `UPDATE generations SET last_event = json_set(last_event, '$.id', 'x')`);
+    expect(await refusal(running)).toMatchObject({ code: 'LOG_DIVERGED' });
+    // A build that did not know of it has left nothing of the kind.
+    await tamper(running.path, 'ALTER TABLE generations DROP COLUMN last_event');
+    await running.restart(tally());
+    await append(running.log, 1);
+    await running.caughtUp();
+    expect(await running.total()).toBe(4);
+  });
+
   it.each([
     ['at its head', 0],
     ['where it keeps its checkpoint', 4_096],

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { verify } from '../../../src/infra/projector/verify.js';
-import { append, newFolder, Running, tally } from './support.js';
+import { append, newFolder, Running, tally, tamper } from './support.js';
 
 /** A projection that was rebuilt after ten events, and has folded five more since. */
 async function rebuiltOnce(): Promise<Running> {
@@ -44,6 +44,19 @@ describe('a rollback', () => {
       { slot: 'live', number: 2, position: 16 },
       { slot: 'prev', number: 1, position: 16 },
     ]);
+  });
+
+  it('is refused to a generation that has folded what the log does not have', async () => {
+    const running = await rebuiltOnce();
+    await running.stop();
+    await tamper(
+      running.path,
+      `UPDATE generations SET last_event = json_set(last_event, '$.id', 'x') WHERE slot = 'prev'`,
+    );
+    await running.restart(tally());
+    await running.caughtUp();
+    expect(await running.projector.rollback()).toEqual({ refused: expect.stringContaining('does not have') as string });
+    expect(await running.state('LIVE')).toMatchObject({ generation: 2 });
   });
 
   it('lasts over a restart', async () => {
