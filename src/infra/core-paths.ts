@@ -35,4 +35,6 @@ export interface CoreAddress {
   /** Names the log it has; its positions begin with it. */
   readonly logId: string;
   readonly pid: number;
+  /** The data folder, without links: a copy of it has a copy of this, and is another core's. */
+  readonly dataDir: string;
 }

@@ -1,4 +1,4 @@
-import { mkdir, writeFile, rm } from 'node:fs/promises';
+import { mkdir, writeFile, realpath, rm } from 'node:fs/promises';
 import { missions } from '../projections/missions.js';
 import { outbox } from '../projections/outbox.js';
 import type { Projection } from '../projections/projection.js';
@@ -101,7 +101,10 @@ export async function startNode(config: Config, { clock, logger, signal, resolve
     opened.push(() => server.close());
     // Who waits for a quorum is in flight, and may have to wait for longer than there is time to stop.
     opened.push(() => Promise.resolve(replication?.letGo()));
-    const address: CoreAddress = { url: server.url, logId: log.logId, pid: process.pid };
+    const address: CoreAddress = {
+      ...{ url: server.url, logId: log.logId, pid: process.pid },
+      dataDir: await realpath(config.dataDir),
+    };
     await writeFile(paths.address, JSON.stringify(address));
     opened.push(() => rm(paths.address, { force: true }));
     return { url: server.url, services, stop: closeAll };

@@ -30,7 +30,7 @@ export async function runDrill(
   print: (line: string) => void,
 ): Promise<number> {
   const startedAt = performance.now();
-  const quorum = await knownQuorum(config);
+  const quorum = await withLog(config, false, (own) => knownQuorum(own, config));
   const hosts = await hostsOfCore(given, config);
   const scratch = await mkdtemp(join(config.dataDir, '.drill-'));
   const logs = new ScratchLogs(scratch);

@@ -2,7 +2,9 @@ import { existsSync } from 'node:fs';
 import type { HostRow } from '../../projections/outbox-tables.js';
 import type { Config } from '../config.js';
 import { corePaths } from '../core-paths.js';
+import type { EventLog } from '../eventlog/eventlog.js';
 import { Connection, type Param, type Row } from '../sqlite/connection.js';
+import { CliError } from './errors.js';
 
 /** The hosts of the latest policy, as far as the outbox knows. */
 export function knownHosts(config: Config): Promise<readonly Pick<HostRow, 'url' | 'host'>[]> {
@@ -18,9 +20,14 @@ export async function knownHost(host: string, config: Config): Promise<HostRow |
   return row;
 }
 
-/** How many events the outbox knows to be at quorum; 0 without one. */
-export async function knownQuorum(config: Config): Promise<number> {
-  const [row] = await readOutbox<{ quorum: number }>(config, 'SELECT quorum FROM progress');
+/** How many events of a log the outbox knows to be at quorum; 0 without one. @throws CliError when it is of another log */
+export async function knownQuorum({ logId }: EventLog, config: Config): Promise<number> {
+  const sql = "SELECT log_id, (SELECT quorum FROM progress) AS quorum FROM generations WHERE slot = 'live'";
+  const [row] = await readOutbox<{ log_id: string; quorum: number | null }>(config, sql);
+  if (row !== undefined && row.log_id !== logId)
+    throw new CliError(
+      `${corePaths(config.dataDir).outbox} was built from log ${row.log_id}; this is log ${logId}: what hosts have of it is not known. Run \`sheratan replay outbox --reset\`.`,
+    );
   return row?.quorum ?? 0;
 }
 

@@ -1,5 +1,5 @@
 import { systemClock } from '../clock.js';
-import type { Config } from '../config.js';
+import { assertOwnAuthKey, type Config } from '../config.js';
 import type { RootKey } from '../crypto/root-key.js';
 import { HostClients } from '../offgrid/protocol/host-clients.js';
 import { systemTime } from '../offgrid/replication/system-time.js';
@@ -8,15 +8,25 @@ import type { HeardHost } from '../offgrid/restore/host-survey.js';
 import { namedNumbers } from '../offgrid/restore/named-numbers.js';
 import { RestoreError } from '../offgrid/restore/restore-error.js';
 import { readBack, type RestoreRequest } from '../offgrid/restore/restore.js';
-import { readHosts, type HostAddress } from '../offgrid/settings.js';
+import { isLocalUrl, readHosts, type HostAddress } from '../offgrid/settings.js';
 import { CliError } from './errors.js';
 import { knownHosts } from './known-hosts.js';
 import { PartsProgress } from './progress.js';
 import type { ScratchLogs } from './scratch-logs.js';
 
-/** The hosts that a command was given, or those of the settings. @param given `url#fingerprint,…` @throws CliError */
+/**
+ * The hosts that a command was given, or those of the settings.
+ * @param given `url#fingerprint,…`
+ * @throws CliError; ConfigError when some are beyond loopback, and the key is not for that
+ */
 export function hostsOf(given: string | undefined, { offgrid }: Config): readonly HostAddress[] {
   if (given === undefined) return offgrid.hosts;
+  const hosts = readGiven(given);
+  if (!hosts.every(({ url }) => isLocalUrl(url))) assertOwnAuthKey(offgrid);
+  return hosts;
+}
+
+function readGiven(given: string): readonly HostAddress[] {
   try {
     return readHosts(given);
   } catch (error) {
@@ -85,6 +95,7 @@ export function reportRead(
   if ('loss' in read) {
     print(`LOSS ACCEPTED ${read.loss}`);
     print(`line          ${read.line} begins with the first policy of the restored core`);
+    print('dishonesty    what hosts of any weight have hidden is lost');
     return;
   }
   const { best, quorum, base, length, counted, leftOut, mayLie } = read;

@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, realpath } from 'node:fs/promises';
 import type { Config } from '../config.js';
 import { corePaths, type CoreAddress } from '../core-paths.js';
 import { allows } from '../http/auth.js';
@@ -9,7 +9,11 @@ export type Ask = <Data>(query: string, variables?: Readonly<Record<string, unkn
 
 /** Who asks the core that runs on this data folder, having made sure that it is the one that answers. @throws CliError */
 export async function runningCore(config: Config): Promise<Ask> {
-  const { url, logId } = await addressOf(config);
+  const { url, logId, dataDir } = await addressOf(config);
+  if (dataDir !== (await realpath(config.dataDir)))
+    throw new CliError(
+      `No core runs on ${config.dataDir}: it is a copy of ${dataDir}, whose core is at ${url}. Start one on it, or name that folder in SHERATAN_DATA_DIR.`,
+    );
   const token = config.apiTokens.find(({ role }) => allows(role, 'operator'))?.token;
   const authorization = token === undefined ? {} : { authorization: `Bearer ${token}` };
   const ask: Ask = async <Data>(query: string, variables: Readonly<Record<string, unknown>> = {}): Promise<Data> => {

@@ -97,6 +97,8 @@ export function assertFoldable({ stream, revision, event }: ExportedEvent): void
   const { data } = upcastLine(event);
   const result = SHAPES[type as EventType]?.safeParse(data);
   if (result?.success === false) throw new LineError(reasonOf(result.error, 'data'));
+  if (type === 'HistoryHole' && revision === 0n)
+    throw new LineError(`the event that began '${stream}' is lost: nothing that follows it there can be folded`);
   if (!isOfCommands(type)) return;
   if (stream !== streamOf(type, data)) throw new LineError(`'${stream}' is not the stream this ${type} is of`);
   if (event.type.endsWith('Created') !== (revision === 0n)) {

@@ -48,8 +48,7 @@ export async function rebase(
 
   async function take(line: Line): Promise<'added' | 'present' | 'setAside'> {
     const said = read(line);
-    // What a hole stands for cannot be judged afresh.
-    if (isOfInstallation(said) || said.event.type === 'HistoryHole') return 'setAside';
+    if (isSetAside(said)) return 'setAside';
     const { stream, event } = said;
     rejudge.note(said);
     if (await taken.has(stream, event.id)) return 'present';
@@ -77,8 +76,13 @@ function mayChangeNothing({ type, data }: ExportedEvent['event']): boolean {
 /** @throws LineError */
 function read(line: Line): ExportedEvent {
   const said = fromLine(parseLine(line));
-  if (!isOfInstallation(said)) assertFoldable(said);
+  if (!isSetAside(said)) assertFoldable(said);
   return said;
+}
+
+/** What describes the installation that was exported; and a hole, for what it stands for cannot be judged afresh. */
+function isSetAside(said: ExportedEvent): boolean {
+  return isOfInstallation(said) || said.event.type === 'HistoryHole';
 }
 
 /** The last line of each stream that the log has already, from an import that was made before. */
@@ -118,7 +122,9 @@ class Taken {
     if (known.ids.has(id)) return true;
     for await (const event of this.#log.readStream(stream, { from: known.next })) {
       const key = event.metadata.idempotency?.key ?? '';
-      known.ids.add(key.startsWith(KEY_PREFIX) ? key.slice(KEY_PREFIX.length) : event.id);
+      // An export of this log has it by its own id, the one that it came from by the other.
+      known.ids.add(event.id);
+      if (key.startsWith(KEY_PREFIX)) known.ids.add(key.slice(KEY_PREFIX.length));
       known.next = event.revision + 1n;
     }
     return known.ids.has(id);

@@ -1,5 +1,7 @@
 import { cp, rm } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
+import { corePaths } from '../../../src/infra/core-paths.js';
+import { Connection } from '../../../src/infra/sqlite/connection.js';
 import { Sheratan, newDataDir } from '../../support/core.js';
 import { newHost } from '../../support/offgrid/host.js';
 import { LyingHost, type LieName } from '../../support/offgrid/lying-host.js';
@@ -76,6 +78,17 @@ describe('a drill', () => {
     expect(parted.code).toBe(1);
     // Nothing was claimed, and nobody is stopped.
     expect(await newMission(again, {}, 'REPLICATED')).toMatchObject({ durability: 'REPLICATED' });
+  });
+
+  it('is refused where the outbox is of another log: what hosts have of this one is not known', async () => {
+    const { core, dataDir, at } = await machineOfThree();
+    await core.kill();
+    const outbox = await Connection.open(corePaths(dataDir).outbox, 'write');
+    await outbox.run("UPDATE generations SET log_id = 'other1'");
+    await outbox.close();
+    const { code, errors } = await drill(dataDir, at);
+    expect(errors.at(-1)).toMatch(/outbox\.db was built from log other1; this is log \w{6}: .*replay outbox --reset/);
+    expect(code).not.toBe(0);
   });
 });
 

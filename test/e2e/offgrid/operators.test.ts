@@ -1,5 +1,6 @@
 import { createPublicKey, verify } from 'node:crypto';
 import { existsSync } from 'node:fs';
+import { cp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { corePaths } from '../../../src/infra/core-paths.js';
@@ -189,6 +190,12 @@ describe('hosts that must sign are gone for good', () => {
       .poll(() => statusOf(core), WAIT)
       .toMatchObject({ line: 1, elected: false, missingWeight: 1, quorumSequence: 3, stopped: null, unmet: [] });
     expect(await refused(['hosts', 'begin-line', 'core-v1'], dataDir, env)).toContain('core-v2');
+    expect(await statusOf(core)).toMatchObject({ line: 1, elected: false });
+
+    // A copy of the folder tells where the core of the original listens.
+    const copy = await newDataDir();
+    await cp(dataDir, copy, { recursive: true });
+    expect(await refused(['hosts', 'begin-line', 'core-v2'], copy, env)).toContain(`it is a copy of ${dataDir}`);
     expect(await statusOf(core)).toMatchObject({ line: 1, elected: false });
 
     expect(await done(['hosts', 'begin-line', 'core-v2'], dataDir, env)).toMatch(/^Line 2 begins/);

@@ -41,9 +41,13 @@ describe('an event that an import takes', () => {
   it('is a hole, in whatever stream its event was', () => {
     const data = { origin: 'o', sequence: 3, etype: 14, ts: 0, eid: '00'.repeat(32) };
     const event = newEvent({ type: 'HistoryHole', data });
-    assertFoldable({ stream: 'job-a', revision: 0n, event });
+    assertFoldable({ stream: 'job-a', revision: 1n, event });
+    // Where a stream began with it, nothing else in it can be folded.
+    expect(() => assertFoldable({ stream: 'job-a', revision: 0n, event })).toThrow(
+      "the event that began 'job-a' is lost",
+    );
     const wrong = { ...event, data: { ...data, ts: 'now' } };
-    expect(() => assertFoldable({ stream: 'job-a', revision: 0n, event: wrong })).toThrow('ts: ');
+    expect(() => assertFoldable({ stream: 'job-a', revision: 1n, event: wrong })).toThrow('ts: ');
   });
 
   it('is none of a newer build', () => {

@@ -124,6 +124,20 @@ describe('what a core had that no quorum has signed for', () => {
     expect(await all(log)).toEqual(before);
   });
 
+  it('changes nothing where it was exported again from what took it, and goes back', async () => {
+    await commandsOn(old).updateMission('m', { title: 'First' }, BY);
+    await rebased(await exported());
+    const there = join(folder.path, 'there.ndjson');
+    const output = createWriteStream(there);
+    await exportLog(log, output, { onProgress: () => undefined }, { after: 2n, filter: OF_COMMANDS });
+    output.end();
+    await finished(output);
+    await commandsOn(log).updateMission('m', { title: 'Since' }, BY);
+    const before = await all(log);
+    expect((await rebased(there)).counts).toEqual({ read: 1, added: 0, present: 1, refused: 0, setAside: 0 });
+    expect(await all(log)).toEqual(before);
+  });
+
   it('is taken where the rules allow it still, and refused, line by line with the reason, where they do not', async () => {
     await commandsOn(old).createMission({ id: 'n', title: 'Theirs' }, BY);
     await commandsOn(old).createMission({ id: 'o', title: 'Fine' }, BY);
