@@ -23,6 +23,8 @@ const encoder = new TextEncoder();
 
 /** What a server says where it does not know a position. */
 const NO_POSITION = 2n ** 64n - 1n;
+/** What stands for the number of a type that is not in the catalogue: the server keeps none. No log takes it. */
+const NO_NUMBER = 0;
 /** The type of the record that ends a stream. */
 const STREAM_DELETED = '$streamDeleted';
 
@@ -36,8 +38,8 @@ interface StoredMetadata extends Omit<EventMetadata, 'correlationId' | 'causatio
 export type AnyRecord = AllStreamRecordedEvent | ServerRecord;
 
 /**
- * How our events lie in a server. Ours are those of the catalogue's types in streams of its categories; whatever else is
- * there (the server's own statistics, streams of others) is passed over.
+ * How our events lie in a server. Ours are those of the catalogue's types in streams of its categories, and whatever else there has
+ * the metadata of our events, for a newer build wrote that; all others (the server's own statistics, streams of others) are passed over.
  */
 export class Records {
   readonly #prefix: string;
@@ -75,16 +77,17 @@ export class Records {
   }
 
   /** Whether a record counts for the end of the log: an event of ours, or the end of a stream of ours. */
-  isOurs({ streamId, type }: AnyRecord): boolean {
+  isOurs(record: AnyRecord): boolean {
+    const { streamId, type } = record;
     if (!streamId.startsWith(this.#prefix)) return false;
-    if (!isEventType(type) && type !== STREAM_DELETED) return false;
+    if (!isEventType(type) && type !== STREAM_DELETED && !isOfNewerBuild(record)) return false;
     return isCategory(categoryOf(streamId.slice(this.#prefix.length)));
   }
 
   /** Reads an event of ours; nothing for any other record. @throws LogError LOG_CORRUPT, LOG_FAILED */
   toEvent(record: AnyRecord): RecordedEvent | undefined {
     const { type, data, metadata, revision, streamId, created } = record;
-    if (!isEventType(type) || !this.isOurs(record)) return undefined;
+    if (type === STREAM_DELETED || !this.isOurs(record)) return undefined;
     const stream = streamId.slice(this.#prefix.length);
     const position = positionOf(record);
     if (position === undefined) {
@@ -107,12 +110,19 @@ export class Records {
       revision,
       position,
       type,
-      etype: ETYPES[type],
+      etype: isEventType(type) ? ETYPES[type] : NO_NUMBER,
       data: data as JsonObject,
       metadata: Object.assign(others, { correlationId: $correlationId, causationId: $causationId }),
       recordedAt: created.toISOString(),
     };
   }
+}
+
+/** Whether a record is an event of ours, though its type is not in the catalogue. */
+function isOfNewerBuild({ type, metadata }: AnyRecord): boolean {
+  if (type.startsWith('$') || !isObject(metadata)) return false;
+  const { at, actor, schemaVersion } = metadata as Partial<StoredMetadata>;
+  return typeof at === 'string' && typeof actor === 'string' && typeof schemaVersion === 'number';
 }
 
 /** Where in the log a record is, if the server says it. */

@@ -1,8 +1,13 @@
 import { randomUUID } from 'node:crypto';
+import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { Projector } from '../../../../src/infra/projector/projector.js';
+import { outbox } from '../../../../src/projections/outbox.js';
 import { StoredRecord } from '../../../support/eventstore/record.js';
 import type { StandIn } from '../../../support/eventstore/stand-in.js';
-import { collect, idsOf, newEvent, newEvents, newStream, revisionsTo } from '../../../support/events.js';
+import { collect, idsOf, newEvent, newEvents, newMetadata, newStream, revisionsTo } from '../../../support/events.js';
+import { LogFolder } from '../../../support/log-folder.js';
+import { quiet } from '../../../support/quiet.js';
 import { Follower, idsIn, openLog, positionsIn, seed, seedForeign, start, startServer } from './setup.js';
 
 /** Counts what is asked of a server from now on: reads, and the records they and subscriptions bring. */
@@ -49,6 +54,31 @@ describe('records of others', () => {
     await follower.has(expected.length);
     expect(follower.ids).toEqual(expected);
     expect(follower.batches.at(-1)?.through).toBe(await log.head());
+  });
+
+  it('are told from events of a newer build by what these have: they are ours, and halt what would number them wrongly', async () => {
+    const { server, log } = await start();
+    await log.append('mission-1', newEvents(2), 'no-stream');
+    const { correlationId: $correlationId, causationId: $causationId, ...others } = newMetadata();
+    const metadata = Buffer.from(JSON.stringify({ ...others, $correlationId, $causationId }));
+    const newer = { stream: 'mission-1', id: randomUUID(), type: 'MissionPaused', data: Buffer.from('{}'), metadata };
+    server.store.seed([newer, { ...newer, id: randomUUID(), type: '$MissionPaused' }]);
+    await log.append('mission-2', newEvents(1), 'no-stream');
+    const stored = await collect(log.readAll());
+    expect(stored.map(({ type }) => type)).toEqual([
+      'MissionUpdated',
+      'MissionUpdated',
+      'MissionPaused',
+      'MissionUpdated',
+    ]);
+    const folder = await LogFolder.create();
+    onTestFinished(() => folder.remove());
+    const projector = await Projector.open(join(folder.path, 'outbox.db'), outbox, log, quiet);
+    onTestFinished(() => projector.stop());
+    await projector.start();
+    await expect
+      .poll(() => projector.status())
+      .toMatchObject({ state: 'HALTED', error: { code: 'NEWER_EVENT', type: 'MissionPaused' } });
   });
 
   it('in a stream of ours count as its revisions', async () => {

@@ -94,6 +94,23 @@ describe('a log that has lost events', () => {
     });
   });
 
+  it('is refused by it too once others are in the place of what it has folded', async () => {
+    const { server, log } = await start();
+    await log.append('mission-1', newEvents(5), 'no-stream');
+    const running = await Running.begin(tally(), log);
+    const backup = server.store.snapshot();
+    await log.append('mission-1', newEvents(5), 4n);
+    await running.caughtUp();
+    await running.stop();
+    server.store.restoreOlder(backup);
+    // Another core, which has folded none of what is lost, goes on.
+    await (await openLog(server.url)).append('mission-1', newEvents(50), 4n);
+    await expect(running.open(tally(), await openLog(server.url))).rejects.toMatchObject({
+      code: 'LOG_DIVERGED',
+      message: expect.stringContaining('has folded events that this log does not have') as string,
+    });
+  });
+
   it('is another log once it is renamed: whoever knew the old one is refused', async () => {
     const { server, log } = await start();
     const { position } = await log.append('mission-1', newEvents(5), 'no-stream');

@@ -107,7 +107,8 @@ export function requestCases(start: StartHost): void {
 
     it('of another time is told the host’s, with a proof', async () => {
       const host = await start();
-      for (const away of [-301_000, 301_000]) {
+      // The later it comes, the less it is ahead.
+      for (const away of [-301_000, 400_000]) {
         const signed = headersFor(host, { nowMs: Date.now() + away });
         const { code, headers } = await ask(host, HEAD, signed);
         expect(code).toBe('UNAUTHENTICATED');
