@@ -135,13 +135,12 @@ export function decideElection(ballot: Ballot): Outcome {
   const { own, policies, granted, dishonest, epoch, isEveryHostHeard } = ballot;
   const some = new Set(granted.keys());
   const isEnough = () => policies.length > 0 && policies.every((policy) => isElectorate(policy, some, dishonest));
-  if (!isEnough()) return { is: 'OPEN', leftOut: [] };
-
   const strange = [...granted].flatMap(([by, { tree }]) => {
     const news = tree === null ? undefined : newsOf(tree, own);
     return tree === null || news === undefined ? [] : [{ is: 'STOPPED', news, by, shown: tree } as const];
   });
-  const leftOut = strange.map(({ by, shown }) => ({ by, shown }));
+  const leftOut = own.isRestored ? strange.map(({ by, shown }) => ({ by, shown })) : [];
+  if (!isEnough()) return { is: 'OPEN', leftOut };
   const [gravest] = [...strange.filter(({ news }) => news === 'LINE'), ...strange];
   if (gravest !== undefined) {
     if (!own.isRestored || gravest.news === 'LINE') return gravest;

@@ -112,6 +112,10 @@ export class SimLog implements EventLog {
     throw notUsed();
   }
 
+  has(): never {
+    throw notUsed();
+  }
+
   head(): Promise<bigint> {
     return Promise.resolve(this.#nextPosition - BigInt(STRIDE));
   }

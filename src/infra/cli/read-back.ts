@@ -38,6 +38,7 @@ function readGiven(given: string): readonly HostAddress[] {
 export async function hostsOfCore(given: string | undefined, config: Config): Promise<readonly HostAddress[]> {
   const known = given === undefined ? await knownHosts(config) : [];
   if (known.length === 0) return hostsOf(given, config);
+  if (!known.every(({ url }) => isLocalUrl(url))) assertOwnAuthKey(config.offgrid);
   return known.map(({ url, host }) => ({ url, fingerprint: host, weight: 1 }));
 }
 

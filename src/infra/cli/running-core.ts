@@ -12,7 +12,7 @@ export async function runningCore(config: Config): Promise<Ask> {
   const { url, logId, dataDir } = await addressOf(config);
   if (dataDir !== (await realpath(config.dataDir)))
     throw new CliError(
-      `No core runs on ${config.dataDir}: it is a copy of ${dataDir}, whose core is at ${url}. Start one on it, or name that folder in SHERATAN_DATA_DIR.`,
+      `The core at ${url} runs on ${dataDir}, and not on ${config.dataDir}, which may be a copy of that. Start a core on this one, or name that folder in SHERATAN_DATA_DIR.`,
     );
   const token = config.apiTokens.find(({ role }) => allows(role, 'operator'))?.token;
   const authorization = token === undefined ? {} : { authorization: `Bearer ${token}` };

@@ -49,6 +49,7 @@ const READABLE = `(etype > 0 OR type NOT IN ('${TRUNCATED}', '${TOMBSTONE}'))`;
 const COUNT_POSITIONS = `SELECT count(*) AS count, max(position) AS position, stream, revision, id, etype
   FROM events WHERE position > ? AND position <= ?`;
 const COUNT_REVISIONS = 'SELECT count(*) AS count FROM events WHERE stream = ? AND revision >= ? AND revision < ?';
+const AT = `SELECT ${COLUMNS} FROM events WHERE position = ?`;
 const HEAD = 'SELECT max(position) AS position FROM events';
 
 /**
@@ -210,6 +211,12 @@ export class EmbeddedLog implements EventLog {
     this.#tail.forget();
   }
 
+  async has({ position, id }: EventPlace): Promise<boolean> {
+    const [row] = await this.#select(AT, [position]);
+    // Where another is there, it is whole: else the row is damaged.
+    return row !== undefined && (row.etype === 0 || row.id === id || decode(row).id === id);
+  }
+
   async head(): Promise<bigint> {
     const [row] = await this.#select<{ position: number | null }>(HEAD, []);
     return BigInt(row?.position ?? 0);
@@ -312,7 +319,7 @@ export class EmbeddedLog implements EventLog {
       throw this.#lost(`between positions ${String(after)} and ${String(through)}`);
     }
     const { stream, revision, id, etype } = row;
-    return etype === 0 ? undefined : { stream, revision: BigInt(revision), id };
+    return etype === 0 ? undefined : { position: through, stream, revision: BigInt(revision), id };
   }
 
   /** Nor have revisions: what a truncation empties stays as rows before the first event read. */

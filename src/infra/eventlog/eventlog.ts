@@ -33,8 +33,9 @@ export interface EventFilter {
   readonly streams?: readonly string[] | undefined;
 }
 
-/** Where an event is in its stream, and which it is: nothing else is ever there in one history of a log. */
+/** Where an event is, and which it is: nothing else is ever there in one history of a log. */
 export interface EventPlace {
+  readonly position: bigint;
   readonly stream: string;
   readonly revision: bigint;
   readonly id: string;
@@ -72,7 +73,7 @@ export interface EventLog {
    * Appends to any streams, one after the other in the order given: what there is of a history elsewhere. When it answers
    * all are durable; when it fails, with the error of the first that failed, any of them may be. Of two calls at once the
    * appends may be mixed. The embedded log stores events of types and categories that this build does not know as they
-   * are; a log on a server refuses them, for it tells our events by their types.
+   * are; a log on a server refuses them, for it does not keep the numbers of types.
    * @param appends together at most MAX_APPEND_BYTES
    * @throws LogError as `append` does
    */
@@ -95,6 +96,9 @@ export interface EventLog {
 
   /** Ends a stream for good: it reads as empty and takes no more events. */
   tombstone(stream: string): Promise<void>;
+
+  /** Whether an event is where it was once, as far as that can still be told: it may have been emptied since. */
+  has(place: EventPlace): Promise<boolean>;
 
   /** The position of the last event; 0 for an empty log. */
   head(): Promise<bigint>;

@@ -9,15 +9,15 @@ export async function isOnLog(generation: Generation, log: EventLog): Promise<bo
 }
 
 async function hasLast({ last }: Generation, log: EventLog): Promise<boolean> {
-  if (last === undefined) return true;
-  const { stream, revision, id } = last;
-  for await (const event of log.readStream(stream, { from: revision, limit: 1 }))
-    return event.revision === revision && event.id === id;
-  return false;
+  return last === undefined || log.has(last);
 }
 
 /** Refuses to follow a log from a place that is not of it. @throws ProjectionError FOREIGN_LOG, CHECKPOINT_BEYOND_HEAD, LOG_DIVERGED */
-export async function checkCheckpoint(file: ProjectionFile, live: Generation, log: EventLog): Promise<void> {
+export async function checkCheckpoint(
+  file: Pick<ProjectionFile, 'path' | 'projection'>,
+  live: Generation,
+  log: EventLog,
+): Promise<void> {
   const remedy = `Run \`sheratan replay ${file.projection.name} --reset\` to build it anew from this log.`;
   if (live.logId !== log.logId) {
     throw new ProjectionError(

@@ -269,13 +269,15 @@ export class ProjectionFile {
   }
 }
 
-function textOf({ stream, revision, id }: EventPlace): string {
-  return JSON.stringify({ stream, revision: String(revision), id });
+function textOf({ position, stream, revision, id }: EventPlace): string {
+  return JSON.stringify({ position: String(position), stream, revision: String(revision), id });
 }
 
-function placeIn(text: string): EventPlace {
-  const { stream, revision, id } = JSON.parse(text) as { stream: string; revision: string; id: string };
-  return { stream, revision: BigInt(revision), id };
+function placeIn(text: string): EventPlace | undefined {
+  const { position, revision, ...rest } = JSON.parse(text) as Record<keyof EventPlace, string | undefined> & EventPlace;
+  // One that does not say where its event is tells nothing.
+  if (position === undefined || revision === undefined) return undefined;
+  return { ...rest, position: BigInt(position), revision: BigInt(revision) };
 }
 
 /** Reads one row of `generations`. */

@@ -4,6 +4,7 @@ import type { Projection } from '../../projections/projection.js';
 import type { EventLog } from '../eventlog/eventlog.js';
 import { Connection } from '../sqlite/connection.js';
 import { digestTables, rowsInKeyOrder } from './digest.js';
+import { checkCheckpoint } from './checkpoint.js';
 import { ProjectionError, toProjectionError } from './errors.js';
 import { Folder, type FoldError } from './folder.js';
 import { filterOf, follow } from './follow.js';
@@ -56,8 +57,7 @@ export async function verify(
     await copyFile(path, copyPath);
     const copy = await Connection.open(copyPath, 'read');
     try {
-      const checkpoint = await readGeneration(copy, 'live');
-      assertComparable(path, projection, log, checkpoint, await log.head());
+      const checkpoint = await assertComparable(path, projection, log, await readGeneration(copy, 'live'));
       const shadow = await replay(join(folder, 'shadow.db'), projection, log, checkpoint, onProgress);
       try {
         return await shadow.read(async (replayed) => {
@@ -124,32 +124,21 @@ async function copyFile(from: string, to: string): Promise<void> {
   }
 }
 
-function assertComparable(
+async function assertComparable(
   path: string,
   projection: Projection,
   log: EventLog,
   checkpoint: Generation | undefined,
-  head: bigint,
-): asserts checkpoint is Generation {
+): Promise<Generation> {
   if (checkpoint === undefined) throw new ProjectionError('PROJECTION_DAMAGED', `${path} holds no projection.`);
-  if (checkpoint.logId !== log.logId) {
-    throw new ProjectionError(
-      'FOREIGN_LOG',
-      `${path} was built from log ${checkpoint.logId}; this is log ${log.logId}.`,
-    );
-  }
+  await checkCheckpoint({ path, projection }, checkpoint, log);
   if (checkpoint.version !== projection.version) {
     throw new ProjectionError(
       'PROJECTION_BUSY',
       `${path} has version ${checkpoint.version} and waits to be rebuilt as version ${projection.version}; start the core first.`,
     );
   }
-  if (checkpoint.position > head) {
-    throw new ProjectionError(
-      'CHECKPOINT_BEYOND_HEAD',
-      `${path} has folded up to ${checkpoint.position}, beyond the end of the log at ${head}: the log has lost events.`,
-    );
-  }
+  return checkpoint;
 }
 
 async function replay(

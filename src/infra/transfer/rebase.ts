@@ -51,7 +51,7 @@ export async function rebase(
     if (isSetAside(said)) return 'setAside';
     const { stream, event } = said;
     rejudge.note(said);
-    if (await taken.has(stream, event.id)) return 'present';
+    if ((await taken.has(stream, event.id)) || (await taken.has(stream, origin(said)))) return 'present';
     // It was judged when those after it were, and changed nothing: by now it might undo them.
     if (mayChangeNothing(event) && line.number < (last.get(stream) ?? 0)) return 'present';
     try {
@@ -78,6 +78,12 @@ function read(line: Line): ExportedEvent {
   const said = fromLine(parseLine(line));
   if (!isSetAside(said)) assertFoldable(said);
   return said;
+}
+
+/** The id of the event that a rebase elsewhere took as this one; its own where none did. */
+function origin({ event: { id, metadata } }: Pick<ExportedEvent, 'event'>): string {
+  const key = metadata.idempotency?.key ?? '';
+  return key.startsWith(KEY_PREFIX) ? key.slice(KEY_PREFIX.length) : id;
 }
 
 /** What describes the installation that was exported; and a hole, for what it stands for cannot be judged afresh. */
@@ -121,10 +127,8 @@ class Taken {
     this.#streams.set(stream, known);
     if (known.ids.has(id)) return true;
     for await (const event of this.#log.readStream(stream, { from: known.next })) {
-      const key = event.metadata.idempotency?.key ?? '';
       // An export of this log has it by its own id, the one that it came from by the other.
-      known.ids.add(event.id);
-      if (key.startsWith(KEY_PREFIX)) known.ids.add(key.slice(KEY_PREFIX.length));
+      known.ids.add(event.id).add(origin({ event }));
       known.next = event.revision + 1n;
     }
     return known.ids.has(id);

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect } from 'vitest';
 import { categoryOf } from '../../../src/domain/event.js';
@@ -101,6 +102,23 @@ export function readContract(test: LogTest): void {
       }
       expect(await collect(log.readAll({ limit: 0 }))).toEqual([]);
       expect(await collect(log.readAll({ after: await log.head() }))).toEqual([]);
+    });
+
+    test('has an event where it is, and nowhere else', async ({ log }) => {
+      const stream = newStream();
+      await log.append(stream, newEvents(4), 'no-stream');
+      const events = await collect(log.readStream(stream));
+      for (const event of events) {
+        expect(await log.has(event)).toBe(true);
+        expect(await log.has({ ...event, id: randomUUID() })).toBe(false);
+      }
+      const [last] = events.slice(-1);
+      const beyond = { position: last!.position + 1n, revision: last!.revision + 1n, id: randomUUID() };
+      expect(await log.has({ stream, ...beyond })).toBe(false);
+      expect(await log.has({ stream: newStream(), ...beyond })).toBe(false);
+      // What was there once and was emptied may have been any.
+      await log.truncate(stream, 2n);
+      for (const event of events) expect(await log.has(event)).toBe(true);
     });
 
     test('gives exactly what a filter asks for', async ({ log }) => {

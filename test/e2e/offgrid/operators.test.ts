@@ -195,7 +195,9 @@ describe('hosts that must sign are gone for good', () => {
     // A copy of the folder tells where the core of the original listens.
     const copy = await newDataDir();
     await cp(dataDir, copy, { recursive: true });
-    expect(await refused(['hosts', 'begin-line', 'core-v2'], copy, env)).toContain(`it is a copy of ${dataDir}`);
+    expect(await refused(['hosts', 'begin-line', 'core-v2'], copy, env)).toContain(
+      `runs on ${dataDir}, and not on ${copy}`,
+    );
     expect(await statusOf(core)).toMatchObject({ line: 1, elected: false });
 
     expect(await done(['hosts', 'begin-line', 'core-v2'], dataDir, env)).toMatch(/^Line 2 begins/);

@@ -8,6 +8,7 @@ import type {
   Append,
   AppendResult,
   EventBatch,
+  EventPlace,
   EventLog,
   ExpectedRevision,
   NewEvent,
@@ -226,6 +227,13 @@ export class EventStoreLog implements EventLog {
         if (!(error instanceof StreamDeletedError)) throw error;
       });
     });
+  }
+
+  async has({ stream, revision, id }: EventPlace): Promise<boolean> {
+    // Revisions below the first that is left were truncated.
+    for await (const event of this.readStream(stream, { from: revision, limit: 1 }))
+      return event.revision > revision || event.id === id;
+    return false;
   }
 
   async head(): Promise<bigint> {

@@ -90,9 +90,10 @@ function weightsOf(policy: Policy, { heard, suspended, dishonest }: UnreadHistor
 function whoShows(heard: readonly HeardHost[], policies: readonly Policy[]): string {
   const treeOf = ({ head: { tree, staged } }: HeardHost) => (tree ?? staged)?.value;
   const ranked = [...heard].sort((a, b) => compareRank(treeOf(b), treeOf(a)));
-  const rootOf = (host: HeardHost) => toHex(treeOf(host)?.root ?? new Uint8Array());
-  const roots = ranked.map(rootOf);
-  const isFirst = (host: HeardHost, i: number) => roots.indexOf(rootOf(host)) === i;
+  const rootsOf = ({ head: { tree, staged } }: HeardHost) =>
+    [tree, staged].map((one) => toHex(one?.value.root ?? new Uint8Array())).join(' ');
+  const roots = ranked.map(rootsOf);
+  const isFirst = (host: HeardHost, i: number) => roots.indexOf(rootsOf(host)) === i;
   const told = [...ranked.filter(isFirst), ...ranked.filter((host, i) => !isFirst(host, i))];
   const shown = told.slice(0, MAX_NAMED).map((host) => shownBy(host, policies));
   return [...shown, ...(told.length > MAX_NAMED ? [`${told.length - MAX_NAMED} more`] : [])].join('; ');

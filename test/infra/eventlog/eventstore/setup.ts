@@ -11,7 +11,7 @@ import { startStandIn } from '../../../support/log-server.js';
 import { quiet } from '../../../support/quiet.js';
 
 /** The longest a test waits for something to come about, in milliseconds. */
-const PATIENCE_MS = 10_000;
+const PATIENCE_MS = 30_000;
 
 /** Does something when a test is over. Tests that run side by side each have one of their own. */
 type AfterTest = (cleanUp: () => Promise<void>) => void;
