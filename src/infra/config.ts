@@ -106,7 +106,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   }
   const { SHERATAN_INTROSPECTION: introspection } = values;
   const offgrid = offgridSettings(values);
-  if (![...offgrid.hosts.map(({ url }) => url), offgrid.brokerUrl].every(isLocalUrl)) assertOwnAuthKey(offgrid);
+  assertAuthKeyFor([...offgrid.hosts.map(({ url }) => url), offgrid.brokerUrl], offgrid);
   return Object.freeze({
     dataDir: values.SHERATAN_DATA_DIR,
     eventStore: values.EVENTSTORE_URL,
@@ -117,6 +117,11 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     logLevel: values.SHERATAN_LOG_LEVEL,
     offgrid,
   });
+}
+
+/** @throws ConfigError when some of these addresses are beyond loopback, and the key is not for that */
+export function assertAuthKeyFor(urls: readonly string[], offgrid: OffgridSettings): void {
+  if (!urls.every(isLocalUrl)) assertOwnAuthKey(offgrid);
 }
 
 /** Beyond loopback nobody else must know the key, or find it by trying. @throws ConfigError */

@@ -3,6 +3,7 @@ import type { HostRow } from '../../projections/outbox-tables.js';
 import type { Config } from '../config.js';
 import { corePaths } from '../core-paths.js';
 import type { EventLog } from '../eventlog/eventlog.js';
+import { readGeneration } from '../projector/projection-file.js';
 import { Connection, type Param, type Row } from '../sqlite/connection.js';
 import { CliError } from './errors.js';
 
@@ -22,25 +23,30 @@ export async function knownHost(host: string, config: Config): Promise<HostRow |
 
 /** How many events of a log the outbox knows to be at quorum; 0 without one. @throws CliError when it is of another log */
 export async function knownQuorum({ logId }: EventLog, config: Config): Promise<number> {
-  const sql = "SELECT log_id, (SELECT quorum FROM progress) AS quorum FROM generations WHERE slot = 'live'";
-  const [row] = await readOutbox<{ log_id: string; quorum: number | null }>(config, sql);
-  if (row !== undefined && row.log_id !== logId)
-    throw new CliError(
-      `${corePaths(config.dataDir).outbox} was built from log ${row.log_id}; this is log ${logId}: what hosts have of it is not known. Run \`sheratan replay outbox --reset\`.`,
-    );
-  return row?.quorum ?? 0;
+  const { outbox } = corePaths(config.dataDir);
+  const quorum = await inOutbox(config, async (file) => {
+    const live = await readGeneration(file, 'live');
+    if (live !== undefined && live.logId !== logId)
+      throw new CliError(
+        `${outbox} was built from log ${live.logId}; this is log ${logId}: what hosts have of it is not known. Run \`sheratan replay outbox --reset\`.`,
+      );
+    const [row] = await file.all<{ quorum: number }>('SELECT quorum FROM progress');
+    return row?.quorum;
+  });
+  return quorum ?? 0;
 }
 
-async function readOutbox<R extends Row>(
-  { dataDir }: Config,
-  sql: string,
-  params: Param[] = [],
-): Promise<readonly R[]> {
+async function readOutbox<R extends Row>(config: Config, sql: string, params: Param[] = []): Promise<readonly R[]> {
+  return (await inOutbox(config, (file) => file.all<R>(sql, params))) ?? [];
+}
+
+/** Reads the outbox; undefined without one. */
+async function inOutbox<R>({ dataDir }: Config, read: (file: Connection) => Promise<R>): Promise<R | undefined> {
   const { outbox } = corePaths(dataDir);
-  if (!existsSync(outbox)) return [];
+  if (!existsSync(outbox)) return undefined;
   const file = await Connection.open(outbox, 'read');
   try {
-    return await file.all<R>(sql, params);
+    return await read(file);
   } finally {
     await file.close();
   }

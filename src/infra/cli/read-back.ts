@@ -1,5 +1,5 @@
 import { systemClock } from '../clock.js';
-import { assertOwnAuthKey, type Config } from '../config.js';
+import { assertAuthKeyFor, type Config } from '../config.js';
 import type { RootKey } from '../crypto/root-key.js';
 import { HostClients } from '../offgrid/protocol/host-clients.js';
 import { systemTime } from '../offgrid/replication/system-time.js';
@@ -8,7 +8,7 @@ import type { HeardHost } from '../offgrid/restore/host-survey.js';
 import { namedNumbers } from '../offgrid/restore/named-numbers.js';
 import { RestoreError } from '../offgrid/restore/restore-error.js';
 import { readBack, type RestoreRequest } from '../offgrid/restore/restore.js';
-import { isLocalUrl, readHosts, type HostAddress } from '../offgrid/settings.js';
+import { readHosts, type HostAddress } from '../offgrid/settings.js';
 import { CliError } from './errors.js';
 import { knownHosts } from './known-hosts.js';
 import { PartsProgress } from './progress.js';
@@ -22,8 +22,12 @@ import type { ScratchLogs } from './scratch-logs.js';
 export function hostsOf(given: string | undefined, { offgrid }: Config): readonly HostAddress[] {
   if (given === undefined) return offgrid.hosts;
   const hosts = readGiven(given);
-  if (!hosts.every(({ url }) => isLocalUrl(url))) assertOwnAuthKey(offgrid);
+  assertAuthKeyFor(urlsOf(hosts), offgrid);
   return hosts;
+}
+
+function urlsOf(hosts: readonly { readonly url: string }[]): readonly string[] {
+  return hosts.map(({ url }) => url);
 }
 
 function readGiven(given: string): readonly HostAddress[] {
@@ -38,7 +42,7 @@ function readGiven(given: string): readonly HostAddress[] {
 export async function hostsOfCore(given: string | undefined, config: Config): Promise<readonly HostAddress[]> {
   const known = given === undefined ? await knownHosts(config) : [];
   if (known.length === 0) return hostsOf(given, config);
-  if (!known.every(({ url }) => isLocalUrl(url))) assertOwnAuthKey(config.offgrid);
+  assertAuthKeyFor(urlsOf(known), config.offgrid);
   return known.map(({ url, host }) => ({ url, fingerprint: host, weight: 1 }));
 }
 

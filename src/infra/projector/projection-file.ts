@@ -44,7 +44,7 @@ export interface Generation {
 }
 
 /** How far a commit takes a generation. */
-export interface Advance extends Pick<Generation, 'position' | 'events' | 'last'> {
+export interface Advance extends Pick<Generation, 'position' | 'last'> {
   /** Events folded since the commit before. */
   readonly events: number;
 }
@@ -273,10 +273,8 @@ function textOf({ position, stream, revision, id }: EventPlace): string {
   return JSON.stringify({ position: String(position), stream, revision: String(revision), id });
 }
 
-function placeIn(text: string): EventPlace | undefined {
-  const { position, revision, ...rest } = JSON.parse(text) as Record<keyof EventPlace, string | undefined> & EventPlace;
-  // One that does not say where its event is tells nothing.
-  if (position === undefined || revision === undefined) return undefined;
+function placeIn(text: string): EventPlace {
+  const { position, revision, ...rest } = JSON.parse(text) as Record<keyof EventPlace, string>;
   return { ...rest, position: BigInt(position), revision: BigInt(revision) };
 }
 
@@ -294,7 +292,6 @@ export async function readGeneration(connection: Connection, slot: Slot): Promis
   if (row === undefined) return undefined;
   const { number, version, log_id: logId, events } = row;
   const skipped = (JSON.parse(row.skipped) as string[]).map(BigInt);
-  const place = row.last_event ?? undefined;
-  const last = place === undefined ? {} : { last: placeIn(place) };
-  return { slot, number, version, logId, position: BigInt(row.position), events, skipped, ...last };
+  const last = typeof row.last_event === 'string' ? placeIn(row.last_event) : undefined;
+  return { slot, number, version, logId, position: BigInt(row.position), events, skipped, last };
 }

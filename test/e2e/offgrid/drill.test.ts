@@ -1,4 +1,3 @@
-import { cp, rm } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import { corePaths } from '../../../src/infra/core-paths.js';
 import { Connection } from '../../../src/infra/sqlite/connection.js';
@@ -29,13 +28,6 @@ async function machineOfThree() {
   return { hosts, urls, core, dataDir, at: hosts.map(({ url, id }) => `${url}#${id}`) };
 }
 
-/** A copy of a data folder on which nothing runs. */
-async function dataDirFrom(folder: string): Promise<string> {
-  const copy = await newDataDir();
-  await cp(folder, copy, { recursive: true });
-  return copy;
-}
-
 describe('a drill', () => {
   it('is red where hosts give back less than this core knows to be at quorum', async () => {
     const { hosts, core, dataDir, at } = await machineOfThree();
@@ -48,9 +40,7 @@ describe('a drill', () => {
     expect((await drill(dataDir, at)).output.at(-1)).toBe('the same: 5 events could be restored');
     for (const [i, host] of hosts.entries()) {
       await host.stop();
-      await rm(host.folder, { recursive: true });
-      await cp(old[i]!, host.folder, { recursive: true });
-      await host.restart();
+      await host.restart({ folder: old[i]! });
     }
     const { code, output } = await drill(dataDir, at);
     expect(output.at(-1)).toBe('TOO FEW: this core knows 5 events to be at quorum, and the hosts give back 3');
@@ -60,7 +50,7 @@ describe('a drill', () => {
   it('is red where the history is not that of this core, or this core is an older copy', async () => {
     const { urls, core, dataDir, at } = await machineOfThree();
     await core.kill();
-    const [older, other] = [await dataDirFrom(dataDir), await dataDirFrom(dataDir)];
+    const [older, other] = [await copyOf(dataDir), await copyOf(dataDir)];
     const again = await Sheratan.serve(dataDir, replicating(urls));
     await newMission(again, { title: 'of the core' });
     await settled(again, 4);

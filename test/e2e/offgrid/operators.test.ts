@@ -1,6 +1,5 @@
 import { createPublicKey, verify } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { cp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { corePaths } from '../../../src/infra/core-paths.js';
@@ -22,6 +21,7 @@ import {
   statusOf,
   titlesOf,
 } from '../../support/offgrid/machine.js';
+import { copyOf } from '../../support/offgrid/replicating-core.js';
 import { UnfriendlyLink } from '../../support/offgrid/unfriendly-link.js';
 import { quietPort } from '../../support/ports.js';
 import { Random } from '../../support/random.js';
@@ -193,8 +193,7 @@ describe('hosts that must sign are gone for good', () => {
     expect(await statusOf(core)).toMatchObject({ line: 1, elected: false });
 
     // A copy of the folder tells where the core of the original listens.
-    const copy = await newDataDir();
-    await cp(dataDir, copy, { recursive: true });
+    const copy = await copyOf(dataDir);
     expect(await refused(['hosts', 'begin-line', 'core-v2'], copy, env)).toContain(
       `runs on ${dataDir}, and not on ${copy}`,
     );

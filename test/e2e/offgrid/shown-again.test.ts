@@ -23,13 +23,13 @@ describe('a host that answers every claim and batch with a claim that the origin
     const root = await readKeyring(corePaths(core.folder).keyring, undefined);
     const { logId } = core.services.log;
     // As a copy of this core would have signed it.
-    const claim = { host: liar.id, origin: 'core-v2', epoch: 99, writer: `${logId}:12345678` };
-    const refusal = { code: 'FENCED', claim: signClaim(claim, root!.signingKey), message: 'Another was granted it.' };
+    const claimed = { host: liar.id, origin: 'core-v2', epoch: 99, writer: `${logId}:12345678` };
+    const claim = signClaim(claimed, root!.signingKey);
     let refused = 0;
     front.handler = (request, pass) => {
       if (request.method !== 'POST') return pass(request);
       refused += 1;
-      return Promise.resolve(liar.refuses(request, refusal as Parameters<LyingHost['refuses']>[1]));
+      return Promise.resolve(liar.refuses(request, { code: 'FENCED', claim, message: 'Another was granted it.' }));
     };
     for (let i = 0; i < 3; i += 1)
       expect(await newMission(core, {}, 'REPLICATED')).toMatchObject({ durability: 'REPLICATED' });
@@ -82,7 +82,6 @@ describe('a host that shows a history that was set aside, which the origin has s
     expect(all).toBeLessThan(length + 9);
 
     const shown = await Front.of(liar.url);
-    liar.lie = undefined;
     shown.handler = async (request, pass) => {
       const told = await pass(request);
       const head = liar.headOf(told);

@@ -1,23 +1,10 @@
 import { expect, it } from 'vitest';
 import { electionStatus } from '../../../src/infra/offgrid/election-status.js';
 import type { HostClient } from '../../../src/infra/offgrid/protocol/host-client.js';
+import { overSilentLink } from '../../support/offgrid/broken-link.js';
 import { readBackForTest } from '../../support/offgrid/reading-back.js';
 import { ReplicatingCore, WAIT } from '../../support/offgrid/replicating-core.js';
 import { coreOfThree } from '../../support/offgrid/three-hosts.js';
-
-/** A host that answers nothing before something has happened. */
-function answeringAfter(before: Promise<void>, client: HostClient): HostClient {
-  return new Proxy(client, {
-    get(host, name) {
-      const member = Reflect.get(host, name) as unknown;
-      if (typeof member !== 'function') return member;
-      return async (...args: unknown[]) => {
-        await before;
-        return Reflect.apply(member, host, args) as unknown;
-      };
-    },
-  });
-}
 
 it('a restored log that leaves a host out lacks the weight of another until that is heard', async () => {
   const { a, b, c, core, settings, length } = await coreOfThree();
@@ -32,7 +19,7 @@ it('a restored log that leaves a host out lacks the weight of another until that
   let answer: () => void = () => undefined;
   const silence = new Promise<void>((resolve) => (answer = resolve));
   // It says nothing, for as long as that takes: one that cannot be reached would soon not be waited for.
-  const between = (client: HostClient) => (client.url === c.url ? answeringAfter(silence, client) : client);
+  const between = (client: HostClient) => (client.url === c.url ? overSilentLink(client, silence) : client);
   const restored = await ReplicatingCore.start({ ...settings, folder: read.folder, root, between });
   const status = async () => {
     const { policies } = await restored.known();

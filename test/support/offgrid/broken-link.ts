@@ -2,14 +2,23 @@ import { HostFailure, type HostClient } from '../../../src/infra/offgrid/protoco
 
 /** A client over a link that is down for some calls. @param isDown whether it is for the next call of this name */
 export function overBrokenLink(client: HostClient, isDown: (name: string | symbol) => boolean): HostClient {
+  return over(client, (name, call) =>
+    isDown(name) ? Promise.reject(new HostFailure('UNREACHABLE', 'the link is down')) : call(),
+  );
+}
+
+/** A client over a link on which nothing comes before something has happened. */
+export function overSilentLink(client: HostClient, until: Promise<void>): HostClient {
+  return over(client, (_, call) => until.then(call));
+}
+
+/** A client whose calls are made as something says. */
+function over(client: HostClient, made: (name: string | symbol, call: () => unknown) => unknown): HostClient {
   return new Proxy(client, {
     get(target, name) {
       const member = Reflect.get(target, name, target) as unknown;
       if (typeof member !== 'function') return member;
-      return (...args: unknown[]) => {
-        if (isDown(name)) return Promise.reject(new HostFailure('UNREACHABLE', 'the link is down'));
-        return member.apply(target, args) as unknown;
-      };
+      return (...args: unknown[]) => made(name, () => member.apply(target, args) as unknown);
     },
   });
 }
