@@ -47,7 +47,7 @@ export class Troubles {
   /** Begins, once something has been replicated, and tells how long it goes on, in milliseconds. */
   begin(): number {
     const { random, cores, hosts } = this.#world;
-    this.#copies.push(...cores.map((core) => core.folder()));
+    for (const core of cores) this.#copy(core);
     for (const host of hosts) if (host.isRolledBack) this.#saved.set(host, [{ state: host.disk.state }]);
     const paceMs = random.pick([100, 600, 2_000]);
     const steps = random.between(20, 60);
@@ -130,8 +130,7 @@ export class Troubles {
         for (let i = 0; i < 3; i += 1) network.replay(hosts, true);
         return;
       case 'copy':
-        this.#copies.push(core.folder());
-        if (this.#copies.length > MAX_COPIES) this.#copies.splice(random.between(0, MAX_COPIES - 1), 1);
+        this.#copy(core);
         return;
       case 'putBack':
         this.#putBack(core);
@@ -253,6 +252,13 @@ export class Troubles {
     });
   }
 
+  /** Keeps a copy of a folder. A log without a policy does not know which hosts another uses: docs/threat-model.md. */
+  #copy(core: SimCore): void {
+    if (core.state.policies.length === 0) return;
+    this.#copies.push(core.folder());
+    if (this.#copies.length > MAX_COPIES) this.#copies.splice(this.#world.random.between(0, MAX_COPIES - 1), 1);
+  }
+
   /** An older copy of a folder goes on, perhaps torn, perhaps beside the one that it was taken of. */
   #putBack(core: SimCore): void {
     const { random } = this.#world;
@@ -335,7 +341,7 @@ export class Troubles {
     // What goes wrong with the log is told, and may be tried again.
     core.beginLine().catch(() => undefined);
     const { random, clock, hosts, dishonest } = this.#world;
-    if (!this.#mayPart || !random.chance(TWIN_LINES)) return;
+    if (!this.#mayPart || core.state.policies.length === 0 || !random.chance(TWIN_LINES)) return;
     // Another operator begins one with a copy, of the same number for all that is known there, and perhaps with other hosts.
     const some = hosts.filter(({ isGone }) => !isGone && (dishonest > 0 || random.chance(0.5)));
     const copy = this.#world.newCore(before, some.length > 0 ? this.#world.newPolicy(some) : core.wanted);
