@@ -4,8 +4,8 @@ import { fileURLToPath } from 'node:url';
 import { Command, Help } from 'commander';
 import type { RestoreOptions } from './infra/cli/restore.js';
 import { CliError, CONFIG_EXIT_CODE, explain } from './infra/cli/errors.js';
-import { assertOwnAuthKey, readConfig } from './infra/config.js';
-import { isLoopback } from './infra/http/loopback.js';
+import { assertOwnAuthKey, readConfig } from './infra/app/config.js';
+import { isLoopback } from './infra/platform/loopback.js';
 
 const ENVIRONMENT = `
 Environment:

@@ -1,6 +1,6 @@
 import { pino } from 'pino';
 import { readAddress } from '../../src/infra/eventlog/eventstore/address.js';
-import { EventStoreLog } from '../../src/infra/eventlog/eventstore/eventstore.js';
+import { EventStoreLog } from '../../src/infra/eventlog/eventstore/eventstore-log.js';
 import { appendBare, connectBare } from './bare-client.js';
 import { inTurns } from './callers.js';
 import { perSecond } from './measure.js';

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
-import { systemClock } from '../../src/infra/clock.js';
-import { EmbeddedLog } from '../../src/infra/eventlog/embedded.js';
-import type { EventRow } from '../../src/infra/eventlog/encoding.js';
+import { systemClock } from '../../src/infra/platform/clock.js';
+import { EmbeddedLog } from '../../src/infra/eventlog/embedded/embedded-log.js';
+import type { EventRow } from '../../src/infra/eventlog/embedded/event-row.js';
 import { inTurns } from './callers.js';
 import { perSecond } from './measure.js';
 import { RawDatabase } from './raw.js';

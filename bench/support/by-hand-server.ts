@@ -1,5 +1,5 @@
 import { START, streamNameFilter, type AllStreamRecordedEvent, type EventStoreDBClient } from '@eventstore/db-client';
-import { Records } from '../../src/infra/eventlog/eventstore/records.js';
+import { Records } from '../../src/infra/eventlog/eventstore/event-codec.js';
 import { missions } from '../../src/projections/missions.js';
 import { BATCH, type HandData, type HandEvent, type HandMetadata } from './by-hand.js';
 

@@ -1,7 +1,7 @@
 import { ETYPES, type EventMetadata, type EventType } from '../../src/domain/event.js';
-import { checksumOf, type EventRow } from '../../src/infra/eventlog/encoding.js';
-import { EmbeddedLog } from '../../src/infra/eventlog/embedded.js';
-import { systemClock } from '../../src/infra/clock.js';
+import { checksumOf, type EventRow } from '../../src/infra/eventlog/embedded/event-row.js';
+import { EmbeddedLog } from '../../src/infra/eventlog/embedded/embedded-log.js';
+import { systemClock } from '../../src/infra/platform/clock.js';
 import { progress } from './measure.js';
 import { RawDatabase } from './raw.js';
 import { Random } from './random.js';

@@ -3,7 +3,7 @@ import { rm } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { MerkleFrontier } from '../../src/domain/merkle.js';
-import { systemClock } from '../../src/infra/clock.js';
+import { systemClock } from '../../src/infra/platform/clock.js';
 import type { RootKey } from '../../src/infra/crypto/root-key.js';
 import { sha256 } from '../../src/infra/crypto/sha256.js';
 import { encodeBatch, MAX_BATCH_BYTES, MAX_BATCH_EVENTS } from '../../src/infra/offgrid/protocol/batch.js';

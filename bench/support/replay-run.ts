@@ -6,11 +6,11 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pino } from 'pino';
-import { systemClock } from '../../src/infra/clock.js';
-import { EmbeddedLog } from '../../src/infra/eventlog/embedded.js';
+import { systemClock } from '../../src/infra/platform/clock.js';
+import { EmbeddedLog } from '../../src/infra/eventlog/embedded/embedded-log.js';
 import type { EventLog } from '../../src/infra/eventlog/eventlog.js';
 import { readAddress } from '../../src/infra/eventlog/eventstore/address.js';
-import { openServer } from '../../src/infra/eventlog/open.js';
+import { openServer } from '../../src/infra/app/open-log.js';
 import { digestTables } from '../../src/infra/projector/digest.js';
 import { ProjectionFile } from '../../src/infra/projector/projection-file.js';
 import { Projector } from '../../src/infra/projector/projector.js';

@@ -5,9 +5,9 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { pino } from 'pino';
-import { systemClock } from '../../src/infra/clock.js';
-import { readConfig } from '../../src/infra/config.js';
-import { startNode } from '../../src/infra/node.js';
+import { systemClock } from '../../src/infra/platform/clock.js';
+import { readConfig } from '../../src/infra/app/config.js';
+import { startNode } from '../../src/infra/app/node.js';
 
 const POLL_MS = 100;
 const PROJECTING_MS = 600_000;

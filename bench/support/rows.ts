@@ -1,6 +1,6 @@
 import { ETYPES, type DomainEvent } from '../../src/domain/event.js';
-import { canonicalJson } from '../../src/infra/eventlog/canonical.js';
-import { checksumOf, type EventRow } from '../../src/infra/eventlog/encoding.js';
+import { canonicalJson } from '../../src/infra/eventlog/canonical-json.js';
+import { checksumOf, type EventRow } from '../../src/infra/eventlog/embedded/event-row.js';
 import type { NewEvent } from '../../src/infra/eventlog/eventlog.js';
 import { Random } from './random.js';
 

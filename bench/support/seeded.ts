@@ -1,7 +1,7 @@
 import { pino } from 'pino';
 import { readAddress } from '../../src/infra/eventlog/eventstore/address.js';
-import { EventStoreLog } from '../../src/infra/eventlog/eventstore/eventstore.js';
-import { Records } from '../../src/infra/eventlog/eventstore/records.js';
+import { EventStoreLog } from '../../src/infra/eventlog/eventstore/eventstore-log.js';
+import { Records } from '../../src/infra/eventlog/eventstore/event-codec.js';
 import { ETYPES, type EventType } from '../../src/domain/event.js';
 import { StandIn } from '../../test/support/eventstore/stand-in.js';
 import { historyRows } from './history.js';

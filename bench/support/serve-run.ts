@@ -5,18 +5,18 @@
 import 'reflect-metadata';
 import { pino } from 'pino';
 import { Arg, Authorized, Ctx, Mutation, Resolver } from 'type-graphql';
-import { systemClock } from '../../src/infra/clock.js';
-import { newId } from '../../src/infra/commands/ids.js';
-import { readConfig } from '../../src/infra/config.js';
-import { Consistency } from '../../src/infra/graphql/consistency.js';
-import type { ApiContext } from '../../src/infra/graphql/context.js';
+import { systemClock } from '../../src/infra/platform/clock.js';
+import { newId } from '../../src/infra/platform/ids.js';
+import { readConfig } from '../../src/infra/app/config.js';
+import { Consistency } from '../../src/infra/services/durability.js';
+import type { ApiContext } from '../../src/infra/graphql/kit/context.js';
 import {
   CreateMissionInput,
   CreateMissionPayload,
   CreateMissionResult,
   MissionStatus,
-} from '../../src/infra/graphql/mission/types.js';
-import { startNode } from '../../src/infra/node.js';
+} from '../../src/infra/graphql/missions/mission-types.js';
+import { startNode } from '../../src/infra/app/node.js';
 
 /** Takes and returns what `createMission` does, and keeps nothing. */
 @Authorized('operator')

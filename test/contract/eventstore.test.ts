@@ -1,5 +1,5 @@
 import { readAddress } from '../../src/infra/eventlog/eventstore/address.js';
-import { EventStoreLog } from '../../src/infra/eventlog/eventstore/eventstore.js';
+import { EventStoreLog } from '../../src/infra/eventlog/eventstore/eventstore-log.js';
 import { logServer } from '../support/log-server.js';
 import { quiet } from '../support/quiet.js';
 import { eventLogContract } from './eventlog.js';

@@ -1,15 +1,15 @@
 import type { RecordedEvent } from '../../src/domain/event.js';
 import { MerkleFrontier } from '../../src/domain/merkle.js';
-import { corePaths } from '../../src/infra/core-paths.js';
+import { corePaths } from '../../src/infra/platform/core-paths.js';
 import { equalBytes } from '../../src/infra/crypto/bytes.js';
 import { readKeyring } from '../../src/infra/crypto/keyring-file.js';
 import { sha256 } from '../../src/infra/crypto/sha256.js';
-import { eventText, type TravellingEvent } from '../../src/infra/offgrid/event-text.js';
+import { eventText, type TravellingEvent } from '../../src/infra/offgrid/protocol/event-text.js';
 import { encodeEntry, entryOf } from '../../src/infra/offgrid/protocol/entry.js';
 import type { NumberedEvent } from '../../src/infra/offgrid/protocol/event.js';
 import type { Tree } from '../../src/infra/offgrid/protocol/tree.js';
 import type { HeardHost } from '../../src/infra/offgrid/restore/host-survey.js';
-import { Opener } from '../../src/infra/offgrid/restore/opener.js';
+import { Opener } from '../../src/infra/offgrid/restore/envelope-reader.js';
 import { ORIGIN } from '../support/offgrid/by-hand.js';
 import type { KilledHost } from './killed-host.js';
 

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { systemClock } from '../../src/infra/clock.js';
-import { corePaths } from '../../src/infra/core-paths.js';
+import { systemClock } from '../../src/infra/platform/clock.js';
+import { corePaths } from '../../src/infra/platform/core-paths.js';
 import { equalBytes } from '../../src/infra/crypto/bytes.js';
 import { readKeyring } from '../../src/infra/crypto/keyring-file.js';
 import { HostClients } from '../../src/infra/offgrid/protocol/host-clients.js';

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { isReplicated, type RecordedEvent } from '../../src/domain/event.js';
-import { corePaths } from '../../src/infra/core-paths.js';
-import { eventText } from '../../src/infra/offgrid/event-text.js';
+import { corePaths } from '../../src/infra/platform/core-paths.js';
+import { eventText } from '../../src/infra/offgrid/protocol/event-text.js';
 import { Connection } from '../../src/infra/sqlite/connection.js';
 import { newDataDir, Sheratan } from '../support/core.js';
 import { collect } from '../support/events.js';

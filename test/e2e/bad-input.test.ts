@@ -1,6 +1,6 @@
 import { readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { corePaths } from '../../src/infra/core-paths.js';
+import { corePaths } from '../../src/infra/platform/core-paths.js';
 import { Connection } from '../../src/infra/sqlite/connection.js';
 import { dataDirOf, history, sheratan, withLogOf } from '../infra/transfer/support.js';
 import { Sheratan } from '../support/core.js';

@@ -2,7 +2,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { RecordedEvent } from '../../src/domain/event.js';
-import { corePaths } from '../../src/infra/core-paths.js';
+import { corePaths } from '../../src/infra/platform/core-paths.js';
 import { readKeyring } from '../../src/infra/crypto/keyring-file.js';
 import { formatRecoveryKey } from '../../src/infra/crypto/recovery-key.js';
 import type { RootKey } from '../../src/infra/crypto/root-key.js';

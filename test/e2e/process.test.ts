@@ -2,7 +2,7 @@ import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { corePaths } from '../../src/infra/core-paths.js';
+import { corePaths } from '../../src/infra/platform/core-paths.js';
 import { eventsOf, sheratan, takenPort } from '../infra/transfer/support.js';
 import { newDataDir, Sheratan } from '../support/core.js';
 import { mutation } from '../support/documents.js';

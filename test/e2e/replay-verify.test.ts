@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { corePaths } from '../../src/infra/core-paths.js';
-import { ProcessLock } from '../../src/infra/process-lock.js';
+import { corePaths } from '../../src/infra/platform/core-paths.js';
+import { ProcessLock } from '../../src/infra/sqlite/process-lock.js';
 import { Connection, type Row } from '../../src/infra/sqlite/connection.js';
 import { dataDirOf, history, sheratan, withLogOf } from '../infra/transfer/support.js';
 import { newDataDir, Sheratan } from '../support/core.js';

@@ -6,7 +6,7 @@ import { text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
-import { corePaths } from '../../src/infra/core-paths.js';
+import { corePaths } from '../../src/infra/platform/core-paths.js';
 import { Connection } from '../../src/infra/sqlite/connection.js';
 import { dataDirOf, eventsOf, history, job, legacyFolder, mission, sheratan, task } from '../infra/transfer/support.js';
 import { newDataDir, Sheratan } from '../support/core.js';

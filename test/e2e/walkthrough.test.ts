@@ -1,5 +1,5 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { corePaths } from '../../src/infra/core-paths.js';
+import { corePaths } from '../../src/infra/platform/core-paths.js';
 import { Connection } from '../../src/infra/sqlite/connection.js';
 import { newDataDir, Sheratan } from '../support/core.js';
 import type { Untyped } from '../support/node.js';

@@ -4,7 +4,7 @@ import type { JobFact } from '../../src/domain/job.js';
 import type { MissionFact } from '../../src/domain/mission.js';
 import type { TaskFact } from '../../src/domain/task.js';
 import { ETYPES } from '../../src/domain/event.js';
-import { Folder, type ChangedRows, type LoadRows } from '../../src/infra/projector/folder.js';
+import { Folder, type ChangedRows, type LoadRows } from '../../src/infra/projector/batch-folder.js';
 import {
   missions,
   type JobRow,

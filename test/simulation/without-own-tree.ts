@@ -1,12 +1,12 @@
 import { vi } from 'vitest';
-import type * as Own from '../../src/infra/offgrid/replication/own-tree.js';
+import type * as Own from '../../src/infra/offgrid/replication/local-tree.js';
 import { encodeEntry } from '../../src/infra/offgrid/protocol/entry.js';
 import type { FrontierCache } from '../../src/infra/offgrid/replication/ports.js';
 import { isWithout } from './controls.js';
 
-/** src/infra/offgrid/replication/own-tree.js, with what a control leaves out. */
+/** src/infra/offgrid/replication/local-tree.js, with what a control leaves out. */
 
-const real = await vi.importActual<typeof Own>('../../src/infra/offgrid/replication/own-tree.js');
+const real = await vi.importActual<typeof Own>('../../src/infra/offgrid/replication/local-tree.js');
 type Parts = ConstructorParameters<typeof Own.OwnTree>;
 
 export class OwnTree extends real.OwnTree {

@@ -1,5 +1,5 @@
 import type { WantedPolicy } from '../../src/domain/policy.js';
-import type { Logger } from '../../src/infra/logger.js';
+import type { Logger } from '../../src/infra/platform/logger.js';
 import type { HostClient } from '../../src/infra/offgrid/protocol/host-client.js';
 import { Random } from '../support/random.js';
 import { SimCore, type CoreFolder, type CoreGround } from './core.js';

@@ -1,5 +1,5 @@
 import { onTestFinished } from 'vitest';
-import { corePaths } from '../../src/infra/core-paths.js';
+import { corePaths } from '../../src/infra/platform/core-paths.js';
 import { Connection } from '../../src/infra/sqlite/connection.js';
 import type { TestNode } from './node.js';
 

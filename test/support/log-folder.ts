@@ -1,8 +1,8 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { systemClock } from '../../src/infra/clock.js';
-import { EmbeddedLog } from '../../src/infra/eventlog/embedded.js';
+import { systemClock } from '../../src/infra/platform/clock.js';
+import { EmbeddedLog } from '../../src/infra/eventlog/embedded/embedded-log.js';
 
 /** A temporary folder for a `log.db`, and what has been opened in it. */
 export class LogFolder {

@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import type { Config } from '../../src/infra/config.js';
-import { readConfig } from '../../src/infra/config.js';
-import { systemClock } from '../../src/infra/clock.js';
+import type { Config } from '../../src/infra/app/config.js';
+import { readConfig } from '../../src/infra/app/config.js';
+import { systemClock } from '../../src/infra/platform/clock.js';
 import type { EventLog } from '../../src/infra/eventlog/eventlog.js';
-import { openLog } from '../../src/infra/eventlog/open.js';
+import { openLog } from '../../src/infra/app/open-log.js';
 import { StandIn, type StandInOptions } from './eventstore/stand-in.js';
 import { quiet } from './quiet.js';
 

@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { expect } from 'vitest';
-import type { Clock } from '../../src/infra/clock.js';
-import { readConfig } from '../../src/infra/config.js';
-import { startNode, type Node } from '../../src/infra/node.js';
+import type { Clock } from '../../src/infra/platform/clock.js';
+import { readConfig } from '../../src/infra/app/config.js';
+import { startNode, type Node } from '../../src/infra/app/node.js';
 import { mutation } from './documents.js';
 import { Subscriber, type SubscriberOptions } from './subscriber.js';
 

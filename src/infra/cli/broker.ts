@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import pino from 'pino';
-import { systemClock } from '../clock.js';
+import { systemClock } from '../platform/clock.js';
 import { PolicyError, readQuorumPolicy } from '../offgrid/broker/policy.js';
 import type { QuorumPolicies } from '../offgrid/broker/quorum.js';
 import { startBroker } from '../offgrid/broker/server.js';

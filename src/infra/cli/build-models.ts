@@ -1,6 +1,6 @@
 import { PROJECTIONS } from '../../projections/all.js';
 import { missions } from '../../projections/missions.js';
-import type { CorePaths } from '../core-paths.js';
+import type { CorePaths } from '../platform/core-paths.js';
 import type { EventLog } from '../eventlog/eventlog.js';
 import { Projector } from '../projector/projector.js';
 import { CliError } from './errors.js';

@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { missions } from '../../projections/missions.js';
-import type { Config } from '../config.js';
+import type { Config } from '../app/config.js';
 import type { RootKey } from '../crypto/root-key.js';
 import { compareLogs } from '../offgrid/restore/compare-logs.js';
 import { digestAt } from '../projector/verify.js';

@@ -1,8 +1,8 @@
 import { stat } from 'node:fs/promises';
-import { systemClock } from '../clock.js';
+import { systemClock } from '../platform/clock.js';
 import { Commands } from '../commands/commands.js';
 import { CommandHandler } from '../commands/handler.js';
-import type { Config } from '../config.js';
+import type { Config } from '../app/config.js';
 import type { EventLog } from '../eventlog/eventlog.js';
 import { importLegacy, isLegacyFolder } from '../transfer/import-legacy.js';
 import { importLog } from '../transfer/import-log.js';

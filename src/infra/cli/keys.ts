@@ -1,6 +1,6 @@
 import { mkdir } from 'node:fs/promises';
-import type { Config } from '../config.js';
-import { corePaths } from '../core-paths.js';
+import type { Config } from '../app/config.js';
+import { corePaths } from '../platform/core-paths.js';
 import { writeKeyring } from '../crypto/keyring-file.js';
 import { toHex } from '../crypto/bytes.js';
 import { formatRecoveryKey } from '../crypto/recovery-key.js';

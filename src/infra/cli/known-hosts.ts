@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import type { HostRow } from '../../projections/outbox-tables.js';
-import type { Config } from '../config.js';
-import { corePaths } from '../core-paths.js';
+import type { Config } from '../app/config.js';
+import { corePaths } from '../platform/core-paths.js';
 import type { EventLog } from '../eventlog/eventlog.js';
 import { readGeneration } from '../projector/projection-file.js';
 import { Connection, type Param, type Row } from '../sqlite/connection.js';

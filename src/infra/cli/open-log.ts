@@ -1,9 +1,9 @@
 import { access, mkdir } from 'node:fs/promises';
-import { systemClock } from '../clock.js';
-import type { Config } from '../config.js';
-import { corePaths } from '../core-paths.js';
+import { systemClock } from '../platform/clock.js';
+import type { Config } from '../app/config.js';
+import { corePaths } from '../platform/core-paths.js';
 import type { EventLog } from '../eventlog/eventlog.js';
-import { openLog } from '../eventlog/open.js';
+import { openLog } from '../app/open-log.js';
 import { CliError } from './errors.js';
 import { onStderr } from './stderr-logger.js';
 

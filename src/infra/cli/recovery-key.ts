@@ -1,6 +1,6 @@
 import { text } from 'node:stream/consumers';
-import type { Config } from '../config.js';
-import { corePaths } from '../core-paths.js';
+import type { Config } from '../app/config.js';
+import { corePaths } from '../platform/core-paths.js';
 import { readKeyring } from '../crypto/keyring-file.js';
 import { parseRecoveryKey } from '../crypto/recovery-key.js';
 import type { RootKey } from '../crypto/root-key.js';

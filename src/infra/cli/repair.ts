@@ -1,12 +1,12 @@
-import { systemClock } from '../clock.js';
-import type { Config } from '../config.js';
-import { corePaths } from '../core-paths.js';
+import { systemClock } from '../platform/clock.js';
+import type { Config } from '../app/config.js';
+import { corePaths } from '../platform/core-paths.js';
 import type { RootKey } from '../crypto/root-key.js';
 import { HostClients } from '../offgrid/protocol/host-clients.js';
-import { systemTime } from '../offgrid/replication/system-time.js';
+import { systemTime } from '../platform/time.js';
 import { RepairError } from '../offgrid/restore/repair-error.js';
 import { repair, type Mended, type Repaired } from '../offgrid/restore/repair.js';
-import { ProcessLock } from '../process-lock.js';
+import { ProcessLock } from '../sqlite/process-lock.js';
 import { SqliteError } from '../sqlite/connection.js';
 import { CliError } from './errors.js';
 import { assertLog } from './open-log.js';

@@ -1,4 +1,4 @@
-import type { Logger } from '../logger.js';
+import type { Logger } from '../platform/logger.js';
 
 /** How long a stop may take, in milliseconds. */
 const STOP_TIMEOUT_MS = 9_500;

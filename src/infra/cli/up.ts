@@ -1,8 +1,8 @@
 import { spawn, type ChildProcess, type StdioOptions } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Config } from '../config.js';
-import { isLocalUrl } from '../offgrid/settings.js';
+import type { Config } from '../app/config.js';
+import { isLocalUrl } from '../offgrid/protocol/settings.js';
 import { CONFIG_EXIT_CODE } from './errors.js';
 import { stopSignal } from './stop.js';
 

@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
 import { access } from 'node:fs/promises';
 import { PROJECTIONS } from '../../projections/all.js';
-import type { Config } from '../config.js';
-import { corePaths } from '../core-paths.js';
+import type { Config } from '../app/config.js';
+import { corePaths } from '../platform/core-paths.js';
 import { verify, type Difference, type Verification } from '../projector/verify.js';
 import { CliError } from './errors.js';
 import { withLog } from './open-log.js';

@@ -3,12 +3,12 @@ import type { Fact } from '../../domain/event.js';
 import type { JsonObject } from '../../domain/json.js';
 import type { Problem } from '../../domain/problem.js';
 import { schemaVersionOf } from '../../domain/upcast.js';
-import type { Clock } from '../clock.js';
+import type { Clock } from '../platform/clock.js';
 import { LogError, WrongExpectedRevision } from '../eventlog/errors.js';
 import type { AppendResult, EventLog, NewEvent } from '../eventlog/eventlog.js';
-import { Turns } from '../turns.js';
+import { Turns } from '../platform/keyed-queue.js';
 import { keyProblem, type CommandContext } from './context.js';
-import { derivedId, newId } from './ids.js';
+import { derivedId, newId } from '../platform/ids.js';
 import { inTurn } from './in-turn.js';
 import { advance, nothing, States, type Loaded } from './states.js';
 

@@ -1,5 +1,5 @@
 import { LogError } from '../eventlog/errors.js';
-import { TooManyWaiting, type Turns } from '../turns.js';
+import { TooManyWaiting, type Turns } from '../platform/keyed-queue.js';
 
 /**
  * Does the work in its turn under a key.

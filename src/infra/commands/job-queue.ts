@@ -6,11 +6,11 @@ import { Checks, LIMITS } from '../../domain/rules.js';
 import { claimKey } from '../../projections/missions.js';
 import type { EventLog } from '../eventlog/eventlog.js';
 import type { Projector } from '../projector/projector.js';
-import type { MissionsDatabase } from '../readmodels/missions-database.js';
-import { Turns } from '../turns.js';
+import type { MissionsDatabase } from '../readmodels/missions/database.js';
+import { Turns } from '../platform/keyed-queue.js';
 import type { Commands } from './commands.js';
 import { keyProblem, type CommandContext } from './context.js';
-import { inputHash } from './ids.js';
+import { inputHash } from '../platform/ids.js';
 import { inTurn } from './in-turn.js';
 
 /** The most jobs of one claim. */

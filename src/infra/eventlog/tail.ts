@@ -1,5 +1,5 @@
 import type { RecordedEvent } from '../../domain/event.js';
-import { Nudge } from '../nudge.js';
+import { Nudge } from '../platform/nudge.js';
 import type { EventBatch, EventFilter, EventPlace } from './eventlog.js';
 import { matches } from './filter.js';
 

@@ -1,8 +1,8 @@
 import { unwrapResolverError } from '@apollo/server/errors';
 import type { GraphQLFormattedError } from 'graphql';
 import { GraphQLError, Kind } from 'graphql';
-import { answerTo, INTERNAL_MESSAGE } from '../http/errors.js';
-import type { Logger } from '../logger.js';
+import { answerTo, INTERNAL_MESSAGE } from '../http-kit/error-answer.js';
+import type { Logger } from '../platform/logger.js';
 
 /** What graphql-js says of a document whose fields it will not compare with one another any further. */
 const ABORTED = 'Validation aborted.';

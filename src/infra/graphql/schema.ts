@@ -1,16 +1,16 @@
 import 'reflect-metadata';
 import type { GraphQLSchema } from 'graphql';
 import { buildSchemaSync, type NonEmptyArray } from 'type-graphql';
-import { allows, type Role } from '../http/auth.js';
-import type { ApiContext } from './context.js';
-import { apiError } from './errors.js';
-import { EventQueries } from './event/resolver.js';
-import { JobControlMutations, JobQueries, JobWorkMutations } from './job/resolver.js';
-import { MissionMutations, MissionQueries } from './mission/resolver.js';
-import { NodeQueries } from './node-resolver.js';
-import { ProjectionMutations, ProjectionQueries } from './projection/resolver.js';
+import { allows, type Role } from '../access/auth.js';
+import type { ApiContext } from './kit/context.js';
+import { apiError } from './kit/errors.js';
+import { EventQueries } from './events/resolver.js';
+import { JobControlMutations, JobQueries, JobWorkMutations } from './missions/job-resolver.js';
+import { MissionMutations, MissionQueries } from './missions/mission-resolver.js';
+import { NodeQueries } from './missions/node-resolver.js';
+import { ProjectionMutations, ProjectionQueries } from './projections/resolver.js';
 import { ReplicationMutations, ReplicationQueries } from './replication/resolver.js';
-import { TaskMutations, TaskQueries } from './task/resolver.js';
+import { TaskMutations, TaskQueries } from './missions/task-resolver.js';
 
 /** A class of resolvers. */
 export type ResolverClass = abstract new () => object;

@@ -16,12 +16,12 @@ import type { SubscribePayload } from 'graphql-ws';
 import { useServer } from 'graphql-ws/use/ws';
 import { LRUCache } from 'lru-cache';
 import type { WebSocketServer } from 'ws';
-import type { Caller } from '../http/auth.js';
-import type { Logger } from '../logger.js';
-import type { ApiContext } from './context.js';
-import { apiError } from './errors.js';
+import type { Caller } from '../access/auth.js';
+import type { Logger } from '../platform/logger.js';
+import type { ApiContext } from './kit/context.js';
+import { apiError } from './kit/errors.js';
 import { formatError } from './format-error.js';
-import { limitRules, MAX_TOKENS } from './limits.js';
+import { limitRules, MAX_TOKENS } from './kit/limits.js';
 import { SharedExecution } from './shared-execution.js';
 
 /** How long a connected client may take to introduce itself, in milliseconds. */

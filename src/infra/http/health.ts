@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { LogError } from '../eventlog/errors.js';
-import type { Services } from '../graphql/services.js';
+import type { Services } from '../services/services.js';
 import type { ProjectionFailureCode } from '../projector/status.js';
 
 /** For how long a projection may be behind the end of the log before this node is not ready, in milliseconds. */

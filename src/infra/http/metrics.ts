@@ -1,8 +1,8 @@
 import type { FastifyInstance } from 'fastify';
 import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
-import type { Services } from '../graphql/services.js';
+import type { Services } from '../services/services.js';
 import { replicationGauges } from './replication-metrics.js';
-import { measureRequests } from './request-metrics.js';
+import { measureRequests } from '../http-kit/request-metrics.js';
 
 /** Serves Prometheus metrics at `/metrics`. */
 export function serveMetrics(app: FastifyInstance, services: Services, webSockets: () => number): void {

@@ -1,5 +1,5 @@
 import { Counter, Gauge, type Registry } from 'prom-client';
-import type { ReplicationStatus } from '../offgrid/status.js';
+import type { ReplicationStatus } from '../offgrid/replication/status.js';
 
 /** Gauges of how far replication has got. Returns what sets them. */
 export function replicationGauges(registry: Registry): (status: ReplicationStatus) => void {

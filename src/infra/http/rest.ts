@@ -7,16 +7,16 @@ import { invalidInput, notFound, type Problem, type ProblemCode } from '../../do
 import type { Task } from '../../domain/task.js';
 import type { CommandContext } from '../commands/context.js';
 import type { Outcome } from '../commands/handler.js';
-import { present, type Present } from '../graphql/answer.js';
-import { MAX_PAGE } from '../graphql/connection.js';
-import { Consistency } from '../graphql/consistency.js';
-import { missionPage } from '../graphql/mission/queries.js';
-import type { Services } from '../graphql/services.js';
-import type { ReplicationStatus } from '../offgrid/status.js';
+import { present, type Present } from '../graphql/kit/mutation-result.js';
+import { MAX_PAGE } from '../graphql/kit/connection.js';
+import { Consistency } from '../services/durability.js';
+import { missionPage } from '../readmodels/missions/mission-queries.js';
+import type { Services } from '../services/services.js';
+import type { ReplicationStatus } from '../offgrid/replication/status.js';
 import { jobColumns, missionColumns } from '../readmodels/columns.js';
-import type { MissionsDatabase } from '../readmodels/missions-database.js';
-import type { Caller, Role } from './auth.js';
-import { HttpError } from './errors.js';
+import type { MissionsDatabase } from '../readmodels/missions/database.js';
+import type { Caller, Role } from '../access/auth.js';
+import { HttpError } from '../http-kit/error-answer.js';
 
 /**
  * The paths of the system this one replaces, through the same commands and read models as GraphQL. Names are as they

@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { Config } from '../config.js';
-import { errorBody } from './errors.js';
+import type { Config } from '../app/config.js';
+import { errorBody } from '../http-kit/error-answer.js';
 
 /** Answers while a core cannot serve yet: it is alive, it is not ready, and why. */
 export class WaitingRoom {

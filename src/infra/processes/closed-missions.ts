@@ -1,9 +1,9 @@
 import { sql } from 'kysely';
 import type { Lease } from '../eventlog/lease.js';
-import type { Services } from '../graphql/services.js';
-import type { Logger } from '../logger.js';
+import type { Services } from '../services/services.js';
+import type { Logger } from '../platform/logger.js';
 import { periodically, type Periodic } from './periodic.js';
-import { settled } from './settled.js';
+import { settled } from '../services/settled.js';
 
 /** How often closed missions are looked at, in milliseconds. */
 const INTERVAL_MS = 500;

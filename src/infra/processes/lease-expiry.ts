@@ -1,13 +1,13 @@
 import { sql } from 'kysely';
 import type { JobState } from '../../domain/job.js';
-import type { Clock } from '../clock.js';
+import type { Clock } from '../platform/clock.js';
 import type { Commands } from '../commands/commands.js';
 import type { Outcome } from '../commands/handler.js';
 import type { Lease } from '../eventlog/lease.js';
-import type { Services } from '../graphql/services.js';
-import type { Logger } from '../logger.js';
+import type { Services } from '../services/services.js';
+import type { Logger } from '../platform/logger.js';
 import { periodically, type Periodic } from './periodic.js';
-import { settled } from './settled.js';
+import { settled } from '../services/settled.js';
 
 /** How often leases are looked at, in milliseconds. */
 const INTERVAL_MS = 1_000;

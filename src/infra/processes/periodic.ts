@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Lease } from '../eventlog/lease.js';
-import type { Logger } from '../logger.js';
+import type { Logger } from '../platform/logger.js';
 
 /** Work that is looked for again and again until it is stopped; never twice at a time. */
 export interface Periodic {

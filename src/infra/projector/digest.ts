@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Table, Tables } from '../../projections/projection.js';
-import { canonicalJson } from '../eventlog/canonical.js';
+import { canonicalJson } from '../eventlog/canonical-json.js';
 import type { Connection } from '../sqlite/connection.js';
 import { tableName, type Slot } from './generation.js';
 

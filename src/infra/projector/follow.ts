@@ -1,6 +1,6 @@
 import type { Projection } from '../../projections/projection.js';
 import type { EventBatch, EventFilter, EventPlace } from '../eventlog/eventlog.js';
-import type { FoldError, Folder } from './folder.js';
+import type { FoldError, Folder } from './batch-folder.js';
 import type { ProjectionFile } from './projection-file.js';
 import type { Slot } from './generation.js';
 

@@ -6,7 +6,7 @@ import { Connection } from '../sqlite/connection.js';
 import { sqliteDialect } from '../sqlite/dialect.js';
 import { Pool } from '../sqlite/pool.js';
 import { toProjectionError } from './errors.js';
-import type { ChangedRows, LoadRows } from './folder.js';
+import type { ChangedRows, LoadRows } from './batch-folder.js';
 import {
   createTables,
   createViews,

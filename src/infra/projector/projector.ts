@@ -1,18 +1,18 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Projection } from '../../projections/projection.js';
 import type { EventLog } from '../eventlog/eventlog.js';
-import type { Logger } from '../logger.js';
-import { Nudge } from '../nudge.js';
+import type { Logger } from '../platform/logger.js';
+import { Nudge } from '../platform/nudge.js';
 import { checkCheckpoint, isOnLog } from './checkpoint.js';
 import { LiveDigest, type PlacedDigest } from './live-digest.js';
 import { ProjectionError, toProjectionError } from './errors.js';
-import { FoldError, Folder } from './folder.js';
+import { FoldError, Folder } from './batch-folder.js';
 import { filterOf, follow, type Progress } from './follow.js';
 import type { Slot } from './generation.js';
-import { Pace } from './pace.js';
+import { Pace } from './throughput.js';
 import { ProjectionFile, type Generation } from './projection-file.js';
 import type { ProjectionState, ProjectionStatus } from './status.js';
-import { Troubles } from './troubles.js';
+import { Troubles } from './failure-state.js';
 import { Waiters } from './waiters.js';
 
 /** Events folded at a time. */

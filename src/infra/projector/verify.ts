@@ -6,7 +6,7 @@ import { Connection } from '../sqlite/connection.js';
 import { digestTables, rowsInKeyOrder } from './digest.js';
 import { checkCheckpoint } from './checkpoint.js';
 import { ProjectionError, toProjectionError } from './errors.js';
-import { Folder, type FoldError } from './folder.js';
+import { Folder, type FoldError } from './batch-folder.js';
 import { filterOf, follow } from './follow.js';
 import { ProjectionFile, readGeneration, type Generation } from './projection-file.js';
 

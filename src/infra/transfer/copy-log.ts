@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { RecordedEvent } from '../../domain/event.js';
-import { canonicalJson } from '../eventlog/canonical.js';
+import { canonicalJson } from '../eventlog/canonical-json.js';
 import { WrongExpectedRevision } from '../eventlog/errors.js';
 import type { Append, EventLog, ExpectedRevision, NewEvent } from '../eventlog/eventlog.js';
 

@@ -8,7 +8,7 @@ import { NewerEventError } from '../../domain/newer-event.js';
 import { upcast } from '../../domain/upcast.js';
 import type { ExportedEvent } from './exported-event.js';
 import { LineError, reasonOf } from './import-report.js';
-import { instant } from './instant.js';
+import { instant } from './timestamp.js';
 
 const text = z.string('must be text');
 const whole = z.int('must be a whole number');

@@ -1,10 +1,10 @@
 import { z } from 'zod';
 import { ETYPES, isEventType, type EventMetadata, type RecordedEvent } from '../../domain/event.js';
 import type { JsonObject } from '../../domain/json.js';
-import { canonicalJson } from '../eventlog/canonical.js';
+import { canonicalJson } from '../eventlog/canonical-json.js';
 import type { NewEvent } from '../eventlog/eventlog.js';
 import { LineError, reasonOf } from './import-report.js';
-import { instant } from './instant.js';
+import { instant } from './timestamp.js';
 
 const object = z.custom<JsonObject>(
   (value) => typeof value === 'object' && value !== null && !Array.isArray(value),

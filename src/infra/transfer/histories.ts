@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import { canonicalJson } from '../eventlog/canonical.js';
+import { canonicalJson } from '../eventlog/canonical-json.js';
 import type { EventLog } from '../eventlog/eventlog.js';
 import { lastRevision } from '../eventlog/last-revision.js';
 import type { ExportedEvent } from './exported-event.js';

@@ -7,7 +7,7 @@ import { mission, type MissionState } from '../../domain/mission.js';
 import { task } from '../../domain/task.js';
 import { schemaVersionOf } from '../../domain/upcast.js';
 import type { CommandHandler } from '../commands/handler.js';
-import { derivedId, inputHash } from '../commands/ids.js';
+import { derivedId, inputHash } from '../platform/ids.js';
 import type { EventLog } from '../eventlog/eventlog.js';
 import { importLines, type Addition, type LineReader } from './import-lines.js';
 import { LineError, type FileReport, type ImportListener } from './import-report.js';

@@ -8,7 +8,7 @@ import { LIMITS } from '../../domain/rules.js';
 import { task, type Task, type TaskFact } from '../../domain/task.js';
 import { DEFAULT_KIND } from '../commands/commands.js';
 import { LineError, reasonOf } from './import-report.js';
-import { instant } from './instant.js';
+import { instant } from './timestamp.js';
 
 /** The worker that jobs done or failed before the import are said to have had. */
 const WORKER = 'prototype';

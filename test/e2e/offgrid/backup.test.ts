@@ -1,7 +1,7 @@
 import { cp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { corePaths } from '../../../src/infra/core-paths.js';
+import { corePaths } from '../../../src/infra/platform/core-paths.js';
 import { newDataDir, Sheratan } from '../../support/core.js';
 import { newFolder } from '../../support/offgrid/host.js';
 import { HostProcess } from '../../support/offgrid/host-process.js';

@@ -2,7 +2,7 @@ import { Readable } from 'node:stream';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { startOldBroker } from '../../support/broker/python.js';
 import { newBroker } from '../../support/broker/broker.js';
-import { systemClock } from '../../../src/infra/clock.js';
+import { systemClock } from '../../../src/infra/platform/clock.js';
 import { TestNode, type Untyped } from '../../support/node.js';
 import { Front, type Handler } from '../../support/offgrid/front.js';
 import { AUTH_KEY, newHost } from '../../support/offgrid/host.js';

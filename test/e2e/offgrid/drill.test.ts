@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { corePaths } from '../../../src/infra/core-paths.js';
+import { corePaths } from '../../../src/infra/platform/core-paths.js';
 import { Connection } from '../../../src/infra/sqlite/connection.js';
 import { Sheratan, newDataDir } from '../../support/core.js';
 import { newHost } from '../../support/offgrid/host.js';

@@ -1,8 +1,8 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { systemClock } from '../../../src/infra/clock.js';
-import { corePaths } from '../../../src/infra/core-paths.js';
+import { systemClock } from '../../../src/infra/platform/clock.js';
+import { corePaths } from '../../../src/infra/platform/core-paths.js';
 import { formatRecoveryKey, parseRecoveryKey } from '../../../src/infra/crypto/recovery-key.js';
 import { signClaim } from '../../../src/infra/offgrid/protocol/claim.js';
 import type { Head } from '../../../src/infra/offgrid/protocol/head.js';

@@ -1,6 +1,6 @@
 import { readFile, rename, rm } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
-import { corePaths } from '../../../src/infra/core-paths.js';
+import { corePaths } from '../../../src/infra/platform/core-paths.js';
 import { formatRecoveryKey } from '../../../src/infra/crypto/recovery-key.js';
 import { RootKey } from '../../../src/infra/crypto/root-key.js';
 import { Sheratan } from '../../support/core.js';

@@ -1,6 +1,6 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { corePaths } from '../../../src/infra/core-paths.js';
+import { corePaths } from '../../../src/infra/platform/core-paths.js';
 import type { RootKey } from '../../../src/infra/crypto/root-key.js';
 import { readKeyring } from '../../../src/infra/crypto/keyring-file.js';
 import { encodeEntries } from '../../../src/infra/offgrid/protocol/answers.js';

@@ -9,7 +9,7 @@ import { formatRecoveryKey } from '../../../src/infra/crypto/recovery-key.js';
 import { RootKey } from '../../../src/infra/crypto/root-key.js';
 import { sha256 } from '../../../src/infra/crypto/sha256.js';
 import { MerkleFrontier } from '../../../src/domain/merkle.js';
-import { eventText } from '../../../src/infra/offgrid/event-text.js';
+import { eventText } from '../../../src/infra/offgrid/protocol/event-text.js';
 import type { RunningHost } from '../../../src/infra/offgrid/host/server.js';
 import { encodeEntry, entryOf } from '../../../src/infra/offgrid/protocol/entry.js';
 import type { SealedEvent } from '../../../src/infra/offgrid/protocol/event.js';

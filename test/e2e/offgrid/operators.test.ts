@@ -2,7 +2,7 @@ import { createPublicKey, verify } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { corePaths } from '../../../src/infra/core-paths.js';
+import { corePaths } from '../../../src/infra/platform/core-paths.js';
 import { RootKey } from '../../../src/infra/crypto/root-key.js';
 import { newDataDir, Sheratan } from '../../support/core.js';
 import { History, Process } from '../../support/offgrid/by-hand.js';

@@ -1,5 +1,5 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { corePaths } from '../../../src/infra/core-paths.js';
+import { corePaths } from '../../../src/infra/platform/core-paths.js';
 import { readKeyring } from '../../../src/infra/crypto/keyring-file.js';
 import { signClaim } from '../../../src/infra/offgrid/protocol/claim.js';
 import { TestNode } from '../../support/node.js';

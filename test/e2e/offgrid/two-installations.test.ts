@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { corePaths } from '../../../src/infra/core-paths.js';
+import { corePaths } from '../../../src/infra/platform/core-paths.js';
 import type { RunningHost } from '../../../src/infra/offgrid/host/server.js';
 import { Connection } from '../../../src/infra/sqlite/connection.js';
 import { newDataDir, Sheratan } from '../../support/core.js';

@@ -7,7 +7,7 @@ import type { Readable } from 'node:stream';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { RunBrokerOptions } from '../../../src/infra/cli/broker.js';
 import { CONFIG_EXIT_CODE } from '../../../src/infra/cli/errors.js';
-import { systemClock } from '../../../src/infra/clock.js';
+import { systemClock } from '../../../src/infra/platform/clock.js';
 import { BrokerClient } from '../../../src/infra/offgrid/broker/client.js';
 import { AUTH_KEY, newBroker, newFolder } from '../../support/broker/broker.js';
 import { Sheratan } from '../../support/core.js';

@@ -2,7 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { CliError, CONFIG_EXIT_CODE, explain } from '../../../src/infra/cli/errors.js';
-import { ConfigError } from '../../../src/infra/config.js';
+import { ConfigError } from '../../../src/infra/app/config.js';
 import { LogError } from '../../../src/infra/eventlog/errors.js';
 import { ProjectionError } from '../../../src/infra/projector/errors.js';
 import { Connection } from '../../../src/infra/sqlite/connection.js';

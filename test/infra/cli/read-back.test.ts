@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { hostsOf } from '../../../src/infra/cli/read-back.js';
-import { readConfig } from '../../../src/infra/config.js';
+import { readConfig } from '../../../src/infra/app/config.js';
 
 it('hosts beyond loopback that a command names are not asked with a key that everybody knows, or may guess', () => {
   const [known, short] = [readConfig({}), readConfig({ OFFGRID_AUTH_KEY: 'short' })];

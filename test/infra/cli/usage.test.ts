@@ -114,7 +114,7 @@ describe('the help of sheratan', () => {
   });
 
   it('names the settings that are read, and no other', async () => {
-    const source = await readFile('src/infra/config.ts', 'utf8');
+    const source = await readFile('src/infra/app/config.ts', 'utf8');
     const names = (text: string) => [...new Set(text.match(/(SHERATAN|OFFGRID)_[A-Z_]+/g))].sort();
     expect(names(resultOf(['--help']).output.join('\n'))).toEqual(names(source));
   });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { systemClock } from '../../../src/infra/clock.js';
+import { systemClock } from '../../../src/infra/platform/clock.js';
 import { Commands } from '../../../src/infra/commands/commands.js';
 import type { CommandContext } from '../../../src/infra/commands/context.js';
 import { CommandHandler, type Outcome } from '../../../src/infra/commands/handler.js';

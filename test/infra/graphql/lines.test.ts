@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { corePaths } from '../../../src/infra/core-paths.js';
+import { corePaths } from '../../../src/infra/platform/core-paths.js';
 import { TestNode, type Untyped } from '../../support/node.js';
 import { newHost } from '../../support/offgrid/host.js';
 import { newMission, replicating, settled, statusOf } from '../../support/offgrid/machine.js';

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
-import { corePaths } from '../../../src/infra/core-paths.js';
+import { corePaths } from '../../../src/infra/platform/core-paths.js';
 import { Connection } from '../../../src/infra/sqlite/connection.js';
 import { newEvent } from '../../support/events.js';
 import { holdBack } from '../../support/hold-back.js';

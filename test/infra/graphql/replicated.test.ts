@@ -1,6 +1,6 @@
 import { copyFile, cp } from 'node:fs/promises';
 import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
-import { corePaths } from '../../../src/infra/core-paths.js';
+import { corePaths } from '../../../src/infra/platform/core-paths.js';
 import type { RunningHost } from '../../../src/infra/offgrid/host/server.js';
 import { Connection } from '../../../src/infra/sqlite/connection.js';
 import { newEvent } from '../../support/events.js';

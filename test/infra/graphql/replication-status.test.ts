@@ -1,6 +1,6 @@
 import { rm, writeFile } from 'node:fs/promises';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { corePaths } from '../../../src/infra/core-paths.js';
+import { corePaths } from '../../../src/infra/platform/core-paths.js';
 import { openKeyring } from '../../../src/infra/crypto/keyring-file.js';
 import { TestNode, type Untyped } from '../../support/node.js';
 import { keptByAll, newCore, replicating, settledCore, statusOf, WAIT } from '../../support/offgrid/core.js';

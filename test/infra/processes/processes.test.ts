@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { CommandContext } from '../../../src/infra/commands/context.js';
-import { corePaths } from '../../../src/infra/core-paths.js';
+import { corePaths } from '../../../src/infra/platform/core-paths.js';
 import { newEvent } from '../../support/events.js';
 import { TestNode } from '../../support/node.js';
 import { tamper } from '../projector/support.js';

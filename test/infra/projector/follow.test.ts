@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { RecordedEvent } from '../../../src/domain/event.js';
 import type { EventBatch } from '../../../src/infra/eventlog/eventlog.js';
-import { FoldError, Folder } from '../../../src/infra/projector/folder.js';
+import { FoldError, Folder } from '../../../src/infra/projector/batch-folder.js';
 import { follow, type Following, type Progress } from '../../../src/infra/projector/follow.js';
 import { loadRows, selectList, fromStored } from '../../../src/infra/projector/generation.js';
 import { ProjectionFile } from '../../../src/infra/projector/projection-file.js';

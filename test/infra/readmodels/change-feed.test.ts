@@ -1,7 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { Nudge } from '../../../src/infra/nudge.js';
+import { Nudge } from '../../../src/infra/platform/nudge.js';
 import { ChangeFeed, type Changed } from '../../../src/infra/readmodels/change-feed.js';
 
 interface Row {

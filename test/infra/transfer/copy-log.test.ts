@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { Append, EventLog } from '../../../src/infra/eventlog/eventlog.js';
 import { readAddress } from '../../../src/infra/eventlog/eventstore/address.js';
-import { EventStoreLog } from '../../../src/infra/eventlog/eventstore/eventstore.js';
+import { EventStoreLog } from '../../../src/infra/eventlog/eventstore/eventstore-log.js';
 import { copyLog, digestLog } from '../../../src/infra/transfer/copy-log.js';
 import { collect, newEvent, newEvents, newStream } from '../../support/events.js';
 import { StandIn } from '../../support/eventstore/stand-in.js';

@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ETYPES, isEventType } from '../../../src/domain/event.js';
 import type { JsonObject } from '../../../src/domain/json.js';
-import { canonicalJson } from '../../../src/infra/eventlog/canonical.js';
+import { canonicalJson } from '../../../src/infra/eventlog/canonical-json.js';
 import type { EventLog, NewEvent } from '../../../src/infra/eventlog/eventlog.js';
 import { exportLog } from '../../../src/infra/transfer/export-log.js';
 import { fromLine, toLine } from '../../../src/infra/transfer/exported-event.js';

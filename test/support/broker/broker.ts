@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
-import type { Clock } from '../../../src/infra/clock.js';
+import type { Clock } from '../../../src/infra/platform/clock.js';
 import type { PythonObject } from '../../../src/infra/offgrid/broker/python-json.js';
 import type { QuorumPolicies } from '../../../src/infra/offgrid/broker/quorum.js';
 import { startBroker, type Broker } from '../../../src/infra/offgrid/broker/server.js';

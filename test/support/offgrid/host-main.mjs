@@ -1,5 +1,5 @@
 // A host in a process of its own, for tests that kill it: its options are the argument, as JSON.
-import { systemClock } from '../../../dist/infra/clock.js';
+import { systemClock } from '../../../dist/infra/platform/clock.js';
 import { startHost } from '../../../dist/infra/offgrid/host/server.js';
 import { pino } from 'pino';
 

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
-import { systemClock } from '../../../src/infra/clock.js';
+import { systemClock } from '../../../src/infra/platform/clock.js';
 import { startHost, type HostOptions, type RunningHost } from '../../../src/infra/offgrid/host/server.js';
 import { quiet } from '../quiet.js';
 

@@ -12,8 +12,8 @@ import {
 import { LogError, WrongExpectedRevision } from '../errors.js';
 import { MAX_EVENT_BYTES, type AppendResult, type ExpectedRevision } from '../eventlog.js';
 import { remedyFor, toLogError } from './failures.js';
-import { answered, Tries, type Link } from './link.js';
-import { MAX_HELD_MESSAGES, type Outflow } from './outflow.js';
+import { answered, Tries, type Link } from './reconnecting-client.js';
+import { MAX_HELD_MESSAGES, type Outflow } from './send-buffer.js';
 
 /** The most messages on their way: more than a server works on at a time, and few enough to be sent again. */
 const MAX_MESSAGES = 64;

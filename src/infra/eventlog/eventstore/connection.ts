@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream';
 import { EventStoreDBClient } from '@eventstore/db-client';
-import { Outflow } from './outflow.js';
+import { Outflow } from './send-buffer.js';
 
 /** What the client calls the stream that appends go by. */
 const APPENDS = 'appendToStream';

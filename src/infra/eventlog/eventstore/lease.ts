@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Logger } from '../../logger.js';
+import type { Logger } from '../../platform/logger.js';
 import { WrongExpectedRevision } from '../errors.js';
 import type { Lease } from '../lease.js';
 import type { Appender } from './appender.js';
 import type { Reader } from './reader.js';
-import { bareEvent, type AnyRecord, type Records } from './records.js';
+import { bareEvent, type AnyRecord, type Records } from './event-codec.js';
 
 /** How often a lease is looked at, in milliseconds. */
 const LOOK_MS = 1_000;

@@ -15,9 +15,9 @@ import {
 } from '@eventstore/db-client';
 import type { ReadStreamOptions } from '../eventlog.js';
 import { Ended } from './failures.js';
-import { ANSWER_MS, Tries, type Link } from './link.js';
-import { pulled } from './pulled.js';
-import type { AnyRecord, Records } from './records.js';
+import { ANSWER_MS, Tries, type Link } from './reconnecting-client.js';
+import { pulled } from './readable-chunks.js';
+import type { AnyRecord, Records } from './event-codec.js';
 
 /** Records read at first to find the last one of ours: it is mostly among them. */
 const FIRST_RECORDS = 16;

@@ -1,6 +1,6 @@
 import { Field, ID, InputType, Int, ObjectType } from 'type-graphql';
-import { connectionOf } from '../connection.js';
-import { DateTimeScalar, PositionScalar } from '../scalars.js';
+import { connectionOf } from '../kit/connection.js';
+import { DateTimeScalar, PositionScalar } from '../kit/scalars.js';
 import { OutboxStatus } from './enums.js';
 
 @ObjectType({ description: 'An event that travels to the hosts, and how far it has got.' })

@@ -13,16 +13,16 @@ import {
 } from 'type-graphql';
 import { missionStream } from '../../../domain/id.js';
 import type { Problem } from '../../../domain/problem.js';
-import type { Author, Operated, Operations } from '../../offgrid/operations.js';
-import { PageArgs, type Page } from '../connection.js';
-import { Consistency } from '../consistency.js';
-import { settle, waitForPosition, type ApiContext } from '../context.js';
-import { Mission } from '../mission/types.js';
-import { toProblemType, type ProblemType } from '../problems.js';
-import { PositionScalar } from '../scalars.js';
-import { untilReturned } from '../subscribe.js';
+import type { Author, Operated, Operations } from '../../offgrid/replication/operations.js';
+import { PageArgs, type Page } from '../kit/connection.js';
+import { Consistency } from '../../services/durability.js';
+import { settle, waitForPosition, type ApiContext } from '../kit/context.js';
+import { Mission } from '../missions/mission-types.js';
+import { toProblemType, type ProblemType } from '../kit/problems.js';
+import { PositionScalar } from '../kit/scalars.js';
+import { untilReturned } from '../kit/subscribe.js';
 import { MissionReplicationState, SettableHostState } from './enums.js';
-import { outboxPage } from './outbox-queries.js';
+import { outboxPage } from '../../readmodels/outbox/entry-queries.js';
 import { OutboxEntryConnection, OutboxFilter, type OutboxEntry } from './outbox-types.js';
 import {
   BeginLinePayload,

@@ -1,13 +1,13 @@
 import { createUnionType, Field, Float, ID, Int, ObjectType } from 'type-graphql';
-import { Consistency } from '../consistency.js';
+import { Consistency } from '../../services/durability.js';
 import {
   HostStateProblem,
   InvalidInput,
   NotFound,
   ReplicationIsDisabled,
   ReplicationStateProblem,
-} from '../problems.js';
-import { DateTimeScalar, PositionScalar } from '../scalars.js';
+} from '../kit/problems.js';
+import { DateTimeScalar, PositionScalar } from '../kit/scalars.js';
 import { HostState, MissionReplicationState, ProofKind, RefusalCode, StopCode } from './enums.js';
 
 @ObjectType({ description: 'By what a host has proven itself dishonest. Both sides: `sheratan hosts evidence`.' })

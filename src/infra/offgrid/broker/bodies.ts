@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { HttpError } from '../../http/errors.js';
+import { HttpError } from '../../http-kit/error-answer.js';
 import {
   parsePythonJson,
   pythonJson,

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Clock } from '../../clock.js';
+import type { Clock } from '../../platform/clock.js';
 import { PythonJsonError, type PythonJson, type PythonObject } from './python-json.js';
 import { newNonce, readTime, signBody } from './signature.js';
 import { unixSeconds } from './time.js';

@@ -1,7 +1,7 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { HttpError, INTERNAL_MESSAGE } from '../../http/errors.js';
+import { HttpError, INTERNAL_MESSAGE } from '../../http-kit/error-answer.js';
 import { SqliteError } from '../../sqlite/connection.js';
-import { TooManyWaiting } from '../../turns.js';
+import { TooManyWaiting } from '../../platform/keyed-queue.js';
 import { MAX_BODY_BYTES } from './bodies.js';
 import type { SignatureProblem, SignedTime } from './signature.js';
 

@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import fastify, { LogController, type FastifyInstance } from 'fastify';
-import type { Clock } from '../../clock.js';
-import type { Logger } from '../../logger.js';
+import type { Clock } from '../../platform/clock.js';
+import type { Logger } from '../../platform/logger.js';
 import { MAX_BODY_BYTES, MAX_ID_LENGTH } from './bodies.js';
 import { handleBrokerErrors, refuseBrokerUrl } from './errors.js';
 import { serveBrokerMetrics } from './metrics.js';

@@ -1,5 +1,5 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
-import type { Clock } from '../../clock.js';
+import type { Clock } from '../../platform/clock.js';
 import { pythonJson, rawText, type PythonObject, type ReceivedObject } from './python-json.js';
 import { unixSeconds } from './time.js';
 

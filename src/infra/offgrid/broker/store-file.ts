@@ -1,6 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ProcessLock } from '../../process-lock.js';
+import { ProcessLock } from '../../sqlite/process-lock.js';
 import { Connection } from '../../sqlite/connection.js';
 
 /** The version of the file's layout, in `user_version`. */

@@ -1,4 +1,4 @@
-import { Turns } from '../../turns.js';
+import { Turns } from '../../platform/keyed-queue.js';
 import { isFinalized, policyFor, sumOfWeights, weightOf, withAck, type Ack, type QuorumPolicies } from './quorum.js';
 import { afterHeartbeat, afterRestart, HEARTBEAT_S, LOST_AFTER_HEARTBEATS, type Heartbeats } from './score.js';
 import { openStoreFile, type StoreFile } from './store-file.js';

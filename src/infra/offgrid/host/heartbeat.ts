@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Logger } from '../../logger.js';
+import type { Logger } from '../../platform/logger.js';
 import { BrokerError, type BrokerClient } from '../broker/client.js';
 import { PRICES } from './memory-routes.js';
 import type { RunningHost } from './server.js';

@@ -1,5 +1,5 @@
 import type { Connection, Row } from '../../sqlite/connection.js';
-import { packPeaks } from '../peaks.js';
+import { packPeaks } from '../protocol/peaks.js';
 import { encodeSigned } from '../protocol/signed.js';
 import type { HistoryChange } from './replica-store.js';
 

@@ -1,8 +1,8 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { toBase64 } from '../../crypto/bytes.js';
 import { fingerprintOf, publicKeyText } from '../../crypto/signing.js';
-import { writeDurably } from '../../durable-file.js';
-import { readIfThere } from '../../read-if-there.js';
+import { writeDurably } from '../../platform/files.js';
+import { readIfThere } from '../../platform/read-if-there.js';
 
 /** Only the owner may read it. */
 const MODE = 0o600;

@@ -1,7 +1,7 @@
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { toHex } from '../../crypto/bytes.js';
-import { ProcessLock } from '../../process-lock.js';
+import { ProcessLock } from '../../sqlite/process-lock.js';
 import type { Connection, Row } from '../../sqlite/connection.js';
 import { Blobs } from './blobs.js';
 import type { Origin } from '../protocol/fields.js';

@@ -1,5 +1,5 @@
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
-import type { Clock } from '../../clock.js';
+import type { Clock } from '../../platform/clock.js';
 import type { Replicas } from './replicas.js';
 import type { SqliteReplicaStore } from './sqlite-replica-store.js';
 

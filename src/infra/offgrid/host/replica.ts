@@ -1,6 +1,6 @@
 import type { KeyObject } from 'node:crypto';
 import pLimit from 'p-limit';
-import type { Clock } from '../../clock.js';
+import type { Clock } from '../../platform/clock.js';
 import { equalBytes } from '../../crypto/bytes.js';
 import type { Roots } from '../protocol/answers.js';
 import type { Batch } from '../protocol/batch.js';

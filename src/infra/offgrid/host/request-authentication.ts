@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { LRUCache } from 'lru-cache';
-import type { Clock } from '../../clock.js';
+import type { Clock } from '../../platform/clock.js';
 import {
   BODY_HEADER,
   clockSignature,

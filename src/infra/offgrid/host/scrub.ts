@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Logger } from '../../logger.js';
+import type { Logger } from '../../platform/logger.js';
 import type { Replicas } from './replicas.js';
 import type { SqliteReplicaStore } from './sqlite-replica-store.js';
 import { EVENT_BYTES } from './history-rows.js';

@@ -1,12 +1,12 @@
 import { access, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import fastify, { LogController, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
-import type { Clock } from '../../clock.js';
+import type { Clock } from '../../platform/clock.js';
 import { sha256 } from '../../crypto/sha256.js';
 import { equalBytes } from '../../crypto/bytes.js';
-import { isLoopback } from '../../http/loopback.js';
-import type { Logger } from '../../logger.js';
-import { ProcessLock } from '../../process-lock.js';
+import { isLoopback } from '../../platform/loopback.js';
+import type { Logger } from '../../platform/logger.js';
+import { ProcessLock } from '../../sqlite/process-lock.js';
 import { SqliteError } from '../../sqlite/connection.js';
 import { Blobs } from './blobs.js';
 import { newIdentity, readIdentity, type Identity } from './identity.js';

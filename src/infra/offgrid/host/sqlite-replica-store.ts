@@ -1,7 +1,7 @@
 import { HASH_BYTES } from '../../../domain/merkle.js';
-import type { Clock } from '../../clock.js';
+import type { Clock } from '../../platform/clock.js';
 import type { Connection, Row } from '../../sqlite/connection.js';
-import { packPeaks, unpackPeaks } from '../peaks.js';
+import { packPeaks, unpackPeaks } from '../protocol/peaks.js';
 import type { StoredEvent } from '../protocol/events-answer.js';
 import { ProtocolError } from '../protocol/protocol-error.js';
 import type { HistoryName } from '../protocol/queries.js';

@@ -1,4 +1,4 @@
-import type { Clock } from '../../clock.js';
+import type { Clock } from '../../platform/clock.js';
 import type { HostClient } from './host-client.js';
 import { HttpExchange } from './http-exchange.js';
 import { HttpHostClient, type HttpHostClientOptions } from './http-host-client.js';

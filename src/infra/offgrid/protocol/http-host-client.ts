@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import type { Clock } from '../../clock.js';
+import type { Clock } from '../../platform/clock.js';
 import { toHex } from '../../crypto/bytes.js';
 import { sha256 } from '../../crypto/sha256.js';
 import { fingerprintOf } from '../../crypto/signing.js';
-import { LinkedSignal } from '../../linked-signal.js';
+import { LinkedSignal } from '../../platform/linked-signal.js';
 import {
   decodeDamaged,
   decodeEntries,

@@ -6,9 +6,9 @@ import {
   type Reached,
   type ReplicasAcknowledged,
 } from '../../../domain/replication.js';
-import { firstOf } from '../../linked-signal.js';
-import type { Logger } from '../../logger.js';
-import { Nudge } from '../../nudge.js';
+import { firstOf } from '../../platform/linked-signal.js';
+import type { Logger } from '../../platform/logger.js';
+import { Nudge } from '../../platform/nudge.js';
 import type { SignedThing } from '../protocol/signed.js';
 import type { Tree } from '../protocol/tree.js';
 import type { Journal, Time } from './ports.js';

@@ -2,7 +2,7 @@ import type { KeyRotated } from '../../../domain/keyring.js';
 import { toHex } from '../../crypto/bytes.js';
 import { dataKey, KEY_BYTES } from '../../crypto/data-key.js';
 import type { RootKey } from '../../crypto/root-key.js';
-import type { Logger } from '../../logger.js';
+import type { Logger } from '../../platform/logger.js';
 import type { Known, Time } from './ports.js';
 
 /** How long the log is left when it cannot be read or written, in milliseconds. */

@@ -1,14 +1,14 @@
 import { equalBytes } from '../../crypto/bytes.js';
-import { firstOf } from '../../linked-signal.js';
-import type { Logger } from '../../logger.js';
-import { Nudge } from '../../nudge.js';
+import { firstOf } from '../../platform/linked-signal.js';
+import type { Logger } from '../../platform/logger.js';
+import { Nudge } from '../../platform/nudge.js';
 import { MAX_BATCH_EVENTS } from '../protocol/batch.js';
 import type { NumberedEvent } from '../protocol/event.js';
 import { MAX_DAMAGED } from '../protocol/answers.js';
 import { HostFailure, type HostClient } from '../protocol/host-client.js';
 import type { GoodHead } from '../protocol/verify-head.js';
 import type { Known, Time } from './ports.js';
-import type { SealedWindow } from './sealed-window.js';
+import type { SealedWindow } from './envelope-cache.js';
 import type { LocalHistory } from './local-history.js';
 
 /** How much is mended beside shipping, in bytes a second. */

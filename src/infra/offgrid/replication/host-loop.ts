@@ -1,9 +1,9 @@
 import { backoffMs, MAX_BACKOFF_MS } from '../../../domain/backoff.js';
 import { isServed, type HostProof, type HostState, type PolicyHost } from '../../../domain/replication.js';
 import { fromBase64 } from '../../crypto/bytes.js';
-import { firstOf } from '../../linked-signal.js';
-import type { Logger } from '../../logger.js';
-import { Nudge } from '../../nudge.js';
+import { firstOf } from '../../platform/linked-signal.js';
+import type { Logger } from '../../platform/logger.js';
+import { Nudge } from '../../platform/nudge.js';
 import { openClaim } from '../protocol/claim.js';
 import { HostFailure, type HostClient } from '../protocol/host-client.js';
 import { ProtocolError } from '../protocol/protocol-error.js';

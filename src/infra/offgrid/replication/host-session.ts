@@ -2,7 +2,7 @@ import { MerkleFrontier } from '../../../domain/merkle.js';
 import { equalBytes } from '../../crypto/bytes.js';
 import { sha256 } from '../../crypto/sha256.js';
 import type { RootKey } from '../../crypto/root-key.js';
-import { LinkedSignal } from '../../linked-signal.js';
+import { LinkedSignal } from '../../platform/linked-signal.js';
 import { MAX_DAMAGED } from '../protocol/answers.js';
 import { MAX_BATCH_BYTES } from '../protocol/batch.js';
 import { signClaim } from '../protocol/claim.js';

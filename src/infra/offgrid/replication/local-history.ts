@@ -4,7 +4,7 @@ import type { MerkleFrontier } from '../../../domain/merkle.js';
 import { equalBytes, toHex } from '../../crypto/bytes.js';
 import { LogError } from '../../eventlog/errors.js';
 import { isComplete, type Tree } from '../protocol/tree.js';
-import type { OwnTree } from './own-tree.js';
+import type { OwnTree } from './local-tree.js';
 import { beginningOf, type Outbox, type ReplicationState } from './replication-state.js';
 
 /** Roots, and answers, that are remembered: a log only grows, so they stay right. */

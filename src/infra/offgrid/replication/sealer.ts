@@ -4,7 +4,7 @@ import { fromHex } from '../../crypto/bytes.js';
 import { addressOf, seal } from '../../crypto/envelope.js';
 import type { DataKey } from '../../crypto/data-key.js';
 import type { RootKey } from '../../crypto/root-key.js';
-import { eventText } from '../event-text.js';
+import { eventText } from '../protocol/event-text.js';
 import type { AddressedEvent, ShippedEvent } from '../protocol/event.js';
 import type { Known, KnownKey, NumberedEvent } from './ports.js';
 

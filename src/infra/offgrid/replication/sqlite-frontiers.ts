@@ -2,7 +2,7 @@ import { HASH_BYTES, MerkleFrontier } from '../../../domain/merkle.js';
 import { equalBytes } from '../../crypto/bytes.js';
 import { sha256 } from '../../crypto/sha256.js';
 import { Connection } from '../../sqlite/connection.js';
-import { packPeaks, unpackPeaks } from '../peaks.js';
+import { packPeaks, unpackPeaks } from '../protocol/peaks.js';
 import type { FrontierCache, KeptFrontier } from './ports.js';
 
 /** In the file's `user_version`; what another build kept is thrown away. */

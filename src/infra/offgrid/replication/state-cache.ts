@@ -1,6 +1,6 @@
 import pLimit from 'p-limit';
-import type { Logger } from '../../logger.js';
-import { Nudge } from '../../nudge.js';
+import type { Logger } from '../../platform/logger.js';
+import { Nudge } from '../../platform/nudge.js';
 import type { Journal, Time } from './ports.js';
 import type { Outbox, ReplicationState } from './replication-state.js';
 

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { writeDurably } from '../../durable-file.js';
-import { readIfThere } from '../../read-if-there.js';
+import { writeDurably } from '../../platform/files.js';
+import { readIfThere } from '../../platform/read-if-there.js';
 import { MAX_EPOCH, MAX_LINE } from '../protocol/fields.js';
 import type { WriterRecord, WriterStore } from './replication-state.js';
 

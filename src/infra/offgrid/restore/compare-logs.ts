@@ -1,6 +1,6 @@
 import { isReplicated } from '../../../domain/event.js';
 import type { EventLog } from '../../eventlog/eventlog.js';
-import { eventText } from '../event-text.js';
+import { eventText } from '../protocol/event-text.js';
 
 /** How a history that was read back stands to a log. */
 export interface Comparison {

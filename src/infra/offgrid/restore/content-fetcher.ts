@@ -1,8 +1,8 @@
 import { backoffMs } from '../../../domain/backoff.js';
 import { equalBytes } from '../../crypto/bytes.js';
 import { addressOf } from '../../crypto/envelope.js';
-import { firstOf } from '../../linked-signal.js';
-import { Nudge } from '../../nudge.js';
+import { firstOf } from '../../platform/linked-signal.js';
+import { Nudge } from '../../platform/nudge.js';
 import type { Entry } from '../protocol/entry.js';
 import type { NumberedEvent } from '../protocol/event.js';
 import { MAX_ANSWER_EVENTS } from '../protocol/events-answer.js';

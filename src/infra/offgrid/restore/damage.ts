@@ -1,7 +1,7 @@
 import { isReplicated, type RecordedEvent } from '../../../domain/event.js';
 import type { JsonObject } from '../../../domain/json.js';
-import { decode, isIntact, type EventRow } from '../../eventlog/encoding.js';
-import { TOMBSTONE, TRUNCATED } from '../../eventlog/writer.js';
+import { decode, isIntact, type EventRow } from '../../eventlog/embedded/event-row.js';
+import { TOMBSTONE, TRUNCATED } from '../../eventlog/embedded/writer.js';
 import { SqliteError, type Connection } from '../../sqlite/connection.js';
 import { RepairError } from './repair-error.js';
 

@@ -1,10 +1,10 @@
 import { link, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { categoryOf, ETYPES } from '../../../domain/event.js';
-import { syncFolder } from '../../durable-file.js';
-import { encodeAppend, rowJson } from '../../eventlog/encoding.js';
-import { openLogFile } from '../../eventlog/file.js';
-import { TRUNCATED } from '../../eventlog/writer.js';
+import { syncFolder } from '../../platform/files.js';
+import { encodeAppend, rowJson } from '../../eventlog/embedded/event-row.js';
+import { openLogFile } from '../../eventlog/embedded/log-file.js';
+import { TRUNCATED } from '../../eventlog/embedded/writer.js';
 import { Connection, SqliteError, type Param } from '../../sqlite/connection.js';
 import { findDamage } from './damage.js';
 import type { Filling } from './gap-filler.js';

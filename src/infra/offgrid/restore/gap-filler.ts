@@ -4,7 +4,7 @@ import type { RootKey } from '../../crypto/root-key.js';
 import type { Gap, Remains } from './damage.js';
 import type { HostHistory } from './host-histories.js';
 import type { KnownKeys } from './known-keys.js';
-import { NotAnEvent, NotSealedHere, Opener, type OpenedEvent } from './opener.js';
+import { NotAnEvent, NotSealedHere, Opener, type OpenedEvent } from './envelope-reader.js';
 import type { OutboxNumbers } from './outbox-numbers.js';
 import { RepairError } from './repair-error.js';
 

@@ -1,5 +1,5 @@
-import { firstOf, LinkedSignal } from '../../linked-signal.js';
-import { Nudge } from '../../nudge.js';
+import { firstOf, LinkedSignal } from '../../platform/linked-signal.js';
+import { Nudge } from '../../platform/nudge.js';
 import type { Time } from '../replication/ports.js';
 
 /** How often it is looked whether something is late, in milliseconds. */

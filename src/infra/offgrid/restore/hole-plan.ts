@@ -5,13 +5,13 @@ import { isReplicationFact, replicationStream } from '../../../domain/replicatio
 import { toHex } from '../../crypto/bytes.js';
 import type { DataKey } from '../../crypto/data-key.js';
 import type { RootKey } from '../../crypto/root-key.js';
-import { derivedId } from '../../commands/ids.js';
+import { derivedId } from '../../platform/ids.js';
 import type { EventLog } from '../../eventlog/eventlog.js';
 import { lastRevision } from '../../eventlog/last-revision.js';
 import type { Entry } from '../protocol/entry.js';
 import type { ContentFetcher, ContentSource, FetchedEvent } from './content-fetcher.js';
 import type { EntryList } from './entry-list.js';
-import { NotSealedHere, Opener, type OpenedEvent } from './opener.js';
+import { NotSealedHere, Opener, type OpenedEvent } from './envelope-reader.js';
 import { RestoreError } from './restore-error.js';
 
 /** Whom a hole is by. */

@@ -4,7 +4,7 @@ import { DishonestHostError, verifyHead, type Expected, type GoodHead } from '..
 import { verifyKeyOf } from '../protocol/verify-key.js';
 import type { Tree } from '../protocol/tree.js';
 import type { Time } from '../replication/ports.js';
-import type { HostAddress } from '../settings.js';
+import type { HostAddress } from '../protocol/settings.js';
 
 /** How long those that do not answer are waited for where the others may be enough, in milliseconds. */
 const SOON_MS = 10_000;

@@ -2,7 +2,7 @@ import type { RootKey } from '../../crypto/root-key.js';
 import { LogError } from '../../eventlog/errors.js';
 import type { EventLog } from '../../eventlog/eventlog.js';
 import { appendHistory, type HistoryEvent } from '../../transfer/copy-log.js';
-import { NotAnEvent, NotSealedHere, Opener, type OpenedEvent } from './opener.js';
+import { NotAnEvent, NotSealedHere, Opener, type OpenedEvent } from './envelope-reader.js';
 import {
   MissingEventError,
   type ContentFetcher,

@@ -1,11 +1,11 @@
 import { acknowledgementStream } from '../../../domain/replication.js';
-import type { Clock } from '../../clock.js';
+import type { Clock } from '../../platform/clock.js';
 import type { RootKey } from '../../crypto/root-key.js';
-import { EmbeddedLog } from '../../eventlog/embedded.js';
+import { EmbeddedLog } from '../../eventlog/embedded/embedded-log.js';
 import { newLogId } from '../../eventlog/log-id.js';
 import type { HostClient } from '../protocol/host-client.js';
 import type { Time } from '../replication/ports.js';
-import type { HostAddress } from '../settings.js';
+import type { HostAddress } from '../protocol/settings.js';
 import { ContentFetcher } from './content-fetcher.js';
 import type { Gap, Rotation } from './damage.js';
 import { assertInOrder, DamagedFile, type Written } from './damaged-file.js';

@@ -5,7 +5,7 @@ import type { EventLog } from '../../eventlog/eventlog.js';
 import type { HostClient } from '../protocol/host-client.js';
 import type { WriterRecord } from '../replication/replication-state.js';
 import type { Time } from '../replication/ports.js';
-import type { HostAddress } from '../settings.js';
+import type { HostAddress } from '../protocol/settings.js';
 import { ContentFetcher } from './content-fetcher.js';
 import { EntryCollector } from './entry-collector.js';
 import { HistoryReader, type AcceptedHistory, type ReadHistory } from './history-reader.js';

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, describe, expect, it, onTestFinished, vi, type TestContext } from 'vitest';
 import type { Lease } from '../../../../src/infra/eventlog/lease.js';
 import { readAddress } from '../../../../src/infra/eventlog/eventstore/address.js';
-import { EventStoreLog } from '../../../../src/infra/eventlog/eventstore/eventstore.js';
+import { EventStoreLog } from '../../../../src/infra/eventlog/eventstore/eventstore-log.js';
 import { StandIn } from '../../../support/eventstore/stand-in.js';
 import { Store } from '../../../support/eventstore/store.js';
 import { quiet } from '../../../support/quiet.js';

@@ -1,6 +1,6 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { readAddress } from '../../../../src/infra/eventlog/eventstore/address.js';
-import { EventStoreLog } from '../../../../src/infra/eventlog/eventstore/eventstore.js';
+import { EventStoreLog } from '../../../../src/infra/eventlog/eventstore/eventstore-log.js';
 import { collect, expectLogError, newEvent, newEvents, newStream } from '../../../support/events.js';
 import { StandIn } from '../../../support/eventstore/stand-in.js';
 import { quiet } from '../../../support/quiet.js';

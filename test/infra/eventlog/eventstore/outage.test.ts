@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it, vi } from 'vitest';
 import { readAddress } from '../../../../src/infra/eventlog/eventstore/address.js';
-import { EventStoreLog } from '../../../../src/infra/eventlog/eventstore/eventstore.js';
+import { EventStoreLog } from '../../../../src/infra/eventlog/eventstore/eventstore-log.js';
 import type { EventLog } from '../../../../src/infra/eventlog/eventlog.js';
 import { certificateFor } from '../../../support/eventstore/certificates.js';
 import { collect, idsOf, newEvent, newEvents, newStream } from '../../../support/events.js';

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { readAddress } from '../../../../src/infra/eventlog/eventstore/address.js';
-import { EventStoreLog } from '../../../../src/infra/eventlog/eventstore/eventstore.js';
+import { EventStoreLog } from '../../../../src/infra/eventlog/eventstore/eventstore-log.js';
 import { certificateFor } from '../../../support/eventstore/certificates.js';
 import { newEvent, newStream } from '../../../support/events.js';
 import { quiet } from '../../../support/quiet.js';

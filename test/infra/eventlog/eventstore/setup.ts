@@ -3,7 +3,7 @@ import { expect, onTestFinished, vi } from 'vitest';
 import type { RecordedEvent } from '../../../../src/domain/event.js';
 import type { EventBatch, EventFilter, EventLog } from '../../../../src/infra/eventlog/eventlog.js';
 import { readAddress } from '../../../../src/infra/eventlog/eventstore/address.js';
-import { EventStoreLog } from '../../../../src/infra/eventlog/eventstore/eventstore.js';
+import { EventStoreLog } from '../../../../src/infra/eventlog/eventstore/eventstore-log.js';
 import { matches } from '../../../../src/infra/eventlog/filter.js';
 import type { StandIn, StandInOptions } from '../../../support/eventstore/stand-in.js';
 import { collect, idsOf, newMetadata } from '../../../support/events.js';

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { readAddress } from '../../../../src/infra/eventlog/eventstore/address.js';
-import { EventStoreLog } from '../../../../src/infra/eventlog/eventstore/eventstore.js';
+import { EventStoreLog } from '../../../../src/infra/eventlog/eventstore/eventstore-log.js';
 import { collect, idsOf, newEvents } from '../../../support/events.js';
 import { quiet } from '../../../support/quiet.js';
 import { Follower, idsIn, openLog, startServer } from './setup.js';

@@ -1,7 +1,7 @@
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { systemClock } from '../../../../src/infra/clock.js';
+import { systemClock } from '../../../../src/infra/platform/clock.js';
 import { BrokerClient, BrokerError } from '../../../../src/infra/offgrid/broker/client.js';
 import { AUTH_KEY, ManualClock, newBroker } from '../../../support/broker/broker.js';
 import { startOldBroker } from '../../../support/broker/python.js';

@@ -1,5 +1,5 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { systemClock } from '../../../../src/infra/clock.js';
+import { systemClock } from '../../../../src/infra/platform/clock.js';
 import { RootKey } from '../../../../src/infra/crypto/root-key.js';
 import { HostClients } from '../../../../src/infra/offgrid/protocol/host-clients.js';
 import { surveyHosts } from '../../../../src/infra/offgrid/restore/host-survey.js';

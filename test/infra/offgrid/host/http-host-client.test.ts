@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { systemClock } from '../../../../src/infra/clock.js';
+import { systemClock } from '../../../../src/infra/platform/clock.js';
 import { encodeBatch } from '../../../../src/infra/offgrid/protocol/batch.js';
 import { signClaim } from '../../../../src/infra/offgrid/protocol/claim.js';
 import { decodeEntry, entryOf } from '../../../../src/infra/offgrid/protocol/entry.js';

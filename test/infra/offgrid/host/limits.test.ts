@@ -1,7 +1,7 @@
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { systemClock } from '../../../../src/infra/clock.js';
+import { systemClock } from '../../../../src/infra/platform/clock.js';
 import { RootKey } from '../../../../src/infra/crypto/root-key.js';
 import type { ReplicaStore } from '../../../../src/infra/offgrid/host/replica-store.js';
 import { MAX_AT_ONCE, MAX_WAITING, Replicas } from '../../../../src/infra/offgrid/host/replicas.js';

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { systemClock } from '../../../../src/infra/clock.js';
+import { systemClock } from '../../../../src/infra/platform/clock.js';
 import { toHex } from '../../../../src/infra/crypto/bytes.js';
 import { sha256 } from '../../../../src/infra/crypto/sha256.js';
 import { Blobs } from '../../../../src/infra/offgrid/host/blobs.js';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { systemClock } from '../../../../src/infra/clock.js';
+import { systemClock } from '../../../../src/infra/platform/clock.js';
 import { sha256 } from '../../../../src/infra/crypto/sha256.js';
 import { Blobs } from '../../../../src/infra/offgrid/host/blobs.js';
 import { newIdentity } from '../../../../src/infra/offgrid/host/identity.js';

@@ -3,7 +3,7 @@ import { openHead } from '../../../../src/infra/offgrid/protocol/head.js';
 import { verifyKey } from '../../../../src/infra/offgrid/protocol/verify-key.js';
 import { signedThingOf } from '../../../../src/infra/offgrid/replication/signed-text.js';
 import type { HostProof } from '../../../../src/domain/replication.js';
-import { appendFact } from '../../../../src/infra/offgrid/replication/log-journal.js';
+import { appendFact } from '../../../../src/infra/offgrid/replication/replication-events.js';
 import { ORIGIN } from '../../../support/offgrid/by-hand.js';
 import { Front } from '../../../support/offgrid/front.js';
 import { newHost } from '../../../support/offgrid/host.js';

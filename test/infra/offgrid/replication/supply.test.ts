@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { expect, it, vi } from 'vitest';
-import { systemClock } from '../../../../src/infra/clock.js';
-import { EmbeddedLog } from '../../../../src/infra/eventlog/embedded.js';
+import { systemClock } from '../../../../src/infra/platform/clock.js';
+import { EmbeddedLog } from '../../../../src/infra/eventlog/embedded/embedded-log.js';
 import { ProjectedBacklog } from '../../../../src/infra/offgrid/replication/projected-backlog.js';
 import { LyingHost } from '../../../support/offgrid/lying-host.js';
 import { ReplicatingCore, wanted, WAIT } from '../../../support/offgrid/replicating-core.js';

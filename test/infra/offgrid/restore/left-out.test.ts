@@ -1,7 +1,7 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { signTree } from '../../../../src/infra/offgrid/protocol/tree.js';
-import { appendFact } from '../../../../src/infra/offgrid/replication/log-journal.js';
+import { appendFact } from '../../../../src/infra/offgrid/replication/replication-events.js';
 import { ORIGIN, Reader } from '../../../support/offgrid/by-hand.js';
 import { Front } from '../../../support/offgrid/front.js';
 import { newHost } from '../../../support/offgrid/host.js';

@@ -1,0 +1,125 @@
+import { mkdir, writeFile, realpath, rm } from 'node:fs/promises';
+import { missions } from '../../projections/missions.js';
+import { outbox } from '../../projections/outbox.js';
+import type { Projection } from '../../projections/projection.js';
+import type { Clock } from '../platform/clock.js';
+import { CommandHandler } from '../commands/handler.js';
+import { Commands } from '../commands/commands.js';
+import { JobQueue } from '../commands/job-queue.js';
+import type { Config } from './config.js';
+import { corePaths, type CoreAddress } from '../platform/core-paths.js';
+import { makeSchema, type ResolverClass } from '../graphql/schema.js';
+import { Services } from '../services/services.js';
+import { startServer } from '../http/server.js';
+import type { Logger } from '../platform/logger.js';
+import { closedMissions } from '../processes/closed-missions.js';
+import { leaseExpiry } from '../processes/lease-expiry.js';
+import { Replication } from '../offgrid/replication/replication.js';
+import { replicationStopped } from '../offgrid/replication/stopped.js';
+import { ProcessLock } from '../sqlite/process-lock.js';
+import { ProjectionError } from '../projector/errors.js';
+import { Projector } from '../projector/projector.js';
+import { openLogWhenThere } from './start-log.js';
+
+/** A node that runs. */
+export interface Node {
+  /** Where it listens: `http://host:port`. */
+  readonly url: string;
+  readonly services: Services;
+  /**
+   * Stops accepting, finishes what is in flight, flushes and lets go of its files.
+   * @throws the first error of what could not be closed, after all the rest is
+   */
+  stop(): Promise<void>;
+}
+
+/** What a node is given beside its configuration. */
+export interface NodeOptions {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Gives up starting: a server that holds the log is waited for. */
+  readonly signal?: AbortSignal;
+  /** Resolvers of a bench or a test, beside those of the API. */
+  readonly resolvers?: readonly ResolverClass[];
+}
+
+/**
+ * Builds a running node out of its parts; the one place where they meet.
+ * @throws LogError, ProjectionError or the system's error when it cannot start; what was opened is closed again
+ */
+export async function startNode(config: Config, { clock, logger, signal, resolvers = [] }: NodeOptions): Promise<Node> {
+  const paths = corePaths(config.dataDir);
+  const opened: (() => Promise<void>)[] = [];
+  const closeAll = async () => {
+    const failures: unknown[] = [];
+    for (const close of opened.splice(0).reverse()) await close().catch((failure: unknown) => failures.push(failure));
+    if (failures.length > 0) throw failures[0];
+  };
+  try {
+    await mkdir(paths.folder, { recursive: true });
+    const lock = await ownProjection(paths.missionsLock);
+    opened.push(() => lock.release());
+    const { log, lease, port } = await openLogWhenThere(config, clock, logger, signal);
+    opened.push(() => log.close());
+    const startProjector = async (projection: Projection) => {
+      const projector = await Projector.open(paths.projection(projection.name), projection, log, logger);
+      opened.push(() => projector.stop());
+      await projector.start();
+      return projector;
+    };
+    const projector = await startProjector(missions);
+    const outboxProjector = await startProjector(outbox);
+
+    const replicationDuty = lease('replication');
+    const replication = config.offgrid.enabled
+      ? await Replication.start({
+          settings: config.offgrid,
+          paths,
+          log,
+          outbox: outboxProjector,
+          duty: replicationDuty,
+          clock,
+          logger,
+        })
+      : undefined;
+    opened.push(async () => {
+      await replication?.stop();
+      await replicationDuty.stop();
+    });
+    const handler = new CommandHandler(log, clock, () => replication?.halted && replicationStopped(replication.halted));
+    const commands = new Commands(handler);
+    const queue = new JobQueue(commands, log, projector);
+    const parts = { log, commands, queue, missions: projector, outbox: outboxProjector, replication, clock };
+    const services = new Services(parts);
+    const duty = lease('processes');
+    const processes = [leaseExpiry(services, clock, logger, duty), closedMissions(services, logger, duty)];
+    opened.push(async () => {
+      await Promise.all(processes.map((process) => process.stop()));
+      await duty.stop();
+    });
+    const server = await startServer({ ...config, port }, services, makeSchema(resolvers), logger);
+    opened.push(() => server.close());
+    // Who waits for a quorum is in flight, and may have to wait for longer than there is time to stop.
+    opened.push(() => Promise.resolve(replication?.letGo()));
+    const address: CoreAddress = {
+      ...{ url: server.url, logId: log.logId, pid: process.pid },
+      dataDir: await realpath(config.dataDir),
+    };
+    await writeFile(paths.address, JSON.stringify(address));
+    opened.push(() => rm(paths.address, { force: true }));
+    return { url: server.url, services, stop: closeAll };
+  } catch (error) {
+    await closeAll().catch((failure: unknown) => logger.error({ err: failure }, 'could not close what was opened'));
+    throw error;
+  }
+}
+
+/** One process runs a projection. @throws ProjectionError PROJECTION_BUSY */
+async function ownProjection(lockPath: string): Promise<ProcessLock> {
+  const lock = await ProcessLock.take(lockPath);
+  if (lock !== undefined) return lock;
+  throw new ProjectionError(
+    'PROJECTION_BUSY',
+    `Another core runs on this data folder (${lockPath} is locked). Stop it, or set SHERATAN_DATA_DIR to another folder.`,
+  );
+}

@@ -1,0 +1,51 @@
+import type { Clock } from '../platform/clock.js';
+import type { Config } from './config.js';
+import { corePaths } from '../platform/core-paths.js';
+import type { Logger } from '../platform/logger.js';
+import { EmbeddedLog } from '../eventlog/embedded/embedded-log.js';
+import type { EventLog } from '../eventlog/eventlog.js';
+import type { ServerAddress } from '../eventlog/eventstore/address.js';
+import { renewLogId } from '../eventlog/embedded/log-file.js';
+import { soleLease, type Lease } from '../eventlog/lease.js';
+
+/** A log that is open, and the right to do what only one core on it may do. */
+export interface OpenLog {
+  readonly log: EventLog;
+  /** Seeks a lease, for as long as it is not stopped. */
+  readonly lease: (name: string) => Lease;
+}
+
+/**
+ * Opens the log that a configuration names: on a server, or in the core's folder, which must be there.
+ * @param signal gives up waiting for a server
+ * @throws LogError
+ */
+export async function openLog(config: Config, clock: Clock, logger: Logger, signal?: AbortSignal): Promise<OpenLog> {
+  const { eventStore } = config;
+  if (eventStore === undefined) return { log: await openFile(config, clock), lease: () => soleLease };
+  return openServer(eventStore, logger, signal);
+}
+
+export function openFile({ dataDir }: Pick<Config, 'dataDir'>, clock: Clock): Promise<EventLog> {
+  return EmbeddedLog.open(corePaths(dataDir).log, clock);
+}
+
+/** @throws LogError LOG_UNAVAILABLE when it does not answer for ten seconds; LOG_DENIED */
+export async function openServer(address: ServerAddress, logger: Logger, signal?: AbortSignal): Promise<OpenLog> {
+  // The client takes long to load, and most do without it.
+  const { EventStoreLog } = await import('../eventlog/eventstore/eventstore-log.js');
+  signal?.throwIfAborted();
+  const log = await EventStoreLog.open(address, logger, signal);
+  return { log, lease: (name) => log.lease(name) };
+}
+
+/**
+ * Makes the log another log, with the same events: positions handed out before are refused from then on. For a log that
+ * has lost events: the positions of those must not be taken for the positions of what comes next.
+ */
+export async function renameLog(config: Config, logger: Logger): Promise<string> {
+  const { eventStore } = config;
+  if (eventStore === undefined) return renewLogId(corePaths(config.dataDir).log);
+  const { EventStoreLog } = await import('../eventlog/eventstore/eventstore-log.js');
+  return EventStoreLog.rename(eventStore, logger);
+}

@@ -1,0 +1,46 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Clock } from '../platform/clock.js';
+import type { Config } from './config.js';
+import { LogError } from '../eventlog/errors.js';
+import { openLog, type OpenLog } from './open-log.js';
+import { WaitingRoom } from '../http/waiting-room.js';
+import type { Logger } from '../platform/logger.js';
+
+/** How long a server that cannot be reached is left alone before it is tried again, in milliseconds. */
+const RETRY_MS = 1_000;
+
+/** What a core starts with once its log is there. */
+export interface Start extends OpenLog {
+  /** The port to listen on: where it was waited. */
+  readonly port: number;
+}
+
+/**
+ * Opens the log. A server may come up after the core: until then the core answers that it is not ready, and why.
+ * @throws LogError when waiting is of no use; the signal's reason when it comes
+ */
+export async function openLogWhenThere(
+  config: Config,
+  clock: Clock,
+  logger: Logger,
+  signal: AbortSignal | undefined,
+): Promise<Start> {
+  const { port } = config;
+  if (config.eventStore === undefined) return { ...(await openLog(config, clock, logger)), port };
+  const room = await WaitingRoom.open(config);
+  try {
+    for (;;) {
+      try {
+        return { ...(await openLog(config, clock, logger, signal)), port: room.port };
+      } catch (error) {
+        signal?.throwIfAborted();
+        if (!(error instanceof LogError) || error.code !== 'LOG_UNAVAILABLE') throw error;
+        room.reason = `log: ${error.code}`;
+        logger.warn(error.message);
+        await delay(RETRY_MS, undefined, signal === undefined ? {} : { signal });
+      }
+    }
+  } finally {
+    await room.close();
+  }
+}

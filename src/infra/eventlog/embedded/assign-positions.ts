@@ -1,0 +1,70 @@
+import { rowJson, type EncodedEvent } from './event-row.js';
+import { LogError, WrongExpectedRevision } from '../errors.js';
+import type { AppendResult, ExpectedRevision } from '../eventlog.js';
+
+/** Events ready to be stored, and what their stream must look like. */
+export interface EncodedAppend {
+  readonly stream: string;
+  readonly events: readonly EncodedEvent[];
+  readonly expected: ExpectedRevision;
+}
+
+/** The end of a stream: the revision of its last row, −1 for none. */
+export interface Head {
+  readonly revision: number;
+  readonly tombstoned: boolean;
+}
+
+/** The head of a stream that is not there. */
+export const NO_STREAM: Head = { revision: -1, tombstoned: false };
+
+/** Where the appends of one call go. */
+export interface Placed {
+  /** As JSON arrays, in the order of the columns. */
+  readonly rows: readonly string[];
+  /** The streams' heads afterwards. */
+  readonly heads: ReadonlyMap<string, Head>;
+  readonly last: AppendResult;
+}
+
+/** Where the appends of a call go after a position, or why one may not. */
+export function place(
+  appends: readonly EncodedAppend[],
+  headOf: (stream: string) => Head,
+  after: number,
+  recorded_at: string,
+): Placed | LogError {
+  const rows: string[] = [];
+  const heads = new Map<string, Head>();
+  let revision = -1;
+  for (const { stream, events, expected } of appends) {
+    const head = heads.get(stream) ?? headOf(stream);
+    const refused = refusal(stream, head, expected);
+    if (refused !== undefined) return refused;
+    revision = head.revision;
+    for (const event of events) {
+      revision += 1;
+      rows.push(rowJson(event, { position: after + rows.length + 1, stream, revision, recorded_at }));
+    }
+    heads.set(stream, { revision, tombstoned: false });
+  }
+  return { rows, heads, last: { revision: BigInt(revision), position: BigInt(after + rows.length) } };
+}
+
+/** Why an append may not follow a head, if it may not. */
+function refusal(stream: string, head: Head, expected: ExpectedRevision): LogError | undefined {
+  if (head.tombstoned) {
+    return new LogError('STREAM_TOMBSTONED', `Stream '${stream}' was tombstoned; it takes no more events.`);
+  }
+  const actual = BigInt(head.revision);
+  switch (expected) {
+    case 'any':
+      return undefined;
+    case 'no-stream':
+      return actual < 0n ? undefined : new WrongExpectedRevision(stream, expected, actual);
+    case 'exists':
+      return actual >= 0n ? undefined : new WrongExpectedRevision(stream, expected, actual);
+    default:
+      return actual === expected ? undefined : new WrongExpectedRevision(stream, expected, actual);
+  }
+}

@@ -1,0 +1,354 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import pLimit from 'p-limit';
+import type { RecordedEvent } from '../../../domain/event.js';
+import type { Clock } from '../../platform/clock.js';
+import { LinkedSignal } from '../../platform/linked-signal.js';
+import { Connection, type Param } from '../../sqlite/connection.js';
+import { Pool } from '../../sqlite/pool.js';
+import { decode, type EventRow } from './event-row.js';
+import { LogError } from '../errors.js';
+import {
+  MAX_EVENT_BYTES,
+  type Append,
+  type AppendResult,
+  type EventBatch,
+  type EventFilter,
+  type EventLog,
+  type EventPlace,
+  type ExpectedRevision,
+  type NewEvent,
+  type ReadAllOptions,
+  type ReadStreamOptions,
+  type SubscribeOptions,
+} from '../eventlog.js';
+import { filterCondition } from '../filter.js';
+import { openLogFile, toLogError } from './log-file.js';
+import { ReadTail, type Page, type SizedEvent } from '../tail.js';
+import { TOMBSTONE, TRUNCATED, Writer } from './writer.js';
+
+/** Connections for reading. */
+const READERS = 3;
+/** Events in a batch unless told. */
+const DEFAULT_BATCH = 1_000;
+/** The most bytes of data and metadata read at a time, unless a single event has more. */
+const MAX_PAGE_BYTES = 2 * 1024 * 1024;
+/** How far one filtered read looks, in positions: rare matches must not make a statement run long. */
+const SCAN_SPAN = 20_000;
+/** Events decoded before others get a turn of the event loop: about half a millisecond's worth. */
+const SLICE = 128;
+/** How often the file is asked whether another process has written, in milliseconds. */
+const FOREIGN_POLL_MS = 100;
+
+const COLUMNS = 'position, stream, revision, id, type, etype, data, metadata, recorded_at, checksum';
+/**
+ * Truncated events stay as rows of etype 0: they hold their revision and position, and are never read. Their type says
+ * so too, lest damage to one column make an event look truncated: such a row is read, and its checksum fails.
+ */
+const READABLE = `(etype > 0 OR type NOT IN ('${TRUNCATED}', '${TOMBSTONE}'))`;
+/** Of the row of the highest position, SQLite says, come the columns beside max(). */
+const COUNT_POSITIONS = `SELECT count(*) AS count, max(position) AS position, stream, revision, id, etype
+  FROM events WHERE position > ? AND position <= ?`;
+const COUNT_REVISIONS = 'SELECT count(*) AS count FROM events WHERE stream = ? AND revision >= ? AND revision < ?';
+const AT = `SELECT ${COLUMNS} FROM events WHERE position = ?`;
+const HEAD = 'SELECT max(position) AS position FROM events';
+
+/**
+ * The log in one SQLite file, `log.db`: WAL and `synchronous=FULL`, so an append that has answered has been fsynced.
+ *
+ * Appends go through the Writer, which groups them. Readers page through the file on connections of their own; those
+ * at its end share the Tail, which is nudged by appends here and by a poll of `data_version` for other processes'.
+ */
+export class EmbeddedLog implements EventLog {
+  readonly logId: string;
+  readonly #path: string;
+  readonly #syncs: 'EACH_COMMIT' | 'ON_CLOSE';
+  readonly #writer: Writer;
+  readonly #readers: Pool;
+  readonly #poller: Connection;
+  readonly #tail: ReadTail;
+  readonly #closing = new AbortController();
+  readonly #timer: NodeJS.Timeout;
+  readonly #polling = pLimit(1);
+  #subscribers = 0;
+  /** The head as far as it is known here: at least this much is in the file. */
+  #end: bigint;
+  #dataVersion: number | undefined;
+  #closed: Promise<void> | undefined;
+
+  private constructor(
+    path: string,
+    logId: string,
+    connection: Connection,
+    readers: Pool,
+    poller: Connection,
+    clock: Clock,
+    head: bigint,
+    syncs: 'EACH_COMMIT' | 'ON_CLOSE',
+  ) {
+    this.#path = path;
+    this.#syncs = syncs;
+    this.logId = logId;
+    this.#writer = new Writer(connection, clock, path, head, (end) => {
+      this.#grown(end);
+    });
+    this.#readers = readers;
+    this.#poller = poller;
+    this.#end = head;
+    this.#tail = new ReadTail(head, (after) => this.#scan(after, this.#end, undefined, DEFAULT_BATCH));
+    this.#timer = setInterval(() => void this.#polling(() => this.#pollForeign()), FOREIGN_POLL_MS).unref();
+  }
+
+  /**
+   * Opens or creates a log.
+   * @param syncs `ON_CLOSE` makes nothing durable before it is closed: for a log that is of no use before it is whole
+   * @throws LogError LOG_CORRUPT, LOG_READONLY, LOG_FULL, LOG_BUSY, LOG_FAILED, saying what is wrong with the file
+   */
+  static async open(
+    path: string,
+    clock: Clock,
+    syncs: 'EACH_COMMIT' | 'ON_CLOSE' = 'EACH_COMMIT',
+  ): Promise<EmbeddedLog> {
+    const opened: { close(): Promise<void> }[] = [];
+    try {
+      const { connection, logId } = await openLogFile(path, syncs === 'ON_CLOSE' ? 'OFF' : 'FULL');
+      opened.push(connection);
+      const readers = await Pool.open(path, 'read', READERS);
+      opened.push(readers);
+      const poller = await Connection.open(path, 'read');
+      opened.push(poller);
+      const [row] = await connection.all<{ position: number | null }>(HEAD);
+      return new EmbeddedLog(path, logId, connection, readers, poller, clock, BigInt(row?.position ?? 0), syncs);
+    } catch (error) {
+      for (const resource of opened) await resource.close().catch(() => undefined);
+      throw toLogError(error, path);
+    }
+  }
+
+  append(stream: string, events: readonly NewEvent[], expected: ExpectedRevision): Promise<AppendResult> {
+    return this.#writer.append([{ stream, events, expected }], 'COMMANDS');
+  }
+
+  async appendAll(appends: readonly Append[]): Promise<void> {
+    if (appends.length > 0) await this.#writer.append(appends, 'HISTORY');
+  }
+
+  async *readStream(stream: string, options: ReadStreamOptions = {}): AsyncIterable<RecordedEvent> {
+    const { direction = 'forward', limit = Number.POSITIVE_INFINITY } = options;
+    const forward = direction === 'forward';
+    const condition = `stream = ? AND revision ${forward ? '>=' : '<='} ? AND ${READABLE}`;
+    const order = `revision ${forward ? 'ASC' : 'DESC'}`;
+    let from = options.from ?? (forward ? 0n : BigInt(Number.MAX_SAFE_INTEGER));
+    let left = limit;
+    while (left > 0) {
+      const size = Math.min(DEFAULT_BATCH, left);
+      const { sized, isCut } = await this.#readPage(condition, order, [stream, from], size);
+      const events = sized.map(({ event }) => event);
+      await this.#assertRevisionsWhole(stream, events, from, forward);
+      yield* events;
+      const last = events.at(-1);
+      if (last === undefined || (events.length < size && !isCut)) return;
+      left -= events.length;
+      from = last.revision + (forward ? 1n : -1n);
+      if (from < 0n) return;
+    }
+  }
+
+  async *readAll(options: ReadAllOptions = {}): AsyncIterable<RecordedEvent> {
+    const { filter, limit = Number.POSITIVE_INFINITY } = options;
+    const head = await this.head();
+    let after = options.after ?? 0n;
+    let left = limit;
+    while (left > 0 && after < head) {
+      const { events, through } = await this.#scan(after, head, filter, Math.min(DEFAULT_BATCH, left));
+      for (const { event } of events) yield event;
+      left -= events.length;
+      after = through;
+    }
+  }
+
+  async *subscribe(options: SubscribeOptions): AsyncIterable<EventBatch> {
+    const { filter, batchSize = DEFAULT_BATCH } = options;
+    const head = await this.head();
+    if (this.#subscribers === 0) this.#tail.reset(head);
+    this.#subscribers += 1;
+    this.#grown(head);
+    const ended = new LinkedSignal(options.signal, this.#closing.signal);
+    const { signal } = ended;
+    try {
+      let cursor = options.after;
+      let announced = false;
+      while (!signal.aborted) {
+        const batch = this.#tail.covers(cursor)
+          ? this.#tail.batch(cursor, filter, batchSize)
+          : withoutSizes(await this.#scan(cursor, this.#tail.to, filter, batchSize));
+        if (batch.through > cursor || (batch.live && !announced)) {
+          cursor = batch.through;
+          announced = batch.live;
+          yield batch;
+          continue;
+        }
+        await this.#tail.changed(cursor, signal);
+        if (signal.aborted || this.#tail.to > cursor) continue;
+        // Woken with nothing new: a read failed. Reading the same again tells the reader why, or the failure has passed.
+        const end = await this.head();
+        await this.#scan(cursor, end, undefined, DEFAULT_BATCH);
+        this.#grown(end);
+      }
+    } finally {
+      this.#subscribers -= 1;
+      ended.end();
+    }
+    if (!options.signal.aborted) throw new LogError('LOG_CLOSED', 'The log is closed.');
+  }
+
+  async truncate(stream: string, before: bigint): Promise<void> {
+    await this.#writer.truncate(stream, before);
+    this.#tail.forget();
+  }
+
+  async tombstone(stream: string): Promise<void> {
+    await this.#writer.tombstone(stream);
+    this.#tail.forget();
+  }
+
+  async has({ position, id }: EventPlace): Promise<boolean> {
+    const [row] = await this.#select(AT, [position]);
+    // Where another is there, it is whole: else the row is damaged.
+    return row !== undefined && (row.etype === 0 || row.id === id || decode(row).id === id);
+  }
+
+  async head(): Promise<bigint> {
+    const [row] = await this.#select<{ position: number | null }>(HEAD, []);
+    return BigInt(row?.position ?? 0);
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#shutDown();
+    return this.#closed;
+  }
+
+  async #shutDown(): Promise<void> {
+    this.#closing.abort();
+    clearInterval(this.#timer);
+    const others = Promise.all([this.#polling(() => this.#poller.close()), this.#readers.close()]);
+    await this.#writer.close(others, this.#syncs === 'ON_CLOSE');
+  }
+
+  /** The log reaches up to here now. */
+  #grown(end: bigint): void {
+    if (end > this.#end) this.#end = end;
+    if (this.#subscribers > 0) void this.#tail.refresh();
+  }
+
+  /** Looks whether another process has written. */
+  async #pollForeign(): Promise<void> {
+    if (this.#subscribers === 0 || this.#closing.signal.aborted) return;
+    const [row] = await this.#poller.all<{ data_version: number }>('PRAGMA data_version').catch(() => []);
+    if (row === undefined || row.data_version === this.#dataVersion) return;
+    const end = await this.head().catch(() => undefined);
+    if (end === undefined) return;
+    this.#dataVersion = row.data_version;
+    this.#grown(end);
+  }
+
+  async #select<R = EventRow>(sql: string, params: readonly Param[]): Promise<R[]> {
+    if (this.#closing.signal.aborted) throw new LogError('LOG_CLOSED', 'The log is closed.');
+    try {
+      return await this.#readers.use((reader) => reader.all<R>(sql, params));
+    } catch (error) {
+      throw toLogError(error, this.#path);
+    }
+  }
+
+  /** Reads a piece of the file up to a position there is: at most `limit` matches and at most SCAN_SPAN positions. */
+  async #scan(after: bigint, head: bigint, filter: EventFilter | undefined, limit: number): Promise<Page> {
+    const span = filter === undefined ? head : after + BigInt(SCAN_SPAN);
+    const upTo = span < head ? span : head;
+    if (upTo <= after) return { events: [], through: after, live: true };
+    const matching = filterCondition(filter);
+    const condition = `position > ? AND position <= ? AND ${READABLE} ${matching.sql}`;
+    const params = [after, upTo, ...matching.params];
+    const { sized: events, isCut } = await this.#readPage(condition, 'position', params, limit);
+    const last = events.at(-1);
+    const through = (isCut || events.length === limit) && last !== undefined ? last.event.position : upTo;
+    const found = await this.#assertPositionsWhole(events, after, through);
+    return { events, through, last: found, live: through >= head };
+  }
+
+  /**
+   * Reads the next rows, at most `limit`, and no more than MAX_PAGE_BYTES hold: large events come fewer at a time.
+   * `isCut` says that there may be more, though fewer than `limit` came.
+   */
+  async #readPage(
+    condition: string,
+    order: string,
+    params: readonly Param[],
+    limit: number,
+  ): Promise<{ readonly sized: readonly SizedEvent[]; readonly isCut: boolean }> {
+    const sizes = `SELECT stream, revision, position, octet_length(data) + octet_length(metadata) AS bytes
+      FROM events WHERE ${condition} ORDER BY ${order} LIMIT ?`;
+    const fitting = `SELECT max(1, count(*)) FROM (SELECT sum(bytes) OVER (ORDER BY ${order}) AS total FROM (${sizes}))
+      WHERE total <= ${MAX_PAGE_BYTES}`;
+    const sql = `SELECT ${COLUMNS} FROM events WHERE ${condition} ORDER BY ${order} LIMIT (${fitting})`;
+    const sized: SizedEvent[] = [];
+    let total = 0;
+    for (const row of await this.#select(sql, [...params, ...params, limit])) {
+      if (sized.length > 0 && sized.length % SLICE === 0) await nextTurn();
+      const event = decode(row);
+      // In memory, estimated from above.
+      const bytes = (row.data.length + row.metadata.length) * 4 + 400;
+      sized.push({ event, bytes });
+      total += bytes;
+    }
+    return { sized, isCut: total > MAX_PAGE_BYTES - MAX_EVENT_BYTES };
+  }
+
+  /**
+   * Positions have no gaps in the file. Where one is missing, or comes out of order, rows were lost to damage.
+   * @returns the last event, among those that were read or not; undefined where it was truncated
+   */
+  async #assertPositionsWhole(events: Page['events'], after: bigint, through: bigint): Promise<EventPlace | undefined> {
+    let previous = after;
+    for (const { event } of events) {
+      if (event.position <= previous) throw this.#lost(`after position ${String(previous)}`);
+      previous = event.position;
+    }
+    if (BigInt(events.length) === through - after) return events.at(-1)?.event;
+    const [row] = await this.#select<EventRow & { count: number }>(COUNT_POSITIONS, [after, through]);
+    if (row === undefined || BigInt(row.count) !== through - after) {
+      throw this.#lost(`between positions ${String(after)} and ${String(through)}`);
+    }
+    const { stream, revision, id, etype } = row;
+    return etype === 0 ? undefined : { position: through, stream, revision: BigInt(revision), id };
+  }
+
+  /** Nor have revisions: what a truncation empties stays as rows before the first event read. */
+  async #assertRevisionsWhole(
+    stream: string,
+    events: readonly RecordedEvent[],
+    from: bigint,
+    forward: boolean,
+  ): Promise<void> {
+    const [first] = events;
+    if (first === undefined) return;
+    const step = forward ? 1n : -1n;
+    const whole = events.every(({ revision }, i) => revision === first.revision + BigInt(i) * step);
+    const skipped = forward ? first.revision - from : 0n;
+    if (whole && skipped <= 0n) return;
+    const [row] = await this.#select<{ count: number }>(COUNT_REVISIONS, [stream, from, first.revision]);
+    if (!whole || BigInt(row?.count ?? 0) !== skipped) throw this.#lost(`of stream '${stream}'`);
+  }
+
+  #lost(where: string): LogError {
+    return new LogError(
+      'LOG_CORRUPT',
+      `${this.#path} is damaged: it has lost events ${where}. Stop the core and run \`sheratan restore --repair\`, or restore the file from a copy.`,
+      undefined,
+      this.#path,
+    );
+  }
+}
+
+function withoutSizes({ events, ...rest }: Page): EventBatch {
+  return { ...rest, events: events.map(({ event }) => event) };
+}

@@ -1,0 +1,198 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Connection, SqliteError } from '../../sqlite/connection.js';
+import { LogError } from '../errors.js';
+import { newLogId } from '../log-id.js';
+
+/** The version of the file's layout, in `user_version`. */
+const FORMAT_VERSION = 1;
+/** Marks the file as ours: "ShLg". */
+const APPLICATION_ID = 0x53684c67;
+/** How long a new file's switch to WAL is tried while another opens the same file, in milliseconds, and how often. */
+const MAX_SWITCH_MS = 5_000;
+const SWITCH_RETRY_MS = 20;
+/** Pages of write-ahead log before it is copied back. */
+const WAL_AUTOCHECKPOINT_PAGES = 4_000;
+/** Files of up to this size are checked whole when they are opened, which takes about 2 µs an event. */
+const MAX_CHECKED_BYTES = 64 * 1024 * 1024;
+
+/**
+ * `position` is assigned by the writer, so that the checksum covers it; truncated events stay as rows with etype 0, so
+ * that positions are never reused and a stream's head is always its highest revision.
+ */
+const SCHEMA = `
+  CREATE TABLE log (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+  CREATE TABLE events (
+    position INTEGER PRIMARY KEY,
+    stream TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    id TEXT NOT NULL,
+    type TEXT NOT NULL,
+    etype INTEGER NOT NULL,
+    data TEXT NOT NULL,
+    metadata TEXT NOT NULL,
+    recorded_at TEXT NOT NULL,
+    checksum INTEGER NOT NULL,
+    UNIQUE (stream, revision)
+  );
+`;
+
+/** Opens the writing connection, making the file and its tables when they are not there. */
+export async function openLogFile(
+  path: string,
+  synchronous: 'FULL' | 'OFF' = 'FULL',
+): Promise<{ connection: Connection; logId: string }> {
+  const connection = await Connection.open(path, 'write');
+  try {
+    await refuseForeign(connection, path);
+    await switchToWal(connection);
+    await connection.exec(
+      `PRAGMA synchronous = ${synchronous}; PRAGMA wal_autocheckpoint = ${String(WAL_AUTOCHECKPOINT_PAGES)};`,
+    );
+    const logId = await connection.transaction('BEGIN IMMEDIATE', () => readOrCreate(connection, path));
+    await check(connection, path);
+    return { connection, logId };
+  } catch (error) {
+    await connection.close().catch(() => undefined);
+    throw error;
+  }
+}
+
+/** Of several who open a new file at once, SQLite lets some fail at once here instead of waiting: it fears a deadlock. */
+async function switchToWal(connection: Connection): Promise<void> {
+  const giveUpAt = performance.now() + MAX_SWITCH_MS;
+  for (;;) {
+    try {
+      await connection.exec('PRAGMA journal_mode = WAL');
+      return;
+    } catch (error) {
+      const busy = error instanceof SqliteError && error.code === 'SQLITE_BUSY';
+      if (!busy || performance.now() > giveUpAt) throw error;
+      await sleep(SWITCH_RETRY_MS);
+    }
+  }
+}
+
+/** Leaves a file alone that is not a log, or one of a format unknown here. */
+async function refuseForeign(connection: Connection, path: string): Promise<void> {
+  const [marks] = await connection.all<{ application_id: number; user_version: number; tables: number }>(
+    `SELECT application_id, user_version, (SELECT count(*) FROM sqlite_schema) AS tables
+     FROM pragma_application_id, pragma_user_version`,
+  );
+  if (marks === undefined || (marks.application_id === 0 && marks.user_version === 0 && marks.tables === 0)) return;
+  if (marks.application_id !== APPLICATION_ID) {
+    throw new LogError(
+      'LOG_FAILED',
+      `${path} is a database of something else; choose another SHERATAN_DATA_DIR.`,
+      undefined,
+      path,
+    );
+  }
+  if (marks.user_version !== FORMAT_VERSION) {
+    throw new LogError(
+      'LOG_FAILED',
+      `${path} has format ${String(marks.user_version)}; this version of Sheratan reads format ${String(FORMAT_VERSION)}. Upgrade Sheratan.`,
+      undefined,
+      path,
+    );
+  }
+}
+
+async function readOrCreate(connection: Connection, path: string): Promise<string> {
+  const [format] = await connection.all<{ user_version: number }>('PRAGMA user_version');
+  if (format?.user_version === 0) await create(connection);
+  const [row] = await connection.all<{ value: string }>("SELECT value FROM log WHERE key = 'log_id'");
+  if (row === undefined)
+    throw new LogError(
+      'LOG_CORRUPT',
+      `${path} does not say which log it is. Run \`sheratan restore --repair\`, or restore it from a copy.`,
+      undefined,
+      path,
+    );
+  return row.value;
+}
+
+async function create(connection: Connection): Promise<void> {
+  await connection.exec(SCHEMA);
+  await connection.run("INSERT INTO log (key, value) VALUES ('log_id', ?)", [newLogId()]);
+  await connection.exec(
+    `PRAGMA user_version = ${String(FORMAT_VERSION)}; PRAGMA application_id = ${String(APPLICATION_ID)};`,
+  );
+}
+
+/**
+ * Makes a log another log, with the same events: positions handed out before are refused from then on. For a log that
+ * has lost events: the positions of those must not be taken for the positions of what comes next. Nobody may have it open.
+ */
+export async function renewLogId(path: string): Promise<string> {
+  const { connection } = await openLogFile(path);
+  try {
+    const logId = newLogId();
+    await connection.run("UPDATE log SET value = ? WHERE key = 'log_id'", [logId]);
+    return logId;
+  } finally {
+    await connection.close();
+  }
+}
+
+/**
+ * Reading verifies each event and that none is missing between two, but only this finds what a damaged index leaves
+ * out: the newest events of a stream, say, so that it would be continued in the wrong place.
+ */
+async function check(connection: Connection, path: string): Promise<void> {
+  const [size] = await connection.all<{ bytes: number }>(
+    'SELECT page_count * page_size AS bytes FROM pragma_page_count, pragma_page_size',
+  );
+  if (size === undefined || size.bytes > MAX_CHECKED_BYTES) return;
+  const [result] = await connection.all<{ integrity_check: string }>('PRAGMA integrity_check(1)');
+  if (result?.integrity_check !== 'ok') {
+    throw new LogError(
+      'LOG_CORRUPT',
+      `${path} is damaged: ${result?.integrity_check ?? 'it cannot be checked'}. Stop the core and run \`sheratan restore --repair\`, or restore the file from a copy.`,
+      undefined,
+      path,
+    );
+  }
+}
+
+/** Says in the log's terms what SQLite reported. */
+export function toLogError(error: unknown, path: string): unknown {
+  if (!(error instanceof SqliteError)) return error;
+  const because = `(${error.message})`;
+  switch (error.code) {
+    case 'SQLITE_FULL':
+      return new LogError(
+        'LOG_FULL',
+        `The disk that holds ${path} is full; nothing was written. Free space and try again ${because}.`,
+        error,
+        path,
+      );
+    case 'SQLITE_READONLY':
+    case 'SQLITE_PERM':
+      return new LogError(
+        'LOG_READONLY',
+        `${path} cannot be written; make the file and its folder writable ${because}.`,
+        error,
+        path,
+      );
+    case 'SQLITE_CANTOPEN':
+      return new LogError(
+        'LOG_READONLY',
+        `${path} cannot be opened; check that its folder exists and is writable ${because}.`,
+        error,
+        path,
+      );
+    case 'SQLITE_BUSY':
+    case 'SQLITE_LOCKED':
+      return new LogError('LOG_BUSY', `Another process holds ${path} for writing; try again ${because}.`, error, path);
+    case 'SQLITE_CORRUPT':
+    case 'SQLITE_NOTADB':
+      return new LogError(
+        'LOG_CORRUPT',
+        `${path} is damaged. Stop the core and run \`sheratan restore --repair\`, or restore the file from a copy; \`sheratan export --skip-damaged\` saves what can still be read ${because}.`,
+        error,
+        path,
+      );
+    default:
+      return new LogError('LOG_FAILED', `${path} could not be read or written ${because}.`, error, path);
+  }
+}

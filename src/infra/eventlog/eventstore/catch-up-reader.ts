@@ -1,0 +1,66 @@
+import type { EventBatch } from '../eventlog.js';
+import { isInvalidPosition } from './failures.js';
+import { pieces, type Cut } from './batch-subscription.js';
+import { Tries, type Link } from './reconnecting-client.js';
+import type { End, Reader } from './reader.js';
+import type { Records } from './event-codec.js';
+import { saidAfter } from './subscription-messages.js';
+
+/** What is read of the past. */
+export interface Excerpt extends Pick<Cut, 'after' | 'filter' | 'batchSize'> {
+  readonly signal: AbortSignal;
+  /** Where it ends at the earliest; the end of the log as it is found, unless told. */
+  readonly end?: End;
+  /** Whether the server is waited for however long it does not answer. */
+  readonly isPatient: boolean;
+}
+
+/** Reads what lies in the log, by subscriptions that are left when they have reached the end: reads know no filter. */
+export class Past {
+  readonly #link: Link;
+  readonly #records: Records;
+  readonly #reader: Reader;
+
+  constructor(link: Link, records: Records, reader: Reader) {
+    this.#link = link;
+    this.#records = records;
+    this.#reader = reader;
+  }
+
+  /** What is there after a position, at least up to the end. Ends early, without an error, by its signal. @throws LogError */
+  async *read({ after, filter, batchSize, signal, isPatient, ...given }: Excerpt): AsyncIterable<EventBatch> {
+    const tries = new Tries(isPatient);
+    let { end } = given;
+    let cursor = after;
+    let from = after > this.#reader.start ? after : this.#reader.start;
+    while (!signal.aborted) {
+      const { client } = this.#link;
+      try {
+        end = given.end ?? (await this.#reader.end());
+        const head = end.position;
+        if (cursor >= head) return;
+        const prefixes = this.#records.prefixes(filter);
+        if (prefixes.length === 0) {
+          yield { events: [], through: head, live: false };
+          return;
+        }
+        // So the end is met whatever the filter wants: not every server says when there is no more.
+        if (end.stream !== undefined) prefixes.push(end.stream);
+        const said = saidAfter(client, from, prefixes, signal, false);
+        const cut = { after: cursor, head, filter, batchSize, isLive: false };
+        for await (const piece of pieces(said, this.#records, cut)) {
+          this.#link.succeeded();
+          tries.succeeded();
+          cursor = piece.through;
+          from = cursor;
+          yield piece;
+          if (cursor >= head) return;
+        }
+      } catch (error) {
+        if (signal.aborted) return;
+        if (isInvalidPosition(error)) from = await this.#reader.recordBefore(cursor, end?.position ?? cursor);
+        else await this.#link.retry(client, error, tries);
+      }
+    }
+  }
+}

@@ -1,0 +1,319 @@
+import { StreamDeletedError } from '@eventstore/db-client';
+import pLimit from 'p-limit';
+import type { RecordedEvent } from '../../../domain/event.js';
+import { LinkedSignal } from '../../platform/linked-signal.js';
+import type { Logger } from '../../platform/logger.js';
+import { LogError, WrongExpectedRevision } from '../errors.js';
+import type {
+  Append,
+  AppendResult,
+  EventBatch,
+  EventPlace,
+  EventLog,
+  ExpectedRevision,
+  NewEvent,
+  ReadAllOptions,
+  ReadStreamOptions,
+  SubscribeOptions,
+} from '../eventlog.js';
+import { judgeAppend } from '../prepare-append.js';
+import type { Lease } from '../lease.js';
+import { Appender, type Lookup } from './appender.js';
+import type { ServerAddress } from './address.js';
+import { Feed } from './live-subscription.js';
+import { nameLog, nameOfLog, startOfLog } from './identity.js';
+import { EventStoreLease } from './lease.js';
+import { Link } from './reconnecting-client.js';
+import { Past } from './catch-up-reader.js';
+import { Reader } from './reader.js';
+import { bareEvent, isObject, Records, type AnyRecord } from './event-codec.js';
+import { until } from './abortable.js';
+
+/** Events in a batch unless told. */
+const DEFAULT_BATCH = 1_000;
+/** The most appends of one call that are under way. */
+const MAX_APPENDS_UNDER_WAY = 200;
+/** Where stream metadata says which revision is the first that is left. */
+const TRUNCATE_BEFORE = '$tb';
+
+/**
+ * The log on an EventStoreDB or KurrentDB server, or a cluster of them. An append that has answered is as durable as
+ * the server makes it: on a quorum of a cluster's disks. Everything is asked of the leader, so that whoever has written
+ * reads it. Events that were truncated or tombstoned are still met by who reads all streams, until the server is scavenged.
+ */
+export class EventStoreLog implements EventLog {
+  readonly logId: string;
+  readonly #link: Link;
+  readonly #records: Records;
+  readonly #reader: Reader;
+  readonly #appender: Appender;
+  readonly #feed: Feed;
+  readonly #past: Past;
+  readonly #logger: Logger;
+  readonly #closing = new AbortController();
+  #closed: Promise<void> | undefined;
+
+  private constructor(logId: string, { link, records, reader, appender }: Parts, logger: Logger) {
+    this.logId = logId;
+    this.#logger = logger;
+    this.#link = link;
+    this.#records = records;
+    this.#reader = reader;
+    this.#appender = appender;
+    this.#feed = new Feed(link, records, reader);
+    this.#past = new Past(link, records, reader);
+  }
+
+  /**
+   * Connects, and gives the log a name if it has none.
+   * @param signal gives up
+   * @throws LogError LOG_UNAVAILABLE when the server does not answer for a while; LOG_DENIED when it does not let us in
+   */
+  static open(address: ServerAddress, logger: Logger, signal?: AbortSignal): Promise<EventStoreLog> {
+    return connected(address, logger, signal, async (parts) => {
+      const { records, reader, appender } = parts;
+      const logId = await nameOfLog(records, reader, appender);
+      reader.startAt(await startOfLog(records, reader));
+      // Whoever may read streams may not be allowed to read all of them: that is said now.
+      await reader.head();
+      return new EventStoreLog(logId, parts, logger);
+    });
+  }
+
+  /** Makes a log another log, with the same events: positions handed out before are refused from then on. */
+  static async rename(address: ServerAddress, logger: Logger): Promise<string> {
+    return connected(address, logger, undefined, async ({ link, records, reader, appender }) => {
+      const logId = await nameLog(records, reader, appender);
+      link.close();
+      return logId;
+    });
+  }
+
+  /** Seeks a lease of this log. */
+  lease(name: string): Lease {
+    const [records, reader, appender, logger] = [this.#records, this.#reader, this.#appender, this.#logger];
+    return new EventStoreLease(name, { records, reader, appender, logger });
+  }
+
+  async append(stream: string, events: readonly NewEvent[], expected: ExpectedRevision): Promise<AppendResult> {
+    this.#assertOpen();
+    const judged = judgeAppend(stream, events);
+    const bytes = judged.reduce((sum, event) => sum + event.bytes, 0);
+    const records = judged.map((event) => this.#records.toServer(event));
+    const name = this.#records.streamName(stream);
+    const result = await this.#appender.append({ stream, name, events: records, expected, bytes });
+    this.#feed.tail.expect(result.position);
+    return result;
+  }
+
+  async appendAll(appends: readonly Append[]): Promise<void> {
+    const limit = pLimit(MAX_APPENDS_UNDER_WAY);
+    const failures: unknown[] = [];
+    const appendNext = async ({ stream, events, expected }: Append) => {
+      // After a failure nothing more is begun.
+      if (failures.length > 0) return;
+      await this.append(stream, events, expected).catch((error: unknown) => failures.push(error));
+    };
+    await Promise.all(appends.map((append) => limit(() => appendNext(append))));
+    if (failures.length > 0) throw failures[0];
+  }
+
+  async *readStream(stream: string, options: ReadStreamOptions = {}): AsyncIterable<RecordedEvent> {
+    this.#assertOpen();
+    for await (const record of this.#reader.stream(this.#records.streamName(stream), options)) {
+      const event = this.#records.toEvent(record);
+      if (event !== undefined) yield event;
+    }
+  }
+
+  async *readAll(options: ReadAllOptions = {}): AsyncIterable<RecordedEvent> {
+    this.#assertOpen();
+    const { after = 0n, filter, limit = Number.POSITIVE_INFINITY } = options;
+    const end = await this.#reader.end();
+    let left = limit;
+    if (left <= 0) return;
+    const { signal } = this.#closing;
+    const batchSize = Math.min(DEFAULT_BATCH, limit);
+    for await (const { events } of this.#past.read({ after, filter, batchSize, signal, end, isPatient: false })) {
+      for (const event of events) {
+        if (event.position > end.position) return;
+        yield event;
+        left -= 1;
+        if (left === 0) return;
+      }
+    }
+    this.#assertOpen();
+  }
+
+  async *subscribe(options: SubscribeOptions): AsyncIterable<EventBatch> {
+    this.#assertOpen();
+    if (options.signal.aborted) return;
+    const ended = new LinkedSignal(options.signal, this.#closing.signal);
+    const { signal } = ended;
+    try {
+      yield* until(signal, this.#follow({ ...options, signal }));
+    } finally {
+      ended.end();
+    }
+    if (!options.signal.aborted) this.#assertOpen();
+  }
+
+  async *#follow({ after, filter, batchSize = DEFAULT_BATCH, signal }: SubscribeOptions): AsyncIterable<EventBatch> {
+    const { tail } = this.#feed;
+    await this.#feed.join();
+    try {
+      if (after > tail.to) await this.#feed.checkEnd(after);
+      let cursor = after;
+      let announced = false;
+      while (!signal.aborted) {
+        if (!tail.covers(cursor)) {
+          const past = this.#past.read({ after: cursor, filter, batchSize, signal, isPatient: true });
+          for await (const batch of past) {
+            cursor = batch.through;
+            announced = false;
+            yield batch;
+            if (signal.aborted || tail.covers(cursor)) break;
+          }
+          continue;
+        }
+        const batch = tail.batch(cursor, filter, batchSize);
+        if (batch.through > cursor || (batch.live && !announced)) {
+          cursor = batch.through;
+          announced = batch.live;
+          yield batch;
+          continue;
+        }
+        this.#feed.assertWell();
+        await tail.changed(cursor, signal);
+      }
+    } finally {
+      this.#feed.leave();
+    }
+  }
+
+  async truncate(stream: string, before: bigint): Promise<void> {
+    this.#assertOpen();
+    const name = this.#records.streamName(stream);
+    const metaName = `$$${name}`;
+    for (;;) {
+      const last = await first(this.#reader.stream(name, { direction: 'backward', limit: 1 }));
+      const metadata = await first(this.#reader.stream(metaName, { direction: 'backward', limit: 1 }));
+      if (last === undefined) return;
+      const target = before < last.revision ? before : last.revision;
+      const data = isObject(metadata?.data) ? (metadata.data as Readonly<Record<string, unknown>>) : {};
+      const present = data[TRUNCATE_BEFORE];
+      if (target <= (typeof present === 'number' ? present : 0)) return;
+      try {
+        await this.#appender.append({
+          stream: metaName,
+          name: metaName,
+          events: [bareEvent('$metadata', { ...data, [TRUNCATE_BEFORE]: Number(target) })],
+          expected: metadata?.revision ?? 'no-stream',
+          bytes: 0,
+        });
+        return;
+      } catch (error) {
+        // Somebody else changed it meanwhile: both changes shall hold.
+        if (!(error instanceof WrongExpectedRevision)) throw error;
+      }
+    }
+  }
+
+  async tombstone(stream: string): Promise<void> {
+    this.#assertOpen();
+    const name = this.#records.streamName(stream);
+    await this.#link.call(async (client) => {
+      await client.tombstoneStream(name, { requiresLeader: true }).catch((error: unknown) => {
+        if (!(error instanceof StreamDeletedError)) throw error;
+      });
+    });
+  }
+
+  async has({ stream, revision, id }: EventPlace): Promise<boolean> {
+    // Revisions below the first that is left were truncated.
+    for await (const event of this.readStream(stream, { from: revision, limit: 1 }))
+      return event.revision > revision || event.id === id;
+    return false;
+  }
+
+  async head(): Promise<bigint> {
+    this.#assertOpen();
+    return this.#reader.head();
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#shutDown();
+    return this.#closed;
+  }
+
+  async #shutDown(): Promise<void> {
+    this.#closing.abort();
+    await this.#appender.close();
+    this.#link.close();
+  }
+
+  #assertOpen(): void {
+    if (this.#closing.signal.aborted) throw new LogError('LOG_CLOSED', 'The log is closed.');
+    this.#feed.assertWhole();
+  }
+}
+
+interface Parts {
+  readonly link: Link;
+  readonly records: Records;
+  readonly reader: Reader;
+  readonly appender: Appender;
+}
+
+/** Makes the parts, and lets go of them when they cannot be used. */
+async function connected<R>(
+  address: ServerAddress,
+  logger: Logger,
+  signal: AbortSignal | undefined,
+  use: (parts: Parts) => Promise<R>,
+): Promise<R> {
+  const link = new Link(address, logger);
+  const records = new Records(address.streamPrefix);
+  const reader = new Reader(link, records);
+  const appender = new Appender(link, lookup(reader));
+  const giveUp = () => link.close();
+  signal?.addEventListener('abort', giveUp);
+  try {
+    return await use({ link, records, reader, appender });
+  } catch (error) {
+    link.close();
+    throw error;
+  } finally {
+    signal?.removeEventListener('abort', giveUp);
+  }
+}
+
+function lookup(reader: Reader): Lookup {
+  return {
+    async find(name, events) {
+      const ids = new Set(events.map(({ id }) => id));
+      let revision = -1n;
+      let last: AppendResult | undefined;
+      let found = 0;
+      // Others may have written since, but hardly more than this.
+      for await (const record of reader.stream(name, { direction: 'backward', limit: events.length + 1_000 })) {
+        if (record.revision > revision) revision = record.revision;
+        if (!ids.has(record.id)) continue;
+        found += 1;
+        last ??= { revision: record.revision, position: record.position?.commit ?? 0n };
+        if (found === ids.size) return { found: last, revision };
+      }
+      return { revision };
+    },
+    async position(name, revision) {
+      const record = await first(reader.stream(name, { from: revision, limit: 1 }));
+      if (record?.position === undefined) throw new LogError('LOG_FAILED', `'${name}' has no event at ${revision}.`);
+      return record.position.commit;
+    },
+  };
+}
+
+async function first(records: AsyncIterable<AnyRecord>): Promise<AnyRecord | undefined> {
+  for await (const record of records) return record;
+  return undefined;
+}

@@ -1,0 +1,163 @@
+import { LogError } from '../errors.js';
+import { Tail } from '../tail.js';
+import { NoAnswer, toLogError } from './failures.js';
+import { pieces } from './batch-subscription.js';
+import { Tries, type Link } from './reconnecting-client.js';
+import type { Reader } from './reader.js';
+import type { Records } from './event-codec.js';
+import { saidAfter } from './subscription-messages.js';
+
+/** How often it is made sure that nothing is missing, in milliseconds, and how long what is missing may take to come. */
+const WATCH_MS = 10_000;
+const LATE_MS = 5_000;
+
+/**
+ * Keeps a tail up with the server while anybody reads it: one subscription for all live readers, made again whenever it
+ * ends, however it ends.
+ */
+export class Feed {
+  readonly tail = new Tail(0n);
+  readonly #link: Link;
+  readonly #records: Records;
+  readonly #reader: Reader;
+  #readers = 0;
+  #started: Promise<void> | undefined;
+  #stopping = new AbortController();
+  #trouble: LogError | undefined;
+  #lost: LogError | undefined;
+
+  constructor(link: Link, records: Records, reader: Reader) {
+    this.#link = link;
+    this.#records = records;
+    this.#reader = reader;
+  }
+
+  /** Takes part: from when it resolves until `leave`, what comes is in the tail. @throws LogError */
+  async join(): Promise<void> {
+    this.#readers += 1;
+    this.#started ??= this.#start();
+    try {
+      await this.#started;
+    } catch (error) {
+      this.leave();
+      throw error;
+    }
+  }
+
+  leave(): void {
+    this.#readers -= 1;
+    if (this.#readers > 0) return;
+    this.#stopping.abort();
+    this.#started = undefined;
+  }
+
+  /** @throws LogError when nothing can come, and trying again will not help */
+  assertWell(): void {
+    this.assertWhole();
+    if (this.#trouble !== undefined) throw this.#trouble;
+  }
+
+  /** @throws LogError LOG_CORRUPT once the log was found to lack what had been seen of it: it must not be gone on with */
+  assertWhole(): void {
+    if (this.#lost !== undefined) throw this.#lost;
+  }
+
+  /** Makes sure that the log goes as far as it was seen to, and says how far it goes. @throws LogError LOG_CORRUPT */
+  async checkEnd(seen: bigint): Promise<bigint> {
+    const head = await this.#reader.head();
+    if (head < seen) {
+      this.#lost = lostEvents(head, seen);
+      this.tail.wake();
+    }
+    this.assertWhole();
+    return head;
+  }
+
+  async #start(): Promise<void> {
+    const stopping = new AbortController();
+    this.#stopping = stopping;
+    this.#trouble = undefined;
+    const head = await this.#head();
+    if (stopping.signal.aborted) return;
+    this.tail.reset(head);
+    void this.#run(AbortSignal.any([stopping.signal, this.#link.closing]));
+  }
+
+  /** The end of the log, however long the server does not answer. */
+  async #head(): Promise<bigint> {
+    for (const tries = new Tries(true); ;) {
+      try {
+        return await this.#reader.head();
+      } catch (error) {
+        await this.#link.retry(this.#link.client, error, tries);
+      }
+    }
+  }
+
+  async #run(signal: AbortSignal): Promise<void> {
+    for (let failures = 0; !signal.aborted && this.#lost === undefined; failures += 1) {
+      const { client } = this.#link;
+      try {
+        for await (const { sized, through } of this.#pieces(signal)) {
+          this.#link.succeeded();
+          this.#trouble = undefined;
+          failures = 0;
+          this.tail.append(sized, through);
+        }
+      } catch (error) {
+        if (signal.aborted) return;
+        this.#failed(client, error);
+        // It does not mend by itself, and must not seem to when the log has grown past it: whoever reads is to hear of it.
+        if (this.#trouble?.code === 'LOG_CORRUPT') return;
+      }
+      await this.#link.rest(failures);
+    }
+  }
+
+  #failed(client: Link['client'], error: unknown): void {
+    try {
+      this.#link.failed(client, error);
+    } catch {
+      // It is tried again all the same: what is wrong may be mended there.
+      this.#trouble = toLogError(error, this.#link.address.shown);
+      this.tail.wake();
+    }
+  }
+
+  async *#pieces(signal: AbortSignal): ReturnType<typeof pieces> {
+    const after = this.tail.to;
+    const head = await this.checkEnd(after);
+    const stuck = new AbortController();
+    const watch = setInterval(() => void this.#watch(stuck), WATCH_MS).unref();
+    try {
+      const said = saidAfter(
+        this.#link.client,
+        after,
+        this.#records.prefixes(),
+        AbortSignal.any([signal, stuck.signal]),
+        true,
+      );
+      yield* pieces(said, this.#records, { after, head, filter: undefined, batchSize: 500, isLive: true });
+      if (stuck.signal.aborted) throw new NoAnswer(WATCH_MS);
+    } finally {
+      clearInterval(watch);
+    }
+  }
+
+  /** A subscription may be open and say nothing although there is something to say. */
+  async #watch(stuck: AbortController): Promise<void> {
+    const { to } = this.tail;
+    const head = await this.#reader.head().catch(() => to);
+    if (head <= to) return;
+    setTimeout(() => {
+      if (this.tail.to === to) stuck.abort();
+    }, LATE_MS).unref();
+  }
+}
+
+function lostEvents(head: bigint, seen: bigint): LogError {
+  return new LogError(
+    'LOG_CORRUPT',
+    `The log ends at ${head} and was seen to go to ${seen}: it has lost events, or is an older copy. Stop all cores; then restore the server, or accept this log with \`sheratan replay missions --reset\`.`,
+  );
+}

@@ -1,0 +1,82 @@
+import { categoryOf, ETYPES, isCategory, isEventType } from '../../domain/event.js';
+import { canonicalJson } from './canonical-json.js';
+import { LogError } from './errors.js';
+import { MAX_APPEND_BYTES, MAX_APPEND_EVENTS, MAX_EVENT_BYTES, MAX_STREAM_LENGTH, type NewEvent } from './eventlog.js';
+
+/** An event that a log takes. */
+export interface JudgedEvent {
+  readonly id: string;
+  readonly type: string;
+  readonly etype: number;
+  /** Canonical JSON (RFC 8785). */
+  readonly data: string;
+  /** Canonical JSON (RFC 8785). */
+  readonly metadata: string;
+  /** Bytes of data and metadata. */
+  readonly bytes: number;
+}
+
+/** The name of a type, as the catalogue has them. */
+const NEWER_TYPE = /^[A-Z][A-Za-z0-9]{0,63}$/;
+/** What an event's id must be. */
+export const EVENT_ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+
+/** Where events come from: from the commands of this build, or from a history that a newer one may have written. */
+export type Provenance = 'COMMANDS' | 'HISTORY';
+
+/** The highest number that an event's type can have. */
+const MAX_ETYPE = 65_535;
+const NUMBERS: ReadonlySet<number> = new Set(Object.values(ETYPES));
+
+/** Judges everything about an append that can be judged without the log. @throws LogError EVENT_INVALID */
+export function judgeAppend(
+  stream: string,
+  events: readonly NewEvent[],
+  provenance: Provenance = 'COMMANDS',
+): JudgedEvent[] {
+  const isStream = /^[a-z]+-./.test(stream) && (provenance === 'HISTORY' || isCategory(categoryOf(stream)));
+  if (!isStream || stream.length > MAX_STREAM_LENGTH || !stream.isWellFormed()) {
+    throw new LogError(
+      'EVENT_INVALID',
+      `'${stream.slice(0, MAX_STREAM_LENGTH)}' is no stream name: it must be <category>-<id> of at most ${MAX_STREAM_LENGTH} characters, its category in the event catalogue.`,
+    );
+  }
+  if (events.length < 1 || events.length > MAX_APPEND_EVENTS) {
+    throw new LogError(
+      'EVENT_INVALID',
+      `An append takes 1–${MAX_APPEND_EVENTS} events; it was given ${events.length}.`,
+    );
+  }
+  const judged = events.map((event) => judge(stream, event, provenance));
+  const bytes = judged.reduce((sum, event) => sum + event.bytes, 0);
+  if (bytes > MAX_APPEND_BYTES) {
+    throw new LogError(
+      'EVENT_INVALID',
+      `An append is at most ${MAX_APPEND_BYTES} bytes; this one for '${stream}' has ${bytes}.`,
+    );
+  }
+  return judged;
+}
+
+function judge(stream: string, event: NewEvent, provenance: Provenance): JudgedEvent {
+  const { id, type } = event;
+  const etype = isEventType(type) ? ETYPES[type] : provenance === 'HISTORY' ? newerEtype(event) : undefined;
+  if (etype === undefined) throw new LogError('EVENT_INVALID', `'${type}' is not in the event catalogue.`);
+  if (!EVENT_ID.test(id)) throw new LogError('EVENT_INVALID', `'${id}' is no event id: it must be a lowercase UUID.`);
+  const data = canonicalJson(event.data);
+  const metadata = canonicalJson(event.metadata);
+  const bytes = Buffer.byteLength(data) + Buffer.byteLength(metadata);
+  if (bytes > MAX_EVENT_BYTES) {
+    throw new LogError(
+      'EVENT_INVALID',
+      `An event is at most ${MAX_EVENT_BYTES} bytes; ${type} for '${stream}' has ${bytes}.`,
+    );
+  }
+  return { id, type, etype, data, metadata, bytes };
+}
+
+/** The number of a type that this build does not know; undefined when it is none, or that of a type it does know. */
+function newerEtype({ type, etype }: NewEvent): number | undefined {
+  if (etype === undefined || !NEWER_TYPE.test(type)) return undefined;
+  return Number.isInteger(etype) && etype >= 10 && etype <= MAX_ETYPE && !NUMBERS.has(etype) ? etype : undefined;
+}

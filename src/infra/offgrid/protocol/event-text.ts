@@ -1,0 +1,52 @@
+import { z } from 'zod';
+import type { RecordedEvent } from '../../../domain/event.js';
+import type { JsonObject } from '../../../domain/json.js';
+import { canonicalJson } from '../../eventlog/canonical-json.js';
+import type { NewEvent } from '../../eventlog/eventlog.js';
+import { EVENT_ID } from '../../eventlog/prepare-append.js';
+
+/** An event as it travels: everything but its place in the log it comes from. */
+export type TravellingEvent = NewEvent & Pick<RecordedEvent, 'stream' | 'revision'>;
+
+/** What is sealed of an event: canonical JSON of id, stream, revision, type, data and metadata, as it is stored. */
+export function eventText({ id, stream, revision, type, data, metadata }: TravellingEvent): string {
+  const names = `${JSON.stringify(id)},${JSON.stringify(stream)},${revision},${JSON.stringify(type)}`;
+  return `[${names},${canonicalJson(data)},${canonicalJson(metadata)}]`;
+}
+
+const metadataSchema = z.looseObject({
+  at: z.string(),
+  actor: z.string(),
+  correlationId: z.string(),
+  causationId: z.string(),
+  schemaVersion: z.int().nonnegative(),
+});
+const eventSchema = z.tuple([
+  z.string().regex(EVENT_ID),
+  z.string().min(1),
+  z.number().int().min(0).max(Number.MAX_SAFE_INTEGER),
+  z.string().min(1),
+  z.record(z.string(), z.unknown()),
+  metadataSchema,
+]);
+
+/** An event from its text; undefined when it is none. */
+export function eventOf(text: string): TravellingEvent | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  const parsed = eventSchema.safeParse(value);
+  if (!parsed.success) return undefined;
+  const [id, stream, revision, type, data, metadata] = parsed.data;
+  return {
+    id,
+    stream,
+    revision: BigInt(revision),
+    type,
+    data: data as JsonObject,
+    metadata: metadata,
+  };
+}

@@ -1,0 +1,86 @@
+import { MerkleFrontier } from '../../../domain/merkle.js';
+import { equalBytes } from '../../crypto/bytes.js';
+import { sha256 } from '../../crypto/sha256.js';
+import { MAX_BATCH_BYTES, MAX_BATCH_EVENTS } from '../protocol/batch.js';
+import type { ShippedEvent } from '../protocol/event.js';
+import { encodeEntry } from '../protocol/entry.js';
+import type { FrontierCache } from './ports.js';
+import type { SealedWindow } from './envelope-cache.js';
+
+/** Trees kept for the next host. */
+const MAX_GROWN = 4;
+
+/** The Merkle tree over the origin's own events, at any size. */
+export class OwnTree {
+  readonly #window: Pick<SealedWindow, 'take'>;
+  readonly #cache: FrontierCache;
+  readonly #onProgress: (size: number, of: number) => void;
+  /** What was grown last. Trees are not changed once they are given out. */
+  #grown: readonly { readonly from: MerkleFrontier; readonly to: MerkleFrontier }[] = [];
+
+  /** @param onProgress is told how many events a tree has by now, of those it is to have */
+  constructor(
+    window: Pick<SealedWindow, 'take'>,
+    cache: FrontierCache,
+    onProgress: (size: number, of: number) => void = () => undefined,
+  ) {
+    this.#window = window;
+    this.#cache = cache;
+    this.#onProgress = onProgress;
+  }
+
+  /**
+   * The tree over the first events.
+   * @param afresh works it all out again: what was kept may be damaged
+   * @returns undefined when there are not so many events
+   */
+  async at(size: number, afresh = false): Promise<MerkleFrontier | undefined> {
+    const kept = afresh ? undefined : await this.#keptBelow(size);
+    let frontier = kept ?? new MerkleFrontier(sha256);
+    while (frontier.size < size) {
+      const most = Math.min(MAX_BATCH_EVENTS, size - frontier.size);
+      const events = await this.#window.take(frontier.size, most, MAX_BATCH_BYTES);
+      if (events.length === 0) return undefined;
+      frontier = await this.#grow(frontier, events);
+      this.#onProgress(frontier.size, size);
+    }
+    return frontier;
+  }
+
+  /** The tree with the events that come next, and keeps what makes it quick to get there again. */
+  async grown(from: MerkleFrontier, events: readonly ShippedEvent[]): Promise<MerkleFrontier> {
+    const size = from.size + events.length;
+    // Hosts that keep up grow the same trees.
+    const grown = this.#grown.find((known) => known.to.size === size && isSame(known.from, from));
+    if (grown !== undefined) return grown.to;
+    const to = await this.#grow(from, events);
+    this.#grown = [...this.#grown.slice(1 - MAX_GROWN), { from, to }];
+    return to;
+  }
+
+  /** Passes over what was kept of another history: the log may have been put back from a copy, and gone on elsewhere. */
+  async #keptBelow(size: number): Promise<MerkleFrontier | undefined> {
+    for (;;) {
+      const kept = await this.#cache.below(size);
+      if (kept === undefined) return undefined;
+      const { frontier, lastEntry } = kept;
+      const [last] = await this.#window.take(frontier.size - 1, 1, MAX_BATCH_BYTES);
+      if (last !== undefined && equalBytes(encodeEntry(last), lastEntry)) return frontier;
+      await this.#cache.dropFrom(frontier.size);
+    }
+  }
+
+  async #grow(from: MerkleFrontier, events: readonly ShippedEvent[]): Promise<MerkleFrontier> {
+    const frontier = from.copy();
+    for (const event of events) {
+      const entry = encodeEntry(event);
+      frontier.append(entry);
+      if (frontier.size % this.#cache.spacing === 0) await this.#cache.put({ frontier, lastEntry: entry });
+    }
+    return frontier;
+  }
+}
+
+function isSame(a: MerkleFrontier, b: MerkleFrontier): boolean {
+  return a.size === b.size && equalBytes(a.root(), b.root());
+}

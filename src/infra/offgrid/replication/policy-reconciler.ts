@@ -1,0 +1,155 @@
+import pLimit from 'p-limit';
+import { backoffMs } from '../../../domain/backoff.js';
+import { isSamePolicy, nextPolicy, standingOf, type MetHost, type WantedPolicy } from '../../../domain/policy.js';
+import { mayDivide, totalWeight, type Policy } from '../../../domain/replication.js';
+import { firstOf } from '../../platform/linked-signal.js';
+import type { Logger } from '../../platform/logger.js';
+import { HostFailure } from '../protocol/host-client.js';
+import type { Journal, Known, Time } from './ports.js';
+
+/** How often those who answered with a strange key are looked at again, in milliseconds. */
+const STRANGER_MS = 30_000;
+/** How long the first policy waits for hosts that have not been met yet, in milliseconds. */
+const FIRST_POLICY_MS = 5_000;
+/** How long a failed recording is left, in milliseconds. */
+const RETRY_MS = 1_000;
+
+/** What a policy is kept with. */
+export interface PolicyGround {
+  readonly origin: string;
+  readonly wanted: WantedPolicy;
+  /** Who answers at a URL. */
+  readonly whoIsAt: (url: string) => Promise<MetHost>;
+  readonly journal: Journal;
+  readonly time: Time;
+  readonly logger: Logger;
+  readonly known: () => Known;
+  /** The line that the next policy begins, and whether that is all it is for; undefined when it goes on with the log's. */
+  readonly nextLine?: () => { readonly line: number; readonly isDue: boolean } | undefined;
+  readonly changed: (signal: AbortSignal) => Promise<void>;
+}
+
+/** Meets the hosts that are wanted, and records the policy that follows when it is another than the log's. */
+export class PolicyKeeper {
+  readonly #ground: PolicyGround;
+  readonly #met = new Map<string, MetHost>();
+  /** Why a URL counts for nothing. */
+  readonly #troubles = new Map<string, string>();
+  /** One policy at a time: the next follows from it. */
+  readonly #inTurn = pLimit(1);
+  /**
+   * Whether a policy may leave out who was not met. What follows the first policy needs a quorum under that as well: if it
+   * named but two of three hosts, nothing could ever be done without both.
+   */
+  #mayLeaveOut: boolean;
+  /** What was recorded last by this process. */
+  #recorded: Policy | undefined;
+  /** The version of another core's policy that was complained of. */
+  #yieldedTo = 0;
+
+  constructor(ground: PolicyGround) {
+    this.#ground = ground;
+    this.#mayLeaveOut = this.#current() !== undefined;
+  }
+
+  /** Why a wanted URL counts for nothing, if it does. */
+  troubleOf(url: string): string | undefined {
+    return this.#troubles.get(url);
+  }
+
+  /** Who answered at a wanted URL, if somebody did. */
+  metAt(url: string): MetHost | undefined {
+    return this.#met.get(url);
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    const meeting = this.#ground.wanted.hosts.map(({ url }) => this.#meet(url, signal));
+    const { changed, time, logger, known } = this.#ground;
+    for (const { policy } of known().policies)
+      if (mayDivide(policy))
+        logger.warn(
+          `policy ${policy.version} has ${policy.required} of ${totalWeight(policy)} sign: two halves could each sign for another history. Set OFFGRID_REQUIRED_ACKS to more than half.`,
+        );
+    if (!this.#mayLeaveOut) {
+      await firstOf<unknown>(signal, (waiting) => [Promise.all(meeting), time.sleep(FIRST_POLICY_MS, waiting)]);
+      this.#mayLeaveOut = true;
+    }
+    while (!signal.aborted) {
+      const news = changed(signal);
+      try {
+        await this.#set();
+        await news;
+      } catch (error) {
+        logger.error({ err: error }, 'the replication policy cannot be recorded; trying again');
+        await time.sleep(RETRY_MS, signal);
+      }
+    }
+    await Promise.all(meeting);
+  }
+
+  /** The policy that was set last. */
+  #current(): Policy | undefined {
+    return this.#ground.known().policies.at(-1)?.policy;
+  }
+
+  #set(): Promise<void> {
+    return this.#inTurn(() => this.#setNext());
+  }
+
+  async #setNext(): Promise<void> {
+    if (!this.#mayLeaveOut) return;
+    const { origin, wanted, journal, known } = this.#ground;
+    const current = this.#current();
+    const retired = [...known().hosts.values()].filter(({ state }) => state === 'RETIRED').map(({ host }) => host);
+    const next = this.#ground.nextLine?.();
+    const policy = nextPolicy(wanted, current, this.#met, new Set(retired), next?.isDue);
+    if (policy === undefined) return;
+    if (next?.isDue !== true && this.#recorded !== undefined && isSamePolicy(policy, this.#recorded)) {
+      this.#yieldTo(current);
+      return;
+    }
+    const holes = [...known().holes];
+    const begins = next && { line: next.line, ...(holes.length === 0 ? {} : { holes }) };
+    const data = { origin, ...policy, ...begins };
+    await journal.record([{ type: 'ReplicationPolicySet', data }]);
+    this.#recorded = policy;
+  }
+
+  /** Another core of this log wants another policy: it has the last word, or the two would have it in turn for ever. */
+  #yieldTo(other: Policy | undefined): void {
+    if (other === undefined || other.version === this.#yieldedTo) return;
+    this.#yieldedTo = other.version;
+    this.#ground.logger.warn(
+      `Policy ${other.version} is not what OFFGRID_STORAGE_HOSTS and OFFGRID_REQUIRED_ACKS say here: another core of this log has other settings. It is left as it is; give both the same settings.`,
+    );
+  }
+
+  /** Finds out who answers at a URL, until it is one who may count. */
+  async #meet(url: string, signal: AbortSignal): Promise<void> {
+    const { time, whoIsAt, wanted, logger } = this.#ground;
+    const one = wanted.hosts.find((host) => host.url === url);
+    if (one === undefined) return;
+    for (let failures = 0; !signal.aborted;) {
+      let waitMs = STRANGER_MS;
+      try {
+        const met = await whoIsAt(url);
+        this.#met.set(url, met);
+        const standing = standingOf(one, this.#current(), met);
+        if (standing === 'UNMET' || 'host' in standing) {
+          this.#troubles.delete(url);
+          await this.#set();
+          return;
+        }
+        const trouble = `${url} answers with the key ${met.host}, which is not the one it had; it counts for nothing. If that is right, name it in OFFGRID_STORAGE_HOSTS: ${url}#${met.host}`;
+        if (this.#troubles.get(url) !== trouble) logger.error({ host: url }, trouble);
+        this.#troubles.set(url, trouble);
+      } catch (error) {
+        failures += 1;
+        waitMs = backoffMs(failures, time.random());
+        this.#troubles.set(url, error instanceof Error ? error.message : String(error));
+        if (!(error instanceof HostFailure)) logger.error({ err: error, host: url }, 'a host cannot be met');
+      }
+      await time.sleep(waitMs, signal);
+    }
+  }
+}

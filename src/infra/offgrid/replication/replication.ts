@@ -1,0 +1,214 @@
+import { randomBytes } from 'node:crypto';
+import type { Clock } from '../../platform/clock.js';
+import type { CorePaths } from '../../platform/core-paths.js';
+import { KEY_BYTES } from '../../crypto/data-key.js';
+import { openKeyring, readKeyring, wrapKeyring } from '../../crypto/keyring-file.js';
+import type { RootKey } from '../../crypto/root-key.js';
+import type { EventLog } from '../../eventlog/eventlog.js';
+import type { Lease } from '../../eventlog/lease.js';
+import type { Logger } from '../../platform/logger.js';
+import type { Projector } from '../../projector/projector.js';
+import { BrokerClient } from '../broker/client.js';
+import { BrokerLink } from './broker-link.js';
+import { Operations, type NotReplicated } from './operations.js';
+import { QuorumWatch } from './quorum-watch.js';
+import { hostClientUntil } from '../protocol/host-clients.js';
+import type { HaltReason } from './replication-state.js';
+import { Replicator } from './replicator.js';
+import { WriterFile } from './writer-file.js';
+import { LogJournal } from './replication-events.js';
+import { ProjectedBacklog } from './projected-backlog.js';
+import { newKey } from './first-key.js';
+import { SqliteFrontiers } from './sqlite-frontiers.js';
+import { systemTime } from '../../platform/time.js';
+import type { OffgridSettings } from '../protocol/settings.js';
+
+/** How often the lease is looked at, in milliseconds. */
+const LOOK_MS = 500;
+
+/** What replication is started with. */
+export interface ReplicationParts {
+  readonly settings: OffgridSettings;
+  readonly paths: CorePaths;
+  readonly log: EventLog;
+  readonly outbox: Projector;
+  /** Of several cores on a log, one replicates. */
+  readonly duty: Lease;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** Replication as one core has it: while it holds the lease, its replicator runs. */
+export class Replication {
+  readonly backlog: ProjectedBacklog;
+  readonly settings: OffgridSettings;
+  readonly operations: Operations;
+  readonly #quorum: QuorumWatch;
+  readonly #parts: ReplicationParts;
+  readonly #root: RootKey | undefined;
+  readonly #frontiers: SqliteFrontiers;
+  readonly #broker: BrokerLink;
+  readonly #stopping = new AbortController();
+  #replicator: Replicator | undefined;
+  #halted: HaltReason | undefined;
+  #running: Promise<void>;
+
+  private constructor(parts: ReplicationParts, root: RootKey | undefined, frontiers: SqliteFrontiers) {
+    this.#parts = parts;
+    this.settings = parts.settings;
+    this.#root = root;
+    this.#frontiers = frontiers;
+    const { origin, brokerUrl: url, authKey } = parts.settings;
+    this.#broker = new BrokerLink(new BrokerClient({ url, authKey, clock: parts.clock }), origin, parts.logger);
+    this.backlog = new ProjectedBacklog(parts.outbox, parts.log);
+    this.#quorum = new QuorumWatch(parts.outbox, parts.logger);
+    this.operations = new Operations({
+      ...parts,
+      origin,
+      backlog: this.backlog,
+      halted: () => this.#halted,
+      refusal: () => this.refusal,
+      replicator: () => this.#replicator,
+      newKey: (keyEpoch) => root && newKey(root, origin, keyEpoch, randomBytes(KEY_BYTES)),
+    });
+    this.#running = this.#run(this.#stopping.signal);
+  }
+
+  /**
+   * Starts it. A core without a keyring whose log has keys has lost it, and gets no other.
+   * @throws KeyringError; Error when a file of it is damaged
+   */
+  static async start(parts: ReplicationParts): Promise<Replication> {
+    const { settings, paths, log, logger } = parts;
+    const { keyPassphrase, origin } = settings;
+    const root = (await readKeyring(paths.keyring, keyPassphrase)) ?? (await newRoot(parts));
+    if (root === undefined)
+      logger.error(
+        `Nothing is replicated: ${paths.keyring} is gone, and this log is sealed with its key. Put the recovery key back: sheratan keys import.`,
+      );
+    if (keyPassphrase !== undefined) await wrap(paths.keyring, keyPassphrase, logger);
+    const frontiers = await SqliteFrontiers.open(paths.frontiers, `${log.logId}/${origin}`);
+    const known = await new WriterFile(paths.writer).load();
+    const replication = new Replication(parts, root, frontiers);
+    if (known?.logId === log.logId) replication.#halted = known.stopped;
+    return replication;
+  }
+
+  /** The replicator, while this core is the one that replicates. */
+  get replicator(): Replicator | undefined {
+    return this.#replicator;
+  }
+
+  /** Why this core takes no more commands, if it does not. */
+  get halted(): HaltReason | undefined {
+    return this.#halted;
+  }
+
+  /** Why nothing is shipped, though nothing is wrong with the hosts. */
+  get refusal(): NotReplicated | undefined {
+    return this.#root === undefined ? 'KEYRING_MISSING' : this.#replicator?.refusal;
+  }
+
+  /** What the broker thinks of a host, 0–1; undefined when it did not say. */
+  scoreOf(host: string): number | undefined {
+    return this.#broker.scoreOf(host);
+  }
+
+  /** Somebody waits for a quorum, until they call what is returned. */
+  hurry(): () => void {
+    return this.#replicator?.hurry() ?? (() => undefined);
+  }
+
+  /**
+   * Resolves true once a quorum has signed for everything up to a position, which it is hurried to do; false when that
+   * takes longer than it may, or will not come.
+   */
+  async isReplicated(position: bigint): Promise<boolean> {
+    if (this.#halted !== undefined || this.refusal !== undefined) return false;
+    const done = this.hurry();
+    try {
+      return await this.#quorum.reaches(position, this.settings.replicatedTimeoutMs);
+    } finally {
+      done();
+    }
+  }
+
+  /** Whoever waits for a quorum is answered now, with what was reached. */
+  letGo(): void {
+    this.#quorum.stop();
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    this.letGo();
+    await this.#running;
+    this.#broker.stop();
+    await this.#frontiers.close();
+  }
+
+  async #run(signal: AbortSignal): Promise<void> {
+    const { duty, clock, logger } = this.#parts;
+    const time = systemTime(clock);
+    // What the log says of replication must be known whole before anything is concluded from it.
+    const isCaughtUp = () => this.backlog.catchUp();
+    while (!signal.aborted) {
+      try {
+        if (duty.isHeld && this.#replicator === undefined && this.#root !== undefined && (await isCaughtUp()))
+          this.#replicator = await this.#startReplicator(this.#root);
+        if (!duty.isHeld) await this.#stopReplicator();
+      } catch (error) {
+        logger.error({ err: error }, 'replication cannot begin; trying again');
+      }
+      await time.sleep(LOOK_MS, signal);
+    }
+    await this.#stopReplicator();
+  }
+
+  #startReplicator(root: RootKey): Promise<Replicator> {
+    const { settings, paths, log, outbox, clock, logger } = this.#parts;
+    const { origin, authKey, hosts, requiredAcks, dishonestWeight } = settings;
+    return Replicator.start({
+      origin,
+      root,
+      logId: log.logId,
+      wanted: { hosts, required: requiredAcks },
+      dishonestWeight,
+      outbox: this.backlog,
+      journal: new LogJournal(log, outbox, clock),
+      store: new WriterFile(paths.writer),
+      frontiers: this.#frontiers,
+      time: systemTime(clock),
+      randomBytes,
+      clientOf: (url, host, signal) =>
+        hostClientUntil(signal, { url, authKey, clock, ...(host === undefined ? {} : { host }) }),
+      logger: logger.child({ part: 'replicator' }),
+      onHalted: (reason) => {
+        this.#halted = reason;
+        if (reason !== undefined) this.#quorum.dismiss();
+      },
+      onAcknowledged: (acknowledged) => this.#broker.acknowledged(acknowledged),
+    });
+  }
+
+  async #stopReplicator(): Promise<void> {
+    const replicator = this.#replicator;
+    this.#replicator = undefined;
+    await replicator?.stop();
+  }
+}
+
+async function wrap(keyring: string, passphrase: string, logger: Logger): Promise<void> {
+  try {
+    if (await wrapKeyring(keyring, passphrase))
+      logger.info(`${keyring} had no passphrase, and is wrapped with SHERATAN_KEY_PASSPHRASE now`);
+  } catch (error) {
+    // It opens all the same.
+    logger.warn({ err: error }, `${keyring} has no passphrase, and cannot be wrapped`);
+  }
+}
+
+/** The root key of a new core; undefined when the log has keys of another. */
+async function newRoot({ settings, paths, log }: ReplicationParts): Promise<RootKey | undefined> {
+  for await (const _ of log.readAll({ filter: { types: ['KeyRotated'] }, limit: 1 })) return undefined;
+  return openKeyring(paths.keyring, settings.keyPassphrase);
+}

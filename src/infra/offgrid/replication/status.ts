@@ -1,0 +1,213 @@
+import type { Kysely } from 'kysely';
+import { standingOf } from '../../../domain/policy.js';
+import type { HostProof, HostState, Policy } from '../../../domain/replication.js';
+import { PROGRESS, type HostRow, type ProgressRow } from '../../../projections/outbox-tables.js';
+import type { OutboxDatabase } from '../../readmodels/outbox/database.js';
+import { electionStatus, type ElectionStatus } from './election-status.js';
+import type { NotReplicated } from './operations.js';
+import type { Replication } from './replication.js';
+import type { HaltReason } from './replication-state.js';
+
+/** A host lags when it has not signed for an event that is older than this, in milliseconds. */
+const LATE_MS = 10_000;
+
+/** A storage host: what the log knows of it, and how this core gets on with it. */
+export interface HostStatus {
+  /** The fingerprint of its verify key. */
+  readonly id: string;
+  /** What it is called: host and port of its URL. */
+  readonly name: string;
+  readonly url: string;
+  readonly state: HostState;
+  /** Why it is in that state. */
+  readonly why: string;
+  readonly confirmed: boolean;
+  /** 0 when the latest policy does not name it. */
+  readonly weight: number;
+  /** Up to here it has signed. */
+  readonly sequence: number;
+  /** How many events it has not signed for. */
+  readonly behind: number;
+  readonly lastAcknowledgedAt: string | null;
+  /** Whether the last try came to something; null when this core is not the one that replicates, or has not tried. */
+  readonly reached: boolean | null;
+  readonly lastError: string | null;
+  /** How many events it says are damaged there; null when this core is not the one that replicates, or has not heard it. */
+  readonly damaged: number | null;
+  /** How often it gave back another event than it has signed for, or none, to this core; null as `damaged` is. */
+  readonly failedAudits: number | null;
+  /** What it has proven against itself; null unless it is suspended for that. */
+  readonly proof: (Pick<HostProof, 'kind'> & { readonly at: string }) | null;
+  /** How old the tree is that it shows, in seconds; null as `damaged` is. */
+  readonly treeAgeSeconds: number | null;
+  /** The broker's, 0–1. */
+  readonly score: number | null;
+}
+
+/** A configured URL that counts for nothing yet. */
+export interface UnmetUrl {
+  readonly url: string;
+  /** Null when this core is not the one that replicates, or has not tried. */
+  readonly trouble: string | null;
+}
+
+/** How far replication has got, and what is in its way. */
+export interface ReplicationStatus extends ElectionStatus {
+  readonly enabled: boolean;
+  /** What this core is called on the hosts; null where nothing is, or was, replicated. */
+  readonly origin: string | null;
+  /** How often a loss was accepted, or a line begun, plus 1. */
+  readonly line: number;
+  readonly writerEpoch: number;
+  readonly keyEpoch: number;
+  /** The version of the policy in force. */
+  readonly policyVersion: number | null;
+  readonly requiredAcks: number;
+  readonly headSequence: number;
+  readonly quorumSequence: number;
+  readonly pending: number;
+  readonly completed: number;
+  /** The age of the oldest pending event; 0 when none is, or nothing is replicated. */
+  readonly lagSeconds: number;
+  /**
+   * Whether anything is in the way of every event on every host: it has stopped or is refused, there is no policy, a
+   * configured URL counts for nothing, or a host of the latest policy is not ACTIVE, is not reached, or has not signed
+   * for an event that is older than ten seconds.
+   */
+  readonly degraded: boolean;
+  readonly stopped: HaltReason | null;
+  readonly refusal: NotReplicated | null;
+  readonly hosts: readonly HostStatus[];
+  readonly unmet: readonly UnmetUrl[];
+}
+
+const NOTHING: Pick<ProgressRow, 'origin' | 'head' | 'quorum' | 'policy' | 'required_acks' | 'line'> &
+  Pick<ProgressRow, 'writer_epoch' | 'key_epoch' | 'dishonest_weight'> = {
+  origin: null,
+  head: 0,
+  quorum: 0,
+  policy: null,
+  required_acks: 0,
+  line: 1,
+  dishonest_weight: 0,
+  writer_epoch: 0,
+  key_epoch: 0,
+};
+
+/** Reads how replication is. @param replication undefined where nothing is replicated */
+export async function readStatus(
+  db: Kysely<OutboxDatabase>,
+  replication: Replication | undefined,
+  now: Date,
+): Promise<ReplicationStatus> {
+  const { progress, inPlay, rows, times } = await db.transaction().execute(readAll);
+  const policy = inPlay.at(-1);
+  const hosts = rows.map((row) => toHost(row, policy, progress.head, replication, now));
+  const { line, told } = sinceProtocol2(progress);
+  const { head, quorum } = progress;
+  const ageMs = (sequence: number) => Math.max(0, now.getTime() - (times.get(sequence) ?? now.getTime()));
+  const isTroubled = (host: HostStatus) =>
+    host.state !== 'ACTIVE' || host.reached === false || ageMs(host.sequence + 1) > LATE_MS;
+  const enabled = replication !== undefined;
+  const stopped = replication?.halted ?? null;
+  const refusal = replication?.refusal ?? null;
+  const unmet = replication === undefined ? [] : unmetUrls(replication, policy, rows);
+  return {
+    enabled,
+    origin: replication?.settings.origin ?? progress.origin,
+    line,
+    ...electionStatus(replication?.replicator, inPlay, Math.max(told, replication?.settings.dishonestWeight ?? 0)),
+    writerEpoch: progress.writer_epoch,
+    keyEpoch: progress.key_epoch,
+    policyVersion: progress.policy,
+    requiredAcks: progress.required_acks,
+    headSequence: head,
+    quorumSequence: quorum,
+    pending: head - quorum,
+    completed: quorum,
+    lagSeconds: enabled ? ageMs(quorum + 1) / 1_000 : 0,
+    degraded:
+      enabled &&
+      (stopped !== null ||
+        refusal !== null ||
+        policy === undefined ||
+        unmet.length > 0 ||
+        hosts.some((host) => host.weight > 0 && isTroubled(host))),
+    stopped,
+    refusal,
+    hosts,
+    unmet,
+  };
+}
+
+/** A file of an older build has fewer columns, until it has been built anew. */
+function sinceProtocol2({ line = 1, dishonest_weight: told = 0 }: Partial<ProgressRow>) {
+  return { line, told };
+}
+
+/** All of it at one moment. `times` is when the events happened that are the first to lack, of the quorum and of each host. */
+async function readAll(db: Kysely<OutboxDatabase>) {
+  const progress =
+    (await db.selectFrom('progress').selectAll().where('name', '=', PROGRESS).executeTakeFirst()) ?? NOTHING;
+  const policies = await db
+    .selectFrom('policies')
+    .select(['required', 'version', 'hosts'])
+    .where('version', '>=', progress.policy ?? 0)
+    .orderBy('version')
+    .execute();
+  const inPlay = policies.map((policy) => ({ ...policy, hosts: JSON.parse(policy.hosts) as Policy['hosts'] }));
+  const rows = await db.selectFrom('hosts').selectAll().orderBy('url').orderBy('host').execute();
+  const lacking = [progress.quorum + 1, ...rows.map(({ sequence }) => sequence + 1)];
+  const entries = await db.selectFrom('entries').select(['id', 'created_at']).where('id', 'in', lacking).execute();
+  const times = new Map(entries.map(({ id, created_at }) => [id, Date.parse(created_at)]));
+  return { progress, inPlay, rows, times };
+}
+
+function toHost(
+  row: HostRow,
+  policy: Policy | undefined,
+  head: number,
+  replication: Replication | undefined,
+  now: Date,
+): HostStatus {
+  const { host: id, url, sequence, why, confirmed, acknowledged_at: lastAcknowledgedAt, proof, proven_at: at } = row;
+  const contact = replication?.replicator?.contactOf(id);
+  const signedAt = contact?.head?.tree?.value.ts;
+  return {
+    id,
+    name: URL.canParse(url) ? new URL(url).host : url,
+    url,
+    state: row.state as HostState,
+    why,
+    confirmed: confirmed === 1,
+    weight: policy?.hosts.find(({ host }) => host === id)?.weight ?? 0,
+    sequence,
+    behind: Math.max(0, head - sequence),
+    lastAcknowledgedAt,
+    reached: contact?.isReached ?? null,
+    lastError: contact?.lastError ?? null,
+    damaged: contact?.head?.damaged ?? null,
+    failedAudits: contact?.head === undefined ? null : contact.failedAudits,
+    proof: proof && at ? { kind: (JSON.parse(proof) as HostProof).kind, at } : null,
+    treeAgeSeconds: signedAt === undefined ? null : Math.max(0, now.getTime() - signedAt) / 1_000,
+    score: replication?.scoreOf(id) ?? null,
+  };
+}
+
+/** URLs that are configured, but stand for no host of the latest policy; those of RETIRED hosts are left out for good. */
+function unmetUrls(
+  { settings, replicator }: Replication,
+  policy: Policy | undefined,
+  rows: readonly HostRow[],
+): UnmetUrl[] {
+  return settings.hosts.flatMap((wanted) => {
+    const { url } = wanted;
+    const standing = standingOf(wanted, policy, replicator?.metAt(url));
+    if (standing !== 'UNMET' && 'host' in standing) {
+      const { host } = standing.host;
+      if (policy?.hosts.some((named) => named.host === host) === true) return [];
+      if (rows.some((row) => row.host === host && row.state === 'RETIRED')) return [];
+    }
+    return [{ url, trouble: replicator?.troubleOf(url) ?? null }];
+  });
+}

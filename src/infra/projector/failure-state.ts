@@ -1,0 +1,47 @@
+import type { FoldError } from './batch-folder.js';
+import type { ProjectionFailure } from './status.js';
+
+/**
+ * What keeps a projection from going on: an event that halted the live tables or a rebuild, until that is resumed, or a
+ * write that fails (a full disk), until one succeeds.
+ */
+export class Troubles {
+  readonly #halts = new Map<'live' | 'next', ProjectionFailure>();
+  #write: ProjectionFailure | undefined;
+
+  get isHalted(): boolean {
+    return this.#halts.size > 0;
+  }
+
+  /** The worst of them. */
+  get worst(): ProjectionFailure | undefined {
+    return this.#halts.get('live') ?? this.#halts.get('next') ?? this.#write;
+  }
+
+  /** Whether an event halted the live tables, or a rebuild: the live tables follow on beside that. */
+  halts(slot: 'live' | 'next'): boolean {
+    return this.#halts.has(slot);
+  }
+
+  halt(slot: 'live' | 'next', { code, event, message }: FoldError): ProjectionFailure {
+    const failure = { code, position: event.position, eventId: event.id, type: event.type, message };
+    this.#halts.set(slot, failure);
+    return failure;
+  }
+
+  /** Nothing halts a rebuild, or anything, any more. */
+  lift(slot?: 'next'): void {
+    if (slot === undefined) this.#halts.clear();
+    else this.#halts.delete(slot);
+  }
+
+  /** What comes after a position could not be written. */
+  writeFailed(position: bigint, error: unknown): void {
+    const message = error instanceof Error ? error.message : String(error);
+    this.#write = { code: 'WRITE_FAILED', position, eventId: null, type: null, message };
+  }
+
+  written(): void {
+    this.#write = undefined;
+  }
+}

@@ -1,0 +1,12 @@
+import type { EntryRow, HostRow, OutboxTables, PolicyRow, ProgressRow } from '../../../projections/outbox-tables.js';
+import type { RowOf } from '../../../projections/projection.js';
+import type { Stored } from '../missions/database.js';
+
+/** The tables of `outbox.db`, as queries see them. */
+export interface OutboxDatabase {
+  readonly entries: Stored<EntryRow>;
+  readonly progress: ProgressRow;
+  readonly quorums: RowOf<OutboxTables['quorums']>;
+  readonly policies: PolicyRow;
+  readonly hosts: HostRow;
+}

@@ -1,0 +1,135 @@
+import { sql, type Kysely } from 'kysely';
+import type { Policy } from '../../../domain/replication.js';
+import type { OutboxDatabase } from './database.js';
+import {
+  checkFirst,
+  cursorIn,
+  DEFAULT_PAGE,
+  readCursorIn,
+  type Page,
+  type PageRequest,
+} from '../../graphql/kit/connection.js';
+import { checkLists } from '../../graphql/kit/inputs.js';
+import { OutboxStatus } from '../../graphql/replication/enums.js';
+import { OutboxEntry, type OutboxFilter } from '../../graphql/replication/outbox-types.js';
+
+const CURSOR = /^([1-9]\d{0,15})$/;
+
+/** What outbox pages are read from. */
+export interface OutboxSource {
+  readonly outboxDb: Kysely<OutboxDatabase>;
+  readonly log: { readonly logId: string };
+  token(position: string): string;
+}
+
+/**
+ * A page of the travelling events that a filter asks for, newest first. How far each has got follows from its number: up
+ * to the quorum sequence they are completed, and a host has signed for all up to its own.
+ * @throws GraphQLError BAD_USER_INPUT, CURSOR_INVALID
+ */
+export async function outboxPage(
+  source: OutboxSource,
+  filter: OutboxFilter | null | undefined,
+  { first, after }: PageRequest,
+): Promise<Page<OutboxEntry>> {
+  const { outboxDb: db, log } = source;
+  const limit = checkFirst(first, DEFAULT_PAGE);
+  checkLists({ 'filter.etypes': filter?.etypes });
+  const scope = `${log.logId} outbox`;
+  const before = after === null || after === undefined ? undefined : Number(readCursorIn(scope, after, CURSOR)[0]);
+  const { head, quorum, requiredAcks, acksOf } = await readReach(db);
+  const { status, etypes, key } = filter ?? {};
+  // How far the outbox has got is known by now: what has come since is on no page of this answer.
+  const above = status === OutboxStatus.PENDING ? quorum : 0;
+  const upTo = status === OutboxStatus.COMPLETED ? quorum : head;
+  let query = db.selectFrom('entries as e').where('e.id', '>', above).where('e.id', '<=', upTo);
+  if (etypes) query = query.where('e.etype', 'in', etypes);
+  if (key !== null && key !== undefined) query = query.where('e.key', '=', key);
+  let page = query
+    .select(['e.id', 'e.key', 'e.etype', 'e.event_id', 'e.bytes', 'e.created_at'])
+    .select(sql<string>`cast(e.position as text)`.as('position'))
+    .select((eb) =>
+      eb
+        .selectFrom('quorums as q')
+        .select('q.at')
+        .whereRef('q.sequence', '>=', 'e.id')
+        .orderBy('q.sequence')
+        .limit(1)
+        .as('completed_at'),
+    );
+  if (before !== undefined) page = page.where('e.id', '<', before);
+  const rows = await page
+    .orderBy('e.id', 'desc')
+    .limit(limit + 1)
+    .execute();
+  const edges = rows.slice(0, limit).map((row) => {
+    const isCompleted = row.id <= quorum;
+    const node = Object.assign(new OutboxEntry(), {
+      id: String(row.id),
+      key: row.key,
+      etype: row.etype,
+      status: isCompleted ? OutboxStatus.COMPLETED : OutboxStatus.PENDING,
+      requiredAcks,
+      acks: acksOf(row.id),
+      position: source.token(row.position),
+      eventId: row.event_id,
+      bytes: row.bytes,
+      createdAt: row.created_at,
+      completedAt: isCompleted ? row.completed_at : null,
+    });
+    return { cursor: cursorIn(scope, node.id), node };
+  });
+  return {
+    edges,
+    pageInfo: { hasNextPage: rows.length > limit, endCursor: edges.at(-1)?.cursor ?? null },
+    count: async () => {
+      // Numbers have no gaps.
+      if (!etypes && (key === null || key === undefined)) return Math.max(0, upTo - above);
+      const { count } = await query.select((eb) => eb.fn.countAll<number>().as('count')).executeTakeFirstOrThrow();
+      return count;
+    },
+  };
+}
+
+/** How many events of a stream a quorum has signed for, and what that takes. */
+export interface Acknowledged {
+  readonly acknowledged: number;
+  readonly requiredAcks: number;
+}
+
+/** What a quorum has signed for of each of some streams. */
+export async function acknowledgedOf(db: Kysely<OutboxDatabase>, streams: readonly string[]): Promise<Acknowledged[]> {
+  const { quorum, requiredAcks } = await readReach(db);
+  const rows = await db
+    .selectFrom('entries')
+    .select((eb) => ['key', eb.fn.countAll<number>().as('acknowledged')])
+    .where('key', 'in', streams)
+    .where('id', '<=', quorum)
+    .groupBy('key')
+    .execute();
+  const counts = new Map(rows.map(({ key, acknowledged }) => [key, acknowledged]));
+  return streams.map((stream) => ({ acknowledged: counts.get(stream) ?? 0, requiredAcks }));
+}
+
+/** How far the outbox and its hosts have got. */
+async function readReach(db: Kysely<OutboxDatabase>) {
+  const progress = await db.selectFrom('progress').selectAll().executeTakeFirst();
+  const policy = await db
+    .selectFrom('policies')
+    .select('hosts')
+    .where('version', '=', progress?.policy ?? 0)
+    .executeTakeFirst();
+  const hosts = await db.selectFrom('hosts').select(['host', 'sequence']).execute();
+  const named = policy === undefined ? [] : (JSON.parse(policy.hosts) as Policy['hosts']);
+  const reached = named.map(({ host, weight }) => ({
+    weight,
+    sequence: hosts.find((one) => one.host === host)?.sequence ?? 0,
+  }));
+  return {
+    head: progress?.head ?? 0,
+    quorum: progress?.quorum ?? 0,
+    requiredAcks: progress?.required_acks ?? 0,
+    /** The weight of the hosts that have signed for an event. */
+    acksOf: (id: number) => reached.reduce((sum, { weight, sequence }) => sum + (sequence >= id ? weight : 0), 0),
+  };
+}

@@ -1,0 +1,133 @@
+import { LRUCache } from 'lru-cache';
+import { unreachable, type Recorded } from '../../domain/decider.js';
+import { LEASE_EXPIRED, type JobFact } from '../../domain/job.js';
+import type { MissionFact } from '../../domain/mission.js';
+import type { Problem } from '../../domain/problem.js';
+import type { TaskFact } from '../../domain/task.js';
+import { upcast } from '../../domain/upcast.js';
+import type { Commands } from '../commands/commands.js';
+import type { CommandContext } from '../commands/context.js';
+import type { Outcome } from '../commands/handler.js';
+import { inputHash } from '../platform/ids.js';
+import type { ExportedEvent } from './exported-event.js';
+import { LineError } from './import-report.js';
+
+/** Attempts whose workers are remembered. */
+const MAX_ATTEMPTS = 100_000;
+/** How often a dispatch is judged again when somebody else changed the job meanwhile. */
+const MAX_TRIES = 10;
+/** Who is said to have held an attempt of which nothing is known. */
+const NOBODY = 'unknown';
+
+type Event = Recorded<MissionFact | TaskFact | JobFact>;
+type EventOf<Type extends Event['type']> = Extract<Event, { type: Type }>;
+
+const TYPES: Readonly<Record<Event['type'], true>> = {
+  MissionCreated: true,
+  MissionUpdated: true,
+  MissionClosed: true,
+  TaskCreated: true,
+  TaskUpdated: true,
+  JobCreated: true,
+  JobDispatched: true,
+  JobCompleted: true,
+  JobFailed: true,
+  JobCancelled: true,
+};
+
+/** Judges events again as the commands that made them. */
+export class Rejudge {
+  readonly #commands: Commands;
+  /** Which worker had which attempt, where the export tells: it need not be the one that has it here. */
+  readonly #workers = new LRUCache<string, string>({ max: MAX_ATTEMPTS });
+
+  constructor(commands: Commands) {
+    this.#commands = commands;
+  }
+
+  /** Takes note of what an event tells about those after it, whatever becomes of it. */
+  note({ event: { type, data } }: ExportedEvent): void {
+    if (type !== 'JobDispatched') return;
+    const { jobId, attempt, worker } = data as EventOf<'JobDispatched'>['data'];
+    this.#workers.set(`${attempt}:${jobId}`, worker);
+  }
+
+  /**
+   * Carries out the command behind an event, at its time and by its actor.
+   * @throws LineError when no command makes such an event; LogError
+   */
+  async judge({ event }: ExportedEvent, idempotencyKey: string): Promise<Outcome<unknown>> {
+    if (!Object.hasOwn(TYPES, event.type))
+      throw new LineError(`no command on missions, tasks or jobs makes a ${event.type}`);
+    const current = upcast(event) as unknown as Event;
+    const { at, actor, correlationId } = current.metadata;
+    return this.#carryOut(current, { at, actor, correlationId, idempotencyKey });
+  }
+
+  #carryOut({ type, data }: Event, context: CommandContext): Promise<Outcome<unknown>> {
+    const commands = this.#commands;
+    switch (type) {
+      case 'MissionCreated': {
+        const { missionId, ...fields } = data;
+        return commands.createMission({ ...fields, id: missionId }, context);
+      }
+      case 'MissionUpdated': {
+        const { missionId, ...changes } = data;
+        return commands.updateMission(missionId, changes, context);
+      }
+      case 'MissionClosed':
+        return commands.closeMission(data.missionId, data.outcome, data.reason, context);
+      case 'TaskCreated': {
+        const { taskId, ...fields } = data;
+        return commands.createTask({ ...fields, id: taskId }, context);
+      }
+      case 'TaskUpdated': {
+        const { taskId, missionId: _, ...changes } = data;
+        return commands.updateTask(taskId, changes, context);
+      }
+      case 'JobCreated': {
+        const { jobId, missionId: _, ...fields } = data;
+        return commands.createJob({ ...fields, id: jobId }, context);
+      }
+      case 'JobDispatched':
+        return this.#dispatch(data, context);
+      case 'JobCompleted':
+        return commands.completeJob(data, data.result, data.cost, context);
+      case 'JobFailed':
+        return this.#fail(data, context);
+      case 'JobCancelled':
+        return commands.cancelJob(data.jobId, data.reason, context);
+      default:
+        return unreachable(type);
+    }
+  }
+
+  /** The attempt must be the same one: a worker that holds the second would answer for the first. */
+  async #dispatch(data: EventOf<'JobDispatched'>['data'], context: CommandContext): Promise<Outcome<unknown>> {
+    const { jobId, worker, attempt, leaseExpiresAt } = data;
+    const leaseSeconds = (Date.parse(leaseExpiresAt) - Date.parse(context.at ?? '')) / 1_000;
+    const hash = inputHash({ jobId, worker, attempt, leaseSeconds });
+    for (let tries = 1; ; tries += 1) {
+      const { state, revision } = await this.#commands.currentJob(jobId);
+      if (state.status === 'PENDING' && state.attempt + 1 !== attempt)
+        return { done: false, problem: otherAttempt(jobId, attempt, state.attempt) };
+      const pinned = revision < 0n ? context : { ...context, expectedRevision: revision };
+      const outcome = await this.#commands.dispatchJob(jobId, worker, leaseSeconds, hash, pinned);
+      if (outcome.done || outcome.problem.code !== 'CONCURRENCY_CONFLICT' || tries === MAX_TRIES) return outcome;
+    }
+  }
+
+  async #fail(data: EventOf<'JobFailed'>['data'], context: CommandContext): Promise<Outcome<unknown>> {
+    const { jobId, attempt, reason, message, retryable } = data;
+    if (reason === LEASE_EXPIRED) return this.#commands.expireLease(jobId, attempt, context);
+    const { state } = await this.#commands.currentJob(jobId);
+    const holder = state.status === 'ABSENT' ? null : state.worker;
+    const worker = this.#workers.get(`${attempt}:${jobId}`) ?? holder ?? NOBODY;
+    return this.#commands.failJob({ jobId, worker, attempt }, { reason, message, retryable }, context);
+  }
+}
+
+function otherAttempt(jobId: string, attempt: number, currentAttempt: number): Problem {
+  const message = `Job '${jobId}' has had ${currentAttempt} attempts here: ${currentAttempt + 1} comes next, not ${attempt}.`;
+  return { code: 'STALE_ATTEMPT', message, jobId, attempt, currentAttempt };
+}

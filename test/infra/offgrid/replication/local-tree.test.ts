@@ -1,0 +1,198 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { MerkleFrontier } from '../../../../src/domain/merkle.js';
+import { toHex } from '../../../../src/infra/crypto/bytes.js';
+import { sha256 } from '../../../../src/infra/crypto/sha256.js';
+import { OwnTree } from '../../../../src/infra/offgrid/replication/local-tree.js';
+import type { SealedWindow } from '../../../../src/infra/offgrid/replication/envelope-cache.js';
+import { SqliteFrontiers } from '../../../../src/infra/offgrid/replication/sqlite-frontiers.js';
+import { encodeEntry } from '../../../../src/infra/offgrid/protocol/entry.js';
+import type { AddressedEvent } from '../../../../src/infra/offgrid/protocol/event.js';
+import { Connection } from '../../../../src/infra/sqlite/connection.js';
+
+/** Events there are: more than lie between two frontiers that are kept. */
+const COUNT = 1_500;
+const KEPT = 1_024;
+
+const events = Array.from({ length: COUNT }, (_, i): AddressedEvent => {
+  const sealed = Buffer.from(`event ${i + 1}`);
+  return { sequence: i + 1, etype: 10 + (i % 7), ts: 1_000 * i, sealed, eid: sha256(sealed) };
+});
+
+function rootOf(count: number): string {
+  const tree = new MerkleFrontier(sha256);
+  for (const event of events.slice(0, count)) tree.append(encodeEntry(event));
+  return toHex(tree.root());
+}
+
+/** What is taken of the window is counted. */
+class Window implements Pick<SealedWindow, 'take'> {
+  taken = 0;
+
+  take(after: number, maxEvents: number): Promise<readonly AddressedEvent[]> {
+    const taken = events.slice(after, after + maxEvents);
+    this.taken += taken.length;
+    return Promise.resolve(taken);
+  }
+}
+
+let path: string;
+let cache: SqliteFrontiers;
+let window: Window;
+let tree: OwnTree;
+beforeEach(async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'sheratan-tree-'));
+  path = join(folder, 'frontiers.db');
+  cache = await SqliteFrontiers.open(path, 'a log');
+  onTestFinished(async () => {
+    await cache.close();
+    await rm(folder, { recursive: true });
+  });
+  window = new Window();
+  tree = new OwnTree(window, cache);
+});
+
+const root = async (size: number, afresh = false) => {
+  const found = await tree.at(size, afresh);
+  return found && toHex(found.root());
+};
+
+describe('the tree of the own events', () => {
+  it('has the root of the first events, at any size, and is none beyond the last', async () => {
+    for (const size of [0, 1, 2, 511, KEPT - 1, KEPT, KEPT + 1, COUNT]) expect(await root(size)).toBe(rootOf(size));
+    expect(await tree.at(COUNT + 1)).toBeUndefined();
+  });
+
+  it('covers the type and the time of each event', async () => {
+    const kept = await root(COUNT);
+    for (const change of [{ etype: 99 }, { ts: -1 }]) {
+      const changed = events.map((event, i) => (i === COUNT - 2 ? { ...event, ...change } : event));
+      const take = (after: number, most: number) => Promise.resolve(changed.slice(after, after + most));
+      const other = await new OwnTree({ take }, cache).at(COUNT);
+      expect(other && toHex(other.root())).not.toBe(kept);
+    }
+  });
+
+  it('says how far it is, to the end', async () => {
+    const said: number[][] = [];
+    const telling = new OwnTree(window, cache, (size, of) => said.push([size, of]));
+    await telling.at(COUNT, true);
+    expect(said.at(-1)).toEqual([COUNT, COUNT]);
+    expect(said.length).toBeGreaterThan(1);
+  });
+
+  it('is not worked out again from the beginning', async () => {
+    await tree.at(COUNT);
+    window.taken = 0;
+    expect(await root(KEPT + 10)).toBe(rootOf(KEPT + 10));
+    // Those that come next, and the one that what is kept ends with.
+    expect(window.taken).toBe(11);
+  });
+
+  it('grows by what comes next, the same for whoever grows it, and leaves what it grew from', async () => {
+    const from = (await tree.at(1_000))!;
+    const batch = events.slice(1_000, 1_200);
+    const [one, other] = [await tree.grown(from, batch), await tree.grown(from.copy(), batch)];
+    expect([toHex(one.root()), toHex(other.root())]).toEqual([rootOf(1_200), rootOf(1_200)]);
+    expect(toHex(from.root())).toBe(rootOf(1_000));
+    expect(await cache.below(COUNT)).toMatchObject({ frontier: { size: KEPT } });
+  });
+
+  it('grows from where it is, though others of its size grew too', async () => {
+    const right = (await tree.at(100))!;
+    const wrong = new MerkleFrontier(sha256);
+    for (const event of events.slice(1, 101)) wrong.append(encodeEntry(event));
+    const batch = events.slice(100, 200);
+    expect(toHex((await tree.grown(wrong, batch)).root())).not.toBe(rootOf(200));
+    expect(toHex((await tree.grown(right, batch)).root())).toBe(rootOf(200));
+  });
+});
+
+describe('what is kept of the tree', () => {
+  it('may be wrong: worked out afresh it is right, and kept right', async () => {
+    await tree.grown((await tree.at(1_000))!, events.slice(1_000, COUNT));
+    const wrong = new MerkleFrontier(sha256, KEPT, [new Uint8Array(32)]);
+    await cache.put({ frontier: wrong, lastEntry: encodeEntry(events[KEPT - 1]!) });
+    expect(await root(COUNT)).not.toBe(rootOf(COUNT));
+    expect(await root(COUNT, true)).toBe(rootOf(COUNT));
+    expect(await root(COUNT)).toBe(rootOf(COUNT));
+  });
+
+  it.each(["x'0102'", "x''", 'zeroblob(length(peaks))', "cast(peaks || x'00' AS BLOB)"])(
+    'may rot: %s is not taken for a frontier, whatever is signed rests on it',
+    async (rotten) => {
+      await tree.at(COUNT);
+      const file = await Connection.open(path, 'write');
+      await file.run(`UPDATE frontiers SET peaks = ${rotten}`, []);
+      await file.close();
+      expect(await cache.below(COUNT)).toBeUndefined();
+      expect(await root(COUNT)).toBe(rootOf(COUNT));
+      expect(await cache.below(COUNT)).toMatchObject({ frontier: { size: KEPT } });
+    },
+  );
+
+  it('may rot in the last of it alone: the one before is taken', async () => {
+    await cache.put({ frontier: (await tree.at(10))!, lastEntry: encodeEntry(events[9]!) });
+    await tree.at(COUNT);
+    const file = await Connection.open(path, 'write');
+    await file.run(`UPDATE frontiers SET peaks = zeroblob(64) WHERE size = ${KEPT}`, []);
+    await file.close();
+    expect(await cache.below(COUNT)).toMatchObject({ frontier: { size: 10 } });
+  });
+
+  it('may be of a history that the log left: what comes before it was left is taken', async () => {
+    const branch = [...events, ...events].map((event, i) => ({ ...event, sequence: i + 1 }));
+    const leaving = KEPT + 100;
+    const isOther = (i: number) => i >= leaving;
+    const others = branch.map((event, i) => (isOther(i) ? { ...event, ts: -i } : event));
+    const taken = (list: readonly AddressedEvent[]) => ({
+      count: 0,
+      take(after: number, most: number) {
+        this.count += Math.min(most, list.length - after);
+        return Promise.resolve(list.slice(after, after + most));
+      },
+    });
+    const size = 2 * KEPT + 50;
+    const before = (await new OwnTree(taken(branch), cache).at(size))!;
+    const window = taken(others);
+    const after = (await new OwnTree(window, cache).at(size))!;
+    expect(toHex(after.root())).not.toBe(toHex(before.root()));
+    expect(toHex(after.root())).toBe(toHex((await new OwnTree(taken(others), cache).at(size, true))!.root()));
+    expect(window.count).toBe(size - KEPT + 2);
+    // What the log left is not come back to.
+    expect(toHex((await new OwnTree(taken(others), cache).at(size))!.root())).toBe(toHex(after.root()));
+  });
+
+  it('may be of a history that is shorter now', async () => {
+    await tree.at(COUNT);
+    const short = events.slice(0, KEPT - 1);
+    const window = { take: (after: number, most: number) => Promise.resolve(short.slice(after, after + most)) };
+    expect(await new OwnTree(window, cache).at(KEPT)).toBeUndefined();
+    const found = await new OwnTree(window, cache).at(KEPT - 1);
+    expect(found && toHex(found.root())).toBe(rootOf(KEPT - 1));
+  });
+
+  it('is thrown away when another build kept it', async () => {
+    await cache.close();
+    const file = await Connection.open(path, 'write');
+    await file.exec('DROP TABLE frontiers; CREATE TABLE frontiers (size INTEGER PRIMARY KEY, peaks BLOB NOT NULL);');
+    await file.exec("INSERT INTO frontiers VALUES (1024, x'00'); PRAGMA user_version = 0;");
+    await file.close();
+    cache = await SqliteFrontiers.open(path, 'a log');
+    expect(await cache.below(COUNT)).toBeUndefined();
+    await new OwnTree(window, cache).at(COUNT);
+    expect(await cache.below(COUNT)).toMatchObject({ frontier: { size: KEPT } });
+  });
+
+  it('may find no room', async () => {
+    const file = await Connection.open(path, 'write');
+    await file.exec(
+      'DROP TABLE frontiers; CREATE TABLE frontiers (size INTEGER PRIMARY KEY CHECK (size < 0), last_entry, peaks);',
+    );
+    await file.close();
+    expect(await root(COUNT)).toBe(rootOf(COUNT));
+    expect(await cache.below(COUNT)).toBeUndefined();
+  });
+});
