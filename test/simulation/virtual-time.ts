@@ -1,4 +1,4 @@
-import type { Time } from '../../src/infra/offgrid/replication/ports.js';
+import type { Time } from '../../src/infra/platform/time.js';
 import type { Random } from '../support/random.js';
 
 /** Something that will happen. */

@@ -10,7 +10,8 @@ import {
 import { task, type TaskFields, type TaskState } from '../../domain/task.js';
 import type { CommandContext } from './context.js';
 import type { CommandHandler, Outcome } from './handler.js';
-import { derivedId, inputHash, newId } from '../platform/ids.js';
+import { derivedId, newId } from '../platform/ids.js';
+import { inputHash } from './context.js';
 import type { Loaded } from './states.js';
 
 /** What a new mission is made of; `id` only when it comes from elsewhere. */

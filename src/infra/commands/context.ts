@@ -1,4 +1,7 @@
+import { createHash } from 'node:crypto';
 import { invalidInput, type Problem } from '../../domain/problem.js';
+import { canonicalJson } from '../eventlog/canonical-json.js';
+import { LogError } from '../eventlog/errors.js';
 
 /** Who asks for a command, and how. */
 export interface CommandContext {
@@ -25,4 +28,17 @@ export function keyProblem(key: string | undefined): Problem | undefined {
   if (key.length >= 1 && key.length <= MAX_IDEMPOTENCY_KEY_LENGTH && key.isWellFormed()) return undefined;
   const message = `must have 1–${MAX_IDEMPOTENCY_KEY_LENGTH} characters of well-formed Unicode`;
   return invalidInput([{ path: 'idempotencyKey', message }]);
+}
+
+/**
+ * A hash that tells one input from another: the first 128 bits of SHA-256 over its canonical JSON, in hex. An input that
+ * is not JSON has none (''): it equals no other, and a decider will refuse it, by name.
+ */
+export function inputHash(input: object): string {
+  try {
+    return createHash('sha256').update(canonicalJson(input)).digest('hex').slice(0, 32);
+  } catch (error) {
+    if (error instanceof LogError && error.code === 'EVENT_INVALID') return '';
+    throw error;
+  }
 }

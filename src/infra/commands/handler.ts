@@ -4,12 +4,11 @@ import type { JsonObject } from '../../domain/json.js';
 import type { Problem } from '../../domain/problem.js';
 import { schemaVersionOf } from '../../domain/upcast.js';
 import type { Clock } from '../platform/clock.js';
-import { LogError, WrongExpectedRevision } from '../eventlog/errors.js';
+import { LogError, overloaded, WrongExpectedRevision } from '../eventlog/errors.js';
 import type { AppendResult, EventLog, NewEvent } from '../eventlog/eventlog.js';
-import { Turns } from '../platform/keyed-queue.js';
+import { KeyedQueue } from '../platform/keyed-queue.js';
 import { keyProblem, type CommandContext } from './context.js';
 import { derivedId, newId } from '../platform/ids.js';
-import { inTurn } from './in-turn.js';
 import { advance, nothing, States, type Loaded } from './states.js';
 
 /** How often a command is judged again after another process wrote to its stream. */
@@ -47,7 +46,7 @@ export class CommandHandler {
   readonly #clock: Clock;
   readonly #states: States;
   /** Commands for one stream wait for each other here, rather than in vain for the revision they were judged at. */
-  readonly #turns = new Turns();
+  readonly #queue = new KeyedQueue();
   readonly #refusal: () => LogError | undefined;
 
   /** @param refusal what every command is refused with, as long as there is something */
@@ -80,7 +79,8 @@ export class CommandHandler {
     if (unusable !== undefined) return { done: false, problem: unusable };
     if (order.isNew === true) return this.#carryOut(order, context);
     const { stream } = order;
-    return inTurn(this.#turns, stream, `commands wait for '${stream}'`, () => this.#carryOut(order, context));
+    const full = overloaded(`commands wait for '${stream}'`);
+    return this.#queue.run(stream, () => this.#carryOut(order, context), full);
   }
 
   async #carryOut<C extends { readonly type: string }, F extends Fact<string, object>, S>(

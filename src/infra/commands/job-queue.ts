@@ -7,11 +7,11 @@ import { claimKey } from '../../projections/missions.js';
 import type { EventLog } from '../eventlog/eventlog.js';
 import type { Projector } from '../projector/projector.js';
 import type { MissionsDatabase } from '../readmodels/missions/database.js';
-import { Turns } from '../platform/keyed-queue.js';
+import { KeyedQueue } from '../platform/keyed-queue.js';
 import type { Commands } from './commands.js';
 import { keyProblem, type CommandContext } from './context.js';
-import { inputHash } from '../platform/ids.js';
-import { inTurn } from './in-turn.js';
+import { inputHash } from './context.js';
+import { overloaded } from '../eventlog/errors.js';
 
 /** The most jobs of one claim. */
 const MAX_CLAIM = 100;
@@ -54,7 +54,7 @@ export class JobQueue {
   /** Choosing is done one claim at a time, so that claims made together choose apart. */
   readonly #choosing = pLimit(1);
   /** Keyed claims: another of the same key waits its turn, and then finds what this one got. */
-  readonly #keyed = new Turns();
+  readonly #keyed = new KeyedQueue();
 
   constructor(commands: Commands, log: EventLog, projector: Projector) {
     this.#commands = commands;
@@ -76,11 +76,10 @@ export class JobQueue {
     const unusable = keyProblem(key);
     if (unusable !== undefined) return { done: false, problem: unusable };
     const hash = inputHash(request);
-    return inTurn(
-      this.#keyed,
+    return this.#keyed.run(
       `${context.actor} ${key}`,
-      `claims wait under the key '${key}'`,
       async () => (await this.#earlierClaim(hash, context, key)) ?? this.#claim(request, hash, context),
+      overloaded(`claims wait under the key '${key}'`),
     );
   }
 

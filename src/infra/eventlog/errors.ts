@@ -33,6 +33,11 @@ export class LogError extends Error {
   }
 }
 
+/** Makes the error for what would wait behind too much else. @param what waits: `commands wait for 'job-1'` */
+export function overloaded(what: string): (waiting: string) => LogError {
+  return (waiting) => new LogError('LOG_OVERLOADED', `${waiting} ${what}; try again in a moment.`);
+}
+
 /** A stream was not at the revision the append expected. Nothing was written. */
 export class WrongExpectedRevision extends LogError {
   override readonly name = 'WrongExpectedRevision';

@@ -1,6 +1,16 @@
 import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promises';
 import type { Clock } from './clock.js';
-import type { Time } from '../offgrid/replication/ports.js';
+
+/** Where time and chance enter the replicator: a simulation has its own. */
+export interface Time {
+  now(): Date;
+  /** Resolves after a while, or when the signal comes. */
+  sleep(ms: number, signal: AbortSignal): Promise<void>;
+  /** Lets others have a turn. */
+  turn(): Promise<void>;
+  /** From 0 to below 1. */
+  random(): number;
+}
 
 /** The time of this machine. */
 export function systemTime(clock: Clock): Time {

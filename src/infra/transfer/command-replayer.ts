@@ -8,7 +8,7 @@ import { upcast } from '../../domain/upcast.js';
 import type { Commands } from '../commands/commands.js';
 import type { CommandContext } from '../commands/context.js';
 import type { Outcome } from '../commands/handler.js';
-import { inputHash } from '../platform/ids.js';
+import { inputHash } from '../commands/context.js';
 import type { ExportedEvent } from './exported-event.js';
 import { LineError } from './import-report.js';
 

@@ -7,7 +7,7 @@ import type { Clock } from '../../../src/infra/platform/clock.js';
 import { Commands } from '../../../src/infra/commands/commands.js';
 import type { CommandContext } from '../../../src/infra/commands/context.js';
 import { CommandHandler } from '../../../src/infra/commands/handler.js';
-import { inputHash } from '../../../src/infra/platform/ids.js';
+import { inputHash } from '../../../src/infra/commands/context.js';
 import type { EmbeddedLog } from '../../../src/infra/eventlog/embedded/embedded-log.js';
 import { exportLog } from '../../../src/infra/transfer/export-log.js';
 import { rebase } from '../../../src/infra/transfer/rebase.js';

@@ -1,7 +1,6 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { HttpError, INTERNAL_MESSAGE } from '../../http-kit/error-answer.js';
 import { SqliteError } from '../../sqlite/connection.js';
-import { TooManyWaiting } from '../../platform/keyed-queue.js';
 import { MAX_BODY_BYTES } from './bodies.js';
 import type { SignatureProblem, SignedTime } from './signature.js';
 
@@ -18,9 +17,13 @@ export class SignatureRefusal extends HttpError {
   }
 }
 
+/** Too many changes wait already. */
+export function busy(): HttpError {
+  return new HttpError(503, 'BUSY', 'Too many changes wait already. Try again.');
+}
+
 const INTERNAL: Answer = { status: 500, code: 'INTERNAL', message: INTERNAL_MESSAGE };
 const TOO_LARGE = `The body is larger than ${MAX_BODY_BYTES} bytes. Send less.`;
-const BUSY: Answer = { status: 503, code: 'BUSY', message: 'Too many changes wait already. Try again.' };
 const DISK_FULL: Answer = {
   status: 507,
   code: 'DISK_FULL',
@@ -29,7 +32,6 @@ const DISK_FULL: Answer = {
 
 function answerTo(error: unknown): Answer {
   if (error instanceof HttpError) return error;
-  if (error instanceof TooManyWaiting) return BUSY;
   if (error instanceof SqliteError) return error.code === 'SQLITE_FULL' ? DISK_FULL : INTERNAL;
   if (!isFastifyError(error)) return INTERNAL;
   const { statusCode: status = 500, message } = error;

@@ -1,6 +1,7 @@
-import { Turns } from '../../platform/keyed-queue.js';
+import { KeyedQueue } from '../../platform/keyed-queue.js';
 import { isFinalized, policyFor, sumOfWeights, weightOf, withAck, type Ack, type QuorumPolicies } from './quorum.js';
 import { afterHeartbeat, afterRestart, HEARTBEAT_S, LOST_AFTER_HEARTBEATS, type Heartbeats } from './score.js';
+import { busy } from './errors.js';
 import { openStoreFile, type StoreFile } from './store-file.js';
 
 /** What a broker's file may hold at most. */
@@ -81,7 +82,7 @@ const WRITER = 'writer';
 export class BrokerStore {
   readonly #file: StoreFile;
   readonly #limits: StoreLimits;
-  readonly #turns = new Turns();
+  readonly #queue = new KeyedQueue();
 
   private constructor(file: StoreFile, limits: StoreLimits) {
     this.#file = file;
@@ -182,11 +183,11 @@ export class BrokerStore {
 
   /** Finishes what is under way and closes the file. */
   close(): Promise<void> {
-    return this.#turns.take(WRITER, () => this.#file.close());
+    return this.#queue.run(WRITER, () => this.#file.close(), busy);
   }
 
   #change<R>(work: () => Promise<R>): Promise<R> {
-    return this.#turns.take(WRITER, () => this.#file.writer.transaction('BEGIN IMMEDIATE', work));
+    return this.#queue.run(WRITER, () => this.#file.writer.transaction('BEGIN IMMEDIATE', work), busy);
   }
 
   async #find(kind: string, id: string, by: 'writer' | 'reader'): Promise<QuorumRow | undefined> {

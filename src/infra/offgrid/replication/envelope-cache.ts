@@ -2,7 +2,8 @@ import { LRUCache } from 'lru-cache';
 import pLimit from 'p-limit';
 import { MAX_BATCH_EVENTS } from '../protocol/batch.js';
 import type { ShippedEvent } from '../protocol/event.js';
-import type { Backlog, Known, Time } from './ports.js';
+import type { Backlog, Known } from './ports.js';
+import type { Time } from '../../platform/time.js';
 import type { Sealer } from './sealer.js';
 
 /** Envelopes kept for the next host, in bytes: hosts that keep up are sent the same ones. */

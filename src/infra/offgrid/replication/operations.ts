@@ -10,11 +10,10 @@ import {
 } from '../../../domain/replication.js';
 import { Checks, LIMITS } from '../../../domain/rules.js';
 import type { Clock } from '../../platform/clock.js';
-import { inTurn } from '../../commands/in-turn.js';
-import { WrongExpectedRevision } from '../../eventlog/errors.js';
+import { overloaded, WrongExpectedRevision } from '../../eventlog/errors.js';
 import type { EventLog, ExpectedRevision } from '../../eventlog/eventlog.js';
 import type { Projector } from '../../projector/projector.js';
-import { Turns } from '../../platform/keyed-queue.js';
+import { KeyedQueue } from '../../platform/keyed-queue.js';
 import type { HaltReason, Outbox, ReplicationState } from './replication-state.js';
 import type { Replicator } from './replicator.js';
 import { appendFact } from './replication-events.js';
@@ -62,7 +61,7 @@ export interface OperationsGround {
 /** What operators do about hosts and keys. One at a time; each judges by an outbox that shows what came before. */
 export class Operations {
   readonly #ground: OperationsGround;
-  readonly #turns = new Turns();
+  readonly #queue = new KeyedQueue();
 
   constructor(ground: OperationsGround) {
     this.#ground = ground;
@@ -129,7 +128,7 @@ export class Operations {
 
   /** Begins a key epoch: what comes after it is sealed with another key. */
   rotateKey(by: Author): Promise<Operated<{ readonly keyEpoch: number }>> {
-    return this.#inTurn(async (known) => {
+    return this.#inQueue(async (known) => {
       const { origin, newKey, log } = this.#ground;
       const refusal = this.#refused(known);
       if (refusal !== undefined) return refusal;
@@ -185,20 +184,24 @@ export class Operations {
     work: (replicator: Pick<Replicator, 'beginLine' | 'writer'>) => Promise<More | Refused>,
   ): Promise<Operated<More>> {
     const { origin, backlog, outbox, replicator: running } = this.#ground;
-    return inTurn(this.#turns, origin, WAITING, async () => {
-      if (!(await backlog.catchUp())) return refused(NOT_CAUGHT_UP);
-      const refusal = this.#refused(await backlog.known());
-      if (refusal !== undefined) return refusal;
-      const replicator = running();
-      if (replicator === undefined)
-        return refused('Another core of this log replicates it, or replication has just begun. Ask that core.');
-      const more = await work(replicator);
-      return 'problem' in more ? more : { done: true, position: outbox.position, ...more };
-    });
+    return this.#queue.run(
+      origin,
+      async () => {
+        if (!(await backlog.catchUp())) return refused(NOT_CAUGHT_UP);
+        const refusal = this.#refused(await backlog.known());
+        if (refusal !== undefined) return refusal;
+        const replicator = running();
+        if (replicator === undefined)
+          return refused('Another core of this log replicates it, or replication has just begun. Ask that core.');
+        const more = await work(replicator);
+        return 'problem' in more ? more : { done: true, position: outbox.position, ...more };
+      },
+      WAITING,
+    );
   }
 
   #onHost(id: string, work: (host: KnownHost, known: ReplicationState) => Promise<Operated>): Promise<Operated> {
-    return this.#inTurn(async (known) => {
+    return this.#inQueue(async (known) => {
       const host = known.hosts.get(id);
       if (host === undefined) return { done: false, problem: notFound('Host', id) };
       return this.#refused(known) ?? (await work(host, known));
@@ -206,14 +209,18 @@ export class Operations {
   }
 
   /** @throws LogError REPLICATION_STOPPED */
-  #inTurn<More>(work: (known: ReplicationState) => Promise<Operated<More>>): Promise<Operated<More>> {
+  #inQueue<More>(work: (known: ReplicationState) => Promise<Operated<More>>): Promise<Operated<More>> {
     const { origin, halted, backlog } = this.#ground;
-    return inTurn(this.#turns, origin, WAITING, async () => {
-      const reason = halted();
-      if (reason !== undefined) throw replicationStopped(reason);
-      if (!(await backlog.catchUp())) return refused(NOT_CAUGHT_UP);
-      return work(await backlog.known());
-    });
+    return this.#queue.run(
+      origin,
+      async () => {
+        const reason = halted();
+        if (reason !== undefined) throw replicationStopped(reason);
+        if (!(await backlog.catchUp())) return refused(NOT_CAUGHT_UP);
+        return work(await backlog.known());
+      },
+      WAITING,
+    );
   }
 
   /** Nothing is changed where nothing is replicated. */
@@ -238,7 +245,7 @@ export class Operations {
   }
 }
 
-const WAITING = 'changes of replication wait';
+const WAITING = overloaded('changes of replication wait');
 const NOT_CAUGHT_UP = 'The outbox has not caught up with the log, so it is not known how the hosts are. Try again.';
 
 const REFUSALS: Readonly<Record<NotReplicated, string>> = {

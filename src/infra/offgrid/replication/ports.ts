@@ -3,17 +3,6 @@ import type { KeyRotated, KeyEpoch } from '../../../domain/keyring.js';
 import type { HostState, PlacedPolicy, ReplicationFact } from '../../../domain/replication.js';
 import type { MerkleFrontier } from '../../../domain/merkle.js';
 
-/** Where time and chance enter the replicator: a simulation has its own. */
-export interface Time {
-  now(): Date;
-  /** Resolves after a while, or when the signal comes. */
-  sleep(ms: number, signal: AbortSignal): Promise<void>;
-  /** Lets others have a turn. */
-  turn(): Promise<void>;
-  /** From 0 to below 1. */
-  random(): number;
-}
-
 /** A travelling event with its number. */
 export interface NumberedEvent {
   readonly sequence: number;

@@ -8,7 +8,8 @@ import type { Claim } from '../protocol/claim.js';
 import { NOT_ELECTED } from '../protocol/fields.js';
 import type { Tree } from '../protocol/tree.js';
 import type { GoodHead } from '../protocol/verify-head.js';
-import type { Journal, Time } from './ports.js';
+import type { Journal } from './ports.js';
+import type { Time } from '../../platform/time.js';
 import { haltMessage, type Stop } from './halt-message.js';
 import { ownHistoryOf, type LocalHistory } from './local-history.js';
 import {

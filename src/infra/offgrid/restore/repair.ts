@@ -4,7 +4,7 @@ import type { RootKey } from '../../crypto/root-key.js';
 import { EmbeddedLog } from '../../eventlog/embedded/embedded-log.js';
 import { newLogId } from '../../eventlog/log-id.js';
 import type { HostClient } from '../protocol/host-client.js';
-import type { Time } from '../replication/ports.js';
+import type { Time } from '../../platform/time.js';
 import type { HostAddress } from '../protocol/settings.js';
 import { ContentFetcher } from './content-fetcher.js';
 import type { Gap, Rotation } from './damage.js';
