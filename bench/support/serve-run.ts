@@ -8,13 +8,15 @@ import { Arg, Authorized, Ctx, Mutation, Resolver } from 'type-graphql';
 import { systemClock } from '../../src/infra/platform/clock.js';
 import { newId } from '../../src/infra/platform/ids.js';
 import { readConfig } from '../../src/infra/app/config.js';
-import { Consistency } from '../../src/infra/services/durability.js';
+import { CONSISTENCY_ARG, ConsistencyEnum } from '../../src/infra/graphql/kit/consistency.js';
+import { make } from '../../src/infra/graphql/kit/make.js';
+import type { Durability } from '../../src/infra/services/durability.js';
 import type { ApiContext } from '../../src/infra/graphql/kit/context.js';
 import {
   CreateMissionInput,
   CreateMissionPayload,
   CreateMissionResult,
-  MissionStatus,
+  Mission,
 } from '../../src/infra/graphql/missions/mission-types.js';
 import { startNode } from '../../src/infra/app/node.js';
 
@@ -25,25 +27,25 @@ class NothingMutations {
   @Mutation(() => CreateMissionResult)
   doNothing(
     @Arg('input', () => CreateMissionInput) { title, description, metadata, tags }: CreateMissionInput,
-    @Arg('consistency', () => Consistency, { defaultValue: Consistency.PROJECTED }) durability: Consistency,
+    @Arg('consistency', () => ConsistencyEnum, CONSISTENCY_ARG) consistency: Durability | null,
     @Ctx() { services }: ApiContext,
   ): CreateMissionPayload {
     const at = systemClock.now().toISOString();
     const position = services.token(0n);
-    const mission = {
+    const mission = make(Mission, {
       id: newId(),
       title,
       description: description ?? '',
       metadata: metadata ?? {},
       tags: tags ?? [],
-      status: MissionStatus.OPEN,
+      status: 'OPEN',
       closedReason: null,
       createdAt: at,
       updatedAt: at,
       revision: 0,
       position,
-    };
-    return Object.assign(new CreateMissionPayload(), { position, durability, mission });
+    });
+    return make(CreateMissionPayload, { position, durability: consistency ?? 'PROJECTED', mission });
   }
 }
 

@@ -9,7 +9,7 @@ import { JobQueue } from '../commands/job-queue.js';
 import type { Config } from './config.js';
 import { corePaths, type CoreAddress } from '../platform/core-paths.js';
 import { makeSchema, type ResolverClass } from '../graphql/schema.js';
-import { Services } from '../services/services.js';
+import { CoreServices } from '../services/core-services.js';
 import { startServer } from '../http/server.js';
 import type { Logger } from '../platform/logger.js';
 import { closedMissions } from '../processes/closed-missions.js';
@@ -25,7 +25,7 @@ import { openLogWhenThere } from './start-log.js';
 export interface Node {
   /** Where it listens: `http://host:port`. */
   readonly url: string;
-  readonly services: Services;
+  readonly services: CoreServices;
   /**
    * Stops accepting, finishes what is in flight, flushes and lets go of its files.
    * @throws the first error of what could not be closed, after all the rest is
@@ -90,7 +90,7 @@ export async function startNode(config: Config, { clock, logger, signal, resolve
     const commands = new Commands(handler);
     const queue = new JobQueue(commands, log, projector);
     const parts = { log, commands, queue, missions: projector, outbox: outboxProjector, replication, clock };
-    const services = new Services(parts);
+    const services = new CoreServices(parts);
     const duty = lease('processes');
     const processes = [leaseExpiry(services, clock, logger, duty), closedMissions(services, logger, duty)];
     opened.push(async () => {

@@ -1,4 +1,4 @@
-import { sql, type Kysely } from 'kysely';
+import type { Kysely } from 'kysely';
 import pLimit from 'p-limit';
 import type { Job } from '../../domain/job.js';
 import { invalidInput, type Problem } from '../../domain/problem.js';
@@ -7,6 +7,7 @@ import { claimKey } from '../../projections/missions.js';
 import type { EventLog } from '../eventlog/eventlog.js';
 import type { Projector } from '../projector/projector.js';
 import type { MissionsDatabase } from '../readmodels/missions/database.js';
+import { jobsClaimedUnder, nextJobs } from '../readmodels/missions/job-queries.js';
 import { KeyedQueue } from '../platform/keyed-queue.js';
 import type { Commands } from './commands.js';
 import { keyProblem, type CommandContext } from './context.js';
@@ -127,14 +128,7 @@ export class JobQueue {
     const head = await this.#log.head();
     if (!(await this.#projector.reaches(head, CATCH_UP_MS))) return { done: false, behind: this.#behind(head) };
     const claim = claimKey({ actor: context.actor, idempotency: { key, hash } });
-    const rows = await this.#db
-      .selectFrom('jobs')
-      .select(['id', 'claim_hash'])
-      .where('claim_key', '=', claim?.key ?? '')
-      .orderBy('priority', 'desc')
-      .orderBy('created_at')
-      .orderBy('id')
-      .execute();
+    const rows = await jobsClaimedUnder(this.#db, claim?.key ?? '');
     if (rows.length === 0) return undefined;
     if (rows.some((row) => row.claim_hash !== hash)) {
       return {
@@ -165,19 +159,8 @@ export class JobQueue {
     for (const [id, until] of this.#reserved) {
       if (until !== undefined && until <= reached) this.#reserved.delete(id);
     }
-    let query = this.#db
-      .selectFrom('jobs')
-      .select('id')
-      // As the partial index says it: a parameter would keep SQLite from using it.
-      .where(sql<boolean>`status = 'PENDING'`)
-      .orderBy('priority', 'desc')
-      .orderBy('created_at')
-      .orderBy('id')
-      .limit(wanted + this.#reserved.size + tried.size);
-    if (kinds !== undefined) query = query.where('kind', 'in', kinds);
-    const rows = await query.execute();
-    const free = rows.map(({ id }) => id).filter((id) => !this.#reserved.has(id) && !tried.has(id));
-    const chosen = free.slice(0, wanted);
+    const next = await nextJobs(this.#db, kinds, wanted + this.#reserved.size + tried.size);
+    const chosen = next.filter((id) => !this.#reserved.has(id) && !tried.has(id)).slice(0, wanted);
     for (const id of chosen) {
       this.#reserved.set(id, undefined);
       tried.add(id);

@@ -1,7 +1,9 @@
 import { unwrapResolverError } from '@apollo/server/errors';
 import type { GraphQLFormattedError } from 'graphql';
 import { GraphQLError, Kind } from 'graphql';
-import { answerTo, INTERNAL_MESSAGE } from '../http-kit/error-answer.js';
+import { INTERNAL_MESSAGE } from '../http-kit/error-answer.js';
+import { RequestError } from '../readmodels/request-error.js';
+import { errorAnswer } from '../services/error-answer.js';
 import type { Logger } from '../platform/logger.js';
 
 /** What graphql-js says of a document whose fields it will not compare with one another any further. */
@@ -23,9 +25,9 @@ export function formatError(logger: Logger, error: unknown): GraphQLFormattedErr
     ...(place?.path === undefined ? {} : { path: place.path }),
     ...(place?.locations === undefined ? {} : { locations: place.locations }),
   };
-  const known = answerTo(cause);
+  const known = errorAnswer(cause);
   if (known !== undefined) {
-    if (known.status >= 500) logger.error({ err: cause }, 'request refused');
+    if (known.status >= 500 && !(cause instanceof RequestError)) logger.error({ err: cause }, 'request refused');
     return { message: known.message, ...where, extensions: { code: known.code } };
   }
   if (cause instanceof GraphQLError) {

@@ -1,8 +1,4 @@
-import { basename } from 'node:path';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { GraphQLError } from 'graphql';
-import { NewerEventError } from '../../domain/newer-event.js';
-import { LogError, type LogErrorCode } from '../eventlog/errors.js';
 
 /** What an error is to a client: a status and a body of GraphQL's shape, for every path alike. */
 export interface ErrorAnswer {
@@ -10,17 +6,6 @@ export interface ErrorAnswer {
   readonly code: string;
   readonly message: string;
 }
-
-const LOG_STATUS: Partial<Record<LogErrorCode, number>> = {
-  LOG_FULL: 507,
-  LOG_TOO_LARGE: 413,
-  LOG_OVERLOADED: 503,
-  LOG_BUSY: 503,
-  LOG_CLOSED: 503,
-};
-
-/** Refusals of what is read through GraphQL and these paths alike. */
-const API_STATUS: Readonly<Record<string, number>> = { BAD_USER_INPUT: 400, CURSOR_INVALID: 400 };
 
 const HTTP_CODES: Readonly<Record<string, string>> = {
   FST_ERR_CTP_BODY_TOO_LARGE: 'BODY_TOO_LARGE',
@@ -34,25 +19,13 @@ const HTTP_MESSAGES: Readonly<Record<number, string>> = {
   415: 'Bodies are JSON here: send `content-type: application/json`.',
 };
 
-/** What a client is told of an error; `undefined` for one that is nobody's business but ours. */
-export function answerTo(error: unknown): ErrorAnswer | undefined {
-  if (error instanceof LogError) {
-    return { status: LOG_STATUS[error.code] ?? 503, code: error.code, message: messageOf(error) };
-  }
-  if (error instanceof NewerEventError) return { status: 503, code: error.code, message: error.message };
+/** What a client is told of an error of HTTP; undefined for one that is nobody's business but ours. */
+export function httpAnswer(error: unknown): ErrorAnswer | undefined {
   if (error instanceof HttpError) return error;
-  if (error instanceof GraphQLError) {
-    const { message, extensions } = error;
-    const code = String(extensions['code']);
-    const status = API_STATUS[code];
-    return status === undefined ? undefined : { status, code, message };
-  }
   if (isFileRefusal(error)) return { status: 404, code: 'NOT_FOUND', message: 'There is no such file.' };
-  if (isFastifyError(error) && error.statusCode !== undefined && error.statusCode < 500) {
-    const message = HTTP_MESSAGES[error.statusCode] ?? error.message;
-    return { status: error.statusCode, code: HTTP_CODES[error.code] ?? 'BAD_REQUEST', message };
-  }
-  return undefined;
+  if (!isFastifyError(error) || error.statusCode === undefined || error.statusCode >= 500) return undefined;
+  const message = HTTP_MESSAGES[error.statusCode] ?? error.message;
+  return { status: error.statusCode, code: HTTP_CODES[error.code] ?? 'BAD_REQUEST', message };
 }
 
 /** An answer other than success, thrown. */
@@ -73,8 +46,11 @@ export function errorBody(code: string, message: string): object {
   return { errors: [{ message, extensions: { code } }] };
 }
 
-/** Gives Fastify's own errors, and ours, that body. What is not the client's business is logged and told as a number. */
-export function handleErrors(app: FastifyInstance): void {
+/**
+ * Gives Fastify's own errors, and ours, that body. What is not the client's business is logged and told as a number.
+ * @param answerTo what a client is told of an error, if anything
+ */
+export function handleErrors(app: FastifyInstance, answerTo: (error: unknown) => ErrorAnswer | undefined): void {
   app.setErrorHandler((error, request, reply) => {
     const known = answerTo(error);
     if (known === undefined) {
@@ -98,12 +74,6 @@ export function refuseUrl(error: FastifyError, _request: FastifyRequest, reply: 
 
 /** What a client is told of what is nobody's business but ours. */
 export const INTERNAL_MESSAGE = 'Something went wrong here. It was logged; tell whoever runs this node.';
-
-/** Clients are told what happened, not where our files are, nor in which words SQLite said it: those are for the log. */
-function messageOf({ message, path, cause }: LogError): string {
-  const told = cause instanceof Error ? message.replace(` (${cause.message})`, () => '') : message;
-  return path === undefined ? told : told.replaceAll(path, () => basename(path));
-}
 
 /** Static files refuse paths that no file has, and folders, with errors of their own. */
 function isFileRefusal(error: unknown): boolean {

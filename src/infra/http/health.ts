@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { LogError } from '../eventlog/errors.js';
-import type { Services } from '../services/services.js';
+import type { CoreServices } from '../services/core-services.js';
 import type { ProjectionFailureCode } from '../projector/status.js';
 
 /** For how long a projection may be behind the end of the log before this node is not ready, in milliseconds. */
@@ -12,7 +12,7 @@ const MAX_BEHIND_MS = 10_000;
  * or behind, is no reason: off the grid that is as it should be, and nothing is lost by serving on. A core that is not
  * elected is named there all the same.
  */
-export function serveHealth(app: FastifyInstance, services: Services, isStopping: () => boolean): void {
+export function serveHealth(app: FastifyInstance, services: CoreServices, isStopping: () => boolean): void {
   app.get('/livez', () => ({ status: 'ok' }));
   app.get('/readyz', async (_request, reply) => {
     const reasons = isStopping() ? ['node: STOPPING'] : await unreadiness(services);
@@ -22,12 +22,12 @@ export function serveHealth(app: FastifyInstance, services: Services, isStopping
 }
 
 /** What keeps nobody from being served, and is worth a look. */
-function notesOn({ replication }: Services): { readonly notes?: readonly string[] } {
+function notesOn({ replication }: CoreServices): { readonly notes?: readonly string[] } {
   const isElected = replication?.replicator?.writer.isElected ?? true;
   return isElected ? {} : { notes: ['replication: not elected'] };
 }
 
-async function unreadiness({ log, projectors, replication }: Services): Promise<string[]> {
+async function unreadiness({ log, projectors, replication }: CoreServices): Promise<string[]> {
   try {
     await log.head();
   } catch (error) {

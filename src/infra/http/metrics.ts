@@ -1,11 +1,11 @@
 import type { FastifyInstance } from 'fastify';
 import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
-import type { Services } from '../services/services.js';
+import type { CoreServices } from '../services/core-services.js';
 import { replicationGauges } from './replication-metrics.js';
 import { measureRequests } from '../http-kit/request-metrics.js';
 
 /** Serves Prometheus metrics at `/metrics`. */
-export function serveMetrics(app: FastifyInstance, services: Services, webSockets: () => number): void {
+export function serveMetrics(app: FastifyInstance, services: CoreServices, webSockets: () => number): void {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   measureRequests(app, registry, 'sheratan_http');

@@ -8,12 +8,11 @@ import type { Task } from '../../domain/task.js';
 import type { CommandContext } from '../commands/context.js';
 import type { Outcome } from '../commands/handler.js';
 import { present, type Present } from '../graphql/kit/mutation-result.js';
-import { MAX_PAGE } from '../graphql/kit/connection.js';
-import { Consistency } from '../services/durability.js';
-import { missionPage } from '../readmodels/missions/mission-queries.js';
-import type { Services } from '../services/services.js';
+import { MAX_PAGE } from '../readmodels/page.js';
+import { missionPage, missionsById } from '../readmodels/missions/mission-queries.js';
+import type { CoreServices } from '../services/core-services.js';
 import type { ReplicationStatus } from '../offgrid/replication/status.js';
-import { jobColumns, missionColumns } from '../readmodels/columns.js';
+import { jobsById } from '../readmodels/missions/job-queries.js';
 import type { MissionsDatabase } from '../readmodels/missions/database.js';
 import type { Caller, Role } from '../access/auth.js';
 import { HttpError } from '../http-kit/error-answer.js';
@@ -23,7 +22,7 @@ import { HttpError } from '../http-kit/error-answer.js';
  * were, in snake_case. Bodies are JSON whatever the content type says, for its clients did not say.
  */
 export interface RestOptions {
-  readonly services: Services;
+  readonly services: CoreServices;
   /** The caller, or an HttpError 401 or 403. */
   readonly authorize: (request: FastifyRequest, needed: Role) => Caller;
 }
@@ -85,7 +84,7 @@ export async function serveRest(app: FastifyInstance, { services, authorize }: R
     view: (made: Present<S>) => object,
   ) => {
     if (!outcome.done) throw problemError(outcome.problem);
-    const durability = await services.settle(outcome.position, Consistency.PROJECTED);
+    const durability = await services.waitUntilDurable(outcome.position, 'PROJECTED');
     void reply.code(201).header('x-position', services.token(outcome.position)).header('x-durability', durability);
     return view(present(outcome.state));
   };
@@ -170,12 +169,12 @@ export async function serveRest(app: FastifyInstance, { services, authorize }: R
   );
 
   async function readMission(id: string) {
-    const row = await db.selectFrom('missions').select(missionColumns).where('id', '=', id).executeTakeFirst();
+    const [row] = await missionsById(db, [id]);
     return row && missionView(row);
   }
 
   async function readJob(id: string) {
-    const row = await db.selectFrom('jobs').select(jobColumns).where('id', '=', id).executeTakeFirst();
+    const [row] = await jobsById(db, [id]);
     return row && jobView(row);
   }
 }

@@ -8,11 +8,12 @@ import { newId } from '../platform/ids.js';
 import type { ApiContext } from '../graphql/kit/context.js';
 import { serveGraphQL } from '../graphql/http.js';
 import { makeLoaders } from '../graphql/kit/loaders.js';
-import type { Services } from '../services/services.js';
+import type { CoreServices } from '../services/core-services.js';
 import { serveWebSocket } from '../graphql/websocket.js';
 import type { Logger } from '../platform/logger.js';
 import { allows, Authenticator, type Caller, type Role } from '../access/auth.js';
 import { errorBody, handleErrors, HttpError, refuseUrl } from '../http-kit/error-answer.js';
+import { errorAnswer } from '../services/error-answer.js';
 import { crossSiteRefusal } from '../access/cross-site.js';
 import { serveHealth } from './health.js';
 import { serveMetrics } from './metrics.js';
@@ -46,7 +47,7 @@ export interface HttpServer {
 /** Serves everything there is over HTTP and WebSocket. @throws the system's error when it cannot listen */
 export async function startServer(
   config: Config,
-  services: Services,
+  services: CoreServices,
   schema: GraphQLSchema,
   logger: Logger,
 ): Promise<HttpServer> {
@@ -79,7 +80,7 @@ export async function startServer(
     return caller;
   };
 
-  handleErrors(app);
+  handleErrors(app, errorAnswer);
   app.addHook('onRequest', (request, _reply, done) => {
     const refusal = crossSiteRefusal(request, hasTokens);
     if (refusal !== undefined) done(new HttpError(403, 'FORBIDDEN', refusal));

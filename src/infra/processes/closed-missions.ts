@@ -1,9 +1,8 @@
-import { sql } from 'kysely';
 import type { Lease } from '../eventlog/lease.js';
-import type { Services } from '../services/services.js';
+import type { CoreServices } from '../services/core-services.js';
 import type { Logger } from '../platform/logger.js';
-import { periodically, type Periodic } from './periodic.js';
-import { settled } from '../services/settled.js';
+import { openJobsOfClosedMissions } from '../readmodels/missions/mission-queries.js';
+import { isProjected, periodically, type Periodic } from './periodic.js';
 
 /** How often closed missions are looked at, in milliseconds. */
 const INTERVAL_MS = 500;
@@ -20,29 +19,21 @@ const MISSION_CLOSED = 'MISSION_CLOSED';
  * @param duty of several cores on a log, one does it
  */
 export function closedMissions(
-  services: Pick<Services, 'commands' | 'db' | 'missions' | 'log'>,
+  services: Pick<CoreServices, 'commands' | 'db' | 'log' | 'waitUntilDurable'>,
   logger: Logger,
   duty: Pick<Lease, 'isHeld'>,
 ): Periodic {
   const { commands, db } = services;
   return periodically('closed-missions', INTERVAL_MS, duty, logger, async (stopping) => {
     for (let more = true; more;) {
-      const open = await db
-        .selectFrom('mission_stats')
-        .innerJoin('jobs', 'jobs.mission_id', 'mission_stats.mission_id')
-        .select('jobs.id')
-        // As the partial index says it: a parameter would keep SQLite from using it.
-        .where(sql<boolean>`mission_stats.closed = 1 and mission_stats.pending + mission_stats.dispatched > 0`)
-        .where('jobs.status', 'in', ['PENDING', 'DISPATCHED'])
-        .limit(BATCH)
-        .execute();
+      const open = await openJobsOfClosedMissions(db, BATCH);
       const context = { actor: ACTOR, idempotencyKey: 'closed' };
       const outcomes = await Promise.all(
-        open.map(({ id }) => commands.cancelJob(id, MISSION_CLOSED, { ...context, correlationId: `${id}:closed` })),
+        open.map((id) => commands.cancelJob(id, MISSION_CLOSED, { ...context, correlationId: `${id}:closed` })),
       );
       // A read model that was told to pass over the end of a job shows it as open for good.
       const recorded = outcomes.some((outcome) => outcome.done && outcome.recorded);
-      more = recorded && duty.isHeld && (await settled(services, stopping));
+      more = recorded && duty.isHeld && (await isProjected(services, stopping));
     }
   });
 }

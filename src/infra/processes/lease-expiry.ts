@@ -1,13 +1,12 @@
-import { sql } from 'kysely';
 import type { JobState } from '../../domain/job.js';
 import type { Clock } from '../platform/clock.js';
 import type { Commands } from '../commands/commands.js';
 import type { Outcome } from '../commands/handler.js';
 import type { Lease } from '../eventlog/lease.js';
-import type { Services } from '../services/services.js';
+import type { CoreServices } from '../services/core-services.js';
 import type { Logger } from '../platform/logger.js';
-import { periodically, type Periodic } from './periodic.js';
-import { settled } from '../services/settled.js';
+import { expiredLeases } from '../readmodels/missions/job-queries.js';
+import { isProjected, periodically, type Periodic } from './periodic.js';
 
 /** How often leases are looked at, in milliseconds. */
 const INTERVAL_MS = 1_000;
@@ -22,7 +21,7 @@ const ACTOR = 'process:lease-expiry';
  * @param duty of several cores on a log, one does it
  */
 export function leaseExpiry(
-  services: Pick<Services, 'commands' | 'db' | 'missions' | 'log'>,
+  services: Pick<CoreServices, 'commands' | 'db' | 'log' | 'waitUntilDurable'>,
   clock: Clock,
   logger: Logger,
   duty: Pick<Lease, 'isHeld'>,
@@ -30,19 +29,11 @@ export function leaseExpiry(
   const { commands, db } = services;
   return periodically('lease-expiry', INTERVAL_MS, duty, logger, async (stopping) => {
     for (let more = true; more;) {
-      const due = await db
-        .selectFrom('jobs')
-        .select(['id', 'attempt'])
-        // As the partial index says it: a parameter would keep SQLite from using it.
-        .where(sql<boolean>`status = 'DISPATCHED'`)
-        .where('lease_expires_at', '<=', clock.now().toISOString())
-        .orderBy('lease_expires_at')
-        .limit(BATCH)
-        .execute();
+      const due = await expiredLeases(db, clock.now().toISOString(), BATCH);
       const outcomes = await Promise.all(due.map(({ id, attempt }) => expire(commands, id, attempt)));
       // A read model that was told to pass over the end of an attempt shows its lease as due for good.
       const recorded = outcomes.some((outcome) => outcome.done && outcome.recorded);
-      more = due.length === BATCH && recorded && duty.isHeld && (await settled(services, stopping));
+      more = due.length === BATCH && recorded && duty.isHeld && (await isProjected(services, stopping));
     }
   });
 }

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Lease } from '../eventlog/lease.js';
+import type { CoreServices } from '../services/core-services.js';
 import type { Logger } from '../platform/logger.js';
 
 /** Work that is looked for again and again until it is stopped; never twice at a time. */
@@ -37,4 +38,13 @@ export function periodically(
       await running;
     },
   };
+}
+
+/** Waits until the read model of missions shows all that is recorded; false when that takes too long, or with the signal. */
+export async function isProjected(
+  services: Pick<CoreServices, 'log' | 'waitUntilDurable'>,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const durability = await services.waitUntilDurable(await services.log.head(), 'PROJECTED', { signal });
+  return durability === 'PROJECTED';
 }

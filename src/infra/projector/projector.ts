@@ -107,10 +107,10 @@ export class Projector {
   }
 
   /** Resolves true once everything up to a position can be asked for; false when that takes longer than it may, or a halt. */
-  reaches(position: bigint, timeoutMs: number): Promise<boolean> {
+  reaches(position: bigint, timeoutMs: number, signal?: AbortSignal): Promise<boolean> {
     if (this.#live.position >= position) return Promise.resolve(true);
     if (this.#stopping.signal.aborted || this.#troubles.halts('live')) return Promise.resolve(false);
-    return this.#waiters.wait(position, timeoutMs);
+    return this.#waiters.wait(position, timeoutMs, signal);
   }
 
   /** Waits for the next commit, or the signal. */

@@ -1,22 +1,26 @@
 /** Those who wait for a place in the log to be reached, each for as long as it may. */
 export class Waiters {
-  readonly #waiting = new Set<{ readonly position: bigint; readonly settle: (reached: boolean) => void }>();
+  readonly #waiting = new Set<{ readonly position: bigint; readonly resolve: (reached: boolean) => void }>();
 
-  /** Resolves true once `reached` says so, false after the timeout or when dismissed. */
-  wait(position: bigint, timeoutMs: number): Promise<boolean> {
+  /** Resolves true once `reached` says so, false after the timeout, with the signal, or when dismissed. */
+  wait(position: bigint, timeoutMs: number, signal?: AbortSignal): Promise<boolean> {
     return new Promise((resolve) => {
+      const giveUp = () => {
+        waiter.resolve(false);
+      };
       const waiter = {
         position,
-        settle: (reached: boolean) => {
+        resolve: (reached: boolean) => {
           clearTimeout(timer);
+          signal?.removeEventListener('abort', giveUp);
           this.#waiting.delete(waiter);
           resolve(reached);
         },
       };
-      const timer = setTimeout(() => {
-        waiter.settle(false);
-      }, timeoutMs);
+      const timer = setTimeout(giveUp, timeoutMs);
       this.#waiting.add(waiter);
+      if (signal?.aborted === true) giveUp();
+      else signal?.addEventListener('abort', giveUp, { once: true });
     });
   }
 
@@ -26,11 +30,11 @@ export class Waiters {
 
   /** Everything up to here is reached. */
   reached(position: bigint): void {
-    for (const waiter of this.#waiting) if (waiter.position <= position) waiter.settle(true);
+    for (const waiter of this.#waiting) if (waiter.position <= position) waiter.resolve(true);
   }
 
   /** Tells all that it will not come. */
   dismiss(): void {
-    for (const waiter of this.#waiting) waiter.settle(false);
+    for (const waiter of this.#waiting) waiter.resolve(false);
   }
 }

@@ -1,4 +1,4 @@
-import { apiError } from '../graphql/kit/errors.js';
+import { RequestError } from '../readmodels/request-error.js';
 
 const TOKEN = /^([0-9a-z]{6}):(0|[1-9][0-9]{0,18})$/;
 
@@ -7,24 +7,24 @@ export function positionToken(logId: string, position: bigint): string {
   return `${logId}:${position}`;
 }
 
-/** Reads a position token. @throws GraphQLError POSITION_UNKNOWN for one of another log, beyond the end, or no token. */
+/** Reads a position token. @throws RequestError POSITION_UNKNOWN for one of another log, beyond the end, or no token. */
 export async function readPosition(token: string, logId: string, head: () => Promise<bigint>): Promise<bigint> {
   const match = TOKEN.exec(token);
   if (match === null) {
-    throw apiError(
+    throw new RequestError(
       'POSITION_UNKNOWN',
       `'${token.slice(0, 40)}' is no position. Use one that a mutation, query or subscription gave you.`,
     );
   }
   const position = BigInt(match[2] ?? '');
   if (match[1] !== logId) {
-    throw apiError(
+    throw new RequestError(
       'POSITION_UNKNOWN',
       `Position '${token}' belongs to another log than this one (${logId}); it may have been restored or copied. Drop what you cached and read again without a position.`,
     );
   }
   if (position > (await head())) {
-    throw apiError(
+    throw new RequestError(
       'POSITION_UNKNOWN',
       `Position '${token}' is beyond the end of this log. Drop it and read again without a position.`,
     );

@@ -4,7 +4,7 @@ import { buildSchema, isNullableType, isObjectType } from 'graphql';
 import { describe, expect, it } from 'vitest';
 import type { Problem } from '../../../src/domain/problem.js';
 import { makeSchema } from '../../../src/infra/graphql/schema.js';
-import { ProblemCode, toProblemType } from '../../../src/infra/graphql/kit/problems.js';
+import { ProblemCodeEnum, toProblemType } from '../../../src/infra/graphql/kit/problems.js';
 import { emitSdl } from '../../../src/infra/graphql/sdl.js';
 
 const committed = readFileSync('schema/schema.graphql', 'utf8');
@@ -28,7 +28,7 @@ describe('the schema', () => {
   });
 
   it('has no code of a problem that is never the answer', () => {
-    for (const code of Object.values(ProblemCode)) {
+    for (const code of Object.values(ProblemCodeEnum)) {
       expect(toProblemType({ code, message: '' } as Problem)).toMatchObject({ code });
     }
   });

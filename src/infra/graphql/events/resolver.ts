@@ -1,10 +1,12 @@
 import { Arg, Authorized, Ctx, Int, Query, Resolver, Root, Subscription } from 'type-graphql';
 import type { EventFilter as LogFilter } from '../../eventlog/eventlog.js';
-import { checkFirst } from '../kit/connection.js';
+import { checkFirst } from '../../readmodels/page.js';
 import type { ApiContext } from '../kit/context.js';
-import { checkLists, given } from '../kit/inputs.js';
+import { given } from '../kit/inputs.js';
+import { checkLists } from '../../readmodels/page.js';
 import { PositionScalar } from '../kit/scalars.js';
 import { untilReturned } from '../kit/subscribe.js';
+import { recordedEvents } from './recorded.js';
 import { EventConnection, EventFilter, EventRecord, toEvent } from './types.js';
 
 /** The events of a page unless told. */
@@ -46,7 +48,7 @@ export class EventQueries {
     }) => {
       const filter = logFilter(args.filter);
       const after = await services.positionOr(await services.log.head(), args.after);
-      return untilReturned((signal) => services.feeds.events(after, filter, signal));
+      return untilReturned((signal) => recordedEvents(services, after, filter, signal));
     },
   })
   eventRecorded(

@@ -1,6 +1,7 @@
 import { Field, ID, InputType, Int, ObjectType } from 'type-graphql';
 import type { Json } from '../../../domain/json.js';
 import type { RecordedEvent } from '../../../domain/event.js';
+import { make } from '../kit/make.js';
 import { PageInfo } from '../kit/connection.js';
 import { DateTimeScalar, JsonScalar, PositionScalar } from '../kit/scalars.js';
 
@@ -79,7 +80,7 @@ export class EventConnection {
   readonly pageInfo!: PageInfo;
 }
 
-@InputType({ description: 'Given parts must all hold.' })
+@InputType({ description: 'All given conditions must match (AND).' })
 export class EventFilter {
   @Field(() => [String], { nullable: true, description: 'Names of event types, such as MissionCreated.' })
   readonly types?: readonly string[] | null;
@@ -97,7 +98,7 @@ export class EventFilter {
 /** An event as the API shows it. */
 export function toEvent(event: RecordedEvent, token: (position: bigint) => string): Event {
   const { id, stream, revision, position, type, etype, data, metadata, recordedAt } = event;
-  return Object.assign(new Event(), {
+  return make(Event, {
     id,
     stream,
     revision: Number(revision),

@@ -1,13 +1,13 @@
 import type { CommandContext } from '../../commands/context.js';
 import type { Caller } from '../../access/auth.js';
 import type { Projector } from '../../projector/projector.js';
-import { Consistency } from '../../services/durability.js';
-import type { Services } from '../../services/services.js';
+import type { Durability } from '../../services/durability.js';
+import type { CoreServices } from '../../services/core-services.js';
 import type { Loaders } from './loaders.js';
 
 /** What a resolver knows of the request. */
 export interface ApiContext {
-  readonly services: Services;
+  readonly services: CoreServices;
   readonly loaders: Loaders;
   readonly caller: Caller;
   readonly correlationId: string;
@@ -15,7 +15,7 @@ export interface ApiContext {
 
 /**
  * Waits until the read models have reached a position a client named; what other fields read before is read anew.
- * @throws GraphQLError POSITION_UNKNOWN, CONSISTENCY_TIMEOUT
+ * @throws RequestError POSITION_UNKNOWN, CONSISTENCY_TIMEOUT
  */
 export async function waitForPosition(
   { services, loaders }: ApiContext,
@@ -27,14 +27,14 @@ export async function waitForPosition(
   loaders.forget();
 }
 
-/** Waits until a change is as durable as asked (PROJECTED unless told), and says how durable it is; what was read before it is read anew. */
-export async function settle(
+/** Waits until a change is as durable as asked (PROJECTED by default), and says how durable it is; later reads see it. */
+export async function waitUntilDurable(
   { services, loaders }: ApiContext,
   position: bigint,
-  wanted: Consistency | null,
+  wanted: Durability | null,
   projector?: Projector,
-): Promise<Consistency> {
-  const durability = await services.settle(position, wanted ?? Consistency.PROJECTED, projector);
+): Promise<Durability> {
+  const durability = await services.waitUntilDurable(position, wanted ?? 'PROJECTED', projector && { projector });
   loaders.forget();
   return durability;
 }

@@ -1,18 +1,5 @@
 import type { Json, JsonObject } from '../../../domain/json.js';
 import { invalidInput, type FieldProblem, type Problem } from '../../../domain/problem.js';
-import { apiError } from './errors.js';
-
-/** The most values of a list that is looked for. */
-const MAX_LIST = 100;
-
-/** Refuses lists that are too long to look for, by the names of their arguments. @throws GraphQLError BAD_USER_INPUT */
-export function checkLists(lists: Readonly<Record<string, readonly unknown[] | null | undefined>>): void {
-  for (const [name, list] of Object.entries(lists)) {
-    const length = list?.length ?? 0;
-    if (length <= MAX_LIST) continue;
-    throw apiError('BAD_USER_INPUT', `${name} takes at most ${MAX_LIST} values; it has ${length}.`);
-  }
-}
 
 /** A nullable input as the domain has it: left out, or there. */
 export function given<V>(value: V | null | undefined): V | undefined {

@@ -1,7 +1,7 @@
 import { ApolloArmor } from '@escape.tech/graphql-armor';
 import type { ValidationRule } from 'graphql';
-import { MAX_PAGE } from './connection.js';
-import { rowLimit } from '../row-limit.js';
+import { MAX_PAGE } from '../../readmodels/page.js';
+import { rowLimit } from './row-limit.js';
 
 /** The most tokens of a document; the parser counts them. */
 export const MAX_TOKENS = 2_000;

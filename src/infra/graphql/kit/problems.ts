@@ -1,27 +1,32 @@
-import { Field, ID, Int, InterfaceType, ObjectType, registerEnumType } from 'type-graphql';
+import { Field, ID, Int, InterfaceType, ObjectType } from 'type-graphql';
 import type { Problem } from '../../../domain/problem.js';
-import { HostState } from '../replication/enums.js';
+import type { HostState } from '../../../domain/replication.js';
+import { enumOf } from './enum.js';
+import { HostStateEnum } from './host-state.js';
 
-/** The stable codes of expected failures. */
-export enum ProblemCode {
-  INVALID_INPUT = 'INVALID_INPUT',
-  NOT_FOUND = 'NOT_FOUND',
-  MISSION_CLOSED = 'MISSION_CLOSED',
-  JOB_FINISHED = 'JOB_FINISHED',
-  STALE_ATTEMPT = 'STALE_ATTEMPT',
-  CONCURRENCY_CONFLICT = 'CONCURRENCY_CONFLICT',
-  IDEMPOTENCY_MISMATCH = 'IDEMPOTENCY_MISMATCH',
-  PROJECTION_STATE = 'PROJECTION_STATE',
-  REPLICATION_DISABLED = 'REPLICATION_DISABLED',
-  REPLICATION_STATE = 'REPLICATION_STATE',
-  HOST_STATE = 'HOST_STATE',
-}
+type ProblemCode = keyof typeof CLASSES;
 
-registerEnumType(ProblemCode, { name: 'ProblemCode', description: 'The stable codes of expected failures.' });
+export const ProblemCodeEnum = enumOf<ProblemCode>({
+  name: 'ProblemCode',
+  description: 'The stable codes of expected failures.',
+  values: {
+    INVALID_INPUT: 'Fields of the input are not as they must be.',
+    NOT_FOUND: 'There is nothing of that kind with this id.',
+    MISSION_CLOSED: 'The mission takes no more changes.',
+    JOB_FINISHED: 'The job has ended already; that is final.',
+    STALE_ATTEMPT: 'The worker does not hold the attempt it answers for.',
+    CONCURRENCY_CONFLICT: 'Others have changed it since the revision the caller saw.',
+    IDEMPOTENCY_MISMATCH: 'The idempotency key was used before with another input.',
+    PROJECTION_STATE: 'The projection cannot do that in the state it is in.',
+    REPLICATION_DISABLED: 'Nothing is replicated here.',
+    REPLICATION_STATE: 'Replication cannot do that in the state it is in.',
+    HOST_STATE: 'The host cannot be changed so in the state it is in.',
+  },
+});
 
 @InterfaceType('Problem', { description: 'An expected failure: nothing was changed, and the message says what to do.' })
 export abstract class ProblemType {
-  @Field(() => ProblemCode)
+  @Field(() => ProblemCodeEnum)
   readonly code!: ProblemCode;
 
   @Field(() => String)
@@ -114,8 +119,8 @@ export class HostStateProblem extends ProblemType {
   @Field(() => ID)
   readonly hostId!: string;
 
-  @Field(() => HostState)
-  readonly state!: string;
+  @Field(() => HostStateEnum)
+  readonly state!: HostState;
 }
 
 const CLASSES = {

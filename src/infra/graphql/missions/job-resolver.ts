@@ -13,15 +13,20 @@ import {
 } from 'type-graphql';
 import type { JobState } from '../../../domain/job.js';
 import type { Outcome } from '../../commands/handler.js';
-import { answer, present } from '../kit/mutation-result.js';
-import { PageArgs, type Page } from '../kit/connection.js';
-import { Consistency } from '../../services/durability.js';
-import { commandContext, settle, waitForPosition, type ApiContext } from '../kit/context.js';
+import { mutationResult } from '../kit/mutation-result.js';
+import { PageArgs } from '../kit/connection.js';
+import { type Page } from '../../readmodels/page.js';
+import type { Durability } from '../../services/durability.js';
+import { CONSISTENCY_ARG, ConsistencyEnum } from '../kit/consistency.js';
+import { make } from '../kit/make.js';
+import { commandContext, waitForPosition, waitUntilDurable, type ApiContext } from '../kit/context.js';
 import { apiError } from '../kit/errors.js';
-import { asObject, checkLists, given, notObjects } from '../kit/inputs.js';
+import { asObject, given, notObjects } from '../kit/inputs.js';
+import { checkLists } from '../../readmodels/page.js';
 import { Mission, missionFromRow } from './mission-types.js';
 import { toProblemType, type ProblemType } from '../kit/problems.js';
 import { PositionScalar } from '../kit/scalars.js';
+import { jobChanges } from './changes.js';
 import { untilReturned } from '../kit/subscribe.js';
 import { Task, taskFromRow } from './task-types.js';
 import { jobPage } from '../../readmodels/missions/job-queries.js';
@@ -49,8 +54,6 @@ import {
   jobFromRow,
   jobFromState,
 } from './job-types.js';
-
-const PROJECTED = { nullable: true, defaultValue: Consistency.PROJECTED } as const;
 
 interface JobChangedArgs {
   readonly missionId?: string;
@@ -101,11 +104,11 @@ export class JobQueries {
     description:
       'Jobs as they change: after a position, first each that changed since, then changes as they happen. Without one, from now on.',
     subscribe: async ({ args, context }: { args: JobChangedArgs; context: ApiContext }) => {
-      const { feeds, missions } = context.services;
+      const { services } = context;
       checkLists({ kinds: args.kinds });
-      const after = await context.services.positionOr(missions.position, args.after);
+      const after = await services.positionOr(services.missions.position, args.after);
       const filter = { missionId: given(args.missionId), kinds: given(args.kinds) };
-      return untilReturned((signal) => feeds.jobs.changes(after, filter, signal));
+      return untilReturned((signal) => jobChanges(services).changes(after, filter, signal));
     },
   })
   jobChanged(
@@ -124,7 +127,7 @@ export class JobWorkMutations {
   @Mutation(() => CreateJobResult)
   async createJob(
     @Arg('input', () => CreateJobInput) input: CreateJobInput,
-    @Arg('consistency', () => Consistency, PROJECTED) consistency: Consistency | null,
+    @Arg('consistency', () => ConsistencyEnum, CONSISTENCY_ARG) consistency: Durability | null,
     @Ctx() context: ApiContext,
   ): Promise<CreateJobPayload | ProblemType> {
     const invalid = notObjects({ payload: input.payload });
@@ -138,13 +141,13 @@ export class JobWorkMutations {
       maxAttempts: given(maxAttempts),
     };
     const outcome = await context.services.commands.createJob(fields, commandContext(context, input));
-    return jobAnswer(context, outcome, consistency, CreateJobPayload);
+    return jobResult(context, outcome, consistency, CreateJobPayload);
   }
 
   @Mutation(() => ClaimJobsResult, { description: 'Gives a worker jobs to do; each job to one worker only.' })
   async claimJobs(
     @Arg('input', () => ClaimJobsInput) input: ClaimJobsInput,
-    @Arg('consistency', () => Consistency, PROJECTED) consistency: Consistency | null,
+    @Arg('consistency', () => ConsistencyEnum, CONSISTENCY_ARG) consistency: Durability | null,
     @Ctx() context: ApiContext,
   ): Promise<ClaimJobsPayload | ProblemType> {
     const { worker, kinds, limit, leaseSeconds } = input;
@@ -152,12 +155,12 @@ export class JobWorkMutations {
     const outcome = await context.services.queue.claim(request, commandContext(context, input));
     if ('behind' in outcome) throw apiError('CONSISTENCY_TIMEOUT', outcome.behind);
     if (!outcome.done) return toProblemType(outcome.problem);
-    const durability = await settle(context, outcome.position, consistency);
-    return Object.assign(new ClaimJobsPayload(), {
+    const durability = await waitUntilDurable(context, outcome.position, consistency);
+    return make(ClaimJobsPayload, {
       position: context.services.token(outcome.position),
       durability,
-      jobs: outcome.jobs.map(({ job, revision, position }) =>
-        jobFromState(job, revision, context.services.token(position)),
+      jobs: outcome.jobs.map(({ job: state, revision, position }) =>
+        jobFromState({ state, revision }, context.services.token(position)),
       ),
     });
   }
@@ -165,7 +168,7 @@ export class JobWorkMutations {
   @Mutation(() => CompleteJobResult)
   async completeJob(
     @Arg('input', () => CompleteJobInput) input: CompleteJobInput,
-    @Arg('consistency', () => Consistency, PROJECTED) consistency: Consistency | null,
+    @Arg('consistency', () => ConsistencyEnum, CONSISTENCY_ARG) consistency: Durability | null,
     @Ctx() context: ApiContext,
   ): Promise<CompleteJobPayload | ProblemType> {
     const { id, worker, attempt, result, cost } = input;
@@ -175,13 +178,13 @@ export class JobWorkMutations {
       given(cost),
       commandContext(context, input),
     );
-    return jobAnswer(context, outcome, consistency, CompleteJobPayload);
+    return jobResult(context, outcome, consistency, CompleteJobPayload);
   }
 
   @Mutation(() => FailJobResult, { description: 'Gives an attempt up; the job waits again while attempts remain.' })
   async failJob(
     @Arg('input', () => FailJobInput) input: FailJobInput,
-    @Arg('consistency', () => Consistency, PROJECTED) consistency: Consistency | null,
+    @Arg('consistency', () => ConsistencyEnum, CONSISTENCY_ARG) consistency: Durability | null,
     @Ctx() context: ApiContext,
   ): Promise<FailJobPayload | ProblemType> {
     const { id, worker, attempt, reason, message, retryable } = input;
@@ -190,7 +193,7 @@ export class JobWorkMutations {
       { reason, message: message ?? '', retryable },
       commandContext(context, input),
     );
-    return jobAnswer(context, outcome, consistency, FailJobPayload);
+    return jobResult(context, outcome, consistency, FailJobPayload);
   }
 }
 
@@ -200,22 +203,25 @@ export class JobControlMutations {
   @Mutation(() => CancelJobResult)
   async cancelJob(
     @Arg('input', () => CancelJobInput) input: CancelJobInput,
-    @Arg('consistency', () => Consistency, PROJECTED) consistency: Consistency | null,
+    @Arg('consistency', () => ConsistencyEnum, CONSISTENCY_ARG) consistency: Durability | null,
     @Ctx() context: ApiContext,
   ): Promise<CancelJobPayload | ProblemType> {
     const { id, reason } = input;
     const outcome = await context.services.commands.cancelJob(id, reason ?? '', commandContext(context, input));
-    return jobAnswer(context, outcome, consistency, CancelJobPayload);
+    return jobResult(context, outcome, consistency, CancelJobPayload);
   }
 }
 
-function jobAnswer<P extends JobPayload>(
+function jobResult<P extends JobPayload>(
   context: ApiContext,
   outcome: Outcome<JobState>,
-  consistency: Consistency | null,
+  consistency: Durability | null,
   payload: new () => P,
 ): Promise<P | ProblemType> {
-  return answer(context, outcome, consistency, ({ state, revision, position, durability }) =>
-    Object.assign(new payload(), { position, durability, job: jobFromState(present(state), revision, position) }),
+  return mutationResult(
+    context,
+    outcome,
+    consistency,
+    (change, changed) => make<JobPayload>(payload, { ...change, job: jobFromState(changed, change.position) }) as P,
   );
 }

@@ -1,9 +1,13 @@
-import { Field, Float, ID, InputType, Int, ObjectType, createUnionType, registerEnumType } from 'type-graphql';
-import type { Job as JobData } from '../../../domain/job.js';
+import { Field, Float, ID, InputType, Int, ObjectType } from 'type-graphql';
+import type { Job as JobData, JobStatus } from '../../../domain/job.js';
 import type { Json } from '../../../domain/json.js';
+import type { StoredJob } from '../../readmodels/missions/database.js';
+import type * as Queries from '../../readmodels/missions/job-queries.js';
 import { connectionOf } from '../kit/connection.js';
-import { Consistency } from '../../services/durability.js';
-import type { StoredJob } from '../kit/loaders.js';
+import { ChangeInput, ChangePayload, Entity, RepeatableInput } from '../kit/entity.js';
+import { enumOf } from '../kit/enum.js';
+import { make } from '../kit/make.js';
+import { resultOf, type Changed } from '../kit/mutation-result.js';
 import { Node } from '../kit/node.js';
 import {
   ConcurrencyConflict,
@@ -16,21 +20,15 @@ import {
 } from '../kit/problems.js';
 import { DateTimeScalar, JsonScalar, PositionScalar } from '../kit/scalars.js';
 
-export enum JobStatus {
-  PENDING = 'PENDING',
-  DISPATCHED = 'DISPATCHED',
-  COMPLETED = 'COMPLETED',
-  FAILED = 'FAILED',
-  CANCELLED = 'CANCELLED',
-}
-registerEnumType(JobStatus, {
+export const JobStatusEnum = enumOf<JobStatus>({
   name: 'JobStatus',
-  valuesConfig: {
-    PENDING: { description: 'Waits for a worker.' },
-    DISPATCHED: { description: 'A worker holds it, until its lease expires.' },
-    COMPLETED: { description: 'Done; final.' },
-    FAILED: { description: 'Given up; final.' },
-    CANCELLED: { description: 'Called off; final.' },
+  description: 'Where a job is in its life.',
+  values: {
+    PENDING: 'Waits for a worker.',
+    DISPATCHED: 'A worker holds it, until its lease expires.',
+    COMPLETED: 'Done; final.',
+    FAILED: 'Given up; final.',
+    CANCELLED: 'Called off; final.',
   },
 });
 
@@ -44,7 +42,7 @@ export class JobFailure {
 }
 
 @ObjectType({ implements: Node, description: 'A unit of work that one worker at a time holds.' })
-export class Job extends Node {
+export class Job extends Entity {
   @Field(() => ID)
   readonly taskId!: string;
 
@@ -63,8 +61,8 @@ export class Job extends Node {
   @Field(() => Int)
   readonly maxAttempts!: number;
 
-  @Field(() => JobStatus)
-  readonly status!: string;
+  @Field(() => JobStatusEnum)
+  readonly status!: JobStatus;
 
   @Field(() => Int, { description: 'How often it was dispatched; names the current attempt while DISPATCHED.' })
   readonly attempt!: number;
@@ -83,28 +81,11 @@ export class Job extends Node {
 
   @Field(() => JobFailure, { nullable: true })
   readonly failure!: JobFailure | null;
-
-  @Field(() => DateTimeScalar)
-  readonly createdAt!: string;
-
-  @Field(() => DateTimeScalar)
-  readonly updatedAt!: string;
-
-  @Field(() => Int, { description: 'How many changes it has seen, from 0; give it as `expectedRevision`.' })
-  readonly revision!: number;
-
-  @Field(() => PositionScalar, { description: 'Where in the log it changed last.' })
-  readonly position!: string;
 }
 
-@ObjectType({ description: 'A job after a change.' })
-export class JobPayload {
-  @Field(() => PositionScalar, { description: 'Give it as `at:` or `after:` to see this change.' })
-  readonly position!: string;
-
-  @Field(() => Consistency, { description: 'How durable the change is by now.' })
-  readonly durability!: string;
-
+/** What a mutation of a job answers. */
+@ObjectType()
+export abstract class JobPayload extends ChangePayload {
   @Field(() => Job)
   readonly job!: Job;
 }
@@ -122,19 +103,13 @@ export class FailJobPayload extends JobPayload {}
 export class CancelJobPayload extends JobPayload {}
 
 @ObjectType({ description: 'The jobs a worker now holds; none when none are waiting.' })
-export class ClaimJobsPayload {
-  @Field(() => PositionScalar, { description: 'Give it as `at:` or `after:` to see this change.' })
-  readonly position!: string;
-
-  @Field(() => Consistency, { description: 'How durable the claim is by now.' })
-  readonly durability!: string;
-
+export class ClaimJobsPayload extends ChangePayload {
   @Field(() => [Job])
   readonly jobs!: readonly Job[];
 }
 
 @InputType()
-export class CreateJobInput {
+export class CreateJobInput extends RepeatableInput {
   @Field(() => ID)
   readonly taskId!: string;
 
@@ -149,9 +124,6 @@ export class CreateJobInput {
 
   @Field(() => Int, { nullable: true, description: '1–100, 3 unless given.' })
   readonly maxAttempts?: number | null;
-
-  @Field(() => String, { nullable: true, description: 'Makes it safe to send again.' })
-  readonly idempotencyKey?: string | null;
 }
 
 @InputType({ description: 'Higher priority is handed out first, then older.' })
@@ -176,7 +148,7 @@ export class ClaimJobsInput {
 }
 
 @InputType()
-export class CompleteJobInput {
+export class CompleteJobInput extends RepeatableInput {
   @Field(() => ID)
   readonly id!: string;
 
@@ -191,13 +163,10 @@ export class CompleteJobInput {
 
   @Field(() => Float, { nullable: true })
   readonly cost?: number | null;
-
-  @Field(() => String, { nullable: true, description: 'Makes it safe to send again.' })
-  readonly idempotencyKey?: string | null;
 }
 
 @InputType()
-export class FailJobInput {
+export class FailJobInput extends RepeatableInput {
   @Field(() => ID)
   readonly id!: string;
 
@@ -215,35 +184,23 @@ export class FailJobInput {
 
   @Field(() => Boolean, { defaultValue: true, description: 'Whether another attempt may help.' })
   readonly retryable!: boolean;
-
-  @Field(() => String, { nullable: true, description: 'Makes it safe to send again.' })
-  readonly idempotencyKey?: string | null;
 }
 
 @InputType()
-export class CancelJobInput {
-  @Field(() => ID)
-  readonly id!: string;
-
+export class CancelJobInput extends ChangeInput {
   @Field(() => String, { nullable: true, description: 'At most 1,000 characters.' })
   readonly reason?: string | null;
-
-  @Field(() => Int, { nullable: true, description: 'The revision you have seen; anything else is a conflict.' })
-  readonly expectedRevision?: number | null;
-
-  @Field(() => String, { nullable: true, description: 'Makes it safe to send again.' })
-  readonly idempotencyKey?: string | null;
 }
 
-@InputType({ description: 'Given parts must all hold.' })
-export class JobFilter {
+@InputType({ description: 'All given conditions must match (AND).' })
+export class JobFilter implements Queries.JobFilter {
   @Field(() => ID, { nullable: true })
   readonly missionId?: string | null;
 
   @Field(() => ID, { nullable: true })
   readonly taskId?: string | null;
 
-  @Field(() => [JobStatus], { nullable: true })
+  @Field(() => [JobStatusEnum], { nullable: true })
   readonly statuses?: readonly JobStatus[] | null;
 
   @Field(() => [String], { nullable: true })
@@ -264,46 +221,24 @@ export class JobChange {
 
 export const JobConnection = connectionOf('Job', Job);
 
-export const CreateJobResult = createUnionType({
-  name: 'CreateJobResult',
-  types: () =>
-    [CreateJobPayload, InvalidInput, NotFound, MissionIsClosed, ConcurrencyConflict, IdempotencyMismatch] as const,
-});
+const commonProblems = [InvalidInput, NotFound, ConcurrencyConflict, IdempotencyMismatch] as const;
 
-export const ClaimJobsResult = createUnionType({
-  name: 'ClaimJobsResult',
-  types: () => [ClaimJobsPayload, InvalidInput, IdempotencyMismatch] as const,
-});
+export const CreateJobResult = resultOf('CreateJobResult', CreateJobPayload, ...commonProblems, MissionIsClosed);
 
-const answerProblems = [
-  InvalidInput,
-  NotFound,
-  StaleAttempt,
-  JobIsFinished,
-  ConcurrencyConflict,
-  IdempotencyMismatch,
-] as const;
+export const ClaimJobsResult = resultOf('ClaimJobsResult', ClaimJobsPayload, InvalidInput, IdempotencyMismatch);
 
-export const CompleteJobResult = createUnionType({
-  name: 'CompleteJobResult',
-  types: () => [CompleteJobPayload, ...answerProblems] as const,
-});
+const answerProblems = [...commonProblems, StaleAttempt, JobIsFinished] as const;
 
-export const FailJobResult = createUnionType({
-  name: 'FailJobResult',
-  types: () => [FailJobPayload, ...answerProblems] as const,
-});
+export const CompleteJobResult = resultOf('CompleteJobResult', CompleteJobPayload, ...answerProblems);
 
-export const CancelJobResult = createUnionType({
-  name: 'CancelJobResult',
-  types: () =>
-    [CancelJobPayload, InvalidInput, NotFound, JobIsFinished, ConcurrencyConflict, IdempotencyMismatch] as const,
-});
+export const FailJobResult = resultOf('FailJobResult', FailJobPayload, ...answerProblems);
+
+export const CancelJobResult = resultOf('CancelJobResult', CancelJobPayload, ...commonProblems, JobIsFinished);
 
 /** A job from its row in the read model. */
 export function jobFromRow(row: StoredJob, token: (position: string) => string): Job {
   const { failure_reason: reason, failure_message: message } = row;
-  return Object.assign(new Job(), {
+  return make(Job, {
     id: row.id,
     taskId: row.task_id,
     missionId: row.mission_id,
@@ -311,7 +246,7 @@ export function jobFromRow(row: StoredJob, token: (position: string) => string):
     payload: JSON.parse(row.payload) as Json,
     priority: row.priority,
     maxAttempts: row.max_attempts,
-    status: row.status,
+    status: row.status as JobStatus,
     attempt: row.attempt,
     worker: row.worker,
     leaseExpiresAt: row.lease_expires_at,
@@ -326,7 +261,7 @@ export function jobFromRow(row: StoredJob, token: (position: string) => string):
 }
 
 /** A job from its folded state. */
-export function jobFromState(state: JobData, revision: bigint, position: string): Job {
-  const { jobId, ...fields } = state;
-  return Object.assign(new Job(), { ...fields, id: jobId, revision: Number(revision), position });
+export function jobFromState({ state, revision }: Changed<JobData>, position: string): Job {
+  const { jobId: id, ...fields } = state;
+  return make(Job, { id, ...fields, revision: Number(revision), position });
 }

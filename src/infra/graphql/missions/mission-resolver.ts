@@ -11,15 +11,19 @@ import {
   Root,
   Subscription,
 } from 'type-graphql';
-import { answer, present } from '../kit/mutation-result.js';
-import { PageArgs, readPage, type Page } from '../kit/connection.js';
-import { Consistency } from '../../services/durability.js';
+import { mutationResult } from '../kit/mutation-result.js';
+import { PageArgs } from '../kit/connection.js';
+import type { Page } from '../../readmodels/page.js';
+import type { Durability } from '../../services/durability.js';
+import { CONSISTENCY_ARG, ConsistencyEnum } from '../kit/consistency.js';
+import { make } from '../kit/make.js';
 import { commandContext, waitForPosition, type ApiContext } from '../kit/context.js';
 import { asObject, given, notObjects, onlyGiven } from '../kit/inputs.js';
 import { toProblemType, type ProblemType } from '../kit/problems.js';
 import { PositionScalar } from '../kit/scalars.js';
+import { missionChanges } from './changes.js';
 import { untilReturned } from '../kit/subscribe.js';
-import { taskColumns } from '../../readmodels/columns.js';
+import { taskPage } from '../../readmodels/missions/task-queries.js';
 import { TaskConnection, taskFromRow, type Task } from './task-types.js';
 import { missionPage } from '../../readmodels/missions/mission-queries.js';
 import {
@@ -41,7 +45,7 @@ import {
   missionFromState,
 } from './mission-types.js';
 
-const PROJECTED = { nullable: true, defaultValue: Consistency.PROJECTED } as const;
+const NO_JOBS: JobCounts = { pending: 0, dispatched: 0, completed: 0, failed: 0, cancelled: 0 };
 
 @Authorized('viewer')
 @Resolver(() => Mission)
@@ -76,24 +80,21 @@ export class MissionQueries {
     @Args(() => PageArgs) page: PageArgs,
     @Ctx() { services }: ApiContext,
   ): Promise<Page<Task>> {
-    const tasks = services.db.selectFrom('tasks').select(taskColumns).where('mission_id', '=', id);
-    return readPage(tasks, { logId: services.log.logId, table: 'tasks' }, page, (row) =>
-      taskFromRow(row, (position) => services.token(position)),
-    );
+    return taskPage(services, id, page, (row) => taskFromRow(row, (position) => services.token(position)));
   }
 
   @FieldResolver(() => JobCounts)
   async jobCounts(@Root() { id }: Mission, @Ctx() { loaders }: ApiContext): Promise<JobCounts> {
-    return (await loaders.stats.load(id)) ?? { pending: 0, dispatched: 0, completed: 0, failed: 0, cancelled: 0 };
+    return (await loaders.stats.load(id)) ?? NO_JOBS;
   }
 
   @Subscription(() => MissionChange, {
     description:
       'Missions as they change: after a position, first each that changed since, then changes as they happen. Without one, from now on.',
     subscribe: async ({ args, context }: { args: { id?: string; after?: string }; context: ApiContext }) => {
-      const { feeds, missions } = context.services;
-      const after = await context.services.positionOr(missions.position, args.after);
-      return untilReturned((signal) => feeds.missions.changes(after, given(args.id), signal));
+      const { services } = context;
+      const after = await services.positionOr(services.missions.position, args.after);
+      return untilReturned((signal) => missionChanges(services).changes(after, given(args.id), signal));
     },
   })
   missionChanged(
@@ -111,7 +112,7 @@ export class MissionMutations {
   @Mutation(() => CreateMissionResult)
   async createMission(
     @Arg('input', () => CreateMissionInput) input: CreateMissionInput,
-    @Arg('consistency', () => Consistency, PROJECTED) consistency: Consistency | null,
+    @Arg('consistency', () => ConsistencyEnum, CONSISTENCY_ARG) consistency: Durability | null,
     @Ctx() context: ApiContext,
   ): Promise<CreateMissionPayload | ProblemType> {
     const invalid = notObjects({ metadata: input.metadata });
@@ -119,19 +120,15 @@ export class MissionMutations {
     const { title, description, metadata, tags } = input;
     const fields = { title, ...onlyGiven({ description, metadata: asObject(metadata), tags }) };
     const outcome = await context.services.commands.createMission(fields, commandContext(context, input));
-    return answer(context, outcome, consistency, ({ state, revision, position, durability }) =>
-      Object.assign(new CreateMissionPayload(), {
-        position,
-        durability,
-        mission: missionFromState(present(state), revision, position),
-      }),
+    return mutationResult(context, outcome, consistency, (change, changed) =>
+      make(CreateMissionPayload, { ...change, mission: missionFromState(changed, change.position) }),
     );
   }
 
   @Mutation(() => UpdateMissionResult)
   async updateMission(
     @Arg('input', () => UpdateMissionInput) input: UpdateMissionInput,
-    @Arg('consistency', () => Consistency, PROJECTED) consistency: Consistency | null,
+    @Arg('consistency', () => ConsistencyEnum, CONSISTENCY_ARG) consistency: Durability | null,
     @Ctx() context: ApiContext,
   ): Promise<UpdateMissionPayload | ProblemType> {
     const invalid = notObjects({ metadata: input.metadata });
@@ -139,29 +136,21 @@ export class MissionMutations {
     const { id, title, description, metadata, tags } = input;
     const changes = onlyGiven({ title, description, metadata: asObject(metadata), tags });
     const outcome = await context.services.commands.updateMission(id, changes, commandContext(context, input));
-    return answer(context, outcome, consistency, ({ state, revision, position, durability }) =>
-      Object.assign(new UpdateMissionPayload(), {
-        position,
-        durability,
-        mission: missionFromState(present(state), revision, position),
-      }),
+    return mutationResult(context, outcome, consistency, (change, changed) =>
+      make(UpdateMissionPayload, { ...change, mission: missionFromState(changed, change.position) }),
     );
   }
 
   @Mutation(() => CloseMissionResult, { description: 'Ends a mission for good; its open jobs are cancelled.' })
   async closeMission(
     @Arg('input', () => CloseMissionInput) input: CloseMissionInput,
-    @Arg('consistency', () => Consistency, PROJECTED) consistency: Consistency | null,
+    @Arg('consistency', () => ConsistencyEnum, CONSISTENCY_ARG) consistency: Durability | null,
     @Ctx() context: ApiContext,
   ): Promise<CloseMissionPayload | ProblemType> {
     const { id, outcome: end, reason } = input;
     const outcome = await context.services.commands.closeMission(id, end, reason ?? '', commandContext(context, input));
-    return answer(context, outcome, consistency, ({ state, revision, position, durability }) =>
-      Object.assign(new CloseMissionPayload(), {
-        position,
-        durability,
-        mission: missionFromState(present(state), revision, position),
-      }),
+    return mutationResult(context, outcome, consistency, (change, changed) =>
+      make(CloseMissionPayload, { ...change, mission: missionFromState(changed, change.position) }),
     );
   }
 }

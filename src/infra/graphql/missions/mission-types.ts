@@ -1,30 +1,34 @@
-import { Field, ID, InputType, Int, ObjectType, createUnionType, registerEnumType } from 'type-graphql';
+import { Field, InputType, Int, ObjectType } from 'type-graphql';
 import type { Json } from '../../../domain/json.js';
-import type { Mission as MissionData } from '../../../domain/mission.js';
+import type { Mission as MissionData, MissionStatus, Outcome } from '../../../domain/mission.js';
+import type { StoredMission } from '../../readmodels/missions/database.js';
+import type * as Queries from '../../readmodels/missions/mission-queries.js';
 import { connectionOf } from '../kit/connection.js';
-import type { StoredMission } from '../kit/loaders.js';
+import { ChangeInput, ChangePayload, Entity, RepeatableInput } from '../kit/entity.js';
+import { enumOf } from '../kit/enum.js';
+import { make } from '../kit/make.js';
+import { resultOf, type Changed } from '../kit/mutation-result.js';
 import { Node } from '../kit/node.js';
 import { ConcurrencyConflict, IdempotencyMismatch, InvalidInput, MissionIsClosed, NotFound } from '../kit/problems.js';
-import { DateTimeScalar, JsonScalar, PositionScalar } from '../kit/scalars.js';
-import { Consistency } from '../../services/durability.js';
+import { JsonScalar, PositionScalar } from '../kit/scalars.js';
 
-export enum MissionStatus {
-  OPEN = 'OPEN',
-  COMPLETED = 'COMPLETED',
-  FAILED = 'FAILED',
-  CANCELLED = 'CANCELLED',
-}
-registerEnumType(MissionStatus, {
+const OUTCOMES = {
+  COMPLETED: 'It reached its goal.',
+  FAILED: 'It did not reach its goal.',
+  CANCELLED: 'It was called off.',
+} as const satisfies Record<Outcome, string>;
+
+export const MissionStatusEnum = enumOf<MissionStatus>({
   name: 'MissionStatus',
   description: 'OPEN until it is closed, then what it ended as.',
+  values: { OPEN: 'Takes tasks and jobs.', ...OUTCOMES },
 });
 
-export enum MissionOutcome {
-  COMPLETED = 'COMPLETED',
-  FAILED = 'FAILED',
-  CANCELLED = 'CANCELLED',
-}
-registerEnumType(MissionOutcome, { name: 'MissionOutcome', description: 'How a mission ends.' });
+export const MissionOutcomeEnum = enumOf<Outcome>({
+  name: 'MissionOutcome',
+  description: 'How a mission ends.',
+  values: OUTCOMES,
+});
 
 @ObjectType({ description: 'How many jobs of a mission are in each status.' })
 export class JobCounts {
@@ -45,7 +49,7 @@ export class JobCounts {
 }
 
 @ObjectType({ implements: Node, description: 'A goal, made of tasks.' })
-export class Mission extends Node {
+export class Mission extends Entity {
   @Field(() => String)
   readonly title!: string;
 
@@ -58,33 +62,16 @@ export class Mission extends Node {
   @Field(() => [String])
   readonly tags!: readonly string[];
 
-  @Field(() => MissionStatus)
-  readonly status!: string;
+  @Field(() => MissionStatusEnum)
+  readonly status!: MissionStatus;
 
   @Field(() => String, { nullable: true, description: 'Why it was closed.' })
   readonly closedReason!: string | null;
-
-  @Field(() => DateTimeScalar)
-  readonly createdAt!: string;
-
-  @Field(() => DateTimeScalar)
-  readonly updatedAt!: string;
-
-  @Field(() => Int, { description: 'How many changes it has seen, from 0; give it as `expectedRevision`.' })
-  readonly revision!: number;
-
-  @Field(() => PositionScalar, { description: 'Where in the log it changed last.' })
-  readonly position!: string;
 }
 
-@ObjectType({ description: 'A mission after a change.' })
-export class MissionPayload {
-  @Field(() => PositionScalar, { description: 'Give it as `at:` or `after:` to see this change.' })
-  readonly position!: string;
-
-  @Field(() => Consistency, { description: 'How durable the change is by now.' })
-  readonly durability!: string;
-
+/** What a mutation of a mission answers. */
+@ObjectType()
+export abstract class MissionPayload extends ChangePayload {
   @Field(() => Mission)
   readonly mission!: Mission;
 }
@@ -99,7 +86,7 @@ export class UpdateMissionPayload extends MissionPayload {}
 export class CloseMissionPayload extends MissionPayload {}
 
 @InputType()
-export class CreateMissionInput {
+export class CreateMissionInput extends RepeatableInput {
   @Field(() => String, { description: '1–200 characters.' })
   readonly title!: string;
 
@@ -111,16 +98,10 @@ export class CreateMissionInput {
 
   @Field(() => [String], { nullable: true, description: 'At most 32, of at most 64 characters.' })
   readonly tags?: readonly string[] | null;
-
-  @Field(() => String, { nullable: true, description: 'Makes it safe to send again.' })
-  readonly idempotencyKey?: string | null;
 }
 
 @InputType()
-export class UpdateMissionInput {
-  @Field(() => ID)
-  readonly id!: string;
-
+export class UpdateMissionInput extends ChangeInput {
   @Field(() => String, { nullable: true })
   readonly title?: string | null;
 
@@ -132,35 +113,20 @@ export class UpdateMissionInput {
 
   @Field(() => [String], { nullable: true, description: 'Replaces all of them.' })
   readonly tags?: readonly string[] | null;
-
-  @Field(() => Int, { nullable: true, description: 'The revision you have seen; anything else is a conflict.' })
-  readonly expectedRevision?: number | null;
-
-  @Field(() => String, { nullable: true, description: 'Makes it safe to send again.' })
-  readonly idempotencyKey?: string | null;
 }
 
 @InputType()
-export class CloseMissionInput {
-  @Field(() => ID)
-  readonly id!: string;
-
-  @Field(() => MissionOutcome)
-  readonly outcome!: MissionOutcome;
+export class CloseMissionInput extends ChangeInput {
+  @Field(() => MissionOutcomeEnum)
+  readonly outcome!: Outcome;
 
   @Field(() => String, { nullable: true, description: 'At most 1,000 characters.' })
   readonly reason?: string | null;
-
-  @Field(() => Int, { nullable: true, description: 'The revision you have seen; anything else is a conflict.' })
-  readonly expectedRevision?: number | null;
-
-  @Field(() => String, { nullable: true, description: 'Makes it safe to send again.' })
-  readonly idempotencyKey?: string | null;
 }
 
-@InputType({ description: 'Given parts must all hold.' })
-export class MissionFilter {
-  @Field(() => [MissionStatus], { nullable: true })
+@InputType({ description: 'All given conditions must match (AND).' })
+export class MissionFilter implements Queries.MissionFilter {
+  @Field(() => [MissionStatusEnum], { nullable: true })
   readonly statuses?: readonly MissionStatus[] | null;
 
   @Field(() => String, { nullable: true, description: 'Has this tag.' })
@@ -186,32 +152,27 @@ export class MissionChange {
 
 export const MissionConnection = connectionOf('Mission', Mission);
 
-export const CreateMissionResult = createUnionType({
-  name: 'CreateMissionResult',
-  types: () => [CreateMissionPayload, InvalidInput, ConcurrencyConflict, IdempotencyMismatch] as const,
-});
+export const CreateMissionResult = resultOf(
+  'CreateMissionResult',
+  CreateMissionPayload,
+  ...[InvalidInput, ConcurrencyConflict, IdempotencyMismatch],
+);
 
-export const UpdateMissionResult = createUnionType({
-  name: 'UpdateMissionResult',
-  types: () =>
-    [UpdateMissionPayload, InvalidInput, NotFound, MissionIsClosed, ConcurrencyConflict, IdempotencyMismatch] as const,
-});
+const changeProblems = [InvalidInput, NotFound, MissionIsClosed, ConcurrencyConflict, IdempotencyMismatch] as const;
 
-export const CloseMissionResult = createUnionType({
-  name: 'CloseMissionResult',
-  types: () =>
-    [CloseMissionPayload, InvalidInput, NotFound, MissionIsClosed, ConcurrencyConflict, IdempotencyMismatch] as const,
-});
+export const UpdateMissionResult = resultOf('UpdateMissionResult', UpdateMissionPayload, ...changeProblems);
+
+export const CloseMissionResult = resultOf('CloseMissionResult', CloseMissionPayload, ...changeProblems);
 
 /** A mission from its row in the read model. */
 export function missionFromRow(row: StoredMission, token: (position: string) => string): Mission {
-  return Object.assign(new Mission(), {
+  return make(Mission, {
     id: row.id,
     title: row.title,
     description: row.description,
     metadata: JSON.parse(row.metadata) as Json,
     tags: JSON.parse(row.tags) as string[],
-    status: row.status,
+    status: row.status as MissionStatus,
     closedReason: row.closed_reason,
     createdAt: row.created_at,
     updatedAt: row.updated_at,
@@ -221,8 +182,7 @@ export function missionFromRow(row: StoredMission, token: (position: string) => 
 }
 
 /** A mission from its folded state: what a command answers with needs no read. */
-export function missionFromState(state: MissionData, revision: bigint, position: string): Mission {
-  const { missionId, title, description, metadata, tags, status, closedReason, createdAt, updatedAt } = state;
-  const fields = { title, description, metadata, tags, status, closedReason, createdAt, updatedAt };
-  return Object.assign(new Mission(), { id: missionId, ...fields, revision: Number(revision), position });
+export function missionFromState({ state, revision }: Changed<MissionData>, position: string): Mission {
+  const { missionId: id, ...fields } = state;
+  return make(Mission, { id, ...fields, revision: Number(revision), position });
 }

@@ -1,7 +1,10 @@
 import { Arg, Args, Authorized, Ctx, FieldResolver, ID, Mutation, Query, Resolver, Root } from 'type-graphql';
-import { answer, present } from '../kit/mutation-result.js';
-import { PageArgs, type Page } from '../kit/connection.js';
-import { Consistency } from '../../services/durability.js';
+import { mutationResult } from '../kit/mutation-result.js';
+import { PageArgs } from '../kit/connection.js';
+import { type Page } from '../../readmodels/page.js';
+import type { Durability } from '../../services/durability.js';
+import { CONSISTENCY_ARG, ConsistencyEnum } from '../kit/consistency.js';
+import { make } from '../kit/make.js';
 import { commandContext, waitForPosition, type ApiContext } from '../kit/context.js';
 import { asObject, notObjects, onlyGiven } from '../kit/inputs.js';
 import { jobPage } from '../../readmodels/missions/job-queries.js';
@@ -20,8 +23,6 @@ import {
   taskFromRow,
   taskFromState,
 } from './task-types.js';
-
-const PROJECTED = { nullable: true, defaultValue: Consistency.PROJECTED } as const;
 
 @Authorized('viewer')
 @Resolver(() => Task)
@@ -60,7 +61,7 @@ export class TaskMutations {
   @Mutation(() => CreateTaskResult)
   async createTask(
     @Arg('input', () => CreateTaskInput) input: CreateTaskInput,
-    @Arg('consistency', () => Consistency, PROJECTED) consistency: Consistency | null,
+    @Arg('consistency', () => ConsistencyEnum, CONSISTENCY_ARG) consistency: Durability | null,
     @Ctx() context: ApiContext,
   ): Promise<CreateTaskPayload | ProblemType> {
     const invalid = notObjects({ params: input.params });
@@ -68,19 +69,15 @@ export class TaskMutations {
     const { missionId, name, description, kind, params } = input;
     const fields = { missionId, name, ...onlyGiven({ description, kind, params: asObject(params) }) };
     const outcome = await context.services.commands.createTask(fields, commandContext(context, input));
-    return answer(context, outcome, consistency, ({ state, revision, position, durability }) =>
-      Object.assign(new CreateTaskPayload(), {
-        position,
-        durability,
-        task: taskFromState(present(state), revision, position),
-      }),
+    return mutationResult(context, outcome, consistency, (change, changed) =>
+      make(CreateTaskPayload, { ...change, task: taskFromState(changed, change.position) }),
     );
   }
 
   @Mutation(() => UpdateTaskResult)
   async updateTask(
     @Arg('input', () => UpdateTaskInput) input: UpdateTaskInput,
-    @Arg('consistency', () => Consistency, PROJECTED) consistency: Consistency | null,
+    @Arg('consistency', () => ConsistencyEnum, CONSISTENCY_ARG) consistency: Durability | null,
     @Ctx() context: ApiContext,
   ): Promise<UpdateTaskPayload | ProblemType> {
     const invalid = notObjects({ params: input.params });
@@ -88,12 +85,8 @@ export class TaskMutations {
     const { id, name, description, kind, params } = input;
     const changes = onlyGiven({ name, description, kind, params: asObject(params) });
     const outcome = await context.services.commands.updateTask(id, changes, commandContext(context, input));
-    return answer(context, outcome, consistency, ({ state, revision, position, durability }) =>
-      Object.assign(new UpdateTaskPayload(), {
-        position,
-        durability,
-        task: taskFromState(present(state), revision, position),
-      }),
+    return mutationResult(context, outcome, consistency, (change, changed) =>
+      make(UpdateTaskPayload, { ...change, task: taskFromState(changed, change.position) }),
     );
   }
 }

@@ -1,15 +1,17 @@
-import { Field, ID, InputType, Int, ObjectType, createUnionType } from 'type-graphql';
+import { Field, ID, InputType, ObjectType } from 'type-graphql';
 import type { Json } from '../../../domain/json.js';
 import type { Task as TaskData } from '../../../domain/task.js';
+import type { StoredTask } from '../../readmodels/missions/database.js';
 import { connectionOf } from '../kit/connection.js';
-import { Consistency } from '../../services/durability.js';
-import type { StoredTask } from '../kit/loaders.js';
+import { ChangeInput, ChangePayload, Entity, RepeatableInput } from '../kit/entity.js';
+import { make } from '../kit/make.js';
+import { resultOf, type Changed } from '../kit/mutation-result.js';
 import { Node } from '../kit/node.js';
 import { ConcurrencyConflict, IdempotencyMismatch, InvalidInput, MissionIsClosed, NotFound } from '../kit/problems.js';
-import { DateTimeScalar, JsonScalar, PositionScalar } from '../kit/scalars.js';
+import { JsonScalar } from '../kit/scalars.js';
 
 @ObjectType({ implements: Node, description: 'A part of a mission, worked off in jobs.' })
-export class Task extends Node {
+export class Task extends Entity {
   @Field(() => ID)
   readonly missionId!: string;
 
@@ -24,28 +26,11 @@ export class Task extends Node {
 
   @Field(() => JsonScalar)
   readonly params!: Json;
-
-  @Field(() => DateTimeScalar)
-  readonly createdAt!: string;
-
-  @Field(() => DateTimeScalar)
-  readonly updatedAt!: string;
-
-  @Field(() => Int, { description: 'How many changes it has seen, from 0; give it as `expectedRevision`.' })
-  readonly revision!: number;
-
-  @Field(() => PositionScalar, { description: 'Where in the log it changed last.' })
-  readonly position!: string;
 }
 
-@ObjectType({ description: 'A task after a change.' })
-export class TaskPayload {
-  @Field(() => PositionScalar, { description: 'Give it as `at:` or `after:` to see this change.' })
-  readonly position!: string;
-
-  @Field(() => Consistency, { description: 'How durable the change is by now.' })
-  readonly durability!: string;
-
+/** What a mutation of a task answers. */
+@ObjectType()
+export abstract class TaskPayload extends ChangePayload {
   @Field(() => Task)
   readonly task!: Task;
 }
@@ -57,7 +42,7 @@ export class CreateTaskPayload extends TaskPayload {}
 export class UpdateTaskPayload extends TaskPayload {}
 
 @InputType()
-export class CreateTaskInput {
+export class CreateTaskInput extends RepeatableInput {
   @Field(() => ID)
   readonly missionId!: string;
 
@@ -72,16 +57,10 @@ export class CreateTaskInput {
 
   @Field(() => JsonScalar, { nullable: true, description: 'A JSON object of at most 64 KiB.' })
   readonly params?: Json;
-
-  @Field(() => String, { nullable: true, description: 'Makes it safe to send again.' })
-  readonly idempotencyKey?: string | null;
 }
 
 @InputType()
-export class UpdateTaskInput {
-  @Field(() => ID)
-  readonly id!: string;
-
+export class UpdateTaskInput extends ChangeInput {
   @Field(() => String, { nullable: true })
   readonly name?: string | null;
 
@@ -93,31 +72,19 @@ export class UpdateTaskInput {
 
   @Field(() => JsonScalar, { nullable: true, description: 'Replaces the whole of it.' })
   readonly params?: Json;
-
-  @Field(() => Int, { nullable: true, description: 'The revision you have seen; anything else is a conflict.' })
-  readonly expectedRevision?: number | null;
-
-  @Field(() => String, { nullable: true, description: 'Makes it safe to send again.' })
-  readonly idempotencyKey?: string | null;
 }
 
 export const TaskConnection = connectionOf('Task', Task);
 
-export const CreateTaskResult = createUnionType({
-  name: 'CreateTaskResult',
-  types: () =>
-    [CreateTaskPayload, InvalidInput, NotFound, MissionIsClosed, ConcurrencyConflict, IdempotencyMismatch] as const,
-});
+const problems = [InvalidInput, NotFound, MissionIsClosed, ConcurrencyConflict, IdempotencyMismatch] as const;
 
-export const UpdateTaskResult = createUnionType({
-  name: 'UpdateTaskResult',
-  types: () =>
-    [UpdateTaskPayload, InvalidInput, NotFound, MissionIsClosed, ConcurrencyConflict, IdempotencyMismatch] as const,
-});
+export const CreateTaskResult = resultOf('CreateTaskResult', CreateTaskPayload, ...problems);
+
+export const UpdateTaskResult = resultOf('UpdateTaskResult', UpdateTaskPayload, ...problems);
 
 /** A task from its row in the read model. */
 export function taskFromRow(row: StoredTask, token: (position: string) => string): Task {
-  return Object.assign(new Task(), {
+  return make(Task, {
     id: row.id,
     missionId: row.mission_id,
     name: row.name,
@@ -132,8 +99,7 @@ export function taskFromRow(row: StoredTask, token: (position: string) => string
 }
 
 /** A task from its folded state. */
-export function taskFromState(state: TaskData, revision: bigint, position: string): Task {
-  const { taskId, missionId, name, description, kind, params, createdAt, updatedAt } = state;
-  const fields = { missionId, name, description, kind, params, createdAt, updatedAt };
-  return Object.assign(new Task(), { id: taskId, ...fields, revision: Number(revision), position });
+export function taskFromState({ state, revision }: Changed<TaskData>, position: string): Task {
+  const { taskId: id, status: _present, ...fields } = state;
+  return make(Task, { id, ...fields, revision: Number(revision), position });
 }

@@ -5,11 +5,14 @@ import type { ApiContext } from '../kit/context.js';
 import { apiError } from '../kit/errors.js';
 import { given } from '../kit/inputs.js';
 import { toProblemType, type ProblemType } from '../kit/problems.js';
+import { make } from '../kit/make.js';
+import { statusChanges } from '../kit/status-changes.js';
 import { untilReturned } from '../kit/subscribe.js';
 import {
   CancelRebuildPayload,
   CancelRebuildResult,
   Projection,
+  type ProjectionPayload,
   RebuildProjectionPayload,
   RebuildProjectionResult,
   ResumeProjectionPayload,
@@ -44,7 +47,9 @@ export class ProjectionQueries {
       const name = given(args.name) ?? 'missions';
       const projector = services.projectors.get(name);
       if (projector === undefined) throw apiError('BAD_USER_INPUT', notFound('Projection', name).message);
-      return untilReturned((signal) => services.feeds.progress(projector, signal));
+      const token = (position: bigint) => services.token(position);
+      const read = async () => toProjection(await projector.status(), token);
+      return untilReturned((signal) => statusChanges(read, (waiting) => projector.progressed(waiting), signal));
     },
   })
   projectionProgress(
@@ -94,7 +99,7 @@ export class ProjectionMutations {
   }
 }
 
-async function tell<P extends object>(
+async function tell<P extends ProjectionPayload>(
   { services }: ApiContext,
   name: string,
   payload: new () => P,
@@ -108,5 +113,5 @@ async function tell<P extends object>(
     return toProblemType(problem);
   }
   const projection = toProjection(await projector.status(), (position) => services.token(position));
-  return Object.assign(new payload(), { projection });
+  return make<ProjectionPayload>(payload, { projection }) as P;
 }

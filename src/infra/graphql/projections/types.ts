@@ -1,46 +1,37 @@
-import { Field, Float, ID, Int, ObjectType, createUnionType, registerEnumType } from 'type-graphql';
-import type { ProjectionStatus } from '../../projector/status.js';
+import { Field, Float, ID, Int, ObjectType } from 'type-graphql';
+import type { ProjectionFailureCode, ProjectionStatus } from '../../projector/status.js';
+import { enumOf } from '../kit/enum.js';
+import { make } from '../kit/make.js';
+import { resultOf } from '../kit/mutation-result.js';
 import { NotFound, ProjectionStateProblem } from '../kit/problems.js';
 import { PositionScalar } from '../kit/scalars.js';
 
-enum ProjectionState {
-  CATCHING_UP = 'CATCHING_UP',
-  LIVE = 'LIVE',
-  HALTED = 'HALTED',
-  REBUILDING = 'REBUILDING',
-}
-registerEnumType(ProjectionState, {
+const ProjectionStateEnum = enumOf<ProjectionStatus['state']>({
   name: 'ProjectionState',
-  valuesConfig: {
-    CATCHING_UP: { description: 'Folds what the log holds already.' },
-    LIVE: { description: 'At the end of the log.' },
-    HALTED: { description: 'An event could not be folded; see `error`, then `resumeProjection`.' },
-    REBUILDING: { description: 'Is built anew beside the live tables, which go on answering.' },
+  description: 'What a projection is doing.',
+  values: {
+    CATCHING_UP: 'Folds what the log holds already.',
+    LIVE: 'At the end of the log.',
+    HALTED: 'An event could not be folded; see `error`, then `resumeProjection`.',
+    REBUILDING: 'Is built anew beside the live tables, which go on answering.',
   },
 });
 
-enum ProjectionFailureCode {
-  NEWER_EVENT = 'NEWER_EVENT',
-  FOLD_FAILED = 'FOLD_FAILED',
-  WRITE_FAILED = 'WRITE_FAILED',
-}
-registerEnumType(ProjectionFailureCode, {
+const ProjectionFailureCodeEnum = enumOf<ProjectionFailureCode>({
   name: 'ProjectionFailureCode',
   description: 'The kind of a failure of a projection.',
-  valuesConfig: {
-    NEWER_EVENT: {
-      description:
-        'A newer build wrote the event: this build does not know its type, category or schema version. Start that build, or a later one.',
-    },
-    FOLD_FAILED: { description: 'The event could not be folded.' },
-    WRITE_FAILED: { description: 'The file of the projection cannot be written, which is tried again.' },
+  values: {
+    NEWER_EVENT:
+      'A newer build wrote the event: this build does not know its type, category or schema version. Start that build, or a later one.',
+    FOLD_FAILED: 'The event could not be folded.',
+    WRITE_FAILED: 'The file of the projection cannot be written, which is tried again.',
   },
 });
 
 @ObjectType({ description: 'What keeps a projection from going on: an event, or that its file cannot be written.' })
 export class ProjectionFailure {
-  @Field(() => ProjectionFailureCode, { description: 'The kind of the failure.' })
-  readonly code!: string;
+  @Field(() => ProjectionFailureCodeEnum, { description: 'The kind of the failure.' })
+  readonly code!: ProjectionFailureCode;
 
   @Field(() => PositionScalar, { description: 'Of the event; or up to where its file has been written.' })
   readonly position!: string;
@@ -63,8 +54,8 @@ export class Projection {
   @Field(() => Int)
   readonly version!: number;
 
-  @Field(() => ProjectionState)
-  readonly state!: string;
+  @Field(() => ProjectionStateEnum)
+  readonly state!: ProjectionStatus['state'];
 
   @Field(() => PositionScalar, { description: 'What has been folded; of the new generation while REBUILDING.' })
   readonly position!: string;
@@ -88,8 +79,9 @@ export class Projection {
   readonly error!: ProjectionFailure | null;
 }
 
+/** What a mutation of a projection answers. */
 @ObjectType()
-export class ProjectionPayload {
+export abstract class ProjectionPayload {
   @Field(() => Projection)
   readonly projection!: Projection;
 }
@@ -106,30 +98,38 @@ export class RollbackProjectionPayload extends ProjectionPayload {}
 @ObjectType()
 export class ResumeProjectionPayload extends ProjectionPayload {}
 
-export const RebuildProjectionResult = createUnionType({
-  name: 'RebuildProjectionResult',
-  types: () => [RebuildProjectionPayload, NotFound, ProjectionStateProblem] as const,
-});
+export const RebuildProjectionResult = resultOf(
+  'RebuildProjectionResult',
+  RebuildProjectionPayload,
+  NotFound,
+  ProjectionStateProblem,
+);
 
-export const CancelRebuildResult = createUnionType({
-  name: 'CancelRebuildResult',
-  types: () => [CancelRebuildPayload, NotFound, ProjectionStateProblem] as const,
-});
+export const CancelRebuildResult = resultOf(
+  'CancelRebuildResult',
+  CancelRebuildPayload,
+  NotFound,
+  ProjectionStateProblem,
+);
 
-export const RollbackProjectionResult = createUnionType({
-  name: 'RollbackProjectionResult',
-  types: () => [RollbackProjectionPayload, NotFound, ProjectionStateProblem] as const,
-});
+export const RollbackProjectionResult = resultOf(
+  'RollbackProjectionResult',
+  RollbackProjectionPayload,
+  NotFound,
+  ProjectionStateProblem,
+);
 
-export const ResumeProjectionResult = createUnionType({
-  name: 'ResumeProjectionResult',
-  types: () => [ResumeProjectionPayload, NotFound, ProjectionStateProblem] as const,
-});
+export const ResumeProjectionResult = resultOf(
+  'ResumeProjectionResult',
+  ResumeProjectionPayload,
+  NotFound,
+  ProjectionStateProblem,
+);
 
 /** A projection's status as the API shows it. */
 export function toProjection(status: ProjectionStatus, token: (position: bigint) => string): Projection {
   const { error, position, head } = status;
-  return Object.assign(new Projection(), {
+  return make(Projection, {
     ...status,
     position: token(position),
     head: token(head),

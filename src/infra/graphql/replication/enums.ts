@@ -1,103 +1,67 @@
-import { registerEnumType } from 'type-graphql';
+import type { ProofKind } from '../../../domain/replication.js';
+import type { NotReplicated, SettableState } from '../../offgrid/replication/operations.js';
+import type { HaltReason } from '../../offgrid/replication/replication-state.js';
+import type { EntryStatus } from '../../readmodels/outbox/entry-queries.js';
+import { enumOf } from '../kit/enum.js';
 
-export enum HostState {
-  ACTIVE = 'ACTIVE',
-  SUSPENDED = 'SUSPENDED',
-  BLOCKED = 'BLOCKED',
-  FULL = 'FULL',
-  RETIRED = 'RETIRED',
-}
-registerEnumType(HostState, {
-  name: 'HostState',
-  valuesConfig: {
-    ACTIVE: { description: 'Takes events.' },
-    SUSPENDED: {
-      description: 'Has proven itself dishonest, or was set so: it counts for nothing until `setHostState` to ACTIVE.',
-    },
-    BLOCKED: {
-      description:
-        'Refuses an event, or has pinned another key for this origin; it is tried every ten minutes, and at once with `retryHost`.',
-    },
-    FULL: { description: 'Has no room; it is tried now and then, and at once with `retryHost`.' },
-    RETIRED: { description: 'Gone for good.' },
-  },
-});
-
-export enum SettableHostState {
-  ACTIVE = 'ACTIVE',
-  SUSPENDED = 'SUSPENDED',
-  RETIRED = 'RETIRED',
-}
-registerEnumType(SettableHostState, {
+export const SettableHostStateEnum = enumOf<SettableState>({
   name: 'SettableHostState',
   description: 'The states that a host is given; the others it comes into by itself.',
+  values: {
+    ACTIVE: 'Takes events.',
+    SUSPENDED: 'Counts for nothing until it is set to ACTIVE.',
+    RETIRED: 'Gone for good.',
+  },
 });
 
-export enum ProofKind {
-  STATEMENT = 'STATEMENT',
-  BATCH = 'BATCH',
-  CLAIM = 'CLAIM',
-  RANK = 'RANK',
-}
-registerEnumType(ProofKind, {
+export const ProofKindEnum = enumOf<ProofKind>({
   name: 'HostProofKind',
   description: 'By what a host has proven itself dishonest. Each rests on its own signature over the right request.',
-  valuesConfig: {
-    STATEMENT: { description: 'Its head holds what this origin has not signed, or a tree that is not complete.' },
-    BATCH: { description: 'Its head in answer to a batch does not have it.' },
-    CLAIM: { description: 'Its head in answer to a claim has granted another.' },
-    RANK: { description: 'Its head ranks below one that was counted before: it lost, or hides, what it signed for.' },
+  values: {
+    STATEMENT: 'Its head holds what this origin has not signed, or a tree that is not complete.',
+    BATCH: 'Its head in answer to a batch does not have it.',
+    CLAIM: 'Its head in answer to a claim has granted another.',
+    RANK: 'Its head ranks below one that was counted before: it lost, or hides, what it signed for.',
   },
 });
 
-export enum StopCode {
-  FORKED = 'FORKED',
-  BEHIND = 'BEHIND',
-}
-registerEnumType(StopCode, {
+export const StopCodeEnum = enumOf<HaltReason['code']>({
   name: 'ReplicationStopCode',
-  valuesConfig: {
-    FORKED: {
-      description:
-        'A host shows events of the epoch that this log was elected in last, which are not on it: a copy of it went on, or one process runs twice.',
-    },
-    BEHIND: {
-      description: 'A host shows what was signed later, or what was at quorum, and it is not on this log.',
-    },
+  description: 'Why this core takes no more commands.',
+  values: {
+    FORKED:
+      'A host shows events of the epoch that this log was elected in last, which are not on it: a copy of it went on, or one process runs twice.',
+    BEHIND: 'A host shows what was signed later, or what was at quorum, and it is not on this log.',
   },
 });
 
-export enum RefusalCode {
-  OTHER_ORIGIN = 'OTHER_ORIGIN',
-  OTHER_ROOT_KEY = 'OTHER_ROOT_KEY',
-  KEYRING_MISSING = 'KEYRING_MISSING',
-}
-registerEnumType(RefusalCode, {
+export const RefusalCodeEnum = enumOf<NotReplicated>({
   name: 'ReplicationRefusal',
-  valuesConfig: {
-    OTHER_ORIGIN: { description: 'The log is that of another origin than SHERATAN_ORIGIN.' },
-    OTHER_ROOT_KEY: { description: 'The log is sealed with another root key than the keyring holds.' },
-    KEYRING_MISSING: { description: 'The keyring is gone, and the log is sealed with its key.' },
+  description: 'Why nothing is shipped, though nothing is wrong with the hosts.',
+  values: {
+    OTHER_ORIGIN: 'The log is that of another origin than SHERATAN_ORIGIN.',
+    OTHER_ROOT_KEY: 'The log is sealed with another root key than the keyring holds.',
+    KEYRING_MISSING: 'The keyring is gone, and the log is sealed with its key.',
   },
 });
 
-export enum OutboxStatus {
-  PENDING = 'PENDING',
-  COMPLETED = 'COMPLETED',
-}
-registerEnumType(OutboxStatus, {
+export const OutboxStatusEnum = enumOf<EntryStatus>({
   name: 'OutboxStatus',
-  valuesConfig: {
-    PENDING: { description: 'No quorum has signed for it yet.' },
-    COMPLETED: { description: 'A quorum has signed for it; that stays so.' },
+  description: 'Whether a quorum has signed for an event.',
+  values: {
+    PENDING: 'No quorum has signed for it yet.',
+    COMPLETED: 'A quorum has signed for it; that stays so.',
   },
 });
 
-export enum MissionReplicationState {
-  PENDING = 'PENDING',
-  REPLICATED = 'REPLICATED',
-}
-registerEnumType(MissionReplicationState, {
+export const MISSION_REPLICATION_STATES = ['PENDING', 'REPLICATED'] as const;
+export type MissionReplicationState = (typeof MISSION_REPLICATION_STATES)[number];
+
+export const MissionReplicationStateEnum = enumOf<MissionReplicationState>({
   name: 'MissionReplicationState',
   description: 'REPLICATED once a quorum has signed for every event of the mission itself.',
+  values: {
+    PENDING: 'No quorum has signed for some of them yet.',
+    REPLICATED: 'A quorum has signed for all of them.',
+  },
 });

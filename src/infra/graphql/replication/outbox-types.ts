@@ -1,10 +1,11 @@
 import { Field, ID, InputType, Int, ObjectType } from 'type-graphql';
 import { connectionOf } from '../kit/connection.js';
 import { DateTimeScalar, PositionScalar } from '../kit/scalars.js';
-import { OutboxStatus } from './enums.js';
+import type { Entry, EntryFilter, EntryStatus } from '../../readmodels/outbox/entry-queries.js';
+import { OutboxStatusEnum } from './enums.js';
 
 @ObjectType({ description: 'An event that travels to the hosts, and how far it has got.' })
-export class OutboxEntry {
+export class OutboxEntry implements Entry {
   @Field(() => ID, { description: 'Its number: 1, 2, 3 … in log order, the same on every host.' })
   readonly id!: string;
 
@@ -14,8 +15,8 @@ export class OutboxEntry {
   @Field(() => Int, { description: "The number of the event's type." })
   readonly etype!: number;
 
-  @Field(() => OutboxStatus)
-  readonly status!: string;
+  @Field(() => OutboxStatusEnum)
+  readonly status!: EntryStatus;
 
   @Field(() => Int, { description: 'The weight of hosts that must have signed, by the policy in force.' })
   readonly requiredAcks!: number;
@@ -39,10 +40,10 @@ export class OutboxEntry {
   readonly completedAt!: string | null;
 }
 
-@InputType({ description: 'Given parts must all hold.' })
-export class OutboxFilter {
-  @Field(() => OutboxStatus, { nullable: true })
-  readonly status?: OutboxStatus | null;
+@InputType({ description: 'All given conditions must match (AND).' })
+export class OutboxFilter implements EntryFilter {
+  @Field(() => OutboxStatusEnum, { nullable: true })
+  readonly status?: EntryStatus | null;
 
   @Field(() => [Int], { nullable: true, description: 'Of one of these types, by their numbers.' })
   readonly etypes?: readonly number[] | null;

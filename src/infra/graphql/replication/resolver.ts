@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import {
   Arg,
   Args,
@@ -11,19 +12,26 @@ import {
   Root,
   Subscription,
 } from 'type-graphql';
+import type { Projector } from '../../projector/projector.js';
 import { missionStream } from '../../../domain/id.js';
 import type { Problem } from '../../../domain/problem.js';
-import type { Author, Operated, Operations } from '../../offgrid/replication/operations.js';
-import { PageArgs, type Page } from '../kit/connection.js';
-import { Consistency } from '../../services/durability.js';
-import { settle, waitForPosition, type ApiContext } from '../kit/context.js';
+import type { Author, Operated, Operations, SettableState } from '../../offgrid/replication/operations.js';
+import { PageArgs } from '../kit/connection.js';
+import { type Page } from '../../readmodels/page.js';
+import type { Durability } from '../../services/durability.js';
+import { firstOf } from '../../platform/linked-signal.js';
+import { CONSISTENCY_ARG, ConsistencyEnum } from '../kit/consistency.js';
+import { make } from '../kit/make.js';
+import type { Change } from '../kit/mutation-result.js';
+import { statusChanges } from '../kit/status-changes.js';
+import { waitForPosition, waitUntilDurable, type ApiContext } from '../kit/context.js';
 import { Mission } from '../missions/mission-types.js';
 import { toProblemType, type ProblemType } from '../kit/problems.js';
 import { PositionScalar } from '../kit/scalars.js';
 import { untilReturned } from '../kit/subscribe.js';
-import { MissionReplicationState, SettableHostState } from './enums.js';
+import { SettableHostStateEnum } from './enums.js';
 import { outboxPage } from '../../readmodels/outbox/entry-queries.js';
-import { OutboxEntryConnection, OutboxFilter, type OutboxEntry } from './outbox-types.js';
+import { OutboxEntryConnection, OutboxEntry, OutboxFilter } from './outbox-types.js';
 import {
   BeginLinePayload,
   BeginLineResult,
@@ -43,7 +51,8 @@ import {
   SetHostStateResult,
 } from './types.js';
 
-const PROJECTED = { nullable: true, defaultValue: Consistency.PROJECTED } as const;
+/** How long may pass until what no commit tells of, such as a host that is away, is seen, in milliseconds. */
+const LOOK_AGAIN_MS = 1_000;
 
 const DISABLED: Problem = {
   code: 'REPLICATION_DISABLED',
@@ -72,7 +81,7 @@ export class ReplicationQueries {
   ): Promise<Page<OutboxEntry>> {
     const { services } = context;
     await waitForPosition(context, at, services.outbox);
-    return outboxPage(services, filter, page);
+    return outboxPage(services, filter, page, (entry) => make(OutboxEntry, entry));
   }
 
   @FieldResolver(() => MissionReplication)
@@ -81,7 +90,7 @@ export class ReplicationQueries {
     // All of them travel. The outbox may be behind what is shown of the mission, or before it.
     const events = revision + 1;
     const pending = Math.max(0, events - acknowledged);
-    const state = pending === 0 ? MissionReplicationState.REPLICATED : MissionReplicationState.PENDING;
+    const state = pending === 0 ? 'REPLICATED' : 'PENDING';
     return { state, pending, acknowledged: events - pending, requiredAcks };
   }
 
@@ -89,7 +98,11 @@ export class ReplicationQueries {
     description: 'How replication gets on: the status now, then whenever it changes, a few times a second at most.',
     subscribe: ({ context: { services } }: { context: ApiContext }) =>
       untilReturned((signal) =>
-        services.feeds.replication(services.outbox, () => services.replicationStatus(), signal),
+        statusChanges(
+          () => services.replicationStatus(),
+          (waiting) => mayHaveChanged(services.outbox, waiting),
+          signal,
+        ),
       ),
   })
   replicationStatusChanged(@Root() status: ReplicationStatus): ReplicationStatus {
@@ -105,7 +118,7 @@ export class ReplicationMutations {
   })
   retryHost(
     @Arg('id', () => ID) id: string,
-    @Arg('consistency', () => Consistency, PROJECTED) consistency: Consistency | null,
+    @Arg('consistency', () => ConsistencyEnum, CONSISTENCY_ARG) consistency: Durability | null,
     @Ctx() context: ApiContext,
   ): Promise<RetryHostPayload | ProblemType> {
     return onHost(context, id, consistency, RetryHostPayload, (operations, by) => operations.retryHost(id, by));
@@ -117,9 +130,9 @@ export class ReplicationMutations {
   })
   setHostState(
     @Arg('id', () => ID) id: string,
-    @Arg('state', () => SettableHostState) state: SettableHostState,
+    @Arg('state', () => SettableHostStateEnum) state: SettableState,
     @Arg('why', () => String, { nullable: true, description: 'At most 1,000 characters.' }) why: string | null,
-    @Arg('consistency', () => Consistency, PROJECTED) consistency: Consistency | null,
+    @Arg('consistency', () => ConsistencyEnum, CONSISTENCY_ARG) consistency: Durability | null,
     @Ctx() context: ApiContext,
   ): Promise<SetHostStatePayload | ProblemType> {
     return onHost(context, id, consistency, SetHostStatePayload, (operations, by) =>
@@ -130,7 +143,7 @@ export class ReplicationMutations {
   @Mutation(() => ConfirmHostResult, { description: "Vouches for a host's key, which was taken at first contact." })
   confirmHost(
     @Arg('id', () => ID) id: string,
-    @Arg('consistency', () => Consistency, PROJECTED) consistency: Consistency | null,
+    @Arg('consistency', () => ConsistencyEnum, CONSISTENCY_ARG) consistency: Durability | null,
     @Ctx() context: ApiContext,
   ): Promise<ConfirmHostPayload | ProblemType> {
     return onHost(context, id, consistency, ConfirmHostPayload, (operations, by) => operations.confirmHost(id, by));
@@ -141,14 +154,14 @@ export class ReplicationMutations {
       'Begins a key epoch: later events are sealed with another key. Keys there were only decrypt from then on.',
   })
   rotateKey(
-    @Arg('consistency', () => Consistency, PROJECTED) consistency: Consistency | null,
+    @Arg('consistency', () => ConsistencyEnum, CONSISTENCY_ARG) consistency: Durability | null,
     @Ctx() context: ApiContext,
   ): Promise<RotateKeyPayload | ProblemType> {
     return operate(
       context,
       consistency,
       (operations, by) => operations.rotateKey(by),
-      ({ keyEpoch }, settled) => Object.assign(new RotateKeyPayload(), { ...settled, keyEpoch }),
+      ({ keyEpoch }, change) => make(RotateKeyPayload, { ...change, keyEpoch }),
     );
   }
 
@@ -158,14 +171,14 @@ export class ReplicationMutations {
   })
   beginLine(
     @Arg('origin', () => String, { description: 'The name of the origin, to be sure.' }) origin: string,
-    @Arg('consistency', () => Consistency, PROJECTED) consistency: Consistency | null,
+    @Arg('consistency', () => ConsistencyEnum, CONSISTENCY_ARG) consistency: Durability | null,
     @Ctx() context: ApiContext,
   ): Promise<BeginLinePayload | ProblemType> {
     return operate(
       context,
       consistency,
       (operations, by) => operations.beginLine(origin, by),
-      ({ line }, settled) => Object.assign(new BeginLinePayload(), { ...settled, line }),
+      ({ line }, change) => make(BeginLinePayload, { ...change, line }),
     );
   }
 
@@ -173,42 +186,51 @@ export class ReplicationMutations {
     description: 'Forgets why this core takes no more commands: it claims the hosts again, and is judged anew.',
   })
   resumeWriter(
-    @Arg('consistency', () => Consistency, PROJECTED) consistency: Consistency | null,
+    @Arg('consistency', () => ConsistencyEnum, CONSISTENCY_ARG) consistency: Durability | null,
     @Ctx() context: ApiContext,
   ): Promise<ResumeWriterPayload | ProblemType> {
     return operate(
       context,
       consistency,
       (operations) => operations.resumeWriter(),
-      (_done, settled) => Object.assign(new ResumeWriterPayload(), settled),
+      (_done, change) => make(ResumeWriterPayload, change),
     );
   }
+}
+
+/** Resolves when replication may have changed: the outbox has, or it is time to look at what no commit tells of. */
+async function mayHaveChanged(outbox: Projector, signal: AbortSignal): Promise<void> {
+  await firstOf(signal, (waiting) => [
+    outbox.committed(waiting),
+    delay(LOOK_AGAIN_MS, undefined, { signal: waiting }).catch(() => undefined),
+  ]);
 }
 
 function onHost<P extends HostPayload>(
   context: ApiContext,
   id: string,
-  consistency: Consistency | null,
+  consistency: Durability | null,
   payload: new () => P,
   what: (operations: Operations, by: Author) => Promise<Operated>,
 ): Promise<P | ProblemType> {
-  return operate(context, consistency, what, async (_done, settled) => {
+  return operate(context, consistency, what, async (_done, change) => {
     const host = (await context.services.replicationStatus()).hosts.find((one) => one.id === id);
-    return Object.assign(new payload(), { ...settled, host });
+    if (host === undefined) throw new Error(`host ${id} is gone from the outbox`);
+    return make<HostPayload>(payload, { ...change, host }) as P;
   });
 }
 
 /** Carries out an operation, waits until it is as durable as asked, and answers with it; or names the problem. */
 async function operate<More, P extends object>(
   context: ApiContext,
-  consistency: Consistency | null,
+  consistency: Durability | null,
   what: (operations: Operations, by: Author) => Promise<Operated<More>>,
-  payload: (done: More, settled: { position: string; durability: Consistency }) => P | Promise<P>,
+  payload: (done: More, change: Change) => P | Promise<P>,
 ): Promise<P | ProblemType> {
   const { services, caller, correlationId } = context;
   if (services.replication === undefined) return toProblemType(DISABLED);
   const outcome = await what(services.replication.operations, { actor: caller.actor, correlationId });
   if (!outcome.done) return toProblemType(outcome.problem);
-  const durability = await settle(context, outcome.position, consistency, services.outbox);
+  const durability = await waitUntilDurable(context, outcome.position, consistency, services.outbox);
   return payload(outcome, { position: services.token(outcome.position), durability });
 }

@@ -1,5 +1,10 @@
-import { createUnionType, Field, Float, ID, Int, ObjectType } from 'type-graphql';
-import { Consistency } from '../../services/durability.js';
+import { Field, Float, ID, Int, ObjectType } from 'type-graphql';
+import type { HostState, ProofKind } from '../../../domain/replication.js';
+import type { NotReplicated } from '../../offgrid/replication/operations.js';
+import type { HaltReason } from '../../offgrid/replication/replication-state.js';
+import { ChangePayload } from '../kit/entity.js';
+import { HostStateEnum } from '../kit/host-state.js';
+import { resultOf } from '../kit/mutation-result.js';
 import {
   HostStateProblem,
   InvalidInput,
@@ -7,13 +12,19 @@ import {
   ReplicationIsDisabled,
   ReplicationStateProblem,
 } from '../kit/problems.js';
-import { DateTimeScalar, PositionScalar } from '../kit/scalars.js';
-import { HostState, MissionReplicationState, ProofKind, RefusalCode, StopCode } from './enums.js';
+import { DateTimeScalar } from '../kit/scalars.js';
+import {
+  MissionReplicationStateEnum,
+  ProofKindEnum,
+  RefusalCodeEnum,
+  StopCodeEnum,
+  type MissionReplicationState,
+} from './enums.js';
 
 @ObjectType({ description: 'By what a host has proven itself dishonest. Both sides: `sheratan hosts evidence`.' })
 export class HostProof {
-  @Field(() => ProofKind)
-  readonly kind!: string;
+  @Field(() => ProofKindEnum)
+  readonly kind!: ProofKind;
 
   @Field(() => DateTimeScalar)
   readonly at!: string;
@@ -39,8 +50,8 @@ export class Host {
   @Field(() => String)
   readonly url!: string;
 
-  @Field(() => HostState)
-  readonly state!: string;
+  @Field(() => HostStateEnum)
+  readonly state!: HostState;
 
   @Field(() => String, { description: 'Why it is in that state; empty when nobody said.' })
   readonly why!: string;
@@ -84,8 +95,8 @@ export class Host {
 
 @ObjectType({ description: 'Why this core takes no more commands.' })
 export class ReplicationStop {
-  @Field(() => StopCode)
-  readonly code!: string;
+  @Field(() => StopCodeEnum)
+  readonly code!: HaltReason['code'];
 
   @Field(() => String)
   readonly message!: string;
@@ -176,11 +187,11 @@ export class ReplicationStatus {
   @Field(() => ReplicationStop, { nullable: true, description: 'Why this core takes no more commands.' })
   readonly stopped!: ReplicationStop | null;
 
-  @Field(() => RefusalCode, {
+  @Field(() => RefusalCodeEnum, {
     nullable: true,
     description: 'Why nothing is shipped, though nothing is wrong with the hosts.',
   })
-  readonly refusal!: string | null;
+  readonly refusal!: NotReplicated | null;
 
   @Field(() => [Host], { description: 'By URL.' })
   readonly hosts!: readonly Host[];
@@ -191,8 +202,8 @@ export class ReplicationStatus {
 
 @ObjectType({ description: 'How far the events of a mission itself have got; those of its tasks and jobs are others.' })
 export class MissionReplication {
-  @Field(() => MissionReplicationState)
-  readonly state!: string;
+  @Field(() => MissionReplicationStateEnum)
+  readonly state!: MissionReplicationState;
 
   @Field(() => Int, { description: 'How many of its events no quorum has signed for yet.' })
   readonly pending!: number;
@@ -204,17 +215,9 @@ export class MissionReplication {
   readonly requiredAcks!: number;
 }
 
+/** What a mutation of a host answers. */
 @ObjectType()
-export class ReplicationPayload {
-  @Field(() => PositionScalar, { description: 'Give it as `at:` or `after:` to see this change.' })
-  readonly position!: string;
-
-  @Field(() => Consistency, { description: 'How durable the change is by now.' })
-  readonly durability!: string;
-}
-
-@ObjectType({ description: 'A host after a change.' })
-export class HostPayload extends ReplicationPayload {
+export abstract class HostPayload extends ChangePayload {
   @Field(() => Host)
   readonly host!: Host;
 }
@@ -229,55 +232,66 @@ export class SetHostStatePayload extends HostPayload {}
 export class ConfirmHostPayload extends HostPayload {}
 
 @ObjectType()
-export class RotateKeyPayload extends ReplicationPayload {
+export class RotateKeyPayload extends ChangePayload {
   @Field(() => Int, { description: 'The key epoch that has begun.' })
   readonly keyEpoch!: number;
 }
 
-export const RetryHostResult = createUnionType({
-  name: 'RetryHostResult',
-  types: () => [RetryHostPayload, NotFound, HostStateProblem, ReplicationIsDisabled, ReplicationStateProblem] as const,
-});
+export const RetryHostResult = resultOf(
+  'RetryHostResult',
+  RetryHostPayload,
+  NotFound,
+  HostStateProblem,
+  ReplicationIsDisabled,
+  ReplicationStateProblem,
+);
 
-export const SetHostStateResult = createUnionType({
-  name: 'SetHostStateResult',
-  types: () =>
-    [
-      SetHostStatePayload,
-      InvalidInput,
-      NotFound,
-      HostStateProblem,
-      ReplicationIsDisabled,
-      ReplicationStateProblem,
-    ] as const,
-});
+export const SetHostStateResult = resultOf(
+  'SetHostStateResult',
+  SetHostStatePayload,
+  InvalidInput,
+  NotFound,
+  HostStateProblem,
+  ReplicationIsDisabled,
+  ReplicationStateProblem,
+);
 
-export const ConfirmHostResult = createUnionType({
-  name: 'ConfirmHostResult',
-  types: () =>
-    [ConfirmHostPayload, NotFound, HostStateProblem, ReplicationIsDisabled, ReplicationStateProblem] as const,
-});
+export const ConfirmHostResult = resultOf(
+  'ConfirmHostResult',
+  ConfirmHostPayload,
+  NotFound,
+  HostStateProblem,
+  ReplicationIsDisabled,
+  ReplicationStateProblem,
+);
 
 @ObjectType()
-export class BeginLinePayload extends ReplicationPayload {
+export class BeginLinePayload extends ChangePayload {
   @Field(() => Int, { description: 'The line that begins with the next policy, which follows.' })
   readonly line!: number;
 }
 
 @ObjectType()
-export class ResumeWriterPayload extends ReplicationPayload {}
+export class ResumeWriterPayload extends ChangePayload {}
 
-export const BeginLineResult = createUnionType({
-  name: 'BeginLineResult',
-  types: () => [BeginLinePayload, InvalidInput, ReplicationIsDisabled, ReplicationStateProblem] as const,
-});
+export const BeginLineResult = resultOf(
+  'BeginLineResult',
+  BeginLinePayload,
+  InvalidInput,
+  ReplicationIsDisabled,
+  ReplicationStateProblem,
+);
 
-export const ResumeWriterResult = createUnionType({
-  name: 'ResumeWriterResult',
-  types: () => [ResumeWriterPayload, ReplicationIsDisabled, ReplicationStateProblem] as const,
-});
+export const ResumeWriterResult = resultOf(
+  'ResumeWriterResult',
+  ResumeWriterPayload,
+  ReplicationIsDisabled,
+  ReplicationStateProblem,
+);
 
-export const RotateKeyResult = createUnionType({
-  name: 'RotateKeyResult',
-  types: () => [RotateKeyPayload, ReplicationIsDisabled, ReplicationStateProblem] as const,
-});
+export const RotateKeyResult = resultOf(
+  'RotateKeyResult',
+  RotateKeyPayload,
+  ReplicationIsDisabled,
+  ReplicationStateProblem,
+);

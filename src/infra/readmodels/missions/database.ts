@@ -1,7 +1,6 @@
+import type { Kysely } from 'kysely';
 import type { JobRow, MissionRow, MissionStatsRow, TaskRow } from '../../../projections/missions.js';
-
-/** A row as SQLite gives it: positions are read as text. */
-export type Stored<R> = { readonly [Name in keyof R]: R[Name] extends bigint ? string : R[Name] };
+import type { Stored } from '../stored.js';
 
 /** The tables of `missions.db`, as queries see them. */
 export interface MissionsDatabase {
@@ -9,4 +8,15 @@ export interface MissionsDatabase {
   readonly tasks: Stored<TaskRow>;
   readonly jobs: Stored<JobRow>;
   readonly mission_stats: Stored<MissionStatsRow>;
+}
+
+export type StoredMission = MissionsDatabase['missions'];
+export type StoredTask = MissionsDatabase['tasks'];
+export type StoredJob = MissionsDatabase['jobs'];
+export type StoredStats = MissionsDatabase['mission_stats'];
+
+/** What pages of missions, tasks and jobs are read from. */
+export interface MissionsSource {
+  readonly db: Kysely<MissionsDatabase>;
+  readonly log: { readonly logId: string };
 }

@@ -1,10 +1,17 @@
-import type { Kysely } from 'kysely';
-import { jobColumns } from '../columns.js';
-import type { MissionsDatabase } from './database.js';
-import { readPage, type Page, type PageRequest, type PageSource } from '../../graphql/kit/connection.js';
-import { checkLists } from '../../graphql/kit/inputs.js';
-import type { StoredJob } from '../../graphql/kit/loaders.js';
-import type { JobFilter } from '../../graphql/missions/job-types.js';
+import { sql, type Kysely } from 'kysely';
+import type { JobStatus } from '../../../domain/job.js';
+import { checkLists, readPage, type Page, type PageRequest } from '../page.js';
+import { jobColumns } from './columns.js';
+import type { MissionsDatabase, MissionsSource, StoredJob } from './database.js';
+
+/** Which jobs a page is about: all given conditions must match. */
+export interface JobFilter {
+  readonly missionId?: string | null;
+  readonly taskId?: string | null;
+  readonly statuses?: readonly JobStatus[] | null;
+  readonly kinds?: readonly string[] | null;
+  readonly worker?: string | null;
+}
 
 /** Which job changes a subscription is about. */
 export interface JobChangeFilter {
@@ -12,9 +19,9 @@ export interface JobChangeFilter {
   readonly kinds?: readonly string[] | undefined;
 }
 
-/** A page of the jobs that a filter asks for. @throws GraphQLError BAD_USER_INPUT, CURSOR_INVALID */
+/** A page of the jobs that a filter asks for. @throws RequestError BAD_USER_INPUT, CURSOR_INVALID */
 export async function jobPage<N>(
-  { db, log }: PageSource,
+  { db, log }: MissionsSource,
   filter: JobFilter | null | undefined,
   page: PageRequest,
   toNode: (row: StoredJob) => N,
@@ -30,6 +37,11 @@ export async function jobPage<N>(
   return readPage(query, { logId: log.logId, table: 'jobs' }, page, toNode);
 }
 
+/** The jobs with some ids, in no order. */
+export function jobsById(db: Kysely<MissionsDatabase>, ids: readonly string[]): Promise<StoredJob[]> {
+  return db.selectFrom('jobs').select(jobColumns).where('id', 'in', ids).execute();
+}
+
 /** The jobs changed after a position, in the order they changed. */
 export async function changedJobs(
   db: Kysely<MissionsDatabase>,
@@ -41,4 +53,57 @@ export async function changedJobs(
   if (missionId !== undefined) query = query.where('mission_id', '=', missionId);
   if (kinds !== undefined) query = query.where('kind', 'in', kinds);
   return query.orderBy('jobs.position').limit(limit).execute();
+}
+
+/** The ids of the jobs that are handed out next, of some kinds or of any: by priority, then by age. */
+export async function nextJobs(
+  db: Kysely<MissionsDatabase>,
+  kinds: readonly string[] | undefined,
+  limit: number,
+): Promise<string[]> {
+  let query = db
+    .selectFrom('jobs')
+    .select('id')
+    // As the partial index says it: a parameter would keep SQLite from using it.
+    .where(sql<boolean>`status = 'PENDING'`)
+    .orderBy('priority', 'desc')
+    .orderBy('created_at')
+    .orderBy('id')
+    .limit(limit);
+  if (kinds !== undefined) query = query.where('kind', 'in', kinds);
+  return (await query.execute()).map(({ id }) => id);
+}
+
+/** The jobs that were claimed under a key and not taken from it since, in the order they were handed out. */
+export function jobsClaimedUnder(
+  db: Kysely<MissionsDatabase>,
+  claimKey: string,
+): Promise<Pick<StoredJob, 'id' | 'claim_hash'>[]> {
+  return db
+    .selectFrom('jobs')
+    .select(['id', 'claim_hash'])
+    .where('claim_key', '=', claimKey)
+    .orderBy('priority', 'desc')
+    .orderBy('created_at')
+    .orderBy('id')
+    .execute();
+}
+
+/** The jobs whose leases have run out by a time (ISO 8601), the earliest first. */
+export function expiredLeases(
+  db: Kysely<MissionsDatabase>,
+  by: string,
+  limit: number,
+): Promise<Pick<StoredJob, 'id' | 'attempt'>[]> {
+  return (
+    db
+      .selectFrom('jobs')
+      .select(['id', 'attempt'])
+      // As the partial index says it: a parameter would keep SQLite from using it.
+      .where(sql<boolean>`status = 'DISPATCHED'`)
+      .where('lease_expires_at', '<=', by)
+      .orderBy('lease_expires_at')
+      .limit(limit)
+      .execute()
+  );
 }

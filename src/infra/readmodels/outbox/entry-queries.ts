@@ -1,17 +1,38 @@
 import { sql, type Kysely } from 'kysely';
 import type { Policy } from '../../../domain/replication.js';
+import { checkFirst, checkLists, cursorIn, DEFAULT_PAGE, readCursorIn, type Page, type PageRequest } from '../page.js';
 import type { OutboxDatabase } from './database.js';
-import {
-  checkFirst,
-  cursorIn,
-  DEFAULT_PAGE,
-  readCursorIn,
-  type Page,
-  type PageRequest,
-} from '../../graphql/kit/connection.js';
-import { checkLists } from '../../graphql/kit/inputs.js';
-import { OutboxStatus } from '../../graphql/replication/enums.js';
-import { OutboxEntry, type OutboxFilter } from '../../graphql/replication/outbox-types.js';
+
+/** Whether a quorum has signed for a replicated event. COMPLETED is final. */
+export const ENTRY_STATUSES = ['PENDING', 'COMPLETED'] as const;
+export type EntryStatus = (typeof ENTRY_STATUSES)[number];
+
+/** Which replicated events a page is about: all given conditions must match. */
+export interface EntryFilter {
+  readonly status?: EntryStatus | null;
+  /** Numbers of event types. */
+  readonly etypes?: readonly number[] | null;
+  /** A stream. */
+  readonly key?: string | null;
+}
+
+/** A replicated event, and how far it has got. */
+export interface Entry {
+  /** Its number: 1, 2, 3 … in log order, the same on every host. */
+  readonly id: string;
+  readonly key: string;
+  readonly etype: number;
+  readonly status: EntryStatus;
+  /** The weight of hosts that must have signed, by the policy in force. */
+  readonly requiredAcks: number;
+  /** The weight of hosts of the policy in force that have signed. */
+  readonly acks: number;
+  readonly position: string;
+  readonly eventId: string;
+  readonly bytes: number;
+  readonly createdAt: string;
+  readonly completedAt: string | null;
+}
 
 const CURSOR = /^([1-9]\d{0,15})$/;
 
@@ -23,15 +44,16 @@ export interface OutboxSource {
 }
 
 /**
- * A page of the travelling events that a filter asks for, newest first. How far each has got follows from its number: up
+ * A page of the replicated events that a filter asks for, newest first. How far each has got follows from its number: up
  * to the quorum sequence they are completed, and a host has signed for all up to its own.
- * @throws GraphQLError BAD_USER_INPUT, CURSOR_INVALID
+ * @throws RequestError BAD_USER_INPUT, CURSOR_INVALID
  */
-export async function outboxPage(
+export async function outboxPage<N>(
   source: OutboxSource,
-  filter: OutboxFilter | null | undefined,
+  filter: EntryFilter | null | undefined,
   { first, after }: PageRequest,
-): Promise<Page<OutboxEntry>> {
+  toNode: (entry: Entry) => N,
+): Promise<Page<N>> {
   const { outboxDb: db, log } = source;
   const limit = checkFirst(first, DEFAULT_PAGE);
   checkLists({ 'filter.etypes': filter?.etypes });
@@ -40,8 +62,8 @@ export async function outboxPage(
   const { head, quorum, requiredAcks, acksOf } = await readReach(db);
   const { status, etypes, key } = filter ?? {};
   // How far the outbox has got is known by now: what has come since is on no page of this answer.
-  const above = status === OutboxStatus.PENDING ? quorum : 0;
-  const upTo = status === OutboxStatus.COMPLETED ? quorum : head;
+  const above = status === 'PENDING' ? quorum : 0;
+  const upTo = status === 'COMPLETED' ? quorum : head;
   let query = db.selectFrom('entries as e').where('e.id', '>', above).where('e.id', '<=', upTo);
   if (etypes) query = query.where('e.etype', 'in', etypes);
   if (key !== null && key !== undefined) query = query.where('e.key', '=', key);
@@ -64,11 +86,11 @@ export async function outboxPage(
     .execute();
   const edges = rows.slice(0, limit).map((row) => {
     const isCompleted = row.id <= quorum;
-    const node = Object.assign(new OutboxEntry(), {
+    const entry: Entry = {
       id: String(row.id),
       key: row.key,
       etype: row.etype,
-      status: isCompleted ? OutboxStatus.COMPLETED : OutboxStatus.PENDING,
+      status: isCompleted ? 'COMPLETED' : 'PENDING',
       requiredAcks,
       acks: acksOf(row.id),
       position: source.token(row.position),
@@ -76,8 +98,8 @@ export async function outboxPage(
       bytes: row.bytes,
       createdAt: row.created_at,
       completedAt: isCompleted ? row.completed_at : null,
-    });
-    return { cursor: cursorIn(scope, node.id), node };
+    };
+    return { cursor: cursorIn(scope, entry.id), node: toNode(entry) };
   });
   return {
     edges,

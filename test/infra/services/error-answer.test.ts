@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { EmbeddedLog } from '../../../src/infra/eventlog/embedded/embedded-log.js';
 import { toLogError } from '../../../src/infra/eventlog/embedded/log-file.js';
 import { LogError } from '../../../src/infra/eventlog/errors.js';
-import { answerTo } from '../../../src/infra/http-kit/error-answer.js';
+import { errorAnswer } from '../../../src/infra/services/error-answer.js';
 import { SqliteError } from '../../../src/infra/sqlite/connection.js';
 
 const PATHS = [
@@ -44,20 +44,20 @@ describe('what a client is told of a failure of the log', () => {
 
   it.each(told)('%s is %s, without where the file is', (sqlite, code, status, message) => {
     for (const path of PATHS) {
-      expect(answerTo(toLogError(sqliteError(sqlite, path), path))).toEqual({ status, code, message });
+      expect(errorAnswer(toLogError(sqliteError(sqlite, path), path))).toEqual({ status, code, message });
     }
   });
 
   it('is what happened, where no file is named', () => {
     const answer = { status: 503, code: 'LOG_CLOSED', message: 'The log is closed (at /home).' };
-    expect(answerTo(new LogError('LOG_CLOSED', answer.message))).toEqual(answer);
+    expect(errorAnswer(new LogError('LOG_CLOSED', answer.message))).toEqual(answer);
   });
 
   it('does not name the folder of a file that is no log', async () => {
     const failure: unknown = await EmbeddedLog.open('/dev/null/core/log.db', { now: () => new Date() }).catch(
       (error: unknown) => error,
     );
-    expect(answerTo(failure)).toMatchObject({
+    expect(errorAnswer(failure)).toMatchObject({
       code: 'LOG_READONLY',
       message: expect.stringMatching(/^log\.db cannot/),
     });

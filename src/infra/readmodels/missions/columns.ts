@@ -1,5 +1,5 @@
 import { sql, type AliasedRawBuilder } from 'kysely';
-import type { MissionsDatabase } from './missions/database.js';
+import type { MissionsDatabase } from './database.js';
 
 /** A position as text: SQLite's integers may exceed what a number holds. */
 const position = (table: keyof MissionsDatabase): AliasedRawBuilder<string, 'position'> =>

@@ -8,9 +8,8 @@ import { readStatus, type ReplicationStatus } from '../offgrid/replication/statu
 import type { Projector } from '../projector/projector.js';
 import type { MissionsDatabase } from '../readmodels/missions/database.js';
 import type { OutboxDatabase } from '../readmodels/outbox/database.js';
-import { Consistency } from './durability.js';
-import { apiError } from '../graphql/kit/errors.js';
-import { Feeds } from '../graphql/kit/feeds.js';
+import type { Durability } from './durability.js';
+import { RequestError } from '../readmodels/request-error.js';
 import { positionToken, readPosition } from './position.js';
 
 /** How long a mutation waits for the read models, in milliseconds. */
@@ -18,13 +17,13 @@ const PROJECTED_TIMEOUT_MS = 10_000;
 /** How long a query waits for its `at:`, in milliseconds. */
 const AT_TIMEOUT_MS = 5_000;
 
-/** What the API is built of. */
-type Parts = Pick<Services, 'log' | 'commands' | 'queue' | 'missions' | 'outbox' | 'replication'> & {
+/** What core services are made of. */
+type CoreParts = Pick<CoreServices, 'log' | 'commands' | 'queue' | 'missions' | 'outbox' | 'replication'> & {
   readonly clock: Clock;
 };
 
-/** The parts of a running node that the API speaks to. */
-export class Services {
+/** What every adapter of a running core (GraphQL, REST, health, metrics, processes) stands on. */
+export class CoreServices {
   readonly log: EventLog;
   readonly commands: Commands;
   readonly queue: JobQueue;
@@ -38,10 +37,9 @@ export class Services {
   readonly projectors: ReadonlyMap<string, Projector>;
   readonly db: Kysely<MissionsDatabase>;
   readonly outboxDb: Kysely<OutboxDatabase>;
-  readonly feeds: Feeds;
   readonly #clock: Clock;
 
-  constructor({ log, commands, queue, missions, outbox, replication, clock }: Parts) {
+  constructor({ log, commands, queue, missions, outbox, replication, clock }: CoreParts) {
     this.log = log;
     this.commands = commands;
     this.queue = queue;
@@ -52,7 +50,6 @@ export class Services {
     this.db = missions.file.reads<MissionsDatabase>();
     this.outboxDb = outbox.file.reads<OutboxDatabase>();
     this.#clock = clock;
-    this.feeds = new Feeds(log, missions, this.db, (position) => this.token(position));
   }
 
   /** A position as clients see it. */
@@ -60,12 +57,12 @@ export class Services {
     return positionToken(this.log.logId, BigInt(position));
   }
 
-  /** A position a client gave. @throws GraphQLError POSITION_UNKNOWN */
+  /** A position a client gave. @throws RequestError POSITION_UNKNOWN */
   position(token: string): Promise<bigint> {
     return readPosition(token, this.log.logId, () => this.log.head());
   }
 
-  /** A position a client gave, or another when it gave none. @throws GraphQLError POSITION_UNKNOWN */
+  /** A position a client gave, or another when it gave none. @throws RequestError POSITION_UNKNOWN */
   async positionOr(otherwise: bigint, token: string | null | undefined): Promise<bigint> {
     return token === null || token === undefined ? otherwise : this.position(token);
   }
@@ -75,11 +72,11 @@ export class Services {
     return readStatus(this.outboxDb, this.replication, this.#clock.now());
   }
 
-  /** Waits until a read model has reached a position a client named. @throws GraphQLError CONSISTENCY_TIMEOUT */
+  /** Waits until a read model has reached a position a client named. @throws RequestError CONSISTENCY_TIMEOUT */
   async at(token: string, projector = this.missions): Promise<void> {
     const position = await this.position(token);
     if (await projector.reaches(position, AT_TIMEOUT_MS)) return;
-    throw apiError(
+    throw new RequestError(
       'CONSISTENCY_TIMEOUT',
       `The read models have not reached ${token} within ${AT_TIMEOUT_MS / 1_000} s; they are at ${this.token(projector.position)}. Try again, or ask without \`at:\`.`,
     );
@@ -89,15 +86,19 @@ export class Services {
    * Waits until a change is as durable as asked, and says how durable it is: nothing is undone and nothing claimed. What
    * is REPLICATED is PROJECTED as well.
    * @param projector of the read model that shows the change
+   * @param signal gives up waiting
    */
-  async settle(position: bigint, wanted: Consistency, projector = this.missions): Promise<Consistency> {
-    if (wanted === Consistency.APPENDED) return Consistency.APPENDED;
-    const isWanted = wanted === Consistency.REPLICATED;
+  async waitUntilDurable(
+    position: bigint,
+    wanted: Durability,
+    { projector = this.missions, signal }: { readonly projector?: Projector; readonly signal?: AbortSignal } = {},
+  ): Promise<Durability> {
+    if (wanted === 'APPENDED') return 'APPENDED';
     const [isProjected, isReplicated] = await Promise.all([
-      projector.reaches(position, PROJECTED_TIMEOUT_MS),
-      isWanted && this.replication?.isReplicated(position),
+      projector.reaches(position, PROJECTED_TIMEOUT_MS, signal),
+      wanted === 'REPLICATED' && this.replication?.isReplicated(position),
     ]);
-    if (!isProjected) return Consistency.APPENDED;
-    return isReplicated === true ? Consistency.REPLICATED : Consistency.PROJECTED;
+    if (!isProjected) return 'APPENDED';
+    return isReplicated === true ? 'REPLICATED' : 'PROJECTED';
   }
 }

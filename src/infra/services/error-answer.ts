@@ -1,0 +1,38 @@
+import { basename } from 'node:path';
+import { NewerEventError } from '../../domain/newer-event.js';
+import { LogError, type LogErrorCode } from '../eventlog/errors.js';
+import { httpAnswer, type ErrorAnswer } from '../http-kit/error-answer.js';
+import { RequestError, type RequestErrorCode } from '../readmodels/request-error.js';
+
+const LOG_STATUS: Partial<Record<LogErrorCode, number>> = {
+  LOG_FULL: 507,
+  LOG_TOO_LARGE: 413,
+  LOG_OVERLOADED: 503,
+  LOG_BUSY: 503,
+  LOG_CLOSED: 503,
+};
+
+const REQUEST_STATUS: Readonly<Record<RequestErrorCode, number>> = {
+  BAD_USER_INPUT: 400,
+  CURSOR_INVALID: 400,
+  POSITION_UNKNOWN: 400,
+  CONSISTENCY_TIMEOUT: 503,
+};
+
+/** What a client of the core is told of an error, by every door alike; undefined for one that is nobody's business but ours. */
+export function errorAnswer(error: unknown): ErrorAnswer | undefined {
+  if (error instanceof LogError) {
+    return { status: LOG_STATUS[error.code] ?? 503, code: error.code, message: messageOf(error) };
+  }
+  if (error instanceof NewerEventError) return { status: 503, code: error.code, message: error.message };
+  if (error instanceof RequestError) {
+    return { status: REQUEST_STATUS[error.code], code: error.code, message: error.message };
+  }
+  return httpAnswer(error);
+}
+
+/** Clients are told what happened, not where our files are, nor in which words SQLite said it: those are for the log. */
+function messageOf({ message, path, cause }: LogError): string {
+  const told = cause instanceof Error ? message.replace(` (${cause.message})`, () => '') : message;
+  return path === undefined ? told : told.replaceAll(path, () => basename(path));
+}

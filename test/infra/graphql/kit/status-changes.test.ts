@@ -1,0 +1,28 @@
+import { expect, it } from 'vitest';
+import { statusChanges } from '../../../../src/infra/graphql/kit/status-changes.js';
+import { Nudge } from '../../../../src/infra/platform/nudge.js';
+
+/** A status of which each value is told of as soon as the one before has been read. */
+function statusOf(values: number) {
+  const changed = new Nudge();
+  let value = 1;
+  const read = (): Promise<number> => {
+    const status = value;
+    if (value < values) {
+      value += 1;
+      changed.notify();
+    }
+    return Promise.resolve(status);
+  };
+  return { read, changed: (signal: AbortSignal) => changed.wait(signal) };
+}
+
+it('tells of what changed while the status before was read', async () => {
+  const { read, changed } = statusOf(3);
+  const told: number[] = [];
+  for await (const status of statusChanges(read, changed, AbortSignal.timeout(10_000))) {
+    told.push(status);
+    if (status === 3) break;
+  }
+  expect(told).toEqual([1, 2, 3]);
+});
