@@ -8,7 +8,7 @@ import { seal } from '../src/infra/crypto/envelope.js';
 import { RootKey } from '../src/infra/crypto/root-key.js';
 import { sodium } from '../src/infra/crypto/sodium.js';
 import { eventText } from '../src/infra/offgrid/protocol/event-text.js';
-import { Sealer } from '../src/infra/offgrid/replication/sealer.js';
+import { Sealer } from '../src/infra/offgrid/protocol/sealer.js';
 import { perSecond, perSecondText, result, Rounds, setting } from './support/measure.js';
 import { travelling } from './support/travelling.js';
 

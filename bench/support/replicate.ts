@@ -6,8 +6,8 @@ import { systemClock } from '../../src/infra/platform/clock.js';
 import { RootKey } from '../../src/infra/crypto/root-key.js';
 import { EmbeddedLog } from '../../src/infra/eventlog/embedded/embedded-log.js';
 import { corePaths } from '../../src/infra/platform/core-paths.js';
-import { Sealer } from '../../src/infra/offgrid/replication/sealer.js';
-import type { NumberedEvent } from '../../src/infra/offgrid/replication/ports.js';
+import { Sealer } from '../../src/infra/offgrid/protocol/sealer.js';
+import type { ReplicatedEvent } from '../../src/domain/event.js';
 import type { AddressedEvent } from '../../src/infra/offgrid/protocol/event.js';
 import { writeHistory } from './history.js';
 import { AUTH_KEY, claim, clientOf, firstLine, ORIGIN, prepareBatches, withHosts } from './hosts.js';
@@ -30,11 +30,11 @@ export interface Round {
 /** A core's data folder with events that it has projected and no host has seen, and what is measured with it. */
 export class Replicated {
   readonly #folder: string;
-  readonly #events: readonly NumberedEvent[];
+  readonly #events: readonly ReplicatedEvent[];
   readonly #root = RootKey.generate();
   readonly #sealed: readonly AddressedEvent[];
 
-  private constructor(folder: string, events: readonly NumberedEvent[]) {
+  private constructor(folder: string, events: readonly ReplicatedEvent[]) {
     this.#folder = folder;
     this.#events = events;
     const sealer = new Sealer(this.#root, ORIGIN);
@@ -47,7 +47,7 @@ export class Replicated {
     await mkdir(core, { recursive: true });
     await writeHistory(path, count);
     await runCore(0, { SHERATAN_DATA_DIR: folder, OFFGRID_STORAGE_ENABLED: 'false' });
-    const events: NumberedEvent[] = [];
+    const events: ReplicatedEvent[] = [];
     const log = await EmbeddedLog.open(path, systemClock);
     for await (const event of log.readAll())
       if (isReplicated(event)) events.push({ sequence: events.length + 1, event });

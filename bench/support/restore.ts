@@ -8,8 +8,8 @@ import { toBase64 } from '../../src/infra/crypto/bytes.js';
 import { RootKey } from '../../src/infra/crypto/root-key.js';
 import { EmbeddedLog } from '../../src/infra/eventlog/embedded/embedded-log.js';
 import type { HostKeys } from '../../src/infra/offgrid/protocol/host-client.js';
-import type { NumberedEvent } from '../../src/infra/offgrid/replication/ports.js';
-import { Sealer } from '../../src/infra/offgrid/replication/sealer.js';
+import type { ReplicatedEvent } from '../../src/domain/event.js';
+import { Sealer } from '../../src/infra/offgrid/protocol/sealer.js';
 import { systemTime } from '../../src/infra/platform/time.js';
 import { ContentFetcher } from '../../src/infra/offgrid/restore/content-fetcher.js';
 import { contentSources } from '../../src/infra/offgrid/restore/content-sources.js';
@@ -95,7 +95,7 @@ function tell(message: string): void {
 }
 
 /** The first event of the history: it names the host. */
-function policy(url: string, { host, verifyKey }: HostKeys): NumberedEvent {
+function policy(url: string, { host, verifyKey }: HostKeys): ReplicatedEvent {
   const at = '2026-01-01T00:00:00.000Z';
   const named = { host, url, verifyKey: toBase64(verifyKey), weight: 1, confirmed: true };
   const data: JsonObject = { origin: ORIGIN, version: 1, hosts: [named], required: 1 };

@@ -1,12 +1,12 @@
 import { ETYPES } from '../../src/domain/event.js';
-import type { NumberedEvent } from '../../src/infra/offgrid/replication/ports.js';
+import type { ReplicatedEvent } from '../../src/domain/event.js';
 import { prepareEvents } from './rows.js';
 
 /** Streams that the events are dealt out to. */
 const STREAMS = 100;
 
 /** Events of 512 bytes with their numbers. @param first the number of the first */
-export function travelling(count: number, first = 1): NumberedEvent[] {
+export function travelling(count: number, first = 1): ReplicatedEvent[] {
   return prepareEvents(count, STREAMS).map(({ stream, revision, event, row }, i) => ({
     sequence: first + i,
     event: {

@@ -177,3 +177,9 @@ export function categoryOf(stream: string): string {
   const dash = stream.indexOf('-');
   return dash < 0 ? stream : stream.slice(0, dash);
 }
+
+/** A replicated event with its number: 1, 2, 3 … in log order. */
+export interface ReplicatedEvent {
+  readonly sequence: number;
+  readonly event: RecordedEvent;
+}

@@ -69,3 +69,12 @@ export function beginsEpoch(
   if (first === undefined) return true;
   return key.origin === first.origin && key.rootKeyId === first.rootKeyId && !isKnown(key.keyEpoch);
 }
+
+/** A key epoch as the log knows it. */
+export interface KnownKey extends KeyEpoch {
+  /** Hexadecimal. */
+  readonly keyId: string;
+  readonly rootKeyId: string;
+  /** Base64. */
+  readonly wrappedKey: string;
+}

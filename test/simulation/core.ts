@@ -5,10 +5,12 @@ import type { ReplicationFact } from '../../src/domain/replication.js';
 import type { Logger } from '../../src/infra/platform/logger.js';
 import { Nudge } from '../../src/infra/platform/nudge.js';
 import type { HostClient } from '../../src/infra/offgrid/protocol/host-client.js';
-import type { Outbox, ReplicationState, WriterRecord } from '../../src/infra/offgrid/replication/replication-state.js';
-import type { HaltReason } from '../../src/infra/offgrid/replication/replication-state.js';
+import type { Outbox, ReplicationState } from '../../src/infra/offgrid/replication/replication-state.js';
+import type { WriterRecord } from '../../src/domain/writer.js';
+import type { HaltReason } from '../../src/domain/writer.js';
 import { Replicator } from '../../src/infra/offgrid/replication/replicator.js';
-import type { Journal, NumberedEvent } from '../../src/infra/offgrid/replication/ports.js';
+import type { Journal } from '../../src/infra/offgrid/replication/ports.js';
+import type { ReplicatedEvent } from '../../src/domain/event.js';
 import type { Random } from '../support/random.js';
 import { ORIGIN, ROOT } from './bodies.js';
 import { isWithout } from './controls.js';
@@ -288,7 +290,7 @@ export class SimCore {
     await this.#delay(life);
   }
 
-  #numbered(after: number, limit: number): NumberedEvent[] {
+  #numbered(after: number, limit: number): ReplicatedEvent[] {
     const known = this.#outbox.entries(after, limit);
     return known.map(({ id, position }) => ({ sequence: id, event: this.log.at(position) }));
   }

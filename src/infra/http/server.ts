@@ -3,7 +3,6 @@ import { setTimeout as delay } from 'node:timers/promises';
 import fastify, { LogController, type FastifyInstance, type FastifyRequest } from 'fastify';
 import type { GraphQLSchema } from 'graphql';
 import { WebSocketServer } from 'ws';
-import type { Config } from '../app/config.js';
 import { newId } from '../platform/ids.js';
 import type { ApiContext } from '../graphql/kit/context.js';
 import { serveGraphQL } from '../graphql/http.js';
@@ -11,7 +10,7 @@ import { makeLoaders } from '../graphql/kit/loaders.js';
 import type { CoreServices } from '../services/core-services.js';
 import { serveWebSocket } from '../graphql/websocket.js';
 import type { Logger } from '../platform/logger.js';
-import { allows, Authenticator, type Caller, type Role } from '../access/auth.js';
+import { allows, Authenticator, type ApiToken, type Caller, type Role } from '../access/auth.js';
 import { errorBody, handleErrors, HttpError, refuseUrl } from '../http-kit/error-answer.js';
 import { errorAnswer } from '../services/error-answer.js';
 import { crossSiteRefusal } from '../access/cross-site.js';
@@ -36,6 +35,16 @@ const TORN_MS = 500;
 /** Paths that answer without a token: they say whether this node serves, in codes and states, and nothing of what is stored. */
 const OPEN = /^\/(livez|readyz|playground(\/.*)?)?$/;
 
+/** How a core's server is set up. */
+export interface ServerOptions {
+  readonly bind: string;
+  readonly port: number;
+  /** Without any, everyone is an operator. */
+  readonly apiTokens: readonly ApiToken[];
+  /** Whether the schema may be asked for. */
+  readonly introspection: boolean;
+}
+
 /** A server that listens. */
 export interface HttpServer {
   /** Where it listens: `http://host:port`. */
@@ -46,13 +55,13 @@ export interface HttpServer {
 
 /** Serves everything there is over HTTP and WebSocket. @throws the system's error when it cannot listen */
 export async function startServer(
-  config: Config,
+  options: ServerOptions,
   services: CoreServices,
   schema: GraphQLSchema,
   logger: Logger,
 ): Promise<HttpServer> {
-  const authenticator = new Authenticator(config.apiTokens);
-  const hasTokens = config.apiTokens.length > 0;
+  const authenticator = new Authenticator(options.apiTokens);
+  const hasTokens = options.apiTokens.length > 0;
   const app: FastifyInstance = fastify({
     loggerInstance: logger,
     logController: new LogController({ disableRequestLogging: true }),
@@ -97,7 +106,7 @@ export async function startServer(
   serveHealth(app, services, () => stopping);
   await servePlayground(app);
   await serveRest(app, { services, authorize });
-  const apollo = await serveGraphQL(app, schema, config.introspection, (request) =>
+  const apollo = await serveGraphQL(app, schema, options.introspection, (request) =>
     makeContext(authorize(request, 'viewer'), request.id),
   );
 
@@ -105,7 +114,7 @@ export async function startServer(
     server: webSockets,
     schema,
     logger,
-    introspection: config.introspection,
+    introspection: options.introspection,
     callerOf: (authorization) => authenticator.caller(authorization),
     makeContext: (caller) => makeContext(caller, newId()),
   });
@@ -134,7 +143,7 @@ export async function startServer(
   });
 
   try {
-    const url = await app.listen({ host: config.bind, port: config.port });
+    const url = await app.listen({ host: options.bind, port: options.port });
     return { url, close };
   } catch (error) {
     await close();

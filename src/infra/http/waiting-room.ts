@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { Config } from '../app/config.js';
+import type { ServerOptions } from './server.js';
 import { errorBody } from '../http-kit/error-answer.js';
 
 /** Answers while a core cannot serve yet: it is alive, it is not ready, and why. */
@@ -25,7 +25,7 @@ export class WaitingRoom {
   }
 
   /** Listens where the core will. @throws the system's error when it cannot */
-  static async open({ bind, port }: Pick<Config, 'bind' | 'port'>): Promise<WaitingRoom> {
+  static async open({ bind, port }: Pick<ServerOptions, 'bind' | 'port'>): Promise<WaitingRoom> {
     const room = new WaitingRoom();
     room.#server.listen(port, bind);
     await once(room.#server, 'listening');

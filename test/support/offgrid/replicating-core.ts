@@ -10,7 +10,7 @@ import { RootKey } from '../../../src/infra/crypto/root-key.js';
 import { EmbeddedLog } from '../../../src/infra/eventlog/embedded/embedded-log.js';
 import type { HostClient } from '../../../src/infra/offgrid/protocol/host-client.js';
 import { hostClientUntil } from '../../../src/infra/offgrid/protocol/host-clients.js';
-import type { HaltReason } from '../../../src/infra/offgrid/replication/replication-state.js';
+import type { HaltReason } from '../../../src/domain/writer.js';
 import { Replicator } from '../../../src/infra/offgrid/replication/replicator.js';
 import { WriterFile } from '../../../src/infra/offgrid/replication/writer-file.js';
 import { LogJournal } from '../../../src/infra/offgrid/replication/replication-events.js';

@@ -4,7 +4,7 @@ import { MAX_BATCH_EVENTS } from '../protocol/batch.js';
 import type { ShippedEvent } from '../protocol/event.js';
 import type { Backlog, Known } from './ports.js';
 import type { Time } from '../../platform/time.js';
-import type { Sealer } from './sealer.js';
+import type { Sealer } from '../protocol/sealer.js';
 
 /** Envelopes kept for the next host, in bytes: hosts that keep up are sent the same ones. */
 const MAX_WINDOW_BYTES = 8 * 1024 * 1024;

@@ -1,13 +1,7 @@
-import type { RecordedEvent } from '../../../domain/event.js';
-import type { KeyRotated, KeyEpoch } from '../../../domain/keyring.js';
+import type { ReplicatedEvent } from '../../../domain/event.js';
+import type { KeyRotated, KnownKey } from '../../../domain/keyring.js';
 import type { HostState, PlacedPolicy, ReplicationFact } from '../../../domain/replication.js';
 import type { MerkleFrontier } from '../../../domain/merkle.js';
-
-/** A travelling event with its number. */
-export interface NumberedEvent {
-  readonly sequence: number;
-  readonly event: RecordedEvent;
-}
 
 /** A host as the log knows it. */
 export interface KnownHost {
@@ -15,15 +9,6 @@ export interface KnownHost {
   readonly state: HostState;
   /** What it has signed for. */
   readonly sequence: number;
-}
-
-/** A key epoch as the log knows it. */
-export interface KnownKey extends KeyEpoch {
-  /** Hexadecimal. */
-  readonly keyId: string;
-  readonly rootKeyId: string;
-  /** Base64. */
-  readonly wrappedKey: string;
 }
 
 /** What the log says of replication, folded. */
@@ -49,7 +34,7 @@ export interface Backlog {
   /** Resolves when more may be known, or the signal comes. */
   changed(signal: AbortSignal): Promise<void>;
   /** Events after a sequence, as far as they are known, at most so many. */
-  events(after: number, limit: number): Promise<readonly NumberedEvent[]>;
+  events(after: number, limit: number): Promise<readonly ReplicatedEvent[]>;
 }
 
 /** Where the replicator writes what it finds out. */

@@ -12,7 +12,7 @@ import type { EventLog } from '../../eventlog/eventlog.js';
 import type { Projector } from '../../projector/projector.js';
 import type { Connection, Row } from '../../sqlite/connection.js';
 import type { HostRecord, Outbox, ReplicationState } from './replication-state.js';
-import type { NumberedEvent } from './ports.js';
+import type { ReplicatedEvent } from '../../../domain/event.js';
 
 /** How long the outbox is waited for, in milliseconds. */
 const CATCH_UP_MS = 2_000;
@@ -47,11 +47,11 @@ export class ProjectedBacklog implements Outbox {
     return this.#outbox.reaches(await this.#log.head(), CATCH_UP_MS);
   }
 
-  async events(after: number, limit: number): Promise<readonly NumberedEvent[]> {
+  async events(after: number, limit: number): Promise<readonly ReplicatedEvent[]> {
     const entries = await this.#outbox.file.read((connection) => connection.all<Entry & Row>(ENTRIES, [after, limit]));
     const [first] = entries;
     if (first === undefined) return [];
-    const events: NumberedEvent[] = [];
+    const events: ReplicatedEvent[] = [];
     for (let from = BigInt(first.position) - 1n; events.length < entries.length;) {
       const missing = entries.length - events.length;
       let read = 0;
@@ -76,7 +76,7 @@ const ENTRIES = `SELECT id, CAST(position AS TEXT) AS position FROM entries
   WHERE id > ? ORDER BY id LIMIT ?`;
 
 /** An event that is sealed under another number than the outbox gives it could never be opened again. */
-function assertPlaced(found: NumberedEvent | undefined, id: number, position: bigint): void {
+function assertPlaced(found: ReplicatedEvent | undefined, id: number, position: bigint): void {
   if (found?.sequence === id && found.event.position === position) return;
   throw new LogError(
     'LOG_CORRUPT',

@@ -1,3 +1,4 @@
+import type { WriterRecord } from '../../../domain/writer.js';
 import type { CountedHead, ReplicationPolicySet } from '../../../domain/replication.js';
 import type { Backlog, Known, KnownHost } from './ports.js';
 
@@ -47,23 +48,6 @@ export interface Outbox extends Backlog {
   known(): Promise<ReplicationState>;
   /** Resolves true once all is known that is in the log by now; false when that takes too long. */
   catchUp(): Promise<boolean>;
-}
-
-/** Why a core takes no more commands: the hosts have, or follow, another history than its log. */
-export interface HaltReason {
-  readonly code: 'BEHIND' | 'FORKED';
-  readonly message: string;
-  /** The line that a host has shown; a line that is begun is above it. */
-  readonly line?: number;
-}
-
-/** What a core's folder remembers of its processes. */
-export interface WriterRecord {
-  readonly logId: string;
-  /** The highest that was claimed from this folder. */
-  readonly epoch: number;
-  /** Why it may write no more, until an operator resumes it. */
-  readonly stopped?: HaltReason;
 }
 
 /** Where the writer's record is kept. */

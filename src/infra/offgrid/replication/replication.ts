@@ -13,7 +13,7 @@ import { BrokerLink } from './broker-link.js';
 import { Operations, type NotReplicated } from './operations.js';
 import { QuorumWatch } from './quorum-watch.js';
 import { hostClientUntil } from '../protocol/host-clients.js';
-import type { HaltReason } from './replication-state.js';
+import type { HaltReason } from '../../../domain/writer.js';
 import { Replicator } from './replicator.js';
 import { WriterFile } from './writer-file.js';
 import { LogJournal } from './replication-events.js';

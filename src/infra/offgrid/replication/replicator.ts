@@ -11,12 +11,13 @@ import { PolicyKeeper } from './policy-reconciler.js';
 import type { FrontierCache, Journal } from './ports.js';
 import type { Time } from '../../platform/time.js';
 import { SealedWindow } from './envelope-cache.js';
-import { Sealer } from './sealer.js';
+import { Sealer } from '../protocol/sealer.js';
 import { Acknowledger } from './acknowledger.js';
 import { BatchMaker } from './batch-maker.js';
 import { HostLoop, type HostChange, type HostContact, type LoopDependencies } from './host-loop.js';
 import { LocalHistory } from './local-history.js';
-import type { HaltReason, Outbox, ReplicationState, WriterStore } from './replication-state.js';
+import type { Outbox, ReplicationState, WriterStore } from './replication-state.js';
+import type { HaltReason } from '../../../domain/writer.js';
 import { StateCache } from './state-cache.js';
 import { Writer } from './writer.js';
 

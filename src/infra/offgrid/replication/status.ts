@@ -6,7 +6,7 @@ import type { OutboxDatabase } from '../../readmodels/outbox/database.js';
 import { electionStatus, type ElectionStatus } from './election-status.js';
 import type { NotReplicated } from './operations.js';
 import type { Replication } from './replication.js';
-import type { HaltReason } from './replication-state.js';
+import type { HaltReason } from '../../../domain/writer.js';
 
 /** A host lags when it has not signed for an event that is older than this, in milliseconds. */
 const LATE_MS = 10_000;

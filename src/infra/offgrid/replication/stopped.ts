@@ -1,5 +1,5 @@
 import { LogError } from '../../eventlog/errors.js';
-import type { HaltReason } from './replication-state.js';
+import type { HaltReason } from '../../../domain/writer.js';
 
 /** What a person does about it. */
 const ADVICE =

@@ -2,7 +2,8 @@ import { z } from 'zod';
 import { writeDurably } from '../../platform/files.js';
 import { readIfThere } from '../../platform/read-if-there.js';
 import { MAX_EPOCH, MAX_LINE } from '../protocol/fields.js';
-import type { WriterRecord, WriterStore } from './replication-state.js';
+import type { WriterStore } from './replication-state.js';
+import type { WriterRecord } from '../../../domain/writer.js';
 
 const epoch = z.number().int().min(1).max(MAX_EPOCH);
 const haltReason = z.strictObject({

@@ -12,13 +12,8 @@ import type { Journal } from './ports.js';
 import type { Time } from '../../platform/time.js';
 import { haltMessage, type Stop } from './halt-message.js';
 import { ownHistoryOf, type LocalHistory } from './local-history.js';
-import {
-  policyAgain,
-  type HaltReason,
-  type ReplicationState,
-  type WriterRecord,
-  type WriterStore,
-} from './replication-state.js';
+import { policyAgain, type ReplicationState, type WriterStore } from './replication-state.js';
+import { type HaltReason, type WriterRecord } from '../../../domain/writer.js';
 
 /** A host that came to nothing so often since an epoch was claimed cannot answer. */
 const MAX_FAILURES = 3;

@@ -2,8 +2,9 @@ import { beginsEpoch, isKeyRotated, sealingEpoch } from '../../../domain/keyring
 import type { JsonObject } from '../../../domain/json.js';
 import type { DataKey } from '../../crypto/data-key.js';
 import type { RootKey } from '../../crypto/root-key.js';
-import type { KnownKey, NumberedEvent } from '../replication/ports.js';
-import { Sealer, WrongRootError } from '../replication/sealer.js';
+import type { KnownKey } from '../../../domain/keyring.js';
+import type { ReplicatedEvent } from '../../../domain/event.js';
+import { Sealer, WrongRootError } from '../protocol/sealer.js';
 import type { AddressedEvent, ShippedEvent } from '../protocol/event.js';
 import { RepairError } from './repair-error.js';
 
@@ -36,12 +37,12 @@ export class KnownKeys {
   }
 
   /** Seals an event as the replicator does. @throws RepairError when the root is another */
-  seal(event: NumberedEvent): AddressedEvent {
+  seal(event: ReplicatedEvent): AddressedEvent {
     return this.#withRoot(() => this.#sealer.seal(event, this.all));
   }
 
   /** The same, of an event that may be one of the log's holes. @throws RepairError when the root is another */
-  shipped(event: NumberedEvent, holes: ReadonlySet<number>): ShippedEvent {
+  shipped(event: ReplicatedEvent, holes: ReadonlySet<number>): ShippedEvent {
     return this.#withRoot(() => this.#sealer.shipped(event, { keys: this.all, holes }));
   }
 

@@ -3,7 +3,7 @@ import { versionInForce, type ReplicasAcknowledged } from '../../../domain/repli
 import type { RootKey } from '../../crypto/root-key.js';
 import type { EventLog } from '../../eventlog/eventlog.js';
 import type { HostClient } from '../protocol/host-client.js';
-import type { WriterRecord } from '../replication/replication-state.js';
+import type { WriterRecord } from '../../../domain/writer.js';
 import type { Time } from '../../platform/time.js';
 import type { HostAddress } from '../protocol/settings.js';
 import { ContentFetcher } from './content-fetcher.js';

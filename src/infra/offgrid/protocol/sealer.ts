@@ -4,9 +4,10 @@ import { fromHex } from '../../crypto/bytes.js';
 import { addressOf, seal } from '../../crypto/envelope.js';
 import type { DataKey } from '../../crypto/data-key.js';
 import type { RootKey } from '../../crypto/root-key.js';
-import { eventText } from '../protocol/event-text.js';
-import type { AddressedEvent, ShippedEvent } from '../protocol/event.js';
-import type { Known, KnownKey, NumberedEvent } from './ports.js';
+import { eventText } from './event-text.js';
+import type { AddressedEvent, ShippedEvent } from './event.js';
+import type { KnownKey } from '../../../domain/keyring.js';
+import type { ReplicatedEvent } from '../../../domain/event.js';
 
 /** A key of the log does not open with the root at hand. */
 export class WrongRootError extends Error {
@@ -29,7 +30,10 @@ export class Sealer {
    * own facts say: a HistoryHole that came from elsewhere is an event like any other.
    * @throws WrongRootError
    */
-  shipped(numbered: NumberedEvent, { keys, holes }: Pick<Known, 'keys' | 'holes'>): ShippedEvent {
+  shipped(
+    numbered: ReplicatedEvent,
+    { keys, holes }: { readonly keys: readonly KnownKey[]; readonly holes: ReadonlySet<number> },
+  ): ShippedEvent {
     const { sequence, event } = numbered;
     const { type, data } = event;
     if (type !== 'HistoryHole' || !holes.has(sequence) || !isHistoryHole(data)) return this.seal(numbered, keys);
@@ -37,7 +41,7 @@ export class Sealer {
   }
 
   /** @throws WrongRootError */
-  seal({ sequence, event }: NumberedEvent, keys: readonly KnownKey[]): AddressedEvent {
+  seal({ sequence, event }: ReplicatedEvent, keys: readonly KnownKey[]): AddressedEvent {
     const { etype, type } = event;
     const ts = Date.parse(event.metadata.at);
     const epoch = sealingEpoch(keys, { sequence, type });

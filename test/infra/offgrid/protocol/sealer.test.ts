@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { RecordedEvent } from '../../../../src/domain/event.js';
 import { RootKey } from '../../../../src/infra/crypto/root-key.js';
-import { Sealer } from '../../../../src/infra/offgrid/replication/sealer.js';
+import { Sealer } from '../../../../src/infra/offgrid/protocol/sealer.js';
 import { newEvent } from '../../../support/events.js';
 
 const EID = 'ab'.repeat(32);
