@@ -1,4 +1,18 @@
-/** The layer rule of ARCHITECTURE.md: dependencies point inward. Type-only imports count too. */
+/** The layers and rooms of ARCHITECTURE.md: what may not import what. Type-only imports count too. */
+
+/** A rule that a room of src/infra imports none of some others. @param but files of those that it may import */
+function room(name, others, but) {
+  return {
+    name: `${name.replace(/\W+/g, '-')}-keeps-to-itself`,
+    comment: `src/infra/${name} may not import ${others.join(', ')}: see the table in ARCHITECTURE.md.`,
+    severity: 'error',
+    from: { path: `^src/infra/(${name})/` },
+    to: { path: `^src/infra/(${others.join('|')})/`, ...(but === undefined ? {} : { pathNot: but }) },
+  };
+}
+
+const OFFGRID = ['offgrid'];
+const DOORS = ['graphql', 'http', 'cli'];
 
 /** @type {import('dependency-cruiser').IConfiguration} */
 export default {
@@ -16,6 +30,66 @@ export default {
       severity: 'error',
       from: { path: '^src/projections/' },
       to: { pathNot: '^src/(domain|projections)/' },
+    },
+    {
+      name: 'platform-knows-nothing-of-ours',
+      comment: 'src/infra/platform is what every program needs of the machine: it imports nothing else of ours.',
+      severity: 'error',
+      from: { path: '^src/infra/platform/' },
+      to: { path: '^src/', pathNot: '^src/infra/platform/' },
+    },
+    {
+      name: 'tools-know-only-the-platform',
+      comment: 'src/infra/sqlite, access and http-kit import nothing else of ours but the platform.',
+      severity: 'error',
+      from: { path: '^src/infra/(sqlite|access|http-kit)/' },
+      to: { path: '^src/', pathNot: '^src/infra/(platform|sqlite|access|http-kit)/' },
+    },
+    {
+      name: 'crypto-knows-the-platform-and-the-domain',
+      comment: 'src/infra/crypto imports nothing else of ours.',
+      severity: 'error',
+      from: { path: '^src/infra/crypto/' },
+      to: { path: '^src/', pathNot: '^src/(domain|infra/(platform|crypto))/' },
+    },
+    room('eventlog', ['app', 'services', 'projector', ...OFFGRID, ...DOORS]),
+    room('projector|readmodels', ['commands', 'processes', 'services', 'app', ...OFFGRID, ...DOORS]),
+    room('commands', ['processes', 'services', 'app', 'offgrid/(host|broker)', ...DOORS]),
+    room('services', ['processes', 'app', 'offgrid/(host|broker|restore)', ...DOORS]),
+    room('processes', ['app', 'offgrid/(host|broker)', ...DOORS]),
+    room('transfer', ['services', 'processes', 'app', ...OFFGRID, ...DOORS]),
+    room('graphql', ['app', 'http', 'cli']),
+    room('http', ['app', 'cli']),
+    room('offgrid/protocol', ['offgrid/(host|broker|replication|restore)', 'services', 'app', ...DOORS]),
+    room(
+      'offgrid/host',
+      ['offgrid/(broker|replication|restore)', 'services', 'app', ...DOORS],
+      '^src/infra/offgrid/broker/client\\.ts$',
+    ),
+    room('offgrid/broker', ['offgrid/(host|replication|restore)', 'services', 'app', ...DOORS]),
+    room('offgrid/replication', ['offgrid/(host|restore)', 'services', 'app', ...DOORS]),
+    room('offgrid/restore', ['offgrid/(host|broker|replication)', 'services', 'app', ...DOORS]),
+    {
+      name: 'commands-of-the-cli-are-the-outside',
+      comment: 'src/infra/cli parses, calls and prints: only src/main.ts imports it.',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '^src/(main\\.ts$|infra/cli/)' },
+      to: { path: '^src/infra/cli/' },
+    },
+    {
+      name: 'nothing-loose',
+      comment: 'Every file of src/infra lies in a room.',
+      severity: 'error',
+      from: {},
+      to: { path: '^src/infra/(offgrid/)?[^/]+\\.ts$' },
+    },
+    {
+      name: 'no-folder-cycles',
+      comment: 'Rooms that import each other are one room.',
+      severity: 'error',
+      scope: 'folder',
+      from: { path: '^src/' },
+      to: { circular: true },
     },
     {
       name: 'main-is-the-outside',

@@ -7,8 +7,7 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
  */
 const TOGETHER = [
   'test/{contract,domain,e2e,golden,projections,vectors}/**/*.test.ts',
-  'test/infra/{cli,commands,crypto,eventlog,graphql,http,offgrid,processes,projector,readmodels,sqlite,transfer}/**/*.test.ts',
-  'test/infra/*.test.ts',
+  'test/infra/**/*.test.ts',
   'test/style.test.ts',
 ];
 /** Files that take minutes, and then those that start processes, come first: nobody waits at the end for one of them alone. */
