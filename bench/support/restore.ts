@@ -15,7 +15,7 @@ import { ContentFetcher } from '../../src/infra/offgrid/restore/content-fetcher.
 import { contentSources } from '../../src/infra/offgrid/restore/content-sources.js';
 import { EntryCollector } from '../../src/infra/offgrid/restore/entry-collector.js';
 import { surveyHosts } from '../../src/infra/offgrid/restore/host-survey.js';
-import { Opener } from '../../src/infra/offgrid/restore/envelope-reader.js';
+import { EnvelopeReader } from '../../src/infra/offgrid/restore/envelope-reader.js';
 import { readBack } from '../../src/infra/offgrid/restore/restore.js';
 import { claim, clientOf, ORIGIN, prepareBatches, withHosts } from './hosts.js';
 import { perSecond } from './measure.js';
@@ -78,7 +78,7 @@ export class Restored {
       const tree = heard[0]?.head.tree?.value;
       const list = tree && (await collector.listOf(tree));
       if (list?.length !== this.#count) throw new Error(`the host gives ${list?.length ?? 0} entries`);
-      const opener = new Opener(root, origin);
+      const opener = new EnvelopeReader(root, origin);
       const sources = contentSources(list, heard, () => list);
       for await (const page of new ContentFetcher({ origin, time, onTrouble }).read(
         list,

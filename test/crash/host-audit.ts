@@ -4,12 +4,12 @@ import { corePaths } from '../../src/infra/platform/core-paths.js';
 import { equalBytes } from '../../src/infra/crypto/bytes.js';
 import { readKeyring } from '../../src/infra/crypto/keyring-file.js';
 import { sha256 } from '../../src/infra/crypto/sha256.js';
-import { eventText, type TravellingEvent } from '../../src/infra/offgrid/protocol/event-text.js';
+import { eventText, type EventContent } from '../../src/infra/offgrid/protocol/event-text.js';
 import { encodeEntry, entryOf } from '../../src/infra/offgrid/protocol/entry.js';
 import type { NumberedEvent } from '../../src/infra/offgrid/protocol/event.js';
 import type { Tree } from '../../src/infra/offgrid/protocol/tree.js';
 import type { HeardHost } from '../../src/infra/offgrid/restore/host-survey.js';
-import { Opener } from '../../src/infra/offgrid/restore/envelope-reader.js';
+import { EnvelopeReader } from '../../src/infra/offgrid/restore/envelope-reader.js';
 import { ORIGIN } from '../support/offgrid/by-hand.js';
 import type { KilledHost } from './killed-host.js';
 
@@ -34,7 +34,7 @@ async function audit(
   const { head } = heard;
 
   const returned = await allOf(heard, say);
-  const opener = new Opener(root, ORIGIN);
+  const opener = new EnvelopeReader(root, ORIGIN);
   const there = returned.map((event) => described(event.sequence, event.etype, event.ts, opener.open(event)));
   const expected = travelling.map((event, i) => described(i + 1, event.etype, Date.parse(event.metadata.at), event));
   const other = expected.findIndex((event, i) => there[i] !== event);
@@ -101,6 +101,6 @@ async function entriesOf({ client }: HeardHost): Promise<Uint8Array[]> {
   }
 }
 
-function described(sequence: number, etype: number, at: number, event: TravellingEvent): string {
+function described(sequence: number, etype: number, at: number, event: EventContent): string {
   return `${sequence} ${etype} ${at} ${eventText(event)}`;
 }

@@ -4,7 +4,7 @@ import type { JobFact } from '../../src/domain/job.js';
 import type { MissionFact } from '../../src/domain/mission.js';
 import type { TaskFact } from '../../src/domain/task.js';
 import { ETYPES } from '../../src/domain/event.js';
-import { Folder, type ChangedRows, type LoadRows } from '../../src/infra/projector/batch-folder.js';
+import { BatchFolder, type ChangedRows, type LoadRows } from '../../src/infra/projector/batch-folder.js';
 import {
   missions,
   type JobRow,
@@ -64,7 +64,7 @@ export async function foldBatches(
   maxCachedRows?: number,
 ): Promise<Record<string, readonly AnyRow[]>> {
   const tables = new MemoryTables(projection);
-  const folder = new Folder(projection, tables.load, maxCachedRows);
+  const folder = new BatchFolder(projection, tables.load, maxCachedRows);
   for (const batch of batches) {
     const { failure } = await folder.fold(batch, new Set());
     if (failure !== undefined) throw failure;

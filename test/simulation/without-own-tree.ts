@@ -7,9 +7,9 @@ import { isWithout } from './controls.js';
 /** src/infra/offgrid/replication/local-tree.js, with what a control leaves out. */
 
 const real = await vi.importActual<typeof Own>('../../src/infra/offgrid/replication/local-tree.js');
-type Parts = ConstructorParameters<typeof Own.OwnTree>;
+type Parts = ConstructorParameters<typeof Own.LocalTree>;
 
-export class OwnTree extends real.OwnTree {
+export class OwnTree extends real.LocalTree {
   constructor(window: Parts[0], cache: FrontierCache, onProgress: Parts[2]) {
     super(window, isWithout('frontiers') ? believed(cache, window) : cache, onProgress);
   }

@@ -8,7 +8,7 @@ import { WriterFile } from '../offgrid/replication/writer-file.js';
 import { appendFact } from '../offgrid/replication/replication-events.js';
 import { RestoreError } from '../offgrid/restore/restore-error.js';
 import { restoredFact, restoredWriter } from '../offgrid/restore/restore.js';
-import { Stage } from '../offgrid/restore/staging-folder.js';
+import { StagingFolder } from '../offgrid/restore/staging-folder.js';
 import { buildModels } from './build-models.js';
 import { runDrill } from './drill.js';
 import { CliError } from './errors.js';
@@ -43,7 +43,7 @@ export async function runRestore(
 ): Promise<number> {
   assertOptions(options, config);
   // The keyring may be in the folder that was there before.
-  await Stage.recover(corePaths(config.dataDir).folder);
+  await StagingFolder.recover(corePaths(config.dataDir).folder);
   const root = await rootKey(options.key ?? process.env['SHERATAN_RECOVERY_KEY'], config);
   if (options.repair) return runRepair(root, options, config, print);
   if (options.drill) return runDrill(root, options, config, print);
@@ -83,8 +83,8 @@ async function restoreCore(
 ): Promise<number> {
   const startedAt = performance.now();
   const { folder } = corePaths(config.dataDir);
-  const stage = await Stage.open(folder);
-  const { paths } = stage;
+  const staging = await StagingFolder.open(folder);
+  const { paths } = staging;
   const logs = new ScratchLogs(paths.folder);
   const { dishonestWeight, history } = options;
   const request = {
@@ -103,13 +103,13 @@ async function restoreCore(
     await logs.keep(read.log, paths.log);
     await writeKeyring(paths.keyring, root, keyPassphrase);
     await new WriterFile(paths.writer).save(restoredWriter(read));
-    await stage.finish();
+    await staging.finish();
     const total = ((performance.now() - startedAt) / 1_000).toFixed(1);
     print(`${read.length} events restored into ${folder} in ${total} s. Start the core.`);
     return 0;
   } catch (error) {
     await logs.close().catch(() => undefined);
-    await stage.discard();
+    await staging.discard();
     throw error;
   }
 }

@@ -29,7 +29,7 @@ export type Outcome<State> =
   | { readonly done: false; readonly problem: Problem };
 
 /** One command for one stream. */
-export interface Order<C extends { readonly type: string }, F extends Fact<string, object>, S> {
+export interface CommandRequest<C extends { readonly type: string }, F extends Fact<string, object>, S> {
   readonly decider: Decider<C, F, S>;
   readonly stream: string;
   /** Makes the command for the time it is judged at. */
@@ -70,7 +70,7 @@ export class CommandHandler {
    * REPLICATION_STOPPED
    */
   async execute<C extends { readonly type: string }, F extends Fact<string, object>, S>(
-    order: Order<C, F, S>,
+    order: CommandRequest<C, F, S>,
     context: CommandContext,
   ): Promise<Outcome<S>> {
     const refusal = this.#refusal();
@@ -84,7 +84,7 @@ export class CommandHandler {
   }
 
   async #carryOut<C extends { readonly type: string }, F extends Fact<string, object>, S>(
-    order: Order<C, F, S>,
+    order: CommandRequest<C, F, S>,
     context: CommandContext,
   ): Promise<Outcome<S>> {
     const { decider, stream, isNew = false } = order;
@@ -123,7 +123,7 @@ export class CommandHandler {
 
   /** The events of a command, or its outcome when there are none to append. */
   async #judge<C extends { readonly type: string }, F extends Fact<string, object>, S>(
-    { decider, stream, command, hash }: Order<C, F, S>,
+    { decider, stream, command, hash }: CommandRequest<C, F, S>,
     context: CommandContext,
     loaded: Loaded<S>,
   ): Promise<{ readonly outcome: Outcome<S> } | { readonly events: readonly NewEvent[] }> {
@@ -157,7 +157,7 @@ export class CommandHandler {
   }
 
   #appended<C extends { readonly type: string }, F extends Fact<string, object>, S>(
-    { decider, stream }: Order<C, F, S>,
+    { decider, stream }: CommandRequest<C, F, S>,
     before: Loaded<S>,
     events: readonly NewEvent[],
     { revision, position }: AppendResult,
@@ -176,7 +176,7 @@ export class CommandHandler {
    * faster: the log then has its events, of the same ids, which may be of another input.
    */
   async #recorded<C extends { readonly type: string }, F extends Fact<string, object>, S>(
-    { decider, stream, hash }: Order<C, F, S>,
+    { decider, stream, hash }: CommandRequest<C, F, S>,
     before: Loaded<S>,
     events: readonly NewEvent[],
     key: string,

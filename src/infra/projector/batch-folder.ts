@@ -3,7 +3,7 @@ import { categoryOf, isCategory, isReadable, type RecordedEvent } from '../../do
 import { NewerEventError } from '../../domain/newer-event.js';
 import { upcast } from '../../domain/upcast.js';
 import type { AnyRow, Handler, Projection, Rows, Tables } from '../../projections/projection.js';
-import { TableRows } from './row-cache.js';
+import { RowCache } from './row-cache.js';
 
 /** Rows kept in memory for each table between batches. */
 const MAX_CACHED_ROWS = 4_000;
@@ -59,16 +59,16 @@ export interface Folded {
  * Folds batches of events into rows in memory. The rows that a batch touches are gathered first, from memory and then
  * from the file. Changed rows stay here until `take` was called for them, and then `written`.
  */
-export class Folder {
+export class BatchFolder {
   readonly #projection: Projection;
   readonly #load: LoadRows;
-  readonly #tables: ReadonlyMap<string, TableRows>;
+  readonly #tables: ReadonlyMap<string, RowCache>;
 
   constructor(projection: Projection, load: LoadRows, maxCachedRows = MAX_CACHED_ROWS) {
     this.#projection = projection;
     this.#load = load;
     const tables = Object.entries(projection.tables);
-    this.#tables = new Map(tables.map(([name, table]) => [name, new TableRows(table, maxCachedRows)]));
+    this.#tables = new Map(tables.map(([name, table]) => [name, new RowCache(table, maxCachedRows)]));
   }
 
   /** Folds a batch, or its first part when its rows are very large. Of events in `skipped` (by position), only what the projection's `skipped` does is done. */
@@ -104,7 +104,7 @@ export class Folder {
   /** All or nothing of what a handler puts. */
   #foldOne({ event, handler, flaw }: Prepared): FoldError | undefined {
     if (flaw !== undefined) return new FoldError(event, flaw);
-    const staged: (readonly [rows: TableRows, row: AnyRow])[] = [];
+    const staged: (readonly [rows: RowCache, row: AnyRow])[] = [];
     const get = (table: string, key: string) => this.#tables.get(table)?.get(key);
     const put = (table: string, row: AnyRow) => {
       const rows = this.#rowsOf(table);
@@ -168,7 +168,7 @@ export class Folder {
     }
   }
 
-  #rowsOf(table: string): TableRows {
+  #rowsOf(table: string): RowCache {
     const rows = this.#tables.get(table);
     if (rows === undefined) throw new Error(`the projection has no table '${table}'`);
     return rows;

@@ -5,7 +5,7 @@ import type { ProjectionFailure } from './status.js';
  * What keeps a projection from going on: an event that halted the live tables or a rebuild, until that is resumed, or a
  * write that fails (a full disk), until one succeeds.
  */
-export class Troubles {
+export class FailureState {
   readonly #halts = new Map<'live' | 'next', ProjectionFailure>();
   #write: ProjectionFailure | undefined;
 

@@ -1,6 +1,6 @@
 import type { Projection } from '../../projections/projection.js';
 import type { EventBatch, EventFilter, EventPlace } from '../eventlog/eventlog.js';
-import type { FoldError, Folder } from './batch-folder.js';
+import type { FoldError, BatchFolder } from './batch-folder.js';
 import type { ProjectionFile } from './projection-file.js';
 import type { Slot } from './generation.js';
 
@@ -15,10 +15,10 @@ export interface Progress {
 }
 
 /** What is folded, and where to. */
-export interface Following {
+export interface FollowDependencies {
   readonly file: ProjectionFile;
   readonly slot: Slot;
-  readonly folder: Folder;
+  readonly folder: BatchFolder;
   readonly batches: AsyncIterable<EventBatch>;
   /** How many batches one commit writes, unless the end of the log or a failure comes before. */
   readonly batchesPerCommit: number;
@@ -44,7 +44,7 @@ interface Unwritten {
  * folded and those before are written. Rows and checkpoint are written in one transaction, so each event counts once.
  * @throws FoldError after writing what came before the event whose handler threw
  */
-export async function follow(following: Following): Promise<void> {
+export async function follow(following: FollowDependencies): Promise<void> {
   const { file, slot, folder, batchesPerCommit, ended, onCommit } = following;
   const skipped = new Set(following.skipped);
   let writing: Promise<void> = Promise.resolve();

@@ -6,13 +6,13 @@ import { Nudge } from '../platform/nudge.js';
 import { checkCheckpoint, isOnLog } from './checkpoint.js';
 import { LiveDigest, type PlacedDigest } from './live-digest.js';
 import { ProjectionError, toProjectionError } from './errors.js';
-import { FoldError, Folder } from './batch-folder.js';
+import { FoldError, BatchFolder } from './batch-folder.js';
 import { filterOf, follow, type Progress } from './follow.js';
 import type { Slot } from './generation.js';
-import { Pace } from './throughput.js';
+import { Throughput } from './throughput.js';
 import { ProjectionFile, type Generation } from './projection-file.js';
 import type { ProjectionState, ProjectionStatus } from './status.js';
-import { Troubles } from './failure-state.js';
+import { FailureState } from './failure-state.js';
 import { Waiters } from './waiters.js';
 
 /** Events folded at a time. */
@@ -44,12 +44,12 @@ export class Projector {
   readonly #waiters = new Waiters();
   readonly #progressed = new Nudge();
   readonly #resumed = new Nudge();
-  readonly #pace = new Pace();
+  readonly #pace = new Throughput();
   readonly #digest: LiveDigest;
   #live: Generation;
   #frozen: boolean;
   #isLive = false;
-  readonly #troubles = new Troubles();
+  readonly #failures = new FailureState();
   #follower = new AbortController();
   #following: Promise<void> = Promise.resolve();
   #pause: Promise<void> = Promise.resolve();
@@ -109,7 +109,7 @@ export class Projector {
   /** Resolves true once everything up to a position can be asked for; false when that takes longer than it may, or a halt. */
   reaches(position: bigint, timeoutMs: number, signal?: AbortSignal): Promise<boolean> {
     if (this.#live.position >= position) return Promise.resolve(true);
-    if (this.#stopping.signal.aborted || this.#troubles.halts('live')) return Promise.resolve(false);
+    if (this.#stopping.signal.aborted || this.#failures.halts('live')) return Promise.resolve(false);
     return this.#waiters.wait(position, timeoutMs, signal);
   }
 
@@ -137,7 +137,7 @@ export class Projector {
       head,
       ...(state === 'HALTED' && position < head ? { ...pace, etaSeconds: null } : pace),
       generation: rebuilding?.number ?? this.#live.number,
-      error: this.#troubles.worst ?? null,
+      error: this.#failures.worst ?? null,
     };
   }
 
@@ -173,7 +173,7 @@ export class Projector {
     if (this.#stopping.signal.aborted) return undefined;
     if ((await this.file.generation('next')) === undefined) return { refused: 'No rebuild is under way.' };
     await this.file.drop('next');
-    this.#troubles.lift('next');
+    this.#failures.lift('next');
     return undefined;
   }
 
@@ -201,13 +201,13 @@ export class Projector {
 
   /** Goes on after a halt: tries the event again, or passes over it and records that. */
   async resume(skip: boolean): Promise<Refusal | undefined> {
-    const failure = this.#troubles.worst;
-    if (failure === undefined || !this.#troubles.isHalted) return { refused: 'The projection is not halted.' };
+    const failure = this.#failures.worst;
+    if (failure === undefined || !this.#failures.isHalted) return { refused: 'The projection is not halted.' };
     if (skip && failure.code === 'NEWER_EVENT')
       return { refused: 'A newer build wrote this event: start that build, or a later one. It cannot be skipped.' };
     if (skip) await this.file.skip(failure.position);
-    const rebuilding = this.#troubles.halts('next');
-    this.#troubles.lift();
+    const rebuilding = this.#failures.halts('next');
+    this.#failures.lift();
     this.#resumed.notify();
     if (rebuilding) this.rebuild();
     return undefined;
@@ -215,7 +215,7 @@ export class Projector {
 
   #state(): ProjectionState {
     if (this.#rebuild !== undefined) return 'REBUILDING';
-    if (this.#troubles.isHalted) return 'HALTED';
+    if (this.#failures.isHalted) return 'HALTED';
     return this.#isLive ? 'LIVE' : 'CATCHING_UP';
   }
 
@@ -225,7 +225,7 @@ export class Projector {
       const pause = this.#pause;
       await pause;
       if (pause !== this.#pause) continue;
-      if (this.#frozen || this.#troubles.halts('live')) {
+      if (this.#frozen || this.#failures.halts('live')) {
         await this.#resumed.wait(stopping);
         continue;
       }
@@ -274,7 +274,7 @@ export class Projector {
     return follow({
       file: this.file,
       slot,
-      folder: new Folder(this.projection, this.file.loader(slot)),
+      folder: new BatchFolder(this.projection, this.file.loader(slot)),
       batches,
       batchesPerCommit,
       skipped: new Set(from.skipped),
@@ -282,7 +282,7 @@ export class Projector {
       onCommit: (progress) => {
         this.#pace.add(progress.events, progress.through - reached);
         reached = progress.through;
-        this.#troubles.written();
+        this.#failures.written();
         onCommit(progress);
         this.#progressed.notify();
       },
@@ -295,7 +295,7 @@ export class Projector {
   }
 
   #halt(slot: 'live' | 'next', error: FoldError): void {
-    const failure = this.#troubles.halt(slot, error);
+    const failure = this.#failures.halt(slot, error);
     this.#logger.error({ ...failure, position: failure.position.toString(), slot }, 'projection halted');
     // Nobody waits for what will not come.
     if (slot === 'live') this.#waiters.dismiss();
@@ -303,14 +303,14 @@ export class Projector {
   }
 
   async #retryLater(error: unknown, what: string, signal: AbortSignal): Promise<void> {
-    this.#troubles.writeFailed(this.#live.position, error);
+    this.#failures.writeFailed(this.#live.position, error);
     this.#logger.error({ err: error }, `${what} cannot go on; trying again`);
     this.#progressed.notify();
     await delay(RETRY_DELAY_MS, undefined, { signal }).catch(() => undefined);
   }
 
   #startRebuild(): void {
-    this.#troubles.lift('next');
+    this.#failures.lift('next');
     const cancel = new AbortController();
     const done = this.#keepRebuilding(AbortSignal.any([cancel.signal, this.#stopping.signal])).finally(() => {
       this.#rebuild = undefined;
@@ -390,7 +390,7 @@ export class Projector {
     try {
       await work();
       this.#live = (await this.file.generation('live')) ?? this.#live;
-      this.#troubles.lift();
+      this.#failures.lift();
     } finally {
       this.#resumed.notify();
     }

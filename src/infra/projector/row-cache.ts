@@ -11,7 +11,7 @@ const NONE: AnyRow = Object.freeze({});
  * The rows of one table in memory: those a batch works on, those changed and not yet written, and those known from the
  * file. `take` hands over what has changed; until `written` says that it is in the file, it is still found here.
  */
-export class TableRows {
+export class RowCache {
   readonly #key: string;
   /** Columns that must hold something. */
   readonly #required: readonly string[];

@@ -2,7 +2,7 @@ import { performance } from 'node:perf_hooks';
 import { Rate } from './rate.js';
 
 /** How fast a projection goes, and for how long it has been behind. */
-export class Pace {
+export class Throughput {
   readonly #events = new Rate();
   /** In positions: what lies between two of them need not be one event. */
   readonly #positions = new Rate();

@@ -6,7 +6,7 @@ import { Connection } from '../sqlite/connection.js';
 import { digestTables, rowsInKeyOrder } from './digest.js';
 import { checkCheckpoint } from './checkpoint.js';
 import { ProjectionError, toProjectionError } from './errors.js';
-import { Folder, type FoldError } from './batch-folder.js';
+import { BatchFolder, type FoldError } from './batch-folder.js';
 import { filterOf, follow } from './follow.js';
 import { ProjectionFile, readGeneration, type Generation } from './projection-file.js';
 
@@ -155,7 +155,7 @@ async function replay(
     await follow({
       file: shadow,
       slot: 'next',
-      folder: new Folder(projection, shadow.loader('next')),
+      folder: new BatchFolder(projection, shadow.loader('next')),
       batches: upTo(log, projection, until),
       batchesPerCommit: BATCHES_PER_COMMIT,
       skipped: new Set(skipped),

@@ -18,7 +18,7 @@ const PROJECTED_TIMEOUT_MS = 10_000;
 const AT_TIMEOUT_MS = 5_000;
 
 /** What core services are made of. */
-type CoreParts = Pick<CoreServices, 'log' | 'commands' | 'queue' | 'missions' | 'outbox' | 'replication'> & {
+type CoreDependencies = Pick<CoreServices, 'log' | 'commands' | 'queue' | 'missions' | 'outbox' | 'replication'> & {
   readonly clock: Clock;
 };
 
@@ -39,7 +39,7 @@ export class CoreServices {
   readonly outboxDb: Kysely<OutboxDatabase>;
   readonly #clock: Clock;
 
-  constructor({ log, commands, queue, missions, outbox, replication, clock }: CoreParts) {
+  constructor({ log, commands, queue, missions, outbox, replication, clock }: CoreDependencies) {
     this.log = log;
     this.commands = commands;
     this.queue = queue;

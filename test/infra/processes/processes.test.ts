@@ -45,14 +45,20 @@ describe('jobs of closed missions', () => {
   it('do not keep a node from stopping while the read model does not get on', async () => {
     const { log, missions } = node.services;
     const jobId = await node.newJob(taskId);
-    const waiting = vi.spyOn(missions, 'reaches').mockReturnValue(new Promise(() => undefined));
+    const reaches = missions.reaches.bind(missions);
+    const waiting = vi
+      .spyOn(missions, 'reaches')
+      .mockImplementation((_position, _timeoutMs, signal) => reaches(1_000_000n, 600_000, signal));
     await close();
     await vi.waitFor(async () => {
       const types = (await node.eventsOf(`job-${jobId}`)).map(({ type }) => type);
       expect(types).toEqual(['JobCreated', 'JobCancelled']);
     }, PATIENCE);
     const head = await log.head();
-    await vi.waitFor(() => expect(waiting).toHaveBeenLastCalledWith(head, expect.any(Number)), PATIENCE);
+    await vi.waitFor(
+      () => expect(waiting).toHaveBeenLastCalledWith(head, expect.any(Number), expect.any(AbortSignal)),
+      PATIENCE,
+    );
     await node.halt();
   });
 });

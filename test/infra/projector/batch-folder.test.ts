@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Fact, RecordedEvent } from '../../../src/domain/event.js';
-import { FoldError, Folder, type LoadRows } from '../../../src/infra/projector/batch-folder.js';
+import { FoldError, BatchFolder, type LoadRows } from '../../../src/infra/projector/batch-folder.js';
 import { defineProjection } from '../../../src/projections/projection.js';
 import { cut, cuts } from '../../projections/histories.js';
 import { foldBatches, MemoryTables } from '../../projections/support.js';
@@ -86,7 +86,7 @@ describe('a folder', () => {
         fc.array(fc.boolean(), { minLength: 1 }),
         async (events, sizes, cacheSize, delays) => {
           const stored = new MemoryTables(accounts);
-          const folder = new Folder(accounts, stored.load, cacheSize);
+          const folder = new BatchFolder(accounts, stored.load, cacheSize);
           const unwritten: (() => void)[] = [];
           for (const [i, batch] of cut(events, sizes).entries()) {
             await folder.fold(batch, NONE);
@@ -113,10 +113,10 @@ describe('a folder', () => {
 
   it.each([
     ['not yet taken', () => {}],
-    ['taken and not yet written', (folder: Folder) => void folder.take()],
+    ['taken and not yet written', (folder: BatchFolder) => void folder.take()],
   ])('does not let go of rows that are changed and %s', async (_when, take) => {
     const { asked, load } = noted();
-    const folder = new Folder(accounts, load, 1);
+    const folder = new BatchFolder(accounts, load, 1);
     await folder.fold([moved('a', 'b', 0), moved('a', 'c', 1), moved('a', 'd', 2)], NONE);
     take(folder);
     await folder.fold([moved('b', 'b', 3), moved('c', 'c', 4), moved('d', 'd', 5)], NONE);
@@ -125,7 +125,7 @@ describe('a folder', () => {
 
   it('lets go of them once they are written and there are too many', async () => {
     const { stored, asked, load } = noted();
-    const folder = new Folder(accounts, load, 1);
+    const folder = new BatchFolder(accounts, load, 1);
     await folder.fold([moved('a', 'b', 0), moved('a', 'c', 1)], NONE);
     stored.write(folder.take());
     folder.written();
@@ -136,7 +136,7 @@ describe('a folder', () => {
 
   it('asks for each row once, in one query a batch', async () => {
     const { asked, load } = noted();
-    const folder = new Folder(accounts, load);
+    const folder = new BatchFolder(accounts, load);
     await folder.fold([moved('a', 'b', 0), moved('b', 'a', 1), moved('c', 'a', 2)], NONE);
     await folder.fold([moved('a', 'b', 3), moved('d', 'c', 4)], NONE);
     expect(asked).toEqual([['a', 'b', 'c'], ['d']]);
@@ -144,7 +144,7 @@ describe('a folder', () => {
 
   it('remembers that a row is not there', async () => {
     const { asked, load } = noted();
-    const folder = new Folder(accounts, load);
+    const folder = new BatchFolder(accounts, load);
     await folder.fold([moved('nobody', 'a', 0)], NONE);
     await folder.fold([moved('nobody', 'a', 1)], NONE);
     expect(asked).toEqual([['a', 'nobody']]);
@@ -152,7 +152,7 @@ describe('a folder', () => {
 
   it('finds a row that it remembered as missing and then added', async () => {
     const { load } = noted();
-    const folder = new Folder(accounts, load);
+    const folder = new BatchFolder(accounts, load);
     await folder.fold([moved('a', 'b', 0)], NONE);
     folder.take();
     await folder.fold([moved('a', 'a', 1)], NONE);
@@ -163,14 +163,14 @@ describe('a folder', () => {
 
   it('passes over the events it is told to', async () => {
     const events = [moved('a', 'b', 0), event('Dropped', { id: 'b' }, 1), moved('a', 'c', 2)];
-    const folder = new Folder(accounts, noted().load);
+    const folder = new BatchFolder(accounts, noted().load);
     expect(await folder.fold(events, new Set([2n]))).toEqual({ taken: 3, events: 2 });
     expect([...(folder.take().get('accounts')?.keys() ?? [])]).toEqual(['b', 'c']);
   });
 
   it('stops at an event whose handler throws, with what came before and nothing of that event', async () => {
     const events = [moved('a', 'b', 0), event('Dropped', { id: 'b' }, 1), moved('a', 'c', 2)];
-    const folder = new Folder(accounts, noted().load);
+    const folder = new BatchFolder(accounts, noted().load);
     const { events: count, failure } = await folder.fold(events, NONE);
     expect(count).toBe(1);
     expect(folder.take().get('accounts')).toEqual(new Map([['b', { id: 'b', sum: 31 + 7 }]]));
@@ -186,7 +186,7 @@ describe('a folder', () => {
         tables,
         handlers: { Dropped: { touches: () => [], fold: (rows) => rows.put('accounts', row as never) } },
       });
-      const folder = new Folder(emptied, noted().load);
+      const folder = new BatchFolder(emptied, noted().load);
       const { events: count, failure } = await folder.fold([event('Dropped', {}, 0)], NONE);
       expect(count).toBe(0);
       expect(failure).toMatchObject({ message: 'column sum would be left empty' });
@@ -210,7 +210,7 @@ describe('a folder', () => {
     const rows = Array.from({ length: 400 }, (_, n) => ({ id: String(n), text: 'x'.repeat(50_000) }));
     stored.write(new Map([['texts', new Map(rows.map((row) => [row.id, row]))]]));
     const loaded: number[] = [];
-    const folder = new Folder(large, (table, keys) => {
+    const folder = new BatchFolder(large, (table, keys) => {
       loaded.push(keys.length);
       return stored.load(table, keys);
     });
@@ -231,19 +231,19 @@ describe('a folder', () => {
   });
 
   it('counts events that it has no handler for', async () => {
-    const folder = new Folder(accounts, noted().load);
+    const folder = new BatchFolder(accounts, noted().load);
     expect(await folder.fold([event('MissionClosed', {}, 0)], NONE)).toEqual({ taken: 1, events: 1 });
     expect(folder.take().get('accounts')).toEqual(new Map());
   });
 
   it.each(['Unheard', 'JobLeaseExtended'])('stops at an event of a newer build: %s', async (type) => {
-    const folder = new Folder(accounts, noted().load);
+    const folder = new BatchFolder(accounts, noted().load);
     const { taken, failure } = await folder.fold([event('MissionClosed', {}, 0), event(type, {}, 1)], NONE);
     expect([taken, failure?.code, failure?.event.type]).toEqual([1, 'NEWER_EVENT', type]);
   });
 
   it('stops at an event in a schema version of a newer build', async () => {
-    const folder = new Folder(accounts, noted().load);
+    const folder = new BatchFolder(accounts, noted().load);
     const newer = event('MissionClosed', {}, 0);
     const { failure } = await folder.fold([{ ...newer, metadata: { ...newer.metadata, schemaVersion: 2 } }], NONE);
     expect(failure?.code).toBe('NEWER_EVENT');

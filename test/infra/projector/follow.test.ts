@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { RecordedEvent } from '../../../src/domain/event.js';
 import type { EventBatch } from '../../../src/infra/eventlog/eventlog.js';
-import { FoldError, Folder } from '../../../src/infra/projector/batch-folder.js';
-import { follow, type Following, type Progress } from '../../../src/infra/projector/follow.js';
+import { FoldError, BatchFolder } from '../../../src/infra/projector/batch-folder.js';
+import { follow, type FollowDependencies, type Progress } from '../../../src/infra/projector/follow.js';
 import { loadRows, selectList, fromStored } from '../../../src/infra/projector/generation.js';
 import { ProjectionFile } from '../../../src/infra/projector/projection-file.js';
 import { missions } from '../../../src/projections/missions.js';
@@ -54,11 +54,11 @@ async function newFile(projection: Projection = tally()): Promise<ProjectionFile
   return file;
 }
 
-function folderOver(file: ProjectionFile, maxCachedRows?: number): Folder {
+function folderOver(file: ProjectionFile, maxCachedRows?: number): BatchFolder {
   const { projection } = file;
   const load = (name: string, keys: readonly string[]) =>
     file.read((connection) => loadRows(connection, name, projection.tables[name]!, 'live', keys));
-  return new Folder(projection, load, maxCachedRows);
+  return new BatchFolder(projection, load, maxCachedRows);
 }
 
 async function rowsOf(file: ProjectionFile): Promise<Record<string, readonly AnyRow[]>> {
@@ -74,12 +74,12 @@ async function rowsOf(file: ProjectionFile): Promise<Record<string, readonly Any
 /** Follows, one batch a commit unless told. */
 function folding(
   file: ProjectionFile,
-  slot: Following['slot'],
-  folder: Folder,
+  slot: FollowDependencies['slot'],
+  folder: BatchFolder,
   batches: AsyncIterable<EventBatch>,
   skipped: ReadonlySet<bigint>,
   ended: AbortController,
-  onCommit: Following['onCommit'],
+  onCommit: FollowDependencies['onCommit'],
   batchesPerCommit = 1,
 ): Promise<void> {
   return follow({ file, slot, folder, batches, batchesPerCommit, skipped, ended, onCommit });

@@ -13,7 +13,7 @@ import { hostClientUntil } from '../../../src/infra/offgrid/protocol/host-client
 import type { HaltReason } from '../../../src/domain/writer.js';
 import { Replicator } from '../../../src/infra/offgrid/replication/replicator.js';
 import { WriterFile } from '../../../src/infra/offgrid/replication/writer-file.js';
-import { LogJournal } from '../../../src/infra/offgrid/replication/replication-events.js';
+import { ReplicationEvents } from '../../../src/infra/offgrid/replication/replication-events.js';
 import { ProjectedBacklog } from '../../../src/infra/offgrid/replication/projected-backlog.js';
 import { SqliteFrontiers } from '../../../src/infra/offgrid/replication/sqlite-frontiers.js';
 import { systemTime } from '../../../src/infra/platform/time.js';
@@ -80,7 +80,7 @@ export class ReplicatingCore {
       randomBytes: options.randomBytes ?? randomBytes,
       wanted: { hosts, required },
       dishonestWeight: options.dishonestWeight ?? 0,
-      journal: new LogJournal(log, projector, systemClock),
+      journal: new ReplicationEvents(log, projector, systemClock),
       store: new WriterFile(join(folder, 'writer.json')),
       time: systemTime(systemClock),
       clientOf: (url, host, signal) => {

@@ -12,8 +12,8 @@ import {
 import { LogError, WrongExpectedRevision } from '../errors.js';
 import { MAX_EVENT_BYTES, type AppendResult, type ExpectedRevision } from '../eventlog.js';
 import { remedyFor, toLogError } from './failures.js';
-import { answered, Tries, type Link } from './reconnecting-client.js';
-import { MAX_HELD_MESSAGES, type Outflow } from './send-buffer.js';
+import { answered, Tries, type ReconnectingClient } from './reconnecting-client.js';
+import { MAX_HELD_MESSAGES, type SendBuffer } from './send-buffer.js';
 
 /** The most messages on their way: more than a server works on at a time, and few enough to be sent again. */
 const MAX_MESSAGES = 64;
@@ -59,7 +59,7 @@ interface Entry extends Append {
  * before one of another stream, unless the server takes it while it says of that other that it cannot take it now.
  */
 export class Appender {
-  readonly #link: Link;
+  readonly #link: ReconnectingClient;
   readonly #lookup: Lookup;
   #waiting: Entry[] = [];
   #sent: Entry[] = [];
@@ -74,7 +74,7 @@ export class Appender {
   #closed: Promise<void> | undefined;
   #drained: (() => void) | undefined;
 
-  constructor(link: Link, lookup: Lookup) {
+  constructor(link: ReconnectingClient, lookup: Lookup) {
     this.#link = link;
     this.#lookup = lookup;
   }
@@ -117,26 +117,26 @@ export class Appender {
   }
 
   #pump(): void {
-    const { client, outflow } = this.#link;
+    const { client, buffer } = this.#link;
     while (!this.#recovering) {
       const next = this.#waiting[0];
-      if (next === undefined || !this.#isRoomFor(next, outflow)) return;
+      if (next === undefined || !this.#isRoomFor(next, buffer)) return;
       if (this.#sent.some(({ name }) => name === next.name)) return;
       this.#waiting.shift();
       this.#sent.push(next);
       this.#messages += next.messages;
       next.attempts += 1;
-      outflow.give(next.messages, () => this.#pump());
+      buffer.give(next.messages, () => this.#pump());
       void this.#send(next, client);
     }
   }
 
-  #isRoomFor({ messages }: Entry, outflow: Outflow): boolean {
+  #isRoomFor({ messages }: Entry, buffer: SendBuffer): boolean {
     if (this.#messages === 0) return true;
     const onTheirWay = this.#messages + messages;
     if (this.#way !== this.#link.way || onTheirWay > MAX_MESSAGES) return false;
     // As long as no more than those are unanswered, no more can be held.
-    return onTheirWay <= MAX_HELD_MESSAGES || messages <= outflow.room;
+    return onTheirWay <= MAX_HELD_MESSAGES || messages <= buffer.room;
   }
 
   async #send(entry: Entry, client: EventStoreDBClient): Promise<void> {

@@ -3,7 +3,7 @@ import type { EventBatch, EventFilter } from '../eventlog.js';
 import { matches } from '../filter.js';
 import type { SizedEvent } from '../tail.js';
 import { positionOf, type Records } from './event-codec.js';
-import type { Said } from './subscription-messages.js';
+import type { SubscriptionMessage } from './subscription-messages.js';
 import { sizeOf } from './size.js';
 
 /** The most of events that one batch holds, in bytes (estimated), unless a single one has more. */
@@ -32,7 +32,11 @@ export interface Cut {
  * whoever went on after it would never see that event. So a checkpoint counts once something beyond it is said, and none
  * counts beyond the end that was known before.
  */
-export async function* pieces(said: AsyncIterable<Said[]>, records: Records, cut: Cut): AsyncIterable<Piece> {
+export async function* pieces(
+  said: AsyncIterable<SubscriptionMessage[]>,
+  records: Records,
+  cut: Cut,
+): AsyncIterable<Piece> {
   const { head, filter, batchSize, isLive } = cut;
   let through = cut.after;
   let checkpoint: bigint | undefined;

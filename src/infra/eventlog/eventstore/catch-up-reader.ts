@@ -1,7 +1,7 @@
 import type { EventBatch } from '../eventlog.js';
 import { isInvalidPosition } from './failures.js';
 import { pieces, type Cut } from './batch-subscription.js';
-import { Tries, type Link } from './reconnecting-client.js';
+import { Tries, type ReconnectingClient } from './reconnecting-client.js';
 import type { End, Reader } from './reader.js';
 import type { Records } from './event-codec.js';
 import { saidAfter } from './subscription-messages.js';
@@ -16,12 +16,12 @@ export interface Excerpt extends Pick<Cut, 'after' | 'filter' | 'batchSize'> {
 }
 
 /** Reads what lies in the log, by subscriptions that are left when they have reached the end: reads know no filter. */
-export class Past {
-  readonly #link: Link;
+export class CatchUpReader {
+  readonly #link: ReconnectingClient;
   readonly #records: Records;
   readonly #reader: Reader;
 
-  constructor(link: Link, records: Records, reader: Reader) {
+  constructor(link: ReconnectingClient, records: Records, reader: Reader) {
     this.#link = link;
     this.#records = records;
     this.#reader = reader;

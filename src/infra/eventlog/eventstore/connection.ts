@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream';
 import { EventStoreDBClient } from '@eventstore/db-client';
-import { Outflow } from './send-buffer.js';
+import { SendBuffer } from './send-buffer.js';
 
 /** What the client calls the stream that appends go by. */
 const APPENDS = 'appendToStream';
@@ -36,7 +36,7 @@ interface Internals {
  */
 export class Connection {
   readonly client: EventStoreDBClient;
-  readonly outflow = new Outflow();
+  readonly buffer = new SendBuffer();
   readonly #channels: Promise<Channel>[] = [];
   #isOver = false;
 
@@ -61,7 +61,7 @@ export class Connection {
     };
     internals.GRPCStreamCreator = (type, name, open, cache) =>
       name === APPENDS
-        ? this.outflow.watched(GRPCStreamCreator(type, name, openAppends(open), cache))
+        ? this.buffer.watched(GRPCStreamCreator(type, name, openAppends(open), cache))
         : GRPCStreamCreator(type, name, open, cache);
   }
 

@@ -20,11 +20,11 @@ import { judgeAppend } from '../prepare-append.js';
 import type { Lease } from '../lease.js';
 import { Appender, type Lookup } from './appender.js';
 import type { ServerAddress } from './address.js';
-import { Feed } from './live-subscription.js';
+import { LiveSubscription } from './live-subscription.js';
 import { nameLog, nameOfLog, startOfLog } from './identity.js';
 import { EventStoreLease } from './lease.js';
-import { Link } from './reconnecting-client.js';
-import { Past } from './catch-up-reader.js';
+import { ReconnectingClient } from './reconnecting-client.js';
+import { CatchUpReader } from './catch-up-reader.js';
 import { Reader } from './reader.js';
 import { bareEvent, isObject, Records, type AnyRecord } from './event-codec.js';
 import { until } from './abortable.js';
@@ -43,25 +43,25 @@ const TRUNCATE_BEFORE = '$tb';
  */
 export class EventStoreLog implements EventLog {
   readonly logId: string;
-  readonly #link: Link;
+  readonly #link: ReconnectingClient;
   readonly #records: Records;
   readonly #reader: Reader;
   readonly #appender: Appender;
-  readonly #feed: Feed;
-  readonly #past: Past;
+  readonly #feed: LiveSubscription;
+  readonly #past: CatchUpReader;
   readonly #logger: Logger;
   readonly #closing = new AbortController();
   #closed: Promise<void> | undefined;
 
-  private constructor(logId: string, { link, records, reader, appender }: Parts, logger: Logger) {
+  private constructor(logId: string, { link, records, reader, appender }: LogDependencies, logger: Logger) {
     this.logId = logId;
     this.#logger = logger;
     this.#link = link;
     this.#records = records;
     this.#reader = reader;
     this.#appender = appender;
-    this.#feed = new Feed(link, records, reader);
-    this.#past = new Past(link, records, reader);
+    this.#feed = new LiveSubscription(link, records, reader);
+    this.#past = new CatchUpReader(link, records, reader);
   }
 
   /**
@@ -258,8 +258,8 @@ export class EventStoreLog implements EventLog {
   }
 }
 
-interface Parts {
-  readonly link: Link;
+interface LogDependencies {
+  readonly link: ReconnectingClient;
   readonly records: Records;
   readonly reader: Reader;
   readonly appender: Appender;
@@ -270,9 +270,9 @@ async function connected<R>(
   address: ServerAddress,
   logger: Logger,
   signal: AbortSignal | undefined,
-  use: (parts: Parts) => Promise<R>,
+  use: (parts: LogDependencies) => Promise<R>,
 ): Promise<R> {
-  const link = new Link(address, logger);
+  const link = new ReconnectingClient(address, logger);
   const records = new Records(address.streamPrefix);
   const reader = new Reader(link, records);
   const appender = new Appender(link, lookup(reader));

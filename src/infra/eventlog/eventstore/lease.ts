@@ -26,7 +26,7 @@ const KEPT = 'LeaseKept';
 const RELEASED = 'LeaseReleased';
 
 /** What a lease stands on. */
-interface Ground {
+interface LeaseDependencies {
   readonly records: Records;
   readonly reader: Reader;
   readonly appender: Appender;
@@ -41,7 +41,7 @@ interface Ground {
  */
 export class EventStoreLease implements Lease {
   readonly #name: string;
-  readonly #ground: Ground;
+  readonly #dependencies: LeaseDependencies;
   readonly #holder = `${hostname()}/${process.pid}/${randomUUID()}`;
   readonly #stopping = new AbortController();
   readonly #running: Promise<void>;
@@ -52,9 +52,9 @@ export class EventStoreLease implements Lease {
   #keepAt = 0;
   #seen: { readonly revision: bigint; readonly at: number } | undefined;
 
-  constructor(name: string, ground: Ground) {
+  constructor(name: string, dependencies: LeaseDependencies) {
     this.#name = name;
-    this.#ground = ground;
+    this.#dependencies = dependencies;
     this.#running = this.#run();
   }
 
@@ -86,7 +86,8 @@ export class EventStoreLease implements Lease {
         // Another has it.
         if (error instanceof WrongExpectedRevision) this.#lose();
         // Whether it is held still will be seen; it runs out by itself.
-        else this.#ground.logger.warn({ err: error, lease: this.#name }, 'lease cannot be looked at; trying again');
+        else
+          this.#dependencies.logger.warn({ err: error, lease: this.#name }, 'lease cannot be looked at; trying again');
       }
       await delay(LOOK_MS, undefined, { signal }).catch(() => undefined);
     }
@@ -114,7 +115,7 @@ export class EventStoreLease implements Lease {
   async #take(last: AnyRecord | undefined): Promise<void> {
     const revision = await this.#say(TAKEN, last?.revision ?? 'no-stream');
     this.#epoch = revision;
-    this.#ground.logger.info({ lease: this.#name, epoch: revision.toString() }, 'lease taken');
+    this.#dependencies.logger.info({ lease: this.#name, epoch: revision.toString() }, 'lease taken');
   }
 
   /** Says that it is there; it has the lease for a while from when it began to say so. */
@@ -129,7 +130,7 @@ export class EventStoreLease implements Lease {
 
   #lose(): void {
     if (this.#own !== undefined && !this.#stopping.signal.aborted) {
-      this.#ground.logger.warn({ lease: this.#name, epoch: this.#epoch.toString() }, 'lease lost');
+      this.#dependencies.logger.warn({ lease: this.#name, epoch: this.#epoch.toString() }, 'lease lost');
     }
     this.#own = undefined;
     this.#until = NEVER;
@@ -138,7 +139,7 @@ export class EventStoreLease implements Lease {
   async #append(type: string, expected: bigint | 'no-stream'): Promise<bigint> {
     const name = this.#stream;
     const event = bareEvent(type, { holder: this.#holder });
-    const { revision } = await this.#ground.appender.append({
+    const { revision } = await this.#dependencies.appender.append({
       stream: name,
       name,
       events: [event],
@@ -150,7 +151,7 @@ export class EventStoreLease implements Lease {
 
   async #last(): Promise<AnyRecord | undefined> {
     const options = { direction: 'backward', limit: 1 } as const;
-    for await (const record of this.#ground.reader.stream(this.#stream, options)) return record;
+    for await (const record of this.#dependencies.reader.stream(this.#stream, options)) return record;
     return undefined;
   }
 
@@ -159,13 +160,13 @@ export class EventStoreLease implements Lease {
     const name = `$$${this.#stream}`;
     const event = bareEvent('$metadata', { $maxCount: MAX_EVENTS });
     const append = { stream: name, name, events: [event], expected: 'no-stream', bytes: 0 } as const;
-    await this.#ground.appender.append(append).catch((error: unknown) => {
+    await this.#dependencies.appender.append(append).catch((error: unknown) => {
       if (!(error instanceof WrongExpectedRevision)) throw error;
     });
   }
 
   get #stream(): string {
-    return this.#ground.records.streamName(`lease-${this.#name}`);
+    return this.#dependencies.records.streamName(`lease-${this.#name}`);
   }
 }
 

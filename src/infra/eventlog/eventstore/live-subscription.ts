@@ -2,7 +2,7 @@ import { LogError } from '../errors.js';
 import { Tail } from '../tail.js';
 import { NoAnswer, toLogError } from './failures.js';
 import { pieces } from './batch-subscription.js';
-import { Tries, type Link } from './reconnecting-client.js';
+import { Tries, type ReconnectingClient } from './reconnecting-client.js';
 import type { Reader } from './reader.js';
 import type { Records } from './event-codec.js';
 import { saidAfter } from './subscription-messages.js';
@@ -15,9 +15,9 @@ const LATE_MS = 5_000;
  * Keeps a tail up with the server while anybody reads it: one subscription for all live readers, made again whenever it
  * ends, however it ends.
  */
-export class Feed {
+export class LiveSubscription {
   readonly tail = new Tail(0n);
-  readonly #link: Link;
+  readonly #link: ReconnectingClient;
   readonly #records: Records;
   readonly #reader: Reader;
   #readers = 0;
@@ -26,7 +26,7 @@ export class Feed {
   #trouble: LogError | undefined;
   #lost: LogError | undefined;
 
-  constructor(link: Link, records: Records, reader: Reader) {
+  constructor(link: ReconnectingClient, records: Records, reader: Reader) {
     this.#link = link;
     this.#records = records;
     this.#reader = reader;
@@ -114,7 +114,7 @@ export class Feed {
     }
   }
 
-  #failed(client: Link['client'], error: unknown): void {
+  #failed(client: ReconnectingClient['client'], error: unknown): void {
     try {
       this.#link.failed(client, error);
     } catch {

@@ -15,7 +15,7 @@ import {
 } from '@eventstore/db-client';
 import type { ReadStreamOptions } from '../eventlog.js';
 import { Ended } from './failures.js';
-import { ANSWER_MS, Tries, type Link } from './reconnecting-client.js';
+import { ANSWER_MS, Tries, type ReconnectingClient } from './reconnecting-client.js';
 import { pulled } from './readable-chunks.js';
 import type { AnyRecord, Records } from './event-codec.js';
 
@@ -47,7 +47,7 @@ interface Resolved<R> {
 
 /** Reads from the server: on from where it was when a connection is torn. */
 export class Reader {
-  readonly #link: Link;
+  readonly #link: ReconnectingClient;
   readonly #records: Records;
   /** The last record of ours when this was the last record of all. */
   #known: { readonly end: End; readonly last: string | undefined } = { end: NOTHING, last: undefined };
@@ -55,7 +55,7 @@ export class Reader {
   #reading: Promise<End> | undefined;
   #next: Promise<End> | undefined;
 
-  constructor(link: Link, records: Records) {
+  constructor(link: ReconnectingClient, records: Records) {
     this.#link = link;
     this.#records = records;
   }

@@ -6,7 +6,7 @@ import { LogError } from '../errors.js';
 import type { ServerAddress } from './address.js';
 import { Connection } from './connection.js';
 import { NoAnswer, reasonOf, remedyFor, toLogError } from './failures.js';
-import type { Outflow } from './send-buffer.js';
+import type { SendBuffer } from './send-buffer.js';
 
 /** How long the server may take to answer, in milliseconds. */
 export const ANSWER_MS = 5_000;
@@ -61,7 +61,7 @@ export class Tries {
  * The way to a server: a client at a time, made anew when it gets stuck, and whether the server answers. The client
  * reconnects by itself after some failures and not after others; here every failure ends in a connection that is new.
  */
-export class Link {
+export class ReconnectingClient {
   readonly address: ServerAddress;
   readonly #logger: Logger;
   readonly #closing = new AbortController();
@@ -88,8 +88,8 @@ export class Link {
   }
 
   /** What the client holds of appends. */
-  get outflow(): Outflow {
-    return this.#connection.outflow;
+  get buffer(): SendBuffer {
+    return this.#connection.buffer;
   }
 
   /** Ends with the link. */

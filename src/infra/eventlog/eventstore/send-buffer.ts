@@ -11,7 +11,7 @@ export const MAX_HELD_MESSAGES = 15;
  * for some microtasks before its messages are in the stream, so those of this turn of the event loop count as held. One
  * that takes longer waits for a connection: what is held then is not known.
  */
-export class Outflow {
+export class SendBuffer {
   #stream: Writable | undefined;
   #given = 0;
   #reached = 0;

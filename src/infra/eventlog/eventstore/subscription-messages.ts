@@ -17,7 +17,7 @@ const READY_EVENTS = 64;
 const CHECKPOINT_INTERVAL = 32;
 
 /** What a subscription says, one thing after the other. */
-export type Said =
+export type SubscriptionMessage =
   | { readonly record: AnyRecord }
   /** Everything up to here has been looked through. It may lie where there is nothing yet. */
   | { readonly checkpoint: bigint }
@@ -37,7 +37,7 @@ export async function* saidAfter(
   prefixes: string[],
   signal: AbortSignal,
   isPatient: boolean,
-): AsyncIterable<Said[]> {
+): AsyncIterable<SubscriptionMessage[]> {
   const filter = streamNameFilter({
     prefixes,
     checkpointInterval: CHECKPOINT_INTERVAL,
@@ -51,7 +51,7 @@ export async function* saidAfter(
   subscription.on('confirmation', () => {
     isConfirmed = true;
   });
-  const items = pulled<Said | AllStreamResolvedEvent>(subscription, {
+  const items = pulled<SubscriptionMessage | AllStreamResolvedEvent>(subscription, {
     signal,
     answerMs: ANSWER_MS,
     isPatient: () => isPatient && isConfirmed,
@@ -62,12 +62,12 @@ export async function* saidAfter(
 }
 
 /** Puts a mark behind what came before it. What the client calls must not throw: the subscription would stall. */
-function queue(subscription: AllStreamSubscription, mark: Said): void {
+function queue(subscription: AllStreamSubscription, mark: SubscriptionMessage): void {
   if (!subscription.readableEnded && !subscription.destroyed) subscription.push(mark);
 }
 
-function toSaid(items: readonly (Said | AllStreamResolvedEvent)[]): Said[] {
-  const said: Said[] = [];
+function toSaid(items: readonly (SubscriptionMessage | AllStreamResolvedEvent)[]): SubscriptionMessage[] {
+  const said: SubscriptionMessage[] = [];
   for (const item of items) {
     if ('checkpoint' in item || 'caughtUp' in item) said.push(item);
     else if ('event' in item && item.event !== undefined) said.push({ record: item.event });

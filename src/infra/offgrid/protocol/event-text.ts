@@ -6,10 +6,10 @@ import type { NewEvent } from '../../eventlog/eventlog.js';
 import { EVENT_ID } from '../../eventlog/prepare-append.js';
 
 /** An event as it travels: everything but its place in the log it comes from. */
-export type TravellingEvent = NewEvent & Pick<RecordedEvent, 'stream' | 'revision'>;
+export type EventContent = NewEvent & Pick<RecordedEvent, 'stream' | 'revision'>;
 
 /** What is sealed of an event: canonical JSON of id, stream, revision, type, data and metadata, as it is stored. */
-export function eventText({ id, stream, revision, type, data, metadata }: TravellingEvent): string {
+export function eventText({ id, stream, revision, type, data, metadata }: EventContent): string {
   const names = `${JSON.stringify(id)},${JSON.stringify(stream)},${revision},${JSON.stringify(type)}`;
   return `[${names},${canonicalJson(data)},${canonicalJson(metadata)}]`;
 }
@@ -31,7 +31,7 @@ const eventSchema = z.tuple([
 ]);
 
 /** An event from its text; undefined when it is none. */
-export function eventOf(text: string): TravellingEvent | undefined {
+export function eventOf(text: string): EventContent | undefined {
   let value: unknown;
   try {
     value = JSON.parse(text);

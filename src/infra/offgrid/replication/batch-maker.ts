@@ -4,9 +4,9 @@ import type { RootKey } from '../../crypto/root-key.js';
 import { encodeBatch, MAX_BATCH_EVENTS } from '../protocol/batch.js';
 import type { Statement } from '../protocol/signed.js';
 import { signTree, type Tree } from '../protocol/tree.js';
-import type { OwnTree } from './local-tree.js';
+import type { LocalTree } from './local-tree.js';
 import type { Time } from '../../platform/time.js';
-import type { SealedWindow } from './envelope-cache.js';
+import type { EnvelopeCache } from './envelope-cache.js';
 import type { ShippedEvent } from '../protocol/event.js';
 import type { LocalHistory } from './local-history.js';
 import { beginningOf, type ReplicationState } from './replication-state.js';
@@ -34,8 +34,8 @@ export class EpochEnded extends Error {
 export interface BatchMakerDependencies {
   readonly origin: string;
   readonly root: RootKey;
-  readonly window: Pick<SealedWindow, 'take'>;
-  readonly tree: OwnTree;
+  readonly window: Pick<EnvelopeCache, 'take'>;
+  readonly tree: LocalTree;
   readonly history: LocalHistory;
   readonly state: () => ReplicationState;
   readonly time: Pick<Time, 'now'>;

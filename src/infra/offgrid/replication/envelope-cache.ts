@@ -14,7 +14,7 @@ const MAX_BATCHES = 4;
 const SLICE = 50;
 
 /** The sealed events of the origin. The newest that were read are kept, so that not every host has them sealed anew. */
-export class SealedWindow {
+export class EnvelopeCache {
   readonly #backlog: Backlog;
   readonly #sealer: Sealer;
   readonly #time: Pick<Time, 'turn'>;

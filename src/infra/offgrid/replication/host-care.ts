@@ -9,7 +9,7 @@ import { HostFailure, type HostClient } from '../protocol/host-client.js';
 import type { GoodHead } from '../protocol/verify-head.js';
 import type { Known } from './ports.js';
 import type { Time } from '../../platform/time.js';
-import type { SealedWindow } from './envelope-cache.js';
+import type { EnvelopeCache } from './envelope-cache.js';
 import type { LocalHistory } from './local-history.js';
 
 /** How much is mended beside shipping, in bytes a second. */
@@ -25,7 +25,7 @@ const AUDIT_EVERY_MS = 900_000;
 export interface CareDependencies {
   readonly origin: string;
   readonly host: string;
-  readonly window: Pick<SealedWindow, 'take'>;
+  readonly window: Pick<EnvelopeCache, 'take'>;
   readonly history: LocalHistory;
   readonly time: Time;
   readonly state: () => Pick<Known, 'holes'>;

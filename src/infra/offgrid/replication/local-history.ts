@@ -4,7 +4,7 @@ import type { MerkleFrontier } from '../../../domain/merkle.js';
 import { equalBytes, toHex } from '../../crypto/bytes.js';
 import { LogError } from '../../eventlog/errors.js';
 import { isComplete, type Tree } from '../protocol/tree.js';
-import type { OwnTree } from './local-tree.js';
+import type { LocalTree } from './local-tree.js';
 import { beginningOf, type Outbox, type ReplicationState } from './replication-state.js';
 
 /** Roots, and answers, that are remembered: a log only grows, so they stay right. */
@@ -12,14 +12,14 @@ const MAX_REMEMBERED = 1_000;
 
 /** The history of the own log, as what hosts show is compared with it. */
 export class LocalHistory {
-  readonly #tree: OwnTree;
+  readonly #tree: LocalTree;
   readonly #outbox: Pick<Outbox, 'catchUp'>;
   readonly #state: () => ReplicationState;
   readonly #answers = new LRUCache<string, boolean>({ max: MAX_REMEMBERED });
   readonly #roots = new LRUCache<number, Uint8Array>({ max: MAX_REMEMBERED });
 
   /** @param state what the log says now */
-  constructor(tree: OwnTree, outbox: Pick<Outbox, 'catchUp'>, state: () => ReplicationState) {
+  constructor(tree: LocalTree, outbox: Pick<Outbox, 'catchUp'>, state: () => ReplicationState) {
     this.#tree = tree;
     this.#outbox = outbox;
     this.#state = state;

@@ -5,14 +5,14 @@ import { MAX_BATCH_BYTES, MAX_BATCH_EVENTS } from '../protocol/batch.js';
 import type { ShippedEvent } from '../protocol/event.js';
 import { encodeEntry } from '../protocol/entry.js';
 import type { FrontierCache } from './ports.js';
-import type { SealedWindow } from './envelope-cache.js';
+import type { EnvelopeCache } from './envelope-cache.js';
 
 /** Trees kept for the next host. */
 const MAX_GROWN = 4;
 
 /** The Merkle tree over the origin's own events, at any size. */
-export class OwnTree {
-  readonly #window: Pick<SealedWindow, 'take'>;
+export class LocalTree {
+  readonly #window: Pick<EnvelopeCache, 'take'>;
   readonly #cache: FrontierCache;
   readonly #onProgress: (size: number, of: number) => void;
   /** What was grown last. Trees are not changed once they are given out. */
@@ -20,7 +20,7 @@ export class OwnTree {
 
   /** @param onProgress is told how many events a tree has by now, of those it is to have */
   constructor(
-    window: Pick<SealedWindow, 'take'>,
+    window: Pick<EnvelopeCache, 'take'>,
     cache: FrontierCache,
     onProgress: (size: number, of: number) => void = () => undefined,
   ) {

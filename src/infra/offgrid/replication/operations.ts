@@ -45,7 +45,7 @@ export type Operated<More = unknown> =
 type Refused = Extract<Operated, { done: false }>;
 
 /** What operations are carried out with. */
-export interface OperationsGround {
+export interface OperationsDependencies {
   readonly origin: string;
   readonly log: EventLog;
   readonly outbox: Projector;
@@ -61,17 +61,17 @@ export interface OperationsGround {
 
 /** What operators do about hosts and keys. One at a time; each judges by an outbox that shows what came before. */
 export class Operations {
-  readonly #ground: OperationsGround;
+  readonly #dependencies: OperationsDependencies;
   readonly #queue = new KeyedQueue();
 
-  constructor(ground: OperationsGround) {
-    this.#ground = ground;
+  constructor(dependencies: OperationsDependencies) {
+    this.#dependencies = dependencies;
   }
 
   /** Tries a host again at once; one that is BLOCKED or FULL is ACTIVE from then on. */
   retryHost(id: string, by: Author): Promise<Operated> {
     return this.#onHost(id, async (host) => {
-      const { replicator, outbox } = this.#ground;
+      const { replicator, outbox } = this.#dependencies;
       const { state } = host;
       if (state === 'SUSPENDED' || state === 'RETIRED') {
         const advice = state === 'SUSPENDED' ? ' Reinstate it first, with setHostState to ACTIVE.' : '';
@@ -92,7 +92,7 @@ export class Operations {
     const problem = new Checks().text('why', why, 0, LIMITS.reasonLength).problem();
     if (problem !== undefined) return { done: false, problem };
     return this.#onHost(id, async (host, known) => {
-      if (host.state === state) return { done: true, position: this.#ground.outbox.position };
+      if (host.state === state) return { done: true, position: this.#dependencies.outbox.position };
       if (host.state === 'RETIRED')
         return hostState(host, `Host '${id}' is RETIRED, for good. Start it on an empty folder: it is another then.`);
       if (state === 'RETIRED' && !isDispensable(id, known))
@@ -101,7 +101,7 @@ export class Operations {
           `Host '${id}' cannot be retired yet: without it, the other hosts of the policy have not the weight it requires, or have not signed for all of events 1–${known.quorum}, or do not show yet that a quorum has these. Add hosts to OFFGRID_STORAGE_HOSTS, or wait until they have caught up.`,
         );
       const position = await this.#record(this.#changed(host, state, why), by);
-      if (state === 'ACTIVE') this.#ground.replicator()?.retry(id);
+      if (state === 'ACTIVE') this.#dependencies.replicator()?.retry(id);
       return { done: true, position };
     });
   }
@@ -110,7 +110,7 @@ export class Operations {
   confirmHost(id: string, by: Author): Promise<Operated> {
     return this.#onHost(id, async (host, first) => {
       let known = first;
-      let position = this.#ground.outbox.position;
+      let position = this.#dependencies.outbox.position;
       for (let tries = 0; tries <= MAX_CONFLICTS; tries += 1) {
         const policy = known.policies.at(-1)?.policy;
         const named = policy?.hosts.find((one) => one.host === id);
@@ -118,10 +118,10 @@ export class Operations {
           return hostState(host, `Host '${id}' is not in the policy: there is nothing to confirm.`);
         if (named.confirmed) return { done: true, position };
         const hosts = policy.hosts.map((one) => (one === named ? { ...one, confirmed: true } : one));
-        const data = { origin: this.#ground.origin, ...policy, version: policy.version + 1, hosts };
+        const data = { origin: this.#dependencies.origin, ...policy, version: policy.version + 1, hosts };
         // The replicator may set a policy of this version at the same time; the first of them counts.
         position = await this.#record({ type: 'ReplicationPolicySet', data } satisfies ReplicationPolicySet, by);
-        known = await this.#ground.backlog.known();
+        known = await this.#dependencies.backlog.known();
       }
       return refused('The policy is being changed by others. Try again in a moment.');
     });
@@ -130,7 +130,7 @@ export class Operations {
   /** Begins a key epoch: what comes after it is sealed with another key. */
   rotateKey(by: Author): Promise<Operated<{ readonly keyEpoch: number }>> {
     return this.#inQueue(async (known) => {
-      const { origin, newKey, log } = this.#ground;
+      const { origin, newKey, log } = this.#dependencies;
       const refusal = this.#refused(known);
       if (refusal !== undefined) return refusal;
       for (let conflicts = 0; conflicts <= MAX_CONFLICTS; conflicts += 1) {
@@ -160,7 +160,7 @@ export class Operations {
    * @param named the name of the origin, as a person has typed it
    */
   beginLine(named: string, by: Author): Promise<Operated<{ readonly line: number }>> {
-    const { origin } = this.#ground;
+    const { origin } = this.#dependencies;
     if (named !== origin) {
       const problem = invalidInput([{ path: 'origin', message: `must be '${origin}', the name of this core` }]);
       return Promise.resolve({ done: false, problem });
@@ -184,7 +184,7 @@ export class Operations {
   #withReplicator<More extends object>(
     work: (replicator: Pick<Replicator, 'beginLine' | 'writer'>) => Promise<More | Refused>,
   ): Promise<Operated<More>> {
-    const { origin, backlog, outbox, replicator: running } = this.#ground;
+    const { origin, backlog, outbox, replicator: running } = this.#dependencies;
     return this.#queue.run(
       origin,
       async () => {
@@ -211,7 +211,7 @@ export class Operations {
 
   /** @throws LogError REPLICATION_STOPPED */
   #inQueue<More>(work: (known: ReplicationState) => Promise<Operated<More>>): Promise<Operated<More>> {
-    const { origin, halted, backlog } = this.#ground;
+    const { origin, halted, backlog } = this.#dependencies;
     return this.#queue.run(
       origin,
       async () => {
@@ -226,18 +226,18 @@ export class Operations {
 
   /** Nothing is changed where nothing is replicated. */
   #refused({ origin }: Known): Refused | undefined {
-    const refusal = this.#ground.refusal();
+    const refusal = this.#dependencies.refusal();
     if (refusal !== undefined) return refused(REFUSALS[refusal]);
     if (origin === undefined) return refused('Replication has not begun yet. Try again in a moment.');
-    return origin === this.#ground.origin ? undefined : refused(REFUSALS.OTHER_ORIGIN);
+    return origin === this.#dependencies.origin ? undefined : refused(REFUSALS.OTHER_ORIGIN);
   }
 
   #changed({ host, sequence }: KnownHost, to: HostState, why: string): HostStateChanged {
-    return { type: 'HostStateChanged', data: { origin: this.#ground.origin, host, state: to, sequence, why } };
+    return { type: 'HostStateChanged', data: { origin: this.#dependencies.origin, host, state: to, sequence, why } };
   }
 
   async #record(fact: ReplicationFact | KeyRotated, by: Author, expected: ExpectedRevision = 'any'): Promise<bigint> {
-    const { log, outbox, clock } = this.#ground;
+    const { log, outbox, clock } = this.#dependencies;
     const { actor, correlationId } = by;
     const at = clock.now().toISOString();
     const position = await appendFact(log, fact, { at, actor, correlationId }, expected);

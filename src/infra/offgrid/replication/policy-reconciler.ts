@@ -16,7 +16,7 @@ const FIRST_POLICY_MS = 5_000;
 const RETRY_MS = 1_000;
 
 /** What a policy is kept with. */
-export interface PolicyGround {
+export interface PolicyDependencies {
   readonly origin: string;
   readonly wanted: WantedPolicy;
   /** Who answers at a URL. */
@@ -31,8 +31,8 @@ export interface PolicyGround {
 }
 
 /** Meets the hosts that are wanted, and records the policy that follows when it is another than the log's. */
-export class PolicyKeeper {
-  readonly #ground: PolicyGround;
+export class PolicyReconciler {
+  readonly #dependencies: PolicyDependencies;
   readonly #met = new Map<string, MetHost>();
   /** Why a URL counts for nothing. */
   readonly #troubles = new Map<string, string>();
@@ -48,8 +48,8 @@ export class PolicyKeeper {
   /** The version of another core's policy that was complained of. */
   #yieldedTo = 0;
 
-  constructor(ground: PolicyGround) {
-    this.#ground = ground;
+  constructor(dependencies: PolicyDependencies) {
+    this.#dependencies = dependencies;
     this.#mayLeaveOut = this.#current() !== undefined;
   }
 
@@ -64,8 +64,8 @@ export class PolicyKeeper {
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    const meeting = this.#ground.wanted.hosts.map(({ url }) => this.#meet(url, signal));
-    const { changed, time, logger, known } = this.#ground;
+    const meeting = this.#dependencies.wanted.hosts.map(({ url }) => this.#meet(url, signal));
+    const { changed, time, logger, known } = this.#dependencies;
     for (const { policy } of known().policies)
       if (mayDivide(policy))
         logger.warn(
@@ -90,7 +90,7 @@ export class PolicyKeeper {
 
   /** The policy that was set last. */
   #current(): Policy | undefined {
-    return this.#ground.known().policies.at(-1)?.policy;
+    return this.#dependencies.known().policies.at(-1)?.policy;
   }
 
   #set(): Promise<void> {
@@ -99,10 +99,10 @@ export class PolicyKeeper {
 
   async #setNext(): Promise<void> {
     if (!this.#mayLeaveOut) return;
-    const { origin, wanted, journal, known } = this.#ground;
+    const { origin, wanted, journal, known } = this.#dependencies;
     const current = this.#current();
     const retired = [...known().hosts.values()].filter(({ state }) => state === 'RETIRED').map(({ host }) => host);
-    const next = this.#ground.nextLine?.();
+    const next = this.#dependencies.nextLine?.();
     const policy = nextPolicy(wanted, current, this.#met, new Set(retired), next?.isDue);
     if (policy === undefined) return;
     if (next?.isDue !== true && this.#recorded !== undefined && isSamePolicy(policy, this.#recorded)) {
@@ -120,14 +120,14 @@ export class PolicyKeeper {
   #yieldTo(other: Policy | undefined): void {
     if (other === undefined || other.version === this.#yieldedTo) return;
     this.#yieldedTo = other.version;
-    this.#ground.logger.warn(
+    this.#dependencies.logger.warn(
       `Policy ${other.version} is not what OFFGRID_STORAGE_HOSTS and OFFGRID_REQUIRED_ACKS say here: another core of this log has other settings. It is left as it is; give both the same settings.`,
     );
   }
 
   /** Finds out who answers at a URL, until it is one who may count. */
   async #meet(url: string, signal: AbortSignal): Promise<void> {
-    const { time, whoIsAt, wanted, logger } = this.#ground;
+    const { time, whoIsAt, wanted, logger } = this.#dependencies;
     const one = wanted.hosts.find((host) => host.url === url);
     if (one === undefined) return;
     for (let failures = 0; !signal.aborted;) {

@@ -15,7 +15,7 @@ const PROJECTED_TIMEOUT_MS = 10_000;
 const ACTOR = 'process:replicator';
 
 /** Appends what the replicator has to say about replication. */
-export class LogJournal implements Journal {
+export class ReplicationEvents implements Journal {
   readonly #log: EventLog;
   readonly #outbox: Projector;
   readonly #clock: Clock;

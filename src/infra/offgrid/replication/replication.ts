@@ -16,7 +16,7 @@ import { hostClientUntil } from '../protocol/host-clients.js';
 import type { HaltReason } from '../../../domain/writer.js';
 import { Replicator } from './replicator.js';
 import { WriterFile } from './writer-file.js';
-import { LogJournal } from './replication-events.js';
+import { ReplicationEvents } from './replication-events.js';
 import { ProjectedBacklog } from './projected-backlog.js';
 import { newKey } from './first-key.js';
 import { SqliteFrontiers } from './sqlite-frontiers.js';
@@ -27,7 +27,7 @@ import type { OffgridSettings } from '../protocol/settings.js';
 const LOOK_MS = 500;
 
 /** What replication is started with. */
-export interface ReplicationParts {
+export interface ReplicationDependencies {
   readonly settings: OffgridSettings;
   readonly paths: CorePaths;
   readonly log: EventLog;
@@ -44,7 +44,7 @@ export class Replication {
   readonly settings: OffgridSettings;
   readonly operations: Operations;
   readonly #quorum: QuorumWatch;
-  readonly #parts: ReplicationParts;
+  readonly #dependencies: ReplicationDependencies;
   readonly #root: RootKey | undefined;
   readonly #frontiers: SqliteFrontiers;
   readonly #broker: BrokerLink;
@@ -53,17 +53,21 @@ export class Replication {
   #halted: HaltReason | undefined;
   #running: Promise<void>;
 
-  private constructor(parts: ReplicationParts, root: RootKey | undefined, frontiers: SqliteFrontiers) {
-    this.#parts = parts;
-    this.settings = parts.settings;
+  private constructor(dependencies: ReplicationDependencies, root: RootKey | undefined, frontiers: SqliteFrontiers) {
+    this.#dependencies = dependencies;
+    this.settings = dependencies.settings;
     this.#root = root;
     this.#frontiers = frontiers;
-    const { origin, brokerUrl: url, authKey } = parts.settings;
-    this.#broker = new BrokerLink(new BrokerClient({ url, authKey, clock: parts.clock }), origin, parts.logger);
-    this.backlog = new ProjectedBacklog(parts.outbox, parts.log);
-    this.#quorum = new QuorumWatch(parts.outbox, parts.logger);
+    const { origin, brokerUrl: url, authKey } = dependencies.settings;
+    this.#broker = new BrokerLink(
+      new BrokerClient({ url, authKey, clock: dependencies.clock }),
+      origin,
+      dependencies.logger,
+    );
+    this.backlog = new ProjectedBacklog(dependencies.outbox, dependencies.log);
+    this.#quorum = new QuorumWatch(dependencies.outbox, dependencies.logger);
     this.operations = new Operations({
-      ...parts,
+      ...dependencies,
       origin,
       backlog: this.backlog,
       halted: () => this.#halted,
@@ -78,10 +82,10 @@ export class Replication {
    * Starts it. A core without a keyring whose log has keys has lost it, and gets no other.
    * @throws KeyringError; Error when a file of it is damaged
    */
-  static async start(parts: ReplicationParts): Promise<Replication> {
-    const { settings, paths, log, logger } = parts;
+  static async start(dependencies: ReplicationDependencies): Promise<Replication> {
+    const { settings, paths, log, logger } = dependencies;
     const { keyPassphrase, origin } = settings;
-    const root = (await readKeyring(paths.keyring, keyPassphrase)) ?? (await newRoot(parts));
+    const root = (await readKeyring(paths.keyring, keyPassphrase)) ?? (await newRoot(dependencies));
     if (root === undefined)
       logger.error(
         `Nothing is replicated: ${paths.keyring} is gone, and this log is sealed with its key. Put the recovery key back: sheratan keys import.`,
@@ -89,7 +93,7 @@ export class Replication {
     if (keyPassphrase !== undefined) await wrap(paths.keyring, keyPassphrase, logger);
     const frontiers = await SqliteFrontiers.open(paths.frontiers, `${log.logId}/${origin}`);
     const known = await new WriterFile(paths.writer).load();
-    const replication = new Replication(parts, root, frontiers);
+    const replication = new Replication(dependencies, root, frontiers);
     if (known?.logId === log.logId) replication.#halted = known.stopped;
     return replication;
   }
@@ -147,7 +151,7 @@ export class Replication {
   }
 
   async #run(signal: AbortSignal): Promise<void> {
-    const { duty, clock, logger } = this.#parts;
+    const { duty, clock, logger } = this.#dependencies;
     const time = systemTime(clock);
     // What the log says of replication must be known whole before anything is concluded from it.
     const isCaughtUp = () => this.backlog.catchUp();
@@ -165,7 +169,7 @@ export class Replication {
   }
 
   #startReplicator(root: RootKey): Promise<Replicator> {
-    const { settings, paths, log, outbox, clock, logger } = this.#parts;
+    const { settings, paths, log, outbox, clock, logger } = this.#dependencies;
     const { origin, authKey, hosts, requiredAcks, dishonestWeight } = settings;
     return Replicator.start({
       origin,
@@ -174,7 +178,7 @@ export class Replication {
       wanted: { hosts, required: requiredAcks },
       dishonestWeight,
       outbox: this.backlog,
-      journal: new LogJournal(log, outbox, clock),
+      journal: new ReplicationEvents(log, outbox, clock),
       store: new WriterFile(paths.writer),
       frontiers: this.#frontiers,
       time: systemTime(clock),
@@ -208,7 +212,7 @@ async function wrap(keyring: string, passphrase: string, logger: Logger): Promis
 }
 
 /** The root key of a new core; undefined when the log has keys of another. */
-async function newRoot({ settings, paths, log }: ReplicationParts): Promise<RootKey | undefined> {
+async function newRoot({ settings, paths, log }: ReplicationDependencies): Promise<RootKey | undefined> {
   for await (const _ of log.readAll({ filter: { types: ['KeyRotated'] }, limit: 1 })) return undefined;
   return openKeyring(paths.keyring, settings.keyPassphrase);
 }

@@ -6,11 +6,11 @@ import type { Logger } from '../../platform/logger.js';
 import { HostFailure, type HostClient } from '../protocol/host-client.js';
 import type { Acknowledged } from './acknowledger.js';
 import { refusalOf, type Refusal } from './first-key.js';
-import { OwnTree } from './local-tree.js';
-import { PolicyKeeper } from './policy-reconciler.js';
+import { LocalTree } from './local-tree.js';
+import { PolicyReconciler } from './policy-reconciler.js';
 import type { FrontierCache, Journal } from './ports.js';
 import type { Time } from '../../platform/time.js';
-import { SealedWindow } from './envelope-cache.js';
+import { EnvelopeCache } from './envelope-cache.js';
 import { Sealer } from '../protocol/sealer.js';
 import { Acknowledger } from './acknowledger.js';
 import { BatchMaker } from './batch-maker.js';
@@ -55,8 +55,8 @@ interface Workings {
   readonly state: StateCache;
   readonly writer: Writer;
   readonly history: LocalHistory;
-  readonly window: SealedWindow;
-  readonly tree: OwnTree;
+  readonly window: EnvelopeCache;
+  readonly tree: LocalTree;
 }
 
 /** Ships what travels to the hosts of the policy until it is told to stop, and records what they have signed for. */
@@ -65,7 +65,7 @@ export class Replicator {
   readonly #state: StateCache;
   readonly #writer: Writer;
   readonly #acknowledger: Acknowledger;
-  readonly #policy: PolicyKeeper;
+  readonly #policy: PolicyReconciler;
   readonly #ofLoops: LoopDependencies;
   readonly #loops = new Map<string, HostLoop>();
   readonly #stopping = new AbortController();
@@ -90,7 +90,7 @@ export class Replicator {
       clients.set(url, client);
       return metBy(client, origin);
     };
-    this.#policy = new PolicyKeeper({
+    this.#policy = new PolicyReconciler({
       ...{ origin, wanted, whoIsAt, journal: state, time, logger, known: now, changed },
       nextLine: () => nextLineOf(now()),
     });
@@ -111,8 +111,8 @@ export class Replicator {
     const { origin, root, logId, outbox, journal, store, frontiers, time, randomBytes, logger } = dependencies;
     const state = await StateCache.open(outbox, journal);
     const now = () => state.current;
-    const window = new SealedWindow(outbox, new Sealer(root, origin), time, now);
-    const tree = new OwnTree(window, frontiers, progressOf(time, logger));
+    const window = new EnvelopeCache(outbox, new Sealer(root, origin), time, now);
+    const tree = new LocalTree(window, frontiers, progressOf(time, logger));
     const history = new LocalHistory(tree, outbox, now);
     const writer = await Writer.open(
       {

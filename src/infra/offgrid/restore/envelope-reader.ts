@@ -3,11 +3,11 @@ import { beginsEpoch, isKeyRotated } from '../../../domain/keyring.js';
 import type { DataKey } from '../../crypto/data-key.js';
 import { open } from '../../crypto/envelope.js';
 import type { RootKey } from '../../crypto/root-key.js';
-import { eventOf, type TravellingEvent } from '../protocol/event-text.js';
+import { eventOf, type EventContent } from '../protocol/event-text.js';
 import type { NumberedEvent } from '../protocol/event.js';
 
 /** An event that came back whole, with its number. */
-export interface OpenedEvent extends TravellingEvent {
+export interface OpenedEvent extends EventContent {
   readonly sequence: number;
   readonly etype: number;
 }
@@ -25,7 +25,7 @@ export class NotAnEvent extends Error {
 const NAMES = new Map<number, string>(Object.entries(ETYPES).map(([type, etype]) => [etype, type]));
 
 /** Opens the events of an origin one after the other, learning its keys on the way. */
-export class Opener {
+export class EnvelopeReader {
   readonly #root: RootKey;
   readonly #origin: string;
   readonly #epochs = new Set<number>();
@@ -44,8 +44,8 @@ export class Opener {
   }
 
   /** Another that has learnt what this one has. */
-  copy(): Opener {
-    const copy = new Opener(this.#root, this.#origin, this.#key);
+  copy(): EnvelopeReader {
+    const copy = new EnvelopeReader(this.#root, this.#origin, this.#key);
     for (const epoch of this.#epochs) copy.#epochs.add(epoch);
     return copy;
   }
@@ -79,7 +79,7 @@ export class Opener {
    * Takes the key of an event that was opened. A KeyRotated that begins no epoch of this log, or holds no key of its root,
    * has no effect, here and in the outbox.
    */
-  learn({ type, data }: Pick<TravellingEvent, 'type' | 'data'>): void {
+  learn({ type, data }: Pick<EventContent, 'type' | 'data'>): void {
     if (type !== 'KeyRotated' || !isKeyRotated(data)) return;
     const { keyEpoch, keyId, wrappedKey } = data;
     const first = { origin: this.#origin, rootKeyId: this.#root.id };

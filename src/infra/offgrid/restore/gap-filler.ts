@@ -4,7 +4,7 @@ import type { RootKey } from '../../crypto/root-key.js';
 import type { Gap, Remains } from './damage.js';
 import type { HostHistory } from './host-histories.js';
 import type { KnownKeys } from './known-keys.js';
-import { NotAnEvent, NotSealedHere, Opener, type OpenedEvent } from './envelope-reader.js';
+import { NotAnEvent, NotSealedHere, EnvelopeReader, type OpenedEvent } from './envelope-reader.js';
 import type { OutboxNumbers } from './outbox-numbers.js';
 import { RepairError } from './repair-error.js';
 
@@ -126,7 +126,7 @@ export class GapFiller {
     if (history === undefined) return;
     for (const [sequence, event] of await history.fetch(from, to, this.#fetched)) {
       try {
-        const opened = new Opener(root, origin, keys.at(sequence)).open(event);
+        const opened = new EnvelopeReader(root, origin, keys.at(sequence)).open(event);
         if (opened.type === 'KeyRotated') keys.learn(sequence, opened.data);
         this.#fetched.set(sequence, { event: opened, from: history.nameOf(event.host) });
       } catch (error) {

@@ -11,7 +11,7 @@ import { lastRevision } from '../../eventlog/last-revision.js';
 import type { Entry } from '../protocol/entry.js';
 import type { ContentFetcher, ContentSource, FetchedEvent } from './content-fetcher.js';
 import type { EntryList } from './entry-list.js';
-import { NotSealedHere, Opener, type OpenedEvent } from './envelope-reader.js';
+import { NotSealedHere, EnvelopeReader, type OpenedEvent } from './envelope-reader.js';
 import { RestoreError } from './restore-error.js';
 
 /** Whom a hole is by. */
@@ -27,7 +27,7 @@ export interface Part {
   readonly sources: readonly ContentSource[];
   readonly fetcher: Pick<ContentFetcher, 'readPast'>;
   /** What has learnt the keys of the events before. */
-  readonly opener: Opener;
+  readonly envelopes: EnvelopeReader;
 }
 
 /** Which events of a part of a history nobody gives, and where in the log what stands for them goes. */
@@ -53,11 +53,11 @@ export class HolePlan {
    * @throws RestoreError when the revisions of streams do not fit what is missing; NotAnEvent
    */
   static async of(
-    { origin, list, after, to, sources, fetcher, opener }: Part,
+    { origin, list, after, to, sources, fetcher, envelopes }: Part,
     log: EventLog,
     declared: ReadonlySet<number>,
   ): Promise<HolePlan> {
-    const reader = opener.copy();
+    const reader = envelopes.copy();
     const places = new HolePlaces();
     let [last, lost]: [number, number[]] = [after, []];
     const missing: number[] = [];
@@ -105,9 +105,9 @@ export class HolePlan {
  * where a host that has such an event has come back: what was done since was done without it.
  */
 export async function declaredHoles(part: Part): Promise<ReadonlySet<number>> {
-  const { origin, root, list, after, to, sources, fetcher, opener } = part;
+  const { origin, root, list, after, to, sources, fetcher, envelopes } = part;
   // A key may be one of the holes, and another of its epoch what the log went on with: each that there is may fit.
-  const keys: DataKey[] = [opener.key];
+  const keys: DataKey[] = [envelopes.key];
   const declared = new Set<number>();
   for (let sequence = after + 1; sequence <= to; sequence += 1) {
     const { etype } = list.at(sequence);
@@ -115,7 +115,7 @@ export async function declaredHoles(part: Part): Promise<ReadonlySet<number>> {
     const event = await eventAt(sequence);
     if (event === undefined) continue;
     for (const key of [...keys].reverse()) {
-      const opened = openedBy(new Opener(root, origin, key), event);
+      const opened = openedBy(new EnvelopeReader(root, origin, key), event);
       if (opened === undefined) continue;
       for (const hole of holesBy(opened, origin)) declared.add(hole);
       const rotated = keyIn(opened, root, origin);
@@ -146,9 +146,9 @@ export function holesBy({ type, data }: Pick<OpenedEvent, 'type' | 'data'>, orig
   return (data['holes'] as readonly number[] | undefined) ?? [];
 }
 
-function openedBy(opener: Opener, event: FetchedEvent): OpenedEvent | undefined {
+function openedBy(reader: EnvelopeReader, event: FetchedEvent): OpenedEvent | undefined {
   try {
-    return opener.open(event);
+    return reader.open(event);
   } catch (error) {
     if (error instanceof NotSealedHere) return undefined;
     throw error;

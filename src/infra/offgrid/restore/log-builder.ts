@@ -2,7 +2,7 @@ import type { RootKey } from '../../crypto/root-key.js';
 import { LogError } from '../../eventlog/errors.js';
 import type { EventLog } from '../../eventlog/eventlog.js';
 import { appendHistory, type HistoryEvent } from '../../transfer/copy-log.js';
-import { NotAnEvent, NotSealedHere, Opener, type OpenedEvent } from './envelope-reader.js';
+import { NotAnEvent, NotSealedHere, EnvelopeReader, type OpenedEvent } from './envelope-reader.js';
 import {
   MissingEventError,
   type ContentFetcher,
@@ -38,7 +38,7 @@ export interface BuilderDependencies {
 /** A log in the making: the first events of a history, opened. */
 interface Build {
   readonly log: EventLog;
-  readonly opener: Opener;
+  readonly envelopes: EnvelopeReader;
   list: EntryList;
   written: number;
   readonly notes: HistoryNotes;
@@ -140,7 +140,7 @@ export class LogBuilder implements HistoryBuilder<EventLog> {
             const hole = holeOf(event);
             if (hole !== undefined) return hole;
             if (event.sealed === null) throw new MissingEventError(event.sequence);
-            return build.opener.open(event);
+            return build.envelopes.open(event);
           });
       } catch (error) {
         if (!(error instanceof MissingEventError)) throw error;
@@ -157,9 +157,9 @@ export class LogBuilder implements HistoryBuilder<EventLog> {
     return missing;
   }
 
-  #part({ written: after, opener }: Build, wanted: Wanted): Part {
+  #part({ written: after, envelopes }: Build, wanted: Wanted): Part {
     const { origin, root, fetcher } = this.#dependencies;
-    return { origin, root, fetcher, opener, after, ...wanted };
+    return { origin, root, fetcher, envelopes, after, ...wanted };
   }
 
   /** The log of the first events of a list, which have been got, and no others. */
@@ -209,14 +209,14 @@ export class LogBuilder implements HistoryBuilder<EventLog> {
     const { origin, root, newLog } = this.#dependencies;
     const { list } = before ?? { list: NO_ENTRIES };
     const build: Build = {
-      ...{ log: await newLog(), opener: new Opener(root, origin), list, written: 0 },
+      ...{ log: await newLog(), envelopes: new EnvelopeReader(root, origin), list, written: 0 },
       notes: new HistoryNotes(origin),
       holes: before?.holes.filter((sequence) => sequence <= count) ?? [],
     };
     if (before !== undefined && count > 0)
       for await (const page of appendHistory(firstOf(before.log, count), build.log))
         for (const event of page) {
-          build.opener.learn(event);
+          build.envelopes.learn(event);
           note(build, event);
         }
     this.#build = build;

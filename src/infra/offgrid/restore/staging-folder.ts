@@ -12,7 +12,7 @@ const KEPT: ReadonlySet<string> = new Set(['keyring.json']);
  * A core's folder in the making, beside the one that it is to become: there is a whole core at the end, or none. What a
  * restore that was cut short has left is thrown away.
  */
-export class Stage {
+export class StagingFolder {
   readonly paths: CorePaths;
   readonly #target: string;
 
@@ -31,14 +31,14 @@ export class Stage {
   }
 
   /** @throws RestoreError when there is a core already */
-  static async open(target: string): Promise<Stage> {
+  static async open(target: string): Promise<StagingFolder> {
     const there = existsSync(target) ? await readdir(target) : [];
     const other = there.find((name) => !KEPT.has(name));
     if (other !== undefined)
       throw new RestoreError(
         `${target} is not empty (it has ${other}): a restore never writes over a core. Set SHERATAN_DATA_DIR to an empty folder, or move this one away.`,
       );
-    const stage = new Stage(target);
+    const stage = new StagingFolder(target);
     await stage.clear();
     return stage;
   }

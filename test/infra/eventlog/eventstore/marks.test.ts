@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { pieces } from '../../../../src/infra/eventlog/eventstore/batch-subscription.js';
 import { Records, type AnyRecord } from '../../../../src/infra/eventlog/eventstore/event-codec.js';
-import type { Said } from '../../../../src/infra/eventlog/eventstore/subscription-messages.js';
+import type { SubscriptionMessage } from '../../../../src/infra/eventlog/eventstore/subscription-messages.js';
 import { collect, follow, newEvent } from '../../../support/events.js';
 import { Random } from '../../../support/random.js';
 import { Running, tally } from '../../projector/support.js';
@@ -115,7 +115,7 @@ describe('a checkpoint just where the next event lies', () => {
     })
     .map((places) => places.toSorted((a, b) => (a.at < b.at ? -1 : 1)))
     .map((places) =>
-      places.flatMap(({ at, isEvent, isMarked }): Said[] => [
+      places.flatMap(({ at, isEvent, isMarked }): SubscriptionMessage[] => [
         ...(isMarked ? [{ checkpoint: at }] : []),
         ...(isEvent ? [{ record: recordAt(at) }] : []),
       ]),
@@ -143,7 +143,7 @@ describe('a checkpoint just where the next event lies', () => {
         fc.boolean(),
         fc.boolean(),
         async (all, size, isLive, caughtUp) => {
-          const chunks: Said[][] = [];
+          const chunks: SubscriptionMessage[][] = [];
           for (let from = 0; from < all.length; from += size) chunks.push(all.slice(from, from + size));
           if (caughtUp) chunks.push([{ caughtUp: true }]);
           const source = (async function* () {

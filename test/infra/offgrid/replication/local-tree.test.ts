@@ -5,8 +5,8 @@ import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { MerkleFrontier } from '../../../../src/domain/merkle.js';
 import { toHex } from '../../../../src/infra/crypto/bytes.js';
 import { sha256 } from '../../../../src/infra/crypto/sha256.js';
-import { OwnTree } from '../../../../src/infra/offgrid/replication/local-tree.js';
-import type { SealedWindow } from '../../../../src/infra/offgrid/replication/envelope-cache.js';
+import { LocalTree } from '../../../../src/infra/offgrid/replication/local-tree.js';
+import type { EnvelopeCache } from '../../../../src/infra/offgrid/replication/envelope-cache.js';
 import { SqliteFrontiers } from '../../../../src/infra/offgrid/replication/sqlite-frontiers.js';
 import { encodeEntry } from '../../../../src/infra/offgrid/protocol/entry.js';
 import type { AddressedEvent } from '../../../../src/infra/offgrid/protocol/event.js';
@@ -28,7 +28,7 @@ function rootOf(count: number): string {
 }
 
 /** What is taken of the window is counted. */
-class Window implements Pick<SealedWindow, 'take'> {
+class Window implements Pick<EnvelopeCache, 'take'> {
   taken = 0;
 
   take(after: number, maxEvents: number): Promise<readonly AddressedEvent[]> {
@@ -41,7 +41,7 @@ class Window implements Pick<SealedWindow, 'take'> {
 let path: string;
 let cache: SqliteFrontiers;
 let window: Window;
-let tree: OwnTree;
+let tree: LocalTree;
 beforeEach(async () => {
   const folder = await mkdtemp(join(tmpdir(), 'sheratan-tree-'));
   path = join(folder, 'frontiers.db');
@@ -51,7 +51,7 @@ beforeEach(async () => {
     await rm(folder, { recursive: true });
   });
   window = new Window();
-  tree = new OwnTree(window, cache);
+  tree = new LocalTree(window, cache);
 });
 
 const root = async (size: number, afresh = false) => {
@@ -70,14 +70,14 @@ describe('the tree of the own events', () => {
     for (const change of [{ etype: 99 }, { ts: -1 }]) {
       const changed = events.map((event, i) => (i === COUNT - 2 ? { ...event, ...change } : event));
       const take = (after: number, most: number) => Promise.resolve(changed.slice(after, after + most));
-      const other = await new OwnTree({ take }, cache).at(COUNT);
+      const other = await new LocalTree({ take }, cache).at(COUNT);
       expect(other && toHex(other.root())).not.toBe(kept);
     }
   });
 
   it('says how far it is, to the end', async () => {
     const said: number[][] = [];
-    const telling = new OwnTree(window, cache, (size, of) => said.push([size, of]));
+    const telling = new LocalTree(window, cache, (size, of) => said.push([size, of]));
     await telling.at(COUNT, true);
     expect(said.at(-1)).toEqual([COUNT, COUNT]);
     expect(said.length).toBeGreaterThan(1);
@@ -155,22 +155,22 @@ describe('what is kept of the tree', () => {
       },
     });
     const size = 2 * KEPT + 50;
-    const before = (await new OwnTree(taken(branch), cache).at(size))!;
+    const before = (await new LocalTree(taken(branch), cache).at(size))!;
     const window = taken(others);
-    const after = (await new OwnTree(window, cache).at(size))!;
+    const after = (await new LocalTree(window, cache).at(size))!;
     expect(toHex(after.root())).not.toBe(toHex(before.root()));
-    expect(toHex(after.root())).toBe(toHex((await new OwnTree(taken(others), cache).at(size, true))!.root()));
+    expect(toHex(after.root())).toBe(toHex((await new LocalTree(taken(others), cache).at(size, true))!.root()));
     expect(window.count).toBe(size - KEPT + 2);
     // What the log left is not come back to.
-    expect(toHex((await new OwnTree(taken(others), cache).at(size))!.root())).toBe(toHex(after.root()));
+    expect(toHex((await new LocalTree(taken(others), cache).at(size))!.root())).toBe(toHex(after.root()));
   });
 
   it('may be of a history that is shorter now', async () => {
     await tree.at(COUNT);
     const short = events.slice(0, KEPT - 1);
     const window = { take: (after: number, most: number) => Promise.resolve(short.slice(after, after + most)) };
-    expect(await new OwnTree(window, cache).at(KEPT)).toBeUndefined();
-    const found = await new OwnTree(window, cache).at(KEPT - 1);
+    expect(await new LocalTree(window, cache).at(KEPT)).toBeUndefined();
+    const found = await new LocalTree(window, cache).at(KEPT - 1);
     expect(found && toHex(found.root())).toBe(rootOf(KEPT - 1));
   });
 
@@ -182,7 +182,7 @@ describe('what is kept of the tree', () => {
     await file.close();
     cache = await SqliteFrontiers.open(path, 'a log');
     expect(await cache.below(COUNT)).toBeUndefined();
-    await new OwnTree(window, cache).at(COUNT);
+    await new LocalTree(window, cache).at(COUNT);
     expect(await cache.below(COUNT)).toMatchObject({ frontier: { size: KEPT } });
   });
 

@@ -7,7 +7,7 @@ import { dataKey, KEY_BYTES, type DataKey } from '../../../../src/infra/crypto/d
 import { seal } from '../../../../src/infra/crypto/envelope.js';
 import { RootKey } from '../../../../src/infra/crypto/root-key.js';
 import { eventText } from '../../../../src/infra/offgrid/protocol/event-text.js';
-import { NotAnEvent, NotSealedHere, Opener } from '../../../../src/infra/offgrid/restore/envelope-reader.js';
+import { NotAnEvent, NotSealedHere, EnvelopeReader } from '../../../../src/infra/offgrid/restore/envelope-reader.js';
 import { newEvent } from '../../../support/events.js';
 import { ORIGIN } from '../../../support/offgrid/by-hand.js';
 
@@ -29,7 +29,7 @@ function rotated(sequence: number, key: DataKey, keyEpoch: number) {
 
 describe('one who opens the events of an origin', () => {
   it('learns the key of each epoch, and of two of one epoch keeps the first', () => {
-    const opener = new Opener(root, ORIGIN);
+    const opener = new EnvelopeReader(root, ORIGIN);
     opener.open(sealed(1, root.firstDataKey, 'MissionCreated', 'mission-a', {}));
     opener.open(rotated(2, first, 1));
     opener.open(rotated(3, other, 1));
@@ -41,7 +41,7 @@ describe('one who opens the events of an origin', () => {
   });
 
   it('passes over keys that are none of this origin and root, and opens what comes after with the one it has', () => {
-    const opener = new Opener(root, ORIGIN);
+    const opener = new EnvelopeReader(root, ORIGIN);
     opener.open(rotated(1, first, 1));
     const good = { origin: ORIGIN, keyEpoch: 2, keyId: toHex(other.id), rootKeyId: root.id };
     const wrappedKey = root.wrap(other, ORIGIN, 2);
@@ -60,7 +60,7 @@ describe('one who opens the events of an origin', () => {
   });
 
   it('opens events of types that this build does not know', () => {
-    const opener = new Opener(root, ORIGIN);
+    const opener = new EnvelopeReader(root, ORIGIN);
     expect(opener.open(sealed(1, root.firstDataKey, 'Unheard', 'unheard-1', { a: 1 }, 99))).toMatchObject({
       type: 'Unheard',
       etype: 99,
@@ -72,14 +72,14 @@ describe('one who opens the events of an origin', () => {
     ['a type under the number of another', 'MissionCreated', 11],
     ['an unknown type under the number of a known one', 'Unheard', 10],
   ])('stops at %s: no host has anything better', (_what, type, etype) => {
-    const opener = new Opener(root, ORIGIN);
+    const opener = new EnvelopeReader(root, ORIGIN);
     expect(() => opener.open(sealed(1, root.firstDataKey, type, 'mission-a', {}, etype))).toThrow(NotAnEvent);
   });
 
   it('stops at what opens to no event', () => {
     const place = { origin: ORIGIN, sequence: 1, etype: 10, at: 0 };
     const text = seal(root.firstDataKey, place, 'not an event');
-    const opener = new Opener(root, ORIGIN);
+    const opener = new EnvelopeReader(root, ORIGIN);
     expect(() => opener.open({ sequence: 1, etype: 10, ts: 0, sealed: text })).toThrow(
       `Event 1 of '${ORIGIN}' opens, but what was sealed there is no event.`,
     );

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { Stage } from '../../../../src/infra/offgrid/restore/staging-folder.js';
+import { StagingFolder } from '../../../../src/infra/offgrid/restore/staging-folder.js';
 import { newFolder } from '../../../support/offgrid/host.js';
 
 /** A folder to restore into that has a keyring, and a stage with a log. */
@@ -10,7 +10,7 @@ async function staged() {
   const target = join(await newFolder(), 'core');
   await mkdir(target);
   await writeFile(join(target, 'keyring.json'), 'the keyring');
-  const stage = await Stage.open(target);
+  const stage = await StagingFolder.open(target);
   await writeFile(stage.paths.log, 'a log');
   return { target, before: `${target}.before`, stage };
 }
@@ -26,7 +26,7 @@ describe('the stage of a restore', () => {
   it('gives the keyring back after a kill between the two renames', async () => {
     const { target, before } = await staged();
     await rename(target, before);
-    await Stage.recover(target);
+    await StagingFolder.recover(target);
     expect(await readFile(join(target, 'keyring.json'), 'utf8')).toBe('the keyring');
     expect(existsSync(before)).toBe(false);
   });
@@ -35,9 +35,9 @@ describe('the stage of a restore', () => {
     const { target, before, stage } = await staged();
     await rename(target, before);
     await rename(stage.paths.folder, target);
-    await Stage.recover(target);
+    await StagingFolder.recover(target);
     expect(await readFile(join(target, 'log.db'), 'utf8')).toBe('a log');
     expect(existsSync(before)).toBe(false);
-    await expect(Stage.open(target)).rejects.toThrow('is not empty');
+    await expect(StagingFolder.open(target)).rejects.toThrow('is not empty');
   });
 });
