@@ -1,4 +1,4 @@
-import { readFileSync, readdirSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
@@ -23,5 +23,35 @@ describe('the source', () => {
       lines.flatMap((line, index) => (UNWANTED.test(line) ? [`${name}:${index + 1} ${line.trim()}`] : [])),
     );
     expect(found).toEqual([]);
+  });
+});
+
+describe('ARCHITECTURE.md', () => {
+  const text = readFileSync('ARCHITECTURE.md', 'utf8');
+  const rows = text.split('\n').filter((line) => line.startsWith('|'));
+
+  it('names only files and folders that are there', () => {
+    const missing = rows.flatMap((row) => {
+      let folder = '';
+      return [...row.matchAll(/`((?:domain|projections|infra)\/[^`<]*|[a-z-]+\.ts)`/g)].flatMap(([, name = '']) => {
+        if (name.includes('/')) folder = name.replace(/[^/]*$/, '');
+        const path = join('src', name.includes('/') ? name : folder + name);
+        return existsSync(path) ? [] : [path];
+      });
+    });
+    expect(missing).toEqual([]);
+  });
+
+  it('has a row for each room, and no other', () => {
+    const rooms = (folder: string) =>
+      readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory());
+    const nested = ['offgrid', 'eventlog'].flatMap((room) =>
+      rooms(`src/infra/${room}`).map(({ name }) => `${room}/${name}`),
+    );
+    const expected = [...rooms('src/infra').map(({ name }) => name), ...nested].filter((name) => name !== 'offgrid');
+    const start = text.indexOf('| room ');
+    const table = text.slice(start, text.indexOf('\n\n', start));
+    const named = [...table.matchAll(/^\| `([^`]+)`/gm)].map(([, name]) => name);
+    expect(named.toSorted()).toEqual(expected.toSorted());
   });
 });

@@ -20,7 +20,7 @@ import {
 } from '../kit/problems.js';
 import { DateTimeScalar, JsonScalar, PositionScalar } from '../kit/scalars.js';
 
-export const JobStatusEnum = enumOf<JobStatus>({
+const JobStatusEnum = enumOf<JobStatus>({
   name: 'JobStatus',
   description: 'Where a job is in its life.',
   values: {

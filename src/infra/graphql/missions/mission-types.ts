@@ -18,13 +18,13 @@ const OUTCOMES = {
   CANCELLED: 'It was called off.',
 } as const satisfies Record<Outcome, string>;
 
-export const MissionStatusEnum = enumOf<MissionStatus>({
+const MissionStatusEnum = enumOf<MissionStatus>({
   name: 'MissionStatus',
   description: 'OPEN until it is closed, then what it ended as.',
   values: { OPEN: 'Takes tasks and jobs.', ...OUTCOMES },
 });
 
-export const MissionOutcomeEnum = enumOf<Outcome>({
+const MissionOutcomeEnum = enumOf<Outcome>({
   name: 'MissionOutcome',
   description: 'How a mission ends.',
   values: OUTCOMES,
