@@ -1,4 +1,4 @@
-import { ETYPES, isReplicated, type EventType, type RecordedEvent } from '../domain/event.js';
+import { ETYPES, isReplicated, type RecordedEvent } from '../domain/event.js';
 import { beginsEpoch, isKeyRotated, type KeyRotated } from '../domain/keyring.js';
 import {
   isReplicationFact,
@@ -9,7 +9,7 @@ import {
 } from '../domain/replication.js';
 import { jsonBytes, type Json } from '../domain/json.js';
 import { OUTBOX_VIEW, outboxTables, PROGRESS, type OutboxTables, type ProgressRow } from './outbox-tables.js';
-import type { Handler, Projection, Rows } from './projection.js';
+import { defineProjection, type Handler, type Projection, type Rows } from './projection.js';
 
 const NOTHING: ProgressRow = {
   name: PROGRESS,
@@ -251,28 +251,19 @@ const rotateKey: Handler<Event<KeyRotated>, OutboxTables> = {
   },
 };
 
-const handlers: Projection['handlers'] = Object.fromEntries(
-  Object.entries({
-    ...Object.fromEntries(
-      (Object.entries(ETYPES) as [EventType, number][]).map(([type, etype]) => [
-        type,
-        isReplicated({ type, etype }) ? replicated : local,
-      ]),
-    ),
-    ReplicationPolicySet: wellFormed(setPolicy),
-    HostStateChanged: wellFormed(changeHost),
-    ReplicasAcknowledged: wellFormed(acknowledge),
-    KeyRotated: wellFormed(rotateKey),
-  }),
-) as unknown as Projection['handlers'];
-
 /** What must reach the hosts, how far it has got, and what is known of the hosts. */
-export const outbox: Projection = {
+export const outbox: Projection = defineProjection<OutboxTables, ReplicationFact | KeyRotated>({
   name: 'outbox',
   version: 4,
   categories: 'ALL',
   tables: outboxTables,
   views: { outbox: OUTBOX_VIEW },
-  handlers,
+  handlers: {
+    ReplicationPolicySet: wellFormed(setPolicy),
+    HostStateChanged: wellFormed(changeHost),
+    ReplicasAcknowledged: wellFormed(acknowledge),
+    KeyRotated: wellFormed(rotateKey),
+  },
+  others: (type) => (isReplicated({ type, etype: ETYPES[type] }) ? replicated : local),
   skipped,
-};
+});

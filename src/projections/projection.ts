@@ -1,4 +1,4 @@
-import type { Fact, RecordedEvent } from '../domain/event.js';
+import { ETYPES, type EventType, type Fact, type RecordedEvent } from '../domain/event.js';
 
 /** What a column holds. `position` is a place in the log: a bigint, kept as an INTEGER. */
 export type ColumnType = 'text' | 'integer' | 'real' | 'position';
@@ -73,10 +73,26 @@ export interface Projection {
   readonly skipped?: Handler<RecordedEvent, Tables>;
 }
 
+/** A projection as it is written down, with the types of its tables and facts. */
+export type Definition<T extends Tables, F extends Fact<string, object>> = Omit<
+  Projection,
+  'handlers' | 'skipped' | 'tables'
+> & {
+  readonly tables: T;
+  readonly handlers: Handlers<F, T>;
+  /** The handler of each type of the catalogue that has none of its own. */
+  readonly others?: (type: EventType) => Handler<RecordedEvent<string, object>, T>;
+  /** What is left of an event that is skipped. */
+  readonly skipped?: Handler<RecordedEvent<string, object>, T>;
+};
+
 /** Defines a projection whose handlers are checked against its facts and tables. */
 export function defineProjection<T extends Tables, F extends Fact<string, object>>(
-  definition: Omit<Projection, 'handlers' | 'tables'> & { readonly tables: T; readonly handlers: Handlers<F, T> },
+  definition: Definition<T, F>,
 ): Projection {
+  const { others, ...projection } = definition;
+  const types = others === undefined ? [] : (Object.keys(ETYPES) as EventType[]);
+  const handlers = { ...Object.fromEntries(types.map((type) => [type, others?.(type)])), ...definition.handlers };
   // The log promises that an event's data has the shape its type names; here that promise meets the types.
-  return definition as unknown as Projection;
+  return { ...projection, handlers } as unknown as Projection;
 }

@@ -8,7 +8,7 @@ import { syncFolder } from '../platform/files.js';
 import { corePaths } from '../platform/core-paths.js';
 import type { LogError } from '../eventlog/errors.js';
 import { exportLog, type ExportListener } from '../transfer/export-log.js';
-import { OF_COMMANDS, quorumPosition } from '../transfer/unreplicated.js';
+import { OF_COMMANDS, replicatedPosition } from '../transfer/unreplicated.js';
 import { CliError } from './errors.js';
 import { withLog } from './open-log.js';
 import { showProgress } from './progress.js';
@@ -42,7 +42,7 @@ export async function runExport(
   };
   let after = 0n;
   const count = await withLog(config, false, async (log) => {
-    if (unreplicated) after = await quorumPosition(corePaths(config.dataDir).outbox, log.logId);
+    if (unreplicated) after = await replicatedPosition(corePaths(config.dataDir).outbox, log.logId);
     const part = unreplicated ? { after, filter: OF_COMMANDS } : {};
     try {
       return path === undefined

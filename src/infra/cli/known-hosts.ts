@@ -4,21 +4,18 @@ import type { Config } from '../app/config.js';
 import { corePaths } from '../platform/core-paths.js';
 import type { EventLog } from '../eventlog/eventlog.js';
 import { readGeneration } from '../projector/projection-file.js';
-import { Connection, type Param, type Row } from '../sqlite/connection.js';
+import { hostByFingerprint, hostsOfPolicy, quorumSequence } from '../readmodels/outbox/outbox-rows.js';
+import { Connection } from '../sqlite/connection.js';
 import { CliError } from './errors.js';
 
 /** The hosts of the latest policy, as far as the outbox knows. */
-export function knownHosts(config: Config): Promise<readonly Pick<HostRow, 'url' | 'host'>[]> {
-  return readOutbox<Pick<HostRow, 'url' | 'host'> & Row>(
-    config,
-    "SELECT url, host FROM hosts WHERE weight > 0 AND state <> 'RETIRED' ORDER BY url",
-  );
+export async function knownHosts(config: Config): Promise<readonly Pick<HostRow, 'url' | 'host'>[]> {
+  return (await inOutbox(config, hostsOfPolicy)) ?? [];
 }
 
 /** A host that a policy has named, with all that the outbox knows of it; undefined when none has. */
-export async function knownHost(host: string, config: Config): Promise<HostRow | undefined> {
-  const [row] = await readOutbox<HostRow & Row>(config, 'SELECT * FROM hosts WHERE host = ?', [host]);
-  return row;
+export function knownHost(host: string, config: Config): Promise<HostRow | undefined> {
+  return inOutbox(config, (file) => hostByFingerprint(file, host));
 }
 
 /** How many events of a log the outbox knows to be at quorum; 0 without one. @throws CliError when it is of another log */
@@ -30,14 +27,9 @@ export async function knownQuorum({ logId }: EventLog, config: Config): Promise<
       throw new CliError(
         `${outbox} was built from log ${live.logId}; this is log ${logId}: what hosts have of it is not known. Run \`sheratan replay outbox --reset\`.`,
       );
-    const [row] = await file.all<{ quorum: number }>('SELECT quorum FROM progress');
-    return row?.quorum;
+    return quorumSequence(file);
   });
   return quorum ?? 0;
-}
-
-async function readOutbox<R extends Row>(config: Config, sql: string, params: Param[] = []): Promise<readonly R[]> {
-  return (await inOutbox(config, (file) => file.all<R>(sql, params))) ?? [];
 }
 
 /** Reads the outbox; undefined without one. */

@@ -1,11 +1,8 @@
 import { existsSync } from 'node:fs';
-import { PROGRESS } from '../../projections/outbox-tables.js';
 import type { EventFilter } from '../eventlog/eventlog.js';
 import { readGeneration } from '../projector/projection-file.js';
+import { quorumPosition } from '../readmodels/outbox/outbox-rows.js';
 import { Connection } from '../sqlite/connection.js';
-
-const QUORUM_POSITION = `SELECT CAST(e.position AS TEXT) AS position FROM progress AS p
-  JOIN entries AS e ON e.id = p.quorum WHERE p.name = ?`;
 
 /** The events that commands made, and that can be judged afresh: `import --rebase`. */
 export const OF_COMMANDS = { categories: ['mission', 'task', 'job'] } as const satisfies EventFilter;
@@ -16,15 +13,14 @@ export const OF_COMMANDS = { categories: ['mission', 'task', 'job'] } as const s
  * @param path of `outbox.db`
  * @param logId of the log at hand: the positions of another say nothing
  */
-export async function quorumPosition(path: string, logId: string): Promise<bigint> {
+export async function replicatedPosition(path: string, logId: string): Promise<bigint> {
   if (!existsSync(path)) return 0n;
   const file = await Connection.open(path, 'read');
   try {
     return await file.transaction('BEGIN', async () => {
       const live = await readGeneration(file, 'live');
       if (live?.logId !== logId) return 0n;
-      const [row] = await file.all<{ position: string }>(QUORUM_POSITION, [PROGRESS]);
-      return BigInt(row?.position ?? 0);
+      return quorumPosition(file);
     });
   } finally {
     await file.close();

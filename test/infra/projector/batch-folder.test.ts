@@ -182,7 +182,7 @@ describe('a folder', () => {
     'stops at an event that would leave a column empty: %o',
     async (row) => {
       const emptied = defineProjection<typeof tables, Dropped>({
-        ...accounts,
+        ...{ name: 'accounts', version: 1, categories: accounts.categories },
         tables,
         handlers: { Dropped: { touches: () => [], fold: (rows) => rows.put('accounts', row as never) } },
       });

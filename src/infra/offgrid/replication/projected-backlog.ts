@@ -1,16 +1,9 @@
 import { isReplicated } from '../../../domain/event.js';
 import type { CountedHead, HostState, Policy } from '../../../domain/replication.js';
-import {
-  PROGRESS,
-  type HostRow,
-  type KeyRow,
-  type PolicyRow,
-  type ProgressRow,
-} from '../../../projections/outbox-tables.js';
 import { LogError } from '../../eventlog/errors.js';
 import type { EventLog } from '../../eventlog/eventlog.js';
 import type { Projector } from '../../projector/projector.js';
-import type { Connection, Row } from '../../sqlite/connection.js';
+import { entryPlaces, replicationRows, type ReplicationRows } from '../../readmodels/outbox/outbox-rows.js';
 import type { HostRecord, Outbox, ReplicationState } from './replication-state.js';
 import type { ReplicatedEvent } from '../../../domain/event.js';
 
@@ -33,7 +26,7 @@ export class ProjectedBacklog implements Outbox {
   }
 
   known(): Promise<ReplicationState> {
-    return this.#outbox.file.read((connection) => connection.transaction('BEGIN', () => knownIn(connection)));
+    return this.#outbox.file.read(replicationRows).then(stateOf);
   }
 
   changed(signal: AbortSignal): Promise<void> {
@@ -48,7 +41,7 @@ export class ProjectedBacklog implements Outbox {
   }
 
   async events(after: number, limit: number): Promise<readonly ReplicatedEvent[]> {
-    const entries = await this.#outbox.file.read((connection) => connection.all<Entry & Row>(ENTRIES, [after, limit]));
+    const entries = await this.#outbox.file.read((connection) => entryPlaces(connection, after, limit));
     const [first] = entries;
     if (first === undefined) return [];
     const events: ReplicatedEvent[] = [];
@@ -67,14 +60,6 @@ export class ProjectedBacklog implements Outbox {
   }
 }
 
-interface Entry {
-  readonly id: number;
-  readonly position: string;
-}
-
-const ENTRIES = `SELECT id, CAST(position AS TEXT) AS position FROM entries
-  WHERE id > ? ORDER BY id LIMIT ?`;
-
 /** An event that is sealed under another number than the outbox gives it could never be opened again. */
 function assertPlaced(found: ReplicatedEvent | undefined, id: number, position: bigint): void {
   if (found?.sequence === id && found.event.position === position) return;
@@ -84,15 +69,8 @@ function assertPlaced(found: ReplicatedEvent | undefined, id: number, position: 
   );
 }
 
-async function knownIn(connection: Connection): Promise<ReplicationState> {
-  const [progress = NOTHING] = await connection.all<ProgressRow & Row>('SELECT * FROM progress WHERE name = ?', [
-    PROGRESS,
-  ]);
-  const policies = await connection.all<PolicyRow & Row>('SELECT * FROM policies WHERE version >= ? ORDER BY version', [
-    progress.policy ?? 0,
-  ]);
-  const hosts = await connection.all<HostRow & Row>('SELECT host, state, why, sequence, head FROM hosts');
-  const keys = await connection.all<KeyRow & Row>('SELECT * FROM keys ORDER BY sequence');
+function stateOf({ progress: known, policies, hosts, keys }: ReplicationRows): ReplicationState {
+  const progress = known ?? NOTHING;
   return {
     origin: progress.origin ?? undefined,
     head: progress.head,
@@ -120,7 +98,7 @@ async function knownIn(connection: Connection): Promise<ReplicationState> {
   };
 }
 
-function hostOf({ host, state, why, sequence, head }: HostRow): HostRecord {
+function hostOf({ host, state, why, sequence, head }: ReplicationRows['hosts'][number]): HostRecord {
   const counted = head === null ? null : (JSON.parse(head) as CountedHead);
   return { host, state: state as HostState, why, sequence, head: counted };
 }

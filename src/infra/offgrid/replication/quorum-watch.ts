@@ -1,20 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from '../../platform/logger.js';
 import type { Projector } from '../../projector/projector.js';
+import { replicatedThrough } from '../../readmodels/outbox/outbox-rows.js';
 import { Waiters } from '../../projector/waiters.js';
 
 /** How long the outbox is left when it cannot be read, in milliseconds. */
 const RETRY_MS = 1_000;
-
-/**
- * The position up to which a quorum has signed for all that is replicated: before the first event it has not, or the end of
- * what is folded where it has signed for exactly all of that. Null where it would have signed for more than there is.
- */
-const THROUGH = `
-  SELECT CAST(coalesce(
-    (SELECT e.position - 1 FROM progress p JOIN entries e ON e.id = p.quorum + 1),
-    (SELECT g.position FROM generations g
-      WHERE g.slot = 'live' AND coalesce((SELECT p.quorum <= p.head FROM progress p), true))) AS TEXT) AS through`;
 
 /**
  * Tells when a quorum has signed for a place in the log. While anybody waits, each commit of the outbox is followed by
@@ -70,9 +61,8 @@ export class QuorumWatch {
   }
 
   async #read(): Promise<bigint> {
-    const [row] = await this.#outbox.file.read((connection) => connection.all<{ through: string | null }>(THROUGH));
-    const through = row?.through ?? undefined;
+    const through = await this.#outbox.file.read(replicatedThrough);
     if (through === undefined) throw new Error('outbox.db has a quorum beyond the last event it has: it is damaged.');
-    return BigInt(through);
+    return through;
   }
 }

@@ -1,8 +1,9 @@
 import type { Kysely } from 'kysely';
 import { standingOf } from '../../../domain/policy.js';
 import type { HostProof, HostState, Policy } from '../../../domain/replication.js';
-import { PROGRESS, type HostRow, type ProgressRow } from '../../../projections/outbox-tables.js';
+import type { HostRow } from '../../../projections/outbox-tables.js';
 import type { OutboxDatabase } from '../../readmodels/outbox/database.js';
+import { statusRows } from '../../readmodels/outbox/status-queries.js';
 import { electionStatus, type ElectionStatus } from './election-status.js';
 import type { NotReplicated } from './operations.js';
 import type { Replication } from './replication.js';
@@ -81,29 +82,15 @@ export interface ReplicationStatus extends ElectionStatus {
   readonly unmet: readonly UnmetUrl[];
 }
 
-const NOTHING: Pick<ProgressRow, 'origin' | 'head' | 'quorum' | 'policy' | 'required_acks' | 'line'> &
-  Pick<ProgressRow, 'writer_epoch' | 'key_epoch' | 'dishonest_weight'> = {
-  origin: null,
-  head: 0,
-  quorum: 0,
-  policy: null,
-  required_acks: 0,
-  line: 1,
-  dishonest_weight: 0,
-  writer_epoch: 0,
-  key_epoch: 0,
-};
-
 /** Reads how replication is. @param replication undefined where nothing is replicated */
 export async function readStatus(
   db: Kysely<OutboxDatabase>,
   replication: Replication | undefined,
   now: Date,
 ): Promise<ReplicationStatus> {
-  const { progress, inPlay, rows, times } = await db.transaction().execute(readAll);
+  const { progress, inPlay, hosts: rows, times } = await statusRows(db);
   const policy = inPlay.at(-1);
   const hosts = rows.map((row) => toHost(row, policy, progress.head, replication, now));
-  const { line, told } = sinceProtocol2(progress);
   const { head, quorum } = progress;
   const ageMs = (sequence: number) => Math.max(0, now.getTime() - (times.get(sequence) ?? now.getTime()));
   const isTroubled = (host: HostStatus) =>
@@ -115,8 +102,12 @@ export async function readStatus(
   return {
     enabled,
     origin: replication?.settings.origin ?? progress.origin,
-    line,
-    ...electionStatus(replication?.replicator, inPlay, Math.max(told, replication?.settings.dishonestWeight ?? 0)),
+    line: progress.line,
+    ...electionStatus(
+      replication?.replicator,
+      inPlay,
+      Math.max(progress.dishonest_weight, replication?.settings.dishonestWeight ?? 0),
+    ),
     writerEpoch: progress.writer_epoch,
     keyEpoch: progress.key_epoch,
     policyVersion: progress.policy,
@@ -138,29 +129,6 @@ export async function readStatus(
     hosts,
     unmet,
   };
-}
-
-/** A file of an older build has fewer columns, until it has been built anew. */
-function sinceProtocol2({ line = 1, dishonest_weight: told = 0 }: Partial<ProgressRow>) {
-  return { line, told };
-}
-
-/** All of it at one moment. `times` is when the events happened that are the first to lack, of the quorum and of each host. */
-async function readAll(db: Kysely<OutboxDatabase>) {
-  const progress =
-    (await db.selectFrom('progress').selectAll().where('name', '=', PROGRESS).executeTakeFirst()) ?? NOTHING;
-  const policies = await db
-    .selectFrom('policies')
-    .select(['required', 'version', 'hosts'])
-    .where('version', '>=', progress.policy ?? 0)
-    .orderBy('version')
-    .execute();
-  const inPlay = policies.map((policy) => ({ ...policy, hosts: JSON.parse(policy.hosts) as Policy['hosts'] }));
-  const rows = await db.selectFrom('hosts').selectAll().orderBy('url').orderBy('host').execute();
-  const lacking = [progress.quorum + 1, ...rows.map(({ sequence }) => sequence + 1)];
-  const entries = await db.selectFrom('entries').select(['id', 'created_at']).where('id', 'in', lacking).execute();
-  const times = new Map(entries.map(({ id, created_at }) => [id, Date.parse(created_at)]));
-  return { progress, inPlay, rows, times };
 }
 
 function toHost(

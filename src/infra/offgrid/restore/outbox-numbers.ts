@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { readGeneration } from '../../projector/projection-file.js';
+import { entriesBetween } from '../../readmodels/outbox/outbox-rows.js';
 import { Connection, SqliteError } from '../../sqlite/connection.js';
 
 /** What `outbox.db` remembers of a log: which positions travelled, and under which numbers. */
@@ -32,8 +33,7 @@ function numbersIn(file: Connection, logId: string, through: number): OutboxNumb
     logId,
     through,
     async between(from, to) {
-      const sql = 'SELECT id, position FROM entries WHERE position >= ? AND position <= ? ORDER BY position';
-      const rows = await file.all<{ id: number; position: number }>(sql, [from, to]).catch((error: unknown) => {
+      const rows = await entriesBetween(file, from, to).catch((error: unknown) => {
         if (error instanceof SqliteError) return [];
         throw error;
       });
