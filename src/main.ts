@@ -332,7 +332,7 @@ program
   .description('print the GraphQL schema (SDL)')
   .option('--write', 'write it to schema/schema.graphql', false)
   .action(async ({ write }: { write: boolean }) => {
-    const { emitSdl } = await import('./infra/graphql/sdl.js');
+    const { emitSdl } = await import('./infra/graphql/schema.js');
     if (!write) print(emitSdl());
     else await writeFile(new URL('../schema/schema.graphql', import.meta.url), emitSdl());
   });

@@ -1,13 +1,12 @@
 import { cp, mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { isReplicated } from '../../src/domain/event.js';
+import { isReplicated, type ReplicatedEvent } from '../../src/domain/event.js';
 import { systemClock } from '../../src/infra/platform/clock.js';
 import { RootKey } from '../../src/infra/crypto/root-key.js';
 import { EmbeddedLog } from '../../src/infra/eventlog/embedded/embedded-log.js';
 import { corePaths } from '../../src/infra/platform/core-paths.js';
 import { Sealer } from '../../src/infra/offgrid/protocol/sealer.js';
-import type { ReplicatedEvent } from '../../src/domain/event.js';
 import type { AddressedEvent } from '../../src/infra/offgrid/protocol/event.js';
 import { writeHistory } from './history.js';
 import { AUTH_KEY, claim, clientOf, firstLine, ORIGIN, prepareBatches, withHosts } from './hosts.js';

@@ -1,16 +1,14 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import { ETYPES } from '../../src/domain/event.js';
+import { ETYPES, type ReplicatedEvent } from '../../src/domain/event.js';
 import type { JsonObject } from '../../src/domain/json.js';
 import { replicationStream } from '../../src/domain/replication.js';
-import { systemClock } from '../../src/infra/platform/clock.js';
+import { systemClock, systemTime } from '../../src/infra/platform/clock.js';
 import { toBase64 } from '../../src/infra/crypto/bytes.js';
 import { RootKey } from '../../src/infra/crypto/root-key.js';
 import { EmbeddedLog } from '../../src/infra/eventlog/embedded/embedded-log.js';
 import type { HostKeys } from '../../src/infra/offgrid/protocol/host-client.js';
-import type { ReplicatedEvent } from '../../src/domain/event.js';
 import { Sealer } from '../../src/infra/offgrid/protocol/sealer.js';
-import { systemTime } from '../../src/infra/platform/time.js';
 import { ContentFetcher } from '../../src/infra/offgrid/restore/content-fetcher.js';
 import { contentSources } from '../../src/infra/offgrid/restore/content-sources.js';
 import { EntryCollector } from '../../src/infra/offgrid/restore/entry-collector.js';

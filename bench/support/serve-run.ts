@@ -10,7 +10,7 @@ import { newId } from '../../src/infra/platform/ids.js';
 import { readConfig } from '../../src/infra/app/config.js';
 import { CONSISTENCY_ARG, ConsistencyEnum } from '../../src/infra/graphql/kit/consistency.js';
 import { make } from '../../src/infra/graphql/kit/make.js';
-import type { Durability } from '../../src/infra/services/durability.js';
+import type { Durability } from '../../src/infra/services/core-services.js';
 import type { ApiContext } from '../../src/infra/graphql/kit/context.js';
 import {
   CreateMissionInput,

@@ -1,5 +1,4 @@
-import { ETYPES } from '../../src/domain/event.js';
-import type { ReplicatedEvent } from '../../src/domain/event.js';
+import { ETYPES, type ReplicatedEvent } from '../../src/domain/event.js';
 import { prepareEvents } from './rows.js';
 
 /** Streams that the events are dealt out to. */

@@ -1,6 +1,5 @@
 import type { EventMetadata, RecordedEvent } from '../domain/event.js';
-import type { JobFact, JobStatus } from '../domain/job.js';
-import { isFinished, statusAfterFailure } from '../domain/job.js';
+import { isFinished, type JobFact, type JobStatus, statusAfterFailure } from '../domain/job.js';
 import type { MissionFact } from '../domain/mission.js';
 import type { TaskFact } from '../domain/task.js';
 import { defineProjection, type RowOf, type Rows } from './projection.js';

@@ -96,3 +96,6 @@ export function defineProjection<T extends Tables, F extends Fact<string, object
   // The log promises that an event's data has the shape its type names; here that promise meets the types.
   return { ...projection, handlers } as unknown as Projection;
 }
+
+/** A row as SQLite gives it: positions are read as text. */
+export type Stored<R> = { readonly [Name in keyof R]: R[Name] extends bigint ? string : R[Name] };

@@ -1,9 +1,8 @@
-import type { EventMetadata, RecordedEvent } from '../../src/domain/event.js';
+import { ETYPES, type EventMetadata, type RecordedEvent } from '../../src/domain/event.js';
 import { jobStream, missionStream, taskStream } from '../../src/domain/id.js';
 import type { JobFact } from '../../src/domain/job.js';
 import type { MissionFact } from '../../src/domain/mission.js';
 import type { TaskFact } from '../../src/domain/task.js';
-import { ETYPES } from '../../src/domain/event.js';
 import { BatchFolder, type ChangedRows, type LoadRows } from '../../src/infra/projector/batch-folder.js';
 import {
   missions,

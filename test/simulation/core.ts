@@ -1,4 +1,4 @@
-import type { RecordedEvent } from '../../src/domain/event.js';
+import type { RecordedEvent, ReplicatedEvent } from '../../src/domain/event.js';
 import type { KeyRotated } from '../../src/domain/keyring.js';
 import type { WantedPolicy } from '../../src/domain/policy.js';
 import type { ReplicationFact } from '../../src/domain/replication.js';
@@ -6,11 +6,9 @@ import type { Logger } from '../../src/infra/platform/logger.js';
 import { Nudge } from '../../src/infra/platform/nudge.js';
 import type { HostClient } from '../../src/infra/offgrid/protocol/host-client.js';
 import type { Outbox, ReplicationState } from '../../src/infra/offgrid/replication/replication-state.js';
-import type { WriterRecord } from '../../src/domain/writer.js';
-import type { HaltReason } from '../../src/domain/writer.js';
+import type { HaltReason, WriterRecord } from '../../src/domain/writer.js';
 import { Replicator } from '../../src/infra/offgrid/replication/replicator.js';
 import type { Journal } from '../../src/infra/offgrid/replication/ports.js';
-import type { ReplicatedEvent } from '../../src/domain/event.js';
 import type { Random } from '../support/random.js';
 import { ORIGIN, ROOT } from './bodies.js';
 import { isWithout } from './controls.js';

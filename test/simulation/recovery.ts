@@ -1,4 +1,4 @@
-import { RestoreError } from '../../src/infra/offgrid/restore/restore-error.js';
+import { RestoreError } from '../../src/infra/offgrid/restore/errors.js';
 import type { WantedPolicy } from '../../src/domain/policy.js';
 import type { SimCore } from './core.js';
 import type { SimHost } from './host.js';

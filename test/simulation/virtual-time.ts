@@ -1,4 +1,4 @@
-import type { Time } from '../../src/infra/platform/time.js';
+import type { Time } from '../../src/infra/platform/clock.js';
 import type { Random } from '../support/random.js';
 
 /** Something that will happen. */

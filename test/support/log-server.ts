@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import type { Config } from '../../src/infra/app/config.js';
-import { readConfig } from '../../src/infra/app/config.js';
+import { type Config, readConfig } from '../../src/infra/app/config.js';
 import { systemClock } from '../../src/infra/platform/clock.js';
 import type { EventLog } from '../../src/infra/eventlog/eventlog.js';
 import { openLog } from '../../src/infra/app/open-log.js';

@@ -15,7 +15,7 @@ import type { Logger } from '../platform/logger.js';
 import { closedMissions } from '../processes/closed-missions.js';
 import { leaseExpiry } from '../processes/lease-expiry.js';
 import { Replication } from '../offgrid/replication/replication.js';
-import { replicationStopped } from '../offgrid/replication/stopped.js';
+import { replicationStopped } from '../offgrid/replication/halt-message.js';
 import { ProcessLock } from '../sqlite/process-lock.js';
 import { ProjectionError } from '../projector/errors.js';
 import { Projector } from '../projector/projector.js';

@@ -1,10 +1,9 @@
-import { systemClock } from '../platform/clock.js';
+import { systemClock, systemTime } from '../platform/clock.js';
 import type { Config } from '../app/config.js';
 import { corePaths } from '../platform/core-paths.js';
 import type { RootKey } from '../crypto/root-key.js';
 import { HostClients } from '../offgrid/protocol/host-clients.js';
-import { systemTime } from '../platform/time.js';
-import { RepairError } from '../offgrid/restore/repair-error.js';
+import { RepairError } from '../offgrid/restore/errors.js';
 import { repair, type Mended, type Repaired } from '../offgrid/restore/repair.js';
 import { ProcessLock } from '../sqlite/process-lock.js';
 import { SqliteError } from '../sqlite/connection.js';

@@ -6,7 +6,7 @@ import type { RootKey } from '../crypto/root-key.js';
 import { newId } from '../platform/ids.js';
 import { WriterFile } from '../offgrid/replication/writer-file.js';
 import { appendFact } from '../offgrid/replication/replication-events.js';
-import { RestoreError } from '../offgrid/restore/restore-error.js';
+import { RestoreError } from '../offgrid/restore/errors.js';
 import { restoredFact, restoredWriter } from '../offgrid/restore/restore.js';
 import { StagingFolder } from '../offgrid/restore/staging-folder.js';
 import { buildModels } from './build-models.js';

@@ -8,10 +8,9 @@ import {
   type Outcome as MissionOutcome,
 } from '../../domain/mission.js';
 import { task, type TaskFields, type TaskState } from '../../domain/task.js';
-import type { CommandContext } from './context.js';
+import { type CommandContext, inputHash } from './context.js';
 import type { CommandHandler, Outcome } from './handler.js';
 import { derivedId, newId } from '../platform/ids.js';
-import { inputHash } from './context.js';
 import type { Loaded } from './states.js';
 
 /** What a new mission is made of; `id` only when it comes from elsewhere. */

@@ -10,8 +10,7 @@ import type { MissionsDatabase } from '../readmodels/missions/database.js';
 import { jobsClaimedUnder, nextJobs } from '../readmodels/missions/job-queries.js';
 import { KeyedQueue } from '../platform/keyed-queue.js';
 import type { Commands } from './commands.js';
-import { keyProblem, type CommandContext } from './context.js';
-import { inputHash } from './context.js';
+import { type CommandContext, inputHash, keyProblem } from './context.js';
 import { overloaded } from '../eventlog/errors.js';
 
 /** The most jobs of one claim. */

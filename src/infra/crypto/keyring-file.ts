@@ -2,8 +2,7 @@ import { createCipheriv, createDecipheriv, randomBytes, scrypt } from 'node:cryp
 import { realpath } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { z } from 'zod';
-import { writeDurably } from '../platform/files.js';
-import { readIfThere } from '../platform/read-if-there.js';
+import { readIfThere, writeDurably } from '../platform/files.js';
 import { fromBase64, toBase64 } from './bytes.js';
 import { RootKey } from './root-key.js';
 

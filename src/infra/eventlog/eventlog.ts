@@ -135,3 +135,9 @@ export const MAX_APPEND_BYTES = 16 * 1024 * 1024;
 export const MAX_EVENT_BYTES = 1024 * 1024;
 /** The longest name of a stream, in characters. */
 export const MAX_STREAM_LENGTH = 256;
+
+/** The revision of a stream's last event; −1 when it has none. @throws LogError as `readStream` does */
+export async function lastRevision(log: Pick<EventLog, 'readStream'>, stream: string): Promise<bigint> {
+  for await (const { revision } of log.readStream(stream, { direction: 'backward', limit: 1 })) return revision;
+  return -1n;
+}

@@ -1,6 +1,5 @@
 import { unwrapResolverError } from '@apollo/server/errors';
-import type { GraphQLFormattedError } from 'graphql';
-import { GraphQLError, Kind } from 'graphql';
+import { GraphQLError, type GraphQLFormattedError, Kind } from 'graphql';
 import { INTERNAL_MESSAGE } from '../http-kit/error-answer.js';
 import { RequestError } from '../readmodels/request-error.js';
 import { errorAnswer } from '../services/error-answer.js';

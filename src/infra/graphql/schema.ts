@@ -1,5 +1,5 @@
 import 'reflect-metadata';
-import type { GraphQLSchema } from 'graphql';
+import { type GraphQLSchema, lexicographicSortSchema, printSchema } from 'graphql';
 import { buildSchemaSync, type NonEmptyArray } from 'type-graphql';
 import { allows, type Role } from '../access/auth.js';
 import type { ApiContext } from './kit/context.js';
@@ -50,4 +50,11 @@ export function makeSchema(extra: readonly ResolverClass[] = []): GraphQLSchema 
 
 function neverUsed(): never {
   throw new Error('subscriptions bring their own source');
+}
+
+const HEADER = `# The GraphQL API of Sheratan. Made by \`npm run schema\` from src/infra/graphql; a test fails when it drifts.\n\n`;
+
+/** The schema in its definition language, sorted, as `schema/schema.graphql` holds it. */
+export function emitSdl(): string {
+  return `${HEADER}${printSchema(lexicographicSortSchema(makeSchema()))}\n`;
 }

@@ -8,9 +8,12 @@ import { readStatus, type ReplicationStatus } from '../offgrid/replication/statu
 import type { Projector } from '../projector/projector.js';
 import type { MissionsDatabase } from '../readmodels/missions/database.js';
 import type { OutboxDatabase } from '../readmodels/outbox/database.js';
-import type { Durability } from './durability.js';
 import { RequestError } from '../readmodels/request-error.js';
 import { positionToken, readPosition } from './position.js';
+
+/** How far a change has got: it is on the disk of this log; queries show it; a quorum of storage hosts has signed for it. */
+export const DURABILITIES = ['APPENDED', 'PROJECTED', 'REPLICATED'] as const;
+export type Durability = (typeof DURABILITIES)[number];
 
 /** How long a mutation waits for the read models, in milliseconds. */
 const PROJECTED_TIMEOUT_MS = 10_000;

@@ -6,9 +6,8 @@ import type { Problem } from '../../domain/problem.js';
 import type { TaskFact } from '../../domain/task.js';
 import { upcast } from '../../domain/upcast.js';
 import type { Commands } from '../commands/commands.js';
-import type { CommandContext } from '../commands/context.js';
+import { type CommandContext, inputHash } from '../commands/context.js';
 import type { Outcome } from '../commands/handler.js';
-import { inputHash } from '../commands/context.js';
 import type { ExportedEvent } from './exported-event.js';
 import { LineError } from './import-report.js';
 

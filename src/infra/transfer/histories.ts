@@ -1,7 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import { canonicalJson } from '../eventlog/canonical-json.js';
-import type { EventLog } from '../eventlog/eventlog.js';
-import { lastRevision } from '../eventlog/last-revision.js';
+import { type EventLog, lastRevision } from '../eventlog/eventlog.js';
 import type { ExportedEvent } from './exported-event.js';
 import { LineError } from './import-report.js';
 

@@ -6,7 +6,7 @@ import { decodeClaimBody } from '../../../src/infra/offgrid/protocol/claim-body.
 import { MAX_BODY_BYTES } from '../../../src/infra/offgrid/protocol/fields.js';
 import { encodeRefusal, REFUSAL_STATUS, type RefusalCode } from '../../../src/infra/offgrid/protocol/refusal.js';
 import type { RunningHost } from '../../../src/infra/offgrid/host/server.js';
-import { RestoreError } from '../../../src/infra/offgrid/restore/restore-error.js';
+import { RestoreError } from '../../../src/infra/offgrid/restore/errors.js';
 import { newDataDir } from '../../support/core.js';
 import { TestNode } from '../../support/node.js';
 import { Reader } from '../../support/offgrid/by-hand.js';

@@ -1,8 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { newHost } from '../../support/offgrid/host.js';
+import { newFolder, newHost } from '../../support/offgrid/host.js';
 import { newMission, settledMachine, statusOf } from '../../support/offgrid/machine.js';
 import { inHostFile } from '../../support/offgrid/host-file.js';
-import { newFolder } from '../../support/offgrid/host.js';
 import { UnfriendlyLink } from '../../support/offgrid/unfriendly-link.js';
 import { Random } from '../../support/random.js';
 

@@ -3,9 +3,8 @@ import { CriticalityLevel, diff } from '@graphql-inspector/core';
 import { buildSchema, isNullableType, isObjectType } from 'graphql';
 import { describe, expect, it } from 'vitest';
 import type { Problem } from '../../../src/domain/problem.js';
-import { makeSchema } from '../../../src/infra/graphql/schema.js';
+import { emitSdl, makeSchema } from '../../../src/infra/graphql/schema.js';
 import { ProblemCodeEnum, toProblemType } from '../../../src/infra/graphql/kit/problems.js';
-import { emitSdl } from '../../../src/infra/graphql/sdl.js';
 
 const committed = readFileSync('schema/schema.graphql', 'utf8');
 

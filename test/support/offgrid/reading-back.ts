@@ -1,13 +1,12 @@
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
-import { systemClock } from '../../../src/infra/platform/clock.js';
+import { systemClock, systemTime } from '../../../src/infra/platform/clock.js';
 import type { RootKey } from '../../../src/infra/crypto/root-key.js';
 import { EmbeddedLog } from '../../../src/infra/eventlog/embedded/embedded-log.js';
 import { HostClients } from '../../../src/infra/offgrid/protocol/host-clients.js';
 import type { AcceptedHistory, ReadHistory } from '../../../src/infra/offgrid/restore/history-reader.js';
 import { readBack, restoredFact, restoredWriter } from '../../../src/infra/offgrid/restore/restore.js';
 import { appendFact } from '../../../src/infra/offgrid/replication/replication-events.js';
-import { systemTime } from '../../../src/infra/platform/time.js';
 import { WriterFile } from '../../../src/infra/offgrid/replication/writer-file.js';
 import { AUTH_KEY, newFolder } from './host.js';
 import { ORIGIN } from './by-hand.js';

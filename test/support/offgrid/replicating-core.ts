@@ -5,7 +5,7 @@ import { expect, onTestFinished } from 'vitest';
 import { outbox } from '../../../src/projections/outbox.js';
 import type { JsonObject } from '../../../src/domain/json.js';
 import type { WantedHost } from '../../../src/domain/policy.js';
-import { systemClock } from '../../../src/infra/platform/clock.js';
+import { systemClock, systemTime } from '../../../src/infra/platform/clock.js';
 import { RootKey } from '../../../src/infra/crypto/root-key.js';
 import { EmbeddedLog } from '../../../src/infra/eventlog/embedded/embedded-log.js';
 import type { HostClient } from '../../../src/infra/offgrid/protocol/host-client.js';
@@ -16,7 +16,6 @@ import { WriterFile } from '../../../src/infra/offgrid/replication/writer-file.j
 import { ReplicationEvents } from '../../../src/infra/offgrid/replication/replication-events.js';
 import { ProjectedBacklog } from '../../../src/infra/offgrid/replication/projected-backlog.js';
 import { SqliteFrontiers } from '../../../src/infra/offgrid/replication/sqlite-frontiers.js';
-import { systemTime } from '../../../src/infra/platform/time.js';
 import type { HostOptions, RunningHost } from '../../../src/infra/offgrid/host/server.js';
 import { Projector } from '../../../src/infra/projector/projector.js';
 import { quiet } from '../quiet.js';

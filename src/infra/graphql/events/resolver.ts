@@ -1,9 +1,8 @@
 import { Arg, Authorized, Ctx, Int, Query, Resolver, Root, Subscription } from 'type-graphql';
 import type { EventFilter as LogFilter } from '../../eventlog/eventlog.js';
-import { checkFirst } from '../../readmodels/page.js';
+import { checkFirst, checkLists } from '../../readmodels/page.js';
 import type { ApiContext } from '../kit/context.js';
 import { given } from '../kit/inputs.js';
-import { checkLists } from '../../readmodels/page.js';
 import { PositionScalar } from '../kit/scalars.js';
 import { untilReturned } from '../kit/subscribe.js';
 import { recordedEvents } from './recorded.js';

@@ -1,4 +1,4 @@
-import type { Durability } from '../../services/durability.js';
+import type { Durability } from '../../services/core-services.js';
 import { enumOf } from './enum.js';
 
 export const ConsistencyEnum = enumOf<Durability>({

@@ -1,8 +1,7 @@
 import type { CommandContext } from '../../commands/context.js';
 import type { Caller } from '../../access/auth.js';
 import type { Projector } from '../../projector/projector.js';
-import type { Durability } from '../../services/durability.js';
-import type { CoreServices } from '../../services/core-services.js';
+import type { CoreServices, Durability } from '../../services/core-services.js';
 import type { Loaders } from './loaders.js';
 
 /** What a resolver knows of the request. */

@@ -1,8 +1,14 @@
-import { Field, ID, InputType, Int, ObjectType } from 'type-graphql';
-import type { Durability } from '../../services/durability.js';
+import { Field, ID, InputType, Int, InterfaceType, ObjectType } from 'type-graphql';
+import type { Durability } from '../../services/core-services.js';
 import { ConsistencyEnum } from './consistency.js';
-import { Node } from './node.js';
 import { DateTimeScalar, PositionScalar } from './scalars.js';
+
+/** What has an id that `node` finds it by. */
+@InterfaceType({ description: 'Anything with an id of its own.' })
+export abstract class Node {
+  @Field(() => ID)
+  readonly id!: string;
+}
 
 /** What missions, tasks and jobs have alike. */
 @ObjectType()

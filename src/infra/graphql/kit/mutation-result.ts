@@ -1,7 +1,7 @@
 import { createUnionType, type ClassType } from 'type-graphql';
 import type { Problem } from '../../../domain/problem.js';
 import type { Outcome } from '../../commands/handler.js';
-import type { Durability } from '../../services/durability.js';
+import type { Durability } from '../../services/core-services.js';
 import { waitUntilDurable, type ApiContext } from './context.js';
 import { toProblemType, type ProblemType } from './problems.js';
 

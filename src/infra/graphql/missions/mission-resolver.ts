@@ -14,7 +14,7 @@ import {
 import { mutationResult } from '../kit/mutation-result.js';
 import { PageArgs } from '../kit/connection.js';
 import type { Page } from '../../readmodels/page.js';
-import type { Durability } from '../../services/durability.js';
+import type { Durability } from '../../services/core-services.js';
 import { CONSISTENCY_ARG, ConsistencyEnum } from '../kit/consistency.js';
 import { make } from '../kit/make.js';
 import { commandContext, waitForPosition, type ApiContext } from '../kit/context.js';

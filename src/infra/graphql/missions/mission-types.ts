@@ -4,11 +4,10 @@ import type { Mission as MissionData, MissionStatus, Outcome } from '../../../do
 import type { StoredMission } from '../../readmodels/missions/database.js';
 import type * as Queries from '../../readmodels/missions/mission-queries.js';
 import { connectionOf } from '../kit/connection.js';
-import { ChangeInput, ChangePayload, Entity, RepeatableInput } from '../kit/entity.js';
+import { ChangeInput, ChangePayload, Entity, Node, RepeatableInput } from '../kit/entity.js';
 import { enumOf } from '../kit/enum.js';
 import { make } from '../kit/make.js';
 import { resultOf, type Changed } from '../kit/mutation-result.js';
-import { Node } from '../kit/node.js';
 import { ConcurrencyConflict, IdempotencyMismatch, InvalidInput, MissionIsClosed, NotFound } from '../kit/problems.js';
 import { JsonScalar, PositionScalar } from '../kit/scalars.js';
 

@@ -3,10 +3,9 @@ import type { Json } from '../../../domain/json.js';
 import type { Task as TaskData } from '../../../domain/task.js';
 import type { StoredTask } from '../../readmodels/missions/database.js';
 import { connectionOf } from '../kit/connection.js';
-import { ChangeInput, ChangePayload, Entity, RepeatableInput } from '../kit/entity.js';
+import { ChangeInput, ChangePayload, Entity, Node, RepeatableInput } from '../kit/entity.js';
 import { make } from '../kit/make.js';
 import { resultOf, type Changed } from '../kit/mutation-result.js';
-import { Node } from '../kit/node.js';
 import { ConcurrencyConflict, IdempotencyMismatch, InvalidInput, MissionIsClosed, NotFound } from '../kit/problems.js';
 import { JsonScalar } from '../kit/scalars.js';
 

@@ -18,7 +18,7 @@ import type { Problem } from '../../../domain/problem.js';
 import type { Author, Operated, Operations, SettableState } from '../../offgrid/replication/operations.js';
 import { PageArgs } from '../kit/connection.js';
 import { type Page } from '../../readmodels/page.js';
-import type { Durability } from '../../services/durability.js';
+import type { Durability } from '../../services/core-services.js';
 import { firstOf } from '../../platform/linked-signal.js';
 import { CONSISTENCY_ARG, ConsistencyEnum } from '../kit/consistency.js';
 import { make } from '../kit/make.js';

@@ -3,8 +3,7 @@ import { dirname, join } from 'node:path';
 import pLimit from 'p-limit';
 import { equalBytes, fromHex, toHex } from '../../crypto/bytes.js';
 import { addressOf } from '../../crypto/envelope.js';
-import { syncFolder, writeDurably } from '../../platform/files.js';
-import { readIfThere } from '../../platform/read-if-there.js';
+import { readIfThere, syncFolder, writeDurably } from '../../platform/files.js';
 
 /** A file's name: an address. */
 const ADDRESS = /^[0-9a-f]{64}$/;

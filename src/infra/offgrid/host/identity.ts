@@ -1,8 +1,7 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { toBase64 } from '../../crypto/bytes.js';
 import { fingerprintOf, publicKeyText } from '../../crypto/signing.js';
-import { writeDurably } from '../../platform/files.js';
-import { readIfThere } from '../../platform/read-if-there.js';
+import { readIfThere, writeDurably } from '../../platform/files.js';
 
 /** Only the owner may read it. */
 const MODE = 0o600;

@@ -1,4 +1,4 @@
-import { sealingEpoch } from '../../../domain/keyring.js';
+import { type KnownKey, sealingEpoch } from '../../../domain/keyring.js';
 import { isHistoryHole } from '../../../domain/history-hole.js';
 import { fromHex } from '../../crypto/bytes.js';
 import { addressOf, seal } from '../../crypto/envelope.js';
@@ -6,7 +6,6 @@ import type { DataKey } from '../../crypto/data-key.js';
 import type { RootKey } from '../../crypto/root-key.js';
 import { eventText } from './event-text.js';
 import type { AddressedEvent, ShippedEvent } from './event.js';
-import type { KnownKey } from '../../../domain/keyring.js';
 import type { ReplicatedEvent } from '../../../domain/event.js';
 
 /** A key of the log does not open with the root at hand. */

@@ -5,7 +5,7 @@ import { encodeBatch, MAX_BATCH_EVENTS } from '../protocol/batch.js';
 import type { Statement } from '../protocol/signed.js';
 import { signTree, type Tree } from '../protocol/tree.js';
 import type { LocalTree } from './local-tree.js';
-import type { Time } from '../../platform/time.js';
+import type { Time } from '../../platform/clock.js';
 import type { EnvelopeCache } from './envelope-cache.js';
 import type { ShippedEvent } from '../protocol/event.js';
 import type { LocalHistory } from './local-history.js';

@@ -3,7 +3,7 @@ import pLimit from 'p-limit';
 import { MAX_BATCH_EVENTS } from '../protocol/batch.js';
 import type { ShippedEvent } from '../protocol/event.js';
 import type { Backlog, Known } from './ports.js';
-import type { Time } from '../../platform/time.js';
+import type { Time } from '../../platform/clock.js';
 import type { Sealer } from '../protocol/sealer.js';
 
 /** Envelopes kept for the next host, in bytes: hosts that keep up are sent the same ones. */

@@ -8,7 +8,7 @@ import { MAX_DAMAGED } from '../protocol/answers.js';
 import { HostFailure, type HostClient } from '../protocol/host-client.js';
 import type { GoodHead } from '../protocol/verify-head.js';
 import type { Known } from './ports.js';
-import type { Time } from '../../platform/time.js';
+import type { Time } from '../../platform/clock.js';
 import type { EnvelopeCache } from './envelope-cache.js';
 import type { LocalHistory } from './local-history.js';
 

@@ -13,8 +13,7 @@ import { openTree, type Tree } from '../protocol/tree.js';
 import { DishonestHostError, type Expected, type GoodHead } from '../protocol/verify-head.js';
 import { isVerifyKey, verifyKeyOf, type VerifyKey } from '../protocol/verify-key.js';
 import { HostCare, type CareDependencies } from './host-care.js';
-import { HostSession, ShipError } from './host-session.js';
-import type { HostMemory, SessionDependencies } from './host-session.js';
+import { type HostMemory, HostSession, type SessionDependencies, ShipError } from './host-session.js';
 import type { HostRecord } from './replication-state.js';
 import { signedTextOf, signedThingOf } from './signed-text.js';
 

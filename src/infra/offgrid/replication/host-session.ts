@@ -19,7 +19,7 @@ import {
   type Expected,
   type GoodHead,
 } from '../protocol/verify-head.js';
-import type { Time } from '../../platform/time.js';
+import type { Time } from '../../platform/clock.js';
 import { EpochEnded, type Batch, type BatchMaker } from './batch-maker.js';
 import type { LocalHistory } from './local-history.js';
 import type { ReplicationState } from './replication-state.js';

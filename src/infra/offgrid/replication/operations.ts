@@ -19,7 +19,7 @@ import type { HaltReason } from '../../../domain/writer.js';
 import type { Replicator } from './replicator.js';
 import { appendFact } from './replication-events.js';
 import type { Known, KnownHost } from './ports.js';
-import { replicationStopped } from './stopped.js';
+import { replicationStopped } from './halt-message.js';
 
 /** How long the outbox may take to show what there is, in milliseconds. */
 const CAUGHT_UP_MS = 5_000;

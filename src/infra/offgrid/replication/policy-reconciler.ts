@@ -6,7 +6,7 @@ import { firstOf } from '../../platform/linked-signal.js';
 import type { Logger } from '../../platform/logger.js';
 import { HostFailure } from '../protocol/host-client.js';
 import type { Journal, Known } from './ports.js';
-import type { Time } from '../../platform/time.js';
+import type { Time } from '../../platform/clock.js';
 
 /** How often those who answered with a strange key are looked at again, in milliseconds. */
 const STRANGER_MS = 30_000;

@@ -1,11 +1,10 @@
-import { isReplicated } from '../../../domain/event.js';
+import { isReplicated, type ReplicatedEvent } from '../../../domain/event.js';
 import type { CountedHead, HostState, Policy } from '../../../domain/replication.js';
 import { LogError } from '../../eventlog/errors.js';
 import type { EventLog } from '../../eventlog/eventlog.js';
 import type { Projector } from '../../projector/projector.js';
 import { entryPlaces, replicationRows, type ReplicationRows } from '../../readmodels/outbox/outbox-rows.js';
 import type { HostRecord, Outbox, ReplicationState } from './replication-state.js';
-import type { ReplicatedEvent } from '../../../domain/event.js';
 
 /** How long the outbox is waited for, in milliseconds. */
 const CATCH_UP_MS = 2_000;

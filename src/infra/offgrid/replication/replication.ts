@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import type { Clock } from '../../platform/clock.js';
+import { type Clock, systemTime } from '../../platform/clock.js';
 import type { CorePaths } from '../../platform/core-paths.js';
 import { KEY_BYTES } from '../../crypto/data-key.js';
 import { openKeyring, readKeyring, wrapKeyring } from '../../crypto/keyring-file.js';
@@ -20,7 +20,6 @@ import { ReplicationEvents } from './replication-events.js';
 import { ProjectedBacklog } from './projected-backlog.js';
 import { newKey } from './first-key.js';
 import { SqliteFrontiers } from './sqlite-frontiers.js';
-import { systemTime } from '../../platform/time.js';
 import type { OffgridSettings } from '../protocol/settings.js';
 
 /** How often the lease is looked at, in milliseconds. */

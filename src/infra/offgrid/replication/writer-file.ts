@@ -1,6 +1,5 @@
 import { z } from 'zod';
-import { writeDurably } from '../../platform/files.js';
-import { readIfThere } from '../../platform/read-if-there.js';
+import { readIfThere, writeDurably } from '../../platform/files.js';
 import { MAX_EPOCH, MAX_LINE } from '../protocol/fields.js';
 import type { WriterStore } from './replication-state.js';
 import type { WriterRecord } from '../../../domain/writer.js';

@@ -9,7 +9,7 @@ import { NOT_ELECTED } from '../protocol/fields.js';
 import type { Tree } from '../protocol/tree.js';
 import type { GoodHead } from '../protocol/verify-head.js';
 import type { Journal } from './ports.js';
-import type { Time } from '../../platform/time.js';
+import type { Time } from '../../platform/clock.js';
 import { haltMessage, type Stop } from './halt-message.js';
 import { ownHistoryOf, type LocalHistory } from './local-history.js';
 import { policyAgain, type ReplicationState, type WriterStore } from './replication-state.js';

@@ -9,7 +9,7 @@ import { MAX_ANSWER_EVENTS } from '../protocol/events-answer.js';
 import { HostFailure, type HostClient } from '../protocol/host-client.js';
 import { MAX_ANSWER_BYTES, type HistoryName } from '../protocol/queries.js';
 import { FIRST_BYTES, sizeAfter, sizeAfterTimeout } from '../protocol/transfer-size.js';
-import type { Time } from '../../platform/time.js';
+import type { Time } from '../../platform/clock.js';
 import type { EntryList } from './entry-list.js';
 import { LOOK_MS } from './hedge.js';
 import { UsualTime } from './usual-time.js';

@@ -3,7 +3,7 @@ import type { JsonObject } from '../../../domain/json.js';
 import { decode, isIntact, type EventRow } from '../../eventlog/embedded/event-row.js';
 import { TOMBSTONE, TRUNCATED } from '../../eventlog/embedded/writer.js';
 import { SqliteError, type Connection } from '../../sqlite/connection.js';
-import { RepairError } from './repair-error.js';
+import { RepairError } from './errors.js';
 
 /** Positions read at a time. */
 const PAGE = 128;

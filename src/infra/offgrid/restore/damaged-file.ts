@@ -8,7 +8,7 @@ import { TRUNCATED } from '../../eventlog/embedded/writer.js';
 import { Connection, SqliteError, type Param } from '../../sqlite/connection.js';
 import { findDamage } from './damage.js';
 import type { Filling } from './gap-filler.js';
-import { RepairError } from './repair-error.js';
+import { RepairError } from './errors.js';
 
 /** Positions copied by one statement. */
 const COPIED = 10_000;

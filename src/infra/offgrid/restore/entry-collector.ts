@@ -6,7 +6,7 @@ import { HostFailure } from '../protocol/host-client.js';
 import type { HistoryName } from '../protocol/queries.js';
 import { sizeAfter, sizeAfterTimeout } from '../protocol/transfer-size.js';
 import type { Tree } from '../protocol/tree.js';
-import type { Time } from '../../platform/time.js';
+import type { Time } from '../../platform/clock.js';
 import { EntryList } from './entry-list.js';
 import { hedged, type Attempt } from './hedge.js';
 import type { HeardHost } from './host-survey.js';

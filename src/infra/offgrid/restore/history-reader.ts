@@ -19,7 +19,7 @@ import { shownTrees, type HeardHost } from './host-survey.js';
 import type { HistoryBuilder } from './history-builder.js';
 import type { KnownPolicy, KnownState } from './history-notes.js';
 import { notesOn, whyUnread } from './why-unread.js';
-import { GIVEN_AND_WITHHELD, RestoreError } from './restore-error.js';
+import { GIVEN_AND_WITHHELD, RestoreError } from './errors.js';
 
 /** What a reading is made with. */
 export interface ReaderDependencies<Log> {

@@ -6,13 +6,12 @@ import { toHex } from '../../crypto/bytes.js';
 import type { DataKey } from '../../crypto/data-key.js';
 import type { RootKey } from '../../crypto/root-key.js';
 import { derivedId } from '../../platform/ids.js';
-import type { EventLog } from '../../eventlog/eventlog.js';
-import { lastRevision } from '../../eventlog/last-revision.js';
+import { type EventLog, lastRevision } from '../../eventlog/eventlog.js';
 import type { Entry } from '../protocol/entry.js';
 import type { ContentFetcher, ContentSource, FetchedEvent } from './content-fetcher.js';
 import type { EntryList } from './entry-list.js';
 import { NotSealedHere, EnvelopeReader, type OpenedEvent } from './envelope-reader.js';
-import { RestoreError } from './restore-error.js';
+import { RestoreError } from './errors.js';
 
 /** Whom a hole is by. */
 const ACTOR = 'process:restore';

@@ -14,7 +14,7 @@ import { EntryList } from './entry-list.js';
 import { HistoryNotes, type KnownPolicy, type KnownState } from './history-notes.js';
 import type { HistoryBuilder, Story } from './history-builder.js';
 import { declaredHoles, HolePlan, type Part } from './hole-plan.js';
-import { GIVEN_AND_WITHHELD, RestoreError } from './restore-error.js';
+import { GIVEN_AND_WITHHELD, RestoreError } from './errors.js';
 
 const NO_HOLES: ReadonlySet<number> = new Set();
 const NO_ENTRIES = new EntryList(new Uint8Array());

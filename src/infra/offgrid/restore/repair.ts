@@ -1,10 +1,9 @@
 import { acknowledgementStream } from '../../../domain/replication.js';
-import type { Clock } from '../../platform/clock.js';
+import type { Clock, Time } from '../../platform/clock.js';
 import type { RootKey } from '../../crypto/root-key.js';
 import { EmbeddedLog } from '../../eventlog/embedded/embedded-log.js';
 import { newLogId } from '../../eventlog/log-id.js';
 import type { HostClient } from '../protocol/host-client.js';
-import type { Time } from '../../platform/time.js';
 import type { HostAddress } from '../protocol/settings.js';
 import { ContentFetcher } from './content-fetcher.js';
 import type { Gap, Rotation } from './damage.js';
@@ -18,8 +17,7 @@ import { KnownKeys } from './known-keys.js';
 import { OwnLog } from './own-log.js';
 import { openOutboxNumbers, type OutboxNumbers } from './outbox-numbers.js';
 import { namedNumbers } from './named-numbers.js';
-import { RepairError } from './repair-error.js';
-import { RestoreError } from './restore-error.js';
+import { RepairError, RestoreError } from './errors.js';
 
 /** What is to be mended, and from where. */
 export interface RepairRequest {

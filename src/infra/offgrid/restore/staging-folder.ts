@@ -3,7 +3,7 @@ import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { corePathsIn, type CorePaths } from '../../platform/core-paths.js';
 import { syncFolder } from '../../platform/files.js';
-import { RestoreError } from './restore-error.js';
+import { RestoreError } from './errors.js';
 
 /** What a folder may hold and still be restored into. */
 const KEPT: ReadonlySet<string> = new Set(['keyring.json']);

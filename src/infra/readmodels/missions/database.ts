@@ -1,6 +1,6 @@
 import type { Kysely } from 'kysely';
 import type { JobRow, MissionRow, MissionStatsRow, TaskRow } from '../../../projections/missions.js';
-import type { Stored } from '../stored.js';
+import type { Stored } from '../../../projections/projection.js';
 
 /** The tables of `missions.db`, as queries see them. */
 export interface MissionsDatabase {

@@ -1,6 +1,5 @@
 import type { EntryRow, HostRow, OutboxTables, PolicyRow, ProgressRow } from '../../../projections/outbox-tables.js';
-import type { RowOf } from '../../../projections/projection.js';
-import type { Stored } from '../stored.js';
+import type { RowOf, Stored } from '../../../projections/projection.js';
 
 /** The tables of `outbox.db`, as queries see them. */
 export interface OutboxDatabase {

@@ -4,7 +4,7 @@ import type { HostClient } from '../../../../src/infra/offgrid/protocol/host-cli
 import type { GoodHead } from '../../../../src/infra/offgrid/protocol/verify-head.js';
 import { HostCare } from '../../../../src/infra/offgrid/replication/host-care.js';
 import type { LocalHistory } from '../../../../src/infra/offgrid/replication/local-history.js';
-import type { Time } from '../../../../src/infra/platform/time.js';
+import type { Time } from '../../../../src/infra/platform/clock.js';
 import { overBrokenLink } from '../../../support/offgrid/broken-link.js';
 import { History, ORIGIN, Reader } from '../../../support/offgrid/by-hand.js';
 import { inHostFile } from '../../../support/offgrid/host-file.js';

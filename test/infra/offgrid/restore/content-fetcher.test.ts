@@ -4,7 +4,7 @@ import { encodeEntry, entryOf } from '../../../../src/infra/offgrid/protocol/ent
 import type { StoredEvent } from '../../../../src/infra/offgrid/protocol/events-answer.js';
 import { HostFailure } from '../../../../src/infra/offgrid/protocol/host-client.js';
 import type { EventsQuery } from '../../../../src/infra/offgrid/protocol/queries.js';
-import type { Time } from '../../../../src/infra/platform/time.js';
+import type { Time } from '../../../../src/infra/platform/clock.js';
 import {
   ContentFetcher,
   MissingEventError,

@@ -2,7 +2,7 @@ import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { expect, it, onTestFinished } from 'vitest';
-import { systemClock } from '../../../../src/infra/platform/clock.js';
+import { systemClock, systemTime } from '../../../../src/infra/platform/clock.js';
 import { corePaths } from '../../../../src/infra/platform/core-paths.js';
 import { readKeyring } from '../../../../src/infra/crypto/keyring-file.js';
 import type { RootKey } from '../../../../src/infra/crypto/root-key.js';
@@ -10,8 +10,7 @@ import { EmbeddedLog } from '../../../../src/infra/eventlog/embedded/embedded-lo
 import { checksumOf, type EventRow } from '../../../../src/infra/eventlog/embedded/event-row.js';
 import type { RunningHost } from '../../../../src/infra/offgrid/host/server.js';
 import { HostClients } from '../../../../src/infra/offgrid/protocol/host-clients.js';
-import { systemTime } from '../../../../src/infra/platform/time.js';
-import { RepairError } from '../../../../src/infra/offgrid/restore/repair-error.js';
+import { RepairError } from '../../../../src/infra/offgrid/restore/errors.js';
 import { repair } from '../../../../src/infra/offgrid/restore/repair.js';
 import { Connection } from '../../../../src/infra/sqlite/connection.js';
 import { collect } from '../../../support/events.js';
