@@ -2,9 +2,9 @@
 import { writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { Command, Help } from 'commander';
-import type { RestoreOptions } from './infra/cli/restore.js';
-import { CliError, CONFIG_EXIT_CODE, explain } from './infra/cli/errors.js';
 import { assertOwnAuthKey, readConfig } from './infra/app/config.js';
+import { CliError, CONFIG_EXIT_CODE, explain } from './infra/cli/errors.js';
+import type { RestoreOptions } from './infra/cli/restore.js';
 import { isLoopback } from './infra/platform/loopback.js';
 
 const ENVIRONMENT = `

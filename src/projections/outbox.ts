@@ -1,4 +1,5 @@
 import { ETYPES, isReplicated, type RecordedEvent } from '../domain/event.js';
+import { jsonBytes, type Json } from '../domain/json.js';
 import { beginsEpoch, isKeyRotated, type KeyRotated } from '../domain/keyring.js';
 import {
   isReplicationFact,
@@ -7,7 +8,6 @@ import {
   type ReplicationFact,
   type ReplicationPolicySet,
 } from '../domain/replication.js';
-import { jsonBytes, type Json } from '../domain/json.js';
 import { OUTBOX_VIEW, outboxTables, PROGRESS, type OutboxTables, type ProgressRow } from './outbox-tables.js';
 import { defineProjection, type Handler, type Projection, type Rows } from './projection.js';
 

@@ -1,8 +1,7 @@
 import { z } from 'zod';
 import { majorityOf } from '../../domain/replication.js';
-import { AddressError, readAddress, type ServerAddress } from '../eventlog/eventstore/address.js';
 import { ROLES, type ApiToken } from '../access/auth.js';
-import { isLoopback } from '../platform/loopback.js';
+import { AddressError, readAddress, type ServerAddress } from '../eventlog/eventstore/address.js';
 import {
   DEFAULT_AUTH_KEY,
   isHttpUrl,
@@ -13,6 +12,7 @@ import {
   readOrigins,
   type OffgridSettings,
 } from '../offgrid/protocol/settings.js';
+import { isLoopback } from '../platform/loopback.js';
 
 /** How a node is set up. Parsed once from environment variables, then frozen. */
 export interface Config {

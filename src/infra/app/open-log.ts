@@ -1,12 +1,12 @@
-import type { Clock } from '../platform/clock.js';
-import type { Config } from './config.js';
-import { corePaths } from '../platform/core-paths.js';
-import type { Logger } from '../platform/logger.js';
 import { EmbeddedLog } from '../eventlog/embedded/embedded-log.js';
+import { renewLogId } from '../eventlog/embedded/log-file.js';
 import type { EventLog } from '../eventlog/eventlog.js';
 import type { ServerAddress } from '../eventlog/eventstore/address.js';
-import { renewLogId } from '../eventlog/embedded/log-file.js';
 import { soleLease, type Lease } from '../eventlog/lease.js';
+import type { Clock } from '../platform/clock.js';
+import { corePaths } from '../platform/core-paths.js';
+import type { Logger } from '../platform/logger.js';
+import type { Config } from './config.js';
 
 /** A log that is open, and the right to do what only one core on it may do. */
 export interface OpenLog {

@@ -1,10 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Clock } from '../platform/clock.js';
-import type { Config } from './config.js';
 import { LogError } from '../eventlog/errors.js';
-import { openLog, type OpenLog } from './open-log.js';
 import { WaitingRoom } from '../http/waiting-room.js';
+import type { Clock } from '../platform/clock.js';
 import type { Logger } from '../platform/logger.js';
+import type { Config } from './config.js';
+import { openLog, type OpenLog } from './open-log.js';
 
 /** How long a server that cannot be reached is left alone before it is tried again, in milliseconds. */
 const RETRY_MS = 1_000;

@@ -1,10 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import pino from 'pino';
-import { systemClock } from '../platform/clock.js';
 import { PolicyError, readQuorumPolicy } from '../offgrid/broker/policy.js';
 import type { QuorumPolicies } from '../offgrid/broker/quorum.js';
 import { startBroker } from '../offgrid/broker/server.js';
 import { StoreError } from '../offgrid/broker/store-file.js';
+import { systemClock } from '../platform/clock.js';
 import { CliError } from './errors.js';
 import { stopInTime, stopSignal } from './stop.js';
 

@@ -1,7 +1,7 @@
 import { PROJECTIONS } from '../../projections/all.js';
 import { missions } from '../../projections/missions.js';
-import type { CorePaths } from '../platform/core-paths.js';
 import type { EventLog } from '../eventlog/eventlog.js';
+import type { CorePaths } from '../platform/core-paths.js';
 import { Projector } from '../projector/projector.js';
 import { CliError } from './errors.js';
 import { withProgress } from './progress.js';

@@ -1,9 +1,9 @@
 import { access, mkdir } from 'node:fs/promises';
-import { systemClock } from '../platform/clock.js';
-import { corePaths } from '../platform/core-paths.js';
+import { openFile, openServer } from '../app/open-log.js';
 import type { EventLog } from '../eventlog/eventlog.js';
 import { AddressError, isAddress, readAddress } from '../eventlog/eventstore/address.js';
-import { openFile, openServer } from '../app/open-log.js';
+import { systemClock } from '../platform/clock.js';
+import { corePaths } from '../platform/core-paths.js';
 import { CopyError, copyLog, digestLog } from '../transfer/copy-log.js';
 import { CliError } from './errors.js';
 import { withProgress } from './progress.js';

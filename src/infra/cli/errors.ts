@@ -1,8 +1,8 @@
 import { ConfigError } from '../app/config.js';
 import { KeyringError } from '../crypto/keyring-file.js';
 import { LogError } from '../eventlog/errors.js';
-import { ProjectionError } from '../projector/errors.js';
 import { FoldError } from '../projector/batch-folder.js';
+import { ProjectionError } from '../projector/errors.js';
 
 /** The exit code of what only a person can mend: starting again would fail again. */
 export const CONFIG_EXIT_CODE = 78;

@@ -1,14 +1,14 @@
 import { join } from 'node:path';
 import pino from 'pino';
-import { systemClock } from '../platform/clock.js';
 import { assertOwnAuthKey, type Config } from '../app/config.js';
 import { toHex } from '../crypto/bytes.js';
-import { isLoopback } from '../platform/loopback.js';
 import { BrokerClient } from '../offgrid/broker/client.js';
 import { heartbeat } from '../offgrid/host/heartbeat.js';
 import { dropEvidence, MaintenanceError, resetKey } from '../offgrid/host/maintenance.js';
 import { startHost } from '../offgrid/host/server.js';
 import { DEFAULT_AUTH_KEY, isOrigin } from '../offgrid/protocol/settings.js';
+import { systemClock } from '../platform/clock.js';
+import { isLoopback } from '../platform/loopback.js';
 import { CliError } from './errors.js';
 import { stopInTime, stopSignal } from './stop.js';
 

@@ -1,9 +1,9 @@
 import { stat } from 'node:fs/promises';
-import { systemClock } from '../platform/clock.js';
+import type { Config } from '../app/config.js';
 import { Commands } from '../commands/commands.js';
 import { CommandHandler } from '../commands/handler.js';
-import type { Config } from '../app/config.js';
 import type { EventLog } from '../eventlog/eventlog.js';
+import { systemClock } from '../platform/clock.js';
 import { importLegacy, isLegacyFolder } from '../transfer/import-legacy.js';
 import { importLog } from '../transfer/import-log.js';
 import type { BadLine } from '../transfer/import-report.js';

@@ -1,10 +1,10 @@
 import { mkdir } from 'node:fs/promises';
 import type { Config } from '../app/config.js';
-import { corePaths } from '../platform/core-paths.js';
-import { writeKeyring } from '../crypto/keyring-file.js';
 import { toHex } from '../crypto/bytes.js';
+import { writeKeyring } from '../crypto/keyring-file.js';
 import { formatRecoveryKey } from '../crypto/recovery-key.js';
 import { verifyKeyOf } from '../offgrid/protocol/verify-key.js';
+import { corePaths } from '../platform/core-paths.js';
 import { knownHosts } from './known-hosts.js';
 import { readRecoveryKey, rootKey } from './recovery-key.js';
 

@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
 import type { HostRow } from '../../projections/outbox-tables.js';
 import type { Config } from '../app/config.js';
-import { corePaths } from '../platform/core-paths.js';
 import type { EventLog } from '../eventlog/eventlog.js';
+import { corePaths } from '../platform/core-paths.js';
 import { readGeneration } from '../projector/projection-file.js';
 import { hostByFingerprint, hostsOfPolicy, quorumSequence } from '../readmodels/outbox/outbox-rows.js';
 import { Connection } from '../sqlite/connection.js';

@@ -1,9 +1,9 @@
 import { access, mkdir } from 'node:fs/promises';
-import { systemClock } from '../platform/clock.js';
 import type { Config } from '../app/config.js';
-import { corePaths } from '../platform/core-paths.js';
-import type { EventLog } from '../eventlog/eventlog.js';
 import { openLog } from '../app/open-log.js';
+import type { EventLog } from '../eventlog/eventlog.js';
+import { systemClock } from '../platform/clock.js';
+import { corePaths } from '../platform/core-paths.js';
 import { CliError } from './errors.js';
 import { onStderr } from './stderr-logger.js';
 

@@ -1,13 +1,13 @@
-import { systemClock, systemTime } from '../platform/clock.js';
 import { assertAuthKeyFor, type Config } from '../app/config.js';
 import type { RootKey } from '../crypto/root-key.js';
 import { HostClients } from '../offgrid/protocol/host-clients.js';
+import { readHosts, type HostAddress } from '../offgrid/protocol/settings.js';
+import { RestoreError } from '../offgrid/restore/errors.js';
 import type { AcceptedHistory, ReadHistory } from '../offgrid/restore/history-reader.js';
 import type { HeardHost } from '../offgrid/restore/host-survey.js';
 import { namedNumbers } from '../offgrid/restore/named-numbers.js';
-import { RestoreError } from '../offgrid/restore/errors.js';
 import { readBack, type RestoreRequest } from '../offgrid/restore/restore.js';
-import { readHosts, type HostAddress } from '../offgrid/protocol/settings.js';
+import { systemClock, systemTime } from '../platform/clock.js';
 import { CliError } from './errors.js';
 import { knownHosts } from './known-hosts.js';
 import { PartsProgress } from './progress.js';

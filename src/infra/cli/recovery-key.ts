@@ -1,9 +1,9 @@
 import { text } from 'node:stream/consumers';
 import type { Config } from '../app/config.js';
-import { corePaths } from '../platform/core-paths.js';
 import { readKeyring } from '../crypto/keyring-file.js';
 import { parseRecoveryKey } from '../crypto/recovery-key.js';
 import type { RootKey } from '../crypto/root-key.js';
+import { corePaths } from '../platform/core-paths.js';
 import { CliError } from './errors.js';
 
 /** The recovery key from what was given: the key itself, or `-` for stdin. @throws CliError */

@@ -1,12 +1,12 @@
-import { systemClock, systemTime } from '../platform/clock.js';
 import type { Config } from '../app/config.js';
-import { corePaths } from '../platform/core-paths.js';
 import type { RootKey } from '../crypto/root-key.js';
 import { HostClients } from '../offgrid/protocol/host-clients.js';
 import { RepairError } from '../offgrid/restore/errors.js';
 import { repair, type Mended, type Repaired } from '../offgrid/restore/repair.js';
-import { ProcessLock } from '../sqlite/process-lock.js';
+import { systemClock, systemTime } from '../platform/clock.js';
+import { corePaths } from '../platform/core-paths.js';
 import { SqliteError } from '../sqlite/connection.js';
+import { ProcessLock } from '../sqlite/process-lock.js';
 import { CliError } from './errors.js';
 import { assertLog } from './open-log.js';
 import { PartsProgress } from './progress.js';

@@ -1,14 +1,14 @@
-import { systemClock } from '../platform/clock.js';
 import type { Config } from '../app/config.js';
-import { corePaths } from '../platform/core-paths.js';
 import { writeKeyring } from '../crypto/keyring-file.js';
 import type { RootKey } from '../crypto/root-key.js';
-import { newId } from '../platform/ids.js';
-import { WriterFile } from '../offgrid/replication/writer-file.js';
 import { appendFact } from '../offgrid/replication/replication-events.js';
+import { WriterFile } from '../offgrid/replication/writer-file.js';
 import { RestoreError } from '../offgrid/restore/errors.js';
 import { restoredFact, restoredWriter } from '../offgrid/restore/restore.js';
 import { StagingFolder } from '../offgrid/restore/staging-folder.js';
+import { systemClock } from '../platform/clock.js';
+import { corePaths } from '../platform/core-paths.js';
+import { newId } from '../platform/ids.js';
 import { buildModels } from './build-models.js';
 import { runDrill } from './drill.js';
 import { CliError } from './errors.js';

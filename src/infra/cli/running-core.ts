@@ -1,7 +1,7 @@
 import { readFile, realpath } from 'node:fs/promises';
+import { allows } from '../access/auth.js';
 import type { Config } from '../app/config.js';
 import { corePaths, type CoreAddress } from '../platform/core-paths.js';
-import { allows } from '../access/auth.js';
 import { CliError } from './errors.js';
 
 /** Asks a running core something, in GraphQL. @throws CliError */

@@ -1,8 +1,8 @@
 import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { systemClock } from '../platform/clock.js';
 import { EmbeddedLog } from '../eventlog/embedded/embedded-log.js';
 import type { EventLog } from '../eventlog/eventlog.js';
+import { systemClock } from '../platform/clock.js';
 
 /** The logs that a reading makes on its way to the one that it ends with. */
 export class ScratchLogs {

@@ -1,7 +1,7 @@
 import pino from 'pino';
-import { systemClock } from '../platform/clock.js';
 import type { Config } from '../app/config.js';
 import { startNode } from '../app/node.js';
+import { systemClock } from '../platform/clock.js';
 import { stopInTime, stopSignal } from './stop.js';
 
 /** Runs a core until it is told to stop (SIGINT, SIGTERM). Resolves with the exit code. */

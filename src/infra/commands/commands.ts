@@ -1,5 +1,5 @@
-import { DEFAULT_MAX_ATTEMPTS, job, type JobState } from '../../domain/job.js';
 import { jobStream, missionStream, taskStream, type JobId, type MissionId, type TaskId } from '../../domain/id.js';
+import { DEFAULT_MAX_ATTEMPTS, job, type JobState } from '../../domain/job.js';
 import type { Json, JsonObject } from '../../domain/json.js';
 import {
   mission,
@@ -8,9 +8,9 @@ import {
   type Outcome as MissionOutcome,
 } from '../../domain/mission.js';
 import { task, type TaskFields, type TaskState } from '../../domain/task.js';
+import { derivedId, newId } from '../platform/ids.js';
 import { type CommandContext, inputHash } from './context.js';
 import type { CommandHandler, Outcome } from './handler.js';
-import { derivedId, newId } from '../platform/ids.js';
 import type { Loaded } from './states.js';
 
 /** What a new mission is made of; `id` only when it comes from elsewhere. */

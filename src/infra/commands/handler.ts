@@ -3,12 +3,12 @@ import type { Fact } from '../../domain/event.js';
 import type { JsonObject } from '../../domain/json.js';
 import type { Problem } from '../../domain/problem.js';
 import { schemaVersionOf } from '../../domain/upcast.js';
-import type { Clock } from '../platform/clock.js';
 import { LogError, overloaded, WrongExpectedRevision } from '../eventlog/errors.js';
 import type { AppendResult, EventLog, NewEvent } from '../eventlog/eventlog.js';
+import type { Clock } from '../platform/clock.js';
+import { derivedId, newId } from '../platform/ids.js';
 import { KeyedQueue } from '../platform/keyed-queue.js';
 import { keyProblem, type CommandContext } from './context.js';
-import { derivedId, newId } from '../platform/ids.js';
 import { advance, nothing, States, type Loaded } from './states.js';
 
 /** How often a command is judged again after another process wrote to its stream. */

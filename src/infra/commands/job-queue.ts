@@ -4,14 +4,14 @@ import type { Job } from '../../domain/job.js';
 import { invalidInput, type Problem } from '../../domain/problem.js';
 import { Checks, LIMITS } from '../../domain/rules.js';
 import { claimKey } from '../../projections/missions.js';
+import { overloaded } from '../eventlog/errors.js';
 import type { EventLog } from '../eventlog/eventlog.js';
+import { KeyedQueue } from '../platform/keyed-queue.js';
 import type { Projector } from '../projector/projector.js';
 import type { MissionsDatabase } from '../readmodels/missions/database.js';
 import { jobsClaimedUnder, nextJobs } from '../readmodels/missions/job-queries.js';
-import { KeyedQueue } from '../platform/keyed-queue.js';
 import type { Commands } from './commands.js';
 import { type CommandContext, inputHash, keyProblem } from './context.js';
-import { overloaded } from '../eventlog/errors.js';
 
 /** The most jobs of one claim. */
 const MAX_CLAIM = 100;

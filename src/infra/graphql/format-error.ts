@@ -1,9 +1,9 @@
 import { unwrapResolverError } from '@apollo/server/errors';
 import { GraphQLError, type GraphQLFormattedError, Kind } from 'graphql';
 import { INTERNAL_MESSAGE } from '../http-kit/error-answer.js';
+import type { Logger } from '../platform/logger.js';
 import { RequestError } from '../readmodels/request-error.js';
 import { errorAnswer } from '../services/error-answer.js';
-import type { Logger } from '../platform/logger.js';
 
 /** What graphql-js says of a document whose fields it will not compare with one another any further. */
 const ABORTED = 'Validation aborted.';

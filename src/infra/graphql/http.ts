@@ -2,8 +2,8 @@ import { ApolloServer, type ApolloServerPlugin } from '@apollo/server';
 import { fastifyApolloDrainPlugin, fastifyApolloHandler } from '@as-integrations/fastify';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { GraphQLError, OperationTypeNode, type GraphQLSchema } from 'graphql';
-import type { ApiContext } from './kit/context.js';
 import { formatError, plainMessage } from './format-error.js';
+import type { ApiContext } from './kit/context.js';
 import { limitRules, MAX_TOKENS } from './kit/limits.js';
 
 /** Makes the context of a request. @throws HttpError when it may not be served */

@@ -2,15 +2,15 @@ import 'reflect-metadata';
 import { type GraphQLSchema, lexicographicSortSchema, printSchema } from 'graphql';
 import { buildSchemaSync, type NonEmptyArray } from 'type-graphql';
 import { allows, type Role } from '../access/auth.js';
+import { EventQueries } from './events/resolver.js';
 import type { ApiContext } from './kit/context.js';
 import { apiError } from './kit/errors.js';
-import { EventQueries } from './events/resolver.js';
 import { JobControlMutations, JobQueries, JobWorkMutations } from './missions/job-resolver.js';
 import { MissionMutations, MissionQueries } from './missions/mission-resolver.js';
 import { NodeQueries } from './missions/node-resolver.js';
+import { TaskMutations, TaskQueries } from './missions/task-resolver.js';
 import { ProjectionMutations, ProjectionQueries } from './projections/resolver.js';
 import { ReplicationMutations, ReplicationQueries } from './replication/resolver.js';
-import { TaskMutations, TaskQueries } from './missions/task-resolver.js';
 
 /** A class of resolvers. */
 export type ResolverClass = abstract new () => object;

@@ -18,9 +18,9 @@ import { LRUCache } from 'lru-cache';
 import type { WebSocketServer } from 'ws';
 import type { Caller } from '../access/auth.js';
 import type { Logger } from '../platform/logger.js';
+import { formatError } from './format-error.js';
 import type { ApiContext } from './kit/context.js';
 import { apiError } from './kit/errors.js';
-import { formatError } from './format-error.js';
 import { limitRules, MAX_TOKENS } from './kit/limits.js';
 import { SharedExecution } from './shared-execution.js';
 

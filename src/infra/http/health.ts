@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import { LogError } from '../eventlog/errors.js';
-import type { CoreServices } from '../services/core-services.js';
 import type { ProjectionFailureCode } from '../projector/status.js';
+import type { CoreServices } from '../services/core-services.js';
 
 /** For how long a projection may be behind the end of the log before this node is not ready, in milliseconds. */
 const MAX_BEHIND_MS = 10_000;

@@ -1,8 +1,8 @@
 import type { FastifyInstance } from 'fastify';
 import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import { measureRequests } from '../http-kit/request-metrics.js';
 import type { CoreServices } from '../services/core-services.js';
 import { replicationGauges } from './replication-metrics.js';
-import { measureRequests } from '../http-kit/request-metrics.js';
 
 /** Serves Prometheus metrics at `/metrics`. */
 export function serveMetrics(app: FastifyInstance, services: CoreServices, webSockets: () => number): void {

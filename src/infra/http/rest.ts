@@ -5,17 +5,17 @@ import type { Json, JsonObject } from '../../domain/json.js';
 import type { Mission } from '../../domain/mission.js';
 import { invalidInput, notFound, type Problem, type ProblemCode } from '../../domain/problem.js';
 import type { Task } from '../../domain/task.js';
+import type { Caller, Role } from '../access/auth.js';
 import type { CommandContext } from '../commands/context.js';
 import type { Outcome } from '../commands/handler.js';
 import { present, type Present } from '../graphql/kit/mutation-result.js';
-import { MAX_PAGE } from '../readmodels/page.js';
-import { missionPage, missionsById } from '../readmodels/missions/mission-queries.js';
-import type { CoreServices } from '../services/core-services.js';
-import type { ReplicationStatus } from '../offgrid/replication/status.js';
-import { jobsById } from '../readmodels/missions/job-queries.js';
-import type { MissionsDatabase } from '../readmodels/missions/database.js';
-import type { Caller, Role } from '../access/auth.js';
 import { HttpError } from '../http-kit/error-answer.js';
+import type { ReplicationStatus } from '../offgrid/replication/status.js';
+import type { MissionsDatabase } from '../readmodels/missions/database.js';
+import { jobsById } from '../readmodels/missions/job-queries.js';
+import { missionPage, missionsById } from '../readmodels/missions/mission-queries.js';
+import { MAX_PAGE } from '../readmodels/page.js';
+import type { CoreServices } from '../services/core-services.js';
 
 /**
  * The paths of the system this one replaces, through the same commands and read models as GraphQL. Names are as they

@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { ServerOptions } from './server.js';
 import { errorBody } from '../http-kit/error-answer.js';
+import type { ServerOptions } from './server.js';
 
 /** Answers while a core cannot serve yet: it is alive, it is not ready, and why. */
 export class WaitingRoom {

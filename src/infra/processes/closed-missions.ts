@@ -1,7 +1,7 @@
 import type { Lease } from '../eventlog/lease.js';
-import type { CoreServices } from '../services/core-services.js';
 import type { Logger } from '../platform/logger.js';
 import { openJobsOfClosedMissions } from '../readmodels/missions/mission-queries.js';
+import type { CoreServices } from '../services/core-services.js';
 import { isProjected, periodically, type Periodic } from './periodic.js';
 
 /** How often closed missions are looked at, in milliseconds. */

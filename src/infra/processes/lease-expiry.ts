@@ -1,11 +1,11 @@
 import type { JobState } from '../../domain/job.js';
-import type { Clock } from '../platform/clock.js';
 import type { Commands } from '../commands/commands.js';
 import type { Outcome } from '../commands/handler.js';
 import type { Lease } from '../eventlog/lease.js';
-import type { CoreServices } from '../services/core-services.js';
+import type { Clock } from '../platform/clock.js';
 import type { Logger } from '../platform/logger.js';
 import { expiredLeases } from '../readmodels/missions/job-queries.js';
+import type { CoreServices } from '../services/core-services.js';
 import { isProjected, periodically, type Periodic } from './periodic.js';
 
 /** How often leases are looked at, in milliseconds. */

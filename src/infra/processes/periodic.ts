@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Lease } from '../eventlog/lease.js';
-import type { CoreServices } from '../services/core-services.js';
 import type { Logger } from '../platform/logger.js';
+import type { CoreServices } from '../services/core-services.js';
 
 /** Work that is looked for again and again until it is stopped; never twice at a time. */
 export interface Periodic {

@@ -1,8 +1,8 @@
 import type { Projection } from '../../projections/projection.js';
 import type { EventBatch, EventFilter, EventPlace } from '../eventlog/eventlog.js';
 import type { FoldError, BatchFolder } from './batch-folder.js';
-import type { ProjectionFile } from './projection-file.js';
 import type { Slot } from './generation.js';
+import type { ProjectionFile } from './projection-file.js';
 
 /** What is told after each commit. */
 export interface Progress {

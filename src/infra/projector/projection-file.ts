@@ -5,8 +5,8 @@ import type { EventPlace } from '../eventlog/eventlog.js';
 import { Connection } from '../sqlite/connection.js';
 import { sqliteDialect } from '../sqlite/dialect.js';
 import { Pool } from '../sqlite/pool.js';
-import { toProjectionError } from './errors.js';
 import type { ChangedRows, LoadRows } from './batch-folder.js';
+import { toProjectionError } from './errors.js';
 import {
   createTables,
   createViews,

@@ -3,16 +3,16 @@ import type { Projection } from '../../projections/projection.js';
 import type { EventLog } from '../eventlog/eventlog.js';
 import type { Logger } from '../platform/logger.js';
 import { Nudge } from '../platform/nudge.js';
-import { checkCheckpoint, isOnLog } from './checkpoint.js';
-import { LiveDigest, type PlacedDigest } from './live-digest.js';
-import { ProjectionError, toProjectionError } from './errors.js';
 import { FoldError, BatchFolder } from './batch-folder.js';
+import { checkCheckpoint, isOnLog } from './checkpoint.js';
+import { ProjectionError, toProjectionError } from './errors.js';
+import { FailureState } from './failure-state.js';
 import { filterOf, follow, type Progress } from './follow.js';
 import type { Slot } from './generation.js';
-import { Throughput } from './throughput.js';
+import { LiveDigest, type PlacedDigest } from './live-digest.js';
 import { ProjectionFile, type Generation } from './projection-file.js';
 import type { ProjectionState, ProjectionStatus } from './status.js';
-import { FailureState } from './failure-state.js';
+import { Throughput } from './throughput.js';
 import { Waiters } from './waiters.js';
 
 /** Events folded at a time. */

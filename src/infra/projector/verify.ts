@@ -3,10 +3,10 @@ import { join } from 'node:path';
 import type { Projection } from '../../projections/projection.js';
 import type { EventLog } from '../eventlog/eventlog.js';
 import { Connection } from '../sqlite/connection.js';
-import { digestTables, rowsInKeyOrder } from './digest.js';
-import { checkCheckpoint } from './checkpoint.js';
-import { ProjectionError, toProjectionError } from './errors.js';
 import { BatchFolder, type FoldError } from './batch-folder.js';
+import { checkCheckpoint } from './checkpoint.js';
+import { digestTables, rowsInKeyOrder } from './digest.js';
+import { ProjectionError, toProjectionError } from './errors.js';
 import { filterOf, follow } from './follow.js';
 import { ProjectionFile, readGeneration, type Generation } from './projection-file.js';
 

@@ -1,10 +1,10 @@
 import type { Kysely } from 'kysely';
-import type { Clock } from '../platform/clock.js';
 import type { Commands } from '../commands/commands.js';
 import type { JobQueue } from '../commands/job-queue.js';
 import type { EventLog } from '../eventlog/eventlog.js';
 import type { Replication } from '../offgrid/replication/replication.js';
 import { readStatus, type ReplicationStatus } from '../offgrid/replication/status.js';
+import type { Clock } from '../platform/clock.js';
 import type { Projector } from '../projector/projector.js';
 import type { MissionsDatabase } from '../readmodels/missions/database.js';
 import type { OutboxDatabase } from '../readmodels/outbox/database.js';

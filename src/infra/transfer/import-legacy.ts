@@ -6,10 +6,10 @@ import type { JsonObject } from '../../domain/json.js';
 import { mission, type MissionState } from '../../domain/mission.js';
 import { task } from '../../domain/task.js';
 import { schemaVersionOf } from '../../domain/upcast.js';
-import type { CommandHandler } from '../commands/handler.js';
-import { derivedId } from '../platform/ids.js';
 import { inputHash } from '../commands/context.js';
+import type { CommandHandler } from '../commands/handler.js';
 import type { EventLog } from '../eventlog/eventlog.js';
+import { derivedId } from '../platform/ids.js';
 import { importLines, type Addition, type LineReader } from './import-lines.js';
 import { LineError, type FileReport, type ImportListener } from './import-report.js';
 import {

@@ -2,8 +2,8 @@ import { basename } from 'node:path';
 import { LogError, type LogErrorCode } from '../eventlog/errors.js';
 import type { EventLog, ExpectedRevision, NewEvent } from '../eventlog/eventlog.js';
 import { LineError, parseLine, type FileReport, type ImportListener } from './import-report.js';
-import { inOrder } from './map-in-order.js';
 import { readLines, type Line } from './lines.js';
+import { inOrder } from './map-in-order.js';
 
 /** Failures of the log that are a line's own, and no other's. */
 const LINE_FAULTS: ReadonlySet<LogErrorCode> = new Set(['EVENT_INVALID', 'STREAM_TOMBSTONED']);

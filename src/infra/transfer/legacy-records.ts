@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import type { Fact } from '../../domain/event.js';
 import type { Decider, Recorded } from '../../domain/decider.js';
+import type { Fact } from '../../domain/event.js';
 import { DEFAULT_MAX_ATTEMPTS, job, type JobCommand, type JobFact } from '../../domain/job.js';
 import type { Json, JsonObject } from '../../domain/json.js';
 import { mission, type MissionFact, type MissionState } from '../../domain/mission.js';

@@ -5,11 +5,11 @@ import { LEASE_EXPIRED } from '../../domain/job.js';
 import type { Commands } from '../commands/commands.js';
 import { LogError } from '../eventlog/errors.js';
 import type { EventLog } from '../eventlog/eventlog.js';
+import { Rejudge } from './command-replayer.js';
 import { assertFoldable, isOfInstallation } from './event-data.js';
 import { fromLine, type ExportedEvent } from './exported-event.js';
 import { LineError, parseLine, type FileReport, type ImportListener } from './import-report.js';
 import { readLines, type Line } from './lines.js';
-import { Rejudge } from './command-replayer.js';
 
 /** Streams of which it is remembered what the log has of them. */
 const MAX_STREAMS = 10_000;

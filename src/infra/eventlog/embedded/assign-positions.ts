@@ -1,6 +1,6 @@
-import { rowJson, type EncodedEvent } from './event-row.js';
 import { LogError, WrongExpectedRevision } from '../errors.js';
 import type { AppendResult, ExpectedRevision } from '../eventlog.js';
+import { rowJson, type EncodedEvent } from './event-row.js';
 
 /** Events ready to be stored, and what their stream must look like. */
 export interface EncodedAppend {

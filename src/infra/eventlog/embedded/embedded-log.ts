@@ -5,7 +5,6 @@ import type { Clock } from '../../platform/clock.js';
 import { LinkedSignal } from '../../platform/linked-signal.js';
 import { Connection, type Param } from '../../sqlite/connection.js';
 import { Pool } from '../../sqlite/pool.js';
-import { decode, type EventRow } from './event-row.js';
 import { LogError } from '../errors.js';
 import {
   MAX_EVENT_BYTES,
@@ -22,8 +21,9 @@ import {
   type SubscribeOptions,
 } from '../eventlog.js';
 import { filterCondition } from '../filter.js';
-import { openLogFile, toLogError } from './log-file.js';
 import { ReadTail, type Page, type SizedEvent } from '../tail.js';
+import { decode, type EventRow } from './event-row.js';
+import { openLogFile, toLogError } from './log-file.js';
 import { TOMBSTONE, TRUNCATED, Writer } from './writer.js';
 
 /** Connections for reading. */

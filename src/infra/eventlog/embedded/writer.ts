@@ -2,12 +2,12 @@ import { LRUCache } from 'lru-cache';
 import pLimit from 'p-limit';
 import type { Clock } from '../../platform/clock.js';
 import { SqliteError, type Connection, type Param } from '../../sqlite/connection.js';
-import { encodeAppend } from './event-row.js';
-import type { Provenance } from '../prepare-append.js';
 import { LogError } from '../errors.js';
 import type { Append, AppendResult } from '../eventlog.js';
-import { toLogError } from './log-file.js';
+import type { Provenance } from '../prepare-append.js';
 import { NO_STREAM, place, type EncodedAppend, type Head } from './assign-positions.js';
+import { encodeAppend } from './event-row.js';
+import { toLogError } from './log-file.js';
 
 /** The most calls of one group: what shares a transaction and its fsync. */
 const MAX_GROUP_CALLS = 50;

@@ -1,10 +1,10 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { Json } from '../../../domain/json.js';
 import type { EventBatch, EventFilter } from '../eventlog.js';
 import { matches } from '../filter.js';
 import type { SizedEvent } from '../tail.js';
 import { positionOf, type Records } from './event-codec.js';
 import type { SubscriptionMessage } from './subscription-messages.js';
-import type { Json } from '../../../domain/json.js';
 
 /** The most of events that one batch holds, in bytes (estimated), unless a single one has more. */
 const MAX_BATCH_BYTES = 2 * 1024 * 1024;

@@ -1,9 +1,9 @@
 import type { EventBatch } from '../eventlog.js';
-import { isInvalidPosition } from './failures.js';
 import { pieces, type Cut } from './batch-subscription.js';
-import { Tries, type ReconnectingClient } from './reconnecting-client.js';
-import type { End, Reader } from './reader.js';
 import type { Records } from './event-codec.js';
+import { isInvalidPosition } from './failures.js';
+import type { End, Reader } from './reader.js';
+import { Tries, type ReconnectingClient } from './reconnecting-client.js';
 import { saidAfter } from './subscription-messages.js';
 
 /** What is read of the past. */

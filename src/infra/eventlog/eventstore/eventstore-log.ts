@@ -16,18 +16,18 @@ import type {
   ReadStreamOptions,
   SubscribeOptions,
 } from '../eventlog.js';
-import { judgeAppend } from '../prepare-append.js';
 import type { Lease } from '../lease.js';
-import { Appender, type Lookup } from './appender.js';
+import { judgeAppend } from '../prepare-append.js';
+import { until } from './abortable.js';
 import type { ServerAddress } from './address.js';
-import { LiveSubscription } from './live-subscription.js';
+import { Appender, type Lookup } from './appender.js';
+import { CatchUpReader } from './catch-up-reader.js';
+import { bareEvent, isObject, Records, type AnyRecord } from './event-codec.js';
 import { nameLog, nameOfLog, startOfLog } from './identity.js';
 import { EventStoreLease } from './lease.js';
-import { ReconnectingClient } from './reconnecting-client.js';
-import { CatchUpReader } from './catch-up-reader.js';
+import { LiveSubscription } from './live-subscription.js';
 import { Reader } from './reader.js';
-import { bareEvent, isObject, Records, type AnyRecord } from './event-codec.js';
-import { until } from './abortable.js';
+import { ReconnectingClient } from './reconnecting-client.js';
 
 /** Events in a batch unless told. */
 const DEFAULT_BATCH = 1_000;

@@ -1,8 +1,8 @@
 import { LogError, WrongExpectedRevision } from '../errors.js';
 import { isLogId, newLogId } from '../log-id.js';
 import type { Appender } from './appender.js';
-import type { Reader } from './reader.js';
 import { bareEvent, positionOf, type AnyRecord, type Records } from './event-codec.js';
+import type { Reader } from './reader.js';
 
 /** The stream whose last event says which log this is. It is none of the log's own. */
 const STREAM = 'sheratan-log';

@@ -5,8 +5,8 @@ import type { Logger } from '../../platform/logger.js';
 import { WrongExpectedRevision } from '../errors.js';
 import type { Lease } from '../lease.js';
 import type { Appender } from './appender.js';
-import type { Reader } from './reader.js';
 import { bareEvent, type AnyRecord, type Records } from './event-codec.js';
+import type { Reader } from './reader.js';
 
 /** How often a lease is looked at, in milliseconds. */
 const LOOK_MS = 1_000;

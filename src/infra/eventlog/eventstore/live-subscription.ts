@@ -1,10 +1,10 @@
 import { LogError } from '../errors.js';
 import { Tail } from '../tail.js';
-import { NoAnswer, toLogError } from './failures.js';
 import { pieces } from './batch-subscription.js';
-import { Tries, type ReconnectingClient } from './reconnecting-client.js';
-import type { Reader } from './reader.js';
 import type { Records } from './event-codec.js';
+import { NoAnswer, toLogError } from './failures.js';
+import type { Reader } from './reader.js';
+import { Tries, type ReconnectingClient } from './reconnecting-client.js';
 import { saidAfter } from './subscription-messages.js';
 
 /** How often it is made sure that nothing is missing, in milliseconds, and how long what is missing may take to come. */

@@ -14,10 +14,10 @@ import {
   type StreamingRead,
 } from '@eventstore/db-client';
 import type { ReadStreamOptions } from '../eventlog.js';
-import { Ended } from './failures.js';
-import { ANSWER_MS, Tries, type ReconnectingClient } from './reconnecting-client.js';
-import { pulled } from './readable-chunks.js';
 import type { AnyRecord, Records } from './event-codec.js';
+import { Ended } from './failures.js';
+import { pulled } from './readable-chunks.js';
+import { ANSWER_MS, Tries, type ReconnectingClient } from './reconnecting-client.js';
 
 /** Records read at first to find the last one of ours: it is mostly among them. */
 const FIRST_RECORDS = 16;

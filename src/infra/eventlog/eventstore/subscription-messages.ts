@@ -6,10 +6,10 @@ import {
   type EventStoreDBClient,
   type ReadPosition,
 } from '@eventstore/db-client';
-import { Ended } from './failures.js';
-import { ANSWER_MS } from './reconnecting-client.js';
-import { pulled } from './readable-chunks.js';
 import type { AnyRecord } from './event-codec.js';
+import { Ended } from './failures.js';
+import { pulled } from './readable-chunks.js';
+import { ANSWER_MS } from './reconnecting-client.js';
 
 /** What a subscription holds ready before the server is made to wait, in events. */
 const READY_EVENTS = 64;

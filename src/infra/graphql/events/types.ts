@@ -1,8 +1,8 @@
 import { Field, ID, InputType, Int, ObjectType } from 'type-graphql';
-import type { Json } from '../../../domain/json.js';
 import type { RecordedEvent } from '../../../domain/event.js';
-import { make } from '../kit/make.js';
+import type { Json } from '../../../domain/json.js';
 import { PageInfo } from '../kit/connection.js';
+import { make } from '../kit/make.js';
 import { DateTimeScalar, JsonScalar, PositionScalar } from '../kit/scalars.js';
 
 @ObjectType({ description: 'The circumstances of an event.' })

@@ -1,5 +1,5 @@
-import type { CommandContext } from '../../commands/context.js';
 import type { Caller } from '../../access/auth.js';
+import type { CommandContext } from '../../commands/context.js';
 import type { Projector } from '../../projector/projector.js';
 import type { CoreServices, Durability } from '../../services/core-services.js';
 import type { Loaders } from './loaders.js';

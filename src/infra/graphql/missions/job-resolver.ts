@@ -13,22 +13,20 @@ import {
 } from 'type-graphql';
 import type { JobState } from '../../../domain/job.js';
 import type { Outcome } from '../../commands/handler.js';
-import { mutationResult } from '../kit/mutation-result.js';
-import { PageArgs } from '../kit/connection.js';
+import { jobPage } from '../../readmodels/missions/job-queries.js';
 import { checkLists, type Page } from '../../readmodels/page.js';
 import type { Durability } from '../../services/core-services.js';
+import { PageArgs } from '../kit/connection.js';
 import { CONSISTENCY_ARG, ConsistencyEnum } from '../kit/consistency.js';
-import { make } from '../kit/make.js';
 import { commandContext, waitForPosition, waitUntilDurable, type ApiContext } from '../kit/context.js';
 import { apiError } from '../kit/errors.js';
 import { asObject, given, notObjects } from '../kit/inputs.js';
-import { Mission, missionFromRow } from './mission-types.js';
+import { make } from '../kit/make.js';
+import { mutationResult } from '../kit/mutation-result.js';
 import { toProblemType, type ProblemType } from '../kit/problems.js';
 import { PositionScalar } from '../kit/scalars.js';
-import { jobChanges } from './changes.js';
 import { untilReturned } from '../kit/subscribe.js';
-import { Task, taskFromRow } from './task-types.js';
-import { jobPage } from '../../readmodels/missions/job-queries.js';
+import { jobChanges } from './changes.js';
 import {
   CancelJobInput,
   CancelJobPayload,
@@ -53,6 +51,8 @@ import {
   jobFromRow,
   jobFromState,
 } from './job-types.js';
+import { Mission, missionFromRow } from './mission-types.js';
+import { Task, taskFromRow } from './task-types.js';
 
 interface JobChangedArgs {
   readonly missionId?: string;

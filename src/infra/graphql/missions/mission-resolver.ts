@@ -11,21 +11,20 @@ import {
   Root,
   Subscription,
 } from 'type-graphql';
-import { mutationResult } from '../kit/mutation-result.js';
-import { PageArgs } from '../kit/connection.js';
+import { missionPage } from '../../readmodels/missions/mission-queries.js';
+import { taskPage } from '../../readmodels/missions/task-queries.js';
 import type { Page } from '../../readmodels/page.js';
 import type { Durability } from '../../services/core-services.js';
+import { PageArgs } from '../kit/connection.js';
 import { CONSISTENCY_ARG, ConsistencyEnum } from '../kit/consistency.js';
-import { make } from '../kit/make.js';
 import { commandContext, waitForPosition, type ApiContext } from '../kit/context.js';
 import { asObject, given, notObjects, onlyGiven } from '../kit/inputs.js';
+import { make } from '../kit/make.js';
+import { mutationResult } from '../kit/mutation-result.js';
 import { toProblemType, type ProblemType } from '../kit/problems.js';
 import { PositionScalar } from '../kit/scalars.js';
-import { missionChanges } from './changes.js';
 import { untilReturned } from '../kit/subscribe.js';
-import { taskPage } from '../../readmodels/missions/task-queries.js';
-import { TaskConnection, taskFromRow, type Task } from './task-types.js';
-import { missionPage } from '../../readmodels/missions/mission-queries.js';
+import { missionChanges } from './changes.js';
 import {
   CloseMissionInput,
   CloseMissionPayload,
@@ -44,6 +43,7 @@ import {
   missionFromRow,
   missionFromState,
 } from './mission-types.js';
+import { TaskConnection, taskFromRow, type Task } from './task-types.js';
 
 const NO_JOBS: JobCounts = { pending: 0, dispatched: 0, completed: 0, failed: 0, cancelled: 0 };
 

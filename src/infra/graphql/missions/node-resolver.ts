@@ -1,8 +1,8 @@
 import { Arg, Authorized, Ctx, ID, Query, Resolver } from 'type-graphql';
 import type { ApiContext } from '../kit/context.js';
+import { Node } from '../kit/entity.js';
 import { jobFromRow } from './job-types.js';
 import { missionFromRow } from './mission-types.js';
-import { Node } from '../kit/entity.js';
 import { taskFromRow } from './task-types.js';
 
 @Authorized('viewer')

@@ -1,17 +1,17 @@
 import { Arg, Args, Authorized, Ctx, FieldResolver, ID, Mutation, Query, Resolver, Root } from 'type-graphql';
-import { mutationResult } from '../kit/mutation-result.js';
-import { PageArgs } from '../kit/connection.js';
+import { jobPage } from '../../readmodels/missions/job-queries.js';
 import { type Page } from '../../readmodels/page.js';
 import type { Durability } from '../../services/core-services.js';
+import { PageArgs } from '../kit/connection.js';
 import { CONSISTENCY_ARG, ConsistencyEnum } from '../kit/consistency.js';
-import { make } from '../kit/make.js';
 import { commandContext, waitForPosition, type ApiContext } from '../kit/context.js';
 import { asObject, notObjects, onlyGiven } from '../kit/inputs.js';
-import { jobPage } from '../../readmodels/missions/job-queries.js';
-import { JobConnection, jobFromRow, type Job } from './job-types.js';
-import { Mission, missionFromRow } from './mission-types.js';
+import { make } from '../kit/make.js';
+import { mutationResult } from '../kit/mutation-result.js';
 import { toProblemType, type ProblemType } from '../kit/problems.js';
 import { PositionScalar } from '../kit/scalars.js';
+import { JobConnection, jobFromRow, type Job } from './job-types.js';
+import { Mission, missionFromRow } from './mission-types.js';
 import {
   CreateTaskInput,
   CreateTaskPayload,

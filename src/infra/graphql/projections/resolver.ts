@@ -4,8 +4,8 @@ import type { Projector, Refusal } from '../../projector/projector.js';
 import type { ApiContext } from '../kit/context.js';
 import { apiError } from '../kit/errors.js';
 import { given } from '../kit/inputs.js';
-import { toProblemType, type ProblemType } from '../kit/problems.js';
 import { make } from '../kit/make.js';
+import { toProblemType, type ProblemType } from '../kit/problems.js';
 import { statusChanges } from '../kit/status-changes.js';
 import { untilReturned } from '../kit/subscribe.js';
 import {

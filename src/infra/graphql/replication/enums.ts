@@ -1,6 +1,6 @@
 import type { ProofKind } from '../../../domain/replication.js';
-import type { NotReplicated, SettableState } from '../../offgrid/replication/operations.js';
 import type { HaltReason } from '../../../domain/writer.js';
+import type { NotReplicated, SettableState } from '../../offgrid/replication/operations.js';
 import type { EntryStatus } from '../../readmodels/outbox/entry-queries.js';
 import { enumOf } from '../kit/enum.js';
 

@@ -1,7 +1,7 @@
 import { Field, ID, InputType, Int, ObjectType } from 'type-graphql';
+import type { Entry, EntryFilter, EntryStatus } from '../../readmodels/outbox/entry-queries.js';
 import { connectionOf } from '../kit/connection.js';
 import { DateTimeScalar, PositionScalar } from '../kit/scalars.js';
-import type { Entry, EntryFilter, EntryStatus } from '../../readmodels/outbox/entry-queries.js';
 import { OutboxStatusEnum } from './enums.js';
 
 @ObjectType({ description: 'An event that travels to the hosts, and how far it has got.' })

@@ -12,25 +12,25 @@ import {
   Root,
   Subscription,
 } from 'type-graphql';
-import type { Projector } from '../../projector/projector.js';
 import { missionStream } from '../../../domain/id.js';
 import type { Problem } from '../../../domain/problem.js';
 import type { Author, Operated, Operations, SettableState } from '../../offgrid/replication/operations.js';
-import { PageArgs } from '../kit/connection.js';
+import { firstOf } from '../../platform/linked-signal.js';
+import type { Projector } from '../../projector/projector.js';
+import { outboxPage } from '../../readmodels/outbox/entry-queries.js';
 import { type Page } from '../../readmodels/page.js';
 import type { Durability } from '../../services/core-services.js';
-import { firstOf } from '../../platform/linked-signal.js';
+import { PageArgs } from '../kit/connection.js';
 import { CONSISTENCY_ARG, ConsistencyEnum } from '../kit/consistency.js';
+import { waitForPosition, waitUntilDurable, type ApiContext } from '../kit/context.js';
 import { make } from '../kit/make.js';
 import type { Change } from '../kit/mutation-result.js';
-import { statusChanges } from '../kit/status-changes.js';
-import { waitForPosition, waitUntilDurable, type ApiContext } from '../kit/context.js';
-import { Mission } from '../missions/mission-types.js';
 import { toProblemType, type ProblemType } from '../kit/problems.js';
 import { PositionScalar } from '../kit/scalars.js';
+import { statusChanges } from '../kit/status-changes.js';
 import { untilReturned } from '../kit/subscribe.js';
+import { Mission } from '../missions/mission-types.js';
 import { SettableHostStateEnum } from './enums.js';
-import { outboxPage } from '../../readmodels/outbox/entry-queries.js';
 import { OutboxEntryConnection, OutboxEntry, OutboxFilter } from './outbox-types.js';
 import {
   BeginLinePayload,

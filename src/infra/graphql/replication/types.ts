@@ -1,7 +1,7 @@
 import { Field, Float, ID, Int, ObjectType } from 'type-graphql';
 import type { HostState, ProofKind } from '../../../domain/replication.js';
-import type { NotReplicated } from '../../offgrid/replication/operations.js';
 import type { HaltReason } from '../../../domain/writer.js';
+import type { NotReplicated } from '../../offgrid/replication/operations.js';
 import { ChangePayload } from '../kit/entity.js';
 import { HostStateEnum } from '../kit/host-state.js';
 import { resultOf } from '../kit/mutation-result.js';

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
-import type { Clock } from '../../platform/clock.js';
 import { measureRequests } from '../../http-kit/request-metrics.js';
+import type { Clock } from '../../platform/clock.js';
 import { stateAt } from './score.js';
 import type { BrokerStore } from './store.js';
 import { unixSeconds } from './time.js';

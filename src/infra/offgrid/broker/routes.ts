@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import type { z } from 'zod';
-import type { Clock } from '../../platform/clock.js';
 import { HttpError } from '../../http-kit/error-answer.js';
+import type { Clock } from '../../platform/clock.js';
 import {
   announcement,
   kept,

@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ProcessLock } from '../../sqlite/process-lock.js';
 import { Connection } from '../../sqlite/connection.js';
+import { ProcessLock } from '../../sqlite/process-lock.js';
 
 /** The version of the file's layout, in `user_version`. */
 const FORMAT_VERSION = 1;

@@ -1,7 +1,7 @@
 import { KeyedQueue } from '../../platform/keyed-queue.js';
+import { busy } from './errors.js';
 import { isFinalized, policyFor, sumOfWeights, weightOf, withAck, type Ack, type QuorumPolicies } from './quorum.js';
 import { afterHeartbeat, afterRestart, HEARTBEAT_S, LOST_AFTER_HEARTBEATS, type Heartbeats } from './score.js';
-import { busy } from './errors.js';
 import { openStoreFile, type StoreFile } from './store-file.js';
 
 /** What a broker's file may hold at most. */

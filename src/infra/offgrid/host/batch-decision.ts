@@ -3,10 +3,10 @@ import { equalBytes } from '../../crypto/bytes.js';
 import type { Sequence } from '../protocol/fields.js';
 import type { HistoryName } from '../protocol/queries.js';
 import { compareRank, isComplete, type Tree } from '../protocol/tree.js';
+import type { HistoryFrontiers } from './history-frontiers.js';
 import type { OpenTree, OriginState } from './origin-state.js';
 import { RefusalError } from './refusal-error.js';
 import type { LeafEvent, Place, ReplicaStore, StoredOrigin, HistoryChange } from './replica-store.js';
-import type { HistoryFrontiers } from './history-frontiers.js';
 
 /** A batch whose tree is the origin's, of the writer who may write, and of as many events as it says. */
 export interface ReceivedBatch {

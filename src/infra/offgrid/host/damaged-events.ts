@@ -1,9 +1,9 @@
 import { equalBytes } from '../../crypto/bytes.js';
 import type { Connection, Param } from '../../sqlite/connection.js';
 import type { EventContents, EventRow } from './event-contents.js';
+import { COLUMNS } from './history-rows.js';
 import type { HostFile } from './host-file.js';
 import type { MendedEvent } from './replica-store.js';
-import { COLUMNS } from './history-rows.js';
 
 /** The tables with events of histories. */
 const TABLES = ['events', 'head_tails'] as const;

@@ -1,11 +1,11 @@
 import { equalBytes } from '../../crypto/bytes.js';
 import { addressOf } from '../../crypto/envelope.js';
 import type { Row } from '../../sqlite/connection.js';
-import type { Blobs } from './blobs.js';
 import { encodeEntry, leafHash } from '../protocol/entry.js';
 import { etype as etypeField, eventTime } from '../protocol/event.js';
 import type { StoredEvent } from '../protocol/events-answer.js';
 import { ProtocolError } from '../protocol/protocol-error.js';
+import type { Blobs } from './blobs.js';
 import { diskFull } from './host-file.js';
 import type { MendedEvent, StoredRow, WholeEvent } from './replica-store.js';
 

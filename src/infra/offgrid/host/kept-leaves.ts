@@ -3,9 +3,9 @@ import { encodeEntry, ENTRY_BYTES, leafHash } from '../protocol/entry.js';
 import type { Origin } from '../protocol/fields.js';
 import { ProtocolError } from '../protocol/protocol-error.js';
 import type { HistoryName } from '../protocol/queries.js';
+import type { HistoryFrontiers } from './history-frontiers.js';
 import type { OriginState } from './origin-state.js';
 import type { MendedEvent, ReplicaStore, StoredRow } from './replica-store.js';
-import type { HistoryFrontiers } from './history-frontiers.js';
 
 /** The most events that may be put back together because their leaves are damaged. */
 const MAX_CANDIDATES = 1_000;

@@ -1,10 +1,10 @@
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { toHex } from '../../crypto/bytes.js';
-import { ProcessLock } from '../../sqlite/process-lock.js';
 import type { Connection, Row } from '../../sqlite/connection.js';
-import { Blobs } from './blobs.js';
+import { ProcessLock } from '../../sqlite/process-lock.js';
 import type { Origin } from '../protocol/fields.js';
+import { Blobs } from './blobs.js';
 import { EVENT_BYTES } from './history-rows.js';
 import { HostFile } from './host-file.js';
 

@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import type { Clock } from '../../platform/clock.js';
 import { fromBase64 } from '../../crypto/bytes.js';
+import type { Clock } from '../../platform/clock.js';
 import type { Identity } from './identity.js';
 import { MAX_QUERY, type Memory } from './memory.js';
 import { RefusalError } from './refusal-error.js';

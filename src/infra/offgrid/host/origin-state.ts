@@ -6,9 +6,9 @@ import { ProtocolError } from '../protocol/protocol-error.js';
 import type { Opened, SignedThing } from '../protocol/signed.js';
 import { openTree, type Tree } from '../protocol/tree.js';
 import { isVerifyKey, type VerifyKey } from '../protocol/verify-key.js';
+import type { HistoryFrontiers } from './history-frontiers.js';
 import { RefusalError } from './refusal-error.js';
 import type { Place, Places, ReplicaStore, StoredOrigin } from './replica-store.js';
-import type { HistoryFrontiers } from './history-frontiers.js';
 
 export type OpenTree = Opened<'tree', Tree>;
 export type OpenClaim = Opened<'claim', Claim>;

@@ -1,6 +1,6 @@
+import type { StoredEvent } from '../protocol/events-answer.js';
 import type { HistoryName } from '../protocol/queries.js';
 import type { SignedThing } from '../protocol/signed.js';
-import type { StoredEvent } from '../protocol/events-answer.js';
 
 /** What a host keeps of an origin, beside its events. Signed things are as they came. */
 export interface StoredOrigin {

@@ -1,7 +1,7 @@
 import type { KeyObject } from 'node:crypto';
 import pLimit from 'p-limit';
-import type { Clock } from '../../platform/clock.js';
 import { equalBytes } from '../../crypto/bytes.js';
+import type { Clock } from '../../platform/clock.js';
 import type { Roots } from '../protocol/answers.js';
 import type { Batch } from '../protocol/batch.js';
 import type { ClaimBody } from '../protocol/claim-body.js';
@@ -16,12 +16,12 @@ import type { DamagedQuery, EntriesQuery, EventsQuery, HistoryName } from '../pr
 import type { Opened, SignedKind, SignedThing } from '../protocol/signed.js';
 import { openTree } from '../protocol/tree.js';
 import type { VerifyKey } from '../protocol/verify-key.js';
-import { entryBytesOf, KeptLeaves } from './kept-leaves.js';
 import { decideBatch, type ReceivedBatch, type BatchDecision } from './batch-decision.js';
+import { HistoryFrontiers } from './history-frontiers.js';
+import { entryBytesOf, KeptLeaves } from './kept-leaves.js';
 import { arePlaced, placeAnew, verified, type OpenClaim, type OpenTree, type OriginState } from './origin-state.js';
 import { RefusalError } from './refusal-error.js';
 import type { LeafEvent, ReplicaStore } from './replica-store.js';
-import { HistoryFrontiers } from './history-frontiers.js';
 
 /** The most damaged events among which those that come back are looked for. */
 const MAX_DOUBTED = 100_000;

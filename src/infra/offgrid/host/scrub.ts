@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from '../../platform/logger.js';
+import { EVENT_BYTES } from './history-rows.js';
 import type { Replicas } from './replicas.js';
 import type { SqliteReplicaStore } from './sqlite-replica-store.js';
-import { EVENT_BYTES } from './history-rows.js';
 
 /** The most bytes read a second. */
 const BYTES_PER_SECOND = 1024 * 1024;

@@ -1,16 +1,16 @@
 import { HASH_BYTES } from '../../../domain/merkle.js';
 import type { Clock } from '../../platform/clock.js';
 import type { Connection, Row } from '../../sqlite/connection.js';
-import { packPeaks, unpackPeaks } from '../protocol/peaks.js';
 import type { StoredEvent } from '../protocol/events-answer.js';
+import { packPeaks, unpackPeaks } from '../protocol/peaks.js';
 import { ProtocolError } from '../protocol/protocol-error.js';
 import type { HistoryName } from '../protocol/queries.js';
 import { decodeSigned, encodeSigned, type SignedKind, type SignedThing } from '../protocol/signed.js';
 import { DamagedEvents } from './damaged-events.js';
 import { UNDESCRIBED, type EventContents, type EventRow } from './event-contents.js';
+import { arrange, COLUMNS, EVENT_BYTES, removeStaged, writePlaces } from './history-rows.js';
 import type { HostFile } from './host-file.js';
 import { RefusalError } from './refusal-error.js';
-import { arrange, COLUMNS, EVENT_BYTES, removeStaged, writePlaces } from './history-rows.js';
 import type {
   LeafEvent,
   MendedEvent,

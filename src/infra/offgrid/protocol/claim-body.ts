@@ -1,7 +1,7 @@
 import { encode } from '@ipld/dag-cbor';
+import { checkBodySize } from './body-size.js';
 import { MAX_SHORT_BODY_BYTES } from './fields.js';
 import { byteString, membersOf } from './members.js';
-import { checkBodySize } from './body-size.js';
 import { pairOf, signedThing, type SignedThing } from './signed.js';
 import { decodeStrict } from './strict-cbor.js';
 import { verifyKey, type VerifyKey } from './verify-key.js';

@@ -1,5 +1,5 @@
-import { integer, byteString, membersOf, nullable, type Field } from './members.js';
 import { hash, sequence, type Sequence } from './fields.js';
+import { integer, byteString, membersOf, nullable, type Field } from './members.js';
 
 /** The lowest and the highest number of an event type. */
 const MIN_ETYPE = 10;

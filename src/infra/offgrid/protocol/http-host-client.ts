@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import type { Clock } from '../../platform/clock.js';
 import { toHex } from '../../crypto/bytes.js';
 import { sha256 } from '../../crypto/sha256.js';
 import { fingerprintOf } from '../../crypto/signing.js';
+import type { Clock } from '../../platform/clock.js';
 import { LinkedSignal } from '../../platform/linked-signal.js';
 import {
   decodeDamaged,

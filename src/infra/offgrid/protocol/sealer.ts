@@ -1,12 +1,12 @@
-import { type KnownKey, sealingEpoch } from '../../../domain/keyring.js';
+import type { ReplicatedEvent } from '../../../domain/event.js';
 import { isHistoryHole } from '../../../domain/history-hole.js';
+import { type KnownKey, sealingEpoch } from '../../../domain/keyring.js';
 import { fromHex } from '../../crypto/bytes.js';
-import { addressOf, seal } from '../../crypto/envelope.js';
 import type { DataKey } from '../../crypto/data-key.js';
+import { addressOf, seal } from '../../crypto/envelope.js';
 import type { RootKey } from '../../crypto/root-key.js';
 import { eventText } from './event-text.js';
 import type { AddressedEvent, ShippedEvent } from './event.js';
-import type { ReplicatedEvent } from '../../../domain/event.js';
 
 /** A key of the log does not open with the root at hand. */
 export class WrongRootError extends Error {

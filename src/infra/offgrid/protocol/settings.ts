@@ -1,5 +1,5 @@
-import { isLoopback } from '../../platform/loopback.js';
 import { fromHex } from '../../crypto/bytes.js';
+import { isLoopback } from '../../platform/loopback.js';
 import type { HostKey } from './authentication.js';
 import { FINGERPRINT, ORIGIN, type Origin } from './fields.js';
 import { isVerifyKey, type VerifyKey } from './verify-key.js';

@@ -6,13 +6,13 @@ import {
   type Reached,
   type ReplicasAcknowledged,
 } from '../../../domain/replication.js';
+import type { Time } from '../../platform/clock.js';
 import { firstOf } from '../../platform/linked-signal.js';
 import type { Logger } from '../../platform/logger.js';
 import { Nudge } from '../../platform/nudge.js';
 import type { SignedThing } from '../protocol/signed.js';
 import type { Tree } from '../protocol/tree.js';
 import type { Journal } from './ports.js';
-import type { Time } from '../../platform/clock.js';
 import type { ReplicationState } from './replication-state.js';
 import { signedTextOf } from './signed-text.js';
 import type { Writer } from './writer.js';

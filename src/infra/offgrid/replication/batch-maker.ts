@@ -1,14 +1,14 @@
 import { LRUCache } from 'lru-cache';
 import type { MerkleFrontier } from '../../../domain/merkle.js';
 import type { RootKey } from '../../crypto/root-key.js';
+import type { Time } from '../../platform/clock.js';
 import { encodeBatch, MAX_BATCH_EVENTS } from '../protocol/batch.js';
+import type { ShippedEvent } from '../protocol/event.js';
 import type { Statement } from '../protocol/signed.js';
 import { signTree, type Tree } from '../protocol/tree.js';
-import type { LocalTree } from './local-tree.js';
-import type { Time } from '../../platform/clock.js';
 import type { EnvelopeCache } from './envelope-cache.js';
-import type { ShippedEvent } from '../protocol/event.js';
 import type { LocalHistory } from './local-history.js';
+import type { LocalTree } from './local-tree.js';
 import { beginningOf, type ReplicationState } from './replication-state.js';
 import type { Writer } from './writer.js';
 

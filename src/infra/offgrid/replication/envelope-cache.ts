@@ -1,10 +1,10 @@
 import { LRUCache } from 'lru-cache';
 import pLimit from 'p-limit';
+import type { Time } from '../../platform/clock.js';
 import { MAX_BATCH_EVENTS } from '../protocol/batch.js';
 import type { ShippedEvent } from '../protocol/event.js';
-import type { Backlog, Known } from './ports.js';
-import type { Time } from '../../platform/clock.js';
 import type { Sealer } from '../protocol/sealer.js';
+import type { Backlog, Known } from './ports.js';
 
 /** Envelopes kept for the next host, in bytes: hosts that keep up are sent the same ones. */
 const MAX_WINDOW_BYTES = 8 * 1024 * 1024;

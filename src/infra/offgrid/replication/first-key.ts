@@ -2,9 +2,9 @@ import type { KeyRotated } from '../../../domain/keyring.js';
 import { toHex } from '../../crypto/bytes.js';
 import { dataKey, KEY_BYTES } from '../../crypto/data-key.js';
 import type { RootKey } from '../../crypto/root-key.js';
+import type { Time } from '../../platform/clock.js';
 import type { Logger } from '../../platform/logger.js';
 import type { Known } from './ports.js';
-import type { Time } from '../../platform/clock.js';
 
 /** How long the log is left when it cannot be read or written, in milliseconds. */
 const RETRY_MS = 1_000;

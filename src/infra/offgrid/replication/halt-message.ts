@@ -1,7 +1,7 @@
 import type { Outcome } from '../../../domain/election.js';
-import type { ReplicationState } from './replication-state.js';
-import { LogError } from '../../eventlog/errors.js';
 import type { HaltReason } from '../../../domain/writer.js';
+import { LogError } from '../../eventlog/errors.js';
+import type { ReplicationState } from './replication-state.js';
 
 /** What a host has shown that stops a core. */
 export type Stop = Omit<Extract<Outcome, { is: 'STOPPED' }>, 'is'>;

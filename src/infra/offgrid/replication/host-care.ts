@@ -1,16 +1,16 @@
 import { equalBytes } from '../../crypto/bytes.js';
+import type { Time } from '../../platform/clock.js';
 import { firstOf } from '../../platform/linked-signal.js';
 import type { Logger } from '../../platform/logger.js';
 import { Nudge } from '../../platform/nudge.js';
+import { MAX_DAMAGED } from '../protocol/answers.js';
 import { MAX_BATCH_EVENTS } from '../protocol/batch.js';
 import type { NumberedEvent } from '../protocol/event.js';
-import { MAX_DAMAGED } from '../protocol/answers.js';
 import { HostFailure, type HostClient } from '../protocol/host-client.js';
 import type { GoodHead } from '../protocol/verify-head.js';
-import type { Known } from './ports.js';
-import type { Time } from '../../platform/clock.js';
 import type { EnvelopeCache } from './envelope-cache.js';
 import type { LocalHistory } from './local-history.js';
+import type { Known } from './ports.js';
 
 /** How much is mended beside shipping, in bytes a second. */
 const MEND_BYTES_PER_SECOND = 64 * 1024;

@@ -1,7 +1,8 @@
 import { MerkleFrontier } from '../../../domain/merkle.js';
 import { equalBytes } from '../../crypto/bytes.js';
-import { sha256 } from '../../crypto/sha256.js';
 import type { RootKey } from '../../crypto/root-key.js';
+import { sha256 } from '../../crypto/sha256.js';
+import type { Time } from '../../platform/clock.js';
 import { LinkedSignal } from '../../platform/linked-signal.js';
 import { MAX_DAMAGED } from '../protocol/answers.js';
 import { MAX_BATCH_BYTES } from '../protocol/batch.js';
@@ -19,7 +20,6 @@ import {
   type Expected,
   type GoodHead,
 } from '../protocol/verify-head.js';
-import type { Time } from '../../platform/clock.js';
 import { EpochEnded, type Batch, type BatchMaker } from './batch-maker.js';
 import type { LocalHistory } from './local-history.js';
 import type { ReplicationState } from './replication-state.js';

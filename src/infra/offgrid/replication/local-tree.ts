@@ -2,10 +2,10 @@ import { MerkleFrontier } from '../../../domain/merkle.js';
 import { equalBytes } from '../../crypto/bytes.js';
 import { sha256 } from '../../crypto/sha256.js';
 import { MAX_BATCH_BYTES, MAX_BATCH_EVENTS } from '../protocol/batch.js';
-import type { ShippedEvent } from '../protocol/event.js';
 import { encodeEntry } from '../protocol/entry.js';
-import type { FrontierCache } from './ports.js';
+import type { ShippedEvent } from '../protocol/event.js';
 import type { EnvelopeCache } from './envelope-cache.js';
+import type { FrontierCache } from './ports.js';
 
 /** Trees kept for the next host. */
 const MAX_GROWN = 4;

@@ -9,17 +9,17 @@ import {
   type ReplicationPolicySet,
 } from '../../../domain/replication.js';
 import { Checks, LIMITS } from '../../../domain/rules.js';
-import type { Clock } from '../../platform/clock.js';
+import type { HaltReason } from '../../../domain/writer.js';
 import { overloaded, WrongExpectedRevision } from '../../eventlog/errors.js';
 import type { EventLog, ExpectedRevision } from '../../eventlog/eventlog.js';
-import type { Projector } from '../../projector/projector.js';
+import type { Clock } from '../../platform/clock.js';
 import { KeyedQueue } from '../../platform/keyed-queue.js';
-import type { Outbox, ReplicationState } from './replication-state.js';
-import type { HaltReason } from '../../../domain/writer.js';
-import type { Replicator } from './replicator.js';
-import { appendFact } from './replication-events.js';
-import type { Known, KnownHost } from './ports.js';
+import type { Projector } from '../../projector/projector.js';
 import { replicationStopped } from './halt-message.js';
+import type { Known, KnownHost } from './ports.js';
+import { appendFact } from './replication-events.js';
+import type { Outbox, ReplicationState } from './replication-state.js';
+import type { Replicator } from './replicator.js';
 
 /** How long the outbox may take to show what there is, in milliseconds. */
 const CAUGHT_UP_MS = 5_000;

@@ -2,11 +2,11 @@ import pLimit from 'p-limit';
 import { backoffMs } from '../../../domain/backoff.js';
 import { isSamePolicy, nextPolicy, standingOf, type MetHost, type WantedPolicy } from '../../../domain/policy.js';
 import { mayDivide, totalWeight, type Policy } from '../../../domain/replication.js';
+import type { Time } from '../../platform/clock.js';
 import { firstOf } from '../../platform/linked-signal.js';
 import type { Logger } from '../../platform/logger.js';
 import { HostFailure } from '../protocol/host-client.js';
 import type { Journal, Known } from './ports.js';
-import type { Time } from '../../platform/clock.js';
 
 /** How often those who answered with a strange key are looked at again, in milliseconds. */
 const STRANGER_MS = 30_000;

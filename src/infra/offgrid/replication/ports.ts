@@ -1,7 +1,7 @@
 import type { ReplicatedEvent } from '../../../domain/event.js';
 import type { KeyRotated, KnownKey } from '../../../domain/keyring.js';
-import type { HostState, PlacedPolicy, ReplicationFact } from '../../../domain/replication.js';
 import type { MerkleFrontier } from '../../../domain/merkle.js';
+import type { HostState, PlacedPolicy, ReplicationFact } from '../../../domain/replication.js';
 
 /** A host as the log knows it. */
 export interface KnownHost {

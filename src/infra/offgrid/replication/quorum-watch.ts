@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from '../../platform/logger.js';
 import type { Projector } from '../../projector/projector.js';
-import { replicatedThrough } from '../../readmodels/outbox/outbox-rows.js';
 import { Waiters } from '../../projector/waiters.js';
+import { replicatedThrough } from '../../readmodels/outbox/outbox-rows.js';
 
 /** How long the outbox is left when it cannot be read, in milliseconds. */
 const RETRY_MS = 1_000;

@@ -2,9 +2,9 @@ import type { JsonObject } from '../../../domain/json.js';
 import { keyringStream, type KeyRotated } from '../../../domain/keyring.js';
 import { acknowledgementStream, replicationStream, type ReplicationFact } from '../../../domain/replication.js';
 import { schemaVersionOf } from '../../../domain/upcast.js';
+import type { EventLog, ExpectedRevision } from '../../eventlog/eventlog.js';
 import type { Clock } from '../../platform/clock.js';
 import { newId } from '../../platform/ids.js';
-import type { EventLog, ExpectedRevision } from '../../eventlog/eventlog.js';
 import type { Projector } from '../../projector/projector.js';
 import type { Journal } from './ports.js';
 

@@ -1,5 +1,5 @@
-import type { WriterRecord } from '../../../domain/writer.js';
 import type { CountedHead, ReplicationPolicySet } from '../../../domain/replication.js';
+import type { WriterRecord } from '../../../domain/writer.js';
 import type { Backlog, Known, KnownHost } from './ports.js';
 
 /** A host as the log knows it. */

@@ -1,26 +1,26 @@
 import { randomBytes } from 'node:crypto';
-import { type Clock, systemTime } from '../../platform/clock.js';
-import type { CorePaths } from '../../platform/core-paths.js';
+import type { HaltReason } from '../../../domain/writer.js';
 import { KEY_BYTES } from '../../crypto/data-key.js';
 import { openKeyring, readKeyring, wrapKeyring } from '../../crypto/keyring-file.js';
 import type { RootKey } from '../../crypto/root-key.js';
 import type { EventLog } from '../../eventlog/eventlog.js';
 import type { Lease } from '../../eventlog/lease.js';
+import { type Clock, systemTime } from '../../platform/clock.js';
+import type { CorePaths } from '../../platform/core-paths.js';
 import type { Logger } from '../../platform/logger.js';
 import type { Projector } from '../../projector/projector.js';
 import { BrokerClient } from '../broker/client.js';
-import { BrokerLink } from './broker-link.js';
-import { Operations, type NotReplicated } from './operations.js';
-import { QuorumWatch } from './quorum-watch.js';
 import { hostClientUntil } from '../protocol/host-clients.js';
-import type { HaltReason } from '../../../domain/writer.js';
-import { Replicator } from './replicator.js';
-import { WriterFile } from './writer-file.js';
-import { ReplicationEvents } from './replication-events.js';
-import { ProjectedBacklog } from './projected-backlog.js';
-import { newKey } from './first-key.js';
-import { SqliteFrontiers } from './sqlite-frontiers.js';
 import type { OffgridSettings } from '../protocol/settings.js';
+import { BrokerLink } from './broker-link.js';
+import { newKey } from './first-key.js';
+import { Operations, type NotReplicated } from './operations.js';
+import { ProjectedBacklog } from './projected-backlog.js';
+import { QuorumWatch } from './quorum-watch.js';
+import { ReplicationEvents } from './replication-events.js';
+import { Replicator } from './replicator.js';
+import { SqliteFrontiers } from './sqlite-frontiers.js';
+import { WriterFile } from './writer-file.js';
 
 /** How often the lease is looked at, in milliseconds. */
 const LOOK_MS = 500;

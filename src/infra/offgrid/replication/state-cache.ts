@@ -1,8 +1,8 @@
 import pLimit from 'p-limit';
+import type { Time } from '../../platform/clock.js';
 import type { Logger } from '../../platform/logger.js';
 import { Nudge } from '../../platform/nudge.js';
 import type { Journal } from './ports.js';
-import type { Time } from '../../platform/clock.js';
 import type { Outbox, ReplicationState } from './replication-state.js';
 
 /** How long the log is left when it cannot be read, in milliseconds. */

@@ -1,13 +1,13 @@
 import type { Kysely } from 'kysely';
 import { standingOf } from '../../../domain/policy.js';
 import type { HostProof, HostState, Policy } from '../../../domain/replication.js';
+import type { HaltReason } from '../../../domain/writer.js';
 import type { HostRow } from '../../../projections/outbox-tables.js';
 import type { OutboxDatabase } from '../../readmodels/outbox/database.js';
 import { statusRows } from '../../readmodels/outbox/status-queries.js';
 import { electionStatus, type ElectionStatus } from './election-status.js';
 import type { NotReplicated } from './operations.js';
 import type { Replication } from './replication.js';
-import type { HaltReason } from '../../../domain/writer.js';
 
 /** A host lags when it has not signed for an event that is older than this, in milliseconds. */
 const LATE_MS = 10_000;

@@ -1,8 +1,8 @@
 import { z } from 'zod';
+import type { WriterRecord } from '../../../domain/writer.js';
 import { readIfThere, writeDurably } from '../../platform/files.js';
 import { MAX_EPOCH, MAX_LINE } from '../protocol/fields.js';
 import type { WriterStore } from './replication-state.js';
-import type { WriterRecord } from '../../../domain/writer.js';
 
 const epoch = z.number().int().min(1).max(MAX_EPOCH);
 const haltReason = z.strictObject({

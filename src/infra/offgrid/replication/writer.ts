@@ -2,18 +2,18 @@ import pLimit from 'p-limit';
 import { backoffMs } from '../../../domain/backoff.js';
 import { decideElection, decideMeeting, type Grantor, type Outcome } from '../../../domain/election.js';
 import { isServed, versionInForce, type ReplicasAcknowledged } from '../../../domain/replication.js';
+import { type HaltReason, type WriterRecord } from '../../../domain/writer.js';
+import type { Time } from '../../platform/clock.js';
 import type { Logger } from '../../platform/logger.js';
 import { Nudge } from '../../platform/nudge.js';
 import type { Claim } from '../protocol/claim.js';
 import { NOT_ELECTED } from '../protocol/fields.js';
 import type { Tree } from '../protocol/tree.js';
 import type { GoodHead } from '../protocol/verify-head.js';
-import type { Journal } from './ports.js';
-import type { Time } from '../../platform/clock.js';
 import { haltMessage, type Stop } from './halt-message.js';
 import { ownHistoryOf, type LocalHistory } from './local-history.js';
+import type { Journal } from './ports.js';
 import { policyAgain, type ReplicationState, type WriterStore } from './replication-state.js';
-import { type HaltReason, type WriterRecord } from '../../../domain/writer.js';
 
 /** A host that came to nothing so often since an epoch was claimed cannot answer. */
 const MAX_FAILURES = 3;

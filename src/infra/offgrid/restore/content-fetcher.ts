@@ -1,6 +1,7 @@
 import { backoffMs } from '../../../domain/backoff.js';
 import { equalBytes } from '../../crypto/bytes.js';
 import { addressOf } from '../../crypto/envelope.js';
+import type { Time } from '../../platform/clock.js';
 import { firstOf } from '../../platform/linked-signal.js';
 import { Nudge } from '../../platform/nudge.js';
 import type { Entry } from '../protocol/entry.js';
@@ -9,7 +10,6 @@ import { MAX_ANSWER_EVENTS } from '../protocol/events-answer.js';
 import { HostFailure, type HostClient } from '../protocol/host-client.js';
 import { MAX_ANSWER_BYTES, type HistoryName } from '../protocol/queries.js';
 import { FIRST_BYTES, sizeAfter, sizeAfterTimeout } from '../protocol/transfer-size.js';
-import type { Time } from '../../platform/clock.js';
 import type { EntryList } from './entry-list.js';
 import { LOOK_MS } from './hedge.js';
 import { UsualTime } from './usual-time.js';

@@ -1,14 +1,14 @@
 import { link, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { categoryOf, ETYPES } from '../../../domain/event.js';
-import { syncFolder } from '../../platform/files.js';
 import { encodeAppend, rowJson } from '../../eventlog/embedded/event-row.js';
 import { openLogFile } from '../../eventlog/embedded/log-file.js';
 import { TRUNCATED } from '../../eventlog/embedded/writer.js';
+import { syncFolder } from '../../platform/files.js';
 import { Connection, SqliteError, type Param } from '../../sqlite/connection.js';
 import { findDamage } from './damage.js';
-import type { Filling } from './gap-filler.js';
 import { RepairError } from './errors.js';
+import type { Filling } from './gap-filler.js';
 
 /** Positions copied by one statement. */
 const COPIED = 10_000;

@@ -1,12 +1,12 @@
 import { backoffMs } from '../../../domain/backoff.js';
 import { equalBytes } from '../../crypto/bytes.js';
+import type { Time } from '../../platform/clock.js';
 import { MAX_ENTRIES } from '../protocol/answers.js';
 import { ENTRY_BYTES } from '../protocol/entry.js';
 import { HostFailure } from '../protocol/host-client.js';
 import type { HistoryName } from '../protocol/queries.js';
 import { sizeAfter, sizeAfterTimeout } from '../protocol/transfer-size.js';
 import type { Tree } from '../protocol/tree.js';
-import type { Time } from '../../platform/clock.js';
 import { EntryList } from './entry-list.js';
 import { hedged, type Attempt } from './hedge.js';
 import type { HeardHost } from './host-survey.js';

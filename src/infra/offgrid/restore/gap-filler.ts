@@ -2,11 +2,11 @@ import { ETYPES, isEventType, isReplicated, type RecordedEvent } from '../../../
 import { equalBytes } from '../../crypto/bytes.js';
 import type { RootKey } from '../../crypto/root-key.js';
 import type { Gap, Remains } from './damage.js';
+import { NotAnEvent, NotSealedHere, EnvelopeReader, type OpenedEvent } from './envelope-reader.js';
+import { RepairError } from './errors.js';
 import type { HostHistory } from './host-histories.js';
 import type { KnownKeys } from './known-keys.js';
-import { NotAnEvent, NotSealedHere, EnvelopeReader, type OpenedEvent } from './envelope-reader.js';
 import type { OutboxNumbers } from './outbox-numbers.js';
-import { RepairError } from './errors.js';
 
 /** What goes to a damaged position: an event of a host's, or what a truncation leaves, for the event never travelled. */
 export interface Filling {

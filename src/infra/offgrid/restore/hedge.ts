@@ -1,6 +1,6 @@
+import type { Time } from '../../platform/clock.js';
 import { firstOf, LinkedSignal } from '../../platform/linked-signal.js';
 import { Nudge } from '../../platform/nudge.js';
-import type { Time } from '../../platform/clock.js';
 
 /** How often it is looked whether something is late, in milliseconds. */
 export const LOOK_MS = 250;

@@ -1,6 +1,6 @@
+import type { JsonObject } from '../../../domain/json.js';
 import type { PolicyOnHistory } from '../../../domain/reading.js';
 import { isReplicationFact, type HostState, type Policy } from '../../../domain/replication.js';
-import type { JsonObject } from '../../../domain/json.js';
 
 /** A policy with its version. */
 export type KnownPolicy = PolicyOnHistory & { readonly policy: Policy };

@@ -15,11 +15,11 @@ import type { ContentSource } from './content-fetcher.js';
 import { contentSources } from './content-sources.js';
 import type { EntryCollector } from './entry-collector.js';
 import type { EntryList } from './entry-list.js';
-import { shownTrees, type HeardHost } from './host-survey.js';
+import { GIVEN_AND_WITHHELD, RestoreError } from './errors.js';
 import type { HistoryBuilder } from './history-builder.js';
 import type { KnownPolicy, KnownState } from './history-notes.js';
+import { shownTrees, type HeardHost } from './host-survey.js';
 import { notesOn, whyUnread } from './why-unread.js';
-import { GIVEN_AND_WITHHELD, RestoreError } from './errors.js';
 
 /** What a reading is made with. */
 export interface ReaderDependencies<Log> {

@@ -5,8 +5,8 @@ import { isReplicationFact, replicationStream } from '../../../domain/replicatio
 import { toHex } from '../../crypto/bytes.js';
 import type { DataKey } from '../../crypto/data-key.js';
 import type { RootKey } from '../../crypto/root-key.js';
-import { derivedId } from '../../platform/ids.js';
 import { type EventLog, lastRevision } from '../../eventlog/eventlog.js';
+import { derivedId } from '../../platform/ids.js';
 import type { Entry } from '../protocol/entry.js';
 import type { ContentFetcher, ContentSource, FetchedEvent } from './content-fetcher.js';
 import type { EntryList } from './entry-list.js';

@@ -1,10 +1,10 @@
 import type { RootKey } from '../../crypto/root-key.js';
+import type { Time } from '../../platform/clock.js';
 import { HostFailure, type HostClient } from '../protocol/host-client.js';
+import type { HostAddress } from '../protocol/settings.js';
+import type { Tree } from '../protocol/tree.js';
 import { DishonestHostError, verifyHead, type Expected, type GoodHead } from '../protocol/verify-head.js';
 import { verifyKeyOf } from '../protocol/verify-key.js';
-import type { Tree } from '../protocol/tree.js';
-import type { Time } from '../../platform/clock.js';
-import type { HostAddress } from '../protocol/settings.js';
 
 /** How long those that do not answer are waited for where the others may be enough, in milliseconds. */
 const SOON_MS = 10_000;

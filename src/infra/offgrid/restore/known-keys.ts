@@ -1,10 +1,10 @@
-import { beginsEpoch, isKeyRotated, type KnownKey, sealingEpoch } from '../../../domain/keyring.js';
+import type { ReplicatedEvent } from '../../../domain/event.js';
 import type { JsonObject } from '../../../domain/json.js';
+import { beginsEpoch, isKeyRotated, type KnownKey, sealingEpoch } from '../../../domain/keyring.js';
 import type { DataKey } from '../../crypto/data-key.js';
 import type { RootKey } from '../../crypto/root-key.js';
-import type { ReplicatedEvent } from '../../../domain/event.js';
-import { Sealer, WrongRootError } from '../protocol/sealer.js';
 import type { AddressedEvent, ShippedEvent } from '../protocol/event.js';
+import { Sealer, WrongRootError } from '../protocol/sealer.js';
 import { RepairError } from './errors.js';
 
 /** The keys of a log, as its KeyRotated events tell them one after the other. */

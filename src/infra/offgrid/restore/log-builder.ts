@@ -2,7 +2,6 @@ import type { RootKey } from '../../crypto/root-key.js';
 import { LogError } from '../../eventlog/errors.js';
 import type { EventLog } from '../../eventlog/eventlog.js';
 import { appendHistory, type HistoryEvent } from '../../transfer/copy-log.js';
-import { NotAnEvent, NotSealedHere, EnvelopeReader, type OpenedEvent } from './envelope-reader.js';
 import {
   MissingEventError,
   type ContentFetcher,
@@ -11,10 +10,11 @@ import {
   type LostEvent,
 } from './content-fetcher.js';
 import { EntryList } from './entry-list.js';
-import { HistoryNotes, type KnownPolicy, type KnownState } from './history-notes.js';
-import type { HistoryBuilder, Story } from './history-builder.js';
-import { declaredHoles, HolePlan, type Part } from './hole-plan.js';
+import { NotAnEvent, NotSealedHere, EnvelopeReader, type OpenedEvent } from './envelope-reader.js';
 import { GIVEN_AND_WITHHELD, RestoreError } from './errors.js';
+import type { HistoryBuilder, Story } from './history-builder.js';
+import { HistoryNotes, type KnownPolicy, type KnownState } from './history-notes.js';
+import { declaredHoles, HolePlan, type Part } from './hole-plan.js';
 
 const NO_HOLES: ReadonlySet<number> = new Set();
 const NO_ENTRIES = new EntryList(new Uint8Array());

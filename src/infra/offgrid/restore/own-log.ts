@@ -2,8 +2,8 @@ import { isReplicated } from '../../../domain/event.js';
 import type { EventLog } from '../../eventlog/eventlog.js';
 import { encodeEntry } from '../protocol/entry.js';
 import { EntryList } from './entry-list.js';
-import { HistoryNotes, type KnownPolicy, type KnownState } from './history-notes.js';
 import type { HistoryBuilder, Story } from './history-builder.js';
+import { HistoryNotes, type KnownPolicy, type KnownState } from './history-notes.js';
 import { holesBy } from './hole-plan.js';
 import type { KnownKeys } from './known-keys.js';
 

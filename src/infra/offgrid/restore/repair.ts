@@ -1,23 +1,23 @@
 import { acknowledgementStream } from '../../../domain/replication.js';
-import type { Clock, Time } from '../../platform/clock.js';
 import type { RootKey } from '../../crypto/root-key.js';
 import { EmbeddedLog } from '../../eventlog/embedded/embedded-log.js';
 import { newLogId } from '../../eventlog/log-id.js';
+import type { Clock, Time } from '../../platform/clock.js';
 import type { HostClient } from '../protocol/host-client.js';
 import type { HostAddress } from '../protocol/settings.js';
 import { ContentFetcher } from './content-fetcher.js';
 import type { Gap, Rotation } from './damage.js';
 import { assertInOrder, DamagedFile, type Written } from './damaged-file.js';
 import { EntryCollector } from './entry-collector.js';
+import { RepairError, RestoreError } from './errors.js';
 import { GapFiller, type Fetched, type Filling } from './gap-filler.js';
 import { HistoryReader } from './history-reader.js';
 import { hostHistories, type HostHistory } from './host-histories.js';
 import { surveyHosts, type HeardHost } from './host-survey.js';
 import { KnownKeys } from './known-keys.js';
-import { OwnLog } from './own-log.js';
-import { openOutboxNumbers, type OutboxNumbers } from './outbox-numbers.js';
 import { namedNumbers } from './named-numbers.js';
-import { RepairError, RestoreError } from './errors.js';
+import { openOutboxNumbers, type OutboxNumbers } from './outbox-numbers.js';
+import { OwnLog } from './own-log.js';
 
 /** What is to be mended, and from where. */
 export interface RepairRequest {

@@ -1,17 +1,17 @@
 import { policiesInPlay } from '../../../domain/reading.js';
 import { versionInForce, type ReplicasAcknowledged } from '../../../domain/replication.js';
+import type { WriterRecord } from '../../../domain/writer.js';
 import type { RootKey } from '../../crypto/root-key.js';
 import type { EventLog } from '../../eventlog/eventlog.js';
-import type { HostClient } from '../protocol/host-client.js';
-import type { WriterRecord } from '../../../domain/writer.js';
 import type { Time } from '../../platform/clock.js';
+import type { HostClient } from '../protocol/host-client.js';
 import type { HostAddress } from '../protocol/settings.js';
 import { ContentFetcher } from './content-fetcher.js';
 import { EntryCollector } from './entry-collector.js';
+import { RestoreError } from './errors.js';
 import { HistoryReader, type AcceptedHistory, type ReadHistory } from './history-reader.js';
 import { surveyHosts, surveyHostsSoon, type HeardHost, type HostSurvey } from './host-survey.js';
 import { LogBuilder } from './log-builder.js';
-import { RestoreError } from './errors.js';
 
 /** What is to be restored, and how sure it must be. */
 export interface RestoreRequest {
