@@ -1,15 +1,27 @@
 import { defineConfig } from 'vitest/config';
+import { LaneTimes } from './test/support/lane-times.js';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 /**
- * Files that come one after another in the same processes: to load what they need took longer than to run them. They put nothing in
- * the place of a module, and tear no connections that others might share.
+ * The lanes of the tests. Unit: what needs no build, no server and no process; all of it in seconds. Process: what starts the built
+ * program, and kills it. Integration: the rest, with real files, sockets and servers in one process. Simulation: many histories.
  */
-const TOGETHER = [
-  'test/{contract,domain,e2e,golden,projections,vectors}/**/*.test.ts',
-  'test/infra/**/*.test.ts',
-  'test/style.test.ts',
+const UNIT = [
+  'test/{docs,style}.test.ts',
+  'test/{domain,projections,vectors}/**/*.test.ts',
+  'test/infra/{access,app,crypto,http-kit,platform,readmodels,services}/**/*.test.ts',
+  'test/infra/offgrid/protocol/**/*.test.ts',
 ];
+const PROCESS = [
+  'test/{e2e,golden}/**/*.test.ts',
+  'test/infra/cli/**/*.test.ts',
+  'test/infra/transfer/**/*.test.ts',
+  'test/infra/eventlog/embedded/sharing.test.ts',
+];
+const CRASH = ['test/crash/**/*.test.ts'];
+const SIMULATION = ['test/{model,simulation}/**/*.test.ts'];
+const INTEGRATION = ['test/{contract,infra}/**/*.test.ts'];
+
 /** Files that take minutes, and then those that start processes, come first: nobody waits at the end for one of them alone. */
 const LONGEST = ['/test/crash/', '-half.test', '/test/e2e/eventstore/drops', '/test/e2e/subscriptions', '/test/e2e/'];
 
@@ -23,6 +35,10 @@ class LongestFirst extends BaseSequencer {
   }
 }
 
+// One seed for all processes of a run: test/support/seed.ts.
+if (process.env['TEST_SEED'] === 'random') process.env['TEST_SEED'] = String(Date.now() % 1_000_000);
+if (process.env['TEST_SEED'] !== undefined) console.log(`TEST_SEED=${process.env['TEST_SEED']}`);
+
 export default defineConfig({
   resolve: {
     // TypeGraphQL is CommonJS: without this, tests and TypeGraphQL would each load a graphql of their own.
@@ -30,9 +46,17 @@ export default defineConfig({
   },
   test: {
     environment: 'node',
+    // Files of a lane share processes, for to load what they need takes longer than to run them: what one leaves behind, the next
+    // finds. Those that put something in the place of a module, or kill, have a process each.
     projects: [
-      { extends: true, test: { name: 'whole', include: ['test/**/*.test.ts'], exclude: TOGETHER } },
-      { extends: true, test: { name: 'together', include: TOGETHER, isolate: false } },
+      { extends: true, test: { name: 'unit', include: UNIT, isolate: false } },
+      {
+        extends: true,
+        test: { name: 'integration', include: INTEGRATION, exclude: [...UNIT, ...PROCESS], isolate: false },
+      },
+      { extends: true, test: { name: 'process', include: PROCESS, isolate: false } },
+      { extends: true, test: { name: 'crash', include: CRASH } },
+      { extends: true, test: { name: 'simulation', include: SIMULATION } },
     ],
     setupFiles: ['test/support/set-up.ts'],
     pool: 'forks',
@@ -46,7 +70,7 @@ export default defineConfig({
     hookTimeout: 60_000,
     teardownTimeout: 10_000,
     allowOnly: false,
-    reporters: process.env['CI'] ? ['default', 'json'] : ['default'],
+    reporters: ['default', new LaneTimes(), ...(process.env['CI'] ? ['json'] : [])],
     outputFile: { json: '.ci/test-results.json' },
   },
 });

@@ -42,6 +42,13 @@ describe('ARCHITECTURE.md', () => {
     expect(missing).toEqual([]);
   });
 
+  it('and CONTRIBUTING.md name no file of the source that is not there', () => {
+    const pages = `${text}${readFileSync('CONTRIBUTING.md', 'utf8')}`;
+    const paths = [...pages.matchAll(/`(src\/[\w/.-]+)`/g)].map(([, path = '']) => path);
+    expect(paths.length).toBeGreaterThan(20);
+    expect(paths.filter((path) => !existsSync(path))).toEqual([]);
+  });
+
   it('has a row for each room, and no other', () => {
     const rooms = (folder: string) =>
       readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory());

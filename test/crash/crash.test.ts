@@ -3,11 +3,10 @@ import { newDataDir } from '../support/core.js';
 import { apart, REAL_SERVER, startStandIn } from '../support/log-server.js';
 import { Machine } from './machine.js';
 import { Replicas } from './replicas.js';
+import { SEED } from '../support/seed.js';
 
 /** How often a core is killed, and a host at least as often. */
 const ROUNDS = Number(process.env['CRASH_ROUNDS'] ?? 20);
-/** Where chance starts; a failure can be looked into with the one it printed. */
-const SEED = Number(process.env['CRASH_SEED'] ?? Date.now() % 1_000_000);
 /** Machines at a time. */
 const MACHINES = 2;
 /** The read model is compared with a replay every so many rounds. */
@@ -30,7 +29,7 @@ const PLACES =
     : [{ place: 'the server', rounds: ROUNDS, server: undefined, hasHosts: false }];
 
 it.each(PLACES)(
-  `with its log on $place, loses, doubles and invents nothing when it is killed $rounds times (CRASH_SEED=${SEED})`,
+  `with its log on $place, loses, doubles and invents nothing when it is killed $rounds times (TEST_SEED=${SEED})`,
   async ({ place, rounds, server, hasHosts }) => {
     const standIn = await server?.();
     onTestFinished(async () => standIn?.stop());

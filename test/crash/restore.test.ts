@@ -21,11 +21,10 @@ import { newHost } from '../support/offgrid/host.js';
 import { FIRST_EVENTS, replicating, settled } from '../support/offgrid/machine.js';
 import { Random } from '../support/random.js';
 import { travellingOf } from './replicas.js';
+import { SEED } from '../support/seed.js';
 
 /** How often a restore is killed: more to look for what is rare. */
 const ROUNDS = Number(process.env['RESTORE_CRASH_ROUNDS'] ?? 20);
-/** Where chance starts; a failure can be looked into with the one it printed. */
-const SEED = Number(process.env['CRASH_SEED'] ?? Date.now() % 1_000_000);
 /** A restore is run to its end after so many that were killed in the same folder. */
 const KILLS_OF_A_FOLDER = 4;
 const MISSIONS = 150;
@@ -120,7 +119,7 @@ async function until(restore: Sheratan, isSo: () => boolean): Promise<void> {
 }
 
 it(
-  `a restore that is killed ${ROUNDS} times leaves no core or a whole one, and ends well when it is run again (CRASH_SEED=${SEED})`,
+  `a restore that is killed ${ROUNDS} times leaves no core or a whole one, and ends well when it is run again (TEST_SEED=${SEED})`,
   { timeout: TIMEOUT_MS },
   async () => {
     const random = new Random(SEED);

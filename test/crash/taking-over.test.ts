@@ -17,10 +17,9 @@ import { newHost } from '../support/offgrid/host.js';
 import { replicating, settled, WAIT } from '../support/offgrid/machine.js';
 import { Random } from '../support/random.js';
 import { travellingOf } from './replicas.js';
+import { SEED } from '../support/seed.js';
 
 const GOLDEN = join(import.meta.dirname, '../golden/0.1');
-/** Where chance starts; a failure can be looked into with the one it printed. */
-const SEED = Number(process.env['CRASH_SEED'] ?? Date.now() % 1_000_000);
 /** Folders that are taken over, and how often each core is killed meanwhile. */
 const FOLDERS = Number(process.env['TAKE_OVER_CRASH_FOLDERS'] ?? 1);
 const KILLS = 4;
@@ -62,7 +61,7 @@ function killAt(core: Sheratan, fronts: readonly Front[], last: number, isTaken:
 }
 
 it(
-  `a folder of protocol 1 is taken over, however often its core is killed meanwhile (CRASH_SEED=${SEED})`,
+  `a folder of protocol 1 is taken over, however often its core is killed meanwhile (TEST_SEED=${SEED})`,
   { timeout: TIMEOUT_MS },
   async () => {
     const random = new Random(SEED);

@@ -8,9 +8,8 @@ import type { Untyped } from '../support/node.js';
 import { Random } from '../support/random.js';
 import { Subscriber } from '../support/subscriber.js';
 import { followTorn, type Seen } from '../support/torn.js';
+import { SEED } from '../support/seed.js';
 
-/** Where chance starts; a failure can be looked into with the one it printed. */
-const SEED = Number(process.env['SUBSCRIPTIONS_SEED'] ?? Date.now() % 1_000_000);
 /** How long a client does not read, in seconds. */
 const PAUSE_SECONDS = Number(process.env['SUBSCRIPTIONS_PAUSE_SECONDS'] ?? 60);
 
@@ -172,7 +171,7 @@ function expectLastStates({ values, errors }: Seen, shown: ReadonlyMap<string, U
 }
 
 describe.concurrent('subscriptions', () => {
-  it(`show clients that lose their connections every event once, and every row's last state (SUBSCRIPTIONS_SEED=${SEED})`, async (context) => {
+  it(`show clients that lose their connections every event once, and every row's last state (TEST_SEED=${SEED})`, async (context) => {
     const core = await serve(context);
     const start = (await core.projection()).head;
     const missions: string[] = [];

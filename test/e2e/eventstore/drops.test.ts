@@ -7,9 +7,8 @@ import type { AppendFault } from '../../support/eventstore/faults.js';
 import type { StandIn } from '../../support/eventstore/stand-in.js';
 import { apart, startStandIn } from '../../support/log-server.js';
 import { Random } from '../../support/random.js';
+import { SEED } from '../../support/seed.js';
 
-/** Where chance starts; a failure can be looked into with the one it printed. */
-const SEED = Number(process.env['DROPS_SEED'] ?? Date.now() % 1_000_000);
 /** How long the server misbehaves, in seconds. */
 const SECONDS = Number(process.env['DROPS_SECONDS'] ?? 30);
 
@@ -60,7 +59,7 @@ async function heapMiB(core: Sheratan): Promise<number> {
 }
 
 it(
-  `loses and doubles nothing, and stays close behind, on a server that misbehaves for ${SECONDS} s (DROPS_SEED=${SEED})`,
+  `loses and doubles nothing, and stays close behind, on a server that misbehaves for ${SECONDS} s (TEST_SEED=${SEED})`,
   async () => {
     const random = new Random(SEED);
     const server = await startStandIn();

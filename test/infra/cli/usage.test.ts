@@ -119,6 +119,22 @@ describe('the help of sheratan', () => {
     expect(names(resultOf(['--help']).output.join('\n'))).toEqual(names(source));
   });
 
+  it('has the defaults that docs/configuration.md has, which names the same settings', async () => {
+    const source = await readFile('src/infra/app/config.ts', 'utf8');
+    const schema = source.slice(source.indexOf('const schema'), source.indexOf('/** Secrets are named'));
+    const rows = [...(await readFile('docs/configuration.md', 'utf8')).matchAll(/^\| `([A-Z_]+)` +\| (.+?) +\| /gm)];
+    const documented = new Map(rows.map(([, name = '', value = '']) => [name, value.replaceAll('`', '')]));
+    expect([...documented.keys()].sort()).toEqual(
+      [...schema.matchAll(/^ {2}([A-Z_]+): /gm)].map(([, name]) => name).sort(),
+    );
+    const help = resultOf(['--help']).output.join('\n');
+    for (const [name, value] of documented) {
+      if (['none', 'see right', 'a majority'].includes(value)) continue;
+      const [text = ''] = new RegExp(`^ {2}${name} [^]*?(?=^ {2}[A-Z]|(?![^]))`, 'm').exec(help) ?? [];
+      expect(`${name} ${text.replace(/\s+/g, ' ')}`).toContain(`(${value}`);
+    }
+  });
+
   it.each(Object.entries(HELP))('of %s says what it does, what it takes, and where it ends', (name, parts) => {
     const { code, output, errors } = resultOf([name, '--help']);
     expect({ code, errors }).toEqual({ code: 0, errors: [] });

@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'vitest';
 import { toHex } from '../../../../src/infra/crypto/bytes.js';
+import { Random } from '../../random.js';
+import { SEED } from '../../seed.js';
 import { History, Process, Reader, Refused, type HostAt } from '../by-hand.js';
 
 /** A host in a process of its own. */
@@ -29,8 +31,10 @@ class Shipper {
   acknowledged: State;
   underWay: State | undefined;
   batches = 0;
+  readonly #random: Random;
 
-  constructor(begun: History) {
+  constructor(begun: History, random: Random) {
+    this.#random = random;
     this.acknowledged = { head: begun, staged: null, epoch: 0 };
   }
 
@@ -40,11 +44,11 @@ class Shipper {
     const process = new Process((head ?? History.begin()).root, epoch);
     await process.claim(host);
     let history = head!.on(0, { at: Math.min(MAX_KEPT, Math.max(0, head!.length - 3)) });
-    const base = history.length + Math.floor(Math.random() * 60);
+    const base = history.length + this.#random.between(0, 59);
     for (;;) {
-      const count = Math.floor(Math.random() * 30);
+      const count = this.#random.between(0, 29);
       if (history.length + count === 0) continue;
-      const longer = history.on(count, { name: `epoch ${epoch}`, bytes: Math.random() < 0.4 ? 2_000 : 200 });
+      const longer = history.on(count, { name: `epoch ${epoch}`, bytes: this.#random.chance(0.4) ? 2_000 : 200 });
       const isStaged = longer.length < base;
       this.underWay = isStaged ? { ...this.acknowledged, staged: longer } : { head: longer, staged: null, epoch };
       await process.ship(host, longer, history.length + 1, longer.length, { base });
@@ -67,13 +71,14 @@ export async function killWhileItTakesBatches<H extends KillableHost>(
   rounds: number,
 ): Promise<H> {
   const begun = History.begin();
-  const shipper = new Shipper(begun);
+  const random = new Random(SEED);
+  const shipper = new Shipper(begun, random);
   let host = await launch();
   for (let round = 1; round <= rounds; round += 1) {
     const shipping = shipper.run(host, round).catch((error: unknown) => error);
-    const life = shipper.batches + Math.floor(Math.random() * MAX_BATCHES);
+    const life = shipper.batches + random.between(0, MAX_BATCHES - 1);
     await Promise.race([shipping, expect.poll(() => shipper.batches, POLL).toBeGreaterThanOrEqual(life)]);
-    await sleep(Math.random() * MAX_MORE_MS);
+    await sleep(random.between(0, MAX_MORE_MS));
     await host.kill();
     expect(await shipping).not.toBeInstanceOf(Refused);
 

@@ -1,0 +1,16 @@
+import type { Reporter, TestModule } from 'vitest/node';
+
+/** Prints how long the files of each lane took together, at the end: lanes run side by side. */
+export class LaneTimes implements Reporter {
+  onTestRunEnd(modules: readonly TestModule[]): void {
+    const lanes = new Map<string, { files: number; ms: number }>();
+    for (const module of modules) {
+      const { duration, collectDuration, setupDuration } = module.diagnostic();
+      const lane = lanes.get(module.project.name) ?? { files: 0, ms: 0 };
+      lane.files += 1;
+      lane.ms += duration + collectDuration + setupDuration;
+      lanes.set(module.project.name, lane);
+    }
+    for (const [name, { files, ms }] of lanes) console.log(`lane ${name}: ${files} files, ${Math.round(ms / 1_000)} s`);
+  }
+}
