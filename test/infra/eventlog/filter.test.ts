@@ -2,7 +2,8 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RecordedEvent } from '../../../src/domain/event.js';
 import type { EventFilter } from '../../../src/infra/eventlog/eventlog.js';
-import { filterCondition, matches } from '../../../src/infra/eventlog/filter.js';
+import { filterCondition } from '../../../src/infra/eventlog/embedded/filter-condition.js';
+import { matches } from '../../../src/infra/eventlog/filter.js';
 import { Connection } from '../../../src/infra/sqlite/connection.js';
 import { newEvent } from '../../support/events.js';
 

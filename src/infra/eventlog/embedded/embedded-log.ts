@@ -20,7 +20,7 @@ import {
   type ReadStreamOptions,
   type SubscribeOptions,
 } from '../eventlog.js';
-import { filterCondition } from '../filter.js';
+import { filterCondition } from './filter-condition.js';
 import { ReadTail, type Page, type SizedEvent } from '../tail.js';
 import { decode, type EventRow } from './event-row.js';
 import { openLogFile, toLogError } from './log-file.js';

@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream';
 import { EventStoreDBClient } from '@eventstore/db-client';
+import { LogError } from '../errors.js';
 import { SendBuffer } from './send-buffer.js';
 
 /** What the client calls the stream that appends go by. */
@@ -24,6 +25,22 @@ interface Internals {
   ) => () => Promise<Duplex>;
 }
 
+const INTERNALS = ['createChannel', 'GRPCStreamCreator'] as const satisfies readonly (keyof Internals)[];
+
+/**
+ * What of the client is replaced here. Its types do not name it, so another version may have it no more.
+ * @throws LogError LOG_FAILED
+ */
+function internalsOf(client: EventStoreDBClient): Internals {
+  const internals = client as unknown as Internals;
+  const missing = INTERNALS.filter((name) => typeof internals[name] !== 'function');
+  if (missing.length === 0) return internals;
+  throw new LogError(
+    'LOG_FAILED',
+    `The installed @eventstore/db-client has no ${missing.join(' and no ')}, which this build replaces to close connections. Install the version that package.json names: npm ci.`,
+  );
+}
+
 /**
  * A client that can be let go of. What it does not offer is done to its insides here, and nowhere else:
  * - Its channels can be closed, those too that it has lost sight of, and it makes no other then, whatever is asked late.
@@ -40,10 +57,13 @@ export class Connection {
   readonly #channels: Promise<Channel>[] = [];
   #isOver = false;
 
-  /** @param onTorn called when the stream of appends is torn: the client makes another by itself */
+  /**
+   * @param onTorn called when the stream of appends is torn: the client makes another by itself
+   * @throws LogError LOG_FAILED when the installed client is not the one that this was written for
+   */
   constructor(url: string, onTorn: () => void) {
     this.client = EventStoreDBClient.connectionString(url);
-    const internals = this.client as unknown as Internals;
+    const internals = internalsOf(this.client);
     const { createChannel, GRPCStreamCreator } = internals;
     internals.createChannel = async () => {
       const last = this.#channels.at(-1);
