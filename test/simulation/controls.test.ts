@@ -12,7 +12,7 @@ vi.mock('../../src/domain/election.js', () => import('./without-election.js'));
 vi.mock('../../src/domain/reading.js', () => import('./without-reading.js'));
 vi.mock('../../src/domain/replication.js', async () => (await import('./without-protocol.js')).replicationModule);
 vi.mock('../../src/infra/offgrid/host/batch-decision.js', () => import('./without-host-rules.js'));
-vi.mock('../../src/infra/offgrid/replication/local-tree.js', () => import('./without-own-tree.js'));
+vi.mock('../../src/infra/offgrid/replication/local-tree.js', () => import('./without-local-tree.js'));
 vi.mock('../../src/infra/offgrid/protocol/tree.js', async () => (await import('./without-protocol.js')).treeModule);
 vi.mock(
   '../../src/infra/offgrid/protocol/events-answer.js',

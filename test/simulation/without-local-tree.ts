@@ -9,7 +9,7 @@ import { isWithout } from './controls.js';
 const real = await vi.importActual<typeof Own>('../../src/infra/offgrid/replication/local-tree.js');
 type Parts = ConstructorParameters<typeof Own.LocalTree>;
 
-export class OwnTree extends real.LocalTree {
+export class LocalTree extends real.LocalTree {
   constructor(window: Parts[0], cache: FrontierCache, onProgress: Parts[2]) {
     super(window, isWithout('frontiers') ? believed(cache, window) : cache, onProgress);
   }
