@@ -2,7 +2,7 @@
 import { writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { Command, Help } from 'commander';
-import { assertOwnAuthKey, readConfig } from './infra/app/config.js';
+import { assertOwnAuthKey, assertTokens, readConfig } from './infra/app/config.js';
 import { CliError, CONFIG_EXIT_CODE, explain } from './infra/cli/errors.js';
 import type { RestoreOptions } from './infra/cli/restore.js';
 import { isLoopback } from './infra/platform/loopback.js';
@@ -27,7 +27,7 @@ Environment:
   OFFGRID_BROKER_URL       the broker (http://127.0.0.1:9000)
   OFFGRID_AUTH_KEY         shared by core, hosts and broker; 16 characters at least beyond loopback
   OFFGRID_HOST_KEY         for a host, in its stead: the key of that host alone, as \`sheratan hosts key\` prints it
-  OFFGRID_ORIGINS          for a host: name=key,… of origins whose keys are known; others pin theirs by their first claim
+  OFFGRID_ORIGINS          for a host: name=key,… of the only origins it serves; without it the first claim of a name pins its key
   OFFGRID_CHUNK_THRESHOLD  bytes from which a host keeps an event as a file (1024)
   OFFGRID_HOST_BUDGET_MB   MiB a host keeps at most (1024)
   SHERATAN_LOG_LEVEL       fatal, error, warn, info, debug, trace, silent (info)`;
@@ -56,6 +56,7 @@ program
   )
   .action(async () => {
     const config = readConfig(process.env);
+    assertTokens(config);
     const { membersOf, up } = await import('./infra/cli/up.js');
     process.exitCode = await up(membersOf(config), fileURLToPath(import.meta.url), print);
   });
@@ -67,6 +68,7 @@ program
   .action(async () => {
     // Before the rest is loaded: what is wrong with it is said at once.
     const config = readConfig(process.env);
+    assertTokens(config);
     const { serve } = await import('./infra/cli/serve.js');
     process.exitCode = await serve(config, print);
   });

@@ -99,11 +99,6 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   }
   const values = parsed.data;
   const isLocal = isLoopback(values.SHERATAN_BIND);
-  if (!isLocal && values.SHERATAN_API_TOKENS.length === 0) {
-    throw new ConfigError(
-      `SHERATAN_API_TOKENS: must be set (token:role[,…], roles ${ROLES.join(', ')}) before SHERATAN_BIND goes beyond loopback; it is '${values.SHERATAN_BIND}'`,
-    );
-  }
   const { SHERATAN_INTROSPECTION: introspection } = values;
   const offgrid = offgridSettings(values);
   assertAuthKeyFor([...offgrid.hosts.map(({ url }) => url), offgrid.brokerUrl], offgrid);
@@ -117,6 +112,14 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     logLevel: values.SHERATAN_LOG_LEVEL,
     offgrid,
   });
+}
+
+/** A core beyond loopback must know who calls. @throws ConfigError */
+export function assertTokens({ bind, apiTokens }: Pick<Config, 'bind' | 'apiTokens'>): void {
+  if (isLoopback(bind) || apiTokens.length > 0) return;
+  throw new ConfigError(
+    `SHERATAN_API_TOKENS: must be set (token:role[,…], roles ${ROLES.join(', ')}) before SHERATAN_BIND goes beyond loopback; it is '${bind}'`,
+  );
 }
 
 /** @throws ConfigError when some of these addresses are beyond loopback, and the key is not for that */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ConfigError, readConfig } from '../../../src/infra/app/config.js';
+import { assertTokens, ConfigError, readConfig } from '../../../src/infra/app/config.js';
 
 const TOKEN = 'a-token-of-23-characters';
 /** The verify key of an origin, from the examples of RFC 8032. */
@@ -205,16 +205,20 @@ describe('SHERATAN_DATA_DIR', () => {
 
 describe('SHERATAN_BIND', () => {
   it.each(['127.0.0.1', '127.1.2.3', '::1', 'localhost'])('may be %s without tokens', (bind) => {
-    expect(readConfig({ SHERATAN_BIND: bind })).toMatchObject({ bind, apiTokens: [], introspection: true });
+    const config = readConfig({ SHERATAN_BIND: bind });
+    expect(config).toMatchObject({ bind, apiTokens: [], introspection: true });
+    expect(() => assertTokens(config)).not.toThrow();
   });
 
   it.each(['0.0.0.0', '::', '192.168.1.7', 'node-3.example.org', '128.0.0.1', '::ffff:127.0.0.1', 'localhost.example'])(
-    'may be %s with tokens only',
+    'may be %s for a core with tokens only, and for others without',
     (bind) => {
-      expect(refusal({ SHERATAN_BIND: bind })).toBe(
+      expect(() => assertTokens(readConfig({ SHERATAN_BIND: bind }))).toThrow(
         `SHERATAN_API_TOKENS: must be set (token:role[,…], roles viewer, worker, operator) before SHERATAN_BIND goes beyond loopback; it is '${bind}'`,
       );
-      expect(readConfig({ SHERATAN_BIND: bind, SHERATAN_API_TOKENS: `${TOKEN}:viewer` })).toMatchObject({ bind });
+      const config = readConfig({ SHERATAN_BIND: bind, SHERATAN_API_TOKENS: `${TOKEN}:viewer` });
+      expect(config).toMatchObject({ bind });
+      expect(() => assertTokens(config)).not.toThrow();
     },
   );
 
