@@ -43,7 +43,24 @@ export default {
       comment: 'src/infra/sqlite, access and http-kit import nothing else of ours but the platform.',
       severity: 'error',
       from: { path: '^src/infra/(sqlite|access|http-kit)/' },
-      to: { path: '^src/', pathNot: '^src/infra/(platform|sqlite|access|http-kit)/' },
+      to: { path: '^src/', pathNot: '^src/infra/(platform|$1)/' },
+    },
+    {
+      name: 'graphql-stays-at-its-door',
+      comment: 'Only src/infra/graphql, and the server that serves it, know of GraphQL.',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '^src/infra/(graphql|http)/' },
+      to: { path: 'node_modules/(graphql|type-graphql|@apollo|graphql-ws|graphql-scalars)/' },
+    },
+    {
+      name: 'areas-keep-to-themselves',
+      comment: 'An area of the API imports no other; replication adds a field to missions.',
+      severity: 'error',
+      from: { path: '^src/infra/graphql/(events|missions|projections|replication)/' },
+      to: {
+        path: '^src/infra/graphql/(events|missions|projections|replication)/',
+        pathNot: '^src/infra/graphql/($1/|missions/mission-types\\.ts$)',
+      },
     },
     {
       name: 'crypto-knows-the-platform-and-the-domain',

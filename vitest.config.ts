@@ -8,19 +8,20 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
  */
 const UNIT = [
   'test/{docs,style}.test.ts',
-  'test/{domain,projections,vectors}/**/*.test.ts',
-  'test/infra/{access,app,crypto,http-kit,platform,readmodels,services}/**/*.test.ts',
+  'test/{domain,projections}/**/*.test.ts',
+  'test/infra/{crypto,http-kit,platform,readmodels,services}/**/*.test.ts',
+  'test/infra/app/config.test.ts',
   'test/infra/offgrid/protocol/**/*.test.ts',
 ];
 const PROCESS = [
-  'test/{e2e,golden}/**/*.test.ts',
+  'test/{e2e,golden,model}/**/*.test.ts',
   'test/infra/cli/**/*.test.ts',
   'test/infra/transfer/**/*.test.ts',
   'test/infra/eventlog/embedded/sharing.test.ts',
+  'test/infra/offgrid/host/crash.test.ts',
 ];
 const CRASH = ['test/crash/**/*.test.ts'];
-const SIMULATION = ['test/{model,simulation}/**/*.test.ts'];
-const INTEGRATION = ['test/{contract,infra}/**/*.test.ts'];
+const SIMULATION = ['test/simulation/**/*.test.ts'];
 
 /** Files that take minutes, and then those that start processes, come first: nobody waits at the end for one of them alone. */
 const LONGEST = ['/test/crash/', '-half.test', '/test/e2e/eventstore/drops', '/test/e2e/subscriptions', '/test/e2e/'];
@@ -52,7 +53,12 @@ export default defineConfig({
       { extends: true, test: { name: 'unit', include: UNIT, isolate: false } },
       {
         extends: true,
-        test: { name: 'integration', include: INTEGRATION, exclude: [...UNIT, ...PROCESS], isolate: false },
+        test: {
+          name: 'integration',
+          include: ['test/**/*.test.ts'],
+          exclude: [...UNIT, ...PROCESS, ...CRASH, ...SIMULATION],
+          isolate: false,
+        },
       },
       { extends: true, test: { name: 'process', include: PROCESS, isolate: false } },
       { extends: true, test: { name: 'crash', include: CRASH } },

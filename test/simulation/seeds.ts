@@ -3,7 +3,7 @@ import { simulate, type Outcome } from './simulate.js';
 
 /** How many seeds are lived through, the first, and the only family, where one is wanted. */
 const SEEDS = Number(process.env['SIMULATION_SEEDS'] ?? 2_000);
-const FIRST = Number(process.env['SIMULATION_FIRST'] ?? 1);
+const FIRST = Number(process.env['SIMULATION_FIRST'] ?? process.env['TEST_SEED'] ?? 1);
 const FAMILY = FAMILIES.find((family) => family === process.env['SIMULATION_FAMILY']);
 /** What a seed may take on a machine that does much else, in milliseconds. */
 const SEED_MS = 1_000;

@@ -28,6 +28,15 @@ export type Outcome<State> =
     }
   | { readonly done: false; readonly problem: Problem };
 
+/** A state of what is there. */
+export type Present<State extends { readonly status: string }> = Exclude<State, { readonly status: 'ABSENT' }>;
+
+/** A state that a command has just changed, and which is therefore there. */
+export function present<State extends { readonly status: string }>(state: State): Present<State> {
+  if (state.status === 'ABSENT') throw new Error('a command that was carried out left nothing');
+  return state as Present<State>;
+}
+
 /** One command for one stream. */
 export interface CommandRequest<C extends { readonly type: string }, F extends Fact<string, object>, S> {
   readonly decider: Decider<C, F, S>;

@@ -2,7 +2,7 @@ import type { DocumentNode, ExecutionArgs, ExecutionResult } from 'graphql';
 
 /**
  * Executes once for all subscribers of the same thing. A hundred subscribers to one document with one set of variables
- * are given the same event object by the feeds: the first executes, the others get its result.
+ * are given the same event object: the first executes, the others get its result.
  */
 export class SharedExecution {
   readonly #results = new WeakMap<object, Map<string, Promise<ExecutionResult>>>();

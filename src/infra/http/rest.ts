@@ -8,7 +8,7 @@ import type { Task } from '../../domain/task.js';
 import type { Caller, Role } from '../access/auth.js';
 import type { CommandContext } from '../commands/context.js';
 import type { Outcome } from '../commands/handler.js';
-import { present, type Present } from '../graphql/kit/mutation-result.js';
+import { present, type Present } from '../commands/handler.js';
 import { HttpError } from '../http-kit/error-answer.js';
 import type { ReplicationStatus } from '../offgrid/replication/status.js';
 import type { MissionsDatabase } from '../readmodels/missions/database.js';

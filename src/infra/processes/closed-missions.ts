@@ -19,7 +19,7 @@ const MISSION_CLOSED = 'MISSION_CLOSED';
  * @param duty of several cores on a log, one does it
  */
 export function closedMissions(
-  services: Pick<CoreServices, 'commands' | 'db' | 'log' | 'waitUntilDurable'>,
+  services: Pick<CoreServices, 'commands' | 'db' | 'log' | 'missions'>,
   logger: Logger,
   duty: Pick<Lease, 'isHeld'>,
 ): Periodic {

@@ -21,7 +21,7 @@ const ACTOR = 'process:lease-expiry';
  * @param duty of several cores on a log, one does it
  */
 export function leaseExpiry(
-  services: Pick<CoreServices, 'commands' | 'db' | 'log' | 'waitUntilDurable'>,
+  services: Pick<CoreServices, 'commands' | 'db' | 'log' | 'missions'>,
   clock: Clock,
   logger: Logger,
   duty: Pick<Lease, 'isHeld'>,

@@ -3,6 +3,9 @@ import type { Lease } from '../eventlog/lease.js';
 import type { Logger } from '../platform/logger.js';
 import type { CoreServices } from '../services/core-services.js';
 
+/** How long the read model may take to show what was recorded, in milliseconds. */
+const PROJECTED_TIMEOUT_MS = 5_000;
+
 /** Work that is looked for again and again until it is stopped; never twice at a time. */
 export interface Periodic {
   stop(): Promise<void>;
@@ -42,9 +45,10 @@ export function periodically(
 
 /** Waits until the read model of missions shows all that is recorded; false when that takes too long, or with the signal. */
 export async function isProjected(
-  services: Pick<CoreServices, 'log' | 'waitUntilDurable'>,
+  { log, missions }: Pick<CoreServices, 'log' | 'missions'>,
   signal: AbortSignal,
 ): Promise<boolean> {
-  const durability = await services.waitUntilDurable(await services.log.head(), 'PROJECTED', { signal });
-  return durability === 'PROJECTED';
+  const head = await log.head();
+  if (signal.aborted) return false;
+  return missions.reaches(head, PROJECTED_TIMEOUT_MS, signal);
 }

@@ -106,7 +106,7 @@ export class Projector {
     return this.#live.position;
   }
 
-  /** Resolves true once everything up to a position can be asked for; false when that takes longer than it may, or a halt. */
+  /** Resolves true once everything up to a position can be asked for; false when that takes longer than it may, with a halt, or the signal. */
   reaches(position: bigint, timeoutMs: number, signal?: AbortSignal): Promise<boolean> {
     if (this.#live.position >= position) return Promise.resolve(true);
     if (this.#stopping.signal.aborted || this.#failures.halts('live')) return Promise.resolve(false);

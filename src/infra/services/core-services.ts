@@ -12,8 +12,7 @@ import { RequestError } from '../readmodels/request-error.js';
 import { positionToken, readPosition } from './position.js';
 
 /** How far a change has got: it is on the disk of this log; queries show it; a quorum of storage hosts has signed for it. */
-export const DURABILITIES = ['APPENDED', 'PROJECTED', 'REPLICATED'] as const;
-export type Durability = (typeof DURABILITIES)[number];
+export type Durability = 'APPENDED' | 'PROJECTED' | 'REPLICATED';
 
 /** How long a mutation waits for the read models, in milliseconds. */
 const PROJECTED_TIMEOUT_MS = 10_000;
@@ -89,16 +88,11 @@ export class CoreServices {
    * Waits until a change is as durable as asked, and says how durable it is: nothing is undone and nothing claimed. What
    * is REPLICATED is PROJECTED as well.
    * @param projector of the read model that shows the change
-   * @param signal gives up waiting
    */
-  async waitUntilDurable(
-    position: bigint,
-    wanted: Durability,
-    { projector = this.missions, signal }: { readonly projector?: Projector; readonly signal?: AbortSignal } = {},
-  ): Promise<Durability> {
+  async waitUntilDurable(position: bigint, wanted: Durability, projector = this.missions): Promise<Durability> {
     if (wanted === 'APPENDED') return 'APPENDED';
     const [isProjected, isReplicated] = await Promise.all([
-      projector.reaches(position, PROJECTED_TIMEOUT_MS, signal),
+      projector.reaches(position, PROJECTED_TIMEOUT_MS),
       wanted === 'REPLICATED' && this.replication?.isReplicated(position),
     ]);
     if (!isProjected) return 'APPENDED';

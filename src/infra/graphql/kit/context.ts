@@ -33,7 +33,7 @@ export async function waitUntilDurable(
   wanted: Durability | null,
   projector?: Projector,
 ): Promise<Durability> {
-  const durability = await services.waitUntilDurable(position, wanted ?? 'PROJECTED', projector && { projector });
+  const durability = await services.waitUntilDurable(position, wanted ?? 'PROJECTED', projector);
   loaders.forget();
   return durability;
 }

@@ -1,6 +1,6 @@
 import { createUnionType, type ClassType } from 'type-graphql';
 import type { Problem } from '../../../domain/problem.js';
-import type { Outcome } from '../../commands/handler.js';
+import { present, type Outcome, type Present } from '../../commands/handler.js';
 import type { Durability } from '../../services/core-services.js';
 import { waitUntilDurable, type ApiContext } from './context.js';
 import { toProblemType, type ProblemType } from './problems.js';
@@ -37,13 +37,4 @@ export async function mutationResult<State extends { readonly status: string }, 
   const { state, revision, position } = outcome;
   const durability = await waitUntilDurable(context, position, consistency);
   return payload({ position: context.services.token(position), durability }, { state: present(state), revision });
-}
-
-/** A state of what is there. */
-export type Present<State extends { readonly status: string }> = Exclude<State, { readonly status: 'ABSENT' }>;
-
-/** A state that a command has just changed, and which is therefore there. */
-export function present<State extends { readonly status: string }>(state: State): Present<State> {
-  if (state.status === 'ABSENT') throw new Error('a command that was carried out left nothing');
-  return state as Present<State>;
 }

@@ -19,7 +19,7 @@ import type { Durability } from '../../services/core-services.js';
 import { PageArgs } from '../kit/connection.js';
 import { CONSISTENCY_ARG, ConsistencyEnum } from '../kit/consistency.js';
 import { commandContext, waitForPosition, waitUntilDurable, type ApiContext } from '../kit/context.js';
-import { apiError } from '../kit/errors.js';
+import { RequestError } from '../../readmodels/request-error.js';
 import { asObject, given, notObjects } from '../kit/inputs.js';
 import { make } from '../kit/make.js';
 import { mutationResult } from '../kit/mutation-result.js';
@@ -152,7 +152,7 @@ export class JobWorkMutations {
     const { worker, kinds, limit, leaseSeconds } = input;
     const request = { worker, kinds: given(kinds), limit, leaseSeconds };
     const outcome = await context.services.queue.claim(request, commandContext(context, input));
-    if ('behind' in outcome) throw apiError('CONSISTENCY_TIMEOUT', outcome.behind);
+    if ('behind' in outcome) throw new RequestError('CONSISTENCY_TIMEOUT', outcome.behind);
     if (!outcome.done) return toProblemType(outcome.problem);
     const durability = await waitUntilDurable(context, outcome.position, consistency);
     return make(ClaimJobsPayload, {

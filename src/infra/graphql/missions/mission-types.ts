@@ -154,7 +154,9 @@ export const MissionConnection = connectionOf('Mission', Mission);
 export const CreateMissionResult = resultOf(
   'CreateMissionResult',
   CreateMissionPayload,
-  ...[InvalidInput, ConcurrencyConflict, IdempotencyMismatch],
+  InvalidInput,
+  ConcurrencyConflict,
+  IdempotencyMismatch,
 );
 
 const changeProblems = [InvalidInput, NotFound, MissionIsClosed, ConcurrencyConflict, IdempotencyMismatch] as const;

@@ -2,7 +2,7 @@ import { Arg, Authorized, Ctx, FieldResolver, Mutation, Query, Resolver, Root, S
 import { notFound, type Problem } from '../../../domain/problem.js';
 import type { Projector, Refusal } from '../../projector/projector.js';
 import type { ApiContext } from '../kit/context.js';
-import { apiError } from '../kit/errors.js';
+import { RequestError } from '../../readmodels/request-error.js';
 import { given } from '../kit/inputs.js';
 import { make } from '../kit/make.js';
 import { toProblemType, type ProblemType } from '../kit/problems.js';
@@ -46,7 +46,7 @@ export class ProjectionQueries {
     subscribe: ({ args, context: { services } }: { args: { name?: string }; context: ApiContext }) => {
       const name = given(args.name) ?? 'missions';
       const projector = services.projectors.get(name);
-      if (projector === undefined) throw apiError('BAD_USER_INPUT', notFound('Projection', name).message);
+      if (projector === undefined) throw new RequestError('BAD_USER_INPUT', notFound('Projection', name).message);
       const token = (position: bigint) => services.token(position);
       const read = async () => toProjection(await projector.status(), token);
       return untilReturned((signal) => statusChanges(read, (waiting) => projector.progressed(waiting), signal));

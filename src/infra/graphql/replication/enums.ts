@@ -54,8 +54,7 @@ export const OutboxStatusEnum = enumOf<EntryStatus>({
   },
 });
 
-export const MISSION_REPLICATION_STATES = ['PENDING', 'REPLICATED'] as const;
-export type MissionReplicationState = (typeof MISSION_REPLICATION_STATES)[number];
+export type MissionReplicationState = 'PENDING' | 'REPLICATED';
 
 export const MissionReplicationStateEnum = enumOf<MissionReplicationState>({
   name: 'MissionReplicationState',

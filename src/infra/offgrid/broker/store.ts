@@ -102,7 +102,7 @@ export class BrokerStore {
     }
   }
 
-  /** Makes a record; one that is there stays as it is. @throws TooManyWaiting, SqliteError, as all that change something */
+  /** Makes a record; one that is there stays as it is. @throws HttpError BUSY, SqliteError, as all that change something */
   create({ kind, id, required, meta }: NewQuorum, nowS: number): Promise<QuorumRecord> {
     return this.#change(async () => {
       const existing = await this.#find(kind, id, 'writer');

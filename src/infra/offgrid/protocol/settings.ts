@@ -24,7 +24,7 @@ export interface OffgridSettings {
   readonly authKey: string;
   /** What a host is given in its stead, which is good for that host alone. */
   readonly hostKey: HostKey | undefined;
-  /** Whose names a host keeps for whom; others are whoever's who claims them first. */
+  /** The only origins that a host serves, with their keys; empty: whoever first claims a name pins its key. */
   readonly origins: ReadonlyMap<Origin, VerifyKey>;
   /** The weight of hosts that must have signed; a majority unless given. */
   readonly requiredAcks: number | undefined;

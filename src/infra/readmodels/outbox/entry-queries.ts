@@ -4,8 +4,7 @@ import { checkFirst, checkLists, cursorIn, DEFAULT_PAGE, readCursorIn, type Page
 import type { OutboxDatabase } from './database.js';
 
 /** Whether a quorum has signed for a replicated event. COMPLETED is final. */
-export const ENTRY_STATUSES = ['PENDING', 'COMPLETED'] as const;
-export type EntryStatus = (typeof ENTRY_STATUSES)[number];
+export type EntryStatus = 'PENDING' | 'COMPLETED';
 
 /** Which replicated events a page is about: all given conditions must match. */
 export interface EntryFilter {

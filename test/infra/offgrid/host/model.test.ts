@@ -22,7 +22,7 @@ import { ORIGIN, Process, History } from '../../../support/offgrid/by-hand.js';
 import { Random } from '../../../support/random.js';
 
 const SEEDS = Number(process.env['HOST_MODEL_SEEDS'] ?? 40);
-const FIRST = Number(process.env['HOST_MODEL_SEED'] ?? 1);
+const FIRST = Number(process.env['HOST_MODEL_SEED'] ?? process.env['TEST_SEED'] ?? 1);
 const STEPS = 60;
 
 interface Told {

@@ -72,7 +72,7 @@ export async function killWhileItTakesBatches<H extends KillableHost>(
 ): Promise<H> {
   const begun = History.begin();
   const random = new Random(SEED);
-  const shipper = new Shipper(begun, random);
+  const shipper = new Shipper(begun, new Random(SEED + 1));
   let host = await launch();
   for (let round = 1; round <= rounds; round += 1) {
     const shipping = shipper.run(host, round).catch((error: unknown) => error);
