@@ -9,13 +9,12 @@ import { MissionChange, missionFromRow } from './mission-types.js';
 
 /** Missions as they change. Subscribers at the same place are given the same objects, so work on them can be shared. */
 export const missionChanges = perCore((services: CoreServices) => {
-  const token = (position: string) => services.token(position);
   return new ChangeFeed<MissionChange, string>(
     services.missions,
     async (after, id, limit) =>
       (await changedMissions(services.db, after, id, limit)).map((row) => ({
         position: BigInt(row.position),
-        value: make(MissionChange, { position: token(row.position), mission: missionFromRow(row, token) }),
+        value: make(MissionChange, { position: services.token(row.position), mission: missionFromRow(row, services) }),
       })),
     (id, { mission }) => mission.id === id,
   );
@@ -23,13 +22,12 @@ export const missionChanges = perCore((services: CoreServices) => {
 
 /** Jobs as they change, likewise. */
 export const jobChanges = perCore((services: CoreServices) => {
-  const token = (position: string) => services.token(position);
   return new ChangeFeed<JobChange, JobChangeFilter>(
     services.missions,
     async (after, filter = {}, limit) =>
       (await changedJobs(services.db, after, filter, limit)).map((row) => ({
         position: BigInt(row.position),
-        value: make(JobChange, { position: token(row.position), job: jobFromRow(row, token) }),
+        value: make(JobChange, { position: services.token(row.position), job: jobFromRow(row, services) }),
       })),
     ({ missionId, kinds }, { job }) =>
       (missionId === undefined || job.missionId === missionId) && (kinds === undefined || kinds.includes(job.kind)),

@@ -26,6 +26,7 @@ import { mutationResult } from '../kit/mutation-result.js';
 import { toProblemType, type ProblemType } from '../kit/problems.js';
 import { PositionScalar } from '../kit/scalars.js';
 import { untilReturned } from '../kit/subscribe.js';
+import { jobById, missionById, taskById } from './by-id.js';
 import { jobChanges } from './changes.js';
 import {
   CancelJobInput,
@@ -51,8 +52,8 @@ import {
   jobFromRow,
   jobFromState,
 } from './job-types.js';
-import { Mission, missionFromRow } from './mission-types.js';
-import { Task, taskFromRow } from './task-types.js';
+import { Mission } from './mission-types.js';
+import { Task } from './task-types.js';
 
 interface JobChangedArgs {
   readonly missionId?: string;
@@ -69,10 +70,8 @@ export class JobQueries {
     @Arg('at', () => PositionScalar, { nullable: true }) at: string | null,
     @Ctx() context: ApiContext,
   ): Promise<Job | null> {
-    const { services, loaders } = context;
     await waitForPosition(context, at);
-    const row = await loaders.job.load(id);
-    return row === undefined ? null : jobFromRow(row, (position) => services.token(position));
+    return jobById(context, id);
   }
 
   @Query(() => JobConnection, { description: 'Newest first.' })
@@ -84,19 +83,17 @@ export class JobQueries {
   ): Promise<Page<Job>> {
     const { services } = context;
     await waitForPosition(context, at);
-    return jobPage(services, filter, page, (row) => jobFromRow(row, (position) => services.token(position)));
+    return jobPage(services, filter, page, (row) => jobFromRow(row, services));
   }
 
   @FieldResolver(() => Task, { nullable: true })
-  async task(@Root() { taskId }: Job, @Ctx() { services, loaders }: ApiContext): Promise<Task | null> {
-    const row = await loaders.task.load(taskId);
-    return row === undefined ? null : taskFromRow(row, (position) => services.token(position));
+  task(@Root() { taskId }: Job, @Ctx() context: ApiContext): Promise<Task | null> {
+    return taskById(context, taskId);
   }
 
   @FieldResolver(() => Mission, { nullable: true })
-  async mission(@Root() { missionId }: Job, @Ctx() { services, loaders }: ApiContext): Promise<Mission | null> {
-    const row = await loaders.mission.load(missionId);
-    return row === undefined ? null : missionFromRow(row, (position) => services.token(position));
+  mission(@Root() { missionId }: Job, @Ctx() context: ApiContext): Promise<Mission | null> {
+    return missionById(context, missionId);
   }
 
   @Subscription(() => JobChange, {

@@ -3,6 +3,7 @@ import type { Job as JobData, JobStatus } from '../../../domain/job.js';
 import type { Json } from '../../../domain/json.js';
 import type { StoredJob } from '../../readmodels/missions/database.js';
 import type * as Queries from '../../readmodels/missions/job-queries.js';
+import type { CoreServices } from '../../services/core-services.js';
 import { connectionOf } from '../kit/connection.js';
 import { ChangeInput, ChangePayload, Entity, Node, RepeatableInput } from '../kit/entity.js';
 import { enumOf } from '../kit/enum.js';
@@ -235,7 +236,7 @@ export const FailJobResult = resultOf('FailJobResult', FailJobPayload, ...answer
 export const CancelJobResult = resultOf('CancelJobResult', CancelJobPayload, ...commonProblems, JobIsFinished);
 
 /** A job from its row in the read model. */
-export function jobFromRow(row: StoredJob, token: (position: string) => string): Job {
+export function jobFromRow(row: StoredJob, services: Pick<CoreServices, 'token'>): Job {
   const { failure_reason: reason, failure_message: message } = row;
   return make(Job, {
     id: row.id,
@@ -255,7 +256,7 @@ export function jobFromRow(row: StoredJob, token: (position: string) => string):
     createdAt: row.created_at,
     updatedAt: row.updated_at,
     revision: row.revision,
-    position: token(row.position),
+    position: services.token(row.position),
   });
 }
 

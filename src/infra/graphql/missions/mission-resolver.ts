@@ -24,6 +24,7 @@ import { mutationResult } from '../kit/mutation-result.js';
 import { toProblemType, type ProblemType } from '../kit/problems.js';
 import { PositionScalar } from '../kit/scalars.js';
 import { untilReturned } from '../kit/subscribe.js';
+import { missionById } from './by-id.js';
 import { missionChanges } from './changes.js';
 import {
   CloseMissionInput,
@@ -56,10 +57,8 @@ export class MissionQueries {
     @Arg('at', () => PositionScalar, { nullable: true }) at: string | null,
     @Ctx() context: ApiContext,
   ): Promise<Mission | null> {
-    const { services, loaders } = context;
     await waitForPosition(context, at);
-    const row = await loaders.mission.load(id);
-    return row === undefined ? null : missionFromRow(row, (position) => services.token(position));
+    return missionById(context, id);
   }
 
   @Query(() => MissionConnection, { description: 'Newest first.' })
@@ -71,7 +70,7 @@ export class MissionQueries {
   ): Promise<Page<Mission>> {
     const { services } = context;
     await waitForPosition(context, at);
-    return missionPage(services, filter, page, (row) => missionFromRow(row, (position) => services.token(position)));
+    return missionPage(services, filter, page, (row) => missionFromRow(row, services));
   }
 
   @FieldResolver(() => TaskConnection, { description: 'Newest first.' })
@@ -80,7 +79,7 @@ export class MissionQueries {
     @Args(() => PageArgs) page: PageArgs,
     @Ctx() { services }: ApiContext,
   ): Promise<Page<Task>> {
-    return taskPage(services, id, page, (row) => taskFromRow(row, (position) => services.token(position)));
+    return taskPage(services, id, page, (row) => taskFromRow(row, services));
   }
 
   @FieldResolver(() => JobCounts)

@@ -3,6 +3,7 @@ import type { Json } from '../../../domain/json.js';
 import type { Mission as MissionData, MissionStatus, Outcome } from '../../../domain/mission.js';
 import type { StoredMission } from '../../readmodels/missions/database.js';
 import type * as Queries from '../../readmodels/missions/mission-queries.js';
+import type { CoreServices } from '../../services/core-services.js';
 import { connectionOf } from '../kit/connection.js';
 import { ChangeInput, ChangePayload, Entity, Node, RepeatableInput } from '../kit/entity.js';
 import { enumOf } from '../kit/enum.js';
@@ -166,7 +167,7 @@ export const UpdateMissionResult = resultOf('UpdateMissionResult', UpdateMission
 export const CloseMissionResult = resultOf('CloseMissionResult', CloseMissionPayload, ...changeProblems);
 
 /** A mission from its row in the read model. */
-export function missionFromRow(row: StoredMission, token: (position: string) => string): Mission {
+export function missionFromRow(row: StoredMission, services: Pick<CoreServices, 'token'>): Mission {
   return make(Mission, {
     id: row.id,
     title: row.title,
@@ -178,7 +179,7 @@ export function missionFromRow(row: StoredMission, token: (position: string) => 
     createdAt: row.created_at,
     updatedAt: row.updated_at,
     revision: row.revision,
-    position: token(row.position),
+    position: services.token(row.position),
   });
 }
 

@@ -10,8 +10,9 @@ import { make } from '../kit/make.js';
 import { mutationResult } from '../kit/mutation-result.js';
 import { toProblemType, type ProblemType } from '../kit/problems.js';
 import { PositionScalar } from '../kit/scalars.js';
+import { missionById, taskById } from './by-id.js';
 import { JobConnection, jobFromRow, type Job } from './job-types.js';
-import { Mission, missionFromRow } from './mission-types.js';
+import { Mission } from './mission-types.js';
 import {
   CreateTaskInput,
   CreateTaskPayload,
@@ -20,7 +21,6 @@ import {
   UpdateTaskInput,
   UpdateTaskPayload,
   UpdateTaskResult,
-  taskFromRow,
   taskFromState,
 } from './task-types.js';
 
@@ -33,16 +33,13 @@ export class TaskQueries {
     @Arg('at', () => PositionScalar, { nullable: true }) at: string | null,
     @Ctx() context: ApiContext,
   ): Promise<Task | null> {
-    const { services, loaders } = context;
     await waitForPosition(context, at);
-    const row = await loaders.task.load(id);
-    return row === undefined ? null : taskFromRow(row, (position) => services.token(position));
+    return taskById(context, id);
   }
 
   @FieldResolver(() => Mission, { nullable: true })
-  async mission(@Root() { missionId }: Task, @Ctx() { services, loaders }: ApiContext): Promise<Mission | null> {
-    const row = await loaders.mission.load(missionId);
-    return row === undefined ? null : missionFromRow(row, (position) => services.token(position));
+  mission(@Root() { missionId }: Task, @Ctx() context: ApiContext): Promise<Mission | null> {
+    return missionById(context, missionId);
   }
 
   @FieldResolver(() => JobConnection, { description: 'Newest first.' })
@@ -51,7 +48,7 @@ export class TaskQueries {
     @Args(() => PageArgs) page: PageArgs,
     @Ctx() { services }: ApiContext,
   ): Promise<Page<Job>> {
-    return jobPage(services, { taskId: id }, page, (row) => jobFromRow(row, (position) => services.token(position)));
+    return jobPage(services, { taskId: id }, page, (row) => jobFromRow(row, services));
   }
 }
 

@@ -2,6 +2,7 @@ import { Field, ID, InputType, ObjectType } from 'type-graphql';
 import type { Json } from '../../../domain/json.js';
 import type { Task as TaskData } from '../../../domain/task.js';
 import type { StoredTask } from '../../readmodels/missions/database.js';
+import type { CoreServices } from '../../services/core-services.js';
 import { connectionOf } from '../kit/connection.js';
 import { ChangeInput, ChangePayload, Entity, Node, RepeatableInput } from '../kit/entity.js';
 import { make } from '../kit/make.js';
@@ -82,7 +83,7 @@ export const CreateTaskResult = resultOf('CreateTaskResult', CreateTaskPayload, 
 export const UpdateTaskResult = resultOf('UpdateTaskResult', UpdateTaskPayload, ...problems);
 
 /** A task from its row in the read model. */
-export function taskFromRow(row: StoredTask, token: (position: string) => string): Task {
+export function taskFromRow(row: StoredTask, services: Pick<CoreServices, 'token'>): Task {
   return make(Task, {
     id: row.id,
     missionId: row.mission_id,
@@ -93,7 +94,7 @@ export function taskFromRow(row: StoredTask, token: (position: string) => string
     createdAt: row.created_at,
     updatedAt: row.updated_at,
     revision: row.revision,
-    position: token(row.position),
+    position: services.token(row.position),
   });
 }
 
