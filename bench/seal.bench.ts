@@ -10,12 +10,12 @@ import { sodium } from '../src/infra/crypto/sodium.js';
 import { eventText } from '../src/infra/offgrid/protocol/event-text.js';
 import { Sealer } from '../src/infra/offgrid/protocol/sealer.js';
 import { perSecond, perSecondText, result, Rounds, setting } from './support/measure.js';
-import { travelling } from './support/travelling.js';
+import { replicatedEvents } from './support/replicated-events.js';
 
 const FLOOR = 0.6;
 const ORIGIN = 'bench';
 const BLOCK_BYTES = 64;
-const events = travelling(setting('BENCH_SEALS', 20_000));
+const events = replicatedEvents(setting('BENCH_SEALS', 20_000));
 const root = RootKey.generate();
 const { encrypt, nonce: nonceKey } = root.firstDataKey;
 const plain = events.map(({ sequence, event }) => {

@@ -1,11 +1,13 @@
 import { START, streamNameFilter, type AllStreamRecordedEvent, type EventStoreDBClient } from '@eventstore/db-client';
-import { Records } from '../../src/infra/eventlog/eventstore/event-codec.js';
+import { EventCodec } from '../../src/infra/eventlog/eventstore/event-codec.js';
 import { missions } from '../../src/projections/missions.js';
 import { BATCH, type HandData, type HandEvent, type HandMetadata } from './by-hand.js';
 
 /** The events of a server until it says that those are all, by a subscription of its bare client. */
 export async function* eventsOfServer(client: EventStoreDBClient): AsyncGenerator<HandEvent[]> {
-  const prefixes = new Records('').prefixes(missions.categories === 'ALL' ? {} : { categories: missions.categories });
+  const prefixes = new EventCodec('').prefixes(
+    missions.categories === 'ALL' ? {} : { categories: missions.categories },
+  );
   const subscription = client.subscribeToAll({ fromPosition: START, filter: streamNameFilter({ prefixes }) });
   let isCaughtUp = false;
   let wake: () => void = () => undefined;

@@ -17,7 +17,7 @@ import { EnvelopeReader } from '../../src/infra/offgrid/restore/envelope-reader.
 import { readBack } from '../../src/infra/offgrid/restore/restore.js';
 import { claim, clientOf, ORIGIN, prepareBatches, withHosts } from './hosts.js';
 import { perSecond } from './measure.js';
-import { travelling } from './travelling.js';
+import { replicatedEvents } from './replicated-events.js';
 
 const time = systemTime(systemClock);
 
@@ -41,7 +41,7 @@ export class Restored {
       const sealer = new Sealer(root, ORIGIN);
       const client = clientOf(url);
       const keys = await client.keys();
-      const events = [policy(url, keys), ...travelling(count - 1, 2)].map((event) => sealer.seal(event, []));
+      const events = [policy(url, keys), ...replicatedEvents(count - 1, 2)].map((event) => sealer.seal(event, []));
       await claim(client, root);
       for (const batch of prepareBatches(root, events)) await client.ship(ORIGIN, batch);
       await work(new Restored(scratch, count, root, url, keys));

@@ -1,7 +1,7 @@
 import { pino } from 'pino';
 import { readAddress } from '../../src/infra/eventlog/eventstore/address.js';
 import { EventStoreLog } from '../../src/infra/eventlog/eventstore/eventstore-log.js';
-import { Records } from '../../src/infra/eventlog/eventstore/event-codec.js';
+import { EventCodec } from '../../src/infra/eventlog/eventstore/event-codec.js';
 import { ETYPES, type EventType } from '../../src/domain/event.js';
 import { StandIn } from '../../test/support/eventstore/stand-in.js';
 import { historyRows } from './history.js';
@@ -27,7 +27,7 @@ export async function withHistory<R>(count: number, work: (log: ReplaySource) =>
   }
 }
 
-const records = new Records('');
+const records = new EventCodec('');
 
 function stored(stream: string, event: { id: string; type: EventType; data: string; metadata: string }) {
   const { id, type, data, metadata } = records.toServer({ ...event, etype: ETYPES[event.type], bytes: 0 });

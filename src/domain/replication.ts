@@ -158,7 +158,7 @@ export function replicationStream(origin: string): string {
 }
 
 /**
- * The stream of what an origin's hosts acknowledged. Its events stay here: among events that travel they would be gaps in
+ * The stream of what an origin's hosts acknowledged. Its events are local: among replicated events they would be gaps in
  * the revisions that a restore finds, and appends by.
  */
 export function acknowledgementStream(origin: string): string {

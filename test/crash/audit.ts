@@ -1,6 +1,6 @@
 import type { RecordedEvent } from '../../src/domain/event.js';
 import { EVENT_OF, type Ledger, type Request } from './ledger.js';
-import { travellingOf } from './replicas.js';
+import { replicatedOf } from './replicas.js';
 
 /** Compares a log with what clients were told; a log it has seen before must go on from there. */
 export class Audit {
@@ -30,9 +30,9 @@ export class Audit {
     const fresh = replicated.slice(this.#replicated);
     this.#replicated = replicated.length;
     if (fresh.length === 0) return [];
-    const travelling = travellingOf(events);
+    const expected = replicatedOf(events);
     return fresh.flatMap(({ position, held }) => {
-      const sequence = travelling.filter((event) => event.position <= position).length;
+      const sequence = expected.filter((event) => event.position <= position).length;
       return held.every((count) => count >= sequence)
         ? []
         : [`${position} is event ${sequence} and was answered as REPLICATED when hosts had ${held.join(' and ')}`];

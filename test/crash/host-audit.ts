@@ -16,15 +16,15 @@ import type { KilledHost } from './killed-host.js';
 /** What is asked for at a time. */
 const PAGE = { of: 'head', limit: 500, bytes: 256 * 1024 } as const;
 
-/** What a host has, unsealed with the core's keyring, is what travels of the log: all of it, in order, once. */
-export function auditHost(host: KilledHost, travelling: readonly RecordedEvent[], dataDir: string): Promise<string[]> {
-  return host.ask((heard) => audit(host, heard, travelling, dataDir));
+/** What a host has, unsealed with the core's keyring, is the replicated events of the log: all of them, in order, once. */
+export function auditHost(host: KilledHost, replicated: readonly RecordedEvent[], dataDir: string): Promise<string[]> {
+  return host.ask((heard) => audit(host, heard, replicated, dataDir));
 }
 
 async function audit(
   host: KilledHost,
   heard: HeardHost,
-  travelling: readonly RecordedEvent[],
+  replicated: readonly RecordedEvent[],
   dataDir: string,
 ): Promise<string[]> {
   const root = await readKeyring(corePaths(dataDir).keyring, undefined);
@@ -36,7 +36,7 @@ async function audit(
   const returned = await allOf(heard, say);
   const opener = new EnvelopeReader(root, ORIGIN);
   const there = returned.map((event) => described(event.sequence, event.etype, event.ts, opener.open(event)));
-  const expected = travelling.map((event, i) => described(i + 1, event.etype, Date.parse(event.metadata.at), event));
+  const expected = replicated.map((event, i) => described(i + 1, event.etype, Date.parse(event.metadata.at), event));
   const other = expected.findIndex((event, i) => there[i] !== event);
   if (other >= 0) say(`it has ${there[other]} where the log has ${expected[other]}`);
   if (there.length !== expected.length) say(`it has ${there.length} events, and the log ${expected.length}`);
@@ -67,7 +67,7 @@ async function audit(
        (SELECT count(*) FROM evidence) + (SELECT count(*) FROM evidence_trees) AS evidence,
        (SELECT count(*) FROM memory) AS memory FROM events`,
   );
-  const { length: count } = travelling;
+  const { length: count } = replicated;
   if (rows?.['events'] !== count || rows['addresses'] !== count)
     say(`its file has other events: ${JSON.stringify(rows)}`);
   if (rows?.['tails'] !== 0 || rows['evidence'] !== 0 || rows['memory'] !== 0)

@@ -13,7 +13,7 @@ import { Random } from '../support/random.js';
 import { Audit } from './audit.js';
 import { send, work, type Served } from './client.js';
 import { Ledger } from './ledger.js';
-import { travellingOf, type Replicas } from './replicas.js';
+import { replicatedOf, type Replicas } from './replicas.js';
 
 /** Clients at a time. */
 const CLIENTS = 6;
@@ -120,7 +120,7 @@ export class Machine {
   /** Lets the hosts catch up, and compares what they have with the log. */
   async #settleHosts(replicas: Replicas): Promise<string[]> {
     const until = performance.now() + CATCH_UP_MS;
-    const isComplete = async () => replicas.isComplete(travellingOf(await this.events()).length);
+    const isComplete = async () => replicas.isComplete(replicatedOf(await this.events()).length);
     for (;;) {
       while (!(await isComplete())) {
         if (performance.now() > until) return [`the hosts do not catch up: ${(await replicas.held()).join(', ')}`];

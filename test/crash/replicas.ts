@@ -108,13 +108,13 @@ export class Replicas {
    * @param digest of its missions
    */
   async audit(events: readonly RecordedEvent[], digest: string): Promise<string[]> {
-    const travelling = travellingOf(events);
+    const replicated = replicatedOf(events);
     const found = this.#hosts.map(async (host) => [
       ...(await host.check()),
-      ...(await auditHost(host, travelling, this.#dataDir)),
+      ...(await auditHost(host, replicated, this.#dataDir)),
     ]);
     const wrong = (await Promise.all(found)).flat();
-    return [...wrong, ...(await this.#restore(travelling, digest))];
+    return [...wrong, ...(await this.#restore(replicated, digest))];
   }
 
   async kill(): Promise<void> {
@@ -125,13 +125,13 @@ export class Replicas {
    * Restores from each host alone, as they are when the core was killed: either must have all that was ever at quorum, for a
    * quorum is both.
    * @param events of the log, which no core has open
-   * @param replicated positions that were answered as REPLICATED
+   * @param answered positions that were answered as REPLICATED
    */
-  async restoreFromEach(events: readonly RecordedEvent[], replicated: readonly bigint[]): Promise<string[]> {
+  async restoreFromEach(events: readonly RecordedEvent[], answered: readonly bigint[]): Promise<string[]> {
     const { key, hosts } = await this.#exported();
-    const travelling = travellingOf(events);
-    const last = replicated.reduce((highest, position) => (position > highest ? position : highest), 0n);
-    const least = travelling.filter(({ position }) => position <= last).length;
+    const replicated = replicatedOf(events);
+    const last = answered.reduce((highest, position) => (position > highest ? position : highest), 0n);
+    const least = replicated.filter(({ position }) => position <= last).length;
     const wrong: string[] = [];
     for (const host of hosts.split(',')) {
       const { restored, why } = await this.#restoreFrom(host, key);
@@ -140,22 +140,22 @@ export class Replicas {
         continue;
       }
       if (restored.length < least) wrong.push(`${host} alone gives ${restored.length} of ${least} events at quorum`);
-      if (textsOf(restored) !== textsOf(travelling.slice(0, restored.length)))
+      if (textsOf(restored) !== textsOf(replicated.slice(0, restored.length)))
         wrong.push(`the ${restored.length} events that ${host} alone gives are not the first of the log`);
     }
     return wrong;
   }
 
   /** Restores as the machine's own `keys export` says one does. */
-  async #restore(travelling: readonly RecordedEvent[], digest: string): Promise<string[]> {
+  async #restore(replicated: readonly RecordedEvent[], digest: string): Promise<string[]> {
     const { key, hosts } = await this.#exported();
     const stateOf = () => Promise.all(this.#hosts.map((host) => host.inFile('SELECT * FROM origins')));
     const before = JSON.stringify(await stateOf());
     const { restored, shown, why } = await this.#restoreFrom(hosts, key);
     if (restored === undefined) return [why];
     const wrong = shown === digest ? [] : [`the restored missions have digest ${shown}, and not ${digest}`];
-    if (textsOf(restored) !== textsOf(travelling))
-      wrong.push(`${restored.length} events were restored, and are not the ${travelling.length} there were`);
+    if (textsOf(restored) !== textsOf(replicated))
+      wrong.push(`${restored.length} events were restored, and are not the ${replicated.length} there were`);
     if (JSON.stringify(await stateOf()) !== before) wrong.push('the restore has changed what a host keeps');
     const evidence = await Promise.all(this.#hosts.map((host) => host.inFile('SELECT 1 FROM evidence')));
     return [...wrong, ...(evidence.flat().length === 0 ? [] : ['the restore left evidence of a fork'])];
@@ -177,7 +177,7 @@ export class Replicas {
     const why = `the restore ended with ${code}: ${errors.join('\n')}`;
     if (code !== 0) return { why };
     // What stays with a copy of a log, a restore records itself.
-    const restored = travellingOf(await withLogOf(dataDir, {}, (log) => collect(log.readAll())));
+    const restored = replicatedOf(await withLogOf(dataDir, {}, (log) => collect(log.readAll())));
     const [shown] = output.flatMap((line) => /^missions +([0-9a-f]{64})$/.exec(line)?.[1] ?? []);
     return { restored, shown, why };
   }
@@ -188,6 +188,6 @@ function textsOf(events: readonly RecordedEvent[]): string {
 }
 
 /** The events that hosts get, in their order. */
-export function travellingOf(events: readonly RecordedEvent[]): RecordedEvent[] {
+export function replicatedOf(events: readonly RecordedEvent[]): RecordedEvent[] {
   return events.filter(isReplicated);
 }

@@ -20,7 +20,7 @@ import { TestNode } from '../support/node.js';
 import { newHost } from '../support/offgrid/host.js';
 import { FIRST_EVENTS, replicating, settled } from '../support/offgrid/machine.js';
 import { Random } from '../support/random.js';
-import { travellingOf } from './replicas.js';
+import { replicatedOf } from './replicas.js';
 import { SEED } from '../support/seed.js';
 
 /** How often a restore is killed: more to look for what is rare. */
@@ -82,12 +82,12 @@ class Original {
   }
 }
 
-/** What travels of a log, and the digest of its missions; both read models are proved by a replay. */
+/** The replicated events of a log, and the digest of its missions; both read models are proved by a replay. */
 async function contentsOf(dataDir: string) {
   const paths = corePaths(dataDir);
   const log = await EmbeddedLog.open(paths.log, systemClock);
   try {
-    const texts = travellingOf(await collect(log.readAll())).map(eventText);
+    const texts = replicatedOf(await collect(log.readAll())).map(eventText);
     const [shown, sent] = [
       await verify(paths.missions, missions, log, dataDir),
       await verify(paths.outbox, outbox, log, dataDir),

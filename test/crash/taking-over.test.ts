@@ -16,7 +16,7 @@ import { Front } from '../support/offgrid/front.js';
 import { newHost } from '../support/offgrid/host.js';
 import { replicating, settled, WAIT } from '../support/offgrid/machine.js';
 import { Random } from '../support/random.js';
-import { travellingOf } from './replicas.js';
+import { replicatedOf } from './replicas.js';
 import { SEED } from '../support/seed.js';
 
 const GOLDEN = join(import.meta.dirname, '../golden/0.1');
@@ -106,10 +106,10 @@ it(
       const events = await eventsOf(dataDir);
       expect(events.slice(0, lines.length).map(toLine)).toEqual(lines);
       expect(lineOf(events)).toBe(2);
-      const travelling = travellingOf(events);
+      const replicated = replicatedOf(events);
       for (const reader of readers) {
         expect(await reader.head()).toMatchObject({
-          ...{ tree: { line: 2, sequence: travelling.length, quorum: travelling.length }, staged: null, damaged: 0 },
+          ...{ tree: { line: 2, sequence: replicated.length, quorum: replicated.length }, staged: null, damaged: 0 },
         });
       }
 
@@ -118,7 +118,7 @@ it(
       const restored = await Sheratan.run(args, elsewhere, { ...env, SHERATAN_RECOVERY_KEY: expected.recoveryKey });
       expect(restored).toMatchObject({ code: 0 });
       expect(restored.output).toContain(`missions      ${digestBefore}`);
-      expect(travellingOf(await eventsOf(elsewhere)).map(({ id }) => id)).toEqual(travelling.map(({ id }) => id));
+      expect(replicatedOf(await eventsOf(elsewhere)).map(({ id }) => id)).toEqual(replicated.map(({ id }) => id));
     }
     console.log(`crash: taking over, seed ${SEED}, ${JSON.stringify(totals)}`);
   },

@@ -45,7 +45,7 @@ function rowsOf(dataDir: string): Promise<Row[]> {
   return onFile(corePaths(dataDir).log, (file) => file.all('SELECT * FROM events ORDER BY position'));
 }
 
-/** The number of the last event that travelled, and of the last that both hosts have. */
+/** The number of the last replicated event, and of the last that both hosts have. */
 function progressOf(dataDir: string): Promise<Row[]> {
   return onFile(corePaths(dataDir).outbox, (file) => file.all('SELECT head, quorum FROM progress'));
 }
@@ -116,7 +116,7 @@ function positionsOf(type: string): number[] {
   return rows.filter((row) => row['type'] === type).map(({ position }) => Number(position));
 }
 
-/** The number of the travelling event at a position. */
+/** The number of the replicated event at a position. */
 function sequenceOf(position: number): number {
   return rows.filter((row) => Number(row['position']) <= position && row['etype'] !== ETYPES.ReplicasAcknowledged)
     .length;
@@ -219,7 +219,7 @@ describe('sheratan restore --repair', () => {
   });
 
   it.each([
-    ['what never travels', 0],
+    ['local events', 0],
     ['the last event, which read models are held to', -1],
   ])('keeps the place of %s, and says that the rest of it is lost', async (_, which) => {
     const dataDir = await stoppedCore();

@@ -70,7 +70,7 @@ const state = (host: string, to: string, sequence = 0) =>
   ['HostStateChanged', { origin: 'o', host, state: to, sequence, why: 'because' }] as const;
 
 describe('the outbox', () => {
-  it('numbers what travels, in log order and without gaps, and passes over what stays', () => {
+  it('numbers replicated events, in log order and without gaps, and passes over local ones', () => {
     const { rowsOf, progress } = fold(
       policy(1, 1, 'a'),
       acks(0, {}),

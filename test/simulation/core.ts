@@ -25,7 +25,7 @@ interface MissionCreated {
 export type AnyFact = ReplicationFact | KeyRotated | MissionCreated;
 
 /** What cores live in. */
-export interface CoreGround {
+export interface CoreDependencies {
   readonly clock: VirtualClock;
   readonly random: Random;
   readonly clientOf: (core: SimCore, url: string, life: Life, signal: AbortSignal) => HostClient;
@@ -70,7 +70,7 @@ export class SimCore {
   readonly dishonestWeight: number;
   writer: WriterRecord | undefined;
   halted: HaltReason | undefined;
-  readonly #ground: CoreGround;
+  readonly #ground: CoreDependencies;
   readonly #skewMs: number;
   readonly #frontiers: MemoryFrontiers;
   #outbox = new MemoryOutbox();
@@ -86,7 +86,7 @@ export class SimCore {
     name: string,
     { log, writer, frontiers = new MemoryFrontiers() }: CoreFolder,
     { wanted, dishonestWeight, skewMs }: Pick<SimCore, 'wanted' | 'dishonestWeight'> & { readonly skewMs: number },
-    ground: CoreGround,
+    ground: CoreDependencies,
   ) {
     this.name = name;
     this.log = log;

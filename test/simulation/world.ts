@@ -2,7 +2,7 @@ import type { WantedPolicy } from '../../src/domain/policy.js';
 import type { Logger } from '../../src/infra/platform/logger.js';
 import type { HostClient } from '../../src/infra/offgrid/protocol/host-client.js';
 import { Random } from '../support/random.js';
-import { SimCore, type CoreFolder, type CoreGround } from './core.js';
+import { SimCore, type CoreFolder, type CoreDependencies } from './core.js';
 import { Histories } from './histories.js';
 import type { SimHost } from './host.js';
 import { check, Invariants, Violation } from './invariants.js';
@@ -37,14 +37,14 @@ export class World {
   readonly readings: ReadingInvariants;
   /** The weight of hosts that may lie, as cores and restores are told. */
   readonly dishonest: number;
-  readonly faults: CoreGround['faults'];
+  readonly faults: CoreDependencies['faults'];
   /** Whether nothing fails any more but hosts that lie, and nothing is on its way. */
   isCalm = false;
   /** Every core whose machine is there, running or not. */
   readonly cores: SimCore[] = [];
   readonly trace: string[] = [];
   readonly #isTraced: boolean;
-  readonly #ground: CoreGround;
+  readonly #ground: CoreDependencies;
   #failure: Error | undefined;
   #names = 0;
   #steps = 0;

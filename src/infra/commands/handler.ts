@@ -79,45 +79,45 @@ export class CommandHandler {
    * REPLICATION_STOPPED
    */
   async execute<C extends { readonly type: string }, F extends Fact<string, object>, S>(
-    order: CommandRequest<C, F, S>,
+    request: CommandRequest<C, F, S>,
     context: CommandContext,
   ): Promise<Outcome<S>> {
     const refusal = this.#refusal();
     if (refusal !== undefined) throw refusal;
     const unusable = keyProblem(context.idempotencyKey);
     if (unusable !== undefined) return { done: false, problem: unusable };
-    if (order.isNew === true) return this.#carryOut(order, context);
-    const { stream } = order;
+    if (request.isNew === true) return this.#carryOut(request, context);
+    const { stream } = request;
     const full = overloaded(`commands wait for '${stream}'`);
-    return this.#queue.run(stream, () => this.#carryOut(order, context), full);
+    return this.#queue.run(stream, () => this.#carryOut(request, context), full);
   }
 
   async #carryOut<C extends { readonly type: string }, F extends Fact<string, object>, S>(
-    order: CommandRequest<C, F, S>,
+    request: CommandRequest<C, F, S>,
     context: CommandContext,
   ): Promise<Outcome<S>> {
-    const { decider, stream, isNew = false } = order;
+    const { decider, stream, isNew = false } = request;
     // What is remembered may be behind: good enough to append on, for the log checks the revision, and to say what was
     // recorded under a key, for that stays; not to refuse on, nor to say that a command changes nothing.
     let loaded = isNew ? nothing(decider) : this.#states.remembered(decider, stream);
     let isFresh = isNew || loaded === undefined;
     loaded ??= await this.#states.load(decider, stream);
     for (let conflicts = 0; ;) {
-      const judged = await this.#judge(order, context, loaded);
-      if ('outcome' in judged) {
-        const isRepeated = judged.outcome.done && judged.outcome.repeated === true;
-        if (isFresh || isRepeated) return judged.outcome;
+      const decided = await this.#decide(request, context, loaded);
+      if ('outcome' in decided) {
+        const isRepeated = decided.outcome.done && decided.outcome.repeated === true;
+        if (isFresh || isRepeated) return decided.outcome;
         loaded = await this.#states.load(decider, stream);
         isFresh = true;
         continue;
       }
       try {
-        const { events } = judged;
+        const { events } = decided;
         const expected = loaded.revision < 0n ? 'no-stream' : loaded.revision;
         const result = await this.#log.append(stream, events, expected);
         if (context.idempotencyKey !== undefined)
-          return await this.#recorded(order, loaded, events, context.idempotencyKey);
-        return this.#appended(order, loaded, events, result);
+          return await this.#recorded(request, loaded, events, context.idempotencyKey);
+        return this.#appended(request, loaded, events, result);
       } catch (error) {
         this.#states.forget(stream);
         if (!(error instanceof WrongExpectedRevision)) throw invalidEvent(error);
@@ -131,16 +131,16 @@ export class CommandHandler {
   }
 
   /** The events of a command, or its outcome when there are none to append. */
-  async #judge<C extends { readonly type: string }, F extends Fact<string, object>, S>(
+  async #decide<C extends { readonly type: string }, F extends Fact<string, object>, S>(
     { decider, stream, command, hash }: CommandRequest<C, F, S>,
     context: CommandContext,
     loaded: Loaded<S>,
   ): Promise<{ readonly outcome: Outcome<S> } | { readonly events: readonly NewEvent[] }> {
     const { idempotencyKey: key, expectedRevision, actor, correlationId } = context;
     const at = context.at ?? this.#clock.now().toISOString();
-    const judged = command(at);
+    const issued = command(at);
     const eventId = (index: number) =>
-      key === undefined ? newId() : derivedId(actor, key, judged.type, stream, index);
+      key === undefined ? newId() : derivedId(actor, key, issued.type, stream, index);
     const first = key === undefined ? undefined : loaded.keyed.get(eventId(0));
     if (first !== undefined && key !== undefined) {
       if (first.hash !== hash) return { outcome: { done: false, problem: mismatch(key) } };
@@ -151,7 +151,7 @@ export class CommandHandler {
     if (expectedRevision !== undefined && expectedRevision !== loaded.revision) {
       return { outcome: conflict(stream, expectedRevision, loaded.revision) };
     }
-    const decision = decider.decide(loaded.state, judged);
+    const decision = decider.decide(loaded.state, issued);
     if (!decision.accepted) return { outcome: { done: false, problem: decision.problem } };
     if (decision.facts.length === 0) {
       const { state, revision, position } = loaded;

@@ -18,7 +18,7 @@ const HEAD_BYTES = 1 + KEY_ID_BYTES + NONCE_BYTES;
 export interface EnvelopePlace {
   /** The name of the core it comes from. */
   readonly origin: string;
-  /** Its number among the travelling events of the origin, from 1. */
+  /** Its number among the replicated events of the origin, from 1. */
   readonly sequence: number;
   readonly etype: number;
   /** The event's time in milliseconds since 1970. */

@@ -4,7 +4,7 @@ import { LogError } from './errors.js';
 import { MAX_APPEND_BYTES, MAX_APPEND_EVENTS, MAX_EVENT_BYTES, MAX_STREAM_LENGTH, type NewEvent } from './eventlog.js';
 
 /** An event that a log takes. */
-export interface JudgedEvent {
+export interface PreparedEvent {
   readonly id: string;
   readonly type: string;
   readonly etype: number;
@@ -29,11 +29,11 @@ const MAX_ETYPE = 65_535;
 const NUMBERS: ReadonlySet<number> = new Set(Object.values(ETYPES));
 
 /** Judges everything about an append that can be judged without the log. @throws LogError EVENT_INVALID */
-export function judgeAppend(
+export function prepareAppend(
   stream: string,
   events: readonly NewEvent[],
   provenance: Provenance = 'COMMANDS',
-): JudgedEvent[] {
+): PreparedEvent[] {
   const isStream = /^[a-z]+-./.test(stream) && (provenance === 'HISTORY' || isCategory(categoryOf(stream)));
   if (!isStream || stream.length > MAX_STREAM_LENGTH || !stream.isWellFormed()) {
     throw new LogError(
@@ -47,18 +47,18 @@ export function judgeAppend(
       `An append takes 1–${MAX_APPEND_EVENTS} events; it was given ${events.length}.`,
     );
   }
-  const judged = events.map((event) => judge(stream, event, provenance));
-  const bytes = judged.reduce((sum, event) => sum + event.bytes, 0);
+  const prepared = events.map((event) => prepareEvent(stream, event, provenance));
+  const bytes = prepared.reduce((sum, event) => sum + event.bytes, 0);
   if (bytes > MAX_APPEND_BYTES) {
     throw new LogError(
       'EVENT_INVALID',
       `An append is at most ${MAX_APPEND_BYTES} bytes; this one for '${stream}' has ${bytes}.`,
     );
   }
-  return judged;
+  return prepared;
 }
 
-function judge(stream: string, event: NewEvent, provenance: Provenance): JudgedEvent {
+function prepareEvent(stream: string, event: NewEvent, provenance: Provenance): PreparedEvent {
   const { id, type } = event;
   const etype = isEventType(type) ? ETYPES[type] : provenance === 'HISTORY' ? newerEtype(event) : undefined;
   if (etype === undefined) throw new LogError('EVENT_INVALID', `'${type}' is not in the event catalogue.`);

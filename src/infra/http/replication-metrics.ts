@@ -7,7 +7,7 @@ export function replicationGauges(registry: Registry): (status: ReplicationStatu
   const labelNames = ['host', 'url'] as const;
   const head = new Gauge({
     name: 'sheratan_outbox_head',
-    help: 'The number of the last event that travels to the hosts.',
+    help: 'The number of the last replicated event.',
     registers,
   });
   const quorum = new Gauge({

@@ -44,7 +44,7 @@ export class Projector {
   readonly #waiters = new Waiters();
   readonly #progressed = new Nudge();
   readonly #resumed = new Nudge();
-  readonly #pace = new Throughput();
+  readonly #throughput = new Throughput();
   readonly #digest: LiveDigest;
   #live: Generation;
   #frozen: boolean;
@@ -128,7 +128,7 @@ export class Projector {
     const position = rebuilding?.position ?? this.#live.position;
     const head = await this.#log.head();
     const state = this.#state();
-    const pace = this.#pace.forecast(head - position);
+    const pace = this.#throughput.forecast(head - position);
     return {
       name: this.projection.name,
       version: this.projection.version,
@@ -143,8 +143,8 @@ export class Projector {
 
   /** For how long it has been behind the end of the log, as far as anyone looked, in milliseconds. */
   async behindMs(): Promise<number> {
-    this.#pace.seen(this.#live.position >= (await this.#log.head()));
-    return this.#pace.behindMs;
+    this.#throughput.seen(this.#live.position >= (await this.#log.head()));
+    return this.#throughput.behindMs;
   }
 
   /** The digest of the live tables, and the position it is of. */
@@ -251,7 +251,7 @@ export class Projector {
     await this.#fold('live', live, 1, signal, ({ through, events, live: isLive }) => {
       this.#live = { ...this.#live, position: through, events: this.#live.events + events };
       this.#isLive = isLive;
-      if (isLive) this.#pace.seen(true);
+      if (isLive) this.#throughput.seen(true);
       this.#announce();
     });
   }
@@ -280,7 +280,7 @@ export class Projector {
       skipped: new Set(from.skipped),
       ended,
       onCommit: (progress) => {
-        this.#pace.add(progress.events, progress.through - reached);
+        this.#throughput.add(progress.events, progress.through - reached);
         reached = progress.through;
         this.#failures.written();
         onCommit(progress);

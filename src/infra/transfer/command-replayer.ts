@@ -35,7 +35,7 @@ const TYPES: Readonly<Record<Event['type'], true>> = {
 };
 
 /** Judges events again as the commands that made them. */
-export class Rejudge {
+export class CommandReplayer {
   readonly #commands: Commands;
   /** Which worker had which attempt, where the export tells: it need not be the one that has it here. */
   readonly #workers = new LRUCache<string, string>({ max: MAX_ATTEMPTS });

@@ -8,7 +8,7 @@ import { HOST_STATES, PROOF_KINDS } from '../../domain/replication.js';
 import { upcast } from '../../domain/upcast.js';
 import type { ExportedEvent } from './exported-event.js';
 import { LineError, reasonOf } from './import-report.js';
-import { instant } from './timestamp.js';
+import { timestamp } from './timestamp.js';
 
 const text = z.string('must be text');
 const whole = z.int('must be a whole number');
@@ -37,7 +37,7 @@ const SHAPES: Partial<Record<EventType, z.ZodType>> = {
   TaskCreated: z.object({ ...taskRef, ...taskFields }),
   TaskUpdated: z.object({ ...taskRef, ...z.object(taskFields).partial().shape }),
   JobCreated: z.object({ ...jobRef, kind: text, payload: object, priority: whole, maxAttempts: whole }),
-  JobDispatched: z.object({ ...jobRef, worker: text, attempt: whole, leaseExpiresAt: instant }),
+  JobDispatched: z.object({ ...jobRef, worker: text, attempt: whole, leaseExpiresAt: timestamp }),
   JobCompleted: z.object({ ...jobRef, worker: text, attempt: whole, result: json, cost: z.number().optional() }),
   JobFailed: z.object({ ...jobRef, attempt: whole, reason: text, message: text, retryable: z.boolean() }),
   JobCancelled: z.object({ ...jobRef, reason: text }),

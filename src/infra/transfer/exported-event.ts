@@ -4,14 +4,14 @@ import type { JsonObject } from '../../domain/json.js';
 import { canonicalJson } from '../eventlog/canonical-json.js';
 import type { NewEvent } from '../eventlog/eventlog.js';
 import { LineError, reasonOf } from './import-report.js';
-import { instant } from './timestamp.js';
+import { timestamp } from './timestamp.js';
 
 const object = z.custom<JsonObject>(
   (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
   'must be a JSON object',
 );
 const metadata = z.looseObject({
-  at: instant,
+  at: timestamp,
   actor: z.string(),
   correlationId: z.string(),
   causationId: z.string(),

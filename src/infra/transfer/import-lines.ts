@@ -3,7 +3,7 @@ import { LogError, type LogErrorCode } from '../eventlog/errors.js';
 import type { EventLog, ExpectedRevision, NewEvent } from '../eventlog/eventlog.js';
 import { LineError, parseLine, type FileReport, type ImportListener } from './import-report.js';
 import { readLines, type Line } from './lines.js';
-import { inOrder } from './map-in-order.js';
+import { mapInOrder } from './map-in-order.js';
 
 /** Failures of the log that are a line's own, and no other's. */
 const LINE_FAULTS: ReadonlySet<LogErrorCode> = new Set(['EVENT_INVALID', 'STREAM_TOMBSTONED']);
@@ -43,8 +43,8 @@ export async function importLines(
 ): Promise<FileReport> {
   const file = basename(path);
   const report: FileReport = { file, read: 0, added: 0, present: 0, bad: 0, setAside: 0 };
-  const additions = inOrder(readLines(path), (line) => step(line, async () => reader.read(parseLine(line))));
-  const appended = inOrder(additions, ({ line, result }) =>
+  const additions = mapInOrder(readLines(path), (line) => step(line, async () => reader.read(parseLine(line))));
+  const appended = mapInOrder(additions, ({ line, result }) =>
     step(line, async () => {
       if (result instanceof LineError) throw result;
       if (result === 'SET_ASIDE') return result;

@@ -8,7 +8,7 @@ import { LIMITS } from '../../domain/rules.js';
 import { task, type Task, type TaskFact } from '../../domain/task.js';
 import { DEFAULT_KIND } from '../commands/commands.js';
 import { LineError, reasonOf } from './import-report.js';
-import { instant } from './timestamp.js';
+import { timestamp } from './timestamp.js';
 
 /** The worker that jobs done or failed before the import are said to have had. */
 const WORKER = 'prototype';
@@ -21,7 +21,7 @@ const time = z.iso
   .datetime({ offset: true, local: true, error: 'must be a time such as 2021-03-06T15:51:20Z' })
   .transform((value) => new Date(/(Z|[+-]\d\d:\d\d)$/.test(value) ? value : `${value}Z`).toISOString())
   // The first and last hours of what four digits can say are other years elsewhere.
-  .pipe(instant);
+  .pipe(timestamp);
 const object = z.custom<JsonObject>(
   (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
   'must be a JSON object',

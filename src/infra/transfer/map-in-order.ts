@@ -7,7 +7,7 @@ const MAX_BYTES_UNDER_WAY = 16 * 1024 * 1024;
  * Works on several values at a time and yields the results in the order of the values. `work` is called in that order
  * too. It ends with the first failure, or when the caller has had enough, after what is under way.
  */
-export async function* inOrder<V extends { readonly bytes: number }, R>(
+export async function* mapInOrder<V extends { readonly bytes: number }, R>(
   source: AsyncIterable<V>,
   work: (value: V) => Promise<R>,
 ): AsyncIterable<R> {

@@ -5,7 +5,7 @@ import { LEASE_EXPIRED } from '../../domain/job.js';
 import type { Commands } from '../commands/commands.js';
 import { LogError } from '../eventlog/errors.js';
 import type { EventLog } from '../eventlog/eventlog.js';
-import { Rejudge } from './command-replayer.js';
+import { CommandReplayer } from './command-replayer.js';
 import { assertFoldable, isOfInstallation } from './event-data.js';
 import { fromLine, type ExportedEvent } from './exported-event.js';
 import { LineError, parseLine, type FileReport, type ImportListener } from './import-report.js';
@@ -32,7 +32,7 @@ export async function rebase(
   const report: FileReport = { file: basename(path), read: 0, added: 0, present: 0, bad: 0, setAside: 0 };
   const taken = new Taken(log);
   const last = await lastTaken(path, taken);
-  const rejudge = new Rejudge(commands);
+  const rejudge = new CommandReplayer(commands);
   for await (const line of readLines(path)) {
     report.read += 1;
     try {

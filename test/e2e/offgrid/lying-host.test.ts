@@ -92,7 +92,7 @@ describe('a host that signs', () => {
       expect(await statusOf(core)).toMatchObject({ quorumSequence: quorum, degraded: true, stopped: null });
       expect(core.logged.join()).toContain(`host ${liar.id} is suspended`);
 
-      // What was recorded of it travels to the other, and a restore has it from there.
+      // What was recorded of it is shipped to the other, and a restore has it from there.
       await expect.poll(async () => (await restore()).length, { ...WAIT, timeout: 60_000 }).toBe(5);
       const { troubles, leftOut } = await restore();
       // What the origin has not said is the word of nobody; what it has said once counts for nothing at a host that was caught.

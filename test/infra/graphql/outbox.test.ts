@@ -21,7 +21,7 @@ async function entriesOf(node: TestNode, variables: object = {}) {
 }
 
 describe('outbox', () => {
-  it('shows every event that travels, newest first, and how far it has got', async () => {
+  it('shows every replicated event, newest first, and how far it has got', async () => {
     const [up, down] = [await newHost(), await newHost()];
     const node = await settledCore([up, down]);
     await down.close();
@@ -54,15 +54,15 @@ describe('outbox', () => {
     }
   });
 
-  it('is the events of the log that travel, by their ids', async () => {
+  it('is the replicated events of the log, by their ids', async () => {
     const node = await settledCore([await newHost()]);
     await node.newTask(await node.newMission());
     await expect.poll(() => statusOf(node), WAIT).toMatchObject(keptByAll(4));
     const { events } = await node.gql('{ events { edges { node { id etype position } } } }');
-    const travelling = events.edges.map((edge: Untyped): Untyped => edge.node).filter((e: Untyped) => e.etype !== 22);
+    const replicated = events.edges.map((edge: Untyped): Untyped => edge.node).filter((e: Untyped) => e.etype !== 22);
     const { entries } = await entriesOf(node);
     const shown = entries.map(({ eventId, etype, position }: Untyped) => ({ id: eventId, etype, position }));
-    expect(shown.reverse()).toEqual(travelling);
+    expect(shown.reverse()).toEqual(replicated);
   });
 });
 

@@ -1,7 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { inOrder } from '../../../src/infra/transfer/map-in-order.js';
+import { mapInOrder } from '../../../src/infra/transfer/map-in-order.js';
 import { collect } from '../../support/events.js';
 
 const MIB = 1024 * 1024;
@@ -46,7 +46,7 @@ describe('work in order', () => {
     await fc.assert(
       fc.asyncProperty(fc.array(value, { maxLength: 60 }), async (given) => {
         const work = new Work();
-        expect(await collect(inOrder(from(given), work.do))).toEqual(given);
+        expect(await collect(mapInOrder(from(given), work.do))).toEqual(given);
         expect(work.begun).toEqual(given);
       }),
       { numRuns: 50 },
@@ -55,7 +55,7 @@ describe('work in order', () => {
 
   it('is done on many values at a time, and on no more than 200', async () => {
     const work = new Work();
-    await collect(inOrder(from(values(1_000)), work.do));
+    await collect(mapInOrder(from(values(1_000)), work.do));
     expect(work.most.values).toBeGreaterThan(20);
     expect(work.most.values).toBeLessThanOrEqual(200);
   });
@@ -63,7 +63,7 @@ describe('work in order', () => {
   it('is done on no more than 16 MiB and one value at a time', async () => {
     const work = new Work();
     const given = values(50, 3 * MIB).map((value) => ({ ...value, turns: 20 }));
-    await collect(inOrder(from(given), work.do));
+    await collect(mapInOrder(from(given), work.do));
     expect(work.most.values).toBeGreaterThan(3);
     expect(work.most.bytes).toBeLessThanOrEqual(19 * MIB);
   });
@@ -78,7 +78,7 @@ describe('work in order', () => {
         if (value === given[70] || value === given[50]) throw new Error(`value ${given.indexOf(value)}`);
         return value;
       };
-      for await (const value of inOrder(from(given), fail)) done.push(value);
+      for await (const value of mapInOrder(from(given), fail)) done.push(value);
     };
     await expect(consume()).rejects.toThrow('value 50');
     expect(done).toEqual(given.slice(0, 50));
@@ -88,7 +88,7 @@ describe('work in order', () => {
   it('ends when its reader has had enough, after what is under way', async () => {
     const work = new Work();
     const given = values(1_000);
-    for await (const value of inOrder(from(given), work.do)) if (value === given[10]) break;
+    for await (const value of mapInOrder(from(given), work.do)) if (value === given[10]) break;
     expect(work.isDone).toBe(true);
     expect(work.begun.length).toBeLessThanOrEqual(211);
   });
@@ -99,6 +99,6 @@ describe('work in order', () => {
       await turn();
       throw new Error('the source broke');
     }
-    await expect(collect(inOrder(broken(), new Work().do))).rejects.toThrow('the source broke');
+    await expect(collect(mapInOrder(broken(), new Work().do))).rejects.toThrow('the source broke');
   });
 });

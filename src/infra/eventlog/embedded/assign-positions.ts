@@ -19,7 +19,7 @@ export interface Head {
 export const NO_STREAM: Head = { revision: -1, tombstoned: false };
 
 /** Where the appends of one call go. */
-export interface Placed {
+export interface AssignedPositions {
   /** As JSON arrays, in the order of the columns. */
   readonly rows: readonly string[];
   /** The streams' heads afterwards. */
@@ -28,12 +28,12 @@ export interface Placed {
 }
 
 /** Where the appends of a call go after a position, or why one may not. */
-export function place(
+export function assignPositions(
   appends: readonly EncodedAppend[],
   headOf: (stream: string) => Head,
   after: number,
   recorded_at: string,
-): Placed | LogError {
+): AssignedPositions | LogError {
   const rows: string[] = [];
   const heads = new Map<string, Head>();
   let revision = -1;

@@ -3,7 +3,7 @@ import type { EventMetadata, RecordedEvent } from '../../../domain/event.js';
 import type { JsonObject } from '../../../domain/json.js';
 import { LogError } from '../errors.js';
 import type { NewEvent } from '../eventlog.js';
-import { judgeAppend, type Provenance } from '../prepare-append.js';
+import { prepareAppend, type Provenance } from '../prepare-append.js';
 
 /** An event ready to be stored: its place is all that is missing. */
 export interface EncodedEvent {
@@ -25,7 +25,7 @@ export function encodeAppend(
   events: readonly NewEvent[],
   provenance: Provenance = 'COMMANDS',
 ): EncodedEvent[] {
-  return judgeAppend(stream, events, provenance).map(({ id, type, etype, data, metadata, bytes }) => {
+  return prepareAppend(stream, events, provenance).map(({ id, type, etype, data, metadata, bytes }) => {
     const content = { id, type, etype, data, metadata };
     return {
       id,

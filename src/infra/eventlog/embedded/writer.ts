@@ -5,7 +5,7 @@ import { SqliteError, type Connection, type Param } from '../../sqlite/connectio
 import { LogError } from '../errors.js';
 import type { Append, AppendResult } from '../eventlog.js';
 import type { Provenance } from '../prepare-append.js';
-import { NO_STREAM, place, type EncodedAppend, type Head } from './assign-positions.js';
+import { NO_STREAM, assignPositions, type EncodedAppend, type Head } from './assign-positions.js';
 import { encodeAppend } from './event-row.js';
 import { toLogError } from './log-file.js';
 
@@ -225,7 +225,7 @@ export class Writer {
     const rows: string[] = [];
     const results: AppendResult[] = [];
     for (const pending of group) {
-      const placed = place(pending.appends, headOf, this.#lastPosition + rows.length, recordedAt);
+      const placed = assignPositions(pending.appends, headOf, this.#lastPosition + rows.length, recordedAt);
       if (placed instanceof LogError) return undefined;
       for (const row of placed.rows) rows.push(row);
       for (const [stream, head] of placed.heads) heads.set(stream, head);
@@ -260,7 +260,7 @@ export class Writer {
       heads = await this.#readHeads(group.flatMap(({ appends }) => appends.map(({ stream }) => stream)));
       for (const pending of group) {
         const { appends, resolve, reject } = pending;
-        const placed = place(appends, (stream) => heads.get(stream) ?? NO_STREAM, position, recordedAt);
+        const placed = assignPositions(appends, (stream) => heads.get(stream) ?? NO_STREAM, position, recordedAt);
         if (placed instanceof LogError) {
           const stored = await this.#storedResult(pending);
           answers.push(() => {

@@ -1,5 +1,5 @@
 /** Yields what a source does until the signal: what the source waits for then is not waited for. */
-export async function* until<T>(signal: AbortSignal, source: AsyncIterable<T>): AsyncIterable<T> {
+export async function* abortable<T>(signal: AbortSignal, source: AsyncIterable<T>): AsyncIterable<T> {
   const iterator = source[Symbol.asyncIterator]();
   try {
     for (;;) {

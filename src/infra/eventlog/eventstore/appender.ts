@@ -59,7 +59,7 @@ interface Entry extends Append {
  * before one of another stream, unless the server takes it while it says of that other that it cannot take it now.
  */
 export class Appender {
-  readonly #link: ReconnectingClient;
+  readonly #connection: ReconnectingClient;
   readonly #lookup: Lookup;
   #waiting: Entry[] = [];
   #sent: Entry[] = [];
@@ -74,8 +74,8 @@ export class Appender {
   #closed: Promise<void> | undefined;
   #drained: (() => void) | undefined;
 
-  constructor(link: ReconnectingClient, lookup: Lookup) {
-    this.#link = link;
+  constructor(connection: ReconnectingClient, lookup: Lookup) {
+    this.#connection = connection;
     this.#lookup = lookup;
   }
 
@@ -117,7 +117,7 @@ export class Appender {
   }
 
   #pump(): void {
-    const { client, buffer } = this.#link;
+    const { client, buffer } = this.#connection;
     while (!this.#recovering) {
       const next = this.#waiting[0];
       if (next === undefined || !this.#isRoomFor(next, buffer)) return;
@@ -134,7 +134,7 @@ export class Appender {
   #isRoomFor({ messages }: Entry, buffer: SendBuffer): boolean {
     if (this.#messages === 0) return true;
     const onTheirWay = this.#messages + messages;
-    if (this.#way !== this.#link.way || onTheirWay > MAX_MESSAGES) return false;
+    if (this.#way !== this.#connection.way || onTheirWay > MAX_MESSAGES) return false;
     // As long as no more than those are unanswered, no more can be held.
     return onTheirWay <= MAX_HELD_MESSAGES || messages <= buffer.room;
   }
@@ -142,12 +142,12 @@ export class Appender {
   async #send(entry: Entry, client: EventStoreDBClient): Promise<void> {
     const { name, events, pinned } = entry;
     const time = this.#time;
-    const { way } = this.#link;
+    const { way } = this.#connection;
     try {
       const options = { expectedRevision: toServer(pinned), requiresLeader: true, batchAppendSize: MESSAGE_BYTES };
       const result = await answered(client.appendToStream(name, events as JSONEventData[], options));
       const place = await this.#placeOf(name, result);
-      this.#link.succeeded();
+      this.#connection.succeeded();
       this.#tries.succeeded();
       if (time === this.#time) this.#way = way;
       this.#settle(entry, () => entry.resolve(place));
@@ -176,7 +176,7 @@ export class Appender {
     if (error instanceof StreamDeletedError) {
       return new LogError('STREAM_TOMBSTONED', `Stream '${stream}' was tombstoned; it takes no more events.`, error);
     }
-    return remedyFor(error) === 'none' ? toLogError(error, this.#link.address.shown) : undefined;
+    return remedyFor(error) === 'none' ? toLogError(error, this.#connection.address.shown) : undefined;
   }
 
   #settle(entry: Entry, tell: () => void): void {
@@ -212,10 +212,10 @@ export class Appender {
   }
 
   async #resume(client: EventStoreDBClient, error: unknown): Promise<void> {
-    this.#link.failed(client, error);
+    this.#connection.failed(client, error);
     const failures = this.#tries.failed();
-    if (this.#tries.isOver || this.#link.isLost) this.#giveUp(toLogError(error, this.#link.address.shown));
-    await this.#link.rest(failures);
+    if (this.#tries.isOver || this.#connection.isLost) this.#giveUp(toLogError(error, this.#connection.address.shown));
+    await this.#connection.rest(failures);
     for (const entry of this.#waiting.filter(({ attempts, expected }) => attempts > 0 && isLoose(expected))) {
       await this.#pin(entry);
     }
@@ -238,7 +238,7 @@ export class Appender {
       else if (revision >= 0n) entry.pinned = revision;
       else entry.pinned = entry.expected === 'any' ? 'no-stream' : 'exists';
     } catch (error) {
-      this.#settle(entry, () => entry.reject(undecided(toLogError(error, this.#link.address.shown))));
+      this.#settle(entry, () => entry.reject(undecided(toLogError(error, this.#connection.address.shown))));
     }
   }
 }

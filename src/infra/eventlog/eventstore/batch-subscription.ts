@@ -3,7 +3,7 @@ import type { Json } from '../../../domain/json.js';
 import type { EventBatch, EventFilter } from '../eventlog.js';
 import { matches } from '../filter.js';
 import type { SizedEvent } from '../tail.js';
-import { positionOf, type Records } from './event-codec.js';
+import { positionOf, type EventCodec } from './event-codec.js';
 import type { SubscriptionMessage } from './subscription-messages.js';
 
 /** The most of events that one batch holds, in bytes (estimated), unless a single one has more. */
@@ -32,9 +32,9 @@ export interface Cut {
  * whoever went on after it would never see that event. So a checkpoint counts once something beyond it is said, and none
  * counts beyond the end that was known before.
  */
-export async function* pieces(
+export async function* subscriptionBatches(
   said: AsyncIterable<SubscriptionMessage[]>,
-  records: Records,
+  codec: EventCodec,
   cut: Cut,
 ): AsyncIterable<Piece> {
   const { head, filter, batchSize, isLive } = cut;
@@ -68,8 +68,8 @@ export async function* pieces(
           continue;
         }
         // Some are delivered twice.
-        if (position <= through || !records.isOurs(one.record)) continue;
-        const event = records.toEvent(one.record);
+        if (position <= through || !codec.isOurs(one.record)) continue;
+        const event = codec.toEvent(one.record);
         if (event !== undefined && matches(filter, event)) {
           const size = sizeOf(event.data) + sizeOf(event.metadata) + 400;
           if (sized.length > 0 && bytes + size > MAX_BATCH_BYTES) yield piece();

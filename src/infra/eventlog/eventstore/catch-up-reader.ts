@@ -1,10 +1,10 @@
 import type { EventBatch } from '../eventlog.js';
-import { pieces, type Cut } from './batch-subscription.js';
-import type { Records } from './event-codec.js';
+import { subscriptionBatches, type Cut } from './batch-subscription.js';
+import type { EventCodec } from './event-codec.js';
 import { isInvalidPosition } from './failures.js';
 import type { End, Reader } from './reader.js';
 import { Tries, type ReconnectingClient } from './reconnecting-client.js';
-import { saidAfter } from './subscription-messages.js';
+import { subscriptionMessages } from './subscription-messages.js';
 
 /** What is read of the past. */
 export interface Excerpt extends Pick<Cut, 'after' | 'filter' | 'batchSize'> {
@@ -17,13 +17,13 @@ export interface Excerpt extends Pick<Cut, 'after' | 'filter' | 'batchSize'> {
 
 /** Reads what lies in the log, by subscriptions that are left when they have reached the end: reads know no filter. */
 export class CatchUpReader {
-  readonly #link: ReconnectingClient;
-  readonly #records: Records;
+  readonly #connection: ReconnectingClient;
+  readonly #codec: EventCodec;
   readonly #reader: Reader;
 
-  constructor(link: ReconnectingClient, records: Records, reader: Reader) {
-    this.#link = link;
-    this.#records = records;
+  constructor(connection: ReconnectingClient, codec: EventCodec, reader: Reader) {
+    this.#connection = connection;
+    this.#codec = codec;
     this.#reader = reader;
   }
 
@@ -34,22 +34,22 @@ export class CatchUpReader {
     let cursor = after;
     let from = after > this.#reader.start ? after : this.#reader.start;
     while (!signal.aborted) {
-      const { client } = this.#link;
+      const { client } = this.#connection;
       try {
         end = given.end ?? (await this.#reader.end());
         const head = end.position;
         if (cursor >= head) return;
-        const prefixes = this.#records.prefixes(filter);
+        const prefixes = this.#codec.prefixes(filter);
         if (prefixes.length === 0) {
           yield { events: [], through: head, live: false };
           return;
         }
         // So the end is met whatever the filter wants: not every server says when there is no more.
         if (end.stream !== undefined) prefixes.push(end.stream);
-        const said = saidAfter(client, from, prefixes, signal, false);
+        const said = subscriptionMessages(client, from, prefixes, signal, false);
         const cut = { after: cursor, head, filter, batchSize, isLive: false };
-        for await (const piece of pieces(said, this.#records, cut)) {
-          this.#link.succeeded();
+        for await (const piece of subscriptionBatches(said, this.#codec, cut)) {
+          this.#connection.succeeded();
           tries.succeeded();
           cursor = piece.through;
           from = cursor;
@@ -59,7 +59,7 @@ export class CatchUpReader {
       } catch (error) {
         if (signal.aborted) return;
         if (isInvalidPosition(error)) from = await this.#reader.recordBefore(cursor, end?.position ?? cursor);
-        else await this.#link.retry(client, error, tries);
+        else await this.#connection.retry(client, error, tries);
       }
     }
   }

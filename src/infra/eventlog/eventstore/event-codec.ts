@@ -17,7 +17,7 @@ import {
 import type { JsonObject } from '../../../domain/json.js';
 import { LogError } from '../errors.js';
 import type { EventFilter } from '../eventlog.js';
-import type { JudgedEvent } from '../prepare-append.js';
+import type { PreparedEvent } from '../prepare-append.js';
 
 const encoder = new TextEncoder();
 
@@ -41,7 +41,7 @@ export type AnyRecord = AllStreamRecordedEvent | ServerRecord;
  * How our events lie in a server. Ours are those of the catalogue's types in streams of its categories, and whatever else there has
  * the metadata of our events, for a newer build wrote that; all others (the server's own statistics, streams of others) are passed over.
  */
-export class Records {
+export class EventCodec {
   readonly #prefix: string;
 
   /** @param streamPrefix what every stream's name begins with there */
@@ -63,7 +63,7 @@ export class Records {
    * An event as the client takes it. The client writes members in the order they have, so that of canonical JSON goes in:
    * whoever reads them finds them as any other log gives them. Metadata goes in as bytes, which cost the client less.
    */
-  toServer({ id, type, data, metadata }: JudgedEvent): JSONEventData {
+  toServer({ id, type, data, metadata }: PreparedEvent): JSONEventData {
     const { correlationId, causationId, ...others } = JSON.parse(metadata) as EventMetadata;
     if ('$correlationId' in others || '$causationId' in others) {
       throw new LogError(

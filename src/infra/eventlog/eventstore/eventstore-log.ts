@@ -17,12 +17,12 @@ import type {
   SubscribeOptions,
 } from '../eventlog.js';
 import type { Lease } from '../lease.js';
-import { judgeAppend } from '../prepare-append.js';
-import { until } from './abortable.js';
+import { prepareAppend } from '../prepare-append.js';
+import { abortable } from './abortable.js';
 import type { ServerAddress } from './address.js';
 import { Appender, type Lookup } from './appender.js';
 import { CatchUpReader } from './catch-up-reader.js';
-import { bareEvent, isObject, Records, type AnyRecord } from './event-codec.js';
+import { bareEvent, isObject, EventCodec, type AnyRecord } from './event-codec.js';
 import { nameLog, nameOfLog, startOfLog } from './identity.js';
 import { EventStoreLease } from './lease.js';
 import { LiveSubscription } from './live-subscription.js';
@@ -43,25 +43,25 @@ const TRUNCATE_BEFORE = '$tb';
  */
 export class EventStoreLog implements EventLog {
   readonly logId: string;
-  readonly #link: ReconnectingClient;
-  readonly #records: Records;
+  readonly #connection: ReconnectingClient;
+  readonly #codec: EventCodec;
   readonly #reader: Reader;
   readonly #appender: Appender;
-  readonly #feed: LiveSubscription;
-  readonly #past: CatchUpReader;
+  readonly #subscription: LiveSubscription;
+  readonly #catchUp: CatchUpReader;
   readonly #logger: Logger;
   readonly #closing = new AbortController();
   #closed: Promise<void> | undefined;
 
-  private constructor(logId: string, { link, records, reader, appender }: LogDependencies, logger: Logger) {
+  private constructor(logId: string, { connection, codec, reader, appender }: LogDependencies, logger: Logger) {
     this.logId = logId;
     this.#logger = logger;
-    this.#link = link;
-    this.#records = records;
+    this.#connection = connection;
+    this.#codec = codec;
     this.#reader = reader;
     this.#appender = appender;
-    this.#feed = new LiveSubscription(link, records, reader);
-    this.#past = new CatchUpReader(link, records, reader);
+    this.#subscription = new LiveSubscription(connection, codec, reader);
+    this.#catchUp = new CatchUpReader(connection, codec, reader);
   }
 
   /**
@@ -71,9 +71,9 @@ export class EventStoreLog implements EventLog {
    */
   static open(address: ServerAddress, logger: Logger, signal?: AbortSignal): Promise<EventStoreLog> {
     return connected(address, logger, signal, async (parts) => {
-      const { records, reader, appender } = parts;
-      const logId = await nameOfLog(records, reader, appender);
-      reader.startAt(await startOfLog(records, reader));
+      const { codec, reader, appender } = parts;
+      const logId = await nameOfLog(codec, reader, appender);
+      reader.startAt(await startOfLog(codec, reader));
       // Whoever may read streams may not be allowed to read all of them: that is said now.
       await reader.head();
       return new EventStoreLog(logId, parts, logger);
@@ -82,27 +82,27 @@ export class EventStoreLog implements EventLog {
 
   /** Makes a log another log, with the same events: positions handed out before are refused from then on. */
   static async rename(address: ServerAddress, logger: Logger): Promise<string> {
-    return connected(address, logger, undefined, async ({ link, records, reader, appender }) => {
-      const logId = await nameLog(records, reader, appender);
-      link.close();
+    return connected(address, logger, undefined, async ({ connection, codec, reader, appender }) => {
+      const logId = await nameLog(codec, reader, appender);
+      connection.close();
       return logId;
     });
   }
 
   /** Seeks a lease of this log. */
   lease(name: string): Lease {
-    const [records, reader, appender, logger] = [this.#records, this.#reader, this.#appender, this.#logger];
-    return new EventStoreLease(name, { records, reader, appender, logger });
+    const [codec, reader, appender, logger] = [this.#codec, this.#reader, this.#appender, this.#logger];
+    return new EventStoreLease(name, { codec, reader, appender, logger });
   }
 
   async append(stream: string, events: readonly NewEvent[], expected: ExpectedRevision): Promise<AppendResult> {
     this.#assertOpen();
-    const judged = judgeAppend(stream, events);
-    const bytes = judged.reduce((sum, event) => sum + event.bytes, 0);
-    const records = judged.map((event) => this.#records.toServer(event));
-    const name = this.#records.streamName(stream);
+    const prepared = prepareAppend(stream, events);
+    const bytes = prepared.reduce((sum, event) => sum + event.bytes, 0);
+    const records = prepared.map((event) => this.#codec.toServer(event));
+    const name = this.#codec.streamName(stream);
     const result = await this.#appender.append({ stream, name, events: records, expected, bytes });
-    this.#feed.tail.expect(result.position);
+    this.#subscription.tail.expect(result.position);
     return result;
   }
 
@@ -120,8 +120,8 @@ export class EventStoreLog implements EventLog {
 
   async *readStream(stream: string, options: ReadStreamOptions = {}): AsyncIterable<RecordedEvent> {
     this.#assertOpen();
-    for await (const record of this.#reader.stream(this.#records.streamName(stream), options)) {
-      const event = this.#records.toEvent(record);
+    for await (const record of this.#reader.stream(this.#codec.streamName(stream), options)) {
+      const event = this.#codec.toEvent(record);
       if (event !== undefined) yield event;
     }
   }
@@ -134,7 +134,7 @@ export class EventStoreLog implements EventLog {
     if (left <= 0) return;
     const { signal } = this.#closing;
     const batchSize = Math.min(DEFAULT_BATCH, limit);
-    for await (const { events } of this.#past.read({ after, filter, batchSize, signal, end, isPatient: false })) {
+    for await (const { events } of this.#catchUp.read({ after, filter, batchSize, signal, end, isPatient: false })) {
       for (const event of events) {
         if (event.position > end.position) return;
         yield event;
@@ -151,7 +151,7 @@ export class EventStoreLog implements EventLog {
     const ended = new LinkedSignal(options.signal, this.#closing.signal);
     const { signal } = ended;
     try {
-      yield* until(signal, this.#follow({ ...options, signal }));
+      yield* abortable(signal, this.#follow({ ...options, signal }));
     } finally {
       ended.end();
     }
@@ -159,15 +159,15 @@ export class EventStoreLog implements EventLog {
   }
 
   async *#follow({ after, filter, batchSize = DEFAULT_BATCH, signal }: SubscribeOptions): AsyncIterable<EventBatch> {
-    const { tail } = this.#feed;
-    await this.#feed.join();
+    const { tail } = this.#subscription;
+    await this.#subscription.join();
     try {
-      if (after > tail.to) await this.#feed.checkEnd(after);
+      if (after > tail.to) await this.#subscription.checkEnd(after);
       let cursor = after;
       let announced = false;
       while (!signal.aborted) {
         if (!tail.covers(cursor)) {
-          const past = this.#past.read({ after: cursor, filter, batchSize, signal, isPatient: true });
+          const past = this.#catchUp.read({ after: cursor, filter, batchSize, signal, isPatient: true });
           for await (const batch of past) {
             cursor = batch.through;
             announced = false;
@@ -183,17 +183,17 @@ export class EventStoreLog implements EventLog {
           yield batch;
           continue;
         }
-        this.#feed.assertWell();
+        this.#subscription.assertWell();
         await tail.changed(cursor, signal);
       }
     } finally {
-      this.#feed.leave();
+      this.#subscription.leave();
     }
   }
 
   async truncate(stream: string, before: bigint): Promise<void> {
     this.#assertOpen();
-    const name = this.#records.streamName(stream);
+    const name = this.#codec.streamName(stream);
     const metaName = `$$${name}`;
     for (;;) {
       const last = await first(this.#reader.stream(name, { direction: 'backward', limit: 1 }));
@@ -221,8 +221,8 @@ export class EventStoreLog implements EventLog {
 
   async tombstone(stream: string): Promise<void> {
     this.#assertOpen();
-    const name = this.#records.streamName(stream);
-    await this.#link.call(async (client) => {
+    const name = this.#codec.streamName(stream);
+    await this.#connection.call(async (client) => {
       await client.tombstoneStream(name, { requiresLeader: true }).catch((error: unknown) => {
         if (!(error instanceof StreamDeletedError)) throw error;
       });
@@ -249,18 +249,18 @@ export class EventStoreLog implements EventLog {
   async #shutDown(): Promise<void> {
     this.#closing.abort();
     await this.#appender.close();
-    this.#link.close();
+    this.#connection.close();
   }
 
   #assertOpen(): void {
     if (this.#closing.signal.aborted) throw new LogError('LOG_CLOSED', 'The log is closed.');
-    this.#feed.assertWhole();
+    this.#subscription.assertWhole();
   }
 }
 
 interface LogDependencies {
-  readonly link: ReconnectingClient;
-  readonly records: Records;
+  readonly connection: ReconnectingClient;
+  readonly codec: EventCodec;
   readonly reader: Reader;
   readonly appender: Appender;
 }
@@ -272,16 +272,16 @@ async function connected<R>(
   signal: AbortSignal | undefined,
   use: (parts: LogDependencies) => Promise<R>,
 ): Promise<R> {
-  const link = new ReconnectingClient(address, logger);
-  const records = new Records(address.streamPrefix);
-  const reader = new Reader(link, records);
-  const appender = new Appender(link, lookup(reader));
-  const giveUp = () => link.close();
+  const connection = new ReconnectingClient(address, logger);
+  const codec = new EventCodec(address.streamPrefix);
+  const reader = new Reader(connection, codec);
+  const appender = new Appender(connection, lookup(reader));
+  const giveUp = () => connection.close();
   signal?.addEventListener('abort', giveUp);
   try {
-    return await use({ link, records, reader, appender });
+    return await use({ connection, codec, reader, appender });
   } catch (error) {
-    link.close();
+    connection.close();
     throw error;
   } finally {
     signal?.removeEventListener('abort', giveUp);

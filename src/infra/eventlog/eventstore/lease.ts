@@ -5,7 +5,7 @@ import type { Logger } from '../../platform/logger.js';
 import { WrongExpectedRevision } from '../errors.js';
 import type { Lease } from '../lease.js';
 import type { Appender } from './appender.js';
-import { bareEvent, type AnyRecord, type Records } from './event-codec.js';
+import { bareEvent, type AnyRecord, type EventCodec } from './event-codec.js';
 import type { Reader } from './reader.js';
 
 /** How often a lease is looked at, in milliseconds. */
@@ -27,7 +27,7 @@ const RELEASED = 'LeaseReleased';
 
 /** What a lease stands on. */
 interface LeaseDependencies {
-  readonly records: Records;
+  readonly codec: EventCodec;
   readonly reader: Reader;
   readonly appender: Appender;
   readonly logger: Logger;
@@ -166,7 +166,7 @@ export class EventStoreLease implements Lease {
   }
 
   get #stream(): string {
-    return this.#dependencies.records.streamName(`lease-${this.#name}`);
+    return this.#dependencies.codec.streamName(`lease-${this.#name}`);
   }
 }
 

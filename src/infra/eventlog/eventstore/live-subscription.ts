@@ -1,11 +1,11 @@
 import { LogError } from '../errors.js';
 import { Tail } from '../tail.js';
-import { pieces } from './batch-subscription.js';
-import type { Records } from './event-codec.js';
+import { subscriptionBatches } from './batch-subscription.js';
+import type { EventCodec } from './event-codec.js';
 import { NoAnswer, toLogError } from './failures.js';
 import type { Reader } from './reader.js';
 import { Tries, type ReconnectingClient } from './reconnecting-client.js';
-import { saidAfter } from './subscription-messages.js';
+import { subscriptionMessages } from './subscription-messages.js';
 
 /** How often it is made sure that nothing is missing, in milliseconds, and how long what is missing may take to come. */
 const WATCH_MS = 10_000;
@@ -17,8 +17,8 @@ const LATE_MS = 5_000;
  */
 export class LiveSubscription {
   readonly tail = new Tail(0n);
-  readonly #link: ReconnectingClient;
-  readonly #records: Records;
+  readonly #connection: ReconnectingClient;
+  readonly #codec: EventCodec;
   readonly #reader: Reader;
   #readers = 0;
   #started: Promise<void> | undefined;
@@ -26,9 +26,9 @@ export class LiveSubscription {
   #trouble: LogError | undefined;
   #lost: LogError | undefined;
 
-  constructor(link: ReconnectingClient, records: Records, reader: Reader) {
-    this.#link = link;
-    this.#records = records;
+  constructor(connection: ReconnectingClient, codec: EventCodec, reader: Reader) {
+    this.#connection = connection;
+    this.#codec = codec;
     this.#reader = reader;
   }
 
@@ -80,7 +80,7 @@ export class LiveSubscription {
     const head = await this.#head();
     if (stopping.signal.aborted) return;
     this.tail.reset(head);
-    void this.#run(AbortSignal.any([stopping.signal, this.#link.closing]));
+    void this.#run(AbortSignal.any([stopping.signal, this.#connection.closing]));
   }
 
   /** The end of the log, however long the server does not answer. */
@@ -89,17 +89,17 @@ export class LiveSubscription {
       try {
         return await this.#reader.head();
       } catch (error) {
-        await this.#link.retry(this.#link.client, error, tries);
+        await this.#connection.retry(this.#connection.client, error, tries);
       }
     }
   }
 
   async #run(signal: AbortSignal): Promise<void> {
     for (let failures = 0; !signal.aborted && this.#lost === undefined; failures += 1) {
-      const { client } = this.#link;
+      const { client } = this.#connection;
       try {
         for await (const { sized, through } of this.#pieces(signal)) {
-          this.#link.succeeded();
+          this.#connection.succeeded();
           this.#trouble = undefined;
           failures = 0;
           this.tail.append(sized, through);
@@ -110,34 +110,34 @@ export class LiveSubscription {
         // It does not mend by itself, and must not seem to when the log has grown past it: whoever reads is to hear of it.
         if (this.#trouble?.code === 'LOG_CORRUPT') return;
       }
-      await this.#link.rest(failures);
+      await this.#connection.rest(failures);
     }
   }
 
   #failed(client: ReconnectingClient['client'], error: unknown): void {
     try {
-      this.#link.failed(client, error);
+      this.#connection.failed(client, error);
     } catch {
       // It is tried again all the same: what is wrong may be mended there.
-      this.#trouble = toLogError(error, this.#link.address.shown);
+      this.#trouble = toLogError(error, this.#connection.address.shown);
       this.tail.wake();
     }
   }
 
-  async *#pieces(signal: AbortSignal): ReturnType<typeof pieces> {
+  async *#pieces(signal: AbortSignal): ReturnType<typeof subscriptionBatches> {
     const after = this.tail.to;
     const head = await this.checkEnd(after);
     const stuck = new AbortController();
     const watch = setInterval(() => void this.#watch(stuck), WATCH_MS).unref();
     try {
-      const said = saidAfter(
-        this.#link.client,
+      const said = subscriptionMessages(
+        this.#connection.client,
         after,
-        this.#records.prefixes(),
+        this.#codec.prefixes(),
         AbortSignal.any([signal, stuck.signal]),
         true,
       );
-      yield* pieces(said, this.#records, { after, head, filter: undefined, batchSize: 500, isLive: true });
+      yield* subscriptionBatches(said, this.#codec, { after, head, filter: undefined, batchSize: 500, isLive: true });
       if (stuck.signal.aborted) throw new NoAnswer(WATCH_MS);
     } finally {
       clearInterval(watch);

@@ -20,7 +20,7 @@ export interface Pulling {
  * Takes from a stream what is ready, as much at a time. Ends when the stream ends or the signal comes.
  * @throws the stream's error, or NoAnswer
  */
-export async function* pulled<T>(stream: Readable, pulling: Pulling): AsyncIterable<T[]> {
+export async function* readableChunks<T>(stream: Readable, pulling: Pulling): AsyncIterable<T[]> {
   const { signal, answerMs, isPatient, cancel } = pulling;
   const changed = new Nudge();
   let failure: { readonly error: unknown } | undefined;

@@ -14,9 +14,9 @@ import {
   type StreamingRead,
 } from '@eventstore/db-client';
 import type { ReadStreamOptions } from '../eventlog.js';
-import type { AnyRecord, Records } from './event-codec.js';
+import type { AnyRecord, EventCodec } from './event-codec.js';
 import { Ended } from './failures.js';
-import { pulled } from './readable-chunks.js';
+import { readableChunks } from './readable-chunks.js';
 import { ANSWER_MS, Tries, type ReconnectingClient } from './reconnecting-client.js';
 
 /** Records read at first to find the last one of ours: it is mostly among them. */
@@ -47,17 +47,17 @@ interface Resolved<R> {
 
 /** Reads from the server: on from where it was when a connection is torn. */
 export class Reader {
-  readonly #link: ReconnectingClient;
-  readonly #records: Records;
+  readonly #connection: ReconnectingClient;
+  readonly #codec: EventCodec;
   /** The last record of ours when this was the last record of all. */
   #known: { readonly end: End; readonly last: string | undefined } = { end: NOTHING, last: undefined };
   #start = 0n;
   #reading: Promise<End> | undefined;
   #next: Promise<End> | undefined;
 
-  constructor(link: ReconnectingClient, records: Records) {
-    this.#link = link;
-    this.#records = records;
+  constructor(connection: ReconnectingClient, codec: EventCodec) {
+    this.#connection = connection;
+    this.#codec = codec;
   }
 
   /** Nothing of ours lies before this position. */
@@ -136,7 +136,7 @@ export class Reader {
     for await (const record of this.#backwards()) {
       last ??= record.id;
       const position = record.position.commit;
-      const isOurs = this.#records.isOurs(record);
+      const isOurs = this.#codec.isOurs(record);
       if (isOurs) end = { position, stream: record.streamId };
       else if (record.id === known.last) end = known.end;
       if (isOurs || record.id === known.last || position <= this.#start) break;
@@ -170,8 +170,8 @@ export class Reader {
     const tries = new Tries();
     let from = start;
     for (let left = limit; left > 0;) {
-      this.#link.assertOpen();
-      const { client } = this.#link;
+      this.#connection.assertOpen();
+      const { client } = this.#connection;
       try {
         for await (const record of this.#once(client, open(client, from, left))) {
           tries.succeeded();
@@ -181,25 +181,25 @@ export class Reader {
           if (next === undefined) return;
           from = next;
         }
-        this.#link.succeeded();
+        this.#connection.succeeded();
         return;
       } catch (error) {
         if (error instanceof StreamNotFoundError || error instanceof StreamDeletedError) return;
-        await this.#link.retry(client, error, tries);
+        await this.#connection.retry(client, error, tries);
       }
     }
   }
 
   async *#once<R>(client: EventStoreDBClient, read: StreamingRead<Resolved<R>>): AsyncIterable<R> {
-    const items = pulled<Resolved<R>>(read, {
-      signal: this.#link.closing,
+    const items = readableChunks<Resolved<R>>(read, {
+      signal: this.#connection.closing,
       answerMs: ANSWER_MS,
       isPatient: () => false,
       cancel: () => read.cancel(),
     });
     for await (const some of items) for (const { event } of some) if (event !== undefined) yield event;
-    this.#link.assertOpen();
+    this.#connection.assertOpen();
     // A client that is let go of ends its reads as if there were no more.
-    if (client !== this.#link.client) throw new Ended();
+    if (client !== this.#connection.client) throw new Ended();
   }
 }

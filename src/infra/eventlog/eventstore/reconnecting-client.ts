@@ -92,7 +92,7 @@ export class ReconnectingClient {
     return this.#connection.buffer;
   }
 
-  /** Ends with the link. */
+  /** ends with the client. */
   get closing(): AbortSignal {
     return this.#closing.signal;
   }
@@ -156,7 +156,7 @@ export class ReconnectingClient {
     if (this.#closing.signal.aborted) throw new LogError('LOG_CLOSED', 'The log is closed.');
   }
 
-  /** Rests before the next try, or until the link is closed. */
+  /** Rests before the next try, or until the client is closed. */
   async rest(failures: number): Promise<void> {
     await delay(waitAfter(failures), undefined, { signal: this.#closing.signal }).catch(() => undefined);
   }

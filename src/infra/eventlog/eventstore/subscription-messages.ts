@@ -8,7 +8,7 @@ import {
 } from '@eventstore/db-client';
 import type { AnyRecord } from './event-codec.js';
 import { Ended } from './failures.js';
-import { pulled } from './readable-chunks.js';
+import { readableChunks } from './readable-chunks.js';
 import { ANSWER_MS } from './reconnecting-client.js';
 
 /** What a subscription holds ready before the server is made to wait, in events. */
@@ -31,7 +31,7 @@ export type SubscriptionMessage =
  * @param prefixes at least one
  * @param isPatient whether there may be nothing to say for a long time
  */
-export async function* saidAfter(
+export async function* subscriptionMessages(
   client: EventStoreDBClient,
   after: bigint,
   prefixes: string[],
@@ -51,13 +51,13 @@ export async function* saidAfter(
   subscription.on('confirmation', () => {
     isConfirmed = true;
   });
-  const items = pulled<SubscriptionMessage | AllStreamResolvedEvent>(subscription, {
+  const items = readableChunks<SubscriptionMessage | AllStreamResolvedEvent>(subscription, {
     signal,
     answerMs: ANSWER_MS,
     isPatient: () => isPatient && isConfirmed,
     cancel: () => subscription.unsubscribe(),
   });
-  for await (const some of items) yield toSaid(some);
+  for await (const some of items) yield toMessages(some);
   if (!signal.aborted) throw new Ended();
 }
 
@@ -66,7 +66,7 @@ function queue(subscription: AllStreamSubscription, mark: SubscriptionMessage): 
   if (!subscription.readableEnded && !subscription.destroyed) subscription.push(mark);
 }
 
-function toSaid(items: readonly (SubscriptionMessage | AllStreamResolvedEvent)[]): SubscriptionMessage[] {
+function toMessages(items: readonly (SubscriptionMessage | AllStreamResolvedEvent)[]): SubscriptionMessage[] {
   const said: SubscriptionMessage[] = [];
   for (const item of items) {
     if ('checkpoint' in item || 'caughtUp' in item) said.push(item);

@@ -4,7 +4,7 @@ import { connectionOf } from '../kit/connection.js';
 import { DateTimeScalar, PositionScalar } from '../kit/scalars.js';
 import { OutboxStatusEnum } from './enums.js';
 
-@ObjectType({ description: 'An event that travels to the hosts, and how far it has got.' })
+@ObjectType({ description: 'A replicated event, and how far it has got.' })
 export class OutboxEntry implements Entry {
   @Field(() => ID, { description: 'Its number: 1, 2, 3 … in log order, the same on every host.' })
   readonly id!: string;

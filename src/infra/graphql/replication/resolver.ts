@@ -72,7 +72,7 @@ export class ReplicationQueries {
     return (await services.replicationStatus()).hosts;
   }
 
-  @Query(() => OutboxEntryConnection, { description: 'The events that travel to the hosts, newest first.' })
+  @Query(() => OutboxEntryConnection, { description: 'The replicated events, newest first.' })
   async outbox(
     @Args(() => PageArgs) page: PageArgs,
     @Arg('filter', () => OutboxFilter, { nullable: true }) filter: OutboxFilter | null,
@@ -87,7 +87,7 @@ export class ReplicationQueries {
   @FieldResolver(() => MissionReplication)
   async replication(@Root() { id, revision }: Mission, @Ctx() { loaders }: ApiContext): Promise<MissionReplication> {
     const { acknowledged, requiredAcks } = await loaders.acknowledged.load(missionStream(id));
-    // All of them travel. The outbox may be behind what is shown of the mission, or before it.
+    // All of them are replicated. The outbox may be behind what is shown of the mission, or before it.
     const events = revision + 1;
     const pending = Math.max(0, events - acknowledged);
     const state = pending === 0 ? 'REPLICATED' : 'PENDING';

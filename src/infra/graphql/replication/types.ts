@@ -163,7 +163,7 @@ export class ReplicationStatus {
   @Field(() => Int, { description: 'The weight of hosts that must have signed, by the policy in force.' })
   readonly requiredAcks!: number;
 
-  @Field(() => Int, { description: 'The number of the last event that travels.' })
+  @Field(() => Int, { description: 'The number of the last replicated event.' })
   readonly headSequence!: number;
 
   @Field(() => Int, { description: 'A quorum has signed for every event up to here.' })

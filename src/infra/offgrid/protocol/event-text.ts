@@ -5,7 +5,7 @@ import { canonicalJson } from '../../eventlog/canonical-json.js';
 import type { NewEvent } from '../../eventlog/eventlog.js';
 import { EVENT_ID } from '../../eventlog/prepare-append.js';
 
-/** An event as it travels: everything but its place in the log it comes from. */
+/** An event as hosts keep it: everything but its place in the log that it comes from. */
 export type EventContent = NewEvent & Pick<RecordedEvent, 'stream' | 'revision'>;
 
 /** What is sealed of an event: canonical JSON of id, stream, revision, type, data and metadata, as it is stored. */

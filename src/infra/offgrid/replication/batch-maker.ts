@@ -34,7 +34,7 @@ export class EpochEnded extends Error {
 export interface BatchMakerDependencies {
   readonly origin: string;
   readonly root: RootKey;
-  readonly window: Pick<EnvelopeCache, 'take'>;
+  readonly envelopes: Pick<EnvelopeCache, 'take'>;
   readonly tree: LocalTree;
   readonly history: LocalHistory;
   readonly state: () => ReplicationState;
@@ -52,7 +52,7 @@ export class BatchMaker {
 
   /** The batch of the events that follow a tree, at most so many bytes of them beyond the first; undefined when there are none. */
   async after(from: MerkleFrontier, maxBytes: number, writer: Writer): Promise<Batch | undefined> {
-    const events = await this.#dependencies.window.take(from.size, MAX_BATCH_EVENTS, maxBytes);
+    const events = await this.#dependencies.envelopes.take(from.size, MAX_BATCH_EVENTS, maxBytes);
     return events.length === 0 ? undefined : this.#make(from, events, writer);
   }
 

@@ -4,7 +4,7 @@ import type { Time } from '../../platform/clock.js';
 import { MAX_BATCH_EVENTS } from '../protocol/batch.js';
 import type { ShippedEvent } from '../protocol/event.js';
 import type { Sealer } from '../protocol/sealer.js';
-import type { Backlog, Known } from './ports.js';
+import type { Backlog, ShippingState } from './ports.js';
 
 /** Envelopes kept for the next host, in bytes: hosts that keep up are sent the same ones. */
 const MAX_WINDOW_BYTES = 8 * 1024 * 1024;
@@ -18,14 +18,14 @@ export class EnvelopeCache {
   readonly #backlog: Backlog;
   readonly #sealer: Sealer;
   readonly #time: Pick<Time, 'turn'>;
-  readonly #known: () => Known;
+  readonly #known: () => ShippingState;
   /** One read at a time at the end of the window: the next finds what the one before read. */
   readonly #inTurn = pLimit(1);
   readonly #batches = new LRUCache<string, readonly ShippedEvent[]>({ max: MAX_BATCHES });
   #events: ShippedEvent[] = [];
   #bytes = 0;
 
-  constructor(backlog: Backlog, sealer: Sealer, time: Pick<Time, 'turn'>, known: () => Known) {
+  constructor(backlog: Backlog, sealer: Sealer, time: Pick<Time, 'turn'>, known: () => ShippingState) {
     this.#backlog = backlog;
     this.#sealer = sealer;
     this.#time = time;

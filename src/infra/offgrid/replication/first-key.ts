@@ -4,7 +4,7 @@ import { dataKey, KEY_BYTES } from '../../crypto/data-key.js';
 import type { RootKey } from '../../crypto/root-key.js';
 import type { Time } from '../../platform/clock.js';
 import type { Logger } from '../../platform/logger.js';
-import type { Known } from './ports.js';
+import type { ShippingState } from './ports.js';
 
 /** How long the log is left when it cannot be read or written, in milliseconds. */
 const RETRY_MS = 1_000;
@@ -16,7 +16,7 @@ export type Refusal = 'OTHER_ORIGIN' | 'OTHER_ROOT_KEY';
 export interface FirstKeyDependencies {
   readonly origin: string;
   readonly root: RootKey;
-  readonly known: () => Known;
+  readonly known: () => ShippingState;
   /** Resolves once what was recorded is known. */
   readonly record: (fact: KeyRotated) => Promise<void>;
   readonly time: Time;

@@ -10,7 +10,7 @@ import { HostFailure, type HostClient } from '../protocol/host-client.js';
 import type { GoodHead } from '../protocol/verify-head.js';
 import type { EnvelopeCache } from './envelope-cache.js';
 import type { LocalHistory } from './local-history.js';
-import type { Known } from './ports.js';
+import type { ShippingState } from './ports.js';
 
 /** How much is mended beside shipping, in bytes a second. */
 const MEND_BYTES_PER_SECOND = 64 * 1024;
@@ -25,10 +25,10 @@ const AUDIT_EVERY_MS = 900_000;
 export interface CareDependencies {
   readonly origin: string;
   readonly host: string;
-  readonly window: Pick<EnvelopeCache, 'take'>;
+  readonly envelopes: Pick<EnvelopeCache, 'take'>;
   readonly history: LocalHistory;
   readonly time: Time;
-  readonly state: () => Pick<Known, 'holes'>;
+  readonly state: () => Pick<ShippingState, 'holes'>;
   /** Whether the host is one to be dealt with. */
   readonly isServed: () => boolean;
   readonly logger: Logger;
@@ -154,7 +154,7 @@ export class HostCare {
   }
 
   async #own(sequence: number): Promise<NumberedEvent | undefined> {
-    const [event] = await this.#dependencies.window.take(sequence - 1, 1, 1);
+    const [event] = await this.#dependencies.envelopes.take(sequence - 1, 1, 1);
     if (event === undefined || event.sealed === null) return undefined;
     const { ts, etype, sealed } = event;
     return { ts, etype, sealed, sequence };

@@ -12,7 +12,7 @@ const MAX_GROWN = 4;
 
 /** The Merkle tree over the origin's own events, at any size. */
 export class LocalTree {
-  readonly #window: Pick<EnvelopeCache, 'take'>;
+  readonly #envelopes: Pick<EnvelopeCache, 'take'>;
   readonly #cache: FrontierCache;
   readonly #onProgress: (size: number, of: number) => void;
   /** What was grown last. Trees are not changed once they are given out. */
@@ -20,11 +20,11 @@ export class LocalTree {
 
   /** @param onProgress is told how many events a tree has by now, of those it is to have */
   constructor(
-    window: Pick<EnvelopeCache, 'take'>,
+    envelopes: Pick<EnvelopeCache, 'take'>,
     cache: FrontierCache,
     onProgress: (size: number, of: number) => void = () => undefined,
   ) {
-    this.#window = window;
+    this.#envelopes = envelopes;
     this.#cache = cache;
     this.#onProgress = onProgress;
   }
@@ -39,7 +39,7 @@ export class LocalTree {
     let frontier = kept ?? new MerkleFrontier(sha256);
     while (frontier.size < size) {
       const most = Math.min(MAX_BATCH_EVENTS, size - frontier.size);
-      const events = await this.#window.take(frontier.size, most, MAX_BATCH_BYTES);
+      const events = await this.#envelopes.take(frontier.size, most, MAX_BATCH_BYTES);
       if (events.length === 0) return undefined;
       frontier = await this.#grow(frontier, events);
       this.#onProgress(frontier.size, size);
@@ -64,7 +64,7 @@ export class LocalTree {
       const kept = await this.#cache.below(size);
       if (kept === undefined) return undefined;
       const { frontier, lastEntry } = kept;
-      const [last] = await this.#window.take(frontier.size - 1, 1, MAX_BATCH_BYTES);
+      const [last] = await this.#envelopes.take(frontier.size - 1, 1, MAX_BATCH_BYTES);
       if (last !== undefined && equalBytes(encodeEntry(last), lastEntry)) return frontier;
       await this.#cache.dropFrom(frontier.size);
     }

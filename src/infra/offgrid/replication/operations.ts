@@ -16,7 +16,7 @@ import type { Clock } from '../../platform/clock.js';
 import { KeyedQueue } from '../../platform/keyed-queue.js';
 import type { Projector } from '../../projector/projector.js';
 import { replicationStopped } from './halt-message.js';
-import type { Known, KnownHost } from './ports.js';
+import type { ShippingState, KnownHost } from './ports.js';
 import { appendFact } from './replication-events.js';
 import type { Outbox, ReplicationState } from './replication-state.js';
 import type { Replicator } from './replicator.js';
@@ -225,7 +225,7 @@ export class Operations {
   }
 
   /** Nothing is changed where nothing is replicated. */
-  #refused({ origin }: Known): Refused | undefined {
+  #refused({ origin }: ShippingState): Refused | undefined {
     const refusal = this.#dependencies.refusal();
     if (refusal !== undefined) return refused(REFUSALS[refusal]);
     if (origin === undefined) return refused('Replication has not begun yet. Try again in a moment.');

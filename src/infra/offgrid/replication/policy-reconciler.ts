@@ -6,7 +6,7 @@ import type { Time } from '../../platform/clock.js';
 import { firstOf } from '../../platform/linked-signal.js';
 import type { Logger } from '../../platform/logger.js';
 import { HostFailure } from '../protocol/host-client.js';
-import type { Journal, Known } from './ports.js';
+import type { Journal, ShippingState } from './ports.js';
 
 /** How often those who answered with a strange key are looked at again, in milliseconds. */
 const STRANGER_MS = 30_000;
@@ -24,7 +24,7 @@ export interface PolicyDependencies {
   readonly journal: Journal;
   readonly time: Time;
   readonly logger: Logger;
-  readonly known: () => Known;
+  readonly known: () => ShippingState;
   /** The line that the next policy begins, and whether that is all it is for; undefined when it goes on with the log's. */
   readonly nextLine?: () => { readonly line: number; readonly isDue: boolean } | undefined;
   readonly changed: (signal: AbortSignal) => Promise<void>;
@@ -35,7 +35,7 @@ export class PolicyReconciler {
   readonly #dependencies: PolicyDependencies;
   readonly #met = new Map<string, MetHost>();
   /** Why a URL counts for nothing. */
-  readonly #troubles = new Map<string, string>();
+  readonly #failures = new Map<string, string>();
   /** One policy at a time: the next follows from it. */
   readonly #inTurn = pLimit(1);
   /**
@@ -54,8 +54,8 @@ export class PolicyReconciler {
   }
 
   /** Why a wanted URL counts for nothing, if it does. */
-  troubleOf(url: string): string | undefined {
-    return this.#troubles.get(url);
+  failureOf(url: string): string | undefined {
+    return this.#failures.get(url);
   }
 
   /** Who answered at a wanted URL, if somebody did. */
@@ -137,17 +137,17 @@ export class PolicyReconciler {
         this.#met.set(url, met);
         const standing = standingOf(one, this.#current(), met);
         if (standing === 'UNMET' || 'host' in standing) {
-          this.#troubles.delete(url);
+          this.#failures.delete(url);
           await this.#set();
           return;
         }
         const trouble = `${url} answers with the key ${met.host}, which is not the one it had; it counts for nothing. If that is right, name it in OFFGRID_STORAGE_HOSTS: ${url}#${met.host}`;
-        if (this.#troubles.get(url) !== trouble) logger.error({ host: url }, trouble);
-        this.#troubles.set(url, trouble);
+        if (this.#failures.get(url) !== trouble) logger.error({ host: url }, trouble);
+        this.#failures.set(url, trouble);
       } catch (error) {
         failures += 1;
         waitMs = backoffMs(failures, time.random());
-        this.#troubles.set(url, error instanceof Error ? error.message : String(error));
+        this.#failures.set(url, error instanceof Error ? error.message : String(error));
         if (!(error instanceof HostFailure)) logger.error({ err: error, host: url }, 'a host cannot be met');
       }
       await time.sleep(waitMs, signal);

@@ -12,10 +12,10 @@ export interface KnownHost {
 }
 
 /** What the log says of replication, folded. */
-export interface Known {
+export interface ShippingState {
   /** The origin that the keys name. */
   readonly origin: string | undefined;
-  /** The sequence of the last travelling event. */
+  /** The sequence of the last replicated event. */
   readonly head: number;
   /** Up to here a quorum has signed. */
   readonly quorum: number;
@@ -28,9 +28,9 @@ export interface Known {
   readonly holes: ReadonlySet<number>;
 }
 
-/** What has to travel. */
+/** What has to be shipped. */
 export interface Backlog {
-  known(): Promise<Known>;
+  known(): Promise<ShippingState>;
   /** Resolves when more may be known, or the signal comes. */
   changed(signal: AbortSignal): Promise<void>;
   /** Events after a sequence, as far as they are known, at most so many. */

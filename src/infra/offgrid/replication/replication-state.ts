@@ -1,6 +1,6 @@
 import type { CountedHead, ReplicationPolicySet } from '../../../domain/replication.js';
 import type { WriterRecord } from '../../../domain/writer.js';
-import type { Backlog, Known, KnownHost } from './ports.js';
+import type { Backlog, ShippingState, KnownHost } from './ports.js';
 
 /** A host as the log knows it. */
 export interface HostRecord extends KnownHost {
@@ -11,7 +11,7 @@ export interface HostRecord extends KnownHost {
 }
 
 /** What the log says of replication, folded. */
-export interface ReplicationState extends Known {
+export interface ReplicationState extends ShippingState {
   readonly hosts: ReadonlyMap<string, HostRecord>;
   readonly line: number;
   /** The line that is to be begun, before which nothing is claimed; undefined when none is. */

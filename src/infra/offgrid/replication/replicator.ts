@@ -54,11 +54,11 @@ interface Workings {
   readonly state: StateCache;
   readonly writer: Writer;
   readonly history: LocalHistory;
-  readonly window: EnvelopeCache;
+  readonly envelopes: EnvelopeCache;
   readonly tree: LocalTree;
 }
 
-/** Ships what travels to the hosts of the policy until it is told to stop, and records what they have signed for. */
+/** Ships replicated events to the hosts of the policy until it is told to stop, and records what they have signed for. */
 export class Replicator {
   readonly #dependencies: ReplicatorDependencies;
   readonly #state: StateCache;
@@ -71,7 +71,7 @@ export class Replicator {
   readonly #running: Promise<unknown>;
   #refusal: Refusal | undefined;
 
-  private constructor(dependencies: ReplicatorDependencies, { state, writer, history, window, tree }: Workings) {
+  private constructor(dependencies: ReplicatorDependencies, { state, writer, history, envelopes, tree }: Workings) {
     this.#dependencies = dependencies;
     this.#state = state;
     this.#writer = writer;
@@ -94,8 +94,8 @@ export class Replicator {
       nextLine: () => nextLineOf(now()),
     });
     this.#ofLoops = {
-      ...{ origin, root, writer, history, window, time, logger, state: now, changed },
-      batches: new BatchMaker({ origin, root, window, tree, history, state: now, time }),
+      ...{ origin, root, writer, history, envelopes, time, logger, state: now, changed },
+      batches: new BatchMaker({ origin, root, envelopes, tree, history, state: now, time }),
       clientOf: ({ url, host }, ending) => clientOf(url, host, ending),
       counted: (host, { signed }, shown) => {
         this.#acknowledger.counted(host, signed, shown);
@@ -110,8 +110,8 @@ export class Replicator {
     const { origin, root, logId, outbox, journal, store, frontiers, time, randomBytes, logger } = dependencies;
     const state = await StateCache.open(outbox, journal);
     const now = () => state.current;
-    const window = new EnvelopeCache(outbox, new Sealer(root, origin), time, now);
-    const tree = new LocalTree(window, frontiers, progressOf(time, logger));
+    const envelopes = new EnvelopeCache(outbox, new Sealer(root, origin), time, now);
+    const tree = new LocalTree(envelopes, frontiers, progressOf(time, logger));
     const history = new LocalHistory(tree, outbox, now);
     const writer = await Writer.open(
       {
@@ -122,7 +122,7 @@ export class Replicator {
       },
       state.current.head,
     );
-    return new Replicator(dependencies, { state, writer, history, window, tree });
+    return new Replicator(dependencies, { state, writer, history, envelopes, tree });
   }
 
   /** Hosts are told what is known, unless that takes too long. */
@@ -145,8 +145,8 @@ export class Replicator {
   }
 
   /** Why a wanted URL counts for nothing, if it does. */
-  troubleOf(url: string): string | undefined {
-    return this.#policy.troubleOf(url);
+  failureOf(url: string): string | undefined {
+    return this.#policy.failureOf(url);
   }
 
   /** Who answered at a wanted URL, if somebody did. */

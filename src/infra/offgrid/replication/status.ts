@@ -176,6 +176,6 @@ function unmetUrls(
       if (policy?.hosts.some((named) => named.host === host) === true) return [];
       if (rows.some((row) => row.host === host && row.state === 'RETIRED')) return [];
     }
-    return [{ url, trouble: replicator?.troubleOf(url) ?? null }];
+    return [{ url, trouble: replicator?.failureOf(url) ?? null }];
   });
 }

@@ -4,7 +4,7 @@ import { eventText } from '../protocol/event-text.js';
 
 /** How a history that was read back stands to a log. */
 export interface Comparison {
-  /** How many of its first events are the first that travel of the log. */
+  /** How many of its first events are the first replicated events of the log. */
   readonly same: number;
   /** Where the last of these lies in the log. */
   readonly position: bigint;
@@ -12,7 +12,7 @@ export interface Comparison {
   readonly isOther: boolean;
 }
 
-/** Compares the first events of a log that was read back with those of another that travel, one by one. */
+/** Compares the first events of a log that was read back with the replicated events of another, one by one. */
 export async function compareLogs(
   read: EventLog,
   length: number,

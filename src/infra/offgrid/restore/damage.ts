@@ -23,13 +23,13 @@ export interface Gap {
   readonly to: number;
   /** By position, where there is a row at all. */
   readonly remains: ReadonlyMap<number, Remains>;
-  /** How many travelling events before it are whole. */
+  /** How many replicated events before it are whole. */
   readonly before: number;
-  /** The next travelling event that is whole. */
+  /** The next replicated event that is whole. */
   readonly next: RecordedEvent | undefined;
 }
 
-/** A KeyRotated that is whole, and how many travelling events before it are. */
+/** A KeyRotated that is whole, and how many replicated events before it are. */
 export interface Rotation {
   readonly kind: 'rotation';
   readonly data: JsonObject;

@@ -8,7 +8,7 @@ import type { HostHistory } from './host-histories.js';
 import type { KnownKeys } from './known-keys.js';
 import type { OutboxNumbers } from './outbox-numbers.js';
 
-/** What goes to a damaged position: an event of a host's, or what a truncation leaves, for the event never travelled. */
+/** What goes to a damaged position: an event of a host's, or what a truncation leaves, for a local event. */
 export interface Filling {
   readonly position: number;
   readonly remains: Remains | undefined;
@@ -43,19 +43,19 @@ export class GapFiller {
   }
 
   /**
-   * @param first the number of the first event that travelled from the gap, if one did
+   * @param first the number of the first replicated event of the gap, if there is one
    * @returns the fillings, and the positions for which no host has anything
-   * @throws RepairError when it cannot be told which of the events travelled
+   * @throws RepairError when it cannot be told which of the events are replicated
    */
   async fill(gap: Gap, first: number): Promise<{ readonly fillings: Filling[]; readonly empty: number[] }> {
-    const travels = (await this.#rememberedIn(gap, first)) ?? (await this.#countedIn(gap, first));
-    await this.#fetch(first, first + travels.size - 1);
+    const replicated = (await this.#rememberedIn(gap, first)) ?? (await this.#countedIn(gap, first));
+    await this.#fetch(first, first + replicated.size - 1);
     const fillings: Filling[] = [];
     const empty: number[] = [];
     let sequence = first;
     for (let position = gap.from; position <= gap.to; position += 1) {
       const remains = gap.remains.get(position);
-      if (!travels.has(position)) {
+      if (!replicated.has(position)) {
         fillings.push({ position, remains, fetched: undefined });
         continue;
       }
@@ -68,7 +68,7 @@ export class GapFiller {
     return { fillings, empty };
   }
 
-  /** Which positions of a gap travelled, as the outbox has it; undefined when it does not know, or counts otherwise. */
+  /** Which positions of a gap hold replicated events, by the outbox; undefined when it does not know, or counts otherwise. */
   async #rememberedIn({ from, to }: Gap, first: number): Promise<ReadonlySet<number> | undefined> {
     const { outbox } = this.#dependencies;
     if (outbox === undefined || outbox.through < to) return undefined;
@@ -79,18 +79,18 @@ export class GapFiller {
 
   /** The same, from what the rows still say and from how many events the hosts have in between. */
   async #countedIn(gap: Gap, first: number): Promise<ReadonlySet<number>> {
-    const travels = new Set<number>();
+    const replicated = new Set<number>();
     const unclear: number[] = [];
     for (let position = gap.from; position <= gap.to; position += 1) {
-      const does = doesTravel(gap.remains.get(position));
+      const does = isReplicatedRow(gap.remains.get(position));
       if (does === undefined) unclear.push(position);
-      else if (does) travels.add(position);
+      else if (does) replicated.add(position);
     }
-    if (unclear.length === 0) return travels;
-    const most = travels.size + unclear.length;
-    const count = await this.#countUntil(gap.next, first, { least: travels.size, most });
-    if (count === travels.size) return travels;
-    if (count === most) return new Set([...travels, ...unclear]);
+    if (unclear.length === 0) return replicated;
+    const most = replicated.size + unclear.length;
+    const count = await this.#countUntil(gap.next, first, { least: replicated.size, most });
+    if (count === replicated.size) return replicated;
+    if (count === most) return new Set([...replicated, ...unclear]);
     throw new RepairError(
       `What was at the positions ${gap.from} to ${gap.to} cannot be told from the log, outbox.db and the hosts that answer. Run it again when more hosts answer, or \`sheratan restore\` into an empty folder.`,
     );
@@ -140,8 +140,8 @@ export class GapFiller {
   }
 }
 
-/** Whether an event travelled, as far as its damaged row tells. */
-function doesTravel(remains: Remains | undefined): boolean | undefined {
+/** Whether an event is a replicated one, as far as its damaged row tells. */
+function isReplicatedRow(remains: Remains | undefined): boolean | undefined {
   if (remains === undefined) return undefined;
   const { type, etype } = remains;
   if (typeof type === 'string' && isEventType(type)) return isReplicated({ type, etype: ETYPES[type] });

@@ -3,7 +3,7 @@ import { readGeneration } from '../../projector/projection-file.js';
 import { entriesBetween } from '../../readmodels/outbox/outbox-rows.js';
 import { Connection, SqliteError } from '../../sqlite/connection.js';
 
-/** What `outbox.db` remembers of a log: which positions travelled, and under which numbers. */
+/** What `outbox.db` remembers of a log: which positions hold replicated events, and under which numbers. */
 export interface OutboxNumbers {
   readonly logId: string;
   /** It has seen everything up to here. */

@@ -10,7 +10,7 @@ import type { KnownKeys } from './known-keys.js';
 /** A log that is there, as the hosts would have it: nothing is got, and what it does not have cannot be had. */
 export class OwnLog implements HistoryBuilder<OwnLog> {
   readonly entries: EntryList;
-  /** How many events it has, those that never travel as well. */
+  /** How many events it has, local ones included. */
   readonly events: number;
   readonly #notes: HistoryNotes;
   readonly #holes: ReadonlySet<number>;
@@ -23,7 +23,7 @@ export class OwnLog implements HistoryBuilder<OwnLog> {
   }
 
   /**
-   * Reads a whole log, and seals what travels as it was sealed when it was shipped.
+   * Reads a whole log, and seals its replicated events as each was sealed when it was shipped.
    * @param keys without any yet; they are learnt on the way
    * @throws LogError LOG_CORRUPT; RepairError when the root key is another
    */

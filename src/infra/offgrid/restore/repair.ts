@@ -63,7 +63,7 @@ export interface Repaired {
 /**
  * Mends a log that nobody uses: each event that is damaged or gone is taken from a host, verified, and put back where it
  * was. All of it or nothing: the file is replaced once the mended one has been read whole, and is what is read back from the
- * hosts, as far as that goes. What never travels cannot be had again: its place is kept, as a truncation keeps it.
+ * hosts, as far as that goes. A local event cannot be had again: its place is kept, as a truncation keeps it.
  * @throws RepairError, with nothing changed
  */
 export async function repair(request: RepairRequest, dependencies: RepairDependencies): Promise<Repaired> {
@@ -194,7 +194,7 @@ interface FillingBase {
 }
 
 /**
- * Fills every gap: without the hosts, where what is damaged never travelled; else from the first of their histories that has
+ * Fills every gap: without the hosts, where only local events are damaged; else from the first of their histories that has
  * all of it.
  */
 async function fillAll(
@@ -213,7 +213,7 @@ async function fillAll(
   throw refused ?? alone.refused;
 }
 
-/** Fills gap after gap: how many events travelled before each, and the keys, follow from those before. */
+/** Fills gap after gap: how many replicated events are before each, and the keys, follow from those before. */
 async function attempt(
   found: readonly (Gap | Rotation)[],
   base: FillingBase,
@@ -224,16 +224,16 @@ async function attempt(
   const filler = new GapFiller({ ...base, keys, history });
   const all: Filling[] = [];
   const nowhere: number[] = [];
-  let travelled = 0;
+  let replicated = 0;
   try {
     for (const item of found) {
-      const sequence = item.before + travelled + 1;
+      const sequence = item.before + replicated + 1;
       if (item.kind === 'rotation') {
         keys.learn(sequence, item.data);
         continue;
       }
       const { fillings, empty } = await filler.fill(item, sequence);
-      travelled += empty.length + fillings.filter(({ fetched }) => fetched !== undefined).length;
+      replicated += empty.length + fillings.filter(({ fetched }) => fetched !== undefined).length;
       all.push(...fillings);
       nowhere.push(...empty);
     }

@@ -2,8 +2,8 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { pieces } from '../../../../src/infra/eventlog/eventstore/batch-subscription.js';
-import { Records, type AnyRecord } from '../../../../src/infra/eventlog/eventstore/event-codec.js';
+import { subscriptionBatches } from '../../../../src/infra/eventlog/eventstore/batch-subscription.js';
+import { EventCodec, type AnyRecord } from '../../../../src/infra/eventlog/eventstore/event-codec.js';
 import type { SubscriptionMessage } from '../../../../src/infra/eventlog/eventstore/subscription-messages.js';
 import { collect, follow, newEvent } from '../../../support/events.js';
 import { Random } from '../../../support/random.js';
@@ -105,7 +105,7 @@ describe('a checkpoint beyond the end of the log', () => {
 
 describe('a checkpoint just where the next event lies', () => {
   const HEAD = 1_000n;
-  const records = new Records('');
+  const records = new EventCodec('');
 
   /** An event of ours, or a checkpoint that says that everything before it was looked through. */
   const said = fc
@@ -150,7 +150,7 @@ describe('a checkpoint just where the next event lies', () => {
             for (const chunk of chunks) yield await Promise.resolve(chunk);
           })();
           const cut = { after: 0n, head: HEAD, filter: undefined, batchSize: size, isLive };
-          const cuts = await collect(pieces(source, records, cut));
+          const cuts = await collect(subscriptionBatches(source, records, cut));
           expectResumable(
             cuts,
             all.flatMap((one) => ('record' in one ? [one.record.position?.commit ?? 0n] : [])),

@@ -53,7 +53,7 @@ describe('what is damaged at a host', () => {
     };
     const care = new HostCare({ damaged } as unknown as HostClient, {
       ...{ origin: ORIGIN, host: 'h', time, isServed: () => isServed, logger: quiet },
-      window: { take: () => Promise.resolve([]) },
+      envelopes: { take: () => Promise.resolve([]) },
       history: { has: () => Promise.resolve(true) } as unknown as LocalHistory,
       state: () => ({ holes: new Set() }),
     });
@@ -97,7 +97,7 @@ describe('an audit', () => {
         return Promise.resolve(events.length);
       },
     } as unknown as HostClient;
-    const window = {
+    const envelopes = {
       take: (after: number) => {
         const event = history.events[after]!;
         return Promise.resolve([{ ...event, sequence: after + 1, eid: addressOf(event.sealed) }]);
@@ -105,7 +105,7 @@ describe('an audit', () => {
     };
     const known = { has: () => Promise.resolve(true) } as unknown as LocalHistory;
     const care = new HostCare(client, {
-      ...{ origin: ORIGIN, host: 'h', window, history: known, time, isServed: () => true, logger: quiet },
+      ...{ origin: ORIGIN, host: 'h', envelopes, history: known, time, isServed: () => true, logger: quiet },
       state: () => ({ holes: new Set() }),
     });
     care.seen({ damaged: 0, tree: { value: { sequence: 50, root: history.rootAt(50) } } } as unknown as GoodHead);

@@ -148,7 +148,7 @@ describe('somebody who says that he is a host', () => {
     const core = await ReplicatingCore.start({ hosts: fronts.map(({ url }) => ({ url, weight: 1 })), required: 2 });
     await expect.poll(() => lies, WAIT).toBeGreaterThan(3);
     expect((await core.known()).policies).toEqual([]);
-    expect(core.replicator.troubleOf(fronts[0]!.url)).toMatch(/is not host .*OFFGRID_AUTH_KEY/);
+    expect(core.replicator.failureOf(fronts[0]!.url)).toMatch(/is not host .*OFFGRID_AUTH_KEY/);
     isHonest = true;
     await core.settles();
     const named = (await core.known()).policies.flatMap(({ policy }) => policy.hosts.map(({ host }) => host));

@@ -30,7 +30,7 @@ async function outboxOf(node: TestNode): Promise<{ id: number; key: string; etyp
 }
 
 describe('replication', () => {
-  it('ships what travels to every host, and completes the outbox once a quorum has signed', async () => {
+  it('ships replicated events to every host, and completes the outbox once a quorum has signed', async () => {
     const hosts = [await newHost(), await newHost()];
     const node = await coreWith(hosts);
     await expect.poll(async () => (await outboxOf(node)).map(({ etype }) => etype), WAIT).toEqual([23, 20]);
@@ -50,7 +50,7 @@ describe('replication', () => {
     expect(node.logged).toEqual([]);
   });
 
-  it('leaves no gaps in what travels: a restore appends it by its revisions', async () => {
+  it('leaves no gaps in the sequence: a restore appends it by its revisions', async () => {
     const host = await newHost();
     const node = await coreWith([host]);
     const { log } = node.services;

@@ -56,7 +56,7 @@ describe('a core’s folder of protocol 1', () => {
     await b.stop();
     const core = await ReplicatingCore.start({ ...today, hosts: wanted(a, b), required: 2 });
     await core.record(1);
-    await expect.poll(() => core.replicator.troubleOf(b.url), WAIT).toBeDefined();
+    await expect.poll(() => core.replicator.failureOf(b.url), WAIT).toBeDefined();
     expect((await core.known()).line).toBe(1);
     await b.restart();
     await expect.poll(async () => (await core.known()).line, WAIT).toBe(2);

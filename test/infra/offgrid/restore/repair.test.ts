@@ -152,14 +152,14 @@ it(
   async () => {
     const lost = await Lost.make();
     const { log, rows } = lost;
-    const travelled = rows.findLastIndex(({ type }) => type === 'MissionCreated') + 1;
-    await onFile(log, (file) => file.run('DELETE FROM events WHERE position >= ?', [travelled]));
+    const replicated = rows.findLastIndex(({ type }) => type === 'MissionCreated') + 1;
+    await onFile(log, (file) => file.run('DELETE FROM events WHERE position >= ?', [replicated]));
     const damaged = await readFile(log);
     const { mended, kept, agree } = await lost.repair();
-    expect(mended.map(({ position }) => position)).toEqual(rows.slice(travelled - 1).map(({ position }) => position));
-    expect((await rowsOf(log)).slice(0, travelled).map(contentOf)).toEqual(rows.slice(0, travelled).map(contentOf));
+    expect(mended.map(({ position }) => position)).toEqual(rows.slice(replicated - 1).map(({ position }) => position));
+    expect((await rowsOf(log)).slice(0, replicated).map(contentOf)).toEqual(rows.slice(0, replicated).map(contentOf));
     expect(agree).toHaveLength(2);
-    expect(await rowsOf(kept!)).toHaveLength(travelled - 1);
+    expect(await rowsOf(kept!)).toHaveLength(replicated - 1);
     expect((await readFile(kept!)).length).toBe(damaged.length);
   },
   TIMEOUT_MS,

@@ -5,7 +5,7 @@ import { prepareEvents } from './rows.js';
 const STREAMS = 100;
 
 /** Events of 512 bytes with their numbers. @param first the number of the first */
-export function travelling(count: number, first = 1): ReplicatedEvent[] {
+export function replicatedEvents(count: number, first = 1): ReplicatedEvent[] {
   return prepareEvents(count, STREAMS).map(({ stream, revision, event, row }, i) => ({
     sequence: first + i,
     event: {
