@@ -13,7 +13,7 @@ const { sha256 } = await dist('infra/crypto/sha256.js');
 const { sodium } = await dist('infra/crypto/sodium.js');
 const { MerkleFrontier } = await dist('domain/merkle.js');
 const { sealingEpoch } = await dist('domain/keyring.js');
-const { canonicalJson } = await dist('infra/eventlog/canonical.js');
+const { canonicalJson } = await dist('infra/eventlog/canonical-json.js');
 
 const hex = (bytes) => Buffer.from(bytes).toString('hex');
 const counting = (from, length) => Uint8Array.from({ length }, (_, i) => from + i);

@@ -26,6 +26,16 @@ describe('the source', () => {
   });
 });
 
+describe('scripts', () => {
+  it('import only compiled files that have a source', () => {
+    const imports = readdirSync('scripts').flatMap((name) =>
+      [...readFileSync(join('scripts', name), 'utf8').matchAll(/dist\('([^']+)\.js'\)/g)].map(([, path = '']) => path),
+    );
+    expect(imports.length).toBeGreaterThan(0);
+    expect(imports.filter((path) => !existsSync(join('src', `${path}.ts`)))).toEqual([]);
+  });
+});
+
 describe('ARCHITECTURE.md', () => {
   const text = readFileSync('ARCHITECTURE.md', 'utf8');
   const rows = text.split('\n').filter((line) => line.startsWith('|'));
