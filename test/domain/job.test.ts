@@ -116,7 +116,7 @@ const cancel = (reason = 'not needed'): JobCommand => ({ type: 'CancelJob', jobI
 const NO_JOB: Problem = { code: 'NOT_FOUND', message: "There is no job 'j1'.", entity: 'Job', id: 'j1' };
 const jobFinished = (status: string): Problem => ({
   code: 'JOB_FINISHED',
-  message: `Job 'j1' is already ${status}; that is final.`,
+  message: `Job 'j1' is already ${status} and cannot change.`,
   jobId: 'j1',
   status,
 });
@@ -158,7 +158,7 @@ describe('creating a job', () => {
       .when(create({ mission: { ...MISSION, status: 'FAILED', closedReason: 'storm' } }))
       .thenProblem({
         code: 'MISSION_CLOSED',
-        message: "Mission 'm1' is closed (FAILED); it takes no more changes, tasks or jobs.",
+        message: "Mission 'm1' is closed (FAILED) and accepts no more changes, tasks or jobs.",
         missionId: 'm1',
       });
   });
@@ -228,7 +228,7 @@ describe('dispatching a job', () => {
       .when(dispatch())
       .thenProblem({
         code: 'JOB_NOT_PENDING',
-        message: `Job 'j1' is ${status}; only a PENDING job is dispatched.`,
+        message: `Job 'j1' is ${status}; only a PENDING job can be dispatched.`,
         jobId: 'j1',
         status,
       });

@@ -150,7 +150,7 @@ describe('updating a mission', () => {
       .when(update({ title: 'x' }))
       .thenProblem({
         code: 'MISSION_CLOSED',
-        message: "Mission 'm1' is closed (COMPLETED); it takes no more changes, tasks or jobs.",
+        message: "Mission 'm1' is closed (COMPLETED) and accepts no more changes, tasks or jobs.",
         missionId: 'm1',
       });
   });
@@ -158,7 +158,7 @@ describe('updating a mission', () => {
   it('refuses a closed mission even when nothing would change', () => {
     given(CREATED, CLOSED).when(update({})).thenProblem({
       code: 'MISSION_CLOSED',
-      message: "Mission 'm1' is closed (COMPLETED); it takes no more changes, tasks or jobs.",
+      message: "Mission 'm1' is closed (COMPLETED) and accepts no more changes, tasks or jobs.",
       missionId: 'm1',
     });
   });
@@ -195,7 +195,7 @@ describe('closing a mission', () => {
       .when(close())
       .thenProblem({
         code: 'MISSION_CLOSED',
-        message: "Mission 'm1' is closed (FAILED); it takes no more changes, tasks or jobs.",
+        message: "Mission 'm1' is closed (FAILED) and accepts no more changes, tasks or jobs.",
         missionId: 'm1',
       });
   });

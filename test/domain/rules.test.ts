@@ -248,7 +248,7 @@ describe('a problem', () => {
     });
     expect(missionClosed('m', 'CANCELLED')).toStrictEqual({
       code: 'MISSION_CLOSED',
-      message: "Mission 'm' is closed (CANCELLED); it takes no more changes, tasks or jobs.",
+      message: "Mission 'm' is closed (CANCELLED) and accepts no more changes, tasks or jobs.",
       missionId: 'm',
     });
   });

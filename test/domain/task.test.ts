@@ -32,7 +32,7 @@ const NO_MISSION: Problem = {
 };
 const MISSION_CLOSED: Problem = {
   code: 'MISSION_CLOSED',
-  message: "Mission 'm1' is closed (CANCELLED); it takes no more changes, tasks or jobs.",
+  message: "Mission 'm1' is closed (CANCELLED) and accepts no more changes, tasks or jobs.",
   missionId: 'm1',
 };
 
