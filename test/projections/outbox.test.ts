@@ -176,7 +176,7 @@ describe('the outbox', () => {
     ['a host', acks(2, { a: 3 })],
   ])('refuses an acknowledgement of more than there is: by %s', (_who, acknowledgement) => {
     expect(() => fold(policy(1, 1, 'a'), MISSION, acknowledgement)).toThrow(
-      'It acknowledges events up to 3, and only 2 replicated events come before it',
+      'It acknowledges events up to 3, but only 2 replicated events precede it',
     );
   });
 });
