@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { append, Running, tally } from './support.js';
 
-const TRYING_AGAIN = 'projection cannot go on; trying again';
+const TRYING_AGAIN = 'projection failed; trying again';
 
 describe('a write that fails', () => {
   it('is tried again until it succeeds, and nothing is lost or doubled', async () => {
@@ -79,7 +79,7 @@ describe('a write that fails', () => {
     await running.caughtUp();
     const broken = await running.breakWrites();
     running.projector.rebuild();
-    await running.logs('rebuild cannot go on; trying again');
+    await running.logs('rebuild failed; trying again');
     expect((await running.projector.status()).state).toBe('REBUILDING');
     expect(await running.total()).toBe(1_000);
     await broken.repair();
@@ -94,7 +94,7 @@ describe('a write that fails', () => {
     await running.caughtUp();
     const broken = await running.breakWrites();
     running.projector.rebuild();
-    await running.logs('rebuild cannot go on; trying again');
+    await running.logs('rebuild failed; trying again');
     await broken.repair();
     expect(await running.projector.cancelRebuild()).toBeUndefined();
     expect(await running.tables()).toEqual(['tallies']);

@@ -244,8 +244,8 @@ describe('a projection is refused at start', () => {
     await tamper(running.path, "UPDATE generations SET position = 9007199254740993 WHERE slot = 'live'");
     const { code, message } = await refusal(running);
     expect(code).toBe('CHECKPOINT_BEYOND_HEAD');
-    expect(message).toContain('folded up to 9007199254740993, beyond the end of the log at 3');
-    expect(message).toContain('Restore the right log, or accept this one. Run `sheratan replay tally --reset`');
+    expect(message).toContain('folded up to 9007199254740993, but the log ends at 3');
+    expect(message).toContain('Restore the right log, or accept this one: run `sheratan replay tally --reset`');
   });
 
   it('when the log does not have the last event that it has folded', async () => {

@@ -115,7 +115,7 @@ describe('a rollback', () => {
     await running.restart(tally({ version: 2 }));
     await running.projector.rebuilt();
     expect(await running.projector.rollback()).toEqual({
-      refused: 'The previous generation has version 1; this is version 2.',
+      refused: 'The previous generation has version 1; this build uses 2.',
     });
     expect(await running.total()).toBe(3);
   });

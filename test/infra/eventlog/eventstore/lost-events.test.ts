@@ -88,7 +88,7 @@ describe('a log that has lost events', () => {
       code: 'CHECKPOINT_BEYOND_HEAD',
       message: expect.stringMatching(
         new RegExp(
-          `folded up to ${later.position}, beyond the end of the log at ${position}:.*sheratan replay tally --reset`,
+          `folded up to ${later.position}, but the log ends at ${position}:.*sheratan replay tally --reset`,
         ),
       ),
     });
