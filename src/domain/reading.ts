@@ -186,8 +186,8 @@ function isOn(a: ShownTree, b: ShownTree, relations: Relations): boolean {
 }
 
 /**
- * The weight of heard hosts that may, without harm, be dishonest, have lost events or have been restored from an older copy;
- * below 0, too few were heard.
+ * The weight of heard hosts that may, without harm, be dishonest, have lost events or have been reset to an older copy; below 0,
+ * too few were heard.
  */
 export function weightThatMayLie(
   policies: readonly Pick<Policy, 'hosts' | 'required'>[],

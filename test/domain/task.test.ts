@@ -105,7 +105,7 @@ describe.each([
   it('refuses an empty kind', () => refuses({ kind: '' }, 'kind'));
   it('accepts params of 64 KiB', () => accepts({ params: paramsOf(65_536) }));
   it('refuses params of 64 KiB and a byte', () => refuses({ params: paramsOf(65_537) }, 'params'));
-  it('says everything that is wrong at once', () => {
+  it('reports everything that is wrong in one problem', () => {
     refuses({ name: '', kind: '', params: { n: NaN } }, 'name', 'kind', 'params');
   });
 });
@@ -173,13 +173,13 @@ describe('the state of a task', () => {
     });
   });
 
-  it('stays absent through an update before its creation', () => {
+  it('is still absent after an update before its creation', () => {
     expect(state({ type: 'TaskUpdated', data: { taskId: 't1', missionId: 'm1', name: 'x' } })).toEqual({
       status: 'ABSENT',
     });
   });
 
-  it('is left alone by a second creation', () => {
+  it('is not changed by a second creation', () => {
     const again: TaskFact = { type: 'TaskCreated', data: { taskId: 't1', missionId: 'm2', ...FIELDS } };
     expect(state(CREATED, again)).toEqual(state(CREATED));
   });

@@ -12,7 +12,7 @@ export function crossSiteRefusal(
 ): string | undefined {
   const { origin, host = '' } = headers;
   if (!hasTokens && !isLoopbackHost(host)) {
-    return `The Host header names '${host.slice(0, 100)}', but without tokens only loopback is served. Use http://127.0.0.1, or set SHERATAN_API_TOKENS.`;
+    return `The Host header names '${host.slice(0, 100)}', but without tokens only loopback is served. Use http://127.0.0.1 or set SHERATAN_API_TOKENS.`;
   }
   if (origin !== undefined && !isSameOrigin(origin, host)) {
     return `Requests from pages of ${origin.slice(0, 100)} are not served here.`;

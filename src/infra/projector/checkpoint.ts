@@ -39,7 +39,7 @@ export async function checkCheckpoint(
   if (!(await hasLast(live, log))) {
     throw new ProjectionError(
       'LOG_DIVERGED',
-      `${file.path} has folded events that this log does not have: the log was restored from an older copy and continued from there. ${remedy}`,
+      `${file.path} has folded events that this log does not have: the log was reset to an older copy and continued from there. ${remedy}`,
     );
   }
 }

@@ -21,7 +21,7 @@ export function toProjectionError(error: unknown, path: string): unknown {
     return error;
   return new ProjectionError(
     'PROJECTION_DAMAGED',
-    `${path} is damaged. It holds only a projection: delete the file and start again, which rebuilds it from the log.`,
+    `${path} is damaged. It holds only a projection: delete the file and start the core again, which rebuilds it from the log.`,
     error,
   );
 }

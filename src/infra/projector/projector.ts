@@ -30,9 +30,8 @@ export interface Refusal {
 /**
  * Runs one projection: follows the log into its file, rebuilds beside the live tables, switches and rolls back.
  *
- * The live loop runs until it must stop (for a switch, a halt or a failed write), and then starts again from the file's
- * checkpoint. A rebuild is a second loop into `next`. At its end it pauses the live loop, folds the last events, and
- * switches.
+ * The live loop runs until it must stop (for a switch, a halt or a failed write), and then starts again from the checkpoint.
+ * A rebuild is a second loop into `next`. At its end it pauses the live loop, folds the last events, and switches.
  */
 export class Projector {
   readonly file: ProjectionFile;
@@ -244,7 +243,10 @@ export class Projector {
   async #followLive(signal: AbortSignal): Promise<void> {
     const live = await this.file.generation('live');
     if (live === undefined)
-      throw new ProjectionError('PROJECTION_DAMAGED', `${this.file.path} has lost its live generation.`);
+      throw new ProjectionError(
+        'PROJECTION_DAMAGED',
+        `${this.file.path} has lost its live generation. Delete the file and start the core again, which rebuilds it from the log.`,
+      );
     this.#live = live;
     this.#isLive = false;
     this.#announce();

@@ -162,7 +162,7 @@ describe('a position', () => {
   it('of another log is refused, though it has such a number', async () => {
     const { position } = await node.mutate('createMission', { title: 'Here' });
     const foreign = `zzzzz0:${numberOf(position)}`;
-    await expectRefused(foreign, /belongs to another log .* read again without a position\.$/);
+    await expectRefused(foreign, /belongs to another log; .* read again without a position\.$/);
   });
 
   it('beyond the end of the log is refused', async () => {

@@ -21,7 +21,7 @@ describe('a write that fails', () => {
     expect((await running.state('LIVE')).error).toBeNull();
   });
 
-  it('is shown until one succeeds: the projection is not halted, but it does not go on', async () => {
+  it('is shown until one succeeds: the projection is not halted, but does not continue', async () => {
     const running = await Running.begin();
     await append(running.log, 10);
     await running.caughtUp();
@@ -49,7 +49,7 @@ describe('a write that fails', () => {
     expect(await running.total()).toBe(1);
   });
 
-  it('leaves no half of its batch behind', async () => {
+  it('leaves no part of its batch behind', async () => {
     const running = await Running.begin();
     const broken = await running.breakWrites();
     await append(running.log, 500, ['mission-a']);
@@ -61,7 +61,7 @@ describe('a write that fails', () => {
     expect(await running.total()).toBe(500);
   });
 
-  it('does not keep a projector from stopping', async () => {
+  it('does not prevent a projector from stopping', async () => {
     const running = await Running.begin();
     const broken = await running.breakWrites();
     await append(running.log, 5);
@@ -88,7 +88,7 @@ describe('a write that fails', () => {
     expect(await running.total()).toBe(1_000);
   });
 
-  it('of a rebuild does not keep it from being cancelled', async () => {
+  it('of a rebuild does not prevent its cancellation', async () => {
     const running = await Running.begin();
     await append(running.log, 10);
     await running.caughtUp();
