@@ -127,7 +127,7 @@ const stale = (worker: string, attempt: number, currentAttempt: number, now: str
   attempt,
   currentAttempt,
 });
-/** A payload of exactly so many bytes of JSON. */
+/** A payload with an exact number of bytes of JSON. */
 const payloadOf = (bytes: number) => ({ blob: 'x'.repeat(bytes - '{"blob":""}'.length) });
 
 describe('creating a job', () => {

@@ -42,7 +42,7 @@ const close = (reason = 'all done'): MissionCommand => ({
   reason,
 });
 const tags = (count: number) => Array.from({ length: count }, (_, i) => `tag ${i}`);
-/** Metadata of exactly so many bytes of JSON. */
+/** Metadata with an exact number of bytes of JSON. */
 const metadataOf = (bytes: number) => ({ blob: 'x'.repeat(bytes - '{"blob":""}'.length) });
 
 describe('creating a mission', () => {

@@ -13,7 +13,7 @@ function said(check: (checks: Checks) => Checks): readonly string[] {
   return problem?.code === 'INVALID_INPUT' ? problem.fields.map(({ path, message }) => `${path} ${message}`) : [];
 }
 
-/** A scalar with so many levels of arrays around it. */
+/** A scalar inside a given number of nested arrays. */
 function nested(levels: number): Json {
   return Array.from({ length: levels }).reduce<Json>((inner) => [inner], 0);
 }

@@ -50,7 +50,7 @@ const update = (changes: Partial<TaskFields>, mission: MissionState = OPEN): Tas
   mission,
   changes,
 });
-/** Params of exactly so many bytes of JSON. */
+/** Params with an exact number of bytes of JSON. */
 const paramsOf = (bytes: number) => ({ blob: 'x'.repeat(bytes - '{"blob":""}'.length) });
 
 describe('creating a task', () => {
