@@ -1,19 +1,19 @@
 import { higher, isPossible, tipsOf, type Reader, type ShownTree } from './reading.js';
 
-/** What is taken of what can be had, though more may have been at quorum. */
+/** Which events are taken when a loss is accepted, although more may have been at quorum. */
 export type AcceptedLoss =
-  /** It must be known first what can be got of a tree. */
+  /** It must be known first which events of `get` can be fetched. */
   | { readonly is: 'OPEN'; readonly get: ShownTree }
-  /** Nothing can be got. */
+  /** Nothing can be fetched. */
   | { readonly is: 'NOTHING' }
-  /** One epoch has several ends, and it cannot be told which of them was at quorum: one must be chosen. */
+  /** One epoch has several ends, and it cannot be decided which of them was at quorum: one must be chosen. */
   | { readonly is: 'FORKED'; readonly tips: readonly ShownTree[] }
   | { readonly is: 'TAKEN'; readonly tree: ShownTree; readonly length: number };
 
 /**
- * Decides what is taken when a loss is accepted: of the heads that can be got whole and have every quorum that can be got,
- * the one of the highest rank; only without any, the history that can be read furthest.
- * @param chosen a tree that was chosen by hand: it is taken as far as it can be read
+ * Decides what is taken when a loss is accepted: of the heads that can be fetched completely and have every quorum that can be
+ * fetched, the one of the highest rank; if there is none, the history that can be read furthest.
+ * @param chosen a tree that an operator chose: it is taken as far as it can be read
  */
 export function decideAcceptedLoss(
   { heard, relations, gotten, dishonest }: Reader,
@@ -29,7 +29,7 @@ export function decideAcceptedLoss(
   const hasQuorum = (tree: ShownTree, of: ShownTree) => relations.isQuorumOn(of, tree) && readable(tree) >= of.quorum;
   const quorums = trees.filter((of) => of.quorum > 0 && trees.some((tree) => hasQuorum(tree, of)));
   const candidates = heard.flatMap(({ host, tree }) => (tree === null ? [] : [{ host, tree }]));
-  // A lower line, or another of the same number, binds no more.
+  // A quorum of a lower line, or of another line with the same number, no longer binds a tree.
   const binds = (of: ShownTree, tree: ShownTree) => of.line > tree.line || isOfLine(of, tree);
   const good = candidates
     .map(({ tree }) => tree)

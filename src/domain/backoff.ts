@@ -1,11 +1,12 @@
-/** The shortest wait after a failure, in milliseconds; the longest doubles with each failure from twice this */
+/** The shortest wait after a failure, in milliseconds. */
 export const MIN_BACKOFF_MS = 250;
-/** up to this. */
+/** The upper limit of the longest wait, in milliseconds. */
 export const MAX_BACKOFF_MS = 60_000;
 
 /**
- * How long to leave something alone after so many failures in a row, in milliseconds: exponential backoff, anywhere between the
- * shortest wait and the longest, so that those who failed together do not come back together.
+ * How long to wait after a number of failures in a row, in milliseconds: exponential backoff, at random between the shortest
+ * wait and the longest, so that clients that failed together do not retry together. The longest is twice MIN_BACKOFF_MS after
+ * the first failure and doubles with each further one, up to MAX_BACKOFF_MS.
  * @param failures from 1
  * @param random from 0 to below 1
  */

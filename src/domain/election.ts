@@ -1,29 +1,29 @@
 import { totalWeight, weightOf, type Policy } from './replication.js';
 
-/** What a tree says, and how that stands to the own log. */
+/** What a tree states, and how it compares with the own log. */
 export interface Shown {
   readonly line: number;
   readonly epoch: number;
   readonly sequence: number;
-  /** How many events are said to have been at quorum. */
+  /** How many events the tree states were at quorum. */
   readonly quorum: number;
   readonly writer: string;
-  /** Whether it reaches the events that its epoch was elected on. */
+  /** Whether it includes all the events that its epoch's election rests on. */
   readonly isComplete: boolean;
-  /** Whether its line began where the own line did: lines of one number that began elsewhere are others. */
+  /** Whether its line began where the own line did: lines with one number that began elsewhere are different lines. */
   readonly isOfOwnBeginning: boolean;
-  /** Whether its events are the first of the own log. */
+  /** Whether its events are the first events of the own log. */
   readonly isOnLog: boolean;
-  /** Whether the events that are said to have been at quorum are the first of the own log. */
+  /** Whether the events that the tree states were at quorum are the first events of the own log. */
   readonly isQuorumOnLog: boolean;
 }
 
-/** The own log, as far as an election asks. */
+/** The facts about the own log that an election needs. */
 export interface OwnHistory {
   readonly line: number;
   /** The epoch of the last election that this log has won in its line; 0 before one. */
   readonly epoch: number;
-  /** How many events that was on; at least those up to the one that began the line. */
+  /** The base of that election: at least the events up to the one that began the line. */
   readonly base: number;
   /** How many events are known to have been at quorum. */
   readonly quorum: number;
@@ -31,26 +31,26 @@ export interface OwnHistory {
   readonly isRestored: boolean;
 }
 
-/** A host that has granted the claim, with what its head shows. */
+/** A host that has granted the claim, with the trees of its head. */
 export interface Grantor {
   readonly tree: Shown | null;
   readonly staged: Shown | null;
 }
 
 /**
- * Why this log is not the newest. BEHIND: a later process of the origin has written what is not on it. FORKED: this very
- * epoch has. LINE: a line was begun above the own one, or elsewhere under its number.
+ * Why this log is not the newest. BEHIND: a later process of the origin has written events that are not on it. FORKED: the same
+ * epoch has written such events. LINE: a line was begun above the own one, or at another event with the same number.
  */
 export type News = 'BEHIND' | 'FORKED' | 'LINE';
 
-/** What an election is decided by. */
+/** The input of an election. */
 export interface Ballot {
   readonly own: OwnHistory;
   /** The policies in play: each must be met. */
   readonly policies: readonly Pick<Policy, 'hosts' | 'required'>[];
-  /** By the fingerprints of hosts that have granted the epoch. */
+  /** The hosts that have granted the epoch, by fingerprint. */
   readonly granted: ReadonlyMap<string, Grantor>;
-  /** The weight of hosts that may lie. */
+  /** The weight of hosts that may be dishonest. */
   readonly dishonest: number;
   /** The epoch that was claimed. */
   readonly epoch: number;
@@ -60,34 +60,34 @@ export interface Ballot {
   readonly isEveryHostHeard: boolean;
 }
 
-/** A host, with what it shows that is not on the own log. */
+/** A host that shows a tree which is not on the own log. */
 export interface Strange {
   readonly by: string;
-  /** The tree of its head, or one that is staged there. */
+  /** The tree of its head, or its staged tree. */
   readonly shown: Shown;
 }
 
-/** What comes of an election. */
+/** The result of an election. */
 export type Outcome =
-  /** Too few hosts have granted, or have been heard. `leftOut` have granted, and count for nothing. */
+  /** Too few hosts have granted the epoch, or have been heard. The hosts in `leftOut` have granted it, but do not count. */
   | { readonly is: 'OPEN'; readonly leftOut: readonly Strange[] }
   | ({ readonly is: 'STOPPED'; readonly news: News } & Strange)
   | {
       readonly is: 'ELECTED';
-      /** No tree of this epoch counts that has fewer events. */
+      /** A tree of this epoch that has fewer events does not count. */
       readonly base: number;
-      /** What is known of quorums now. */
+      /** How many events are now known to have been at quorum. */
       readonly quorum: number;
-      /** The epoch of the tree that said so; undefined when none said more than was known. */
+      /** The epoch of the tree that states this; undefined when no tree states more than was known. */
       readonly quorumEpoch: number | undefined;
-      /** What this process may sign of that: never what was reached under a higher epoch than its own. */
+      /** How many of those this process may sign as at quorum: never more than was reached under its own or a lower epoch. */
       readonly signable: number;
-      /** Hosts of which the head, or a part of it, is not on the own log: a restored log sets that aside. */
+      /** Hosts whose tree is not, or not completely, on the own log: an election of a restored log does not count them. */
       readonly leftOut: readonly Strange[];
     };
 
 /**
- * Whether hosts are enough to know of every quorum there was, with some that lie among them, and to make one.
+ * Whether some hosts are enough to know of every past quorum, with dishonest ones among them, and to form a quorum.
  * docs/protocol.md: weight − f > W − R, and weight ≥ R.
  */
 export function isElectorate(
@@ -99,7 +99,7 @@ export function isElectorate(
   return weight - dishonest > totalWeight(policy) - policy.required && weight >= policy.required;
 }
 
-/** The weight of hosts that must be heard beside some, before these are an electorate of every policy; 0 when they are. */
+/** The weight of further hosts that must be heard before all are an electorate of every policy; 0 when `some` are one. */
 export function missingWeight(
   policies: readonly Pick<Policy, 'hosts' | 'required'>[],
   some: ReadonlySet<string>,
@@ -112,7 +112,7 @@ export function missingWeight(
   return Math.max(0, ...missing);
 }
 
-/** Why a head's tree says that the own log is not the newest; undefined when it does not. */
+/** Why the own log is not the newest, by the tree of a head; undefined when that tree does not show it. */
 function newsOf(shown: Shown, own: OwnHistory): News | undefined {
   if (!shown.isComplete || shown.line < own.line) return undefined;
   if (shown.line > own.line || !shown.isOfOwnBeginning) return 'LINE';
@@ -120,16 +120,16 @@ function newsOf(shown: Shown, own: OwnHistory): News | undefined {
   return shown.epoch === own.epoch ? 'FORKED' : 'BEHIND';
 }
 
-/** Why a tree of a head, or one that is staged, says that the own log lacks what was at quorum. */
+/** Why the own log lacks events that were at quorum, by the tree of a head or a staged tree; undefined when it lacks none. */
 function missesQuorum(shown: Shown, own: OwnHistory): News | undefined {
   if (shown.line < own.line || shown.quorum === 0 || shown.isQuorumOnLog) return undefined;
   return isOfOwnLine(shown, own) ? 'BEHIND' : 'LINE';
 }
 
 /**
- * Decides whether a process that has claimed an epoch may ship what counts: whether hosts enough have shown that nothing
- * newer than its log exists. A log that was restored leaves hosts out that show other events: what the rest does not know
- * was never at quorum, when the rest is an electorate by itself.
+ * Decides whether a process that has claimed an epoch may ship events that count: whether enough hosts have shown that nothing
+ * newer than its log exists. For a restored log, hosts that show other events are left out: if the remaining hosts alone are
+ * an electorate, events that they do not know were never at quorum.
  */
 export function decideElection(ballot: Ballot): Outcome {
   const { own, policies, granted, dishonest, epoch, isEveryHostHeard } = ballot;
@@ -174,7 +174,7 @@ export function decideElection(ballot: Ballot): Outcome {
   };
 }
 
-/** The process that was elected. */
+/** A process that won an election. */
 export interface Elected {
   readonly own: OwnHistory;
   readonly epoch: number;
@@ -182,8 +182,9 @@ export interface Elected {
 }
 
 /**
- * What an elected process does about a tree that it meets: goes on; stops, for another writes under its epoch and name, or
- * a line was begun elsewhere; or claims again, above it, and is judged again.
+ * What an elected process does when a host shows it a tree: it continues (GO_ON); it stops, because another process writes
+ * under its epoch and name (FORKED) or a line was begun elsewhere (LINE); or it claims a higher epoch and needs another
+ * election (CLAIM_AGAIN).
  */
 export function decideMeeting(
   shown: Shown,

@@ -1,20 +1,20 @@
 import type { JsonObject } from './json.js';
 
-/** What happened, before it is given its circumstances: what a decider returns. */
+/** What happened, without metadata: the result of a decider. */
 export interface Fact<Type extends string = string, Data extends object = JsonObject> {
   readonly type: Type;
   readonly data: Data;
 }
 
-/** The circumstances of an event. */
+/** When, by whom and why an event was recorded. */
 export interface EventMetadata {
   /** The command's time: ISO 8601, UTC, milliseconds. Folds read this, never the log's own clock. */
   readonly at: string;
-  /** Who asked: a role (`operator`), a token by its role and fingerprint (`worker:1f2e3d4c`), or a process of ours. */
+  /** The caller: a role (`operator`), a token by its role and fingerprint (`worker:1f2e3d4c`), or a process of Sheratan. */
   readonly actor: string;
-  /** Names the request this event came from. */
+  /** Names the request that led to this event. */
   readonly correlationId: string;
-  /** Names what caused it directly: the command, or the event a process reacted to. */
+  /** Names the direct cause: the command, or the event that a process reacted to. */
   readonly causationId: string;
   /** The version of the shape of `data`; older ones are upcast when read. */
   readonly schemaVersion: number;
@@ -22,7 +22,7 @@ export interface EventMetadata {
   readonly idempotency?: { readonly key: string; readonly hash: string };
 }
 
-/** An event as a command produces it. */
+/** An event as a command produces it, before it is recorded. */
 export interface DomainEvent<Type extends string = string, Data extends object = JsonObject> extends Fact<Type, Data> {
   readonly metadata: EventMetadata;
 }
@@ -35,9 +35,9 @@ export interface RecordedEvent<Type extends string = string, Data extends object
   /** UUID. */
   readonly id: string;
   readonly stream: string;
-  /** Place in the stream, from 0, without gaps. */
+  /** Number in its stream, from 0, without gaps. */
   readonly revision: bigint;
-  /** Place in the one total order of its log; gaps are allowed. */
+  /** Place in the total order of its log; gaps are allowed. */
   readonly position: bigint;
   /** The number of the event's type, from 10; it never changes meaning. */
   readonly etype: number;
@@ -68,7 +68,7 @@ export const ETYPES = {
   TransferProposed: 28,
   TransferFinalized: 29,
   PayloadStored: 30,
-  // Known as names alone, so that a history that a newer build wrote is stored and numbered.
+  // Known by name only, so that a history that a newer build wrote can be stored and numbered.
   JobLeaseExtended: 31,
   JobReleased: 32,
   JobReadied: 33,
@@ -87,7 +87,7 @@ export function isEventType(name: string): name is EventType {
   return Object.hasOwn(ETYPES, name);
 }
 
-/** The numbers of the types that are known as names alone. */
+/** The first and last number of the types that are known by name only. */
 const [FIRST_NAME, LAST_NAME] = [ETYPES.JobLeaseExtended, ETYPES.ScheduleRemoved];
 
 /** Whether this build knows what events of a type mean. */
@@ -95,21 +95,21 @@ export function isReadable(type: string): boolean {
   return isEventType(type) && (ETYPES[type] < FIRST_NAME || ETYPES[type] > LAST_NAME);
 }
 
-/** What describes this copy of the log alone, and so is never replicated. */
+/** The types of local events: they describe only this copy of the log, so they are never replicated. */
 const LOCAL_TYPES: ReadonlySet<string> = new Set<EventType>(['ReplicasAcknowledged', 'EventsEvicted']);
 
-/** The lowest number of an event's type; 0 marks a row that holds no event any more. */
+/** The lowest number of an event type; 0 marks a row that no longer holds an event. */
 const FIRST_ETYPE = 10;
 
 /**
- * Whether an event is replicated to hosts. Those that are have the sequence numbers 1, 2, 3 … in log order, whatever their
- * data says and whether this build knows their type: this alone decides which number an event has.
+ * Whether an event is replicated to hosts. Replicated events have the sequences 1, 2, 3 … in log order. Only this function
+ * decides which sequence an event has: its data, and whether this build knows its type, do not matter.
  */
 export function isReplicated({ type, etype }: { readonly type: string; readonly etype: number }): boolean {
   return etype >= FIRST_ETYPE && !LOCAL_TYPES.has(type);
 }
 
-/** The categories of streams: what stands before the first `-` of their names. */
+/** The categories of streams: the part of a stream's name before the first `-`. */
 export const CATEGORIES = [
   'mission',
   'task',
@@ -125,11 +125,12 @@ export const CATEGORIES = [
   'schedule',
 ] as const;
 
+/** The name of a category in the catalogue. */
 export type Category = (typeof CATEGORIES)[number];
 
 const KNOWN_CATEGORIES: ReadonlySet<string> = new Set(CATEGORIES);
 
-/** Whether a name is that of a category of the catalogue. */
+/** Whether a name is a category of the catalogue. */
 export function isCategory(name: string): boolean {
   return KNOWN_CATEGORIES.has(name);
 }
@@ -167,18 +168,18 @@ const CATEGORY_OF_TYPE: Readonly<Record<EventType, Category>> = {
   HistoryHole: 'replication',
 };
 
-/** The category of the streams that hold events of a type; a HistoryHole may be in any. */
+/** The category of the streams that hold events of a type; a HistoryHole may be in a stream of any category. */
 export function categoryOfType(type: EventType): Category {
   return CATEGORY_OF_TYPE[type];
 }
 
-/** What stands before the first `-` of a stream's name. */
+/** The category of a stream: the part of its name before the first `-`, or the complete name without one. */
 export function categoryOf(stream: string): string {
   const dash = stream.indexOf('-');
   return dash < 0 ? stream : stream.slice(0, dash);
 }
 
-/** A replicated event with its number: 1, 2, 3 … in log order. */
+/** A replicated event with its sequence: 1, 2, 3 … in log order. */
 export interface ReplicatedEvent {
   readonly sequence: number;
   readonly event: RecordedEvent;

@@ -12,12 +12,14 @@ export const MAX_ID_LENGTH = 64;
 
 const ID = /^[A-Za-z0-9][A-Za-z0-9_.:-]*$/;
 
-/** Whether a text may name a mission, a task or a job: 1–64 characters of letters, digits and `-_.:`. */
+/** Whether a text is a valid id: 1–64 letters, digits and `-_.:`, of which the first is a letter or digit. */
 export function isId(text: string): boolean {
   return text.length <= MAX_ID_LENGTH && ID.test(text);
 }
 
-/** The stream of one aggregate; its category is what stands before the first `-`. */
+/** The stream of a mission. */
 export const missionStream = (id: MissionId): string => `mission-${id}`;
+/** The stream of a task. */
 export const taskStream = (id: TaskId): string => `task-${id}`;
+/** The stream of a job. */
 export const jobStream = (id: JobId): string => `job-${id}`;

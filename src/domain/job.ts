@@ -20,12 +20,13 @@ import { missionBars, type TaskState } from './task.js';
  * fail it; an expired lease is a retryable failure that the lease process records.
  */
 export const JOB_STATUSES = ['PENDING', 'DISPATCHED', 'COMPLETED', 'FAILED', 'CANCELLED'] as const;
+/** The status of a job. */
 export type JobStatus = (typeof JOB_STATUSES)[number];
 
-/** How many attempts a job has unless it says otherwise. */
+/** How many attempts a job has by default. */
 export const DEFAULT_MAX_ATTEMPTS = 3;
 
-/** The reason recorded when a worker let its lease run out. */
+/** The failure reason recorded when a worker's lease has run out. */
 export const LEASE_EXPIRED = 'LEASE_EXPIRED';
 
 type JobRef = { readonly jobId: JobId; readonly taskId: TaskId; readonly missionId: MissionId };
@@ -33,11 +34,12 @@ type JobRef = { readonly jobId: JobId; readonly taskId: TaskId; readonly mission
 type JobFields = {
   readonly kind: string;
   readonly payload: JsonObject;
-  /** Higher is claimed sooner; −1000 to 1000. */
+  /** A job of higher priority is claimed sooner; −1000 to 1000. */
   readonly priority: number;
   readonly maxAttempts: number;
 };
 
+/** What can happen to a job. */
 export type JobFact =
   | Fact<'JobCreated', JobRef & JobFields>
   | Fact<
@@ -59,12 +61,13 @@ export type JobFact =
     >
   | Fact<'JobCancelled', JobRef & { readonly reason: string }>;
 
+/** The commands on a job. */
 export type JobCommand =
   | ({
       readonly type: 'CreateJob';
       readonly jobId: JobId;
       readonly taskId: TaskId;
-      /** The task and its mission as they were read. */
+      /** The task and its mission, as read before the command. */
       readonly task: TaskState;
       readonly mission: MissionState;
     } & JobFields)
@@ -96,6 +99,7 @@ export type JobCommand =
   | { readonly type: 'ExpireLease'; readonly jobId: JobId; readonly attempt: number; readonly at: string }
   | { readonly type: 'CancelJob'; readonly jobId: JobId; readonly reason: string };
 
+/** The state of a job, folded from its events; ABSENT before it is created. */
 export type JobState =
   | { readonly status: 'ABSENT' }
   | (JobRef &
@@ -197,7 +201,7 @@ export const job: Decider<JobCommand, JobFact, JobState> = {
   },
 };
 
-/** Where a failed attempt leaves its job: back in the queue while attempts remain and another try may help. */
+/** The status of a job after a failed attempt: PENDING again while attempts remain and the failure is retryable. */
 export function statusAfterFailure(attempt: number, maxAttempts: number, retryable: boolean): 'PENDING' | 'FAILED' {
   return retryable && attempt < maxAttempts ? 'PENDING' : 'FAILED';
 }
@@ -213,12 +217,12 @@ function create(state: JobState, command: Extract<JobCommand, { type: 'CreateJob
   return accept({ type: 'JobCreated', data });
 }
 
-/** Whether a job has ended, for good. */
+/** Whether a status is final: the job has ended and cannot change. */
 export function isFinished(status: JobStatus): boolean {
   return status === 'COMPLETED' || status === 'FAILED' || status === 'CANCELLED';
 }
 
-/** Only the worker that holds the current attempt may answer for it. */
+/** Refuses an answer from any worker that does not hold the current attempt. */
 function attemptProblem(state: Job, command: { worker: string; attempt: number }): Problem | undefined {
   const { jobId, status, attempt, worker } = state;
   if (status === 'DISPATCHED' && attempt === command.attempt && worker === command.worker) return undefined;
@@ -236,14 +240,14 @@ function attemptProblem(state: Job, command: { worker: string; attempt: number }
 function notPending({ jobId, status }: Job): Problem {
   return {
     code: 'JOB_NOT_PENDING',
-    message: `Job '${jobId}' is ${status}; only a PENDING job is dispatched.`,
+    message: `Job '${jobId}' is ${status}; only a PENDING job can be dispatched.`,
     jobId,
     status,
   };
 }
 
 function finished({ jobId, status }: Job): Problem {
-  return { code: 'JOB_FINISHED', message: `Job '${jobId}' is already ${status}; that is final.`, jobId, status };
+  return { code: 'JOB_FINISHED', message: `Job '${jobId}' is already ${status} and cannot change.`, jobId, status };
 }
 
 function check(command: JobCommand): Problem | undefined {

@@ -13,7 +13,7 @@ export function jsonBytes(value: Json): number {
   return encoder.encode(JSON.stringify(value)).byteLength;
 }
 
-/** Whether two JSON values are the same value, whatever the order of their keys. */
+/** Whether two JSON values are equal; the order of keys does not matter. */
 export function jsonEquals(a: Json, b: Json): boolean {
   if (a === b) return true;
   if (a === null || b === null || typeof a !== 'object' || typeof b !== 'object') return false;

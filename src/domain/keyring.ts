@@ -1,8 +1,8 @@
 import type { Fact } from './event.js';
 
 /**
- * From here on events are sealed with another key. It is wrapped with a key of the root, so that the root and the log
- * give every key; the root's id tells whose log it is.
+ * Begins a key epoch: the events after it are sealed with another key. That key is wrapped with a key derived from the root
+ * key, so that the root key and the log give every key; the root key's id shows to which root key the log belongs.
  */
 export type KeyRotated = Fact<
   'KeyRotated',
@@ -19,22 +19,23 @@ export type KeyRotated = Fact<
   }
 >;
 
-/** The stream of an origin's keys. */
+/** The stream of an origin's KeyRotated events. */
 export function keyringStream(origin: string): string {
   return `keyring-${origin}`;
 }
 
-/** A key epoch, and where it begins. */
+/** A key epoch and its beginning. */
 export interface KeyEpoch {
   readonly keyEpoch: number;
-  /** The sequence of its KeyRotated, which the first key of all seals; the next event is the first of the epoch. */
+  /** The sequence of its KeyRotated, which is sealed with the key of epoch 0; the next event is the first of the epoch. */
   readonly sequence: number;
 }
 
 /**
- * Which key epoch seals an event: that of the latest KeyRotated below it. Epoch 0, the key that follows from the root,
- * seals what comes before the first one, and every KeyRotated.
+ * The key epoch that seals an event: the epoch of the latest KeyRotated before it. Epoch 0, whose key is derived from the root
+ * key, seals the events before the first KeyRotated, and every KeyRotated.
  * @param epochs in the order of their sequences
+ * @returns undefined for epoch 0
  */
 export function sealingEpoch<E extends KeyEpoch>(
   epochs: readonly E[],
@@ -44,7 +45,7 @@ export function sealingEpoch<E extends KeyEpoch>(
   return epochs.findLast(({ sequence }) => sequence < event.sequence);
 }
 
-/** Whether the data of a KeyRotated has its shape. */
+/** Whether the data of an event has the shape of a KeyRotated. */
 export function isKeyRotated(data: object): data is KeyRotated['data'] {
   const { origin, keyEpoch, keyId, rootKeyId, wrappedKey } = data as Readonly<Record<string, unknown>>;
   return (
@@ -57,9 +58,9 @@ export type FirstKey = Pick<KeyRotated['data'], 'origin' | 'rootKeyId'>;
 
 /**
  * Whether a KeyRotated begins a key epoch. One of another origin or another root key came from another log and has no
- * effect here, and of two of one epoch the first is the one: what lies between them is sealed with it already.
- * @param first of the log; undefined when there is none yet
- * @param isKnown whether the epoch has begun already
+ * effect here. Of two with the same epoch only the first has effect: the events between them are already sealed with its key.
+ * @param first the first KeyRotated of the log; undefined when there is none yet
+ * @param isKnown whether an epoch has already begun
  */
 export function beginsEpoch(
   key: KeyRotated['data'],

@@ -9,29 +9,32 @@ const NODE = Uint8Array.of(1);
 
 /**
  * The Merkle tree of RFC 6962 over a list that grows at its end, kept as its frontier: the roots of the perfect subtrees
- * it is made of, the largest first. They are as many as the size has ones in binary, so a tree of any size is at most
- * 53 hashes, and grows in constant time.
+ * that it consists of, the largest first. Their number is the number of ones in the binary form of the size, so a tree of any
+ * size takes at most 53 hashes, and a leaf is added in amortized constant time.
  */
 export class MerkleFrontier {
   readonly #sha256: Sha256;
   readonly #peaks: Uint8Array[];
   #size: number;
 
-  /** An empty tree, or one taken up from what `peaks` said. */
+  /**
+   * An empty tree, or the tree of `size` leaves that has these peaks.
+   * @throws RangeError when the size is not a whole number from 0, or has another number of peaks
+   */
   constructor(sha256: Sha256, size = 0, peaks: readonly Uint8Array[] = []) {
     if (!Number.isSafeInteger(size) || size < 0 || peaks.length !== onesOf(size))
-      throw new RangeError(`a tree of ${size} leaves has other peaks`);
+      throw new RangeError(`the given peaks do not match a tree of ${size} leaves`);
     this.#sha256 = sha256;
     this.#size = size;
     this.#peaks = [...peaks];
   }
 
-  /** Leaves in the tree. */
+  /** The number of leaves. */
   get size(): number {
     return this.#size;
   }
 
-  /** What a tree of this size is taken up from. */
+  /** The roots of the perfect subtrees, the largest first: with `size`, enough to construct the tree again. */
   get peaks(): readonly Uint8Array[] {
     return this.#peaks;
   }
@@ -51,14 +54,14 @@ export class MerkleFrontier {
     this.#size += 1;
   }
 
-  /** The Merkle tree hash (RFC 6962, 2.1); of an empty tree, the hash of nothing. */
+  /** The Merkle tree hash (RFC 6962, 2.1); for an empty tree, the hash of the empty string. */
   root(): Uint8Array {
     const last = this.#peaks.at(-1);
     if (last === undefined) return this.#sha256();
     return this.#peaks.slice(0, -1).reduceRight((right, left) => this.#sha256(NODE, left, right), last);
   }
 
-  /** Another tree of the same leaves. */
+  /** An independent tree of the same leaves. */
   copy(): MerkleFrontier {
     return new MerkleFrontier(this.#sha256, this.#size, this.#peaks);
   }

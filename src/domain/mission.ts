@@ -7,14 +7,15 @@ import { newerEvent } from './newer-event.js';
 import { alreadyExists, missionClosed, notFound } from './problem.js';
 import { Checks, LIMITS } from './rules.js';
 
-/** How a mission ended. */
+/** The ways in which a mission can end. */
 export const OUTCOMES = ['COMPLETED', 'FAILED', 'CANCELLED'] as const;
+/** How a mission ended. */
 export type Outcome = (typeof OUTCOMES)[number];
 
-/** A mission is OPEN until it is closed, and then stays what it ended as. */
+/** A mission is OPEN until it is closed; then its outcome is its status permanently. */
 export type MissionStatus = 'OPEN' | Outcome;
 
-/** What a mission can be told to change. */
+/** The fields of a mission that a command can change. */
 export type MissionFields = {
   readonly title: string;
   readonly description: string;
@@ -22,13 +23,16 @@ export type MissionFields = {
   readonly tags: readonly string[];
 };
 
+/** What can happen to a mission. */
 export type MissionFact =
   | Fact<'MissionCreated', MissionFields & { readonly missionId: MissionId }>
   | Fact<'MissionUpdated', Partial<MissionFields> & { readonly missionId: MissionId }>
   | Fact<'MissionClosed', { readonly missionId: MissionId; readonly outcome: Outcome; readonly reason: string }>;
 
+/** A recorded event of a mission. */
 export type MissionEvent = Recorded<MissionFact>;
 
+/** The commands on a mission. */
 export type MissionCommand =
   | ({ readonly type: 'CreateMission'; readonly missionId: MissionId } & MissionFields)
   | { readonly type: 'UpdateMission'; readonly missionId: MissionId; readonly changes: Partial<MissionFields> }
@@ -39,6 +43,7 @@ export type MissionCommand =
       readonly reason: string;
     };
 
+/** The state of a mission, folded from its events; ABSENT before it is created. */
 export type MissionState =
   | { readonly status: 'ABSENT' }
   | (MissionFields & {
@@ -127,7 +132,7 @@ function checkFields(checks: Checks, fields: Partial<MissionFields>): Checks {
   return checks;
 }
 
-/** MissionCreated, version 0, as the prototype wrote it: no tags, and metadata only where there was any. */
+/** Upcasts MissionCreated from version 0, which the prototype wrote without tags, and without metadata where it was empty. */
 export const missionUpcasters = {
   MissionCreated: [(data: JsonObject): JsonObject => ({ description: '', metadata: {}, tags: [], ...data })],
 };

@@ -1,6 +1,6 @@
 import type { RecordedEvent } from './event.js';
 
-/** An event was written by a newer build than this one: reading it as something else would misreport what happened. */
+/** An event was written by a newer build than this one. It is not interpreted, because that would misreport what happened. */
 export class NewerEventError extends Error {
   override readonly name = 'NewerEventError';
   readonly code = 'NEWER_EVENT';
@@ -12,7 +12,10 @@ export class NewerEventError extends Error {
   }
 }
 
-/** What an `evolve` does with an event that it has no case for; fails to compile where one of today's is missing. */
+/**
+ * Handles an event that an `evolve` has no case for; fails to compile where a known event type is missing.
+ * @throws NewerEventError always
+ */
 export function newerEvent(event: never): never {
   throw new NewerEventError(event);
 }

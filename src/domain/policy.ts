@@ -1,32 +1,32 @@
 import { majorityOf, totalWeight, type Policy, type PolicyHost } from './replication.js';
 
-/** A host that an operator wants. */
+/** A host that an operator wants in the policy. */
 export interface WantedHost {
   readonly url: string;
   readonly weight: number;
-  /** What its key must be. */
+  /** The fingerprint that its key must have. */
   readonly fingerprint?: string;
 }
 
-/** Who answered at a URL. */
+/** The host that answered at a URL. */
 export interface MetHost {
   readonly host: string;
   readonly verifyKey: string;
 }
 
-/** What an operator wants. */
+/** The policy that an operator wants. */
 export interface WantedPolicy {
   readonly hosts: readonly WantedHost[];
-  /** The weight that must have signed; more than half of all unless given. */
+  /** The weight that must have signed; by default more than half of the total. */
   readonly required: number | undefined;
 }
 
-/** What a host is to a policy, by its URL. */
+/** The policy's entry for a wanted host; the fingerprint of a host that answers with another key; or UNMET without either. */
 export type Standing = { readonly host: PolicyHost } | { readonly stranger: string } | 'UNMET';
 
 /**
- * Who stands behind a wanted host: the one whose key is named; or the one that the policy has at its URL; or, where there
- * is none yet, whoever answers there. One that answers with another key counts for nothing until somebody names its key.
+ * Decides which host a wanted host is: the one whose key is named; or the one that the policy has at its URL; or, where there
+ * is none yet, the one that answers there. A host that answers with another key does not count until an operator names its key.
  */
 export function standingOf(wanted: WantedHost, current: Policy | undefined, met: MetHost | undefined): Standing {
   const { url, weight, fingerprint } = wanted;
@@ -42,10 +42,12 @@ export function standingOf(wanted: WantedHost, current: Policy | undefined, met:
 }
 
 /**
- * The policy that follows from what is wanted and who was met; undefined when it is the current one already, or when too
- * few are known to have anything signed. Hosts not met yet are left out until they are: what is required counts them.
- * @param retired fingerprints of hosts that are gone for good
- * @param isWantedAgain whether the current policy is to be set once more, as the first of a line
+ * The policy that results from the wanted hosts and the hosts that answered; undefined when it equals the current one, or when
+ * the known hosts have less than the required weight. A host that has never answered is left out until it does, but the
+ * required weight already counts it.
+ * @param met the hosts that answered, by URL
+ * @param retired fingerprints of hosts that are permanently gone
+ * @param isWantedAgain whether the current policy is to be set again, as the first of a line
  */
 export function nextPolicy(
   wanted: WantedPolicy,
@@ -60,7 +62,7 @@ export function nextPolicy(
     const standing = standingOf(one, current, met.get(one.url));
     if (standing === 'UNMET' || 'stranger' in standing) continue;
     const { host } = standing;
-    // One host under two URLs is one.
+    // A host under two URLs counts once.
     if (retired.has(host.host)) gone += one.weight;
     else if (!hosts.has(host.host)) hosts.set(host.host, host);
   }
@@ -71,7 +73,7 @@ export function nextPolicy(
   return current !== undefined && !isWantedAgain && isSamePolicy(policy, current) ? undefined : policy;
 }
 
-/** Whether two policies ask the same of the same hosts, whatever their versions. */
+/** Whether two policies name the same hosts and require the same weight; their versions may differ. */
 export function isSamePolicy(a: Policy, b: Policy): boolean {
   const isIn = (one: PolicyHost, hosts: readonly PolicyHost[]) =>
     hosts.some(

@@ -7,10 +7,10 @@ export interface FieldProblem {
   readonly message: string;
 }
 
-/** What a command may name that does not exist. */
+/** The kinds of things that a command can name. */
 export type EntityKind = 'Mission' | 'Task' | 'Job' | 'Projection' | 'Host';
 
-/** An expected failure: data, not an exception, with a code that stays stable. */
+/** An expected failure: data, not an exception, with a stable code. */
 export type Problem =
   | { readonly code: 'INVALID_INPUT'; readonly message: string; readonly fields: readonly FieldProblem[] }
   | { readonly code: 'NOT_FOUND'; readonly message: string; readonly entity: EntityKind; readonly id: string }
@@ -40,9 +40,10 @@ export type Problem =
 /** The stable codes of expected failures. */
 export type ProblemCode = Problem['code'];
 
-/** The problem of one code. */
+/** The problem that has a given code. */
 export type ProblemOf<Code extends ProblemCode> = Extract<Problem, { code: Code }>;
 
+/** The problem of an input with invalid fields; its message names the first of them. */
 export function invalidInput(fields: readonly FieldProblem[]): ProblemOf<'INVALID_INPUT'> {
   const [first] = fields;
   const message =
@@ -52,18 +53,21 @@ export function invalidInput(fields: readonly FieldProblem[]): ProblemOf<'INVALI
   return { code: 'INVALID_INPUT', message, fields };
 }
 
+/** The problem of a command that names something which does not exist. */
 export function notFound(entity: EntityKind, id: string): ProblemOf<'NOT_FOUND'> {
   return { code: 'NOT_FOUND', message: `There is no ${entity.toLowerCase()} '${id}'.`, entity, id };
 }
 
+/** The problem of a command that creates something which exists already. */
 export function alreadyExists(entity: EntityKind, id: string): ProblemOf<'ALREADY_EXISTS'> {
   return { code: 'ALREADY_EXISTS', message: `${entity} '${id}' already exists.`, entity, id };
 }
 
+/** The problem of a command on a mission that is closed. */
 export function missionClosed(missionId: string, status: string): ProblemOf<'MISSION_CLOSED'> {
   return {
     code: 'MISSION_CLOSED',
-    message: `Mission '${missionId}' is closed (${status}); it takes no more changes, tasks or jobs.`,
+    message: `Mission '${missionId}' is closed (${status}) and accepts no more changes, tasks or jobs.`,
     missionId,
   };
 }

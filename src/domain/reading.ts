@@ -4,88 +4,90 @@ import { totalWeight, weightOf, type Policy } from './replication.js';
 export interface PolicyOnHistory {
   readonly policy: Pick<Policy, 'hosts' | 'required'>;
   readonly line: number;
-  /** The number of the event that set it. */
+  /** The sequence of the event that set it. */
   readonly sequence: number;
 }
 
-/** A tree that somebody has shown: as his head's, or as one that is staged. Its signature is the origin's. */
+/** A tree that a host has shown, in its head or as its staged tree. It is signed by the origin. */
 export interface ShownTree {
   readonly line: number;
   readonly epoch: number;
   readonly sequence: number;
-  /** How many events are said to have been at quorum. */
+  /** How many events the tree states were at quorum. */
   readonly quorum: number;
 }
 
-/** A host that was heard, with what it has shown. */
+/** A host that was heard, with the trees it has shown. */
 export interface HeardHost {
   readonly host: string;
   /** The complete tree of its head. */
   readonly tree: ShownTree | null;
   readonly staged: ShownTree | null;
-  /** Whether it weighs: its key is pinned, and the history does not say that it was suspended. */
+  /** Whether its weight counts: its key is pinned, and it is not suspended in the history. */
   readonly isCounted: boolean;
 }
 
-/** How trees stand to each other: from entries whose roots are theirs. */
+/** How trees relate to each other, computed from entries whose Merkle roots are those of the trees. */
 export interface Relations {
-  /** Whether the lines of two trees of one number began at the same event. */
+  /** Whether the lines of two trees, which have the same number, began at the same event. */
   isOneBeginning(a: ShownTree, b: ShownTree): boolean;
-  /** How many of their first events are the same. */
+  /** How many first events two trees have in common. */
   common(a: ShownTree, b: ShownTree): number;
-  /** Whether the events that `of` says were at quorum are the first of a tree's. */
+  /** Whether the events that `of` states were at quorum are the first events of `tree`. */
   isQuorumOn(of: ShownTree, tree: ShownTree): boolean;
 }
 
-/** What was got of histories so far. */
+/** What has been fetched of histories so far. */
 export interface Gotten {
-  /** The numbers of events that no host gives; undefined when nobody has tried to get the tree. */
+  /** The sequences of events that no host delivers; undefined when the tree has not been fetched yet. */
   missing(tree: ShownTree): readonly number[] | undefined;
-  /** The policies on a history that was got. */
+  /** The policies on a history that was fetched. */
   policies(tree: ShownTree): readonly PolicyOnHistory[];
 }
 
-/** What is to be read, and by what it is judged. */
+/** The input of a reading: the hosts heard, and what is known of their trees. */
 export interface Reader {
   readonly heard: readonly HeardHost[];
   readonly relations: Relations;
   readonly gotten: Gotten;
-  /** The weight of hosts that may lie. */
+  /** The weight of hosts that may be dishonest. */
   readonly dishonest: number;
 }
 
 /**
- * Why nothing is read. NOTHING: no host shows a tree. MISSING: events that no host gives. FORK: one epoch has several ends, of which
- * not exactly one can have been at quorum. LINE: another line is shown, above or beside. QUORUM: some host shows that more was
- * at quorum. WEIGHT: too few hosts were heard. POLICY: the history sets none.
+ * Why nothing is read. NOTHING: no host shows a tree. MISSING: no host delivers some events. FORK: one epoch has several ends,
+ * and not exactly one of them can have been at quorum. LINE: another line is shown, with a higher or the same number. QUORUM: a
+ * host shows that more was at quorum. WEIGHT: too few hosts were heard. POLICY: the history sets no policy.
  */
 export type Unread = 'NOTHING' | 'MISSING' | 'FORK' | 'LINE' | 'QUORUM' | 'WEIGHT' | 'POLICY';
 
+/** The result of a reading. */
 export type Reading =
-  /** It must be known first what can be got of a tree. */
+  /** It must be known first which events of `get` can be fetched. */
   | { readonly is: 'OPEN'; readonly get: ShownTree }
   | { readonly is: 'REFUSED'; readonly why: Unread; readonly about: ShownTree | null }
   | {
       readonly is: 'READ';
       readonly best: ShownTree;
-      /** The history that counts: its first `sequence` events, */
+      /** The history that counts, which has `sequence` events. */
       readonly history: ShownTree;
-      /** the other ends of its epoch, none of which can have been at quorum; */
+      /** The other ends of its epoch; none of them can have been at quorum. */
       readonly otherEnds: readonly ShownTree[];
-      /** and of the tree that goes on from it, those up to the first policy. */
+      /** A tree that extends the history, and its length up to the first policy after the history. */
       readonly tail: { readonly tree: ShownTree; readonly length: number } | null;
       readonly quorum: number;
-      /** The epoch of the tree that says so; 0 when none does. */
+      /** The epoch of the tree that states `quorum`; 0 when none does. */
       readonly quorumEpoch: number;
       readonly counted: readonly string[];
-      /** The weight of hosts that may have lied without harm. */
+      /** The weight of hosts that may have been dishonest without harm. */
       readonly mayLie: number;
     };
 
 /**
- * The policies in play on a history of which so many events are known to have been at quorum: those of its highest line,
- * from the last that was set by then on. All of them must be met: the newest alone may never have been at quorum.
+ * The policies in play on a history: those of its highest line, starting with the last one that was set within the events at
+ * quorum, or with the first of the line. All of them must be met, because the newest may never have been at quorum.
  * @param policies in the order they were set
+ * @param quorum how many events are known to have been at quorum
  */
 export function policiesInPlay<P extends PolicyOnHistory>(policies: readonly P[], quorum: number): readonly P[] {
   const line = policies.at(-1)?.line;
@@ -94,7 +96,7 @@ export function policiesInPlay<P extends PolicyOnHistory>(policies: readonly P[]
   return ofLine.slice(Math.max(0, inForce));
 }
 
-/** Decides what hosts give back, by docs/protocol.md, "Reading". It is asked again once `get` was tried. */
+/** Decides which history hosts give back, by docs/protocol.md, "Reading". After OPEN, call it again once `get` was tried. */
 export function decideReading({ heard, relations, gotten, dishonest }: Reader): Reading {
   const trees = heard.flatMap(({ tree, staged }) => [tree, staged]).filter((tree) => tree !== null);
   const heads = heard.flatMap(({ tree }) => (tree === null ? [] : [tree]));
@@ -168,21 +170,25 @@ export function decideReading({ heard, relations, gotten, dishonest }: Reader): 
   }
 }
 
-/** Compares by (line, epoch, sequence). */
+/** Compares the ranks of two trees: (line, epoch, sequence). */
 function rank(a: ShownTree, b: ShownTree): number {
   return a.line - b.line || a.epoch - b.epoch || a.sequence - b.sequence;
 }
 
+/** The tree of the higher rank; `a` when they are equal. */
 export function higher(a: ShownTree | undefined, b: ShownTree): ShownTree {
   return a === undefined || rank(b, a) > 0 ? b : a;
 }
 
-/** Whether the events of one tree are the first of another's. */
+/** Whether the events of `a` are the first events of `b`. */
 function isOn(a: ShownTree, b: ShownTree, relations: Relations): boolean {
   return relations.common(a, b) === a.sequence;
 }
 
-/** The weight of the hosts heard that may lie, forget or have been put back without harm; below 0, too few are heard. */
+/**
+ * The weight of heard hosts that may, without harm, be dishonest, have lost events or have been reset to an older copy; below 0,
+ * too few were heard.
+ */
 export function weightThatMayLie(
   policies: readonly Pick<Policy, 'hosts' | 'required'>[],
   heard: ReadonlySet<string>,
@@ -190,12 +196,12 @@ export function weightThatMayLie(
   return policies.length === 0 ? -1 : Math.min(...policies.map((policy) => spare(policy, heard)));
 }
 
-/** How many more than none may lie: weight − (W − R) − 1; below 0, the hosts are too few. */
+/** The weight of some hosts that may be dishonest: weight − (W − R) − 1; below 0, the hosts are too few. */
 function spare(policy: Pick<Policy, 'hosts' | 'required'>, some: ReadonlySet<string>): number {
   return weightOf(policy, some) - (totalWeight(policy) - policy.required) - 1;
 }
 
-/** The trees that go on from no other, one for each history. */
+/** The trees that no other tree extends, one for each history. */
 export function tipsOf(trees: readonly ShownTree[], relations: Relations): readonly ShownTree[] {
   const tips: ShownTree[] = [];
   for (const tree of trees) {
@@ -206,7 +212,7 @@ export function tipsOf(trees: readonly ShownTree[], relations: Relations): reado
   return tips;
 }
 
-/** Histories of one line and epoch that part, and what is known of them. */
+/** Histories of one line and epoch that diverge, and what is known of them. */
 export interface Fork {
   readonly tips: readonly ShownTree[];
   /** The counted hosts' trees of the line and epoch. */
@@ -219,8 +225,8 @@ export interface Fork {
 }
 
 /**
- * Whether an end of a forked epoch can have been at quorum: for some policy in play where the ends part, R ≤ W − f′ + f, where f′ is
- * the weight of hosts whose tree is not on the way there, or ends in what is common.
+ * Whether an end of a forked epoch can have been at quorum: for some policy in play where the ends diverge, R ≤ W − f′ + f.
+ * Here f′ is the weight of hosts whose tree neither includes the end nor leads to it, or leads to another end as well.
  */
 export function isPossible(
   tip: ShownTree,
@@ -241,7 +247,7 @@ export function isPossible(
   );
 }
 
-/** The longest of what goes on from a history, up to the first policy: to take more at the end can lose nothing. */
+/** The longest extension of a history, up to its first policy: taking more events at the end cannot lose anything. */
 function tailOf(
   history: ShownTree,
   ofLine: readonly ShownTree[],

@@ -1,66 +1,69 @@
 import type { Fact } from './event.js';
 import type { Json, JsonObject } from './json.js';
 
-/** Line 1 is begun by the first policy; the first that an operator begins is this. */
+/** The first line that an operator can begin; line 1 begins with the first policy. */
 const FIRST_BEGUN_LINE = 2;
 
 /** A storage host as a policy names it. */
 export interface PolicyHost {
-  /** The fingerprint of its verify key: one host under two URLs is one. */
+  /** The fingerprint of its verify key: a host under two URLs is one host. */
   readonly host: string;
   readonly url: string;
   /** Ed25519, base64. */
   readonly verifyKey: string;
   /** A whole number, at least 1. */
   readonly weight: number;
-  /** Whether somebody has vouched for the key; otherwise it is the one it answered with at first contact. */
+  /** Whether an operator has confirmed the key; otherwise it is the key that the host had at first contact. */
   readonly confirmed: boolean;
 }
 
-/** Which hosts keep the events, and how many of them must have signed for one before it counts as kept. */
+/** Which hosts keep the events, and the weight that must have signed for an event before it is at quorum. */
 export interface Policy {
   /** From 1. */
   readonly version: number;
   readonly hosts: readonly PolicyHost[];
-  /** The weight that hosts must have together. */
+  /** The total weight of hosts that must have signed. */
   readonly required: number;
 }
 
+/** A policy was set. */
 export type ReplicationPolicySet = Fact<
   'ReplicationPolicySet',
   Policy & {
     readonly origin: string;
-    /** Begins this line, from 2: what older lines had at quorum binds the history no more. */
+    /** The line that this policy begins, from 2: what was at quorum in older lines no longer binds the history. */
     readonly line?: number;
-    /** Of the policy that begins a line: the numbers of the HistoryHoles before it. */
+    /** With `line`: the sequences of the HistoryHoles before this event. */
     readonly holes?: readonly number[];
   }
 >;
 
 /**
- * ACTIVE takes events. SUSPENDED was caught lying, or by an operator: it counts for nothing. BLOCKED refuses an event.
- * FULL has no room. RETIRED is gone for good.
+ * ACTIVE: accepts events. SUSPENDED: proven dishonest, or suspended by an operator; it does not count. BLOCKED: refuses an
+ * event. FULL: has no space left. RETIRED: permanently removed.
  */
 export const HOST_STATES = ['ACTIVE', 'SUSPENDED', 'BLOCKED', 'FULL', 'RETIRED'] as const;
+/** The state of a host. */
 export type HostState = (typeof HOST_STATES)[number];
 
-/** Whether a host is shipped to: one without room is tried now and then. */
+/** Whether events are shipped to a host in this state: a FULL host is tried from time to time. */
 export function isServed(state: HostState): boolean {
   return state === 'ACTIVE' || state === 'FULL';
 }
 
-/** A signed thing as a log keeps it: content and signature, each in base64. */
+/** A signed statement as a log keeps it: content and signature, each in base64. */
 export type SignedText = readonly [content: string, signature: string];
 
 /**
- * What a host has proven against itself, each by a signature of its own over the right request. STATEMENT: a head carries what
- * is not the origin's, or an incomplete tree. BATCH: a head in answer to a batch does not have it. CLAIM: a head in answer
- * to a claim has granted another. RANK: a head ranks below one that was counted before.
+ * What proves a host dishonest, each by its own signature over the right request. STATEMENT: its head carries a statement that
+ * is not the origin's, or an incomplete tree. BATCH: its head in answer to a batch does not include the batch. CLAIM: its head
+ * in answer to a claim has granted another claim. RANK: its head ranks below one that was counted before.
  */
 export const PROOF_KINDS = ['STATEMENT', 'BATCH', 'CLAIM', 'RANK'] as const;
+/** The kind of a proof against a host. */
 export type ProofKind = (typeof PROOF_KINDS)[number];
 
-/** A proof with both its sides. */
+/** A proof that a host is dishonest: a head, and what it contradicts. */
 export interface HostProof {
   readonly kind: ProofKind;
   /** The head that the host has signed. */
@@ -69,37 +72,38 @@ export interface HostProof {
   readonly against: SignedText | null;
 }
 
+/** The state of a host changed. */
 export type HostStateChanged = Fact<
   'HostStateChanged',
   {
     readonly origin: string;
     readonly host: string;
     readonly state: HostState;
-    /** How far it had got; of a BLOCKED one, the event before the one it refuses. */
+    /** The last sequence that the host had; for BLOCKED, the sequence before the refused event. */
     readonly sequence: number;
     readonly why: string;
-    /** What a host is SUSPENDED for, unless an operator wanted it. */
+    /** Why the host is SUSPENDED; absent when an operator suspended it. */
     readonly proof?: HostProof;
   }
 >;
 
-/** The head of a host that was counted last. */
+/** The last head of a host that was counted. */
 export interface CountedHead {
-  /** Of its tree. */
+  /** The line of its tree. */
   readonly line: number;
   readonly epoch: number;
-  /** How many events its tree says were at quorum. */
+  /** How many events its tree states were at quorum. */
   readonly quorum: number;
   /** As the host sent it. */
   readonly signed: SignedText;
 }
 
-/** How far a host has got, by what it has signed. */
+/** How many events a host has, by the head it signed. */
 export interface Acknowledgement {
   readonly host: string;
   /** How many events it has. */
   readonly sequence: number;
-  /** Null when it was signed by protocol 1. */
+  /** Null when the host signed by protocol 1. */
   readonly head: CountedHead | null;
 }
 
@@ -107,10 +111,11 @@ export interface Acknowledgement {
 export interface WonElection {
   readonly line: number;
   readonly epoch: number;
-  /** No tree of the epoch counts that has fewer events. */
+  /** A tree of the epoch that has fewer events does not count. */
   readonly base: number;
 }
 
+/** Hosts signed for events. A local event. */
 export type ReplicasAcknowledged = Fact<
   'ReplicasAcknowledged',
   {
@@ -119,25 +124,25 @@ export type ReplicasAcknowledged = Fact<
     readonly policyVersion: number;
     /** The epoch of the process that records this. */
     readonly writerEpoch: number;
-    /** The line that the quorum is of. */
+    /** The line in which the quorum was reached. */
     readonly line: number;
     readonly hosts: readonly Acknowledgement[];
-    /** Every event up to here has been signed for by a quorum, */
+    /** Every event up to this sequence has been signed for by a quorum. */
     readonly quorumSequence: number;
-    /** in a tree of this epoch; 0 before protocol 2. */
+    /** The epoch of the tree that the quorum signed for; 0 before protocol 2. */
     readonly quorumEpoch: number;
-    /** The last election that was won with this log. Of a line that the log does not have yet: its next policy begins it. */
+    /** The last election won with this log. If the log does not have its line yet, the next policy begins that line. */
     readonly elected?: WonElection;
-    /** With `elected`: the log was restored from hosts, and has not won an election since. */
+    /** With `elected`: whether the log was restored from hosts, and has not won an election since. */
     readonly restored?: boolean;
-    /** The weight of hosts that may lie, as the restore was told. */
+    /** The weight of hosts that may be dishonest, as given to the restore. */
     readonly dishonestWeight?: number;
-    /** With `elected` of a line that is to be begun: the numbers of the HistoryHoles before this. */
+    /** With `elected` of a line that has not begun: the sequences of the HistoryHoles before this event. */
     readonly holes?: readonly number[];
   }
 >;
 
-/** By type: from one schema version to the next. Version 1 had heads of protocol 1. */
+/** By event type: the upcasters from each schema version to the next. Version 1 had heads of protocol 1. */
 export const replicationUpcasters = {
   ReplicasAcknowledged: [
     (data: JsonObject): JsonObject => data,
@@ -150,22 +155,23 @@ export const replicationUpcasters = {
   ],
 } as const;
 
+/** What can happen to the replication of an origin. */
 export type ReplicationFact = ReplicationPolicySet | HostStateChanged | ReplicasAcknowledged;
 
-/** The stream of an origin's policy and its hosts. */
+/** The stream of an origin's policies and of the states of its hosts. */
 export function replicationStream(origin: string): string {
   return `replication-${origin}`;
 }
 
 /**
- * The stream of what an origin's hosts acknowledged. Its events are local: among replicated events they would be gaps in
- * the revisions that a restore finds, and appends by.
+ * The stream of the acknowledgements of an origin's hosts. Its events are local: in a stream of replicated events they would
+ * leave gaps in the revisions that a restore reads and appends at.
  */
 export function acknowledgementStream(origin: string): string {
   return `replication-${origin}/acknowledged`;
 }
 
-/** How far each host has got, by its fingerprint. */
+/** The last sequence that each host has signed for, by fingerprint. */
 export type Reached = ReadonlyMap<string, number>;
 
 /** The highest sequence that hosts of at least the required weight have reached. */
@@ -180,19 +186,22 @@ export function quorumSequence({ hosts, required }: Policy, reached: Reached): n
   return 0;
 }
 
-/** A policy, and the event that set it. */
+/** A policy, and the sequence of the event that set it. */
 export interface PlacedPolicy {
   readonly policy: Policy;
   readonly sequence: number;
 }
 
-/** The version of the policy in force once so many events are at quorum; 0 without any. @param policies in play */
+/**
+ * The version of the policy that is in force when `quorum` events are at quorum; 0 without a policy.
+ * @param policies the policies in play, in the order they were set
+ */
 export function versionInForce(policies: readonly PlacedPolicy[], quorum: number): number {
   const inForce = policies.findLast(({ sequence }) => sequence <= quorum) ?? policies[0];
   return inForce?.policy.version ?? 0;
 }
 
-/** What counts now, and how far. */
+/** The policy in force, and the quorum sequence under it. */
 export interface Quorum {
   /** The version of the policy in force. */
   readonly policyVersion: number;
@@ -200,10 +209,11 @@ export interface Quorum {
 }
 
 /**
- * The quorum sequence under the policies there are. A new policy is in force once its own event is at quorum under the
- * old one and under itself; until then its event and what follows need a quorum under both, so that nothing that was
- * acknowledged is short of a quorum afterwards. The first is in force at once.
- * @param policies in the order they were set, from the one in force on
+ * The quorum sequence under the policies in play. A new policy is in force once its own event is at quorum under both the old
+ * policy and the new one. Until then its event and all later events need a quorum under both, so that no acknowledged event
+ * lacks a quorum afterwards. The first policy is in force immediately.
+ * @param policies in the order they were set, starting with the one in force
+ * @returns undefined without a policy
  */
 export function quorumUnder(policies: readonly PlacedPolicy[], reached: Reached): Quorum | undefined {
   const [first, ...rest] = policies;
@@ -232,27 +242,27 @@ export function weightOf({ hosts }: Pick<Policy, 'hosts'>, some: ReadonlySet<str
   return hosts.reduce((sum, { host, weight }) => sum + (some.has(host) ? weight : 0), 0);
 }
 
-/** The least required weight that two quorums cannot both have: more than half. */
+/** The smallest required weight with which two quorums always have a host in common: more than half. */
 export function majorityOf(weight: number): number {
   return Math.floor(weight / 2) + 1;
 }
 
-/** Whether two quorums of a policy need have no host in common: each could have signed for another history. */
+/** Whether two quorums of a policy may have no host in common, so that each could have signed for a different history. */
 export function mayDivide(policy: Pick<Policy, 'hosts' | 'required'>): boolean {
   return policy.required <= totalWeight(policy) / 2;
 }
 
 /**
- * Whether hosts are enough to learn everything a quorum may have signed: whatever quorum there was, one of them was in
- * it. A writer also needs the required weight, to get anything signed.
+ * Whether some hosts are enough to learn of everything a quorum may have signed: every possible quorum includes one of them.
+ * A writer also needs the required weight, to get anything signed.
  */
 export function meetsEveryQuorum(policy: Policy, some: ReadonlySet<string>): boolean {
   return weightOf(policy, some) > totalWeight(policy) - policy.required;
 }
 
 /**
- * Whether the hosts of a policy, but for some that are gone, have signed for everything up to a sequence, and are enough
- * to go on. A policy that does not name them is not concerned.
+ * Whether the hosts of a policy, without those that are gone, have signed for everything up to a sequence, and have the
+ * required weight to continue. True for a policy that names none of those that are gone.
  */
 export function meetsWithout(policy: Policy, gone: ReadonlySet<string>, reached: Reached, sequence: number): boolean {
   const hosts = policy.hosts.filter(({ host }) => !gone.has(host));
@@ -266,8 +276,8 @@ const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /**
- * Whether the data of an event about replication has its shape. A read model is not given any other: a value of another type
- * could be written, and not found again, or not be written at all.
+ * Whether the data of an event about replication has the shape of its type. A read model receives no other data: a value of
+ * another type could be written and not found again, or could not be written at all.
  */
 export function isReplicationFact({ type, data }: Fact<ReplicationFact['type'], object>): boolean {
   const fields = data as Readonly<Record<string, unknown>>;

@@ -2,7 +2,7 @@ import { isId, MAX_ID_LENGTH } from './id.js';
 import { jsonBytes, type Json } from './json.js';
 import { invalidInput, type FieldProblem, type Problem } from './problem.js';
 
-/** The limits of what a command may carry. Lengths are in characters (UTF-16 code units), sizes in bytes of JSON. */
+/** The limits for the input of commands. Lengths are in characters (UTF-16 code units), sizes in bytes of JSON. */
 export const LIMITS = {
   titleLength: 200,
   nameLength: 200,
@@ -20,11 +20,11 @@ export const LIMITS = {
   leaseSeconds: 86_400,
 } as const;
 
-/** Collects what is wrong with an input, so that the caller hears of everything at once. */
+/** Collects everything that is wrong with an input, so that the caller receives all of it in one answer. */
 export class Checks {
   readonly #fields: FieldProblem[] = [];
 
-  /** A text of `min` to `max` characters, of whole Unicode characters. */
+  /** A text of at most `max` characters of well-formed Unicode; not blank when `min` is above 0. */
   text(path: string, value: string, min: number, max: number): this {
     if (!value.isWellFormed())
       return this.#add(path, 'must be well-formed Unicode (it holds half of a surrogate pair)');
@@ -35,7 +35,7 @@ export class Checks {
     return this;
   }
 
-  /** An id a caller chose. */
+  /** An id that a caller chose. */
   id(path: string, value: string): this {
     if (isId(value)) return this;
     return this.#add(
@@ -44,7 +44,7 @@ export class Checks {
     );
   }
 
-  /** Tags: few, short, each once. */
+  /** A list of at most 32 distinct tags of at most 64 characters each. */
   tags(path: string, tags: readonly string[]): this {
     if (tags.length > LIMITS.tags) {
       this.#add(path, `must be at most ${String(LIMITS.tags)} tags; there are ${String(tags.length)}`);
@@ -69,13 +69,13 @@ export class Checks {
     return this.#add(path, `must be a whole number from ${String(min)} to ${String(max)}; it is ${String(value)}`);
   }
 
-  /** A finite number of at least zero. */
+  /** A finite number of at least 0. */
   amount(path: string, value: number): this {
     if (Number.isFinite(value) && value >= 0) return this;
     return this.#add(path, `must be a number of at least 0; it is ${String(value)}`);
   }
 
-  /** What is wrong, or nothing. */
+  /** Everything that is wrong, as one problem; undefined when nothing is. */
   problem(): Problem | undefined {
     return this.#fields.length === 0 ? undefined : invalidInput(this.#fields);
   }
@@ -86,7 +86,7 @@ export class Checks {
   }
 }
 
-/** The deepest JSON a command may carry, in levels. */
+/** The deepest nesting of JSON that a command may carry, in levels. */
 const MAX_JSON_DEPTH = 64;
 
 function jsonFlaw(value: Json, depth: number): string | undefined {

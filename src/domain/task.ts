@@ -8,7 +8,7 @@ import { newerEvent } from './newer-event.js';
 import { alreadyExists, missionClosed, notFound, type Problem } from './problem.js';
 import { Checks, LIMITS } from './rules.js';
 
-/** What a task can be told to change. */
+/** The fields of a task that a command can change. */
 export type TaskFields = {
   readonly name: string;
   readonly description: string;
@@ -16,11 +16,12 @@ export type TaskFields = {
   readonly params: JsonObject;
 };
 
+/** What can happen to a task. */
 export type TaskFact =
   | Fact<'TaskCreated', TaskFields & { readonly taskId: TaskId; readonly missionId: MissionId }>
   | Fact<'TaskUpdated', Partial<TaskFields> & { readonly taskId: TaskId; readonly missionId: MissionId }>;
 
-/** Both commands carry the mission as it was read: streams are judged one at a time. */
+/** The commands on a task. Both carry the mission as read before the command, because a decider sees only one stream. */
 export type TaskCommand =
   | ({
       readonly type: 'CreateTask';
@@ -35,6 +36,7 @@ export type TaskCommand =
       readonly changes: Partial<TaskFields>;
     };
 
+/** The state of a task, folded from its events; ABSENT before it is created. */
 export type TaskState =
   | { readonly status: 'ABSENT' }
   | (TaskFields & {
@@ -96,7 +98,7 @@ export const task: Decider<TaskCommand, TaskFact, TaskState> = {
   },
 };
 
-/** Why a mission takes no task and no job, if it does not. */
+/** Why a mission accepts no tasks and no jobs: it does not exist, or is closed; undefined when it accepts them. */
 export function missionBars(mission: MissionState, id: MissionId): Problem | undefined {
   if (mission.status === 'ABSENT') return notFound('Mission', id);
   return mission.status === 'OPEN' ? undefined : missionClosed(id, mission.status);

@@ -7,18 +7,18 @@ import { replicationUpcasters } from './replication.js';
 /** Turns the data of one schema version into that of the next. */
 export type Upcaster = (data: JsonObject) => JsonObject;
 
-/** By event type: the upcaster from version 0 to 1, from 1 to 2, and so on. Kept beside each event's type. */
+/** By event type: the upcasters from version 0 to 1, from 1 to 2, and so on. Each is defined beside its event type. */
 const UPCASTERS: ReadonlyMap<string, readonly Upcaster[]> = new Map(
   Object.entries({ ...missionUpcasters, ...replicationUpcasters }),
 );
 
-/** The version that new events of a type are written in. */
+/** The schema version that new events of a type have. */
 export function schemaVersionOf(type: string): number {
   return UPCASTERS.get(type)?.length ?? 1;
 }
 
 /**
- * An event in today's shape, whatever version it was stored in. The stored event is never rewritten.
+ * Brings an event of any stored version into today's shape. The stored event is never rewritten.
  * @throws NewerEventError when its schema version is higher than any that this build knows
  */
 export function upcast<E extends Pick<RecordedEvent, 'type' | 'data' | 'metadata'>>(event: E): E {

@@ -12,8 +12,8 @@ const fixedInteger = { type: 'integer', fixed: true } as const;
 const position = { type: 'position', local: true } as const;
 
 /**
- * `missions`, `tasks` and `jobs` hold one row each, changed only by the events of its own stream, so that a row's
- * position is a true place to resume a subscription after. What many streams add up to is kept apart, in
+ * `missions`, `tasks` and `jobs` have one row per aggregate, changed only by the events of its own stream, so that a
+ * subscription can resume after a row's position. Totals over several streams are kept separately, in
  * `mission_stats`. JSON columns hold JSON text; times are ISO 8601.
  */
 const tables = {
@@ -109,10 +109,15 @@ const tables = {
   },
 } as const;
 
+/** The tables of the `missions` projection. */
 export type MissionsTables = typeof tables;
+/** A row of `missions`. */
 export type MissionRow = RowOf<MissionsTables['missions']>;
+/** A row of `tasks`. */
 export type TaskRow = RowOf<MissionsTables['tasks']>;
+/** A row of `jobs`. */
 export type JobRow = RowOf<MissionsTables['jobs']>;
+/** A row of `mission_stats`: how many tasks, and jobs in each status, a mission has. */
 export type MissionStatsRow = RowOf<MissionsTables['mission_stats']>;
 
 type Event<T extends (MissionFact | TaskFact | JobFact)['type']> = RecordedEvent<
@@ -143,7 +148,7 @@ export const missions = defineProjection<MissionsTables, MissionFact | TaskFact 
           created_at: at,
           ...touched(event),
         });
-        // A job of a mission whose creation was not seen yet cannot be: but counting starts where it starts.
+        // Tasks and jobs of a mission whose creation follows should not occur; if they do, their counts are kept.
         rows.put('mission_stats', rows.get('mission_stats', missionId) ?? noStats(missionId));
       },
     },
@@ -296,7 +301,7 @@ export const missions = defineProjection<MissionsTables, MissionFact | TaskFact 
   },
 });
 
-/** How `jobs.claim_key` names a caller's idempotency key, with the hash of what was asked. */
+/** The value of `jobs.claim_key` for a caller's idempotency key, with the hash of the request; undefined without a key. */
 export function claimKey({ actor, idempotency }: Pick<EventMetadata, 'actor' | 'idempotency'>) {
   return idempotency === undefined ? undefined : { key: `${actor} ${idempotency.key}`, hash: idempotency.hash };
 }
@@ -354,7 +359,7 @@ function noStats(missionId: string): MissionStatsRow {
   };
 }
 
-/** What every event leaves on the row of its stream. */
+/** The columns that every event sets on the row of its stream. */
 function touched({ metadata, revision, position: place }: RecordedEvent<string, object>) {
   return { updated_at: metadata.at, revision: Number(revision), position: place };
 }

@@ -11,20 +11,20 @@ const fixedInteger = { type: 'integer', fixed: true } as const;
 export const PROGRESS = 'outbox';
 
 /**
- * `entries` number the replicated events, 1, 2, 3 … in log order, and never change: how far they have got is said once,
- * in `progress`, and not in each. The view `outbox` puts the two together.
+ * `entries` numbers the replicated events, 1, 2, 3 … in log order, and its rows never change: how far replication has got is
+ * kept once, in `progress`, and not in each row. The view `outbox` joins the two.
  */
 export const outboxTables = {
   entries: {
     key: 'id',
     columns: {
-      /** The sequence number. */
+      /** The sequence. */
       id: fixedInteger,
       /** The stream. */
       key: fixedText,
       etype: fixedInteger,
       event_id: fixedText,
-      /** Of data and metadata as JSON. */
+      /** The size of data and metadata as JSON. */
       bytes: fixedInteger,
       created_at: fixedText,
       position: { type: 'position', local: true, fixed: true },
@@ -35,42 +35,42 @@ export const outboxTables = {
     key: 'name',
     columns: {
       name: fixedText,
-      /** The log's origin, as its first key names it; null before that. What names another has no effect. */
+      /** The log's origin, as its first key names it; null before that. Events that name another origin have no effect. */
       origin: optionalText,
       /** The root key that the log's first key names; null before that. */
       root_key_id: optionalText,
-      /** The sequence number of the last replicated event. */
+      /** The sequence of the last replicated event. */
       head: integer,
-      /** Up to here a quorum has signed. */
+      /** The sequence up to which a quorum has signed. */
       quorum: integer,
-      /** When that was recorded last. */
+      /** When `quorum` last rose. */
       quorum_at: optionalText,
       /** The version of the policy in force; null before the first. */
       policy: optionalInteger,
       required_acks: integer,
       writer_epoch: integer,
-      /** How often a loss was accepted, plus 1. */
+      /** The line of the history, from 1. */
       line: integer,
-      /** The line that the next policy begins, when it is above `line`: a loss was accepted, or an operator wants one. */
+      /** The line that the next policy begins, when it is above `line`: a loss was accepted, or an operator decided so. */
       next_line: integer,
-      /** The sequence number of the policy that began the line; 0 before the first. */
+      /** The sequence of the policy that began the line; 0 before the first. */
       begun: integer,
-      /** The epoch that the quorum was reached under; 0 before protocol 2. */
+      /** The epoch under which the quorum was reached; 0 before protocol 2. */
       quorum_epoch: integer,
-      /** Of the last election that was won in this line; 0 before one. */
+      /** The epoch of the last election that was won in this line; 0 before one. */
       elected_epoch: integer,
       base: integer,
       /** 1 from a restore until an election is won. */
       restored: integer,
-      /** The weight of hosts that may lie, as the restore was told. */
+      /** The weight of hosts that may be dishonest, as given to the restore. */
       dishonest_weight: integer,
-      /** JSON: the numbers of the HistoryHoles of the line, and of one that is to be begun. */
+      /** JSON: the sequences of the HistoryHoles before the line, or before the next line once it is announced. */
       holes: text,
       key_epoch: integer,
     },
     indexes: {},
   },
-  /** The quorum sequences there were, and when. */
+  /** Every quorum sequence so far, and when it was recorded. */
   quorums: { key: 'sequence', columns: { sequence: fixedInteger, at: fixedText }, indexes: {} },
   policies: {
     key: 'version',
@@ -91,19 +91,19 @@ export const outboxTables = {
       host: fixedText,
       url: text,
       verify_key: text,
-      /** As the last policy that named it has them; those it left out keep theirs. */
+      /** Weight and confirmed: from the last policy that named the host. */
       weight: integer,
       confirmed: integer,
       state: text,
       why: text,
-      /** Where it stood when its state changed. */
+      /** The sequence recorded with the last change of state. */
       state_sequence: integer,
-      /** The last sequence it has signed for. */
+      /** The last sequence that the host has signed for. */
       sequence: integer,
       /** JSON: the head that was counted last; null before that, and for heads of protocol 1. */
       head: optionalText,
       acknowledged_at: optionalText,
-      /** JSON: what it has proven against itself; null unless it is suspended for that. */
+      /** JSON: the proof that the host is dishonest; null unless it is suspended for that. */
       proof: optionalText,
       proven_at: optionalText,
       updated_at: text,
@@ -124,14 +124,20 @@ export const outboxTables = {
   },
 } as const;
 
+/** The tables of the `outbox` projection. */
 export type OutboxTables = typeof outboxTables;
+/** A row of `entries`: a replicated event. */
 export type EntryRow = RowOf<OutboxTables['entries']>;
+/** The row of `progress`: how far replication has got. */
 export type ProgressRow = RowOf<OutboxTables['progress']>;
+/** A row of `policies`. */
 export type PolicyRow = RowOf<OutboxTables['policies']>;
+/** A row of `hosts`. */
 export type HostRow = RowOf<OutboxTables['hosts']>;
+/** A row of `keys`: a key epoch. */
 export type KeyRow = RowOf<OutboxTables['keys']>;
 
-/** The table that people look at; docs/operations.md. `acks` is the weight, by the policy in force, of those who have signed. */
+/** The view for operators; docs/operations.md. `acks` is the weight of hosts that have signed, by the policy in force. */
 export const OUTBOX_VIEW = `
   SELECT e.id, e.key, e.etype, iif(e.id <= p.quorum, 'completed', 'pending') AS status, p.required_acks,
     (SELECT coalesce(sum(n.value ->> 'weight'), 0)

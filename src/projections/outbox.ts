@@ -52,7 +52,7 @@ function progressOf(rows: Outbox): ProgressRow {
   return rows.get('progress', PROGRESS) ?? NOTHING;
 }
 
-/** Numbers a replicated event, which may also change what is known of the whole. Returns its number. */
+/** Numbers a replicated event, and applies its changes to `progress`. Returns the event's sequence. */
 function enqueue(rows: Outbox, event: RecordedEvent<string, object>, changes: Partial<ProgressRow> = {}): number {
   const progress = progressOf(rows);
   const id = progress.head + 1;
@@ -69,13 +69,13 @@ function enqueue(rows: Outbox, event: RecordedEvent<string, object>, changes: Pa
   return id;
 }
 
-/** Lets a handler see events of their type's shape only. */
+/** Wraps a handler so that it receives only events whose data has the shape of their type; any other throws. */
 function wellFormed<F extends ReplicationFact | KeyRotated>(
   handler: Handler<Event<F>, OutboxTables>,
 ): Handler<Event<F>, OutboxTables> {
   const assertWhole = (event: Event<F>) => {
     const isWhole = isKeyEvent(event) ? isKeyRotated(event.data) : isReplicationFact(event as ReplicationFact);
-    if (!isWhole) throw new Error(`the data of this ${event.type} is not what it must be`);
+    if (!isWhole) throw new Error(`the data of this ${event.type} does not have the shape of its type`);
   };
   return {
     touches(event) {
@@ -90,7 +90,7 @@ function isKeyEvent({ type }: { readonly type: string }): boolean {
   return type === 'KeyRotated';
 }
 
-/** Whether something is about the log's origin. What names another is about another log, whichever way it came here. */
+/** Whether an event names the log's origin. One that names another origin is about another log and has no effect. */
 function isOfOrigin(rows: Outbox, { data }: Event<ReplicationFact | KeyRotated>): boolean {
   const { origin } = progressOf(rows);
   return origin === null || origin === data.origin;
@@ -103,7 +103,7 @@ const replicated: Handler<RecordedEvent<string, object>, OutboxTables> = {
 
 const local: typeof replicated = { touches: () => [], fold: () => undefined };
 
-/** An event keeps its number though it is skipped: those after it are sealed with theirs. */
+/** A skipped event keeps its sequence, because the events after it are sealed with theirs. */
 const skipped: typeof replicated = {
   touches: () => [PROGRESS_ROW],
   fold(rows, event) {
@@ -111,7 +111,7 @@ const skipped: typeof replicated = {
   },
 };
 
-/** What is known of a line that has just begun: nothing was at quorum in it, and no election was won. */
+/** The progress of a line that has just begun: nothing is at quorum in it, and no election was won. */
 function newLine(line: number, begun: number): Partial<ProgressRow> {
   return { line, begun, quorum: 0, quorum_epoch: 0, elected_epoch: 0, base: begun, restored: 0 };
 }
@@ -124,14 +124,15 @@ const setPolicy: Handler<Event<ReplicationPolicySet>, OutboxTables> = {
   ],
   fold(rows, event) {
     const { version, hosts, required, line: begins, holes = [] } = event.data;
-    // Two may have been set at the same time: the first is the one, and the other is set again if it is still wanted.
+    // Two policies of one version may have been set at the same time: only the first has effect; the other is set again if it
+    // is still wanted.
     if (!isOfOrigin(rows, event) || rows.get('policies', String(version)) !== undefined)
       return void enqueue(rows, event);
     const at = event.metadata.at;
     const { policy, line, head } = progressOf(rows);
     const begun = head + 1;
     const inForce = { policy: version, required_acks: required };
-    // The first of a line is in force at once; one that follows when an acknowledgement says so.
+    // The first policy of a line is in force immediately; a later one when an acknowledgement names it.
     let changes: Partial<ProgressRow> = policy === null ? { ...inForce, begun } : {};
     if (begins !== undefined && begins > line)
       changes = { ...inForce, ...newLine(begins, begun), holes: JSON.stringify(holes) };
@@ -155,11 +156,11 @@ const changeHost: Handler<Event<HostStateChanged>, OutboxTables> = {
     const { host, state, sequence, why, proof } = event.data;
     const known = rows.get('hosts', host);
     if (known === undefined || !isOfOrigin(rows, event)) return;
-    // Who is gone stays gone, and only an operator takes back what is suspended: FULL and BLOCKED may come late.
+    // RETIRED is permanent, and only an operator reinstates a suspended host: FULL and BLOCKED may be recorded late.
     const isLate = state === 'FULL' || state === 'BLOCKED';
     if (known.state === 'RETIRED' || (known.state === 'SUSPENDED' && isLate)) return;
     const at = event.metadata.at;
-    // What a suspended host has signed for counts for nothing; it is reinstated with what it then shows.
+    // What a suspended host has signed for does not count; when it is reinstated, it counts with the head it shows then.
     const reached = state === 'SUSPENDED' ? { sequence: 0, head: null } : {};
     const proven = proof === undefined ? {} : { proof: JSON.stringify(proof), proven_at: at };
     const cleared = state === 'ACTIVE' ? { proof: null, proven_at: null } : proven;
@@ -181,7 +182,7 @@ const acknowledge: Handler<Event<ReplicasAcknowledged>, OutboxTables> = {
     const progress = progressOf(rows);
     const reached = hosts.map(({ sequence }) => sequence);
     assertNotAhead(progress, [quorumSequence, ...reached, ...(elected === undefined ? [] : [elected.base])]);
-    // What was known of an older line says nothing of this one.
+    // A quorum of an older line does not apply to this one.
     const rises = line === progress.line && quorumSequence > progress.quorum;
     const policy = line === progress.line ? rows.get('policies', String(policyVersion)) : undefined;
     rows.put('progress', {
@@ -196,7 +197,7 @@ const acknowledge: Handler<Event<ReplicasAcknowledged>, OutboxTables> = {
     for (const { host, sequence, head } of hosts) {
       const known = rows.get('hosts', host);
       if (known === undefined || known.state === 'SUSPENDED') continue;
-      // A head of protocol 1 does not rank.
+      // Heads of protocol 1 have no rank, so the highest sequence is kept.
       const last = head === null ? Math.max(known.sequence, sequence) : sequence;
       const counted = head === null ? known.head : JSON.stringify(head);
       rows.put('hosts', { ...known, sequence: last, head: counted, acknowledged_at: at });
@@ -204,7 +205,7 @@ const acknowledge: Handler<Event<ReplicasAcknowledged>, OutboxTables> = {
   },
 };
 
-/** An election that was won in this line, unless the log knows a later one. One of a higher line announces that. */
+/** The changes by an election won in this line, unless a later one is known. One of a higher line announces that line. */
 function wonBy(
   { elected, restored, dishonestWeight, holes }: ReplicasAcknowledged['data'],
   { line, next_line: next, elected_epoch: epoch }: ProgressRow,
@@ -220,14 +221,14 @@ function wonBy(
 }
 
 /**
- * Hosts sign for what a log has shipped, so an acknowledgement never reaches beyond what comes before it in its own log.
+ * Hosts sign for what a log has shipped, so an acknowledgement never reaches beyond the events before it in its own log.
  * @throws Error when it does
  */
 function assertNotAhead({ head }: ProgressRow, sequences: readonly number[]): void {
   const ahead = Math.max(...sequences);
   if (ahead > head)
     throw new Error(
-      `It acknowledges events up to ${ahead}, and only ${head} replicated events come before it: it was recorded for another log. Skip it.`,
+      `It acknowledges events up to ${ahead}, but only ${head} replicated events precede it: it was recorded for another log. Skip it.`,
     );
 }
 
@@ -251,7 +252,7 @@ const rotateKey: Handler<Event<KeyRotated>, OutboxTables> = {
   },
 };
 
-/** What must reach the hosts, how far it has got, and what is known of the hosts. */
+/** The read model of replication: the replicated events, how far each host has got, policies, hosts and keys. */
 export const outbox: Projection = defineProjection<OutboxTables, ReplicationFact | KeyRotated>({
   name: 'outbox',
   version: 4,

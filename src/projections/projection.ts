@@ -1,6 +1,6 @@
 import { ETYPES, type EventType, type Fact, type RecordedEvent } from '../domain/event.js';
 
-/** What a column holds. `position` is a place in the log: a bigint, kept as an INTEGER. */
+/** The type of a column. `position` is a place in the log: a bigint, stored as an INTEGER. */
 export type ColumnType = 'text' | 'integer' | 'real' | 'position';
 
 /** A column of a read model. */
@@ -9,36 +9,37 @@ export interface Column {
   readonly nullable?: true;
   /** Belongs to this copy of the log (a position), so digests leave it out. */
   readonly local?: true;
-  /** Never changes once its row is there, so updates leave it and its indexes alone. */
+  /** Never changes once its row exists, so updates do not write it or its indexes. */
   readonly fixed?: true;
 }
 
-/** An index of a read model; `where` limits it to the rows a question is about. */
+/** An index of a read model; `where` limits it to the rows that a query needs. */
 export interface Index {
   readonly columns: readonly string[];
   readonly where?: string;
 }
 
-/** A table of a read model: rows by one text key. */
+/** A table of a read model; its rows have one key column. */
 export interface Table {
   readonly columns: Readonly<Record<string, Column>>;
   readonly key: string;
   readonly indexes: Readonly<Record<string, Index>>;
 }
 
+/** The tables of a read model, by name. */
 export type Tables = Readonly<Record<string, Table>>;
 
 type ValueOf<C extends Column> =
   | (C['type'] extends 'text' ? string : C['type'] extends 'position' ? bigint : number)
   | (C extends { readonly nullable: true } ? null : never);
 
-/** A row of a table, as folds see it. */
+/** A row of a table, as folds receive it. */
 export type RowOf<T extends Table> = { readonly [Name in keyof T['columns']]: ValueOf<T['columns'][Name]> };
 
 /** Any row. */
 export type AnyRow = Readonly<Record<string, string | number | bigint | null>>;
 
-/** The rows a fold works on: those its event touches, and those put before. */
+/** The rows that a fold works on: those its event touches, and those that were put before. */
 export interface Rows<T extends Tables> {
   get<Name extends keyof T & string>(table: Name, key: string): RowOf<T[Name]> | undefined;
   /** Adds a row, or replaces the one with its key. */
@@ -47,9 +48,9 @@ export interface Rows<T extends Tables> {
 
 /** What one type of event does to a read model. */
 export interface Handler<E extends RecordedEvent<string, object>, T extends Tables> {
-  /** The existing rows that `fold` reads: table and key. A row it only adds is not named. */
+  /** The existing rows that `fold` reads, by table and key. Rows that it only adds are not named. */
   readonly touches: (event: E) => readonly (readonly [table: keyof T & string, key: string])[];
-  /** Says through `rows.put` how the rows change. Pure: it sees the event and those rows, nothing else. */
+  /** Changes rows through `rows.put`. Pure: it depends only on the event and those rows. */
   readonly fold: (rows: Rows<T>, event: E) => void;
 }
 
@@ -66,23 +67,23 @@ export interface Projection {
   /** The categories of stream it folds; `ALL` includes those that this build does not know. */
   readonly categories: readonly string[] | 'ALL';
   readonly tables: Tables;
-  /** Views over its live tables, for those who look into the file: SELECT statements that name tables as `{table}`. */
+  /** Views over its live tables, for operators who query the file: SELECT statements that name tables as `{table}`. */
   readonly views?: Readonly<Record<string, string>>;
   readonly handlers: Readonly<Record<string, Handler<RecordedEvent, Tables>>>;
-  /** What is left of an event that is skipped; nothing unless given. It must not depend on the event's data. */
+  /** Handles an event that is skipped; by default it has no effect. It must not depend on the event's data. */
   readonly skipped?: Handler<RecordedEvent, Tables>;
 }
 
-/** A projection as it is written down, with the types of its tables and facts. */
+/** A projection as its module defines it, with the types of its tables and facts. */
 export type Definition<T extends Tables, F extends Fact<string, object>> = Omit<
   Projection,
   'handlers' | 'skipped' | 'tables'
 > & {
   readonly tables: T;
   readonly handlers: Handlers<F, T>;
-  /** The handler of each type of the catalogue that has none of its own. */
+  /** The handler for each type of the catalogue that has none of its own. */
   readonly others?: (type: EventType) => Handler<RecordedEvent<string, object>, T>;
-  /** What is left of an event that is skipped. */
+  /** Handles an event that is skipped. */
   readonly skipped?: Handler<RecordedEvent<string, object>, T>;
 };
 
@@ -93,9 +94,9 @@ export function defineProjection<T extends Tables, F extends Fact<string, object
   const { others, ...projection } = definition;
   const types = others === undefined ? [] : (Object.keys(ETYPES) as EventType[]);
   const handlers = { ...Object.fromEntries(types.map((type) => [type, others?.(type)])), ...definition.handlers };
-  // The log promises that an event's data has the shape its type names; here that promise meets the types.
+  // The log guarantees that an event's data has the shape of its type; the cast below relies on that guarantee.
   return { ...projection, handlers } as unknown as Projection;
 }
 
-/** A row as SQLite gives it: positions are read as text. */
+/** A row as queries return it: positions are text. */
 export type Stored<R> = { readonly [Name in keyof R]: R[Name] extends bigint ? string : R[Name] };

@@ -14,7 +14,7 @@ const jsonObject: fc.Arbitrary<JsonObject> = fc.dictionary(fc.string({ maxLength
 });
 
 const codeUnit = fc.integer({ min: 0xd7f0, max: 0xe00f }).map((unit) => String.fromCharCode(unit));
-/** Mostly a good value, now and then one that breaks a rule. */
+/** Usually a valid value, sometimes one that breaks a rule. */
 const mostly = <T>(good: fc.Arbitrary<T>, ...bad: readonly fc.Arbitrary<T>[]) =>
   fc.oneof({ weight: 9 * bad.length, arbitrary: good }, ...bad.map((arbitrary) => ({ weight: 1, arbitrary })));
 
@@ -144,7 +144,7 @@ const failJob = fc.record({
 const expireLease = fc.record({ type: fc.constant('ExpireLease' as const), jobId: id('j1'), attempt, at: time });
 const cancelJob = fc.record({ type: fc.constant('CancelJob' as const), jobId: id('j1'), reason: text });
 
-/** An answer from some worker for some attempt, with nothing wrong in it but perhaps whose it is. */
+/** An answer that is valid, except that its worker or its attempt may be wrong. */
 export const answer = fc.oneof(
   fc.record({
     type: fc.constant('CompleteJob' as const),
@@ -202,7 +202,7 @@ export const missionClosed = fc.record({
   data: fc.record({ ...missionIds, outcome, reason: text }),
 });
 
-/** Facts as they may be recorded, in circumstances they do not fit as often as not. */
+/** Facts as they may be recorded; about half of them do not fit the state. */
 export const missionFact: fc.Arbitrary<MissionFact> = fc.oneof(
   missionCreated,
   fc.record({

@@ -31,12 +31,12 @@ function ballot(granted: Record<string, Partial<Grantor>>, changed: Partial<Ball
 }
 
 describe('an electorate', () => {
-  it('knows of every quorum, with liars among it, and can make one', () => {
+  it('knows of every quorum, with dishonest hosts among it, and can form one', () => {
     expect(isElectorate(three, new Set(['a']), 0)).toBe(false);
     expect(isElectorate(three, new Set(['a', 'b']), 0)).toBe(true);
     expect(isElectorate(three, new Set(['a', 'b']), 1)).toBe(false);
     expect(isElectorate(three, new Set(['a', 'b', 'c']), 1)).toBe(true);
-    // One host that must have all knows of every quorum, and makes none.
+    // When every host is required, one host knows of every quorum but cannot form one.
     const all = { ...three, required: 3 };
     expect(isElectorate(all, new Set(['a']), 0)).toBe(false);
     expect(isElectorate({ hosts: [host('a', 2), host('b')], required: 2 }, new Set(['a']), 0)).toBe(true);
@@ -54,7 +54,7 @@ describe('an election', () => {
     });
   });
 
-  it('is won on all that is known: the own base, the own quorum, what the hosts have', () => {
+  it('is won with a base of all that is known: the own base, the own quorum and the trees of the hosts', () => {
     const won = { is: 'ELECTED', quorum: 5, quorumEpoch: undefined, signable: 5, leftOut: [] };
     expect(decideElection(ballot({ a: {}, b: {} }))).toEqual({ ...won, base: 5 });
     expect(decideElection(ballot({ a: {}, b: {} }, { own: { ...own, base: 9 } }))).toEqual({ ...won, base: 9 });
@@ -62,11 +62,11 @@ describe('an election', () => {
       ...won,
       base: 7,
     });
-    // What is staged is no head.
+    // A staged tree does not count as a head.
     expect(decideElection(ballot({ a: { staged: { ...onLog, sequence: 7 } }, b: {} }))).toEqual({ ...won, base: 5 });
   });
 
-  it('learns quorums from trees, and signs none that was reached above its epoch', () => {
+  it('learns quorums from trees, and makes none signable that was reached above its epoch', () => {
     const staged = { ...onLog, epoch: 9, quorum: 8, isComplete: false };
     const tree = { ...onLog, epoch: 3, quorum: 6 };
     expect(decideElection(ballot({ a: { staged }, b: { tree } }))).toMatchObject({
@@ -91,11 +91,11 @@ describe('an election', () => {
       });
   });
 
-  it('is lost to a quorum that is not on the log, whatever shows it', () => {
+  it('is lost to a quorum that is not on the log, in a head or in a staged tree', () => {
     const shown = { ...onLog, epoch: 1, isQuorumOnLog: false };
     const lost = { is: 'STOPPED', news: 'BEHIND', by: 'b' };
     expect(decideElection(ballot({ a: {}, b: { tree: shown } }))).toEqual({ ...lost, shown });
-    // It is named that lacks it, and not the head beside it.
+    // The outcome names the tree that shows the quorum, and not the other tree of the head.
     for (const [news, staged] of [
       ['BEHIND', { ...shown, isComplete: false }],
       ['LINE', { ...shown, line: 2 }],
@@ -103,7 +103,7 @@ describe('an election', () => {
       expect(decideElection(ballot({ a: {}, b: { tree: onLog, staged } }))).toEqual({ ...lost, news, shown: staged });
   });
 
-  it('of a restored log leaves out who shows other events, when the rest is enough by itself', () => {
+  it('of a restored log leaves out hosts that show other events, when the remaining hosts are enough', () => {
     const restored = { ...own, isRestored: true };
     const tree = { ...onLog, epoch: 7, isOnLog: false };
     const leftOut = [{ by: 'a', shown: tree }];
@@ -114,7 +114,7 @@ describe('an election', () => {
     expect(decideElection(ballot({ a: { tree }, b: {} }, { own: restored, isEveryHostHeard: true }))).toEqual({
       ...{ is: 'STOPPED', news: 'BEHIND', by: 'a', shown: tree },
     });
-    // A line that was begun above it is not left out.
+    // A host that shows a higher line is not left out.
     const above = { ...tree, line: 2 };
     expect(decideElection(ballot({ a: { tree: above }, b: {}, c: {} }, { own: restored }))).toEqual({
       ...{ is: 'STOPPED', news: 'LINE', by: 'a', shown: above },
@@ -122,7 +122,7 @@ describe('an election', () => {
   });
 });
 
-describe('a tree that an elected process meets', () => {
+describe('a tree that is shown to an elected process', () => {
   const elected = { own: { ...own, epoch: 4 }, epoch: 4, writer: 'w' };
   it.each([
     ['on the log', {}, 'head', 'GO_ON'],

@@ -57,13 +57,13 @@ describe('the catalogue of events', () => {
 });
 
 describe('a type of event', () => {
-  it('is read, but for those that are known as names alone', () => {
+  it('is readable, unless it is known by name only', () => {
     const names = Object.keys(ETYPES).filter(isEventType);
     expect(names.filter((type) => !isReadable(type)).map((type) => ETYPES[type])).toEqual([31, 32, 33, 34, 35, 36, 37]);
     expect(isReadable('Unheard')).toBe(false);
   });
 
-  it('belongs into streams of a category of the catalogue', () => {
+  it('belongs to streams of a category of the catalogue', () => {
     for (const type of Object.keys(ETYPES).filter(isEventType)) expect(isCategory(categoryOfType(type))).toBe(true);
   });
 
@@ -73,7 +73,7 @@ describe('a type of event', () => {
     expect(isReplicated({ type: 'Unheard', etype: 99 })).toBe(true);
   });
 
-  it('is not replicated where nothing is left of the event', () => {
+  it('is not replicated when the row holds no event any more', () => {
     expect(isReplicated({ type: '$truncated', etype: 0 })).toBe(false);
   });
 });

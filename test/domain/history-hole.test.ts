@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { HolePlaces, isHistoryHole, MAX_HOLES } from '../../src/domain/history-hole.js';
 
-/** Each event's stream and revision; of a missing one, nothing is known. */
+/** The stream and revision of each event; undefined for a missing one. */
 type Told = readonly [stream: string, revision: number] | null;
 
-/** The places of what is missing of a history, after streams that have a last revision. */
+/** The places of the missing events of a history, given the last revisions of streams before it. */
 function placesOf(told: readonly Told[], heads: Readonly<Record<string, number>> = {}) {
   const places = new HolePlaces();
   for (const [stream, revision] of Object.entries(heads)) places.begin(stream, BigInt(revision));
@@ -18,26 +18,26 @@ function placesOf(told: readonly Told[], heads: Readonly<Record<string, number>>
 }
 
 describe('the place of a missing event', () => {
-  it('is what its stream leaves out', () => {
+  it('is the revision that its stream lacks', () => {
     expect(placesOf([['a', 0], null, ['b', 0], ['a', 2]])).toEqual(['2 a 1']);
     expect(placesOf([null, ['a', 1]])).toEqual(['1 a 0']);
     expect(placesOf([null, ['a', 8]], { a: 6 })).toEqual(['1 a 7']);
   });
 
-  it('is nothing that is known when it was the last of its stream', () => {
+  it('is unknown when it was the last of its stream', () => {
     expect(placesOf([['a', 0], null, ['b', 0]])).toEqual([]);
   });
 
-  it('is one that all can have', () => {
-    // Event 2 may have been of either stream, event 4 of `a` alone.
+  it('is chosen so that every missing event can have one', () => {
+    // Event 2 may belong to either stream, event 4 only to `a`.
     expect(placesOf([['a', 0], null, ['b', 1], null, ['a', 2]])).toEqual(['2 b 0', '4 a 1']);
     // Two of one stream keep their order.
     expect(placesOf([['a', 0], null, null, ['a', 3]])).toEqual(['2 a 1', '3 a 2']);
-    // The one that was left soonest first.
+    // The gap that ends first is filled first.
     expect(placesOf([null, null, ['b', 1], ['a', 1]])).toEqual(['1 b 0', '2 a 0']);
   });
 
-  it('is not found where more is left out than is missing', () => {
+  it('is not found when there are more gaps than missing events', () => {
     expect(placesOf([['a', 0], null, ['a', 3]])).toBeUndefined();
     expect(placesOf([['a', 0], ['a', 2], null])).toBeUndefined();
     expect(placesOf([null, ['a', Number.MAX_SAFE_INTEGER]])).toBeUndefined();

@@ -116,7 +116,7 @@ const cancel = (reason = 'not needed'): JobCommand => ({ type: 'CancelJob', jobI
 const NO_JOB: Problem = { code: 'NOT_FOUND', message: "There is no job 'j1'.", entity: 'Job', id: 'j1' };
 const jobFinished = (status: string): Problem => ({
   code: 'JOB_FINISHED',
-  message: `Job 'j1' is already ${status}; that is final.`,
+  message: `Job 'j1' is already ${status} and cannot change.`,
   jobId: 'j1',
   status,
 });
@@ -127,7 +127,7 @@ const stale = (worker: string, attempt: number, currentAttempt: number, now: str
   attempt,
   currentAttempt,
 });
-/** A payload of exactly so many bytes of JSON. */
+/** A payload with an exact number of bytes of JSON. */
 const payloadOf = (bytes: number) => ({ blob: 'x'.repeat(bytes - '{"blob":""}'.length) });
 
 describe('creating a job', () => {
@@ -158,7 +158,7 @@ describe('creating a job', () => {
       .when(create({ mission: { ...MISSION, status: 'FAILED', closedReason: 'storm' } }))
       .thenProblem({
         code: 'MISSION_CLOSED',
-        message: "Mission 'm1' is closed (FAILED); it takes no more changes, tasks or jobs.",
+        message: "Mission 'm1' is closed (FAILED) and accepts no more changes, tasks or jobs.",
         missionId: 'm1',
       });
   });
@@ -192,13 +192,13 @@ describe('creating a job', () => {
     given().when(create(changes)).thenInvalid(path);
   });
 
-  it('says everything that is wrong at once', () => {
+  it('reports everything that is wrong in one problem', () => {
     given()
       .when(create({ jobId: '', taskId: '', kind: '', payload: { n: NaN }, priority: NaN, maxAttempts: 0 }))
       .thenInvalid('id', 'taskId', 'kind', 'payload', 'priority', 'maxAttempts');
   });
 
-  it('gives 3 attempts unless told otherwise', () => {
+  it('gives 3 attempts by default', () => {
     expect(DEFAULT_MAX_ATTEMPTS).toBe(3);
   });
 });
@@ -228,7 +228,7 @@ describe('dispatching a job', () => {
       .when(dispatch())
       .thenProblem({
         code: 'JOB_NOT_PENDING',
-        message: `Job 'j1' is ${status}; only a PENDING job is dispatched.`,
+        message: `Job 'j1' is ${status}; only a PENDING job can be dispatched.`,
         jobId: 'j1',
         status,
       });
@@ -278,7 +278,7 @@ describe('completing a job', () => {
       .thenFacts({ type: 'JobCompleted', data: { ...REF, worker: 'w1', attempt: 1, result: null, cost } });
   });
 
-  it('takes the answer of a later attempt', () => {
+  it('accepts the answer of a later attempt', () => {
     given(CREATED, dispatched(1), failed(1), dispatched(2, 'w2'))
       .when(complete({ worker: 'w2', attempt: 2 }))
       .thenFacts({ type: 'JobCompleted', data: { ...REF, worker: 'w2', attempt: 2, result: { frames: 3 } } });
@@ -371,7 +371,7 @@ describe.each([
       .thenProblem(stale('w1', 2, 1, "attempt 1 is held by 'w1'"));
   });
 
-  it('refuses an attempt that is no number', () => {
+  it('refuses an attempt that is not a number', () => {
     given(...HISTORY.DISPATCHED)
       .when(answer({ attempt: NaN }))
       .thenProblem(stale('w1', NaN, 1, "attempt 1 is held by 'w1'"));
@@ -389,7 +389,7 @@ describe.each([
       .thenProblem(stale('w1', 1, 1, 'it is PENDING'));
   });
 
-  it.each(FINISHED)('tells the worker of the last attempt that the job is %s', (status) => {
+  it.each(FINISHED)('reports to the worker of the last attempt that the job is %s', (status) => {
     given(...HISTORY[status])
       .when(answer())
       .thenProblem(jobFinished(status));
@@ -523,7 +523,7 @@ describe('the state of a job', () => {
     });
   });
 
-  it('is completed with the result and the cost, the worker kept and the lease gone', () => {
+  it('is completed with the result, the cost and the worker, and without a lease', () => {
     expect(state(...HISTORY.COMPLETED)).toStrictEqual({
       ...PENDING,
       status: 'COMPLETED',
@@ -535,12 +535,12 @@ describe('the state of a job', () => {
     });
   });
 
-  it('has no cost when the worker told none', () => {
+  it('has no cost when the worker reported none', () => {
     const free: JobFact = { type: 'JobCompleted', data: { ...REF, worker: 'w1', attempt: 1, result: 'ok' } };
     expect(state(CREATED, dispatched(1), free)).toMatchObject({ result: 'ok', cost: null });
   });
 
-  it('is pending again, held by nobody, after a retryable failure with attempts left', () => {
+  it('is pending again, without a worker, after a retryable failure with attempts left', () => {
     expect(state(CREATED, dispatched(1), failed(1))).toStrictEqual({
       ...PENDING,
       attempt: 1,
@@ -560,7 +560,7 @@ describe('the state of a job', () => {
     });
   });
 
-  it('is failed at once after a failure that another try cannot help', () => {
+  it('is failed immediately after a failure that is not retryable', () => {
     expect(state(...HISTORY.FAILED)).toStrictEqual({
       ...PENDING,
       status: 'FAILED',
@@ -578,7 +578,7 @@ describe('the state of a job', () => {
     });
   });
 
-  it('is cancelled with the reason and the lease gone', () => {
+  it('is cancelled with the reason, and without a lease', () => {
     expect(state(...HISTORY.CANCELLED)).toStrictEqual({
       ...PENDING,
       status: 'CANCELLED',
@@ -596,7 +596,7 @@ describe('the state of a job', () => {
     },
   );
 
-  it('is left alone by a second creation', () => {
+  it('is not changed by a second creation', () => {
     const again: JobFact = { type: 'JobCreated', data: { ...REF, ...FIELDS, priority: 9 } };
     expect(state(...HISTORY.DISPATCHED, again)).toEqual(state(...HISTORY.DISPATCHED));
   });

@@ -13,7 +13,7 @@ const event = (sequence: number, type = 'JobCreated') => ({ sequence, type });
 const epochOf = (sequence: number, type?: string) => sealingEpoch(EPOCHS, event(sequence, type))?.keyEpoch ?? 0;
 
 describe('the key that seals an event', () => {
-  it('follows from the root before the first KeyRotated', () => {
+  it('is derived from the root key before the first KeyRotated', () => {
     expect([1, 9].map((sequence) => epochOf(sequence))).toEqual([0, 0]);
     expect(sealingEpoch(EPOCHS.slice(0, 0), event(1))).toBeUndefined();
   });
@@ -22,11 +22,11 @@ describe('the key that seals an event', () => {
     expect([12, 19, 21, 1_000_000].map((sequence) => epochOf(sequence))).toEqual([2, 2, 3, 3]);
   });
 
-  it('follows from the root for every KeyRotated, so that the root opens them all', () => {
+  it('is derived from the root key for every KeyRotated, so that the root key opens them all', () => {
     expect([10, 11, 20, 30].map((sequence) => epochOf(sequence, 'KeyRotated'))).toEqual([0, 0, 0, 0]);
   });
 
-  it('does not change through what comes after the event', () => {
+  it('does not change because of later events', () => {
     fc.assert(
       fc.property(
         fc.uniqueArray(fc.integer({ min: 1, max: 60 })),
@@ -40,7 +40,7 @@ describe('the key that seals an event', () => {
     );
   });
 
-  it('is one that the log has told before the event', () => {
+  it('is one that the log names before the event', () => {
     fc.assert(
       fc.property(
         fc.uniqueArray(fc.integer({ min: 1, max: 60 })),

@@ -64,7 +64,7 @@ describe('the root of a tree', () => {
     );
   });
 
-  it('is another when a leaf is changed, exchanged, added or left out', () => {
+  it('differs when a leaf is changed, exchanged, added or left out', () => {
     fc.assert(
       fc.property(fc.uniqueArray(fc.nat(), { minLength: 2, maxLength: 40 }), fc.nat(), (numbers, choice) => {
         const leaves = numbers.map((n) => sha256(Buffer.from(`${n}`)));
@@ -82,13 +82,13 @@ describe('the root of a tree', () => {
     );
   });
 
-  it('tells a leaf from a node made of the same bytes', () => {
+  it('differs between a leaf and a node with the same bytes', () => {
     const [a, b] = [sha256(Buffer.from('a')), sha256(Buffer.from('b'))];
     const node = Buffer.concat([sha256(Uint8Array.of(0), a), sha256(Uint8Array.of(0), b)]);
     expect(toHex(treeOf([node]).root())).not.toBe(toHex(treeOf([a, b]).root()));
   });
 
-  it('is not changed by asking for it', () => {
+  it('is not changed by computing it', () => {
     const tree = treeOf(leavesOf(7));
     expect(toHex(tree.root())).toBe(toHex(tree.root()));
     expect(tree.size).toBe(7);
@@ -110,7 +110,7 @@ describe('a tree', () => {
     }
   });
 
-  it('goes on from its size and peaks as if it had never been put down', () => {
+  it('grows from its size and peaks exactly like the original tree', () => {
     fc.assert(
       fc.property(anyLeaves, anyLeaves, (before, after) => {
         const kept = treeOf(before);
@@ -123,7 +123,7 @@ describe('a tree', () => {
     );
   });
 
-  it('goes on in its own way from a copy', () => {
+  it('grows independently of its copy', () => {
     fc.assert(
       fc.property(anyLeaves, anyLeaves, (before, after) => {
         const tree = treeOf(before);
@@ -147,7 +147,7 @@ describe('a tree', () => {
     expect([tree.size, tree.peaks.map(toHex)]).toEqual([2 ** 40, [toHex(folded)]]);
   });
 
-  it('is not taken up from peaks that are too few or too many for its size', () => {
+  it('is not constructed from too few or too many peaks for its size', () => {
     fc.assert(
       fc.property(fc.nat(1_000_000), fc.nat(25), (size, count) => {
         fc.pre(size.toString(2).replaceAll('0', '').length !== count);

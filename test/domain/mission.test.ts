@@ -42,7 +42,7 @@ const close = (reason = 'all done'): MissionCommand => ({
   reason,
 });
 const tags = (count: number) => Array.from({ length: count }, (_, i) => `tag ${i}`);
-/** Metadata of exactly so many bytes of JSON. */
+/** Metadata with an exact number of bytes of JSON. */
 const metadataOf = (bytes: number) => ({ blob: 'x'.repeat(bytes - '{"blob":""}'.length) });
 
 describe('creating a mission', () => {
@@ -68,7 +68,7 @@ describe('creating a mission', () => {
       .thenInvalid('id');
   });
 
-  it('says everything that is wrong at once', () => {
+  it('reports everything that is wrong in one problem', () => {
     given()
       .when({ ...create({ title: '', tags: ['a', 'a'] }), missionId: '' })
       .thenInvalid('id', 'title', 'tags');
@@ -111,13 +111,13 @@ describe.each([
 });
 
 describe('updating a mission', () => {
-  it('records only what was told to change', () => {
+  it('records only the fields that change', () => {
     given(CREATED)
       .when(update({ title: 'Survey the valley' }))
       .thenFacts({ type: 'MissionUpdated', data: { missionId: 'm1', title: 'Survey the valley' } });
   });
 
-  it('leaves out what is as it was', () => {
+  it('leaves out fields that do not change', () => {
     given(CREATED)
       .when(update({ ...FIELDS, tags: ['winter', 'survey'] }))
       .thenFacts({ type: 'MissionUpdated', data: { missionId: 'm1', tags: ['winter', 'survey'] } });
@@ -129,7 +129,7 @@ describe('updating a mission', () => {
       .thenNothing();
   });
 
-  it('records nothing when told nothing', () => {
+  it('records nothing when no field is given', () => {
     given(CREATED).when(update({})).thenNothing();
   });
 
@@ -150,7 +150,7 @@ describe('updating a mission', () => {
       .when(update({ title: 'x' }))
       .thenProblem({
         code: 'MISSION_CLOSED',
-        message: "Mission 'm1' is closed (COMPLETED); it takes no more changes, tasks or jobs.",
+        message: "Mission 'm1' is closed (COMPLETED) and accepts no more changes, tasks or jobs.",
         missionId: 'm1',
       });
   });
@@ -158,7 +158,7 @@ describe('updating a mission', () => {
   it('refuses a closed mission even when nothing would change', () => {
     given(CREATED, CLOSED).when(update({})).thenProblem({
       code: 'MISSION_CLOSED',
-      message: "Mission 'm1' is closed (COMPLETED); it takes no more changes, tasks or jobs.",
+      message: "Mission 'm1' is closed (COMPLETED) and accepts no more changes, tasks or jobs.",
       missionId: 'm1',
     });
   });
@@ -190,12 +190,12 @@ describe('closing a mission', () => {
       .thenProblem({ code: 'NOT_FOUND', message: "There is no mission 'm1'.", entity: 'Mission', id: 'm1' });
   });
 
-  it('refuses a mission that is closed already, saying how it ended', () => {
+  it('refuses a mission that is closed already, with its outcome in the message', () => {
     given(CREATED, { type: 'MissionClosed', data: { missionId: 'm1', outcome: 'FAILED', reason: 'storm' } })
       .when(close())
       .thenProblem({
         code: 'MISSION_CLOSED',
-        message: "Mission 'm1' is closed (FAILED); it takes no more changes, tasks or jobs.",
+        message: "Mission 'm1' is closed (FAILED) and accepts no more changes, tasks or jobs.",
         missionId: 'm1',
       });
   });
@@ -243,11 +243,11 @@ describe('the state of a mission', () => {
   it.each<MissionFact>([
     { type: 'MissionUpdated', data: { missionId: 'm1', title: 'x' } },
     { type: 'MissionClosed', data: { missionId: 'm1', outcome: 'FAILED', reason: '' } },
-  ])('stays absent through a $type before its creation', (fact) => {
+  ])('is still absent after a $type before its creation', (fact) => {
     expect(state(fact)).toEqual({ status: 'ABSENT' });
   });
 
-  it('is left alone by a second creation', () => {
+  it('is not changed by a second creation', () => {
     const again: MissionFact = { type: 'MissionCreated', data: { missionId: 'm1', ...FIELDS, title: 'Again' } };
     expect(state(CREATED, again)).toEqual(state(CREATED));
   });
@@ -256,7 +256,7 @@ describe('the state of a mission', () => {
     CREATED,
     { type: 'MissionUpdated', data: { missionId: 'm1', title: 'x' } },
     { type: 'MissionClosed', data: { missionId: 'm1', outcome: 'FAILED', reason: '' } },
-  ])('stays what it ended as through a later $type', (fact) => {
+  ])('keeps its outcome after a later $type', (fact) => {
     expect(state(CREATED, CLOSED, fact)).toEqual(state(CREATED, CLOSED));
   });
 });

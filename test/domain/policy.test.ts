@@ -11,7 +11,7 @@ const wanted = (url: string, given: Partial<WantedHost> = {}): WantedHost => ({ 
 const everyone = (...pairs: readonly (readonly [url: string, host: string])[]) =>
   new Map(pairs.map(([url, host]) => [url, met(host)]));
 
-/** What follows when these are wanted and those answer, `required` by a majority. */
+/** The policy that results when these hosts are wanted and those answer; a majority is required. */
 function policyOf(hosts: readonly WantedHost[], answers: ReadonlyMap<string, MetHost>, current?: Policy): Policy {
   const policy = nextPolicy({ hosts, required: undefined }, current, answers, NOBODY);
   if (policy === undefined) throw new Error('no policy follows');
@@ -27,7 +27,7 @@ describe('the standing of a wanted host', () => {
     expect(standingOf(wanted('a', { fingerprint: 'A' }), undefined, undefined)).toBe('UNMET');
   });
 
-  it('is that of whoever answers first, unconfirmed until somebody names its key', () => {
+  it('is that of the host that answers first, unconfirmed until its key is named', () => {
     expect(standingOf(wanted('a'), undefined, met('A'))).toEqual({
       host: { host: 'A', url: 'a', verifyKey: 'key of A', weight: 1, confirmed: false },
     });
@@ -36,7 +36,7 @@ describe('the standing of a wanted host', () => {
     });
   });
 
-  it('is that of a stranger when another key answers than the one that is named, or the one there was', () => {
+  it('is that of a stranger when the answering key is neither the named one nor the known one', () => {
     const current = policyOf(ABC, ALL);
     expect(standingOf(wanted('a', { fingerprint: 'A' }), undefined, met('X'))).toEqual({ stranger: 'X' });
     expect(standingOf(wanted('a'), current, met('X'))).toEqual({ stranger: 'X' });
@@ -45,7 +45,7 @@ describe('the standing of a wanted host', () => {
     });
   });
 
-  it('stays what the policy says while it does not answer, under a new URL as well', () => {
+  it('remains the one in the policy while it does not answer, also under a new URL', () => {
     const current = policyOf(ABC, ALL);
     expect(standingOf(wanted('a', { weight: 3 }), current, undefined)).toMatchObject({
       host: { host: 'A', weight: 3, confirmed: false },
@@ -55,19 +55,19 @@ describe('the standing of a wanted host', () => {
     });
   });
 
-  it('stays confirmed once it was', () => {
+  it('remains confirmed once it was', () => {
     const current = policyOf([wanted('a', { fingerprint: 'A' }), ...ABC.slice(1)], ALL);
     expect(standingOf(wanted('a'), current, met('A'))).toMatchObject({ host: { confirmed: true } });
   });
 });
 
 describe('the next policy', () => {
-  it('names whoever was met, and requires more than half of all that is wanted', () => {
+  it('names the hosts that answered, and requires more than half of the wanted weight', () => {
     const policy = policyOf(ABC, everyone(['a', 'A'], ['c', 'C']));
     expect([policy.version, policy.hosts.map(({ host }) => host), policy.required]).toEqual([1, ['A', 'C'], 2]);
   });
 
-  it('is none before so many were met that something can be signed', () => {
+  it('does not exist before the hosts that answered have the required weight', () => {
     expect(nextPolicy({ hosts: ABC, required: undefined }, undefined, everyone(['a', 'A']), NOBODY)).toBeUndefined();
     expect(nextPolicy({ hosts: ABC, required: 1 }, undefined, everyone(['a', 'A']), NOBODY)).toMatchObject({
       required: 1,
@@ -75,7 +75,7 @@ describe('the next policy', () => {
     expect(nextPolicy({ hosts: [], required: undefined }, undefined, new Map(), NOBODY)).toBeUndefined();
   });
 
-  it('is none when it would be the one there is, in whatever order its hosts are named', () => {
+  it('does not exist when it would equal the current one, in any order of hosts', () => {
     const current = policyOf(ABC, ALL);
     expect(nextPolicy({ hosts: [...ABC].reverse(), required: undefined }, current, ALL, NOBODY)).toBeUndefined();
     expect(nextPolicy({ hosts: ABC, required: 3 }, current, ALL, NOBODY)).toMatchObject({ version: 2, required: 3 });
@@ -94,13 +94,13 @@ describe('the next policy', () => {
     ]);
   });
 
-  it('counts strangers for nothing', () => {
+  it('does not count strangers', () => {
     const current = policyOf(ABC, ALL);
     const answers = everyone(['a', 'A'], ['b', 'B'], ['c', 'X']);
     expect(policyOf(ABC, answers, current).hosts.map(({ host }) => host)).toEqual(['A', 'B']);
   });
 
-  it('leaves out those who are gone for good, and requires nothing for them', () => {
+  it('leaves out retired hosts, and requires no weight for them', () => {
     const current = policyOf(ABC, ALL);
     const four = [...ABC, wanted('d')];
     const answers = new Map([...ALL, ['d', met('D')] as const]);
@@ -111,7 +111,7 @@ describe('the next policy', () => {
     expect(nextPolicy({ hosts: ABC, required: undefined }, current, ALL, new Set(['A', 'B', 'C']))).toBeUndefined();
   });
 
-  it('never requires more than there is', () => {
+  it('never requires more than the total weight', () => {
     expect(policyOf(ABC, ALL)).toMatchObject({ required: 2 });
     expect(nextPolicy({ hosts: ABC, required: 9 }, undefined, ALL, NOBODY)).toMatchObject({ required: 3 });
   });
@@ -157,7 +157,7 @@ describe('the next policy', () => {
     );
   });
 
-  it('requires more than half unless told otherwise, so that two quorums share a host', () => {
+  it('requires more than half by default, so that two quorums share a host', () => {
     fc.assert(
       fc.property(wish, answers, ({ hosts }, who) => {
         const policy = nextPolicy({ hosts, required: undefined }, undefined, who, NOBODY);

@@ -26,7 +26,7 @@ const jobs = new Subject(job, (fact, metadata) => ({ ...fact, metadata }));
 
 const FINISHED = ['COMPLETED', 'FAILED', 'CANCELLED'] as const;
 
-/** Gives commands to an aggregate one after the other, on states and commands nobody can change. */
+/** Gives commands to an aggregate one after the other, with frozen states and commands. */
 function play<Step, Command, F extends Fact<string, object>, State>(
   subject: Subject<Command, F, State>,
   steps: readonly Step[],
@@ -75,7 +75,7 @@ function laws<Step, Command, F extends Fact<string, object>, State extends { rea
   const steps = fc.array(step, { maxLength: 20 });
 
   describe(name, () => {
-    it('is, after any commands, what the accepted facts alone make of it', () => {
+    it('has, after any commands, the state that the accepted facts alone result in', () => {
       fc.assert(
         fc.property(steps, (some) => {
           const { state, facts } = play(subject, some, command);
@@ -96,7 +96,7 @@ function laws<Step, Command, F extends Fact<string, object>, State extends { rea
       );
     });
 
-    it('accepts only what JSON holds unchanged, in whole characters', () => {
+    it('accepts only values that JSON preserves, in well-formed Unicode', () => {
       fc.assert(
         fc.property(steps, (some) => {
           for (const { data } of play(subject, some, command).facts) {
@@ -107,7 +107,7 @@ function laws<Step, Command, F extends Fact<string, object>, State extends { rea
       );
     });
 
-    it('takes any event in any state', () => {
+    it('accepts any event in any state', () => {
       fc.assert(
         fc.property(fc.array(fact, { maxLength: 12 }), (facts) => {
           const { status } = subject.state(...facts);
@@ -124,7 +124,7 @@ laws('a task', tasks, taskCommand, itself, taskFact, ['ABSENT', 'PRESENT']);
 laws('a job', jobs, jobStep, aim, jobFact, ['ABSENT', ...JOB_STATUSES]);
 
 describe('a closed mission', () => {
-  it('stays as it is under any command and any event', () => {
+  it('is not changed by any command or event', () => {
     fc.assert(
       fc.property(
         fc.tuple(missionCreated, missionClosed),
@@ -142,7 +142,7 @@ describe('a closed mission', () => {
 });
 
 describe('any job', () => {
-  it('is never changed by an answer for an attempt one does not hold', () => {
+  it('is never changed by an answer for an attempt that the worker does not hold', () => {
     fc.assert(
       fc.property(jobWay(), answer, ({ status, retries, fromQueue }, late) => {
         const { state } = play(jobs, jobCommands(status, retries, fromQueue), itself);
@@ -158,7 +158,7 @@ describe('any job', () => {
     );
   });
 
-  it('that does not exist takes no answer', () => {
+  it('that does not exist accepts no answer', () => {
     fc.assert(
       fc.property(answer, (late) => {
         const decision = job.decide(job.initial, late);
@@ -167,7 +167,7 @@ describe('any job', () => {
     );
   });
 
-  it('stays as it is under any command and any event once it is finished', () => {
+  it('is not changed by any command or event once it is finished', () => {
     fc.assert(
       fc.property(
         jobWay(...FINISHED),

@@ -33,7 +33,7 @@ function head(host: string, shown: Told | null, staged: Told | null = null, isCo
 
 type Changed = Partial<Reader> & { readonly withheld?: readonly string[] };
 
-/** What is known of hosts; of histories of which a prefix is `withheld`, the last event of that is given by nobody. */
+/** What is known of hosts; for histories that begin with a `withheld` prefix, no host delivers the prefix's last event. */
 function readerOf(heard: readonly HeardHost[], changed: Changed) {
   const { withheld = [], ...rest } = changed;
   const tried = new Set<ShownTree>();
@@ -67,7 +67,7 @@ function readerOf(heard: readonly HeardHost[], changed: Changed) {
   return { reader, tried };
 }
 
-/** Decides, getting what is asked for. */
+/** Decides, after fetching every tree that is requested. */
 function decided<D extends { readonly is: string }>(
   { reader, tried }: ReturnType<typeof readerOf>,
   decide: (reader: Reader) => D | { readonly is: 'OPEN'; readonly get: ShownTree },
@@ -100,7 +100,7 @@ describe('a reading', () => {
     expect(read([head('a', tree('xy')), head('b', tree('xy'))])).toEqual(refused('POLICY'));
   });
 
-  it('needs hosts enough, and more when some may lie', () => {
+  it('needs enough hosts, and more when some may be dishonest', () => {
     const shown = tree('Pxy');
     expect(read([head('a', shown)])).toEqual(refused('WEIGHT'));
     expect(read([head('a', shown), head('b', null)])).toMatchObject({ is: 'READ', mayLie: 0 });
@@ -111,30 +111,30 @@ describe('a reading', () => {
     });
   });
 
-  it('leaves out who shows what nobody gives, when the rest is enough by itself', () => {
+  it('leaves out hosts that show an event no host delivers, when the remaining hosts are enough', () => {
     const [shown, old] = [tree('Pxyz', { epoch: 2 }), tree('Px')];
     const reading = read([head('a', shown), head('b', old), head('c', old)], { withheld: ['Pxyz'] });
     expect(reading).toMatchObject({ is: 'READ', best: old, counted: ['b', 'c'] });
     expect(read([head('a', shown), head('b', old)], { withheld: ['Pxyz'] })).toEqual(refused('MISSING'));
-    // Whoever has the event that is missing is left out, whatever it shows.
+    // Every host whose tree includes the missing event is left out.
     expect(read([head('a', shown), head('b', tree('Pxyzw')), head('c', old)], { withheld: ['Pxyz'] })).toEqual(
       refused('MISSING'),
     );
   });
 
-  it('does not leave out who shows that more was at quorum', () => {
+  it('does not leave out a host that shows that more was at quorum', () => {
     const liar = tree('Pxyz', { epoch: 2, quorum: 4 });
     const reading = read([head('a', liar), head('b', tree('Px')), head('c', tree('Px'))], { withheld: ['Pxyz'] });
     expect(reading).toEqual(refused('QUORUM'));
     const staged = head('a', null, tree('Pxqq', { epoch: 3, quorum: 3 }));
     expect(read([staged, head('b', tree('Pxyz')), head('c', tree('Pxyz'))])).toEqual(refused('QUORUM'));
-    // One that is not counted is held against it all the same.
+    // A host that is not counted prevents the reading as well.
     expect(read([{ ...staged, isCounted: false }, head('b', tree('Pxyz')), head('c', null)])).toEqual(
       refused('QUORUM'),
     );
   });
 
-  it('takes the quorum from what is on the history, with its epoch', () => {
+  it('takes the quorum, with its epoch, from trees whose quorum is on the history', () => {
     const reading = read([
       head('a', tree('Pxyz', { epoch: 5, quorum: 2 })),
       head('b', tree('Pxy', { epoch: 4, quorum: 3 })),
@@ -143,7 +143,7 @@ describe('a reading', () => {
     expect(reading).toMatchObject({ is: 'READ', quorum: 3, quorumEpoch: 4 });
   });
 
-  it('never is of a line below one that is shown, or beside one', () => {
+  it('is never of a lower line than a shown one, or of another line with the same number', () => {
     const two = { line: 2, begun: 'x' };
     const [first, above] = [tree('Pxyz', { epoch: 9 }), tree('Px', two)];
     expect(read([head('a', above), head('b', first), head('c', first)])).toMatchObject({ is: 'READ', best: above });
@@ -154,7 +154,7 @@ describe('a reading', () => {
     expect(read([head('a', gone), head('b', first), head('c', first)], { withheld: ['Pq'] })).toEqual(refused('LINE'));
     const beside = tree('Py', { line: 2, begun: 'y' });
     expect(read([head('a', above), head('b', beside), head('c', first)])).toEqual(refused('LINE'));
-    // Quorums of lines below are a note.
+    // Quorums of lower lines do not prevent it.
     const old = tree('Pzz', { epoch: 9, quorum: 3 });
     expect(read([head('a', above), head('b', above), head('c', old)])).toMatchObject({ is: 'READ', best: above });
   });
@@ -168,20 +168,20 @@ describe('a reading', () => {
     expect(read([head('a', left), head('b', right), head('c', left)])).toMatchObject({ is: 'READ', history: left });
     // With two hosts of three, either may have been.
     expect(read([head('a', left), head('b', right)])).toEqual(refused('FORK'));
-    // A host that ends in what is common has neither.
+    // A host whose tree ends within the common part supports neither end.
     expect(read([head('a', left), head('b', right), head('c', tree('Px'))])).toEqual(refused('FORK'));
     const [first, second, both] = [tree('VxL'), tree('VxR'), tree('Vx')];
     const five = [head('a', first), head('b', second), head('c', second)];
     expect(read([...five, head('d', both)])).toMatchObject({ is: 'READ', history: second });
     expect(read(five)).toEqual(refused('FORK'));
     expect(read([head('a', left), head('b', right), head('c', right)], { dishonest: 1 })).toEqual(refused('FORK'));
-    // Of the end that counts, everything must be there.
+    // Every event of the end that counts must be available.
     expect(read([head('a', left), head('b', right), head('c', right)], { withheld: ['PxR'] })).toEqual(
       refused('MISSING'),
     );
   });
 
-  it('takes what goes on from it too, up to the first policy', () => {
+  it('includes an extension of the history, up to the first policy', () => {
     const history = tree('Pxy', { epoch: 4 });
     const staged = tree('PxyzwQv', { epoch: 5 });
     const reading = read([head('a', history, staged), head('b', history, tree('Pxyz'))]);
@@ -198,12 +198,12 @@ describe('a reading', () => {
     const shown = tree('PxyQz', { quorum: 3 });
     expect(read([head('a', shown), head('b', shown)])).toEqual(refused('WEIGHT'));
     expect(read([head('a', shown), head('b', shown), head('d', shown), head('e', null)])).toMatchObject({ is: 'READ' });
-    // Where those who do not show the new one are enough by themselves, it was never at quorum.
+    // When the hosts that do not show the new policy are enough alone, it was never at quorum.
     const before = tree('Pxy', { quorum: 3 });
     const rest = [head('b', before), head('a', before)];
     expect(read([head('c', shown), ...rest])).toMatchObject({ is: 'READ', history: before, counted: ['b', 'a'] });
     expect(read([head('c', shown), head('b', shown), head('a', before)])).toEqual(refused('WEIGHT'));
-    // Once the new policy was at quorum, the old one is not asked.
+    // Once the new policy was at quorum, the old one no longer applies.
     const later = tree('PxyQz', { quorum: 4 });
     expect(read([head('d', later), head('e', later)])).toMatchObject({ is: 'READ' });
   });
@@ -213,7 +213,7 @@ describe('policies in play', () => {
   const set = (line: number, sequence: number): PolicyOnHistory => ({ ...POLICIES['P']!, line, sequence });
   const numbers = (policies: readonly PolicyOnHistory[]) => policies.map(({ sequence }) => sequence);
 
-  it('are those from the one that was in force at the quorum on, of the highest line', () => {
+  it('are those of the highest line, from the one in force at the quorum', () => {
     const policies = [set(1, 1), set(1, 5), set(1, 9)];
     expect(numbers(policiesInPlay(policies, 0))).toEqual([1, 5, 9]);
     expect(numbers(policiesInPlay(policies, 4))).toEqual([1, 5, 9]);
@@ -225,31 +225,31 @@ describe('policies in play', () => {
 });
 
 describe('an accepted loss', () => {
-  it('takes the best head, though too few hosts are heard, or none whose key is named', () => {
+  it('takes the best head, although too few hosts are heard, or none whose key is named', () => {
     const best = tree('Pxyz', { epoch: 2 });
     expect(accept([head('a', best)])).toEqual({ is: 'TAKEN', tree: best, length: 4 });
     expect(accept([head('a', best, null, false), head('b', tree('Px'))])).toMatchObject({ tree: best, length: 4 });
   });
 
-  it('takes no head that lacks a quorum which can be got', () => {
+  it('takes no head that lacks a quorum which can be fetched', () => {
     const [high, low] = [tree('Pq', { epoch: 9 }), tree('Pxyz', { epoch: 2, quorum: 3 })];
     expect(accept([head('a', high), head('b', low)])).toMatchObject({ tree: low, length: 4 });
-    // One that cannot be got binds nobody.
+    // A quorum that cannot be fetched does not bind.
     expect(accept([head('a', high), head('b', low)], { withheld: ['Pxy'] })).toMatchObject({ tree: high, length: 2 });
   });
 
-  it('prefers a higher line: lower ones bind no more', () => {
+  it('prefers a higher line: lower ones no longer bind', () => {
     const [old, fresh] = [tree('Pxyz', { epoch: 7, quorum: 4 }), tree('PQ', { epoch: 8, line: 2, begun: 'PQ' })];
     expect(accept([head('a', old), head('b', fresh)])).toMatchObject({ tree: fresh, length: 2 });
   });
 
-  it('takes a head that can be got whole before a better one that cannot', () => {
+  it('prefers a head that can be fetched completely to a better one that cannot', () => {
     const [better, whole] = [tree('Pxyz', { epoch: 3 }), tree('Pxy')];
     const reading = accept([head('a', better), head('b', whole)], { withheld: ['Pxyz'] });
     expect(reading).toMatchObject({ tree: whole, length: 3 });
   });
 
-  it('takes what can be read furthest when no head can be got whole, staged or not', () => {
+  it('takes the tree that can be read furthest, staged or not, when no head can be fetched completely', () => {
     const [shown, staged] = [tree('Pxyz', { epoch: 3 }), tree('Pxqrs', { epoch: 4 })];
     const reading = accept([head('a', shown, staged)], { withheld: ['Pxyz', 'Pxqrs'] });
     expect(reading).toEqual({ is: 'TAKEN', tree: staged, length: 4 });
@@ -259,7 +259,7 @@ describe('an accepted loss', () => {
     });
   });
 
-  it('takes the end of a fork that alone can have been at quorum, and has others chosen', () => {
+  it('takes the only end of a fork that can have been at quorum, and requires a choice between several', () => {
     const [one, other] = [tree('Pxyz'), tree('Pxqr')];
     expect(accept([head('a', one), head('b', one), head('c', other)])).toMatchObject({ tree: one, length: 4 });
     const open = accept([head('a', one), head('b', other)]);
@@ -268,7 +268,7 @@ describe('an accepted loss', () => {
     expect(accept([head('a', one), head('b', other)], { withheld: ['Pxqr'] }, other)).toMatchObject({ length: 3 });
   });
 
-  it('takes nothing where nothing can be got', () => {
+  it('takes nothing when nothing can be fetched', () => {
     expect(accept([])).toEqual({ is: 'NOTHING' });
     expect(accept([head('a', null)])).toEqual({ is: 'NOTHING' });
     expect(accept([head('a', tree('P'))], { withheld: ['P'] })).toEqual({ is: 'NOTHING' });

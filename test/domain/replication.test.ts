@@ -56,7 +56,7 @@ const anyPolicies = fc
     fc.tuple(...places.map((place, i) => anyPolicy(i + 1).map((policy): PlacedPolicy => at(place, policy)))),
   );
 
-/** The weight of those who have got so far. */
+/** The weight of the hosts that have reached a sequence. */
 function weightAt(policy: Policy, reached: Reached, sequence: number): number {
   const some = policy.hosts.filter(({ host }) => (reached.get(host) ?? 0) >= sequence).map(({ host }) => host);
   return weightOf(policy, new Set(some));
@@ -70,7 +70,7 @@ describe('the quorum sequence', () => {
     expect(quorumSequence(of(1, 1, 'a', 'b'), reachedBy({ b: 4, stranger: 99 }))).toBe(4);
   });
 
-  it('has the required weight, and the next has not', () => {
+  it('has the required weight, and the next sequence does not', () => {
     fc.assert(
       fc.property(anyPolicy(), anyReached, (policy, reached) => {
         const sequence = quorumSequence(policy, reached);
@@ -80,7 +80,7 @@ describe('the quorum sequence', () => {
     );
   });
 
-  it('never falls while hosts get further', () => {
+  it('never falls while hosts advance', () => {
     fc.assert(
       fc.property(anyPolicy(), anyReached, fc.constantFrom(...NAMES), fc.nat(20), (policy, reached, host, more) => {
         const further = new Map(reached).set(host, (reached.get(host) ?? 0) + more);
@@ -91,11 +91,11 @@ describe('the quorum sequence', () => {
 });
 
 describe('the quorum under policies', () => {
-  it('is none without a policy', () => {
+  it('does not exist without a policy', () => {
     expect(quorumUnder([], new Map())).toBeUndefined();
   });
 
-  it('is that of the first at once', () => {
+  it('is immediately that of the first', () => {
     const reached = reachedBy({ a: 2, b: 1 });
     expect(quorumUnder([at(5, of(1, 1, 'a', 'b'))], reached)).toEqual({ policyVersion: 1, sequence: 2 });
   });
@@ -109,13 +109,13 @@ describe('the quorum under policies', () => {
     expect(quorumUnder(change, reachedBy({ a: 10, b: 12, c: 14 }))).toEqual({ policyVersion: 2, sequence: 12 });
   });
 
-  it('goes by the old one alone for what precedes the next, and by both from there on until that is in force', () => {
+  it('follows the old policy for events before the next, and both for later events until the next is in force', () => {
     expect(quorumUnder(change, reachedBy({ a: 8, b: 8 }))).toEqual({ policyVersion: 1, sequence: 8 });
     expect(quorumUnder(change, reachedBy({ a: 99, b: 99, c: 3 }))).toEqual({ policyVersion: 1, sequence: 9 });
     expect(quorumUnder(change, reachedBy({ a: 9, b: 99, c: 99 }))).toEqual({ policyVersion: 1, sequence: 9 });
   });
 
-  it('passes over several at once, and skips none', () => {
+  it('passes to several policies in one step, and skips none', () => {
     const policies = [...change, at(20, of(3, 1, 'd'))];
     expect(quorumUnder(policies, reachedBy({ a: 10, b: 25, c: 25, d: 30 }))).toEqual({
       policyVersion: 3,
@@ -125,7 +125,7 @@ describe('the quorum under policies', () => {
     expect(quorumUnder(policies, reachedBy({ a: 10, b: 25, c: 25, d: 3 }))).toEqual({ policyVersion: 2, sequence: 19 });
   });
 
-  it('never falls while hosts get further, nor when what was passed over is forgotten', () => {
+  it('never falls while hosts advance, nor when superseded policies are dropped', () => {
     fc.assert(
       fc.property(anyPolicies, anyReached, anyReached, (policies, reached, more) => {
         const further = new Map(
@@ -141,7 +141,7 @@ describe('the quorum under policies', () => {
     );
   });
 
-  it('has a quorum under the policy in force, and under each to come for its own event and what follows', () => {
+  it('has a quorum under the policy in force, and under each pending one for its own event and later ones', () => {
     fc.assert(
       fc.property(anyPolicies, anyReached, (policies, reached) => {
         const { policyVersion, sequence } = quorumUnder(policies, reached) ?? { policyVersion: 0, sequence: 0 };
@@ -153,7 +153,7 @@ describe('the quorum under policies', () => {
     );
   });
 
-  it('is seen by whoever meets every quorum of the newest policy that one of them has', () => {
+  it('is known to hosts that meet every quorum of the newest policy that one of them has', () => {
     fc.assert(
       fc.property(anyPolicies, anyReached, fc.subarray(NAMES), (policies, reached, asked) => {
         const { sequence } = quorumUnder(policies, reached) ?? { sequence: 0 };
@@ -168,7 +168,7 @@ describe('the quorum under policies', () => {
 });
 
 describe('hosts that meet every quorum', () => {
-  it('share one with every quorum there can be, and others do not', () => {
+  it('share a host with every possible quorum, and others do not', () => {
     fc.assert(
       fc.property(anyPolicy(), fc.subarray(NAMES), (policy, names) => {
         const some = new Set(names.filter((name) => policy.hosts.some(({ host }) => host === name)));
@@ -179,7 +179,7 @@ describe('hosts that meet every quorum', () => {
     );
   });
 
-  it('are more than half of all where two quorums always share one', () => {
+  it('are more than half of all when two quorums always share one', () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 100 }), (weight) => {
         const majority = majorityOf(weight);
@@ -191,7 +191,7 @@ describe('hosts that meet every quorum', () => {
 });
 
 describe('a host', () => {
-  it('is shipped to while it is active, and though it is full', () => {
+  it('receives events while it is active, and when it is full', () => {
     expect((['ACTIVE', 'FULL', 'SUSPENDED', 'BLOCKED', 'RETIRED'] as const).filter(isServed)).toEqual([
       'ACTIVE',
       'FULL',
@@ -209,7 +209,7 @@ describe('the hosts of a policy without some', () => {
     expect(meetsWithout(policy, new Set(['a', 'b']), reachedBy({ b: 9, c: 9 }), 7)).toBe(false);
   });
 
-  it('do not meet it without the weight, though nothing was signed for yet', () => {
+  it('do not meet it without the weight, even when nothing was signed for yet', () => {
     expect(meetsWithout(of(1, 2, 'a', 'b'), gone, reachedBy({}), 0)).toBe(false);
     expect(meetsWithout(of(1, 1, 'a'), gone, reachedBy({}), 0)).toBe(false);
   });

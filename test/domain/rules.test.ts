@@ -7,13 +7,13 @@ import { Checks, LIMITS } from '../../src/domain/rules.js';
 const HALF = '\ud83d';
 const MOON = '🌕';
 
-/** What one check has to say, field by field. */
+/** The result of one check, by field. */
 function said(check: (checks: Checks) => Checks): readonly string[] {
   const problem = check(new Checks()).problem();
   return problem?.code === 'INVALID_INPUT' ? problem.fields.map(({ path, message }) => `${path} ${message}`) : [];
 }
 
-/** A scalar with so many levels of arrays around it. */
+/** A scalar inside a given number of nested arrays. */
 function nested(levels: number): Json {
   return Array.from({ length: levels }).reduce<Json>((inner) => [inner], 0);
 }
@@ -120,7 +120,7 @@ describe('tags', () => {
     ]);
   });
 
-  it('are refused when one comes twice', () => {
+  it('are refused when one occurs twice', () => {
     expect(said((checks) => checks.tags('tags', ['a', 'b', 'a']))).toEqual(['tags must not name a tag twice']);
   });
 
@@ -128,7 +128,7 @@ describe('tags', () => {
     expect(said((checks) => checks.tags('tags', ['a', 'A']))).toEqual([]);
   });
 
-  it('beyond the most are not looked at one by one', () => {
+  it('beyond the limit are not checked one by one', () => {
     expect(said((checks) => checks.tags('tags', [...many(32), '']))).toEqual([
       'tags must be at most 32 tags; there are 33',
     ]);
@@ -209,7 +209,7 @@ describe('an amount', () => {
 });
 
 describe('a problem', () => {
-  it('is none when nothing is wrong', () => {
+  it('does not exist when nothing is wrong', () => {
     expect(new Checks().text('f', 'a', 1, 1).id('id', 'a').problem()).toBeUndefined();
   });
 
@@ -225,7 +225,7 @@ describe('a problem', () => {
     });
   });
 
-  it('says nothing of more when one field is wrong', () => {
+  it('does not mention further fields when one field is wrong', () => {
     expect(invalidInput([{ path: 'a', message: 'must not be blank' }]).message).toBe('a: must not be blank');
   });
 
@@ -233,7 +233,7 @@ describe('a problem', () => {
     expect(invalidInput([])).toStrictEqual({ code: 'INVALID_INPUT', message: 'The input is invalid.', fields: [] });
   });
 
-  it('says what is missing, taken or closed', () => {
+  it('names what is missing, taken or closed', () => {
     expect(notFound('Projection', 'p')).toStrictEqual({
       code: 'NOT_FOUND',
       message: "There is no projection 'p'.",
@@ -248,7 +248,7 @@ describe('a problem', () => {
     });
     expect(missionClosed('m', 'CANCELLED')).toStrictEqual({
       code: 'MISSION_CLOSED',
-      message: "Mission 'm' is closed (CANCELLED); it takes no more changes, tasks or jobs.",
+      message: "Mission 'm' is closed (CANCELLED) and accepts no more changes, tasks or jobs.",
       missionId: 'm',
     });
   });

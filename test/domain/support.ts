@@ -8,12 +8,12 @@ export function at(minutes: number): string {
   return new Date(Date.UTC(2031, 4, 1, 12, minutes)).toISOString();
 }
 
-/** The circumstances of the event that happened `minutes` after noon. */
+/** The metadata of the event that happened `minutes` after noon. */
 export function metadata(minutes: number): EventMetadata {
   return { at: at(minutes), actor: 'tester', correlationId: 'request', causationId: 'command', schemaVersion: 1 };
 }
 
-/** A value that nobody can change, at any depth. */
+/** A value that is frozen at every depth. */
 export function frozen<T>(value: T): T {
   if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value;
   Object.freeze(value);
@@ -36,7 +36,7 @@ export class Subject<Command, F extends Fact<string, object>, State> {
     return frozen(this.#record(fact, metadata(minutes)));
   }
 
-  /** What a history leaves. */
+  /** The state after a history. */
   state(...past: readonly F[]): State {
     return past.reduce<State>(
       (state, fact, minutes) => frozen(this.decider.evolve(state, this.event(fact, minutes))),
@@ -50,7 +50,7 @@ export class Subject<Command, F extends Fact<string, object>, State> {
   }
 }
 
-/** What a command led to. */
+/** The result of a command. */
 class Outcome<F extends Fact<string, object>> {
   readonly #decision: Decision<F>;
 

@@ -32,7 +32,7 @@ const NO_MISSION: Problem = {
 };
 const MISSION_CLOSED: Problem = {
   code: 'MISSION_CLOSED',
-  message: "Mission 'm1' is closed (CANCELLED); it takes no more changes, tasks or jobs.",
+  message: "Mission 'm1' is closed (CANCELLED) and accepts no more changes, tasks or jobs.",
   missionId: 'm1',
 };
 
@@ -50,7 +50,7 @@ const update = (changes: Partial<TaskFields>, mission: MissionState = OPEN): Tas
   mission,
   changes,
 });
-/** Params of exactly so many bytes of JSON. */
+/** Params with an exact number of bytes of JSON. */
 const paramsOf = (bytes: number) => ({ blob: 'x'.repeat(bytes - '{"blob":""}'.length) });
 
 describe('creating a task', () => {
@@ -105,7 +105,7 @@ describe.each([
   it('refuses an empty kind', () => refuses({ kind: '' }, 'kind'));
   it('accepts params of 64 KiB', () => accepts({ params: paramsOf(65_536) }));
   it('refuses params of 64 KiB and a byte', () => refuses({ params: paramsOf(65_537) }, 'params'));
-  it('says everything that is wrong at once', () => {
+  it('reports everything that is wrong in one problem', () => {
     refuses({ name: '', kind: '', params: { n: NaN } }, 'name', 'kind', 'params');
   });
 });
@@ -173,13 +173,13 @@ describe('the state of a task', () => {
     });
   });
 
-  it('stays absent through an update before its creation', () => {
+  it('is still absent after an update before its creation', () => {
     expect(state({ type: 'TaskUpdated', data: { taskId: 't1', missionId: 'm1', name: 'x' } })).toEqual({
       status: 'ABSENT',
     });
   });
 
-  it('is left alone by a second creation', () => {
+  it('is not changed by a second creation', () => {
     const again: TaskFact = { type: 'TaskCreated', data: { taskId: 't1', missionId: 'm2', ...FIELDS } };
     expect(state(CREATED, again)).toEqual(state(CREATED));
   });

@@ -19,7 +19,7 @@ function recorded(type: string, schemaVersion: number, data: JsonObject): Record
   });
 }
 
-/** What the type of an event says of its data, once it is upcast. */
+/** The shape that the type of an event gives its data, once it is upcast. */
 function isMissionCreated(
   event: RecordedEvent,
 ): event is RecordedEvent & Extract<MissionEvent, { type: 'MissionCreated' }> {
@@ -29,7 +29,7 @@ function isMissionCreated(
 describe('a MissionCreated of version 0', () => {
   const OLD = recorded('MissionCreated', 0, { missionId: 'm1', title: 'Ridge' });
 
-  it('gets what it lacks, and today’s version', () => {
+  it('receives the fields it lacks, and today’s version', () => {
     expect(upcast(OLD)).toStrictEqual({
       ...OLD,
       data: { missionId: 'm1', title: 'Ridge', description: '', metadata: {}, tags: [] },

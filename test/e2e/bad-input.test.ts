@@ -172,7 +172,7 @@ describe('a missions.db that is damaged', () => {
     await refuses(
       'serve',
       dataDir,
-      /^sheratan: PROJECTION_DAMAGED: .*missions\.db is damaged.*delete it and start again/,
+      /^sheratan: PROJECTION_DAMAGED: .*missions\.db is damaged.*delete the file and start the core again/,
     );
     await refuses('verify', dataDir, /^sheratan: PROJECTION_DAMAGED: .*missions\.db/);
     expect((await stat(path)).size).toBe(content().length);
@@ -185,7 +185,7 @@ describe('a missions.db that is damaged', () => {
     await refuses(
       'serve',
       dataDir,
-      /^sheratan: PROJECTION_DAMAGED: .*missions\.db is damaged.*delete it and start again/,
+      /^sheratan: PROJECTION_DAMAGED: .*missions\.db is damaged.*delete the file and start the core again/,
     );
   });
 

@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import type { Untyped } from '../support/node.js';
 
 const MODEL = join(import.meta.dirname, 'protocol-2/model.mjs');
-/** Histories of each family that the gate plays. */
+/** How many histories of each family are played. */
 const HISTORIES = process.env['MODEL_HISTORIES'] ?? '250';
 
 async function play(args: readonly string[], env: Readonly<Record<string, string>>): Promise<Untyped> {
@@ -15,7 +15,7 @@ async function play(args: readonly string[], env: Readonly<Record<string, string
 
 describe('the model of protocol 2', () => {
   it.each(['F0', 'F1', 'F13', 'F2', 'F3', 'FV'])(
-    'finds nothing wrong in family %s, with all troubles',
+    'finds nothing wrong in family %s, with every nemesis',
     async (family) => {
       expect(await play([family, '1000001', HISTORIES], { NEM: 'all' })).toMatchObject({
         wrong: 0,
@@ -28,7 +28,7 @@ describe('the model of protocol 2', () => {
     ['F0', '2003369', { NEM: 'all', SWARM: '1' }],
     ['FV', '1005081', { NEM: 'all' }],
     ['FV', '1005108', {}],
-  ])('finds nothing wrong any more in seed %s %s', async (family, seed, env) => {
+  ])('finds nothing wrong in the earlier failing seed %s %s', async (family, seed, env) => {
     expect(await play([family, seed, '1'], env)).toMatchObject({ wrong: 0, histories: 1 });
   });
 

@@ -9,7 +9,7 @@ import { at } from '../domain/support.js';
 import { jsonValue } from '../domain/arbitraries.js';
 import { Recorder, type AnyFact } from './support.js';
 
-/** What random commands led to: the events, and the domain's own state of every aggregate after them. */
+/** The result of random commands: the events, and the deciders' state of every aggregate after them. */
 export interface History {
   readonly events: readonly RecordedEvent[];
   readonly missions: ReadonlyMap<string, MissionState>;
@@ -220,7 +220,7 @@ function play(steps: readonly Step[]): History {
 /** Ways to cut a list into batches. */
 export const cuts: fc.Arbitrary<readonly number[]> = fc.array(fc.integer({ min: 1, max: 12 }), { minLength: 1 });
 
-/** Cuts a list into batches of these sizes, over and over. */
+/** Cuts a list into batches of these sizes, repeated. */
 export function cut<T>(items: readonly T[], sizes: readonly number[]): readonly (readonly T[])[] {
   const batches: T[][] = [];
   let from = 0;

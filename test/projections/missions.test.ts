@@ -107,7 +107,7 @@ const noStats: MissionStatsRow = {
 };
 const oneTask = { ...noStats, tasks: 1 };
 
-/** What the n-th event, the `revision`-th of its stream, leaves on its row. */
+/** The columns that the n-th event, the `revision`-th of its stream, sets on its row. */
 const touched = (n: number, revision: number) => ({ updated_at: at(n), revision, position: placeOf(n) });
 
 const given = (...facts: readonly AnyFact[]) => foldMissions(recorded(...facts));
@@ -137,7 +137,7 @@ describe('a mission', () => {
     expect(rows.mission_stats).toEqual([{ ...noStats, closed: 1 }]);
   });
 
-  it('is not touched by what happens to its tasks and jobs', async () => {
+  it('is not changed by events of its tasks and jobs', async () => {
     expect((await givenJob(dispatched(1), completed)).missions).toEqual([ridge]);
   });
 
@@ -188,7 +188,7 @@ describe('a job', () => {
     expect(rows.mission_stats).toEqual([{ ...oneTask, dispatched: 1 }]);
   });
 
-  it('has result and cost, and its lease no more, once completed', async () => {
+  it('has result and cost, and no lease, once completed', async () => {
     const rows = await givenJob(dispatched(1), completed);
     expect(rows.jobs).toEqual([
       {
@@ -204,12 +204,12 @@ describe('a job', () => {
     expect(rows.mission_stats).toEqual([{ ...oneTask, completed: 1 }]);
   });
 
-  it('has no cost when none was told', async () => {
+  it('has no cost when none was reported', async () => {
     const free: JobFact = { type: 'JobCompleted', data: { ...ref, worker: 'w1', attempt: 1, result: null } };
     expect((await givenJob(dispatched(1), free)).jobs).toMatchObject([{ result: 'null', cost: null }]);
   });
 
-  it('is pending again, held by nobody, after a retryable failure while attempts remain', async () => {
+  it('is pending again, without a worker, after a retryable failure while attempts remain', async () => {
     const rows = await givenJob(dispatched(1), failed(1, true));
     expect(rows.jobs).toEqual([{ ...render, attempt: 1, ...failure, ...touched(4, 2) }]);
     expect(rows.mission_stats).toEqual([{ ...oneTask, pending: 1 }]);
@@ -267,19 +267,19 @@ describe('the claim of a job', () => {
     return job!;
   }
 
-  it('is named by who asked and their key', () => {
+  it('is named by the caller and its idempotency key', () => {
     expect(claimKey({ actor: 'alice', idempotency })).toEqual({ key: 'alice k1', hash: 'h1' });
     expect(claimKey({ actor: 'alice' })).toBeUndefined();
   });
 
-  it('is kept from its dispatch on', async () => {
+  it('is stored from the dispatch on', async () => {
     expect(await jobAfter()).toMatchObject(claimed);
     expect(await jobAfter(completed)).toMatchObject(claimed);
     expect(await jobAfter(failed(1, false))).toMatchObject(claimed);
     expect(await jobAfter(cancelled)).toMatchObject(claimed);
   });
 
-  it('goes when the job goes back into the queue, and is not that of the next claim', async () => {
+  it('is removed when the job returns to the queue, and is not that of the next claim', async () => {
     expect(await jobAfter(failed(1, true))).toMatchObject(free);
     expect(await jobAfter(failed(1, true), dispatched(2))).toMatchObject({ status: 'DISPATCHED', ...free });
   });
@@ -306,7 +306,7 @@ describe('an event that does not fit', () => {
   });
 });
 
-describe('an event for a row that is not there', () => {
+describe('an event for a row that does not exist', () => {
   it.each<[string, AnyFact]>([
     ["mission 'm1'", { type: 'MissionUpdated', data: { missionId: 'm1', title: 'Valley' } }],
     ["mission 'm1'", missionClosed],
@@ -338,7 +338,7 @@ describe('the missions projection', () => {
     );
   });
 
-  it('counts the rows there are, after any history', async () => {
+  it('counts the existing rows, after any history', async () => {
     await fc.assert(
       fc.asyncProperty(history, async ({ events }) => {
         const { missions, tasks, jobs, mission_stats } = await foldMissions(events);
@@ -362,7 +362,7 @@ describe('the missions projection', () => {
     );
   });
 
-  it('keeps the claim of the last dispatch, unless the job went back into the queue after it', async () => {
+  it('keeps the claim of the last dispatch, unless the job returned to the queue after it', async () => {
     await fc.assert(
       fc.asyncProperty(history, async ({ events }) => {
         const { jobs } = await foldMissions(events);
@@ -375,7 +375,7 @@ describe('the missions projection', () => {
     );
   });
 
-  it('comes to the same rows however the events are cut into batches', async () => {
+  it('results in the same rows for any division of the events into batches', async () => {
     await fc.assert(
       fc.asyncProperty(history, cuts, async ({ events }, sizes) => {
         const oneByOne = await foldBatches(

@@ -70,7 +70,7 @@ const state = (host: string, to: string, sequence = 0) =>
   ['HostStateChanged', { origin: 'o', host, state: to, sequence, why: 'because' }] as const;
 
 describe('the outbox', () => {
-  it('numbers replicated events, in log order and without gaps, and passes over local ones', () => {
+  it('numbers replicated events, in log order and without gaps, and ignores local ones', () => {
     const { rowsOf, progress } = fold(
       policy(1, 1, 'a'),
       acks(0, {}),
@@ -86,7 +86,7 @@ describe('the outbox', () => {
     expect(progress).toMatchObject({ head: 3, quorum: 0 });
   });
 
-  it('takes the first of two policies of one version, and of two keys of one epoch, and numbers both', () => {
+  it('applies the first of two policies of one version, and of two keys of one epoch, and numbers both', () => {
     const key = (keyId: string) =>
       ['KeyRotated', { origin: 'o', keyEpoch: 1, keyId, rootKeyId: 'r', wrappedKey: 'w' }] as const;
     const { rowsOf, progress } = fold(key('first'), policy(1, 1, 'a'), policy(1, 2, 'a', 'b'), key('second'));
@@ -96,7 +96,7 @@ describe('the outbox', () => {
     expect(progress).toMatchObject({ head: 4, required_acks: 1, key_epoch: 1 });
   });
 
-  it('takes the highest quorum sequence: what is completed stays so', () => {
+  it('keeps the highest quorum sequence: completed events remain completed', () => {
     const { rowsOf, progress } = fold(
       policy(1, 1, 'a', 'b'),
       MISSION,
@@ -113,13 +113,13 @@ describe('the outbox', () => {
     ]);
   });
 
-  it('keeps to a policy until an acknowledgement says that the next is in force', () => {
+  it('keeps a policy in force until an acknowledgement names the next', () => {
     const first = [policy(1, 1, 'a'), MISSION, policy(2, 2, 'a', 'b')] as const;
     expect(fold(...first).progress).toMatchObject({ policy: 1, required_acks: 1 });
     expect(fold(...first, acks(3, { a: 3, b: 3 }, 2)).progress).toMatchObject({ policy: 2, required_acks: 2 });
   });
 
-  it('counts for nothing what a suspended host has signed and signs, until it is reinstated', () => {
+  it('does not count what a suspended host has signed or signs, until it is reinstated', () => {
     const suspended = [
       policy(1, 1, 'a', 'b'),
       acks(1, { a: 1 }),
@@ -131,14 +131,14 @@ describe('the outbox', () => {
     expect(back.rowsOf('hosts')[0]).toMatchObject({ state: 'ACTIVE', sequence: 2 });
   });
 
-  it('knows the keys, and whose log it is', () => {
+  it('has the keys, the origin and the root key of the log', () => {
     const key = { origin: 'o', keyEpoch: 1, keyId: 'k', rootKeyId: 'r', wrappedKey: 'w' };
     const { rowsOf, progress } = fold(MISSION, ['KeyRotated', key]);
     expect(rowsOf('keys')).toMatchObject([{ key_epoch: 1, sequence: 2, root_key_id: 'r' }]);
     expect(progress).toMatchObject({ origin: 'o', key_epoch: 1 });
   });
 
-  it('numbers what names another origin, and is not changed by it', () => {
+  it('numbers events that name another origin, and is otherwise not changed by them', () => {
     const key = { origin: 'o', keyEpoch: 1, keyId: 'k', rootKeyId: 'r', wrappedKey: 'w' };
     const foreign = ([type, data]: readonly [EventType, JsonObject, ...unknown[]]) =>
       [type, { ...data, origin: 'elsewhere' }] as const;
@@ -156,7 +156,7 @@ describe('the outbox', () => {
     expect(progress).toEqual({ ...before.progress, head: 5 });
   });
 
-  it('takes its origin from its first key, and not from a policy that came from elsewhere before', () => {
+  it('takes its origin from its first key, and not from an earlier policy of another log', () => {
     const key = { origin: 'o', keyEpoch: 1, keyId: 'k', rootKeyId: 'r', wrappedKey: 'w' };
     const [type, data] = policy(1, 1, 'a');
     const { rowsOf, progress } = fold([type, { ...data, origin: 'elsewhere' }], ['KeyRotated', key]);
@@ -164,7 +164,7 @@ describe('the outbox', () => {
     expect(rowsOf('keys')).toHaveLength(1);
   });
 
-  it('numbers a key of another root, and does not take it', () => {
+  it('numbers a key of another root key, and does not apply it', () => {
     const key = { origin: 'o', keyEpoch: 1, keyId: 'k', rootKeyId: 'r', wrappedKey: 'w' };
     const { rowsOf, progress } = fold(['KeyRotated', key], ['KeyRotated', { ...key, keyEpoch: 2, rootKeyId: 'other' }]);
     expect(rowsOf('keys').map(({ key_epoch }) => key_epoch)).toEqual([1]);
@@ -174,9 +174,9 @@ describe('the outbox', () => {
   it.each([
     ['the quorum', acks(3, { a: 2 })],
     ['a host', acks(2, { a: 3 })],
-  ])('refuses an acknowledgement of more than there is: by %s', (_who, acknowledgement) => {
+  ])('refuses an acknowledgement of more events than exist: by %s', (_who, acknowledgement) => {
     expect(() => fold(policy(1, 1, 'a'), MISSION, acknowledgement)).toThrow(
-      'It acknowledges events up to 3, and only 2 replicated events come before it',
+      'It acknowledges events up to 3, but only 2 replicated events precede it',
     );
   });
 });
@@ -191,11 +191,11 @@ describe('what the outbox knows of elections', () => {
     expect(fold(...begun, won(4, 2), won(7, 3)).progress).toMatchObject({ elected_epoch: 7, base: 3 });
   });
 
-  it('is not what a core that has lost its lease records later', () => {
+  it('is not changed by what a core that has lost its lease records later', () => {
     expect(fold(...begun, won(7, 3), won(4, 2)).progress).toMatchObject({ elected_epoch: 7, base: 3 });
   });
 
-  it('says that the log was restored, until one is won; what may lie stays', () => {
+  it('shows that the log was restored, until one is won; the dishonest weight remains', () => {
     const restored = [...begun, won(4, 3, { restored: true, dishonestWeight: 2 })] as const;
     expect(fold(...restored).progress).toMatchObject({ restored: 1, dishonest_weight: 2, elected_epoch: 4 });
     expect(fold(...restored, acks(3, { a: 3 })).progress).toMatchObject({ restored: 1, quorum: 3 });
@@ -203,10 +203,10 @@ describe('what the outbox knows of elections', () => {
   });
 
   it('has a base within the log', () => {
-    expect(() => fold(...begun, won(4, 4))).toThrow('only 3 replicated events come before it');
+    expect(() => fold(...begun, won(4, 4))).toThrow('only 3 replicated events precede it');
   });
 
-  it('begins again with a line, as does the quorum, and its policy is in force at once', () => {
+  it('begins again with a line, as does the quorum, and its policy is in force immediately', () => {
     const line = [...begun, acks(3, { a: 3 }), won(4, 3), lineOf(2, 2, 'b')] as const;
     const fresh = { line: 2, begun: 4, quorum: 0, quorum_epoch: 0, elected_epoch: 0, base: 4, policy: 2 };
     expect(fold(...line).progress).toMatchObject(fresh);
@@ -225,26 +225,26 @@ describe('what the outbox knows of elections', () => {
     expect(fold(...begun).progress).toMatchObject({ holes: '[]' });
     const announced = [...begun, won(0, 3, { holes: [1, 3] }, 2)] as const;
     expect(fold(...announced).progress).toMatchObject({ holes: '[1,3]' });
-    // Of a line that a living core begins, the holes are those there were.
+    // When a running core begins a line, the earlier holes remain.
     expect(fold(...announced, won(0, 3, {}, 3)).progress).toMatchObject({ holes: '[1,3]', next_line: 3 });
     expect(fold(...announced, lineOf(2, 2, 'b')).progress).toMatchObject({ holes: '[2]', line: 2 });
     const ordinary = ['ReplicationPolicySet', { ...policy(2, 1, 'b')[1], holes: [1] }] as const;
     expect(fold(...announced, ordinary).progress).toMatchObject({ holes: '[1,3]', line: 1 });
   });
 
-  it('may be of a line that is to be begun: its next policy begins it', () => {
+  it('may be of a line that has not begun: the next policy begins it', () => {
     const announced = [...begun, won(0, 3, {}, 4), won(0, 3, {}, 2)] as const;
     expect(fold(...announced).progress).toMatchObject({ line: 1, next_line: 4, elected_epoch: 0, base: 0 });
     expect(fold(...announced, lineOf(4, 2, 'b')).progress).toMatchObject({ line: 4, next_line: 4, begun: 4 });
   });
 
-  it('is a line that rises only', () => {
+  it('has a line that only rises', () => {
     const { progress, rowsOf } = fold(...begun, lineOf(3, 2, 'b'), lineOf(2, 3, 'a'));
     expect(progress).toMatchObject({ line: 3, begun: 4, policy: 2 });
     expect(rowsOf('policies')).toMatchObject([{ line: 1 }, { line: 3 }, { line: 3 }]);
   });
 
-  it('keeps the head of each host that was counted last, and forgets it with what was suspended', () => {
+  it('keeps the last counted head of each host, and drops it when the host is suspended', () => {
     const head = { line: 1, epoch: 4, quorum: 2, signed: SIGNED };
     const counted = (sequence: number) =>
       acks(2, {}, 1, AT, { hosts: [{ host: 'a', sequence, head }], quorumEpoch: 4 });
@@ -267,7 +267,7 @@ describe('an acknowledgement of protocol 1', () => {
     ...recorded('ReplicasAcknowledged', { origin: 'o', policyVersion: 1, writerEpoch: 3, hosts, quorumSequence: 2 }),
   });
 
-  it('counts for its sequences alone', () => {
+  it('counts only for its sequences', () => {
     const { data, metadata } = upcast(old([{ host: 'a', sequence: 2, head: { tag: 'head/v1', epoch: 3 } }]));
     expect(metadata.schemaVersion).toBe(2);
     const { progress, rowsOf } = fold(policy(1, 1, 'a', 'b'), MISSION, ['ReplicasAcknowledged', data]);

@@ -24,7 +24,7 @@ interface MissionsRows {
   readonly mission_stats: readonly MissionStatsRow[];
 }
 
-/** What a projection's file would hold, in memory. */
+/** The content of a projection's file, in memory. */
 export class MemoryTables {
   readonly #projection: Projection;
   readonly #tables: ReadonlyMap<string, Map<string, AnyRow>>;
@@ -73,7 +73,7 @@ export async function foldBatches(
   return tables.rows();
 }
 
-/** What the missions projection makes of events. */
+/** The rows that the missions projection folds events into. */
 export async function foldMissions(events: readonly RecordedEvent[]): Promise<MissionsRows> {
   return (await foldBatches(missions, [events])) as unknown as MissionsRows;
 }

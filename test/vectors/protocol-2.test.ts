@@ -125,8 +125,8 @@ describe('the entries of protocol 2', () => {
   });
 });
 
-describe('the signed things of protocol 2', () => {
-  it('are by the keys of their seeds', () => {
+describe('the signed statements of protocol 2', () => {
+  it('are signed by the keys of their seeds', () => {
     expect(verifyKeyOf(createPublicKey(origin.privateKey))).toEqual(bytesOf(vectors.originVerifyKey));
     expect(verifyKeyOf(createPublicKey(host.privateKey))).toEqual(bytesOf(vectors.hostVerifyKey));
     expect(fingerprintOf(toBase64(host.key))).toBe(vectors.fingerprint);
@@ -140,7 +140,7 @@ describe('the signed things of protocol 2', () => {
     expect(signHead(headOfNothing, host.privateKey)).toEqual(thing('head', vectors.headOfNothing));
   });
 
-  it('open to what was signed', () => {
+  it('open to the signed content', () => {
     expect(openClaim(thing('claim', vectors.claim), origin.key).value).toEqual(claim);
     expect(openTree(thing('tree', vectors.tree), origin.key).value).toEqual(tree);
     expect(openTree(thing('tree', vectors.treeNotElected), origin.key).value).toEqual(treeNotElected);
@@ -164,7 +164,7 @@ describe('the signed things of protocol 2', () => {
 describe('the bodies of protocol 2', () => {
   const { bodies } = vectors;
 
-  it('are encoded to the same bytes, and decode to what they were', () => {
+  it('are encoded to the same bytes, and decode to the original values', () => {
     const claimBody = { key: origin.key, claim: thing('claim', vectors.claim), challenge: new Uint8Array(16).fill(9) };
     expect(toHex(encodeClaimBody(claimBody))).toBe(bodies.claim);
     expect(decodeClaimBody(bytes(bodies.claim))).toEqual(claimBody);

@@ -1,10 +1,11 @@
-"""Reads the test vectors with nothing of Sheratan's: a second reading of docs/protocol.md, in the standard library only.
+"""Reads the test vectors without Sheratan's code: a second implementation of docs/protocol.md, with the standard library only.
 
     python3 test/vectors/reader.py [folder]
 
-It derives every key from the root, opens each envelope and seals it again to the same bytes, and works out addresses,
-roots and key epochs. Of protocol 2 it works out entries, leaves, roots, bodies and HMACs, verifies and decodes what is
-signed, and refuses what must be refused. It is written to be read: its ciphers are slow, and not safe against who can measure their time.
+It derives every key from the root key, opens each envelope and seals it again to the same bytes, and computes addresses,
+roots and key epochs. For protocol 2 it computes entries, leaves, roots, bodies and HMACs, verifies and decodes signed
+statements, and refuses what must be refused. It is written for readability: its ciphers are slow, and not protected against
+timing attacks.
 """
 
 import base64
@@ -21,7 +22,7 @@ MASK = 0xFFFFFFFF
 
 def must(good, message):
     if not good:
-        raise SystemExit(f"The vectors do not hold: {message}.")
+        raise SystemExit(f"The vectors are not correct: {message}.")
 
 
 def same(actual, expected, message):
@@ -156,7 +157,7 @@ def same_point(p, q):
 
 
 def point_of(data):
-    """The point of 32 bytes (RFC 8032, 5.1.3); None where there is none, or y is not below P."""
+    """The point of 32 bytes (RFC 8032, 5.1.3); None when it does not exist, or y is not below P."""
     y = int.from_bytes(data, "little")
     sign, y = y >> 255, y & (1 << 255) - 1
     if y >= P:
@@ -209,7 +210,7 @@ def ed25519_public(seed):
     return (y | (x & 1) << 255).to_bytes(32, "little")
 
 
-# What libsodium calls crypto_generichash and crypto_kdf_derive_from_key, and as much of DAG-CBOR as is needed.
+# crypto_generichash and crypto_kdf_derive_from_key of libsodium, and the part of DAG-CBOR that is needed.
 
 
 def generichash(length, message, key=b""):
@@ -282,7 +283,7 @@ def cbor_item(data, at):
     if any(not isinstance(key, str) for key, _ in keys):
         raise NotCbor("a key is not text")
     if any(low >= high for (_, low), (_, high) in zip(keys, keys[1:])):
-        raise NotCbor("keys are not in order, or one is there twice")
+        raise NotCbor("keys are not in order, or one occurs twice")
     return {key: item for (key, _), (item, _) in zip(keys, items[1::2])}, start
 
 
@@ -394,7 +395,7 @@ def check_epochs(vectors):
         same(epoch, event["keyEpoch"], f"the key epoch of sequence {event['sequence']}")
 
 
-# Protocol 2: entries and roots, what is signed, bodies, HMACs, and what must be refused.
+# Protocol 2: entries and roots, signed statements, bodies, HMACs, and what must be refused.
 
 CONTEXTS = {"claim": "claim", "tree": "tree", "treeNotElected": "tree", "head": "head", "headOfNothing": "head"}
 MEMBERS = {
@@ -423,7 +424,7 @@ def check_entries(vectors):
 
 
 def opened(known, kind, key, name):
-    """The pair and the map of a signed thing, once its signature and its encoding are found good."""
+    """The pair and the map of a signed statement, after its signature and its encoding are verified."""
     same(known["context"], f"sheratan/2 {kind}\\n", f"the context of {name}")
     content, signature = bytes.fromhex(known["content"]), bytes.fromhex(known["signature"])
     good = ed25519_verify(key, f"sheratan/2 {kind}\n".encode() + content, signature)
@@ -547,7 +548,7 @@ def main():
     check_epochs(epochs)
     signed = check_protocol(read("protocol-2"))
     counts = f"{len(keys)} data keys, {len(envelopes)} envelopes, {len(roots)} roots"
-    print(f"{counts}, {len(epochs['events'])} key epochs and {signed} signed things hold.")
+    print(f"{counts}, {len(epochs['events'])} key epochs and {signed} signed statements are correct.")
 
 
 if __name__ == "__main__":

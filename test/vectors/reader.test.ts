@@ -18,7 +18,7 @@ afterEach(async () => {
   await rm(folder, { recursive: true });
 });
 
-/** Its exit code, or why there is none (ENOENT without Python), and what it says. */
+/** Its exit code, or why it has none (ENOENT without Python), and its output. */
 function runReader(): Promise<{ readonly code: unknown; readonly said: string }> {
   const args = ['-B', join(FOLDER, 'reader.py'), folder];
   return new Promise((resolve) => {
@@ -38,10 +38,10 @@ async function change(name: string, pattern: RegExp, replacement: string): Promi
 }
 
 describe('a reader in another language', () => {
-  it('derives the keys, opens the envelopes and seals them again, finds the same roots, and verifies what is signed', async () => {
+  it('derives the keys, opens the envelopes and seals them again, computes the same roots, and verifies signed statements', async () => {
     expect(await runReader()).toEqual({
       code: 0,
-      said: '2 data keys, 10 envelopes, 12 roots, 12 key epochs and 5 signed things hold.\n',
+      said: '2 data keys, 10 envelopes, 12 roots, 12 key epochs and 5 signed statements are correct.\n',
     });
   });
 
@@ -54,21 +54,27 @@ describe('a reader in another language', () => {
     ['another leaf', 'protocol-2', /("leaf": ")d3/, '$1d4', 'the leaf of event 1'],
     ['a bit of what is signed', 'protocol-2', /("content": "a464686f737478203)2/, '$13', 'the signature of claim'],
     ['a bit of a signature', 'protocol-2', /("signature": "f)9/, '$18', 'the signature of tree does not verify'],
-    ['a body that is another', 'protocol-2', /("busy": ".+)6e"/, '$16f"', 'the body busy'],
+    ['another body', 'protocol-2', /("busy": ".+)6e"/, '$16f"', 'the body busy'],
     ['another HMAC of a request', 'protocol-2', /("hmac": ")5c/, '$15d', 'the HMAC of the request'],
     ['another HMAC of an answer', 'protocol-2', /("hmac": ")ef/, '$1ee', 'the HMAC of the answer'],
     [
-      'a map to be refused that is good',
+      'a valid map among those to be refused',
       'protocol-2',
       /a2627473016274/,
       'a2627473016275',
       'a map key twice is accepted',
     ],
-    ['a key to be refused that is good', 'protocol-2', /("key": ")01(0+")/, '$103$2', 'a verify key of small order'],
+    [
+      'a valid key among those to be refused',
+      'protocol-2',
+      /("key": ")01(0+")/,
+      '$103$2',
+      'a verify key of small order',
+    ],
   ])('notices %s', async (_, name, pattern, replacement, what) => {
     await change(name, pattern, replacement);
     const { code, said } = await runReader();
-    expect(said).toContain(`The vectors do not hold: ${what}`);
+    expect(said).toContain(`The vectors are not correct: ${what}`);
     expect(code).toBe(1);
   });
 });

@@ -16,7 +16,7 @@ const root = new RootKey(bytesOf(keyVectors.root));
 const keys = keyVectors.dataKeys.map(({ key }) => dataKey(bytesOf(key)));
 
 describe('the keys of the vectors', () => {
-  it('follow from the root', () => {
+  it('are derived from the root key', () => {
     expect(root.id).toBe(keyVectors.rootKeyId);
     expect(toHex(root.firstDataKey.bytes)).toBe(keyVectors.dataKeys[0]?.key);
     const { d, x } = root.signingKey.export({ format: 'jwk' });
@@ -25,7 +25,7 @@ describe('the keys of the vectors', () => {
     expect(root.verifyKey.export({ format: 'jwk' }).x).toBe(x);
   });
 
-  it.each(keyVectors.dataKeys)('are what the data key of epoch $keyEpoch gives', (vector) => {
+  it.each(keyVectors.dataKeys)('are derived from the data key of epoch $keyEpoch', (vector) => {
     const { bytes, id, encrypt, nonce } = dataKey(bytesOf(vector.key));
     expect({
       keyEpoch: vector.keyEpoch,
@@ -60,7 +60,7 @@ describe('the keys of the vectors', () => {
 });
 
 describe('the envelopes of the vectors', () => {
-  it.each(envelopeVectors)('are what sealing gives, with all that is between: $name', (vector) => {
+  it.each(envelopeVectors)('are the result of sealing, with all intermediate values: $name', (vector) => {
     const key = keys[vector.keyEpoch]!;
     const envelope = seal(key, vector, vector.text);
     expect(toHex(envelope)).toBe(vector.envelope);
@@ -81,7 +81,7 @@ describe('the envelopes of the vectors', () => {
     expect(toHex(sodium.crypto_generichash(24, bytesOf(vector.aad + vector.padded), key.nonce))).toBe(vector.nonce);
   });
 
-  it('are of etypes there are', () => {
+  it('have etypes of the catalogue', () => {
     const known: readonly number[] = Object.values(ETYPES);
     expect(envelopeVectors.filter(({ etype }) => !known.includes(etype))).toEqual([]);
   });

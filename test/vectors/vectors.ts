@@ -48,7 +48,7 @@ export type EpochVectors = {
   readonly events: readonly { readonly sequence: number; readonly type: string; readonly keyEpoch: number }[];
 };
 
-/** A signed thing; the `\\n` at the end of its context is written as two characters. */
+/** A signed statement; the `\\n` at the end of its context is written as two characters. */
 export type SignedVector = { readonly context: string; readonly content: Hex; readonly signature: Hex };
 
 export type ProtocolVectors = {
@@ -95,7 +95,7 @@ export type ProtocolVectors = {
   readonly sizes: { readonly claim: number; readonly tree: number; readonly head: number };
 };
 
-/** Where the vectors are. */
+/** The folder of the vectors. */
 export const FOLDER = import.meta.dirname;
 
 const read = (name: string): unknown => JSON.parse(readFileSync(`${FOLDER}/${name}.json`, 'utf8'));

@@ -1,7 +1,8 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 
-/** What a caller may do: a viewer reads; a worker also makes tasks and jobs, and works on jobs; an operator does everything. */
+/** The roles of callers: a viewer reads; a worker also creates tasks and jobs and works on jobs; an operator does all. */
 export const ROLES = ['viewer', 'worker', 'operator'] as const;
+/** What a caller may do; each role includes the ones before it in `ROLES`. */
 export type Role = (typeof ROLES)[number];
 
 /** A bearer token and what it allows. */
@@ -10,25 +11,25 @@ export interface ApiToken {
   readonly role: Role;
 }
 
-/** Who asks. */
+/** The caller of a request. */
 export interface Caller {
   readonly role: Role;
-  /** What events name it as, and what its idempotency keys belong to: `worker:1f2e3d4c`, or `operator` without tokens. */
+  /** The caller's name in events, to which its idempotency keys belong: `worker:1f2e3d4c`, or `operator` without tokens. */
   readonly actor: string;
 }
 
-/** Hexadecimal digits of a token's SHA-256 that tell its events from those of another token. */
+/** The number of hexadecimal digits of a token's SHA-256 that identify the token in events. */
 const FINGERPRINT_LENGTH = 8;
 
-/** Whether a role allows what another needs. */
+/** Whether a role includes everything that the needed role allows. */
 export function allows(role: Role, needed: Role): boolean {
   return ROLES.indexOf(role) >= ROLES.indexOf(needed);
 }
 
-/** Everyone, where there are no tokens. */
+/** Every caller, when no tokens are configured. */
 const ANYONE: Caller = { role: 'operator', actor: 'operator' };
 
-/** Tells callers by their bearer tokens. Without tokens configured everyone is an operator; then only loopback is bound. */
+/** Identifies callers by bearer tokens. Without configured tokens every caller is an operator; then only loopback is bound. */
 export class Authenticator {
   readonly #tokens: readonly { readonly digest: Buffer; readonly caller: Caller }[];
 
@@ -40,14 +41,14 @@ export class Authenticator {
     });
   }
 
-  /** Whose an `Authorization` header is; `undefined` when it is missing or wrong. */
+  /** The caller that an `Authorization` header identifies; undefined when it is missing or wrong. */
   caller(authorization: string | undefined): Caller | undefined {
     if (this.#tokens.length === 0) return ANYONE;
     const [, token] = /^Bearer (\S+)$/i.exec(authorization ?? '') ?? [];
     if (token === undefined) return undefined;
     const given = digest(token);
     let caller: Caller | undefined;
-    // Compares with every token, so that time tells nothing.
+    // Compares with every token, so that the time taken reveals nothing.
     for (const known of this.#tokens) if (timingSafeEqual(known.digest, given)) caller = known.caller;
     return caller;
   }

@@ -13,38 +13,38 @@ import { type CommandContext, inputHash } from './context.js';
 import type { CommandHandler, Outcome } from './handler.js';
 import type { Loaded } from './states.js';
 
-/** What a new mission is made of; `id` only when it comes from elsewhere. */
+/** The input for a new mission; `id` only when the caller chose one. */
 export type NewMission = Partial<MissionFields> & { readonly id?: MissionId; readonly title: string };
 
-/** What a new task is made of. */
+/** The input for a new task. */
 export type NewTask = Partial<TaskFields> & {
   readonly id?: TaskId;
   readonly missionId: MissionId;
   readonly name: string;
 };
 
-/** What a new job is made of. */
+/** The input for a new job. */
 export interface NewJob {
   readonly id?: JobId;
   readonly taskId: TaskId;
-  /** The task's kind unless told. */
+  /** By default the task's kind. */
   readonly kind?: string | undefined;
   readonly payload?: JsonObject | undefined;
   readonly priority?: number | undefined;
   readonly maxAttempts?: number | undefined;
 }
 
-/** What the holder of an attempt answers. */
+/** The attempt that a worker answers for. */
 export interface JobAnswer {
   readonly jobId: JobId;
   readonly worker: string;
   readonly attempt: number;
 }
 
-/** The kind of a task, and of a job whose task says nothing. */
+/** The default kind of a task, and of a job whose task does not exist. */
 export const DEFAULT_KIND = 'general';
 
-/** Every command on missions, tasks and jobs, from whatever door it comes in by: GraphQL, REST, import, processes. */
+/** Every command on missions, tasks and jobs, for every entry point: GraphQL, REST, import and processes. */
 export class Commands {
   readonly #handler: CommandHandler;
 
@@ -186,7 +186,7 @@ export class Commands {
     return this.#handler.execute(order, context);
   }
 
-  /** Records that the lease of an attempt has run out; changes nothing when it has not, or the attempt is over. */
+  /** Records that the lease of an attempt has run out; changes nothing when it has not, or when the attempt has ended. */
   expireLease(jobId: JobId, attempt: number, context: CommandContext): Promise<Outcome<JobState>> {
     const order = {
       decider: job,
@@ -207,7 +207,7 @@ export class Commands {
     return this.#handler.execute(order, context);
   }
 
-  /** A job as the log has it now. */
+  /** The current state of a job in the log. */
   async currentJob(jobId: JobId): Promise<Loaded<JobState>> {
     return this.#handler.load(job, jobStream(jobId));
   }
@@ -217,7 +217,7 @@ export class Commands {
     return (await this.#handler.load(mission, missionStream(parent.missionId))).state;
   }
 
-  /** With a key, the same command makes the same aggregate again. */
+  /** With an idempotency key, a repeated command gets the same id. */
   #idFor(command: string, { actor, idempotencyKey }: CommandContext): string {
     return idempotencyKey === undefined ? newId() : derivedId(actor, idempotencyKey, command);
   }

@@ -3,26 +3,26 @@ import { invalidInput, type Problem } from '../../domain/problem.js';
 import { canonicalJson } from '../eventlog/canonical-json.js';
 import { LogError } from '../eventlog/errors.js';
 
-/** Who asks for a command, and how. */
+/** The caller of a command, and the conditions of the request. */
 export interface CommandContext {
   /** A role, a worker, or a process of Sheratan's own. */
   readonly actor: string;
   /** Names the request. */
   readonly correlationId: string;
   /**
-   * Makes the command safe to send again: the same key and input answer with the first result, if that changed anything.
+   * Makes the command safe to repeat: the same key and input are answered with the first result, if that changed anything.
    */
   readonly idempotencyKey?: string | undefined;
-  /** The revision the caller has seen; anything else is a conflict. */
+  /** The revision that the caller has seen; any other is a conflict. */
   readonly expectedRevision?: bigint | undefined;
-  /** The command's time, ISO 8601; now unless it is taken over from elsewhere (an import). */
+  /** The command's time, ISO 8601; by default the current time. An import sets it. */
   readonly at?: string | undefined;
 }
 
 /** The longest idempotency key, in characters. */
 const MAX_IDEMPOTENCY_KEY_LENGTH = 200;
 
-/** What is wrong with an idempotency key, if anything. */
+/** The problem of an invalid idempotency key; undefined for a valid one, or none. */
 export function keyProblem(key: string | undefined): Problem | undefined {
   if (key === undefined) return undefined;
   if (key.length >= 1 && key.length <= MAX_IDEMPOTENCY_KEY_LENGTH && key.isWellFormed()) return undefined;
@@ -31,8 +31,8 @@ export function keyProblem(key: string | undefined): Problem | undefined {
 }
 
 /**
- * A hash that tells one input from another: the first 128 bits of SHA-256 over its canonical JSON, in hex. An input that
- * is not JSON has none (''): it equals no other, and a decider will refuse it, by name.
+ * A hash that distinguishes inputs: the first 128 bits of SHA-256 over the canonical JSON, in hexadecimal. For an input that
+ * is not valid JSON it is the empty string; a decider refuses such an input and names the field.
  */
 export function inputHash(input: object): string {
   try {

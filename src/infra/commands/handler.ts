@@ -11,29 +11,29 @@ import { KeyedQueue } from '../platform/keyed-queue.js';
 import { keyProblem, type CommandContext } from './context.js';
 import { advance, nothing, States, type Loaded } from './states.js';
 
-/** How often a command is judged again after another process wrote to its stream. */
+/** How often a command is decided again after another process wrote to its stream. */
 const MAX_CONFLICTS = 10;
 
-/** What a command came to. */
+/** The result of a command. */
 export type Outcome<State> =
   | {
       readonly done: true;
       readonly state: State;
       readonly revision: bigint;
       readonly position: bigint;
-      /** Whether anything was recorded now; not when it was so already, or is repeated. */
+      /** Whether this command recorded events; false when it changed nothing, or repeats an earlier command. */
       readonly recorded: boolean;
-      /** The answer to a command carried out before, under the same idempotency key. */
+      /** Whether this is the result of an earlier command with the same idempotency key. */
       readonly repeated?: true;
     }
   | { readonly done: false; readonly problem: Problem };
 
-/** A state of what is there. */
+/** The state of an aggregate that exists. */
 export type Present<State extends { readonly status: string }> = Exclude<State, { readonly status: 'ABSENT' }>;
 
-/** A state that a command has just changed, and which is therefore there. */
+/** Narrows the state after an accepted command, whose aggregate therefore exists. @throws Error when it is ABSENT */
 export function present<State extends { readonly status: string }>(state: State): Present<State> {
-  if (state.status === 'ABSENT') throw new Error('a command that was carried out left nothing');
+  if (state.status === 'ABSENT') throw new Error('a command was carried out, but its aggregate is absent');
   return state as Present<State>;
 }
 
@@ -41,24 +41,24 @@ export function present<State extends { readonly status: string }>(state: State)
 export interface CommandRequest<C extends { readonly type: string }, F extends Fact<string, object>, S> {
   readonly decider: Decider<C, F, S>;
   readonly stream: string;
-  /** Makes the command for the time it is judged at. */
+  /** Makes the command for the time at which it is decided. */
   readonly command: (at: string) => C;
-  /** Hash of the caller's input; needed with an idempotency key. */
+  /** The hash of the caller's input; needed with an idempotency key. */
   readonly hash: string;
-  /** The stream's name was just made up: there is nothing to load. */
+  /** Whether the stream's name was just generated, so that there is nothing to load. */
   readonly isNew?: boolean;
 }
 
-/** Carries out commands: load, decide, append at the revision that was judged; again when others were faster. */
+/** Carries out commands: load, decide, append at the revision that was loaded; repeated when another process appended first. */
 export class CommandHandler {
   readonly #log: EventLog;
   readonly #clock: Clock;
   readonly #states: States;
-  /** Commands for one stream wait for each other here, rather than in vain for the revision they were judged at. */
+  /** Commands for one stream run one after the other, so that they do not conflict with each other. */
   readonly #queue = new KeyedQueue();
   readonly #refusal: () => LogError | undefined;
 
-  /** @param refusal what every command is refused with, as long as there is something */
+  /** @param refusal the error that every command is refused with, as long as it returns one */
   constructor(log: EventLog, clock: Clock, refusal: () => LogError | undefined = () => undefined) {
     this.#log = log;
     this.#clock = clock;
@@ -66,15 +66,15 @@ export class CommandHandler {
     this.#states = new States(log);
   }
 
-  /** The state of a stream as the log has it now. */
+  /** The current state of a stream in the log. */
   load<C, F extends Fact<string, object>, S>(decider: Decider<C, F, S>, stream: string): Promise<Loaded<S>> {
     return this.#states.load(decider, stream);
   }
 
   /**
-   * Carries out one command. With an idempotency key what it recorded is recorded once: a repetition is answered with
-   * what the first came to. A command that changes nothing, or is refused, records no key and is judged anew each time,
-   * so that a late repetition may undo what others did since, unless it pins a revision: docs/decisions/0006.
+   * Carries out one command. With an idempotency key its events are recorded once: a repetition is answered with the first
+   * result. A command that changes nothing, or is refused, records no key and is decided again each time, so that a late
+   * repetition may undo later changes by others, unless it pins a revision: docs/decisions/0006.
    * @throws LogError when the log cannot be written, LOG_OVERLOADED when too many commands wait for the stream, or
    * REPLICATION_STOPPED
    */
@@ -97,8 +97,8 @@ export class CommandHandler {
     context: CommandContext,
   ): Promise<Outcome<S>> {
     const { decider, stream, isNew = false } = request;
-    // What is remembered may be behind: good enough to append on, for the log checks the revision, and to say what was
-    // recorded under a key, for that stays; not to refuse on, nor to say that a command changes nothing.
+    // A remembered state may be behind. It suffices to append, because the log checks the revision, and to answer a
+    // repetition, because a recorded key never changes; but not to refuse a command or to decide that it changes nothing.
     let loaded = isNew ? nothing(decider) : this.#states.remembered(decider, stream);
     let isFresh = isNew || loaded === undefined;
     loaded ??= await this.#states.load(decider, stream);
@@ -130,7 +130,7 @@ export class CommandHandler {
     }
   }
 
-  /** The events of a command, or its outcome when there are none to append. */
+  /** The events of a command, or its outcome when it has no events to append. */
   async #decide<C extends { readonly type: string }, F extends Fact<string, object>, S>(
     { decider, stream, command, hash }: CommandRequest<C, F, S>,
     context: CommandContext,
@@ -181,8 +181,8 @@ export class CommandHandler {
   }
 
   /**
-   * What the log holds after an append under an idempotency key. Another request with that key may have been a moment
-   * faster: the log then has its events, of the same ids, which may be of another input.
+   * The outcome of an append under an idempotency key, read from the log. Another request with that key may have appended
+   * first: the log then has that request's events, which have the same ids but may come from another input.
    */
   async #recorded<C extends { readonly type: string }, F extends Fact<string, object>, S>(
     { decider, stream, hash }: CommandRequest<C, F, S>,
@@ -206,7 +206,7 @@ function conflict(stream: string, expected: bigint, actual: bigint): { done: fal
     done: false,
     problem: {
       code: 'CONCURRENCY_CONFLICT',
-      message: `'${stream}' is at revision ${actual}, not ${expected}. Read it again and decide anew.`,
+      message: `'${stream}' is at revision ${actual}, not ${expected}. Read it again before you repeat the command.`,
       expectedRevision: expected.toString(),
       actualRevision: actual.toString(),
     },
@@ -221,10 +221,10 @@ function mismatch(key: string): Problem {
   };
 }
 
-/** The deciders' limits are tighter than the log's: an event the log finds invalid is a defect, and says so. */
+/** The deciders' limits are tighter than the log's, so an event that the log finds invalid is reported as a defect. */
 function invalidEvent(error: unknown): unknown {
   if (error instanceof LogError && error.code === 'EVENT_INVALID') {
-    return new Error(`a decider made an event the log refuses: ${error.message}`, { cause: error });
+    return new Error(`a decider produced an event that the log refuses: ${error.message}`, { cause: error });
   }
   return error;
 }

@@ -15,45 +15,49 @@ import { type CommandContext, inputHash, keyProblem } from './context.js';
 
 /** The most jobs of one claim. */
 const MAX_CLAIM = 100;
-/** How long a keyed claim waits for the read model to reach the end of the log, in milliseconds. */
+/** How long a claim with an idempotency key waits for the read model to reach the end of the log, in milliseconds. */
 const CATCH_UP_MS = 5_000;
 
 /** A worker's request for jobs. */
 export interface ClaimRequest {
   readonly worker: string;
-  /** The kinds of job the worker can do; any when left out. */
+  /** The kinds of job that the worker can do; by default any. */
   readonly kinds?: readonly string[] | undefined;
   readonly limit: number;
   readonly leaseSeconds: number;
 }
 
-/** A job that was claimed, with its place. */
+/** A job that was claimed, with its revision and position. */
 export interface ClaimedJob {
   readonly job: Job;
   readonly revision: bigint;
   readonly position: bigint;
 }
 
+/** The result of a claim. */
 export type ClaimOutcome =
   | { readonly done: true; readonly jobs: readonly ClaimedJob[]; readonly position: bigint }
   | { readonly done: false; readonly problem: Problem }
-  /** The read model cannot say yet what the key got before: nothing was claimed, and this says what to do. */
+  /** The read model does not show yet what was claimed under the key before. Nothing was claimed; `behind` is the message. */
   | { readonly done: false; readonly behind: string };
 
 /**
- * Hands pending jobs to workers: higher priority first, then older. Candidates come from the read model; the dispatch of
- * each is appended at the revision that was judged, so of two claims of one job one is refused and takes another.
+ * Hands pending jobs to workers: higher priority first, then older. Candidates come from the read model; the dispatch of each
+ * is appended at the revision that was loaded, so of two claims of one job one is refused and takes another job.
  */
 export class JobQueue {
   readonly #commands: Commands;
   readonly #log: EventLog;
   readonly #projector: Projector;
   readonly #db: Kysely<MissionsDatabase>;
-  /** Jobs the read model may wrongly show as pending, until it has reached a position; none while a dispatch is under way. */
+  /**
+   * Jobs that the read model may wrongly show as pending, with the position that it must reach; undefined while the dispatch
+   * is under way.
+   */
   readonly #reserved = new Map<string, bigint | undefined>();
-  /** Choosing is done one claim at a time, so that claims made together choose apart. */
+  /** One claim chooses at a time, so that concurrent claims choose different jobs. */
   readonly #choosing = pLimit(1);
-  /** Keyed claims: another of the same key waits its turn, and then finds what this one got. */
+  /** A second claim with the same idempotency key waits, and then finds what the first one claimed. */
   readonly #keyed = new KeyedQueue();
 
   constructor(commands: Commands, log: EventLog, projector: Projector) {
@@ -64,9 +68,8 @@ export class JobQueue {
   }
 
   /**
-   * Claims up to `limit` jobs for a worker. Fewer when there are no more, or when the log failed after some; none when
-   * there are none.
-   * @throws LogError when the log failed before there was one
+   * Claims up to `limit` jobs for a worker; fewer when there are no more, or when the log failed after some were claimed.
+   * @throws LogError when the log failed before any job was claimed
    */
   async claim(request: ClaimRequest, context: CommandContext): Promise<ClaimOutcome> {
     const problem = check(request);
@@ -97,7 +100,7 @@ export class JobQueue {
         if (failed?.status === 'rejected') throw failed.reason;
       }
     } catch (error) {
-      // What was dispatched is leased by now: the worker must be told of it, whatever became of the rest.
+      // Dispatched jobs are leased already, so the worker must receive them even though the rest failed.
       if (jobs.length === 0) throw error;
     }
     return { done: true, jobs, position: lastOf(jobs) ?? this.#projector.position };
@@ -112,7 +115,7 @@ export class JobQueue {
     let until: bigint | undefined;
     try {
       const outcome = await this.#commands.dispatchJob(id, worker, leaseSeconds, hash, context);
-      // Refused: the read model is behind, or another core was faster. It knows better once it is where the log is now.
+      // Refused: the read model is behind, or another core dispatched the job first. At the log's present head it is correct.
       until = outcome.done ? outcome.position : await this.#log.head();
       if (!outcome.done || outcome.repeated === true || outcome.state.status === 'ABSENT') return [];
       return [{ job: outcome.state, revision: outcome.revision, position: outcome.position }];
@@ -122,7 +125,7 @@ export class JobQueue {
     }
   }
 
-  /** What this key got before. The read model must have seen everything to say that it got nothing. */
+  /** What was claimed under this key before. Only a read model at the end of the log can show that it was nothing. */
   async #earlierClaim(hash: string, context: CommandContext, key: string): Promise<ClaimOutcome | undefined> {
     const head = await this.#log.head();
     if (!(await this.#projector.reaches(head, CATCH_UP_MS))) return { done: false, behind: this.#behind(head) };
@@ -152,7 +155,7 @@ export class JobQueue {
     return `The read models have not reached ${token(head)}; they are at ${token(this.#projector.position)}. Try again with the same key.`;
   }
 
-  /** The best candidates that nobody else is being given, reserved. */
+  /** Chooses and reserves the best candidates that no other claim has reserved. */
   async #choose({ kinds }: ClaimRequest, wanted: number, tried: Set<string>): Promise<string[]> {
     const reached = this.#projector.position;
     for (const [id, until] of this.#reserved) {

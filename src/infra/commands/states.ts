@@ -6,12 +6,12 @@ import type { EventLog } from '../eventlog/eventlog.js';
 
 /** The most memory for remembered states, in characters of their JSON. */
 const MAX_CACHED_CHARACTERS = 32 * 1024 * 1024;
-/** What an entry costs beside its data. */
+/** The estimated cost of an entry in addition to its data, in characters. */
 const ENTRY_CHARACTERS = 300;
-/** What one idempotency key costs. */
+/** The estimated cost of one idempotency key, in characters. */
 const KEY_CHARACTERS = 120;
 
-/** An aggregate's state with its place in its stream and in the log. */
+/** An aggregate's state, with its revision in the stream and its position in the log. */
 export interface Loaded<State> {
   readonly state: State;
   /** Revision of the last event; −1 when there is none. */
@@ -19,13 +19,13 @@ export interface Loaded<State> {
   /** Position of the last event; 0 when there is none. */
   readonly position: bigint;
   /**
-   * Events of commands that carried an idempotency key, by their ids. All states of a stream that were folded one from
-   * the other share it, and it grows as they do: an earlier state may see keys of later events. They are in the log.
+   * Events of commands that carried an idempotency key, by event id. States of a stream that were folded from one another share
+   * this map, so an earlier state may include keys of later events; those events are in the log.
    */
   readonly keyed: Map<string, { readonly hash: string; readonly revision: bigint }>;
 }
 
-/** Folds streams into states, and remembers them so that only new events are read again. */
+/** Folds streams into states, and caches them so that only new events need to be read. */
 export class States {
   readonly #log: EventLog;
   readonly #cache = new LRUCache<string, Loaded<unknown>>({
@@ -38,12 +38,12 @@ export class States {
     this.#log = log;
   }
 
-  /** The state as remembered, if it is; it may be behind. */
+  /** The cached state, if there is one; it may be behind the log. */
   remembered<C, F extends Fact<string, object>, S>(_decider: Decider<C, F, S>, stream: string): Loaded<S> | undefined {
     return this.#cache.get(stream) as Loaded<S> | undefined;
   }
 
-  /** The state as the log has it now: what is remembered, and the events since. */
+  /** The current state: the cached state, and the events since then from the log. */
   async load<C, F extends Fact<string, object>, S>(decider: Decider<C, F, S>, stream: string): Promise<Loaded<S>> {
     const known = this.remembered(decider, stream) ?? nothing(decider);
     let loaded = known;
@@ -54,7 +54,7 @@ export class States {
     return loaded;
   }
 
-  /** The state as it was right after a revision. */
+  /** The state directly after a revision. */
   async loadAt<C, F extends Fact<string, object>, S>(
     decider: Decider<C, F, S>,
     stream: string,
@@ -68,11 +68,12 @@ export class States {
     return loaded;
   }
 
-  /** Remembers a state after its events were appended. */
+  /** Caches a state after its events were appended. */
   remember(stream: string, loaded: Loaded<unknown>): void {
     this.#cache.set(stream, loaded);
   }
 
+  /** Drops the cached state of a stream. */
   forget(stream: string): void {
     this.#cache.delete(stream);
   }
@@ -83,7 +84,10 @@ export function nothing<C, F extends Fact<string, object>, S>(decider: Decider<C
   return { state: decider.initial, revision: -1n, position: 0n, keyed: new Map() };
 }
 
-/** The state after one more event. */
+/**
+ * The state after one more event.
+ * @throws NewerEventError when a newer build wrote the event
+ */
 export function advance<C, F extends Fact<string, object>, S>(
   decider: Decider<C, F, S>,
   loaded: Loaded<S>,
@@ -92,7 +96,7 @@ export function advance<C, F extends Fact<string, object>, S>(
   const { revision, position } = event;
   const { idempotency } = event.metadata;
   if (idempotency !== undefined) loaded.keyed.set(event.id, { hash: idempotency.hash, revision });
-  // What the event has changed that a hole stands for, nobody knows any more.
+  // What the lost event changed is unknown, so a hole leaves the state as it is.
   if (event.type === 'HistoryHole') return { ...loaded, revision, position };
   const current = upcast(event) as unknown as Recorded<F>;
   return { state: decider.evolve(loaded.state, current), revision, position, keyed: loaded.keyed };

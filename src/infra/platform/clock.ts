@@ -1,24 +1,25 @@
 import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promises';
 
-/** Where time and chance enter; tests pass their own. */
+/** The source of the current time; tests pass their own. */
 export interface Clock {
   readonly now: () => Date;
 }
 
+/** The clock of this machine. */
 export const systemClock: Clock = { now: () => new Date() };
 
-/** Where time and chance enter the replicator: a simulation has its own. */
+/** The source of time and randomness for the replicator; a simulation has its own. */
 export interface Time {
   now(): Date;
-  /** Resolves after a while, or when the signal comes. */
+  /** Resolves after a number of milliseconds, or when the signal is aborted. */
   sleep(ms: number, signal: AbortSignal): Promise<void>;
-  /** Lets others have a turn. */
+  /** Gives other work a turn of the event loop. */
   turn(): Promise<void>;
-  /** From 0 to below 1. */
+  /** A random number from 0 to below 1. */
   random(): number;
 }
 
-/** The time of this machine. */
+/** The time and randomness of this machine. */
 export function systemTime(clock: Clock): Time {
   return {
     now: () => clock.now(),

@@ -1,11 +1,11 @@
 import { join } from 'node:path';
 
-/** Where a core keeps its files. */
+/** The paths of a core's files, in the folder `core` of its data folder. */
 export function corePaths(dataDir: string) {
   return corePathsIn(join(dataDir, 'core'));
 }
 
-/** The files of a core in its folder. */
+/** The paths of a core's files in a given folder. */
 export function corePathsIn(folder: string) {
   return {
     folder,
@@ -14,27 +14,27 @@ export function corePathsIn(folder: string) {
     outbox: join(folder, 'outbox.db'),
     /** The file of a projection. */
     projection: (name: string) => join(folder, `${name}.db`),
-    /** Held by the process that owns the projections. */
+    /** The lock held by the process that owns the projections. */
     missionsLock: join(folder, 'missions.lock'),
     keyring: join(folder, 'keyring.json'),
-    /** Who writes to the hosts for this core, and under which epoch. */
+    /** The highest writer epoch claimed from this folder, and why writing is stopped. */
     writer: join(folder, 'writer.json'),
-    /** What the replicator need not work out again; it may be deleted. */
+    /** A cache of the replicator; it may be deleted. */
     frontiers: join(folder, 'frontiers.db'),
-    /** Tells other commands where the running core listens. */
+    /** The address of the running core, for other commands. */
     address: join(folder, 'core.json'),
   };
 }
 
-/** Where a core keeps its files. */
+/** The paths of a core's files. */
 export type CorePaths = ReturnType<typeof corePaths>;
 
-/** What a running core writes down for other commands. One that was killed leaves it behind. */
+/** The address that a running core writes to a file for other commands. A core that was killed leaves the file behind. */
 export interface CoreAddress {
   readonly url: string;
-  /** Names the log it has; its positions begin with it. */
+  /** The id of the core's log; its position tokens begin with it. */
   readonly logId: string;
   readonly pid: number;
-  /** The data folder, without links: a copy of it has a copy of this, and is another core's. */
+  /** The data folder, with links resolved. In a copy of the folder it names the original, so it is another core's address. */
   readonly dataDir: string;
 }

@@ -2,18 +2,18 @@ import { randomUUID } from 'node:crypto';
 import { link, open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
-/** How a file is written. */
+/** The options for writing a file. */
 export interface WriteOptions {
-  /** Permissions; those of any new file unless given. */
+  /** Permissions; by default those of any new file. */
   readonly mode?: number;
-  /** Whether a file that is there stays as it is: EEXIST. It is replaced otherwise. */
+  /** Whether writing fails with EEXIST when the file exists. By default the file is replaced. */
   readonly exclusive?: boolean;
 }
 
 /**
- * Writes a file whole or not at all, whatever happens meanwhile; it is on the disk when this returns: a temporary file,
- * fsync, rename, fsync of the folder.
- * @throws the system's error
+ * Writes a file completely or not at all, even if the process is killed. The file is on the disk when this returns: it writes a
+ * temporary file, calls fsync, renames the file and calls fsync on the folder.
+ * @throws Error of the operating system
  */
 export async function writeDurably(
   path: string,
@@ -40,7 +40,7 @@ export async function writeDurably(
   await syncFolder(dirname(path));
 }
 
-/** Makes what was named, renamed or removed in a folder durable. */
+/** Makes files that were created, renamed or removed in a folder durable. */
 export async function syncFolder(path: string): Promise<void> {
   const folder = await open(path);
   try {
@@ -50,7 +50,7 @@ export async function syncFolder(path: string): Promise<void> {
   }
 }
 
-/** The content of a file; undefined when there is none. @throws the system's error when it cannot be read */
+/** The content of a file; undefined when it does not exist. @throws Error of the operating system when it cannot be read */
 export async function readIfThere(path: string): Promise<Buffer | undefined> {
   return readFile(path).catch((error: unknown) => {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;

@@ -1,18 +1,19 @@
-/** The most work that waits under one key. */
+/** The most pieces of work that wait under one key. */
 const MAX_WAITING = 1_000;
 
-/** Runs work under one key one at a time, in the order it came; under different keys, side by side. */
+/** Runs work with the same key one piece at a time, in the order of arrival; work with different keys runs concurrently. */
 export class KeyedQueue {
   readonly #queues = new Map<string, { readonly last: Promise<unknown>; readonly length: number }>();
 
   /**
-   * Runs the work once all that came before it under this key has ended, well or not.
-   * @param full makes the error that is thrown when 1,000 wait already; it is given that number in words
+   * Runs the work once all earlier work with this key has ended, successfully or not.
+   * @param full makes the error that is thrown when 1,000 already wait; it receives that number as text
+   * @throws the error of `work`, or the one made by `full`
    */
   async run<R>(key: string, work: () => Promise<R>, full: (waiting: string) => Error): Promise<R> {
     const before = this.#queues.get(key);
     const length = before === undefined ? 0 : before.length;
-    // The first is under way.
+    // The first is running, not waiting.
     if (length > MAX_WAITING) throw full(MAX_WAITING.toLocaleString('en'));
     const turn = before === undefined ? work() : before.last.then(work, work);
     this.#queues.set(key, { last: turn, length: length + 1 });

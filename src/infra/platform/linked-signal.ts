@@ -1,11 +1,11 @@
 import { setMaxListeners } from 'node:events';
 
-/** Why every such signal comes: to make an error each time would take longer than all else. */
-const OVER = new Error('It is over.');
+/** The abort reason of every linked signal. It is shared, because creating an error each time would cost more than all else. */
+const OVER = new Error('The operation has ended.');
 
 /**
- * A signal of its own, which comes with any of some others, or when it is ended. What AbortSignal.any gives leaves something
- * behind with each of the others, which live on.
+ * A signal that is aborted together with any of several others, or by `end`. Unlike the result of AbortSignal.any, it leaves
+ * nothing attached to the others, which may live much longer.
  */
 export class LinkedSignal {
   readonly #own = new AbortController();
@@ -13,7 +13,7 @@ export class LinkedSignal {
 
   constructor(...others: readonly AbortSignal[]) {
     this.#others = others;
-    // Many may be linked to one that lives long.
+    // Many signals may be linked to a long-lived one.
     if (others.length > 0) setMaxListeners(0, ...others);
     for (const other of others) other.addEventListener('abort', this.end);
     if (others.some(({ aborted }) => aborted)) this.end();
@@ -28,13 +28,13 @@ export class LinkedSignal {
     this.#own.abort(OVER);
   };
 
-  /** From now on it does not come with the others. */
+  /** Detaches the signal: from now on it is not aborted with the others. */
   unlink(): void {
     for (const other of this.#others) other.removeEventListener('abort', this.end);
   }
 }
 
-/** Waits for the first of some things. They are given a signal, which comes with another, or once the wait is over. */
+/** Waits for the first of several promises. Their signal is aborted together with `signal`, and once the wait has ended. */
 export async function firstOf<T>(
   signal: AbortSignal,
   wait: (signal: AbortSignal) => readonly Promise<T>[],

@@ -4,19 +4,19 @@ import { openJobsOfClosedMissions } from '../readmodels/missions/mission-queries
 import type { CoreServices } from '../services/core-services.js';
 import { isProjected, periodically, type Periodic } from './periodic.js';
 
-/** How often closed missions are looked at, in milliseconds. */
+/** The interval between checks for closed missions, in milliseconds. */
 const INTERVAL_MS = 500;
-/** Jobs cancelled at a time. */
+/** The most jobs cancelled at a time. */
 const BATCH = 100;
 
 const ACTOR = 'process:closed-missions';
-/** The reason recorded. */
+/** The cancellation reason that is recorded. */
 const MISSION_CLOSED = 'MISSION_CLOSED';
 
 /**
- * Cancels the open jobs of closed missions: those left when it closed, and those that slipped in while it closed, for
- * expected revisions are per stream.
- * @param duty of several cores on a log, one does it
+ * Cancels the open jobs of closed missions: those that were open when the mission was closed, and those that were created at
+ * the same time, which is possible because expected revisions apply to one stream only.
+ * @param duty held by the one core that does this work, of several cores on a log
  */
 export function closedMissions(
   services: Pick<CoreServices, 'commands' | 'db' | 'log' | 'missions'>,
@@ -31,7 +31,7 @@ export function closedMissions(
       const outcomes = await Promise.all(
         open.map((id) => commands.cancelJob(id, MISSION_CLOSED, { ...context, correlationId: `${id}:closed` })),
       );
-      // A read model that was told to pass over the end of a job shows it as open for good.
+      // A read model that skipped the event that ended a job shows the job as open permanently: stop when nothing is recorded.
       const recorded = outcomes.some((outcome) => outcome.done && outcome.recorded);
       more = recorded && duty.isHeld && (await isProjected(services, stopping));
     }

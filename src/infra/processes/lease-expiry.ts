@@ -8,17 +8,17 @@ import { expiredLeases } from '../readmodels/missions/job-queries.js';
 import type { CoreServices } from '../services/core-services.js';
 import { isProjected, periodically, type Periodic } from './periodic.js';
 
-/** How often leases are looked at, in milliseconds. */
+/** The interval between checks for expired leases, in milliseconds. */
 const INTERVAL_MS = 1_000;
-/** Leases dealt with at a time. */
+/** The most leases handled at a time. */
 const BATCH = 100;
 
 const ACTOR = 'process:lease-expiry';
 
 /**
- * Records that leases have run out. The read model says which; the decider says whether it is so. The events' ids follow
- * from the attempt, so that doing it twice, here or on another core, changes nothing.
- * @param duty of several cores on a log, one does it
+ * Records that leases have run out. The read model gives the candidates; the decider checks each. The events' ids are derived
+ * from the attempt, so recording one twice, here or on another core, changes nothing.
+ * @param duty held by the one core that does this work, of several cores on a log
  */
 export function leaseExpiry(
   services: Pick<CoreServices, 'commands' | 'db' | 'log' | 'missions'>,
@@ -31,7 +31,7 @@ export function leaseExpiry(
     for (let more = true; more;) {
       const due = await expiredLeases(db, clock.now().toISOString(), BATCH);
       const outcomes = await Promise.all(due.map(({ id, attempt }) => expire(commands, id, attempt)));
-      // A read model that was told to pass over the end of an attempt shows its lease as due for good.
+      // A read model that skipped the end of an attempt shows its lease as due permanently: stop when nothing is recorded.
       const recorded = outcomes.some((outcome) => outcome.done && outcome.recorded);
       more = due.length === BATCH && recorded && duty.isHeld && (await isProjected(services, stopping));
     }

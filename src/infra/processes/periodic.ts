@@ -3,18 +3,19 @@ import type { Lease } from '../eventlog/lease.js';
 import type { Logger } from '../platform/logger.js';
 import type { CoreServices } from '../services/core-services.js';
 
-/** How long the read model may take to show what was recorded, in milliseconds. */
+/** How long to wait for the read model to show recorded events, in milliseconds. */
 const PROJECTED_TIMEOUT_MS = 5_000;
 
-/** Work that is looked for again and again until it is stopped; never twice at a time. */
+/** Work that runs repeatedly until it is stopped, never twice at the same time. */
 export interface Periodic {
+  /** Aborts the signal given to the work, and waits for the work to end. */
   stop(): Promise<void>;
 }
 
 /**
- * Runs `work` at once and then every `intervalMs` after it has finished, while the lease is held. A failure is logged and
- * tried again.
- * @param work is told by its signal to end soon, for it is waited for
+ * Runs `work` immediately and then `intervalMs` after each run has ended, while the lease is held. A failure is logged and
+ * the work is tried again.
+ * @param work should end soon after its signal is aborted, because `stop` waits for it
  */
 export function periodically(
   name: string,
@@ -43,7 +44,7 @@ export function periodically(
   };
 }
 
-/** Waits until the read model of missions shows all that is recorded; false when that takes too long, or with the signal. */
+/** Waits for the missions read model to reach the end of the log; false after 5 s, on a halt, or when the signal is aborted. */
 export async function isProjected(
   { log, missions }: Pick<CoreServices, 'log' | 'missions'>,
   signal: AbortSignal,

@@ -9,11 +9,11 @@ import { RowCache } from './row-cache.js';
 const MAX_CACHED_ROWS = 4_000;
 /** Rows read by one query. */
 const MAX_LOADED_ROWS = 250;
-/** Text read for one fold, in characters: a batch whose rows are larger is folded in parts. */
+/** Text read for one fold, in characters: a batch whose rows have more is folded in parts. */
 const MAX_LOADED_CHARACTERS = 8 * 1024 * 1024;
-/** Text of changed rows, in characters, beyond which they should be written. */
+/** Text of changed rows, in characters, from which they should be written. */
 const MAX_UNWRITTEN_CHARACTERS = 8 * 1024 * 1024;
-/** Events folded before others get a turn of the event loop: about half a millisecond's worth. */
+/** Events folded before other work gets a turn of the event loop: about half a millisecond. */
 const SLICE = 128;
 
 /** Reads rows of one table by their keys. */
@@ -22,7 +22,7 @@ export type LoadRows = (table: string, keys: readonly string[]) => Promise<reado
 /** The rows that a batch changed, by table and key. */
 export type ChangedRows = ReadonlyMap<string, ReadonlyMap<string, AnyRow>>;
 
-/** An event cannot be folded: a handler threw, or a newer build wrote it. What came before it in the batch is kept. */
+/** An event cannot be folded: a handler threw, or a newer build wrote it. The events before it in the batch are kept. */
 export class FoldError extends Error {
   override readonly name = 'FoldError';
   readonly code: 'NEWER_EVENT' | 'FOLD_FAILED';
@@ -35,7 +35,7 @@ export class FoldError extends Error {
   }
 }
 
-/** An event in today's shape, and what folds it; or why it cannot be folded. */
+/** An event in today's shape, and its handler; or why it cannot be folded. */
 interface Prepared {
   readonly event: RecordedEvent;
   readonly isSkipped: boolean;
@@ -45,19 +45,19 @@ interface Prepared {
   readonly flaw?: unknown;
 }
 
-/** How far folding a batch got. */
+/** The result of folding a batch. */
 export interface Folded {
-  /** How many of its events are done with, from the first. */
+  /** How many of its events are done, from the first. */
   readonly taken: number;
-  /** How many of those were folded: all but those skipped. */
+  /** How many of those were folded: all but the skipped ones. */
   readonly events: number;
-  /** Where it stopped because a handler threw. */
+  /** Why it stopped at the event after those; absent when no event failed. */
   readonly failure?: FoldError;
 }
 
 /**
  * Folds batches of events into rows in memory. The rows that a batch touches are gathered first, from memory and then
- * from the file. Changed rows stay here until `take` was called for them, and then `written`.
+ * from the file. Changed rows remain in memory until `take` and then `written` were called for them.
  */
 export class BatchFolder {
   readonly #projection: Projection;
@@ -71,7 +71,10 @@ export class BatchFolder {
     this.#tables = new Map(tables.map(([name, table]) => [name, new RowCache(table, maxCachedRows)]));
   }
 
-  /** Folds a batch, or its first part when its rows are very large. Of events in `skipped` (by position), only what the projection's `skipped` does is done. */
+  /**
+   * Folds a batch, or its first part when its rows are very large.
+   * @param skipped positions of events that are handled only by the projection's `skipped`
+   */
   async fold(batch: readonly RecordedEvent[], skipped: ReadonlySet<bigint>): Promise<Folded> {
     const gathered = await this.#gather(batch, skipped);
     let events = 0;
@@ -84,24 +87,24 @@ export class BatchFolder {
     return { taken: gathered.length, events };
   }
 
-  /** Whether so much has changed that it should be written. */
+  /** Whether the changed rows have so much text that they should be written. */
   get isFull(): boolean {
     let characters = 0;
     for (const rows of this.#tables.values()) characters += rows.changedCharacters;
     return characters >= MAX_UNWRITTEN_CHARACTERS;
   }
 
-  /** The rows that have changed since the last time, to be written; `written` is then called once they are. */
+  /** Returns the rows that have changed since the last call; the caller writes them and then calls `written`. */
   take(): ChangedRows {
     return new Map([...this.#tables].map(([name, rows]) => [name, rows.take()]));
   }
 
-  /** Says that the rows that were taken first are in the file now. */
+  /** Records that the rows of the oldest unwritten `take` are in the file. */
   written(): void {
     for (const rows of this.#tables.values()) rows.written();
   }
 
-  /** All or nothing of what a handler puts. */
+  /** Folds one event. The rows that its handler puts are applied only if it does not throw. */
   #foldOne({ event, handler, flaw }: Prepared): FoldError | undefined {
     if (flaw !== undefined) return new FoldError(event, flaw);
     const staged: (readonly [rows: RowCache, row: AnyRow])[] = [];
@@ -120,7 +123,7 @@ export class BatchFolder {
     return undefined;
   }
 
-  /** Finds the rows that events touch. Returns the events it has them for: all, or the first of them. */
+  /** Loads the rows that events touch. Returns the events whose rows are loaded: all, or the first part of them. */
   async #gather(batch: readonly RecordedEvent[], skipped: ReadonlySet<bigint>): Promise<readonly Prepared[]> {
     for (const rows of this.#tables.values()) rows.begin();
     const gathered: Prepared[] = [];

@@ -7,7 +7,7 @@ import { tableName, type Slot } from './generation.js';
 /** Rows read at a time. */
 const PAGE_ROWS = 250;
 
-/** The columns that tell the story, without those that belong to this copy of the log. */
+/** The columns that are compared: all but those that belong to this copy of the log. */
 function tellingColumns(table: Table): string[] {
   return Object.entries(table.columns).flatMap(([name, { local }]) => (local === true ? [] : [name]));
 }
@@ -21,7 +21,7 @@ export async function* rowsInKeyOrder(
 ): AsyncIterable<Record<string, unknown>> {
   const columns = tellingColumns(table).join(', ');
   const sql = `SELECT ${columns} FROM ${tableName(name, slot)} WHERE ${table.key} > ? ORDER BY ${table.key} LIMIT ?`;
-  // Below every key, of text as of numbers.
+  // Below every key, whether keys are text or numbers.
   let after: string | number = table.columns[table.key]?.type === 'integer' ? Number.MIN_SAFE_INTEGER : '';
   for (;;) {
     const rows = await connection.all(sql, [after, PAGE_ROWS]);
@@ -33,8 +33,8 @@ export async function* rowsInKeyOrder(
 }
 
 /**
- * SHA-256, in hex, over each table in the order of their names: its name, then its rows in key order as canonical JSON
- * (RFC 8785) without the local columns, a line each. The caller holds a read transaction when others write.
+ * SHA-256, in hexadecimal, over the tables in the order of their names: for each its name, then its rows in key order as
+ * canonical JSON (RFC 8785) without local columns, one line each. The caller holds a read transaction if others write.
  */
 export async function digestTables(connection: Connection, tables: Tables, slot: Slot): Promise<string> {
   const hash = createHash('sha256');

@@ -2,8 +2,8 @@ import type { FoldError } from './batch-folder.js';
 import type { ProjectionFailure } from './status.js';
 
 /**
- * What keeps a projection from going on: an event that halted the live tables or a rebuild, until that is resumed, or a
- * write that fails (a full disk), until one succeeds.
+ * What prevents a projection from continuing: an event that halted the live tables or a rebuild, until it is resumed; or a
+ * write that failed (a full disk), until one succeeds.
  */
 export class FailureState {
   readonly #halts = new Map<'live' | 'next', ProjectionFailure>();
@@ -13,12 +13,12 @@ export class FailureState {
     return this.#halts.size > 0;
   }
 
-  /** The worst of them. */
+  /** The most serious failure: of the live tables, then of a rebuild, then of a write. */
   get worst(): ProjectionFailure | undefined {
     return this.#halts.get('live') ?? this.#halts.get('next') ?? this.#write;
   }
 
-  /** Whether an event halted the live tables, or a rebuild: the live tables follow on beside that. */
+  /** Whether an event halted the live tables, or a rebuild; the live tables still follow the log while a rebuild is halted. */
   halts(slot: 'live' | 'next'): boolean {
     return this.#halts.has(slot);
   }
@@ -29,13 +29,13 @@ export class FailureState {
     return failure;
   }
 
-  /** Nothing halts a rebuild, or anything, any more. */
+  /** Clears the halt of a rebuild, or all halts without an argument. */
   lift(slot?: 'next'): void {
     if (slot === undefined) this.#halts.clear();
     else this.#halts.delete(slot);
   }
 
-  /** What comes after a position could not be written. */
+  /** Records that the changes after a position could not be written. */
   writeFailed(position: bigint, error: unknown): void {
     const message = error instanceof Error ? error.message : String(error);
     this.#write = { code: 'WRITE_FAILED', position, eventId: null, type: null, message };

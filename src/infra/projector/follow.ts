@@ -4,34 +4,34 @@ import type { FoldError, BatchFolder } from './batch-folder.js';
 import type { Slot } from './generation.js';
 import type { ProjectionFile } from './projection-file.js';
 
-/** What is told after each commit. */
+/** What is reported after each commit. */
 export interface Progress {
-  /** Everything up to here is in the file. */
+  /** The position up to which everything is in the file. */
   readonly through: bigint;
   /** Events folded by this commit. */
   readonly events: number;
-  /** Whether that was the end of the log when it was read. */
+  /** Whether `through` was the end of the log when the batch was read. */
   readonly live: boolean;
 }
 
-/** What is folded, and where to. */
+/** The source, target and options of `follow`. */
 export interface FollowDependencies {
   readonly file: ProjectionFile;
   readonly slot: Slot;
   readonly folder: BatchFolder;
   readonly batches: AsyncIterable<EventBatch>;
-  /** How many batches one commit writes, unless the end of the log or a failure comes before. */
+  /** How many batches one commit writes, unless the end of the log or a failure is reached first. */
   readonly batchesPerCommit: number;
   /** Positions of events to skip. */
   readonly skipped: ReadonlySet<bigint>;
-  /** Whether to skip an event that cannot be folded, too; otherwise it ends the folding. */
+  /** Whether to skip an event that cannot be folded as well; by default it ends the folding. */
   readonly skips?: (failure: FoldError) => boolean;
   /** Aborted when a write or a fold fails; it must end `batches`. */
   readonly ended: AbortController;
   readonly onCommit: (progress: Progress) => void;
 }
 
-/** What is folded, and not in the file yet. */
+/** What is folded but not in the file yet. */
 interface Unwritten {
   batches: number;
   events: number;
@@ -40,9 +40,9 @@ interface Unwritten {
 }
 
 /**
- * Folds batches into a slot until they end. Three things go on side by side: the next batch is read while this one is
- * folded and those before are written. Rows and checkpoint are written in one transaction, so each event counts once.
- * @throws FoldError after writing what came before the event whose handler threw
+ * Folds batches into a slot until they end. Three steps run concurrently: the next batch is read while this one is folded and
+ * earlier ones are written. Rows and checkpoint are written in one transaction, so each event counts exactly once.
+ * @throws FoldError after writing the events before the one that cannot be folded
  */
 export async function follow(following: FollowDependencies): Promise<void> {
   const { file, slot, folder, batchesPerCommit, ended, onCommit } = following;
@@ -58,7 +58,7 @@ export async function follow(following: FollowDependencies): Promise<void> {
       folder.written();
       onCommit({ through, events, live });
     });
-    // A failed write ends the batches, even when no further one would come; then it is thrown below.
+    // A failed write ends the batches, even while the source waits for new events; the error is then thrown below.
     writing.catch(() => {
       ended.abort();
     });
@@ -85,7 +85,7 @@ export async function follow(following: FollowDependencies): Promise<void> {
         if (failure !== undefined) throw failure;
         if (isWhole) break;
       }
-      // At the end of the log: what comes while this is written is then one batch.
+      // At the end of the log, wait for the write: the events recorded meanwhile then form one batch.
       if (batch.live) await writing;
     }
   } finally {
@@ -95,12 +95,12 @@ export async function follow(following: FollowDependencies): Promise<void> {
   }
 }
 
-/** Which events a projection follows. */
+/** The filter for the events that a projection folds. */
 export function filterOf({ categories }: Projection): EventFilter {
   return categories === 'ALL' ? {} : { categories };
 }
 
-/** Asks for the next batch while the current one is being used, unless that was the end of the log. */
+/** Requests the next batch while the current one is in use, except at the end of the log. */
 async function* readAhead(source: AsyncIterable<EventBatch>): AsyncIterable<EventBatch> {
   const iterator = source[Symbol.asyncIterator]();
   let next = iterator.next();

@@ -2,8 +2,8 @@ import type { AnyRow, Projection, Table, Tables } from '../../projections/projec
 import type { Connection, Param } from '../sqlite/connection.js';
 
 /**
- * A generation is one set of a projection's tables. A file holds up to three: the live one, the next one while it is
- * being rebuilt, and the previous one, kept for a rollback. Each has the place in the log it has reached.
+ * The place of a generation in its file. A generation is one set of a projection's tables. A file holds up to three: the live
+ * one, the next one while it is being built, and the previous one, kept for a rollback. Each has its own checkpoint.
  */
 export type Slot = 'live' | 'next' | 'prev';
 
@@ -16,7 +16,7 @@ export function tableName(table: string, slot: Slot): string {
 
 const SQL_TYPES = { text: 'TEXT', integer: 'INTEGER', real: 'REAL', position: 'INTEGER' } as const;
 
-/** Makes the tables of a slot, without secondary indexes. */
+/** Creates the tables of a slot, without secondary indexes. */
 export async function createTables(connection: Connection, tables: Tables, slot: Slot): Promise<void> {
   for (const [name, table] of Object.entries(tables)) {
     const columns = Object.entries(table.columns).map(([column, { type, nullable }]) => {
@@ -27,7 +27,7 @@ export async function createTables(connection: Connection, tables: Tables, slot:
   }
 }
 
-/** Makes the views over the live tables. */
+/** Creates the views over the live tables. */
 export async function createViews(connection: Connection, views: Projection['views'] = {}): Promise<void> {
   for (const [name, select] of Object.entries(views)) {
     await connection.exec(
@@ -36,13 +36,13 @@ export async function createViews(connection: Connection, views: Projection['vie
   }
 }
 
-/** Drops all views, of whatever version: they would follow the tables that are renamed. */
+/** Drops all views, of any version, because SQLite would make them follow renamed tables. */
 export async function dropViews(connection: Connection): Promise<void> {
   const views = await connection.all<{ name: string }>("SELECT name FROM sqlite_schema WHERE type = 'view'");
   for (const { name } of views) await connection.exec(`DROP VIEW ${name}`);
 }
 
-/** The statements that make the secondary indexes of a slot; their names carry the generation's number. */
+/** The statements that create the secondary indexes of a slot; index names include the generation's number. */
 export function indexStatements(tables: Tables, slot: Slot, generation: number): string[] {
   return Object.entries(tables).flatMap(([name, table]) =>
     Object.entries(table.indexes).map(([index, { columns, where }]) => {
@@ -52,7 +52,7 @@ export function indexStatements(tables: Tables, slot: Slot, generation: number):
   );
 }
 
-/** Drops every table of a slot, whatever version made it. */
+/** Drops every table of a slot, of any version. */
 export async function dropTables(connection: Connection, slot: Exclude<Slot, 'live'>): Promise<void> {
   for (const name of await tablesOf(connection, slot)) await connection.exec(`DROP TABLE ${name}`);
 }
@@ -74,14 +74,14 @@ async function tablesOf(connection: Connection, slot: Slot): Promise<string[]> {
   return names.filter((name) => !name.endsWith(SUFFIXES.next) && !name.endsWith(SUFFIXES.prev));
 }
 
-/** The columns of a table as a SELECT reads them: positions as text, since they may exceed what a number holds. */
+/** The columns of a table for a SELECT: positions as text, because they may exceed the safe integers of JavaScript. */
 export function selectList(table: Table): string {
   return Object.entries(table.columns)
     .map(([name, { type }]) => (type === 'position' ? `CAST(${name} AS TEXT) AS ${name}` : name))
     .join(', ');
 }
 
-/** A row as folds see it, from a row as `selectList` reads it. */
+/** Converts a row read with `selectList` into a row for folds. */
 export function fromStored(table: Table, stored: Record<string, unknown>): AnyRow {
   const row = stored as Record<string, string | number | bigint | null>;
   for (const [name, { type }] of Object.entries(table.columns)) {
@@ -107,18 +107,18 @@ export async function loadRows(
 
 /** The most rows written by one statement. */
 const MAX_STATEMENT_ROWS = 1_000;
-/** The characters of JSON after which a statement takes no more rows. */
+/** The characters of JSON from which a statement takes no more rows. */
 const MAX_STATEMENT_CHARACTERS = 4 * 1024 * 1024;
 
-/** A statement and what is bound to it. */
+/** A statement and its bound parameters. */
 export interface Statement {
   readonly sql: string;
   readonly params: readonly Param[];
 }
 
 /**
- * Statements that write rows: new ones are added; of those that are there, the columns that may change are set. A
- * statement has at most MAX_STATEMENT_ROWS rows, and ends with the row that brings it to MAX_STATEMENT_CHARACTERS.
+ * The statements that write rows: new rows are added; in existing rows, the columns that may change are set. A statement
+ * has at most MAX_STATEMENT_ROWS rows, and ends with the row that brings it to MAX_STATEMENT_CHARACTERS.
  */
 export function* upsertStatements(name: string, table: Table, slot: Slot, rows: Iterable<AnyRow>): Iterable<Statement> {
   const columns = Object.keys(table.columns);

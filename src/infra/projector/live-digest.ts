@@ -1,13 +1,13 @@
 import { digestTables } from './digest.js';
 import { readGeneration, type Generation, type ProjectionFile } from './projection-file.js';
 
-/** A digest, and the position it is of. */
+/** The digest of a projection at a position. */
 export interface PlacedDigest {
   readonly position: bigint;
   readonly digest: string;
 }
 
-/** The digest of a projection's live tables. Rows are read once for each place that is asked about. */
+/** The digest of a projection's live tables. It is computed once for each position and generation. */
 export class LiveDigest {
   readonly #file: ProjectionFile;
   #last: { readonly live: Generation; readonly value: Promise<PlacedDigest> } | undefined;

@@ -22,42 +22,42 @@ import {
 
 /** Connections for queries. */
 const READERS = 3;
-/** Pages of write-ahead log before it is copied back. */
+/** Pages of the write-ahead log from which SQLite copies it back into the file. */
 const WAL_AUTOCHECKPOINT_PAGES = 8_000;
 /** Page cache of the writing connection, in KiB. */
 const WRITER_CACHE_KIB = 12 * 1024;
 
-/** Where a generation is and how it got there; one row of `generations`. */
+/** The checkpoint of a generation; one row of `generations`. */
 export interface Generation {
   readonly slot: Slot;
   readonly number: number;
   readonly version: number;
   readonly logId: string;
-  /** Everything up to here has been folded. */
+  /** The position up to which everything has been folded. */
   readonly position: bigint;
   /** Events folded so far. */
   readonly events: number;
-  /** Positions that an operator chose to pass over. */
+  /** The positions of the events that an operator chose to skip. */
   readonly skipped: readonly bigint[];
-  /** The last event of the log up to the position that is known; absent before one, and in what an older build wrote. */
+  /** The last known event of the log up to the position; absent before the first, and in files of an older build. */
   readonly last?: EventPlace | undefined;
 }
 
 /** How far a commit takes a generation. */
 export interface Advance extends Pick<Generation, 'position' | 'last'> {
-  /** Events folded since the commit before. */
+  /** Events folded since the previous commit. */
   readonly events: number;
 }
 
 const GENERATIONS = `CREATE TABLE IF NOT EXISTS generations (
   slot TEXT PRIMARY KEY, number INTEGER NOT NULL, version INTEGER NOT NULL, log_id TEXT NOT NULL,
   position INTEGER NOT NULL, events INTEGER NOT NULL, skipped TEXT NOT NULL, last_event TEXT) WITHOUT ROWID`;
-/** Files that an older build made do not have it. */
+/** Finds the column `last_event`, which files of an older build lack. */
 const HAS_LAST = "SELECT 1 AS has FROM pragma_table_info('generations') WHERE name = 'last_event'";
 
 /**
- * The SQLite file of one projection: its generations' tables and, in the same transactions, how far each has got.
- * One connection writes, a few read. `synchronous=NORMAL`: what a power cut takes is folded again.
+ * The SQLite file of one projection: its generations' tables and, written in the same transactions, their checkpoints. One
+ * connection writes, a few read. `synchronous=NORMAL`, because events whose rows are lost in a power failure are folded again.
  */
 export class ProjectionFile {
   readonly path: string;
@@ -76,7 +76,7 @@ export class ProjectionFile {
     this.#db = new Kysely({ dialect: sqliteDialect(readers) });
   }
 
-  /** Opens or creates a file. @throws ProjectionError PROJECTION_DAMAGED when it is no database. */
+  /** Opens or creates a file. @throws ProjectionError PROJECTION_DAMAGED when it is not a database; SqliteError otherwise */
   static async open(path: string, projection: Projection): Promise<ProjectionFile> {
     const writer = await Connection.open(path, 'write');
     try {
@@ -120,7 +120,7 @@ export class ProjectionFile {
     return this.read((connection) => readGeneration(connection, slot));
   }
 
-  /** Makes the first generation, with its indexes. */
+  /** Creates the first generation, with its indexes. */
   async createLive(logId: string): Promise<Generation> {
     return this.#write(async (connection) => {
       await createTables(connection, this.projection.tables, 'live');
@@ -130,7 +130,7 @@ export class ProjectionFile {
     });
   }
 
-  /** Makes room for a rebuild: drops what was left of earlier ones and the previous generation. */
+  /** Creates the generation of a rebuild, after dropping the remains of earlier rebuilds and the previous generation. */
   async createNext(logId: string, skipped: readonly bigint[]): Promise<Generation> {
     return this.#write(async (connection) => {
       await this.#drop(connection, 'next');
@@ -142,8 +142,8 @@ export class ProjectionFile {
   }
 
   /**
-   * Adds the secondary indexes of the generation in `next`, each in a transaction of its own so that others get in.
-   * @throws when the signal ends it, also in the middle of an index
+   * Creates the secondary indexes of the generation in `next`, each in its own transaction so that other writes get a turn.
+   * @throws the signal's reason or SqliteError when the signal is aborted, also while an index is being created
    */
   async indexNext(number: number, signal: AbortSignal): Promise<void> {
     for (const sql of indexStatements(this.projection.tables, 'next', number)) {
@@ -161,8 +161,8 @@ export class ProjectionFile {
   }
 
   /**
-   * Prepares to write what has changed, and how far that takes the generation, in one transaction. What is returned does
-   * so: its first statement is in words by then, and each further one is put into words while the one before runs.
+   * Prepares a write of the changed rows and the generation's new checkpoint in one transaction. The returned function performs
+   * it. The first statement is generated here, and each further one while the previous one runs.
    */
   prepareCommit(slot: Slot, changed: ChangedRows, { position, events, last }: Advance): () => Promise<void> {
     const upserts = this.#upserts(slot, changed);
@@ -180,7 +180,7 @@ export class ProjectionFile {
       });
   }
 
-  /** Records that an event is passed over, in every generation of this version that has yet to fold it. */
+  /** Records that an event is skipped, in every generation of this version that has not folded it yet. */
   async skip(position: bigint): Promise<void> {
     await this.#write((connection) =>
       connection.run(
@@ -191,7 +191,7 @@ export class ProjectionFile {
     );
   }
 
-  /** Makes the rebuilt generation the live one; the one before stays as the previous. Readers see either, never both. */
+  /** Makes the rebuilt generation live, and the live one the previous. Readers see either, never both. */
   async switchToNext(): Promise<void> {
     await this.#write(async (connection) => {
       await dropViews(connection);
@@ -213,12 +213,12 @@ export class ProjectionFile {
     });
   }
 
-  /** Drops the tables of a slot and forgets its generation. */
+  /** Drops the tables of a slot and the record of its generation. */
   async drop(slot: Exclude<Slot, 'live'>): Promise<void> {
     await this.#write((connection) => this.#drop(connection, slot));
   }
 
-  /** A consistent copy of the whole file, made while others read and write. */
+  /** Writes a consistent copy of the complete file while others read and write. */
   async copyTo(path: string): Promise<void> {
     await this.read((connection) => connection.run('VACUUM INTO ?', [path]));
   }
@@ -278,7 +278,7 @@ function placeIn(text: string): EventPlace {
   return { ...rest, position: BigInt(position), revision: BigInt(revision) };
 }
 
-/** Reads one row of `generations`. */
+/** Reads the generation in a slot; undefined when the slot is empty. */
 export async function readGeneration(connection: Connection, slot: Slot): Promise<Generation | undefined> {
   const [row] = await connection.all<{
     number: number;

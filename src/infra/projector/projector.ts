@@ -17,12 +17,12 @@ import { Waiters } from './waiters.js';
 
 /** Events folded at a time. */
 const BATCH = 1_000;
-/** Batches written by one commit of a rebuild: more are faster, and keep the live generation waiting longer. */
+/** Batches written by one commit of a rebuild. More are faster, but make the live generation wait longer. */
 const REBUILD_BATCHES_PER_COMMIT = 10;
-/** How long a failed write (a full disk) is left before it is tried again, in milliseconds. */
+/** How long to wait before a failed write (a full disk) is tried again, in milliseconds. */
 const RETRY_DELAY_MS = 1_000;
 
-/** Why a projection refused to be told something. */
+/** Why a projection refused an operation. */
 export interface Refusal {
   readonly refused: string;
 }
@@ -30,9 +30,8 @@ export interface Refusal {
 /**
  * Runs one projection: follows the log into its file, rebuilds beside the live tables, switches and rolls back.
  *
- * The live loop follows until something needs it out of the way (a switch, a halt, a failed write), and then starts
- * again from what the file says. A rebuild is a second loop into `next`; its end pauses the live loop, folds the last
- * events, and switches.
+ * The live loop runs until it must stop (for a switch, a halt or a failed write), and then starts again from the checkpoint.
+ * A rebuild is a second loop into `next`. At its end it pauses the live loop, folds the last events, and switches.
  */
 export class Projector {
   readonly file: ProjectionFile;
@@ -68,7 +67,7 @@ export class Projector {
   }
 
   /**
-   * Takes up a projection's file where it was left. The caller holds the projection's lock.
+   * Opens a projection's file, to continue from its checkpoint. The caller holds the projection's lock.
    * @throws ProjectionError FOREIGN_LOG, CHECKPOINT_BEYOND_HEAD, LOG_DIVERGED, PROJECTION_DAMAGED
    */
   static async open(path: string, projection: Projection, log: EventLog, logger: Logger): Promise<Projector> {
@@ -83,14 +82,14 @@ export class Projector {
     }
   }
 
-  /** Starts following. A file of another version, or one whose rebuild was cut short, is rebuilt at once. */
+  /** Starts following. A file of another version, or one whose rebuild was interrupted, is rebuilt immediately. */
   async start(): Promise<void> {
     this.#running = this.#run();
     const unfinished = await this.file.generation('next');
     if (this.#frozen || unfinished !== undefined) this.rebuild();
   }
 
-  /** Stops following and closes the file. A rebuild under way goes on at the next start. */
+  /** Stops following and closes the file. A rebuild under way continues at the next start. */
   async stop(): Promise<void> {
     this.#stopping.abort();
     this.#follower.abort();
@@ -101,24 +100,24 @@ export class Projector {
     await this.file.close();
   }
 
-  /** Everything up to here can be asked for. */
+  /** The position up to which everything can be queried. */
   get position(): bigint {
     return this.#live.position;
   }
 
-  /** Resolves true once everything up to a position can be asked for; false when that takes longer than it may, with a halt, or the signal. */
+  /** Resolves true once everything up to a position can be queried; false after the timeout, a halt, a stop or an abort. */
   reaches(position: bigint, timeoutMs: number, signal?: AbortSignal): Promise<boolean> {
     if (this.#live.position >= position) return Promise.resolve(true);
     if (this.#stopping.signal.aborted || this.#failures.halts('live')) return Promise.resolve(false);
     return this.#waiters.wait(position, timeoutMs, signal);
   }
 
-  /** Waits for the next commit, or the signal. */
+  /** Waits for the next commit, or until the signal is aborted. */
   committed(signal: AbortSignal): Promise<void> {
     return this.#committed.wait(signal);
   }
 
-  /** Waits until the status may have changed, or the signal. */
+  /** Waits until the status may have changed, or the signal is aborted. */
   progressed(signal: AbortSignal): Promise<void> {
     return this.#progressed.wait(signal);
   }
@@ -141,18 +140,18 @@ export class Projector {
     };
   }
 
-  /** For how long it has been behind the end of the log, as far as anyone looked, in milliseconds. */
+  /** For how long it has been seen behind the end of the log, in milliseconds; infinity until it was at the end once. */
   async behindMs(): Promise<number> {
     this.#throughput.seen(this.#live.position >= (await this.#log.head()));
     return this.#throughput.behindMs;
   }
 
-  /** The digest of the live tables, and the position it is of. */
+  /** The digest of the live tables, with its position. */
   digest(): Promise<PlacedDigest> {
     return this.#digest.of(this.#live);
   }
 
-  /** Starts a rebuild beside the live tables; `status` tells how it gets on. */
+  /** Starts a rebuild beside the live tables; `status` shows its progress. */
   rebuild(): Refusal | undefined {
     if (this.#rebuild !== undefined) return { refused: 'A rebuild is under way already.' };
     if (this.#rollingBack) return { refused: 'A rollback is under way.' };
@@ -177,7 +176,7 @@ export class Projector {
     return undefined;
   }
 
-  /** Goes back to the generation before the last rebuild, which then catches up with the log. */
+  /** Returns to the generation before the last rebuild, which then catches up with the log. */
   async rollback(): Promise<Refusal | undefined> {
     if (this.#rebuild !== undefined) return { refused: 'A rebuild is under way; cancel it or let it finish first.' };
     if (this.#rollingBack) return { refused: 'A rollback is under way already.' };
@@ -187,7 +186,7 @@ export class Projector {
       if (previous === undefined) return { refused: 'There is no previous generation to go back to.' };
       if (previous.version !== this.projection.version) {
         return {
-          refused: `The previous generation has version ${previous.version}; this is version ${this.projection.version}.`,
+          refused: `The previous generation has version ${previous.version}; this build uses ${this.projection.version}.`,
         };
       }
       if (!(await isOnLog(previous, this.#log)))
@@ -199,12 +198,12 @@ export class Projector {
     }
   }
 
-  /** Goes on after a halt: tries the event again, or passes over it and records that. */
+  /** Continues after a halt: tries the event again, or records that it is skipped. */
   async resume(skip: boolean): Promise<Refusal | undefined> {
     const failure = this.#failures.worst;
     if (failure === undefined || !this.#failures.isHalted) return { refused: 'The projection is not halted.' };
     if (skip && failure.code === 'NEWER_EVENT')
-      return { refused: 'A newer build wrote this event: start that build, or a later one. It cannot be skipped.' };
+      return { refused: 'A newer build wrote this event, so it cannot be skipped. Start that build, or a later one.' };
     if (skip) await this.file.skip(failure.position);
     const rebuilding = this.#failures.halts('next');
     this.#failures.lift();
@@ -244,7 +243,10 @@ export class Projector {
   async #followLive(signal: AbortSignal): Promise<void> {
     const live = await this.file.generation('live');
     if (live === undefined)
-      throw new ProjectionError('PROJECTION_DAMAGED', `${this.file.path} lost its live generation.`);
+      throw new ProjectionError(
+        'PROJECTION_DAMAGED',
+        `${this.file.path} has lost its live generation. Delete the file and start the core again, which rebuilds it from the log.`,
+      );
     this.#live = live;
     this.#isLive = false;
     this.#announce();
@@ -297,14 +299,14 @@ export class Projector {
   #halt(slot: 'live' | 'next', error: FoldError): void {
     const failure = this.#failures.halt(slot, error);
     this.#logger.error({ ...failure, position: failure.position.toString(), slot }, 'projection halted');
-    // Nobody waits for what will not come.
+    // The position they wait for will not be reached until the halt is lifted.
     if (slot === 'live') this.#waiters.dismiss();
     this.#progressed.notify();
   }
 
   async #retryLater(error: unknown, what: string, signal: AbortSignal): Promise<void> {
     this.#failures.writeFailed(this.#live.position, error);
-    this.#logger.error({ err: error }, `${what} cannot go on; trying again`);
+    this.#logger.error({ err: error }, `${what} failed; trying again`);
     this.#progressed.notify();
     await delay(RETRY_DELAY_MS, undefined, { signal }).catch(() => undefined);
   }
@@ -320,7 +322,7 @@ export class Projector {
     this.#progressed.notify();
   }
 
-  /** Rebuilds until that is done, cancelled, or halted by a handler; meanwhile the live tables are unchanged. */
+  /** Rebuilds until the rebuild is done, cancelled or halted; meanwhile it does not change the live tables. */
   async #keepRebuilding(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       try {
@@ -369,15 +371,15 @@ export class Projector {
     this.#logger.info({ generation: next.number }, 'rebuilt and switched');
   }
 
-  /** The unfinished generation if it can be finished, or a new one. */
+  /** The unfinished generation if it can be completed, or a new one. */
   async #nextGeneration(): Promise<Generation> {
     const unfinished = await this.file.generation('next');
     if (unfinished?.version === this.projection.version && (await isOnLog(unfinished, this.#log))) return unfinished;
-    // What was passed over stays so, unless the handlers are others now.
+    // Skipped events remain skipped, unless the projection has another version now.
     return this.file.createNext(this.#log.logId, this.#frozen ? [] : this.#live.skipped);
   }
 
-  /** Runs something while the live loop stands still; it then starts again from what the file says. */
+  /** Runs `work` while the live loop is paused; the loop then starts again from the file's checkpoint. */
   #whilePaused(work: () => Promise<void>): Promise<void> {
     const done = this.#switch(work);
     this.#pause = done.catch(() => undefined);

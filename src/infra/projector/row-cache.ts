@@ -1,27 +1,27 @@
 import { LRUCache } from 'lru-cache';
 import type { AnyRow, Table } from '../../projections/projection.js';
 
-/** The most memory that rows known from the file may take, in characters of text, for each table. */
+/** The most text of rows known from the file that is kept for each table, in characters. */
 const MAX_STORED_CHARACTERS = 16 * 1024 * 1024;
 
-/** Stands for a row that is known not to be there. */
+/** Represents a row that is known not to exist. */
 const NONE: AnyRow = Object.freeze({});
 
 /**
- * The rows of one table in memory: those a batch works on, those changed and not yet written, and those known from the
- * file. `take` hands over what has changed; until `written` says that it is in the file, it is still found here.
+ * The rows of one table in memory: those that a batch works on, those that changed and are not written yet, and those known
+ * from the file. `take` hands over the changed rows; they remain readable here until `written` is called for them.
  */
 export class RowCache {
   readonly #key: string;
-  /** Columns that must hold something. */
+  /** Columns that must not be null. */
   readonly #required: readonly string[];
   readonly #stored: LRUCache<string, AnyRow>;
-  /** What the batch at hand works on. */
+  /** The rows that the current batch works on. */
   #current = new Map<string, AnyRow>();
   #missing = new Set<string>();
   #changed = new Map<string, AnyRow>();
   #changedCharacters = 0;
-  /** The oldest first. */
+  /** The rows that were taken and are not written yet, the oldest first. */
   readonly #taken: ReadonlyMap<string, AnyRow>[] = [];
 
   constructor({ key, columns }: Table, maxStoredRows: number) {
@@ -34,22 +34,22 @@ export class RowCache {
     });
   }
 
-  /** Characters of text in changed rows, about: a row counts as it was when it first changed. */
+  /** Approximate characters of text in changed rows: each row counts with its size when it first changed. */
   get changedCharacters(): number {
     return this.#changedCharacters;
   }
 
-  /** Rows that must be read from the file before the batch can be folded. */
+  /** How many rows must be read from the file before the batch can be folded. */
   get missing(): number {
     return this.#missing.size;
   }
 
-  /** Begins another batch. */
+  /** Begins the next batch. */
   begin(): void {
     this.#current = new Map();
   }
 
-  /** Says that the batch works on a row. It is missing unless it is known here. */
+  /** Adds a row to those that the batch works on. It counts as missing if it is not in memory. */
   need(key: string): void {
     if (this.#current.has(key) || this.#missing.has(key)) return;
     const row = this.#changed.get(key) ?? this.#findTaken(key) ?? this.#stored.get(key);
@@ -57,7 +57,7 @@ export class RowCache {
     else this.#current.set(key, row);
   }
 
-  /** Reads what is missing. Returns how many characters of text that was. */
+  /** Reads the missing rows. Returns how many characters of text they have. */
   async load(read: (keys: readonly string[]) => Promise<readonly AnyRow[]>): Promise<number> {
     const keys = this.#missing;
     this.#missing = new Set();
@@ -81,7 +81,7 @@ export class RowCache {
     return row === NONE ? undefined : row;
   }
 
-  /** @throws when a column that must hold something would be left empty, which SQLite would refuse with the whole batch */
+  /** @throws Error when a column that must not be null is empty; SQLite would refuse the complete batch for it */
   assertWhole(row: AnyRow): void {
     for (const column of this.#required) {
       const value = row[column];
@@ -104,7 +104,7 @@ export class RowCache {
     return changed;
   }
 
-  /** Says that the rows that were taken first are in the file now. */
+  /** Records that the oldest taken rows are in the file. */
   written(): void {
     for (const [key, row] of this.#taken.shift() ?? []) this.#stored.set(key, row);
   }

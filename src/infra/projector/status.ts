@@ -1,36 +1,36 @@
 /**
- * CATCHING_UP: folding what the log already holds. LIVE: at its end. HALTED: a handler threw; the event is kept and shown
- * until `resume`. REBUILDING: a new generation is being filled beside the live one, which goes on answering.
+ * CATCHING_UP: folding events that the log already has. LIVE: at the end of the log. HALTED: an event cannot be folded; it is
+ * shown until `resume`. REBUILDING: a new generation is being built beside the live one, which still answers queries.
  */
 export type ProjectionState = 'CATCHING_UP' | 'LIVE' | 'HALTED' | 'REBUILDING';
 
 /**
- * NEWER_EVENT: a newer build wrote the event, and this one does not know its type, category or schema version. FOLD_FAILED:
- * the event could not be folded. WRITE_FAILED: the file cannot be written, which is tried again.
+ * NEWER_EVENT: a newer build wrote the event, and this build does not know its type, category or schema version. FOLD_FAILED:
+ * the event could not be folded. WRITE_FAILED: the file cannot be written; the write is tried again.
  */
 export type ProjectionFailureCode = 'NEWER_EVENT' | 'FOLD_FAILED' | 'WRITE_FAILED';
 
-/** The event that stopped a projection, and why; or that its file cannot be written, which is tried again. */
+/** Why a projection does not continue: the event that halted it, or a failed write, which is tried again. */
 export interface ProjectionFailure {
   readonly code: ProjectionFailureCode;
-  /** Of the event; or up to where the file has been written. */
+  /** The position of the event; for WRITE_FAILED, the position up to which the file has been written. */
   readonly position: bigint;
   readonly eventId: string | null;
   readonly type: string | null;
   readonly message: string;
 }
 
-/** Where a projection is. */
+/** The state and progress of a projection. */
 export interface ProjectionStatus {
   readonly name: string;
   readonly version: number;
   readonly state: ProjectionState;
-  /** What has been folded; of the new generation while REBUILDING. */
+  /** The position up to which events have been folded; of the new generation while REBUILDING. */
   readonly position: bigint;
   /** The end of the log. */
   readonly head: bigint;
   readonly eventsPerSecond: number;
-  /** Time to the end of the log at this rate; null when it is not moving. */
+  /** The time to the end of the log at the present rate, in seconds; null when the projection makes no progress. */
   readonly etaSeconds: number | null;
   readonly generation: number;
   readonly error: ProjectionFailure | null;

@@ -1,9 +1,9 @@
 import { performance } from 'node:perf_hooks';
 
-/** The span over which a rate is taken, in milliseconds. */
+/** The period over which a rate is measured, in milliseconds. */
 const WINDOW_MS = 5_000;
 
-/** How many a second, over the last few seconds. Times are milliseconds of a clock that does not jump. */
+/** A rate per second over the last 5 s. Times are in milliseconds of a monotonic clock. */
 export class Rate {
   #samples: { readonly at: number; readonly count: number }[] = [];
 
@@ -21,15 +21,15 @@ export class Rate {
   }
 }
 
-/** How fast a projection goes, and for how long it has been behind. */
+/** The speed of a projection, and for how long it has been behind. */
 export class Throughput {
   readonly #events = new Rate();
-  /** In positions: what lies between two of them need not be one event. */
+  /** In positions, which may have gaps between events. */
   readonly #positions = new Rate();
-  /** Since when it has been seen behind; always, until it was at the end once. */
+  /** When it was first seen behind since it was last seen at the end; −infinity until it was at the end once. */
   #behindSince: number | undefined = Number.NEGATIVE_INFINITY;
 
-  /** It went on by some events, over so many positions. */
+  /** Records that a number of events was folded, over a number of positions. */
   add(events: number, positions: bigint): void {
     const now = performance.now();
     this.#events.add(events, now);
@@ -37,7 +37,7 @@ export class Throughput {
   }
 
   /**
-   * How fast it goes, and when it will be at the end, in seconds, at this pace; `null` when it does not move. Both are of one moment.
+   * The rate, and the time in seconds until the end of the log at that rate; null without progress. Both are of one moment.
    * @param behind in positions
    */
   forecast(behind: bigint): { readonly eventsPerSecond: number; readonly etaSeconds: number | null } {
@@ -48,13 +48,13 @@ export class Throughput {
     return { eventsPerSecond, etaSeconds: perSecond > 0 ? Number(behind) / perSecond : null };
   }
 
-  /** Somebody has seen whether it was at the end. */
+  /** Records an observation of whether the projection was at the end of the log. */
   seen(isAtEnd: boolean): void {
     if (isAtEnd) this.#behindSince = undefined;
     else this.#behindSince ??= performance.now();
   }
 
-  /** For how long it has been behind, as far as anyone looked, in milliseconds; infinity before it was at the end once. */
+  /** For how long it has been seen behind, in milliseconds; infinity until it was at the end once. */
   get behindMs(): number {
     return this.#behindSince === undefined ? 0 : performance.now() - this.#behindSince;
   }

@@ -15,34 +15,35 @@ const BATCH = 1_000;
 /** Batches written by one commit of the shadow. */
 const BATCHES_PER_COMMIT = 5;
 
-/** One value that a replay of the log does not agree with. */
+/** A value that differs between the stored projection and a replay of the log. */
 export interface Difference {
   readonly table: string;
   readonly key: string;
-  /** The column; `null` when the whole row is on one side only. */
+  /** The column; null when the row exists on one side only. */
   readonly column: string | null;
   readonly stored: unknown;
   readonly replayed: unknown;
 }
 
-/** What a verification found. */
+/** The result of a verification. */
 export interface Verification {
   readonly projection: string;
   readonly position: bigint;
   readonly events: number;
   readonly storedDigest: string;
   readonly replayedDigest: string;
-  /** Events an operator chose to pass over; the replay passed over them too. */
+  /** How many events an operator chose to skip; the replay skipped them too. */
   readonly skipped: number;
   /** The first difference in the order of tables and keys, when the digests differ. */
   readonly difference?: Difference;
 }
 
 /**
- * Proves a projection: copies its rows and checkpoint as they are at one moment, replays the log into a shadow up to that
- * checkpoint, and compares. It works beside a running core.
- * @param scratch an existing folder with room for two copies; what is made there is removed
- * @throws ProjectionError when the file is damaged, or not of this log or version
+ * Verifies a projection: copies its rows and checkpoint as of one moment, replays the log into a second file up to that
+ * checkpoint, and compares the two. A core may be running meanwhile.
+ * @param scratch an existing folder with space for two copies; the files created there are removed
+ * @throws ProjectionError when the file is damaged, or is not of this log or version
+ * @throws FoldError when an event cannot be folded
  */
 export async function verify(
   path: string,
@@ -90,7 +91,7 @@ export async function verify(
 }
 
 /**
- * The digest of a projection of a log up to a position, built in a scratch folder. Events that cannot be folded are skipped.
+ * The digest of a projection of a log up to a position, built in `folder`. Events that cannot be folded are skipped.
  * @throws FoldError NEWER_EVENT
  */
 export async function digestAt(
@@ -135,7 +136,7 @@ async function assertComparable(
   if (checkpoint.version !== projection.version) {
     throw new ProjectionError(
       'PROJECTION_BUSY',
-      `${path} has version ${checkpoint.version} and waits to be rebuilt as version ${projection.version}; start the core first.`,
+      `${path} has version ${checkpoint.version} and waits to be rebuilt as version ${projection.version}. Start the core first.`,
     );
   }
   return checkpoint;
@@ -173,7 +174,7 @@ async function replay(
   }
 }
 
-/** The log in batches, as far as a position. */
+/** The events of the log up to a position, in batches. */
 async function* upTo(log: EventLog, projection: Projection, until: bigint) {
   let events = [];
   for await (const event of log.readAll({ filter: filterOf(projection) })) {
@@ -217,7 +218,7 @@ async function firstDifference(
   return undefined;
 }
 
-/** Whether a key comes before another of its kind: a text or a number. */
+/** Whether a key is before another key of the same type, text or number. */
 function isBefore(a: unknown, b: unknown): boolean {
   return typeof a === 'number' && typeof b === 'number' ? a < b : String(a) < String(b);
 }

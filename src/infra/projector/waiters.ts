@@ -1,8 +1,8 @@
-/** Those who wait for a place in the log to be reached, each for as long as it may. */
+/** Callers that wait until a position is reached, each with its own timeout. */
 export class Waiters {
   readonly #waiting = new Set<{ readonly position: bigint; readonly resolve: (reached: boolean) => void }>();
 
-  /** Resolves true once `reached` says so, false after the timeout, with the signal, or when dismissed. */
+  /** Resolves true once the position is `reached`; false after the timeout, when the signal is aborted, or on `dismiss`. */
   wait(position: bigint, timeoutMs: number, signal?: AbortSignal): Promise<boolean> {
     return new Promise((resolve) => {
       const giveUp = () => {
@@ -28,12 +28,12 @@ export class Waiters {
     return this.#waiting.size === 0;
   }
 
-  /** Everything up to here is reached. */
+  /** Records that everything up to a position is reached. */
   reached(position: bigint): void {
     for (const waiter of this.#waiting) if (waiter.position <= position) waiter.resolve(true);
   }
 
-  /** Tells all that it will not come. */
+  /** Resolves all waiters with false. */
   dismiss(): void {
     for (const waiter of this.#waiting) waiter.resolve(false);
   }

@@ -1,13 +1,13 @@
-/** Rows read at a time: a reader that rests holds on to so many, and a row may have tens of KiB. */
+/** Rows read at a time. A paused reader keeps this many in memory, and a row may have tens of KiB. */
 const PAGE_ROWS = 100;
-/** Pages kept while readers ask for them; one for each distinct place they are at. */
+/** The most pages shared between readers; one for each distinct position they are at. */
 const MAX_SHARED_PAGES = 64;
 
-/** What a feed must know of the projection whose rows it reads. */
+/** What a feed needs of the projection whose rows it reads. */
 interface Commits {
-  /** Everything up to here can be read. */
+  /** The position up to which everything can be read. */
   readonly position: bigint;
-  /** Waits for the next commit, or the signal. */
+  /** Waits for the next commit, or until the signal is aborted. */
   committed(signal: AbortSignal): Promise<void>;
 }
 
@@ -22,14 +22,14 @@ export type ReadChanges<V, F> = (after: bigint, filter: F | undefined, limit: nu
 
 interface Page<V> {
   readonly changes: readonly Changed<V>[];
-  /** Everything up to here has been given. */
+  /** The position up to which all changes have been delivered. */
   readonly through: bigint;
 }
 
 /**
- * The changes of one table's rows, from any position on: first each row changed since, then changes as they are
- * committed. It is state-based: a reader that falls behind finds the latest state of a row rather than a queue of old
- * ones, so it costs no memory however slow it is. Readers at the same place share one read, and the same objects.
+ * The changes of one table's rows after any position: first each row changed since then, then changes as they are committed.
+ * It is state-based: a reader that falls behind gets the latest state of a row rather than a queue of old ones, so a slow
+ * reader costs no memory. Readers at the same position share one read, and the same objects.
  */
 export class ChangeFeed<V, F> {
   readonly #projection: Commits;
@@ -44,10 +44,10 @@ export class ChangeFeed<V, F> {
     this.#matches = matches;
   }
 
-  /** Follows the changes after a position until the signal. */
+  /** Follows the changes after a position until the signal is aborted. */
   async *changes(after: bigint, filter: F | undefined, signal: AbortSignal): AsyncIterable<V> {
     let cursor = after;
-    // With a filter, what happened so far is read through it, which an index may help. All else is read once for all.
+    // With a filter, earlier changes are read through it, because an index may help. New changes are read once for all readers.
     for (let full = filter !== undefined; full && !signal.aborted;) {
       const page = await this.#page(cursor, filter);
       for (const { value } of page.changes) yield value;
@@ -68,7 +68,7 @@ export class ChangeFeed<V, F> {
   }
 
   async #page(after: bigint, filter: F | undefined): Promise<Page<V>> {
-    // Taken before the rows: whatever is at or before it is in them.
+    // Taken before the rows are read, so that they include every change up to it.
     const reached = this.#projection.position;
     const changes = await this.#read(after, filter, PAGE_ROWS);
     const last = changes.at(-1)?.position ?? after;

@@ -3,20 +3,20 @@ import { RequestError } from './request-error.js';
 
 /** The largest page. */
 export const MAX_PAGE = 100;
-/** The size of a page unless one is asked for. */
+/** The default size of a page. */
 export const DEFAULT_PAGE = 20;
-/** The most values of a list that is looked for. */
+/** The most values of a list in a filter. */
 const MAX_LIST = 100;
 
-/** Which page of a list is asked for. */
+/** The requested page of a list. */
 export interface PageRequest {
-  /** 20 unless given. */
+  /** The size of the page, 1–100; 20 by default. */
   readonly first?: number | null;
-  /** The cursor to read on after. */
+  /** The cursor after which the page begins. */
   readonly after?: string | null;
 }
 
-/** A page of a list, and how to count what it is a page of. */
+/** A page of a list, and a function that counts the complete list. */
 export interface Page<N> {
   readonly edges: readonly { readonly cursor: string; readonly node: N }[];
   readonly pageInfo: {
@@ -27,34 +27,34 @@ export interface Page<N> {
   readonly count: () => Promise<number>;
 }
 
-/** Refuses lists that are too long to look for, by the names of their arguments. @throws RequestError BAD_USER_INPUT */
+/** Refuses lists of more than 100 values; the keys name their arguments. @throws RequestError BAD_USER_INPUT */
 export function checkLists(lists: Readonly<Record<string, readonly unknown[] | null | undefined>>): void {
   for (const [name, list] of Object.entries(lists)) {
     const length = list?.length ?? 0;
     if (length <= MAX_LIST) continue;
-    throw new RequestError('BAD_USER_INPUT', `${name} takes at most ${MAX_LIST} values; it has ${length}.`);
+    throw new RequestError('BAD_USER_INPUT', `${name} accepts at most ${MAX_LIST} values; it has ${length}.`);
   }
 }
 
-/** The size of a page, and a refusal of one outside 1–100. @throws RequestError BAD_USER_INPUT */
+/** The size of a page: `given`, or else `otherwise`. @throws RequestError BAD_USER_INPUT when it is outside 1–100 */
 export function checkFirst(given: number | null | undefined, otherwise: number): number {
   const first = given ?? otherwise;
   if (Number.isInteger(first) && first >= 1 && first <= MAX_PAGE) return first;
   throw new RequestError(
     'BAD_USER_INPUT',
-    `first must be 1–${MAX_PAGE}; it is ${first}. Use pageInfo.endCursor as after to read on.`,
+    `first must be 1–${MAX_PAGE}; it is ${first}. To read the next page, pass pageInfo.endCursor as after.`,
   );
 }
 
-/** What rows are ordered by: newest first, and by id where times are equal. It never changes, so cursors stay good. */
+/** The order of rows: newest first, then by id. Neither column ever changes, so cursors remain valid. */
 interface Ordered {
   readonly id: string;
   readonly created_at: string;
 }
 
 /**
- * Reads a page, newest first. A cursor names the row it follows, not a count, so rows added meanwhile shift nothing; and
- * it names its log and table, so that one of another connection is refused rather than read as a place here.
+ * Reads a page, newest first. A cursor names the row that it follows, not an offset, so rows added meanwhile shift nothing. It
+ * also names its log and table, so that a cursor of another list is refused.
  * @throws RequestError BAD_USER_INPUT, CURSOR_INVALID
  */
 export async function readPage<DB, TB extends keyof DB & string, R extends Ordered, N>(
@@ -106,13 +106,13 @@ export function cursorIn(scope: string, place: string): string {
   return Buffer.from(`${scope} ${place}`).toString('base64url');
 }
 
-/** The parts of the place that a cursor names, if it is one of this list. @throws RequestError CURSOR_INVALID */
+/** The parts of the place that a cursor of this list names. @throws RequestError CURSOR_INVALID for any other text */
 export function readCursorIn(scope: string, cursor: string, place: RegExp): readonly string[] {
   const text = Buffer.from(cursor, 'base64url').toString('utf8');
   const match = text.startsWith(`${scope} `) ? place.exec(text.slice(scope.length + 1)) : null;
   if (match !== null) return match.slice(1);
   throw new RequestError(
     'CURSOR_INVALID',
-    `'${cursor.slice(0, 60)}' is no cursor of this list. Use one that a page of the same list gave you, unchanged, or none.`,
+    `'${cursor.slice(0, 60)}' is not a cursor of this list. Use one that a page of the same list returned, unchanged, or none.`,
   );
 }

@@ -11,29 +11,29 @@ import type { OutboxDatabase } from '../readmodels/outbox/database.js';
 import { RequestError } from '../readmodels/request-error.js';
 import { positionToken, readPosition } from './position.js';
 
-/** How far a change has got: it is on the disk of this log; queries show it; a quorum of storage hosts has signed for it. */
+/** How durable a change is. APPENDED: it is on the disk of the log. PROJECTED: queries show it. REPLICATED: it is at quorum. */
 export type Durability = 'APPENDED' | 'PROJECTED' | 'REPLICATED';
 
 /** How long a mutation waits for the read models, in milliseconds. */
 const PROJECTED_TIMEOUT_MS = 10_000;
-/** How long a query waits for its `at:`, in milliseconds. */
+/** How long a query waits until the read models reach its `at:`, in milliseconds. */
 const AT_TIMEOUT_MS = 5_000;
 
-/** What core services are made of. */
+/** The parts that core services are constructed from. */
 type CoreDependencies = Pick<CoreServices, 'log' | 'commands' | 'queue' | 'missions' | 'outbox' | 'replication'> & {
   readonly clock: Clock;
 };
 
-/** What every adapter of a running core (GraphQL, REST, health, metrics, processes) stands on. */
+/** The services that every adapter of a running core uses: GraphQL, REST, health, metrics and processes. */
 export class CoreServices {
   readonly log: EventLog;
   readonly commands: Commands;
   readonly queue: JobQueue;
   /** The projection of missions, tasks and jobs. */
   readonly missions: Projector;
-  /** The projection of what must reach the hosts. */
+  /** The projection of replicated events and hosts. */
   readonly outbox: Projector;
-  /** Undefined where nothing is replicated. */
+  /** Undefined when replication is disabled. */
   readonly replication: Replication | undefined;
   /** Every projection, by name. */
   readonly projectors: ReadonlyMap<string, Projector>;
@@ -54,40 +54,43 @@ export class CoreServices {
     this.#clock = clock;
   }
 
-  /** A position as clients see it. */
+  /** The token by which clients see a position. */
   token(position: bigint | string): string {
     return positionToken(this.log.logId, BigInt(position));
   }
 
-  /** A position a client gave. @throws RequestError POSITION_UNKNOWN */
+  /** The position of a client's token. @throws RequestError POSITION_UNKNOWN */
   position(token: string): Promise<bigint> {
     return readPosition(token, this.log.logId, () => this.log.head());
   }
 
-  /** A position a client gave, or another when it gave none. @throws RequestError POSITION_UNKNOWN */
+  /** The position of a client's token, or `otherwise` without a token. @throws RequestError POSITION_UNKNOWN */
   async positionOr(otherwise: bigint, token: string | null | undefined): Promise<bigint> {
     return token === null || token === undefined ? otherwise : this.position(token);
   }
 
-  /** How far replication has got, and what is in its way. */
+  /** How far replication has got, and what prevents its progress. */
   replicationStatus(): Promise<ReplicationStatus> {
     return readStatus(this.outboxDb, this.replication, this.#clock.now());
   }
 
-  /** Waits until a read model has reached a position a client named. @throws RequestError CONSISTENCY_TIMEOUT */
+  /**
+   * Waits up to 5 s until a read model has reached the position of a client's token.
+   * @throws RequestError CONSISTENCY_TIMEOUT, POSITION_UNKNOWN
+   */
   async at(token: string, projector = this.missions): Promise<void> {
     const position = await this.position(token);
     if (await projector.reaches(position, AT_TIMEOUT_MS)) return;
     throw new RequestError(
       'CONSISTENCY_TIMEOUT',
-      `The read models have not reached ${token} within ${AT_TIMEOUT_MS / 1_000} s; they are at ${this.token(projector.position)}. Try again, or ask without \`at:\`.`,
+      `The read models have not reached ${token} within ${AT_TIMEOUT_MS / 1_000} s; they are at ${this.token(projector.position)}. Try again, or send the query without \`at:\`.`,
     );
   }
 
   /**
-   * Waits until a change is as durable as asked, and says how durable it is: nothing is undone and nothing claimed. What
-   * is REPLICATED is PROJECTED as well.
-   * @param projector of the read model that shows the change
+   * Waits until a change is as durable as `wanted`, or until a timeout, and returns how durable it is then. The change is not
+   * undone after a timeout. A change that is REPLICATED is PROJECTED as well.
+   * @param projector the projection that shows the change
    */
   async waitUntilDurable(position: bigint, wanted: Durability, projector = this.missions): Promise<Durability> {
     if (wanted === 'APPENDED') return 'APPENDED';

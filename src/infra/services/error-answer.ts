@@ -19,7 +19,7 @@ const REQUEST_STATUS: Readonly<Record<RequestErrorCode, number>> = {
   CONSISTENCY_TIMEOUT: 503,
 };
 
-/** What a client of the core is told of an error, by every door alike; undefined for one that is nobody's business but ours. */
+/** The answer to a client of the core for an error, the same for every API; undefined for an internal error. */
 export function errorAnswer(error: unknown): ErrorAnswer | undefined {
   if (error instanceof LogError) {
     return { status: LOG_STATUS[error.code] ?? 503, code: error.code, message: messageOf(error) };
@@ -31,7 +31,7 @@ export function errorAnswer(error: unknown): ErrorAnswer | undefined {
   return httpAnswer(error);
 }
 
-/** Clients are told what happened, not where our files are, nor in which words SQLite said it: those are for the log. */
+/** The message for clients, without file paths and without SQLite's own message, which belong only in the core's log. */
 function messageOf({ message, path, cause }: LogError): string {
   const told = cause instanceof Error ? message.replace(` (${cause.message})`, () => '') : message;
   return path === undefined ? told : told.replaceAll(path, () => basename(path));

@@ -1,10 +1,13 @@
 import { LRUCache } from 'lru-cache';
 import sqlite3 from 'sqlite3';
 
-/** What can be bound to a statement. A bigint is bound as text, which columns of INTEGER affinity turn back: the driver would bind NULL. */
+/**
+ * A value that can be bound to a statement. A bigint is bound as text, which columns of INTEGER affinity convert back; the
+ * driver itself would bind NULL.
+ */
 export type Param = string | number | bigint | boolean | null | Uint8Array;
 
-/** One row as the driver gives it. Integers over 2⁵³ must be cast to TEXT in the statement. */
+/** A row as the driver returns it. Integers over 2⁵³ must be cast to TEXT in the statement. */
 export type Row = Record<string, unknown>;
 
 /** How long a statement waits for another process's lock, in milliseconds. */
@@ -12,10 +15,10 @@ const BUSY_TIMEOUT_MS = 5_000;
 /** Prepared statements kept for each connection. */
 const MAX_STATEMENTS = 128;
 
-/** What SQLite said, with the statement it said it of. */
+/** An error of SQLite, with the statement that caused it. */
 export class SqliteError extends Error {
   override readonly name = 'SqliteError';
-  /** SQLite's own name of the failure, such as `SQLITE_FULL`. */
+  /** SQLite's own name for the failure, such as `SQLITE_FULL`. */
   readonly code: string;
 
   constructor(cause: Error, context: string) {
@@ -24,10 +27,10 @@ export class SqliteError extends Error {
   }
 }
 
-/** A statement, usable at once: what is asked of it waits until it is prepared. */
+/** A statement that can be used immediately: calls wait until it is prepared. */
 interface Prepared {
   readonly statement: sqlite3.Statement;
-  /** Rejects when it could not be prepared; the driver then drops what waits for it without a word. */
+  /** Rejects when the statement could not be prepared; the driver then drops the waiting calls without an error. */
   readonly ready: Promise<void>;
 }
 
@@ -51,7 +54,10 @@ export class Connection {
     });
   }
 
-  /** Opens a file. Throws SqliteError when it cannot be opened; that it is a database shows at the first statement. */
+  /**
+   * Opens a file. Whether it is a database is checked only at the first statement.
+   * @throws SqliteError when it cannot be opened
+   */
   static async open(path: string, mode: 'read' | 'write'): Promise<Connection> {
     const flags =
       mode === 'read' ? sqlite3.OPEN_READONLY : sqlite3.OPEN_READWRITE | sqlite3.OPEN_CREATE | sqlite3.OPEN_FULLMUTEX;
@@ -65,7 +71,7 @@ export class Connection {
     return new Connection(database, path);
   }
 
-  /** Runs a statement and returns its rows, all of them. */
+  /** Runs a statement and returns all of its rows. @throws SqliteError */
   all<R = Row>(sql: string, params: readonly Param[] = []): Promise<R[]> {
     const { statement, ready } = this.#prepared(sql);
     return new Promise((resolve, reject) => {
@@ -77,7 +83,7 @@ export class Connection {
     });
   }
 
-  /** Runs a statement that changes something; returns how many rows it changed. */
+  /** Runs a statement that changes rows; returns how many. @throws SqliteError */
   run(sql: string, params: readonly Param[] = []): Promise<{ readonly changes: number }> {
     const { statement, ready } = this.#prepared(sql);
     return new Promise((resolve, reject) => {
@@ -90,7 +96,7 @@ export class Connection {
     });
   }
 
-  /** Runs a script of several statements without parameters. */
+  /** Runs a script of several statements without parameters. @throws SqliteError */
   exec(sql: string): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#database.exec(sql, (error) => {
@@ -100,7 +106,7 @@ export class Connection {
     });
   }
 
-  /** Runs `work` in one transaction; rolls back when it throws. The caller keeps others off this connection meanwhile. */
+  /** Runs `work` in one transaction; rolls back when it throws. The caller keeps other work off this connection meanwhile. */
   async transaction<T>(begin: 'BEGIN' | 'BEGIN IMMEDIATE', work: () => Promise<T>): Promise<T> {
     await this.run(begin);
     try {
@@ -108,18 +114,18 @@ export class Connection {
       await this.run('COMMIT');
       return result;
     } catch (error) {
-      // Some failures (a full disk) have rolled back already; then there is nothing left to roll back.
+      // After some failures (a full disk) SQLite has already rolled back, and this ROLLBACK fails.
       await this.run('ROLLBACK').catch(() => undefined);
       throw error;
     }
   }
 
-  /** Makes what runs fail with SQLITE_INTERRUPT. */
+  /** Makes running statements fail with SQLITE_INTERRUPT. */
   interrupt(): void {
     this.#database.interrupt();
   }
 
-  /** Finishes what runs and closes the file. */
+  /** Waits for running statements and closes the file. */
   close(): Promise<void> {
     this.#statements.clear();
     return new Promise((resolve, reject) => {

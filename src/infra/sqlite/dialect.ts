@@ -12,7 +12,7 @@ import {
 import type { Connection, Param } from './connection.js';
 import type { Pool } from './pool.js';
 
-/** Kysely over a pool of `sqlite3` connections. Kysely's own SQLite dialect expects a synchronous driver. */
+/** A Kysely dialect over a pool of `sqlite3` connections. Kysely's own SQLite dialect expects a synchronous driver. */
 export function sqliteDialect(pool: Pool): Dialect {
   return {
     createDriver: () => new PoolDriver(pool),

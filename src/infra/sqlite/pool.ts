@@ -1,6 +1,6 @@
 import { Connection } from './connection.js';
 
-/** A few connections that are lent out one holder at a time; those who find none wait in order. */
+/** A fixed number of connections, each lent to one holder at a time; when all are lent, callers wait in order. */
 export class Pool {
   readonly #connections: readonly Connection[];
   readonly #idle: Connection[];
@@ -12,18 +12,19 @@ export class Pool {
     this.#idle = [...connections];
   }
 
-  /** Opens `size` connections to a file. */
+  /** Opens `size` connections to a file. @throws SqliteError */
   static async open(path: string, mode: 'read' | 'write', size: number): Promise<Pool> {
     const opening = Array.from({ length: size }, () => Connection.open(path, mode));
     return new Pool(await Promise.all(opening));
   }
 
-  /** Borrows a connection; give it back with `release`. A pool that closes lends no more. */
+  /** Borrows a connection, which must be returned with `release`. @throws Error once `close` was called */
   async acquire(): Promise<Connection> {
     if (this.#closing !== undefined) throw new Error('the pool is closed');
     return this.#next();
   }
 
+  /** Returns a borrowed connection. */
   release(connection: Connection): void {
     const next = this.#waiting.shift();
     if (next === undefined) this.#idle.push(connection);
@@ -40,7 +41,7 @@ export class Pool {
     }
   }
 
-  /** Waits for the borrowed to come back, and closes all. Closing again waits for the same. */
+  /** Waits until all connections are returned, and closes them. Further calls wait for the same. */
   close(): Promise<void> {
     this.#closing ??= this.#closeAll();
     return this.#closing;

@@ -1,8 +1,8 @@
 import { Connection, SqliteError } from './connection.js';
 
 /**
- * A lock that one process at a time can hold, and that ends with the process however it ends: an exclusive transaction
- * on a small SQLite file, hence a lock of the operating system.
+ * A lock that one process at a time can hold, and that is released when the process ends, for any reason. It is an exclusive
+ * transaction on a small SQLite file, and therefore a lock of the operating system.
  */
 export class ProcessLock {
   readonly #connection: Connection;
@@ -12,8 +12,9 @@ export class ProcessLock {
   }
 
   /**
-   * Takes the lock; `undefined` when another process holds it.
-   * @param waitMs how long to wait for that process to go, in milliseconds; a few seconds unless told
+   * Takes the lock; undefined when another process holds it.
+   * @param waitMs how long to wait until that process releases it, in milliseconds; 5,000 by default
+   * @throws SqliteError when the file cannot be opened or locked for another reason
    */
   static async take(path: string, waitMs?: number): Promise<ProcessLock | undefined> {
     const connection = await Connection.open(path, 'write');
@@ -28,7 +29,7 @@ export class ProcessLock {
     }
   }
 
-  /** Gives the lock up. */
+  /** Releases the lock. */
   async release(): Promise<void> {
     await this.#connection.close();
   }

@@ -22,10 +22,10 @@ beforeAll(async () => {
 afterAll(() => Promise.all([node.stop(), open.stop()]));
 
 const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
-/** Those who may do what needs a role. */
+/** The roles that allow what a role allows. */
 const from = (role: Role) => ROLES.slice(ROLES.indexOf(role));
 
-/** Sends a request with headers that `fetch` does not let one set. */
+/** Sends a request with headers that `fetch` does not allow. */
 async function raw(
   url: string,
   path: string,
@@ -94,7 +94,7 @@ describe('a role', () => {
     ),
   ];
 
-  it('is asked for by every query and mutation there is', async () => {
+  it('is required by every query and mutation', async () => {
     const { __schema: schema } = await open.gql(
       '{ __schema { queryType { fields { name } } mutationType { fields { name } } } }',
     );
@@ -152,7 +152,7 @@ describe('a role', () => {
     expectUnauthenticated(await node.fetch(path, init));
   });
 
-  it('of an operator is everyone’s where no tokens are set', async () => {
+  it('of an operator is that of every caller when no tokens are set', async () => {
     await open.newMission();
     await open.gql('{ projections { digest } }');
   });
@@ -197,7 +197,7 @@ describe('a request', () => {
     }
   });
 
-  it('that asks whether the node lives, is ready, or for the playground needs no token', async () => {
+  it('for liveness, readiness or the playground needs no token', async () => {
     for (const path of ['/livez', '/readyz', '/playground/']) expect((await node.fetch(path)).status).toBe(200);
     for (const path of ['/', '/playground']) expect((await node.fetch(path)).status).toBe(302);
   });
@@ -212,7 +212,7 @@ describe('a request', () => {
     expect([400, 401, 403, 404]).toContain(status);
   });
 
-  it('does not see its token logged or told', async () => {
+  it('does not have its token logged or returned', async () => {
     const { text } = await node.post({ query: '{ __typename }' }, bearer('secret-guess-0123456789'));
     expect(text).not.toContain('secret-guess');
     expect(node.logged.join()).not.toMatch(/token-0123456789|secret-guess/);
@@ -227,7 +227,7 @@ describe('a caller', () => {
   };
   const fingerprint = (token: string) => createHash('sha256').update(token).digest('hex').slice(0, 8);
 
-  it('is told from another of its role: one idempotency key is two, over every door', async () => {
+  it('is distinguished from another of its role: one idempotency key is two, in every API', async () => {
     const tokens = ['operator-token-of-ada-01', 'operator-token-of-bob-02'];
     const shared = await TestNode.start({ SHERATAN_API_TOKENS: tokens.map((token) => `${token}:operator`).join(',') });
     onTestFinished(() => shared.stop());
@@ -258,7 +258,7 @@ describe('a caller', () => {
     }
   });
 
-  it('is an operator where no tokens are set', async () => {
+  it('is an operator when no tokens are set', async () => {
     expect(await actorOf(open, await open.newMission())).toBe('operator');
   });
 });
@@ -313,7 +313,7 @@ describe('a page of another site', () => {
     },
   );
 
-  it('is not let in by a preflight', async () => {
+  it('is not allowed by a preflight', async () => {
     const answer = await open.fetch('/graphql', {
       method: 'OPTIONS',
       headers: { origin: 'https://evil.example', 'access-control-request-method': 'POST' },
@@ -322,7 +322,7 @@ describe('a page of another site', () => {
     expect(answer.headers.get('access-control-allow-origin')).toBeNull();
   });
 
-  it('cannot have a form or an image send anything, though it sent no origin', async () => {
+  it('cannot send anything with a form or an image, although these send no origin', async () => {
     const query = 'mutation { createMission(input: { title: "T" }) { __typename } }';
     const simple = { method: 'POST', headers: { 'content-type': 'text/plain' }, body: JSON.stringify({ query }) };
     for (const answer of [await open.fetch('/graphql', simple), await open.fetch(`/graphql?query=${query}`)]) {
@@ -331,13 +331,13 @@ describe('a page of another site', () => {
     }
   });
 
-  it('is told from a page of this node', async () => {
+  it('is distinguished from a page of this node', async () => {
     for (const origin of [node.url, `https://${own()}`]) {
       expect((await node.post({ query: '{ __typename }' }, { ...bearer(TOKENS.viewer), origin })).status).toBe(200);
     }
   });
 });
 
-it('logs nothing of what clients do wrong', () => {
+it('does not log errors of clients', () => {
   expect([...node.logged, ...open.logged]).toEqual([]);
 });

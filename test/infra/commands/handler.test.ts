@@ -11,17 +11,17 @@ import { newLog } from '../projector/support.js';
 const context: CommandContext = { actor: 'tester', correlationId: 'test' };
 const MISSION_ID = 'm';
 
-/** The commands of one process; what it remembers of a log's streams is its own. */
+/** The commands of one process, which has its own cache of the log's streams. */
 const commandsOf = (log: EventLog, clock = systemClock) => new Commands(new CommandHandler(log, clock));
 
-/** What a command that was carried out led to. */
+/** The result of a command that was carried out. */
 function done<S>(outcome: Outcome<S>) {
   if (!outcome.done) throw new Error(outcome.problem.message);
   return outcome;
 }
 
-describe('a command that changes nothing in what a process remembers', () => {
-  it('is judged again on what another process has written since: no update is lost', async () => {
+describe('a command that changes nothing in the state that a process remembers', () => {
+  it('is decided again with the events that another process has written since: no update is lost', async () => {
     const log = await newLog();
     const [here, there] = [commandsOf(log), commandsOf(log)];
     done(await here.createMission({ id: MISSION_ID, title: 'Ours' }, context));
@@ -30,7 +30,7 @@ describe('a command that changes nothing in what a process remembers', () => {
     expect({ state, revision }).toMatchObject({ state: { title: 'Ours' }, revision: 2n });
   });
 
-  it('does not keep a lease that another process gave from running out', async () => {
+  it('does not prevent the expiry of a lease that another process gave', async () => {
     const log = await newLog();
     const clock = new TestClock();
     const [here, there] = [commandsOf(log, clock), commandsOf(log, clock)];

@@ -14,7 +14,7 @@ beforeEach(async () => {
 });
 
 describe('a keyed claim that is repeated while the read model is behind', () => {
-  it('is told to try again, and then answered with what it got: it is given no second set of jobs', async () => {
+  it('is asked to try again, and then answered with the jobs it claimed before: it claims no second set', async () => {
     for (let i = 0; i < 3; i += 1) await node.newJob(taskId);
     const letGo = await holdBack(node);
     const input = { ...REQUEST, idempotencyKey: 'a key' };
@@ -35,7 +35,7 @@ describe('a keyed claim that is repeated while the read model is behind', () => 
 describe('a claim of which the log refuses a part', () => {
   it('is answered with the jobs that were dispatched', async () => {
     const ids = [await node.newJob(taskId), await node.newJob(taskId), await node.newJob(taskId)];
-    // The stream ends behind the back of those who remember its state: they append, and are refused.
+    // Another process ends the stream without updating the cache: the append is refused.
     await node.services.log.tombstone(`job-${ids[1]}`);
     const { jobs } = await node.mutate('claimJobs', { ...REQUEST, limit: 3 });
     expect(jobs.map(({ id }: Untyped): string => id)).toEqual([ids[0], ids[2]]);

@@ -14,7 +14,7 @@ const keyed = (key: string) =>
   newEvent({ data: { missionId: 'm', title: key }, metadata: { ...newMetadata(), idempotency: { key, hash: key } } });
 
 describe('the states of streams', () => {
-  it('are remembered by the size they have, however much was once said in their streams', async () => {
+  it('are cached by their own size, not by the size of their streams', async () => {
     const log = await newLog();
     const large = 'x'.repeat(1_000_000);
     await log.append(STREAM, [created()], 'no-stream');
@@ -49,7 +49,7 @@ describe('the states of streams', () => {
     expect(after.keyed).toBe(before.keyed);
   });
 
-  it('pass over a hole: what has changed there, nobody knows any more', async () => {
+  it('are not changed by a hole, because the lost change is unknown', async () => {
     const log = await newLog();
     const data = { origin: 'o', sequence: 3, etype: 11, ts: 0, eid: '00'.repeat(32) };
     await log.append(STREAM, [created(), newEvent({ type: 'HistoryHole', data }), updated('after')], 'no-stream');

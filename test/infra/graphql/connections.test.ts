@@ -114,7 +114,7 @@ describe('a page', () => {
     ] as const) {
       expect(await node.refusal(query, { ...variables, first })).toEqual({
         code: 'BAD_USER_INPUT',
-        message: `first must be 1–100; it is ${first}. Use pageInfo.endCursor as after to read on.`,
+        message: `first must be 1–100; it is ${first}. To read the next page, pass pageInfo.endCursor as after.`,
       });
     }
   });
@@ -123,7 +123,7 @@ describe('a page', () => {
 describe('a cursor', () => {
   const refused = {
     code: 'CURSOR_INVALID',
-    message: expect.stringMatching(/is no cursor of this list\. Use one that/),
+    message: expect.stringMatching(/is not a cursor of this list\. Use one that/),
   };
   const time = '2026-01-02T03:04:05.678Z';
   const encoded = (text: string) => Buffer.from(text).toString('base64url');

@@ -156,18 +156,18 @@ describe('a position', () => {
     ['in spaces', ' abc123:1 '],
     ['very long', 'a'.repeat(100_000)],
   ])('that is %s is refused', async (_what, at) => {
-    await expectRefused(at, /is no position\. Use one that a mutation, query or subscription gave you\.$/);
+    await expectRefused(at, /is not a position\. Use one that a mutation, query or subscription returned\.$/);
   });
 
   it('of another log is refused, though it has such a number', async () => {
     const { position } = await node.mutate('createMission', { title: 'Here' });
     const foreign = `zzzzz0:${numberOf(position)}`;
-    await expectRefused(foreign, /belongs to another log .* read again without a position\.$/);
+    await expectRefused(foreign, /belongs to another log; .* read again without a position\.$/);
   });
 
   it('beyond the end of the log is refused', async () => {
     const head = await node.services.log.head();
-    await expectRefused(node.services.token(head + 1n), /is beyond the end of this log\. Drop it/);
+    await expectRefused(node.services.token(head + 1n), /is beyond the end of this log\. Discard it/);
     await expectRefused(node.services.token(2n ** 62n), /is beyond the end of this log/);
   });
 
@@ -185,7 +185,7 @@ describe('read models that are held back', () => {
     const release = await holdBack(node);
     const { position } = await node.mutate('updateMission', { id, title: 'After' }, { consistency: 'APPENDED' });
     const projected = node.mutate('updateMission', { id, title: 'Much later' });
-    const message = `^The read models have not reached ${position} within 5 s; they are at .*\\. Try again, or ask without`;
+    const message = `^The read models have not reached ${position} within 5 s; they are at .*\\. Try again, or send the query without`;
     expect(await node.refusal(MISSION, { id, at: position })).toEqual({
       code: 'CONSISTENCY_TIMEOUT',
       message: expect.stringMatching(new RegExp(message)),

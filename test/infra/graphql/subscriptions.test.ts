@@ -278,7 +278,7 @@ describe('projectionProgress', () => {
 
 describe('a subscription', () => {
   it.each([
-    ['no position', '12', 'is no position'],
+    ['no position', '12', 'is not a position'],
     ['of another log', 'zzzzz0:1', 'belongs to another log'],
     ['beyond the end', () => node.services.token(2n ** 60n), 'is beyond the end of this log'],
   ])('after a position that is %s is refused, and over', async (_what, given, message) => {

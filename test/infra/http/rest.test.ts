@@ -167,7 +167,7 @@ describe('GET /api/missions', () => {
 
   it('refuses what is no cursor', async () => {
     const refused = await node.fetch('/api/missions?after=garbage');
-    expectError(refused, 400, 'CURSOR_INVALID', /^'garbage' is no cursor of this list\./);
+    expectError(refused, 400, 'CURSOR_INVALID', /^'garbage' is not a cursor of this list\./);
   });
 });
 

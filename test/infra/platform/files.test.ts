@@ -28,7 +28,7 @@ async function withUmask<T>(umask: number, act: () => Promise<T>): Promise<T> {
 }
 
 describe('a file written durably', () => {
-  it('holds what was written, text or bytes, and nothing is beside it', async () => {
+  it('has the written text or bytes, and leaves no temporary file', async () => {
     await writeDurably(path, 'crête\n');
     expect(await readFile(path, 'utf8')).toBe('crête\n');
     await writeDurably(path, Uint8Array.of(0, 255, 10).subarray(1));
@@ -38,13 +38,13 @@ describe('a file written durably', () => {
     expect(await readdir(folder)).toEqual(['file']);
   });
 
-  it('replaces a longer one whole', async () => {
+  it('replaces a longer one completely', async () => {
     await writeFile(path, 'x'.repeat(100_000));
     await writeDurably(path, 'short');
     expect(await readFile(path, 'utf8')).toBe('short');
   });
 
-  it('is at no time half of one and half of another', async () => {
+  it('is never a mixture of two contents', async () => {
     const contents = ['a', 'b', 'c'].map((letter) => letter.repeat(200_000));
     await writeDurably(path, 'a'.repeat(200_000));
     let writing = true;
@@ -61,21 +61,21 @@ describe('a file written durably', () => {
     expect(seen).toBeGreaterThan(0);
   });
 
-  it('is one of them when many are written at once', async () => {
+  it('has one of the contents when many are written concurrently', async () => {
     const contents = Array.from({ length: 10 }, (_, i) => `${i}`.repeat(10_000));
     await Promise.all(contents.map((content) => writeDurably(path, content)));
     expect(contents).toContain(await readFile(path, 'utf8'));
     expect(await readdir(folder)).toEqual(['file']);
   });
 
-  it('has the permissions of any new file, or those that are asked for', async () => {
+  it('has the permissions of any new file, or the given ones', async () => {
     await withUmask(0o027, () => writeDurably(path, ''));
     expect(await mode()).toBe(0o640);
     await withUmask(0, () => writeDurably(path, '', { mode: 0o600 }));
     expect(await mode()).toBe(0o600);
   });
 
-  it('takes the place of a link, and leaves what that leads to', async () => {
+  it('replaces a link, and does not change the target of the link', async () => {
     const other = join(folder, 'other');
     await writeFile(other, 'other');
     await symlink(other, path);
@@ -83,7 +83,7 @@ describe('a file written durably', () => {
     expect([await readFile(other, 'utf8'), await readFile(path, 'utf8')]).toEqual(['other', 'new']);
   });
 
-  it('leaves nothing behind where it cannot be', async () => {
+  it('leaves nothing behind when it cannot be written', async () => {
     await mkdir(path);
     await expect(writeDurably(path, 'x')).rejects.toMatchObject({ code: 'EISDIR' });
     await expect(writeDurably(join(folder, 'missing', 'file'), 'x')).rejects.toMatchObject({ code: 'ENOENT' });
@@ -92,24 +92,24 @@ describe('a file written durably', () => {
   });
 });
 
-describe('a file written durably where there may be none', () => {
+describe('a file written durably with exclusive', () => {
   const exclusive = { exclusive: true, mode: 0o600 };
 
-  it('is written when there is none', async () => {
+  it('is written when it does not exist', async () => {
     await withUmask(0, () => writeDurably(path, 'x', exclusive));
     expect([await readFile(path, 'utf8'), await mode()]).toEqual(['x', 0o600]);
     expect(await readdir(folder)).toEqual(['file']);
     expect((await stat(path)).nlink).toBe(1);
   });
 
-  it('leaves the one there is', async () => {
+  it('does not change an existing file', async () => {
     await writeFile(path, 'first');
     await expect(writeDurably(path, 'second', exclusive)).rejects.toMatchObject({ code: 'EEXIST' });
     expect(await readFile(path, 'utf8')).toBe('first');
     expect(await readdir(folder)).toEqual(['file']);
   });
 
-  it('is that of one writer when many write at once, and the others are told', async () => {
+  it('is that of one writer when many write concurrently, and the others fail', async () => {
     const writes = await Promise.allSettled(
       Array.from({ length: 10 }, (_, i) => writeDurably(path, `${i}`, exclusive)),
     );
@@ -122,7 +122,7 @@ describe('a file written durably where there may be none', () => {
 });
 
 describe('making a folder durable', () => {
-  it('says when there is none', async () => {
+  it('fails when it does not exist', async () => {
     await syncFolder(folder);
     await expect(syncFolder(join(folder, 'missing'))).rejects.toMatchObject({ code: 'ENOENT' });
   });

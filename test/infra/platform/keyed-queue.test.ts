@@ -5,7 +5,7 @@ import { KeyedQueue } from '../../../src/infra/platform/keyed-queue.js';
 const full = (waiting: string) => new Error(`${waiting} wait`);
 
 describe('a keyed queue', () => {
-  it('runs work under one key one after the other, in the order it came', async () => {
+  it('runs work with one key one after the other, in the order of arrival', async () => {
     const queue = new KeyedQueue();
     const order: string[] = [];
     const work = (name: string) => async () => {
@@ -19,7 +19,7 @@ describe('a keyed queue', () => {
     expect(order).toEqual(['a begins', 'a ends', 'b begins', 'b ends', 'c begins', 'c ends']);
   });
 
-  it('runs work under different keys side by side', async () => {
+  it('runs work with different keys concurrently', async () => {
     const queue = new KeyedQueue();
     let release = (): void => {};
     const held = queue.run('held', () => new Promise<void>((resolve) => (release = resolve)), full);
@@ -28,7 +28,7 @@ describe('a keyed queue', () => {
     await held;
   });
 
-  it('goes on after work that failed, which fails alone', async () => {
+  it('continues after work that failed', async () => {
     const queue = new KeyedQueue();
     const failing = queue.run('key', () => Promise.reject(new Error('failed')), full);
     const next = queue.run('key', () => Promise.resolve('done'), full);
@@ -37,7 +37,7 @@ describe('a keyed queue', () => {
     expect(await queue.run('key', () => Promise.resolve('again'), full)).toBe('again');
   });
 
-  it('refuses work under a key for which 1,000 wait already, and takes it again afterwards', async () => {
+  it('refuses work with a key for which 1,000 already wait, and accepts it again afterwards', async () => {
     const queue = new KeyedQueue();
     let release = (): void => {};
     const held = queue.run('key', () => new Promise<void>((resolve) => (release = resolve)), full);

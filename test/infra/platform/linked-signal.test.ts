@@ -5,7 +5,7 @@ import { firstOf, LinkedSignal } from '../../../src/infra/platform/linked-signal
 const listeners = (signal: AbortSignal) => getEventListeners(signal, 'abort').length;
 
 describe('a linked signal', () => {
-  it('comes with any of the others, at once if one has come', () => {
+  it('is aborted with any of the others, immediately if one is aborted already', () => {
     const [a, b] = [new AbortController(), new AbortController()];
     const linked = new LinkedSignal(a.signal, b.signal);
     expect(linked.signal.aborted).toBe(false);
@@ -26,8 +26,8 @@ describe('a linked signal', () => {
   });
 });
 
-describe('the first of some things', () => {
-  it('calls the others off, and leaves nothing behind', async () => {
+describe('the first of several promises', () => {
+  it('aborts the others, and leaves nothing behind', async () => {
     const { signal } = new AbortController();
     let calledOff = 0;
     const first = await firstOf(signal, (waiting) => [
@@ -44,7 +44,7 @@ describe('the first of some things', () => {
     expect(listeners(signal)).toBe(0);
   });
 
-  it('calls them off when it fails, too', async () => {
+  it('aborts them when it fails, too', async () => {
     const { signal } = new AbortController();
     const failing = firstOf(signal, () => [Promise.reject(new Error('no'))]);
     await expect(failing).rejects.toThrow('no');

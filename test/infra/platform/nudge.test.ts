@@ -6,14 +6,14 @@ import { isPending } from '../sqlite/support.js';
 const never = new AbortController().signal;
 
 describe('a nudge', () => {
-  it('wakes all who wait', async () => {
+  it('wakes all waiters', async () => {
     const nudge = new Nudge();
     const waiting = [nudge.wait(never), nudge.wait(never)];
     nudge.notify();
     expect(await Promise.all(waiting)).toEqual([undefined, undefined]);
   });
 
-  it('wakes nobody who begins to wait afterwards', async () => {
+  it('does not wake code that begins to wait afterwards', async () => {
     const nudge = new Nudge();
     nudge.notify();
     const waiting = nudge.wait(never);
@@ -37,7 +37,7 @@ describe('a nudge', () => {
     expect(woken).toBe(1);
   });
 
-  it('is not waited for beyond its signal', async () => {
+  it('is not waited for after the signal is aborted', async () => {
     const controller = new AbortController();
     const waiting = new Nudge().wait(controller.signal);
     expect(await isPending(waiting)).toBe(true);
@@ -45,11 +45,11 @@ describe('a nudge', () => {
     await waiting;
   });
 
-  it('is not waited for at all when the signal has come already', async () => {
+  it('is not waited for at all when the signal is already aborted', async () => {
     await expect(new Nudge().wait(AbortSignal.abort())).resolves.toBeUndefined();
   });
 
-  it('leaves nothing on the signal of those it woke', async () => {
+  it('leaves no listeners on the signals of woken waiters', async () => {
     const controller = new AbortController();
     const nudge = new Nudge();
     for (let i = 0; i < 20; i += 1) {

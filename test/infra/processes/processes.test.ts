@@ -5,9 +5,9 @@ import { newEvent } from '../../support/events.js';
 import { TestNode } from '../../support/node.js';
 import { tamper } from '../projector/support.js';
 
-/** How long the processes may take to do what is due. */
+/** How long the processes may take to do due work, in milliseconds. */
 const PATIENCE = { timeout: 15_000, interval: 50 };
-/** Leases dealt with at a time. */
+/** Leases handled at a time. */
 const BATCH = 100;
 
 const context: CommandContext = { actor: 'tester', correlationId: 'test' };
@@ -26,7 +26,7 @@ const state = async (): Promise<string> => (await node.services.missions.status(
 const close = () => node.services.commands.closeMission(missionId, 'COMPLETED', '', context);
 
 describe('jobs of closed missions', () => {
-  it('are left alone when they have ended, though the read model was told to pass over that', async () => {
+  it('are not cancelled when they have ended, although the read model skipped the event', async () => {
     const { commands, log } = node.services;
     const jobId = await node.newJob(taskId);
     // Without a result: no read model can fold it.
@@ -42,7 +42,7 @@ describe('jobs of closed missions', () => {
     await node.halt();
   });
 
-  it('do not keep a node from stopping while the read model does not get on', async () => {
+  it('do not prevent a node from stopping while the read model makes no progress', async () => {
     const { log, missions } = node.services;
     const jobId = await node.newJob(taskId);
     const reaches = missions.reaches.bind(missions);
@@ -64,7 +64,7 @@ describe('jobs of closed missions', () => {
 });
 
 describe('leases', () => {
-  it('are left alone when their attempts have ended, though the read model says otherwise of a whole batch', async () => {
+  it('do not expire when their attempts have ended, although the read model shows a full batch as due', async () => {
     const { commands, log, missions, queue } = node.services;
     for (let i = 0; i < BATCH; i += 1) await commands.createJob({ taskId }, context);
     await missions.reaches(await log.head(), PATIENCE.timeout);

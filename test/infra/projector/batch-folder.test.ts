@@ -23,7 +23,7 @@ type Touched = Fact<'Touched', { readonly id: string }>;
 type Moved = Fact<'Moved', { readonly from: string; readonly to: string }>;
 type Dropped = Fact<'Dropped', { readonly id: string }>;
 
-/** Each event makes one row of two, so that a stale or missing row changes all that come after. */
+/** Each event computes one row from two, so that a stale or missing row changes all later rows. */
 const accounts = defineProjection<typeof tables, Moved | Dropped>({
   name: 'accounts',
   version: 1,
@@ -65,7 +65,7 @@ const moves = fc
 
 const NONE: ReadonlySet<bigint> = new Set();
 
-/** Tables that keep note of what is read from them. */
+/** Tables that record what is read from them. */
 function noted() {
   const stored = new MemoryTables(accounts);
   const asked: string[][] = [];
@@ -77,7 +77,7 @@ function noted() {
 }
 
 describe('a folder', () => {
-  it('comes to the same rows with a cache of any size, and whenever its rows are written', async () => {
+  it('results in the same rows with a cache of any size, and with writes at any time', async () => {
     await fc.assert(
       fc.asyncProperty(
         moves,
@@ -114,7 +114,7 @@ describe('a folder', () => {
   it.each([
     ['not yet taken', () => {}],
     ['taken and not yet written', (folder: BatchFolder) => void folder.take()],
-  ])('does not let go of rows that are changed and %s', async (_when, take) => {
+  ])('keeps rows in memory that are changed and %s', async (_when, take) => {
     const { asked, load } = noted();
     const folder = new BatchFolder(accounts, load, 1);
     await folder.fold([moved('a', 'b', 0), moved('a', 'c', 1), moved('a', 'd', 2)], NONE);
@@ -123,7 +123,7 @@ describe('a folder', () => {
     expect(asked).toEqual([['a', 'b', 'c', 'd']]);
   });
 
-  it('lets go of them once they are written and there are too many', async () => {
+  it('drops rows once they are written and there are too many', async () => {
     const { stored, asked, load } = noted();
     const folder = new BatchFolder(accounts, load, 1);
     await folder.fold([moved('a', 'b', 0), moved('a', 'c', 1)], NONE);
@@ -142,7 +142,7 @@ describe('a folder', () => {
     expect(asked).toEqual([['a', 'b', 'c'], ['d']]);
   });
 
-  it('remembers that a row is not there', async () => {
+  it('remembers that a row does not exist', async () => {
     const { asked, load } = noted();
     const folder = new BatchFolder(accounts, load);
     await folder.fold([moved('nobody', 'a', 0)], NONE);
@@ -161,14 +161,14 @@ describe('a folder', () => {
     expect(folder.take().get('accounts')).toEqual(new Map([['c', { id: 'c', sum: 31 + 38 }]]));
   });
 
-  it('passes over the events it is told to', async () => {
+  it('skips the given events', async () => {
     const events = [moved('a', 'b', 0), event('Dropped', { id: 'b' }, 1), moved('a', 'c', 2)];
     const folder = new BatchFolder(accounts, noted().load);
     expect(await folder.fold(events, new Set([2n]))).toEqual({ taken: 3, events: 2 });
     expect([...(folder.take().get('accounts')?.keys() ?? [])]).toEqual(['b', 'c']);
   });
 
-  it('stops at an event whose handler throws, with what came before and nothing of that event', async () => {
+  it('stops at an event whose handler throws, with the earlier events and nothing of that event', async () => {
     const events = [moved('a', 'b', 0), event('Dropped', { id: 'b' }, 1), moved('a', 'c', 2)];
     const folder = new BatchFolder(accounts, noted().load);
     const { events: count, failure } = await folder.fold(events, NONE);
@@ -193,7 +193,7 @@ describe('a folder', () => {
     },
   );
 
-  it('folds a batch in parts when the rows it touches are very large, and says when much is to be written', async () => {
+  it('folds a batch in parts when the rows it touches are very large, and reports when it is full', async () => {
     const large = defineProjection<typeof texts, Touched>({
       name: 'texts',
       version: 1,

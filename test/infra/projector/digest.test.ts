@@ -10,7 +10,7 @@ import { metadata } from '../../domain/support.js';
 import { history } from '../../projections/histories.js';
 import { newLog, Running } from './support.js';
 
-/** Every event of some random histories, each history's ids made its own. */
+/** Every event of several random histories, with distinct ids for each history. */
 function events(): RecordedEvent[] {
   const own = (n: number, name: string, value: Json) =>
     name.endsWith('Id') && typeof value === 'string' ? `${value}-${n}` : value;
@@ -60,7 +60,7 @@ describe('the digest of missions, tasks and jobs', () => {
     expect(await running.projector.digest()).toEqual(before);
   });
 
-  it('is the same in another log that tells the same story at other positions', async () => {
+  it('is the same in another log that has the same events at other positions', async () => {
     const story = events();
     const log = await newLog();
     await appendAll(log, story);
@@ -78,7 +78,7 @@ describe('the digest of missions, tasks and jobs', () => {
     expect(right.digest).toBe(left.digest);
   });
 
-  it('is another as soon as the story is', async () => {
+  it('differs as soon as the events do', async () => {
     const story = events();
     const log = await newLog();
     await appendAll(log, story);

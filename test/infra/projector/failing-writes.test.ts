@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { append, Running, tally } from './support.js';
 
-const TRYING_AGAIN = 'projection cannot go on; trying again';
+const TRYING_AGAIN = 'projection failed; trying again';
 
 describe('a write that fails', () => {
   it('is tried again until it succeeds, and nothing is lost or doubled', async () => {
@@ -21,7 +21,7 @@ describe('a write that fails', () => {
     expect((await running.state('LIVE')).error).toBeNull();
   });
 
-  it('is shown until one succeeds: the projection is not halted, but it does not go on', async () => {
+  it('is shown until one succeeds: the projection is not halted, but does not continue', async () => {
     const running = await Running.begin();
     await append(running.log, 10);
     await running.caughtUp();
@@ -49,7 +49,7 @@ describe('a write that fails', () => {
     expect(await running.total()).toBe(1);
   });
 
-  it('leaves no half of its batch behind', async () => {
+  it('leaves no part of its batch behind', async () => {
     const running = await Running.begin();
     const broken = await running.breakWrites();
     await append(running.log, 500, ['mission-a']);
@@ -61,7 +61,7 @@ describe('a write that fails', () => {
     expect(await running.total()).toBe(500);
   });
 
-  it('does not keep a projector from stopping', async () => {
+  it('does not prevent a projector from stopping', async () => {
     const running = await Running.begin();
     const broken = await running.breakWrites();
     await append(running.log, 5);
@@ -79,7 +79,7 @@ describe('a write that fails', () => {
     await running.caughtUp();
     const broken = await running.breakWrites();
     running.projector.rebuild();
-    await running.logs('rebuild cannot go on; trying again');
+    await running.logs('rebuild failed; trying again');
     expect((await running.projector.status()).state).toBe('REBUILDING');
     expect(await running.total()).toBe(1_000);
     await broken.repair();
@@ -88,13 +88,13 @@ describe('a write that fails', () => {
     expect(await running.total()).toBe(1_000);
   });
 
-  it('of a rebuild does not keep it from being cancelled', async () => {
+  it('of a rebuild does not prevent its cancellation', async () => {
     const running = await Running.begin();
     await append(running.log, 10);
     await running.caughtUp();
     const broken = await running.breakWrites();
     running.projector.rebuild();
-    await running.logs('rebuild cannot go on; trying again');
+    await running.logs('rebuild failed; trying again');
     await broken.repair();
     expect(await running.projector.cancelRebuild()).toBeUndefined();
     expect(await running.tables()).toEqual(['tallies']);

@@ -38,7 +38,7 @@ function batch(events: readonly RecordedEvent[], through = events.at(-1)?.positi
   return { events, through, live };
 }
 
-/** Yields batches, and then waits for more that never come, until the signal. */
+/** Yields batches, and then waits until the signal is aborted. */
 async function* batchesUntil(signal: AbortSignal, ...batches: readonly EventBatch[]): AsyncGenerator<EventBatch> {
   yield* batches;
   if (signal.aborted) return;
@@ -71,7 +71,7 @@ async function rowsOf(file: ProjectionFile): Promise<Record<string, readonly Any
   return rows;
 }
 
-/** Follows, one batch a commit unless told. */
+/** Follows, with one batch per commit by default. */
 function folding(
   file: ProjectionFile,
   slot: FollowDependencies['slot'],
@@ -86,7 +86,7 @@ function folding(
 }
 
 describe('following', () => {
-  it('commits each batch with its checkpoint, and tells so afterwards', async () => {
+  it('commits each batch with its checkpoint, and reports it afterwards', async () => {
     const file = await newFile();
     const ended = new AbortController();
     const told: Progress[] = [];
@@ -110,7 +110,7 @@ describe('following', () => {
     expect(await rowsOf(file)).toEqual({ tallies: [{ id: STREAM, count: 5, last: '9', position: 90n }] });
   });
 
-  it('commits several batches at once when told, sooner at the end of the log, and what is left when they end', async () => {
+  it('commits the given number of batches together, fewer at the end of the log or when the batches end', async () => {
     const file = await newFile();
     const told: Progress[] = [];
     const source = (async function* () {
@@ -128,7 +128,7 @@ describe('following', () => {
     expect(await rowsOf(file)).toEqual({ tallies: [{ id: STREAM, count: 7, last: '7', position: 70n }] });
   });
 
-  it('writes what came before an event that cannot be folded, however many batches a commit takes', async () => {
+  it('writes the events before one that cannot be folded, for any number of batches per commit', async () => {
     const broken = tally({
       onFold: ({ position }) => {
         if (position === 50n) throw new Error('cannot fold 50');
@@ -142,7 +142,7 @@ describe('following', () => {
     expect(await file.generation('live')).toMatchObject({ position: 49n, events: 4 });
   });
 
-  it('leaves in the file what a fold in memory makes, whatever the batches and however small the cache', async () => {
+  it('writes the same rows as a fold in memory, for any batches and any cache size', async () => {
     await fc.assert(
       fc.asyncProperty(history, cuts, small, small, async ({ events }, sizes, cacheSize, more) => {
         const folder = await newFolder();
@@ -166,7 +166,7 @@ describe('following', () => {
     );
   });
 
-  it('passes over the events it is told to, and moves its checkpoint past them', async () => {
+  it('skips the given events, and moves its checkpoint past them', async () => {
     const file = await newFile();
     const source = batchesUntil(AbortSignal.abort(), batch(updates(3)));
     await folding(file, 'live', folderOver(file), source, new Set([20n, 30n]), new AbortController(), () => {});
@@ -174,7 +174,7 @@ describe('following', () => {
     expect(await rowsOf(file)).toEqual({ tallies: [{ id: STREAM, count: 1, last: '1', position: 10n }] });
   });
 
-  it('throws what a handler threw, when all that came before is written, and ends the batches', async () => {
+  it('throws the error of a handler, after the earlier events are written, and ends the batches', async () => {
     const broken = tally({
       onFold: ({ position }) => {
         if (position === 50n) throw new Error('cannot fold 50');
@@ -190,18 +190,18 @@ describe('following', () => {
     expect(await rowsOf(file)).toEqual({ tallies: [{ id: STREAM, count: 4, last: '4', position: 40n }] });
   });
 
-  it('throws what a write failed with, and ends the batches, even when no more of them come', async () => {
+  it('throws the error of a write, and ends the batches, even when no more of them arrive', async () => {
     const file = await newFile();
     const ended = new AbortController();
     const source = batchesUntil(ended.signal, batch(updates(3)));
-    // The slot was never made, so it has no tables to write to.
+    // The slot was never created, so it has no tables to write to.
     const following = folding(file, 'next', folderOver(file), source, NONE, ended, () => {});
     await expect(following).rejects.toThrow('no such table: tallies__next');
     expect(ended.signal.aborted).toBe(true);
     expect(await file.generation('live')).toMatchObject({ position: 0n, events: 0 });
   });
 
-  it('throws what the batches end with, when what was read is written', async () => {
+  it('throws the error of the batches, after the events that were read are written', async () => {
     const file = await newFile();
     const source = (async function* () {
       yield batch(updates(3));

@@ -23,7 +23,7 @@ async function skipsIn(running: Running, slot = 'live'): Promise<unknown> {
 }
 
 describe('a projection whose handler throws', () => {
-  it('tells those who wait for more that it will not come, and those who come to wait', async () => {
+  it('resolves present and later waits for more events with false', async () => {
     const running = await Running.begin(throwingAt(4n).projection);
     const waiting = running.projector.reaches(10n, 3_600_000);
     await append(running.log, 10);
@@ -48,7 +48,7 @@ describe('a projection whose handler throws', () => {
     expect(running.logged).toEqual(['projection halted']);
   });
 
-  it('keeps what came before that event, of the same batch too, and nothing after it', async () => {
+  it('keeps the earlier events, also of the same batch, and no later ones', async () => {
     const running = await Running.begin(throwingAt(1_234n).projection);
     await append(running.log, 2_000);
     await running.state('HALTED');
@@ -56,7 +56,7 @@ describe('a projection whose handler throws', () => {
     expect(running.projector.position).toBe(1_233n);
   });
 
-  it('does not say that it reached what comes after', async () => {
+  it('does not report that it reached later events', async () => {
     const running = await Running.begin(throwingAt(2n).projection);
     await append(running.log, 2);
     await running.state('HALTED');
@@ -64,7 +64,7 @@ describe('a projection whose handler throws', () => {
     expect(await running.projector.reaches(2n, 50)).toBe(false);
   });
 
-  it('stays HALTED when more is appended', async () => {
+  it('remains HALTED when more is appended', async () => {
     const { projection, tries } = throwingAt(2n);
     const running = await Running.begin(projection);
     await append(running.log, 2);
@@ -114,7 +114,7 @@ describe('resuming', () => {
     expect(await running.total()).toBe(3);
   });
 
-  it('goes on from that event when it can be folded now', async () => {
+  it('continues from that event when it can be folded now', async () => {
     const { projection, broken } = throwingAt(4n);
     const running = await Running.begin(projection);
     await append(running.log, 10);
@@ -127,7 +127,7 @@ describe('resuming', () => {
     expect(await skipsIn(running)).toEqual([]);
   });
 
-  it('can pass over the event, and records that', async () => {
+  it('can skip the event, and records that', async () => {
     const running = await Running.begin(throwingAt(4n, 6n).projection);
     await append(running.log, 10);
     await running.state('HALTED');
@@ -139,7 +139,7 @@ describe('resuming', () => {
     expect(await skipsIn(running)).toEqual(['4', '6']);
   });
 
-  it('records an event once, however often it is told to pass over it', async () => {
+  it('records a skipped event once, even when it is skipped several times', async () => {
     const running = await Running.begin(throwingAt(4n).projection);
     await append(running.log, 5);
     await running.state('HALTED');
@@ -149,7 +149,7 @@ describe('resuming', () => {
   });
 });
 
-describe('an event that was passed over', () => {
+describe('an event that was skipped', () => {
   async function runningPast4() {
     const { projection, tries } = throwingAt(4n);
     const running = await Running.begin(projection);
@@ -160,7 +160,7 @@ describe('an event that was passed over', () => {
     return { running, projection, tries };
   }
 
-  it('is passed over by a verification too, which says so', async () => {
+  it('is skipped by a verification too, which reports it', async () => {
     const { running, projection } = await runningPast4();
     const result = await verify(running.path, projection, running.log, await newFolder());
     expect(result).toMatchObject({ position: 10n, events: 9, skipped: 1 });
@@ -171,7 +171,7 @@ describe('an event that was passed over', () => {
     expect(fixed.replayedDigest).toBe(result.storedDigest);
   });
 
-  it('stays passed over after a restart', async () => {
+  it('remains skipped after a restart', async () => {
     const { running, projection, tries } = await runningPast4();
     await running.restart(projection);
     await append(running.log, 1);
@@ -180,7 +180,7 @@ describe('an event that was passed over', () => {
     expect(tries).toEqual([4n]);
   });
 
-  it('stays passed over in a rebuild of the same version', async () => {
+  it('remains skipped in a rebuild of the same version', async () => {
     const { running, tries } = await runningPast4();
     const before = await running.projector.digest();
     running.projector.rebuild();
@@ -190,7 +190,7 @@ describe('an event that was passed over', () => {
     expect(tries).toEqual([4n]);
   });
 
-  it('is folded by a new version, whose handlers are others', async () => {
+  it('is folded by a new version, which has other handlers', async () => {
     const { running } = await runningPast4();
     await running.restart(tally({ version: 2 }));
     await running.projector.rebuilt();
@@ -201,7 +201,7 @@ describe('an event that was passed over', () => {
 });
 
 describe('a rebuild whose handler throws', () => {
-  /** Its rebuild cannot fold what the live tables hold already. */
+  /** Its rebuild cannot fold an event that the live tables already include. */
   async function halfRebuilt() {
     const fold = throwingAt();
     const running = await Running.begin(fold.projection);
@@ -213,7 +213,7 @@ describe('a rebuild whose handler throws', () => {
     return { running, ...fold };
   }
 
-  it('halts with the event, while the live tables follow on', async () => {
+  it('halts with the event, while the live tables still follow the log', async () => {
     const { running } = await halfRebuilt();
     expect(await running.projector.status()).toMatchObject({ state: 'HALTED', error: { position: 4n }, generation: 1 });
     await append(running.log, 5);
@@ -221,7 +221,7 @@ describe('a rebuild whose handler throws', () => {
     expect(await running.total()).toBe(15);
   });
 
-  it('goes on from there when resumed after a fix', async () => {
+  it('continues from there when resumed after a fix', async () => {
     const { running, broken } = await halfRebuilt();
     broken.clear();
     await running.projector.resume(false);
@@ -231,7 +231,7 @@ describe('a rebuild whose handler throws', () => {
     expect(await running.tables()).toEqual(['tallies', 'tallies__prev']);
   });
 
-  it('can pass over the event, in the new tables alone', async () => {
+  it('can skip the event, only in the new tables', async () => {
     const { running, projection } = await halfRebuilt();
     await running.projector.resume(true);
     await running.projector.rebuilt();
@@ -250,7 +250,7 @@ describe('a rebuild whose handler throws', () => {
     expect(await running.tables()).toEqual(['tallies']);
   });
 
-  it('passes over what the live tables passed over meanwhile', async () => {
+  it('skips events that the live tables skipped meanwhile', async () => {
     const fold = throwingAt();
     const running = await Running.begin(fold.projection);
     await append(running.log, 10);
@@ -296,7 +296,7 @@ describe('a new version whose handler throws', () => {
     expect(await running.total()).toBe(10);
   });
 
-  it('goes on when resumed after a fix', async () => {
+  it('continues when resumed after a fix', async () => {
     const { running, broken } = await haltedUpgrade();
     broken.clear();
     await running.projector.resume(false);
@@ -306,7 +306,7 @@ describe('a new version whose handler throws', () => {
     expect(await running.total()).toBe(10);
   });
 
-  it('can pass over the event', async () => {
+  it('can skip the event', async () => {
     const { running, projection } = await haltedUpgrade();
     await running.projector.resume(true);
     await running.projector.rebuilt();
@@ -318,7 +318,7 @@ describe('a new version whose handler throws', () => {
     expect(result.replayedDigest).toBe(result.storedDigest);
   });
 
-  it('can be left for the old version, which goes on where it was', async () => {
+  it('can be abandoned for the old version, which continues where it was', async () => {
     const { running } = await haltedUpgrade();
     await append(running.log, 2);
     await running.restart(tally());

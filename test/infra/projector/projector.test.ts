@@ -7,7 +7,7 @@ import { metadata } from '../../domain/support.js';
 import { append, newLog, Running, tally, tallyRows, tamper } from './support.js';
 
 describe('a projector', () => {
-  it('folds what the log holds already, and is LIVE then', async () => {
+  it('folds the events that the log already has, and is then LIVE', async () => {
     const log = await newLog();
     const head = await append(log, 1_500, ['mission-a', 'mission-b']);
     const running = await Running.begin(tally(), log);
@@ -48,7 +48,7 @@ describe('a projector', () => {
     for (let i = 0; i < 6; i += 1) {
       const appending = append(running.log, 1_700, streams);
       appended += 1_700;
-      // Sometimes in the middle of its work, sometimes at its end.
+      // Sometimes before it has caught up, sometimes after.
       if (i % 2 === 0) await running.projector.committed(AbortSignal.timeout(10_000));
       else await appending;
       await running.restart(tally());
@@ -71,7 +71,7 @@ describe('a projector', () => {
     await appending;
   });
 
-  it('moves its checkpoint over events that are not its business', async () => {
+  it('moves its checkpoint past events of other categories', async () => {
     const running = await Running.begin();
     const before = await append(running.log, 1);
     const event = { id: randomUUID(), type: 'HostStateChanged', data: {}, metadata: metadata(0) };
@@ -82,7 +82,7 @@ describe('a projector', () => {
     expect(await running.total()).toBe(1);
   });
 
-  it('passes over events of its categories that it has no handler for', async () => {
+  it('ignores events of its categories that it has no handler for', async () => {
     const running = await Running.begin();
     const event = { id: randomUUID(), type: 'MissionClosed', data: {}, metadata: metadata(0) };
     await running.log.append('mission-a', [event], 'no-stream');
@@ -90,7 +90,7 @@ describe('a projector', () => {
     expect(await running.rows()).toEqual([]);
   });
 
-  it('starts from the beginning when its file is gone, and comes to the same digest', async () => {
+  it('starts from the beginning when its file is deleted, and results in the same digest', async () => {
     const running = await Running.begin();
     await append(running.log, 1_200, ['mission-a', 'mission-b']);
     await running.caughtUp();
@@ -103,7 +103,7 @@ describe('a projector', () => {
     expect(before.position).toBe(1_200n);
   });
 
-  it('does not stand in the way of another that reads the same log', async () => {
+  it('does not interfere with another that reads the same log', async () => {
     const log = await newLog();
     const broken = await Running.begin(
       tally({
@@ -122,7 +122,7 @@ describe('a projector', () => {
 });
 
 describe('waiting for a position', () => {
-  it('ends true at once when it has been folded', async () => {
+  it('resolves true immediately when it has been folded', async () => {
     const running = await Running.begin();
     const position = await append(running.log, 3);
     await running.caughtUp();
@@ -130,7 +130,7 @@ describe('waiting for a position', () => {
     expect(await running.projector.reaches(0n, 0)).toBe(true);
   });
 
-  it('ends true when it is folded, and then the rows are there', async () => {
+  it('resolves true when it is folded, and then the rows exist', async () => {
     const running = await Running.begin();
     await running.state('LIVE');
     const reached = running.projector.reaches(5n, 10_000);
@@ -139,14 +139,14 @@ describe('waiting for a position', () => {
     expect(await running.total()).toBe(5);
   });
 
-  it('ends false after the timeout', async () => {
+  it('resolves false after the timeout', async () => {
     const running = await Running.begin();
     const started = Date.now();
     expect(await running.projector.reaches(1n, 50)).toBe(false);
     expect(Date.now() - started).toBeGreaterThanOrEqual(45);
   });
 
-  it('ends false when the projector stops', async () => {
+  it('resolves false when the projector stops', async () => {
     const running = await Running.begin();
     const { projector } = running;
     const reached = projector.reaches(1n, 10_000);
@@ -199,7 +199,7 @@ describe('the digest', () => {
     expect(three.digest).not.toBe(two.digest);
   });
 
-  it('can be asked for while events are folded', async () => {
+  it('can be computed while events are folded', async () => {
     const running = await Running.begin();
     const appending = append(running.log, 5_000);
     const digests = new Map<bigint, string>();
@@ -244,8 +244,8 @@ describe('a projection is refused at start', () => {
     await tamper(running.path, "UPDATE generations SET position = 9007199254740993 WHERE slot = 'live'");
     const { code, message } = await refusal(running);
     expect(code).toBe('CHECKPOINT_BEYOND_HEAD');
-    expect(message).toContain('folded up to 9007199254740993, beyond the end of the log at 3');
-    expect(message).toContain('Restore the right log, or accept this one. Run `sheratan replay tally --reset`');
+    expect(message).toContain('folded up to 9007199254740993, but the log ends at 3');
+    expect(message).toContain('Restore the right log, or accept this one: run `sheratan replay tally --reset`');
   });
 
   it('when the log does not have the last event that it has folded', async () => {
@@ -255,7 +255,7 @@ describe('a projection is refused at start', () => {
     await running.stop();
     await tamper(running.path, `UPDATE generations SET last_event = json_set(last_event, '$.id', 'x')`);
     expect(await refusal(running)).toMatchObject({ code: 'LOG_DIVERGED' });
-    // A build that did not know of it has left nothing of the kind.
+    // A file of a build that did not record the last event has none.
     await tamper(running.path, 'ALTER TABLE generations DROP COLUMN last_event');
     await running.restart(tally());
     await append(running.log, 1);
@@ -278,10 +278,10 @@ describe('a projection is refused at start', () => {
     const { code, message } = await refusal(running);
     expect(code).toBe('PROJECTION_DAMAGED');
     expect(message).toContain(`${running.path} is damaged.`);
-    expect(message).toContain('delete it and start again');
+    expect(message).toContain('delete the file and start the core again');
   });
 
-  it('and nothing of it is changed, so that the right log finds it as it was', async () => {
+  it('and its file is not changed, so that it still works with the right log', async () => {
     const running = await Running.begin();
     await append(running.log, 4);
     await running.caughtUp();

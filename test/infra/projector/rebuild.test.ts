@@ -12,10 +12,10 @@ import { append, newFolder, newLog, Running, tally, tallyRows } from './support.
 
 const STREAMS = ['mission-a', 'mission-b', 'mission-c'];
 
-/** More events than a rebuild folds at a time, twice over. */
+/** More than twice as many events as a rebuild folds at a time. */
 const MANY = 24_000;
 
-/** How far a rebuild has come that `stallRebuild` has stopped: its first batch. */
+/** The position of a rebuild that `stallRebuild` has stopped: the end of its first batch. */
 const STALLED_AT = 10_000n;
 
 /** A log of MANY events and the projection of them, made once and copied for each test. */
@@ -43,7 +43,7 @@ async function ofMany(projection?: Projection): Promise<Running> {
   return running;
 }
 
-/** A projection that has folded so many events. */
+/** A projection that has folded a number of events. */
 async function ofFew(count: number, projection?: Projection): Promise<Running> {
   const running = await Running.begin(projection);
   await append(running.log, count, STREAMS);
@@ -51,12 +51,12 @@ async function ofFew(count: number, projection?: Projection): Promise<Running> {
   return running;
 }
 
-/** Keeps a rebuild from getting past its first batch, as a full disk would, until `repair`. */
+/** Stops a rebuild after its first batch, as a full disk would, until `repair`. */
 function stallRebuild(running: Running) {
   return running.breakWrites(`NEW.slot = 'next' AND NEW.position > ${String(STALLED_AT)}`);
 }
 
-/** A projection of MANY events whose rebuild has come as far as its first batch. */
+/** A projection of MANY events whose rebuild has folded its first batch. */
 async function halfRebuilt(projection?: Projection) {
   const running = await ofMany(projection);
   const stalled = await stallRebuild(running);
@@ -65,7 +65,7 @@ async function halfRebuilt(projection?: Projection) {
   return { running, stalled };
 }
 
-/** A projection that keeps note of the positions it folds. */
+/** A projection that records the positions it folds. */
 function watched(version = 1) {
   const folded: bigint[] = [];
   return { projection: tally({ version, onFold: ({ position }) => void folded.push(position) }), folded };
@@ -84,7 +84,7 @@ describe('a rebuild', () => {
     expect(await running.state('LIVE')).toMatchObject({ generation: 2, position: 1_000n, error: null });
   });
 
-  it('keeps the tables from before as the previous generation, and no older ones', async () => {
+  it('keeps the replaced tables as the previous generation, and no older ones', async () => {
     const running = await ofFew(10);
     for (const generation of [2, 3]) {
       running.projector.rebuild();
@@ -123,7 +123,7 @@ describe('a rebuild', () => {
     await running.projector.rebuilt();
   });
 
-  it('stands in nobody’s way: appends are folded, and readers never see rows go back or vanish', async () => {
+  it('does not interfere: appends are folded, and readers never see rows revert or vanish', async () => {
     const running = await ofMany();
     let seen = BigInt(MANY);
     let reads = 0;
@@ -131,7 +131,7 @@ describe('a rebuild', () => {
     let done = false;
     const reading = async () => {
       while (!done) {
-        // What any reader had seen when this read began.
+        // The latest that any reader had seen when this read began.
         const before = seen;
         const { rows, position } = await tallyRows(running.projector);
         const total = rows.reduce((sum, { count }) => sum + count, 0);
@@ -163,7 +163,7 @@ describe('a rebuild', () => {
     expect(await running.projector.status()).toMatchObject({ generation: 4 });
   });
 
-  it('of an empty log is done at once', async () => {
+  it('of an empty log is done immediately', async () => {
     const running = await Running.begin();
     running.projector.rebuild();
     await running.projector.rebuilt();
@@ -228,8 +228,8 @@ describe('cancelling a rebuild', () => {
   });
 });
 
-describe('a rebuild that was cut short', () => {
-  it('goes on from its checkpoint when the process comes back', async () => {
+describe('a rebuild that was interrupted', () => {
+  it('continues from its checkpoint when the process restarts', async () => {
     const { running, stalled } = await halfRebuilt();
     await running.stop();
     await stalled.repair();
@@ -243,7 +243,7 @@ describe('a rebuild that was cut short', () => {
     expect(await running.tables()).toEqual(['tallies', 'tallies__prev']);
   });
 
-  it('goes on again and again, however often it is', async () => {
+  it('continues each time it is interrupted again', async () => {
     const running = await ofMany();
     const before = await running.projector.digest();
     running.projector.rebuild();
@@ -257,7 +257,7 @@ describe('a rebuild that was cut short', () => {
     expect((await running.projector.status()).generation).toBe(2);
   });
 
-  it('begins anew when the handlers are others by then', async () => {
+  it('begins again when the projection has another version by then', async () => {
     const { running, stalled } = await halfRebuilt();
     await running.stop();
     await stalled.repair();

@@ -20,7 +20,7 @@ async function generations(running: Running) {
 }
 
 describe('a rollback', () => {
-  it('brings back the generation before, which catches up with the log', async () => {
+  it('restores the previous generation, which catches up with the log', async () => {
     const running = await rebuiltOnce();
     const before = await running.projector.digest();
     expect(await running.projector.rollback()).toBeUndefined();
@@ -30,7 +30,7 @@ describe('a rollback', () => {
     expect(await running.projector.digest()).toEqual(before);
   });
 
-  it('can be taken back', async () => {
+  it('can be reversed', async () => {
     const running = await rebuiltOnce();
     await running.projector.rollback();
     await running.caughtUp();
@@ -46,7 +46,7 @@ describe('a rollback', () => {
     ]);
   });
 
-  it('is refused to a generation that has folded what the log does not have', async () => {
+  it('is refused when the generation has folded events that the log does not have', async () => {
     const running = await rebuiltOnce();
     await running.stop();
     await tamper(
@@ -59,7 +59,7 @@ describe('a rollback', () => {
     expect(await running.state('LIVE')).toMatchObject({ generation: 2 });
   });
 
-  it('lasts over a restart', async () => {
+  it('persists after a restart', async () => {
     const running = await rebuiltOnce();
     await running.projector.rollback();
     await running.restart(tally());
@@ -80,7 +80,7 @@ describe('a rollback', () => {
     expect(await running.tables()).toEqual(['tallies', 'tallies__prev']);
   });
 
-  it('takes a halted projection back to tables that are not', async () => {
+  it('returns a halted projection to tables that are not halted', async () => {
     const broken = new Set<bigint>();
     const running = await Running.begin(
       tally({
@@ -103,19 +103,19 @@ describe('a rollback', () => {
     expect(await running.total()).toBe(11);
   });
 
-  it('is refused when there is no generation before', async () => {
+  it('is refused when there is no previous generation', async () => {
     const running = await Running.begin();
     expect(await running.projector.rollback()).toEqual({ refused: 'There is no previous generation to go back to.' });
   });
 
-  it('is refused when the generation before has another version', async () => {
+  it('is refused when the previous generation has another version', async () => {
     const running = await Running.begin();
     await append(running.log, 3);
     await running.caughtUp();
     await running.restart(tally({ version: 2 }));
     await running.projector.rebuilt();
     expect(await running.projector.rollback()).toEqual({
-      refused: 'The previous generation has version 1; this is version 2.',
+      refused: 'The previous generation has version 1; this build uses 2.',
     });
     expect(await running.total()).toBe(3);
   });
@@ -128,7 +128,7 @@ describe('a rollback', () => {
     expect(await running.total()).toBe(15);
   });
 
-  it('has the file to itself: a rebuild or a second rollback asked for meanwhile is refused', async () => {
+  it('is exclusive: a rebuild or a second rollback requested meanwhile is refused', async () => {
     const running = await rebuiltOnce();
     const first = running.projector.rollback();
     expect(running.projector.rebuild()).toEqual({ refused: 'A rollback is under way.' });

@@ -40,7 +40,7 @@ async function haltedOutbox() {
   return { log, path, projector };
 }
 
-it('an event that is skipped keeps its number, in what is shipped and in what is verified', async () => {
+it('an event that is skipped keeps its sequence, when shipped and when verified', async () => {
   const { log, path, projector } = await haltedOutbox();
   expect((await projector.status()).error).toMatchObject({ code: 'FOLD_FAILED', type: 'ReplicationPolicySet' });
   expect(await projector.resume(true)).toBeUndefined();
@@ -90,7 +90,7 @@ it('an event of a newer build halts the outbox with NEWER_EVENT, in whichever ca
   }
 });
 
-it('events that this build knows as names alone are numbered', async () => {
+it('events that this build knows by name only are numbered', async () => {
   const log = await newLog();
   await append(log, 'JobLeaseExtended', 'job-a', {});
   await append(log, 'QueuePolicySet', 'queue-a', {});
@@ -99,7 +99,7 @@ it('events that this build knows as names alone are numbered', async () => {
   expect((await new ProjectedBacklog(projector, log).events(0, 10)).map(({ sequence }) => sequence)).toEqual([1, 2]);
 });
 
-it('an outbox that numbers otherwise than the log ships nothing', async () => {
+it('an outbox whose sequences differ from the log ships nothing', async () => {
   const log = await newLog();
   for (const id of ['a', 'b', 'c']) await append(log, ...mission(id));
   const path = join(await newFolder(), 'outbox.db');

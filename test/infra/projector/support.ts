@@ -15,7 +15,7 @@ import { Connection, type Row } from '../../../src/infra/sqlite/connection.js';
 import { defineProjection, type Projection } from '../../../src/projections/projection.js';
 import { metadata } from '../../domain/support.js';
 
-/** The longest a test waits for something to come about, in milliseconds. */
+/** The longest that a test waits for a condition, in milliseconds. */
 const PATIENCE_MS = 20_000;
 
 const tables = {
@@ -68,7 +68,7 @@ export function tally({ version = 1, onFold = () => undefined }: TallyOptions = 
   });
 }
 
-/** A folder that goes with the test. */
+/** A folder that is removed after the test. */
 export async function newFolder(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'sheratan-projector-'));
   onTestFinished(() => rm(folder, { recursive: true }));
@@ -82,7 +82,7 @@ export async function newLog(folder?: string): Promise<EmbeddedLog> {
   return log;
 }
 
-/** Appends so many events, titled 1, 2, 3 …, to the streams in turn; answers with the position of the last. */
+/** Appends a number of events, titled 1, 2, 3 …, to the streams in turn; returns the position of the last. */
 export async function append(
   log: EventLog,
   count: number,
@@ -120,7 +120,7 @@ export class Running {
     );
   }
 
-  /** A projector that follows a log, an empty one unless told, into a file, a new one unless told. */
+  /** A projector that follows a log into a file; by default an empty log and a new file. */
   static async begin(projection = tally(), log?: EventLog, path?: string): Promise<Running> {
     const running = new Running(log ?? (await newLog()), path ?? join(await newFolder(), 'tally.db'));
     onTestFinished(() => running.stop());
@@ -178,7 +178,7 @@ export class Running {
     return this.status((status) => status.state === state);
   }
 
-  /** The live rows, as queries see them. */
+  /** The live rows, as queries read them. */
   async rows(): Promise<Tally[]> {
     const { rows } = await tallyRows(this.projector);
     return rows;
@@ -189,7 +189,7 @@ export class Running {
     return (await this.rows()).reduce((sum, { count }) => sum + count, 0);
   }
 
-  /** The tables there are, of all generations. */
+  /** The existing tables of all generations. */
   async tables(): Promise<string[]> {
     const sql = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name <> 'generations' ORDER BY name";
     return (await this.projector.file.read((connection) => connection.all<{ name: string }>(sql))).map(
@@ -236,7 +236,7 @@ export async function tallyRows(projector: Projector): Promise<{ readonly rows: 
     });
 }
 
-/** Changes a projection's file behind its back. */
+/** Changes a projection's file from outside the projector. */
 export async function tamper(path: string, sql: string): Promise<readonly Row[]> {
   const connection = await Connection.open(path, 'write');
   try {

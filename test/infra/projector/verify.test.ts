@@ -11,7 +11,7 @@ import { append, newFolder, newLog, Running, tally, tamper } from './support.js'
 
 const STREAMS = ['mission-a', 'mission-b', 'mission-c'];
 
-/** A stopped projection of three missions with five events each but the last, which has three. */
+/** A stopped projection of three missions: two with five events and one with three. */
 async function stopped(): Promise<Running> {
   const running = await Running.begin();
   for (const [stream, count] of [
@@ -30,7 +30,7 @@ const verifyTally = async (running: Running, projection = tally()) =>
   verify(running.path, projection, running.log, await newFolder());
 
 describe('a verification', () => {
-  it('of a projection that is as the log says finds the digests equal', async () => {
+  it('of a projection that agrees with the log finds the digests equal', async () => {
     const running = await stopped();
     const result = await verifyTally(running);
     expect(result).toMatchObject({ projection: 'tally', position: 13n, events: 13, skipped: 0 });
@@ -39,7 +39,7 @@ describe('a verification', () => {
     expect(result).not.toHaveProperty('difference');
   });
 
-  it('agrees with the digest that the projector tells', async () => {
+  it('agrees with the digest that the projector reports', async () => {
     const running = await stopped();
     await running.start(tally());
     const { digest, position } = await running.projector.digest();
@@ -53,7 +53,7 @@ describe('a verification', () => {
     expect(result.replayedDigest).toBe(result.storedDigest);
   });
 
-  it('is of what the projection has folded, however much longer the log is by now', async () => {
+  it('covers what the projection has folded, even when the log is longer by now', async () => {
     const running = await stopped();
     await append(running.log, 20);
     const result = await verifyTally(running);
@@ -61,7 +61,7 @@ describe('a verification', () => {
     expect(result.replayedDigest).toBe(result.storedDigest);
   });
 
-  it('says how far it has come', async () => {
+  it('reports its progress', async () => {
     const running = await Running.begin();
     await append(running.log, 6_000, STREAMS);
     await running.caughtUp();
@@ -75,7 +75,7 @@ describe('a verification', () => {
     ]);
   });
 
-  it('works while the projector goes on writing, and changes nothing of it', async () => {
+  it('works while the projector writes, and changes nothing of it', async () => {
     const running = await Running.begin();
     await append(running.log, 1_000, STREAMS);
     let writing = true;
@@ -91,7 +91,7 @@ describe('a verification', () => {
       const result = await verifyTally(running);
       expect(result.replayedDigest).toBe(result.storedDigest);
       positions.push(result.position);
-      // However long a write takes here, the next one is of more.
+      // Waits for a further commit, so that the next verification covers more events.
       expect(await running.projector.reaches(result.position + 1n, 20_000)).toBe(true);
     }
     writing = false;
@@ -174,21 +174,21 @@ describe('a verification of a projection that was tampered with', () => {
     expect(result.replayedDigest).not.toBe(result.storedDigest);
   });
 
-  it('finds a checkpoint that was put back', async () => {
+  it('finds a checkpoint that was lowered', async () => {
     const running = await stopped();
     await tamper(running.path, 'UPDATE generations SET position = 12');
     const { difference } = await verifyTally(running);
     expect(difference).toEqual({ table: 'tallies', key: 'mission-c', column: 'count', stored: 3, replayed: 2 });
   });
 
-  it('does not mind a position, which belongs to this copy of the log', async () => {
+  it('ignores positions, which belong to this copy of the log', async () => {
     const running = await stopped();
     await tamper(running.path, 'UPDATE tallies SET position = 1');
     const result = await verifyTally(running);
     expect(result.replayedDigest).toBe(result.storedDigest);
   });
 
-  it('is put right by a rebuild', async () => {
+  it('succeeds after a rebuild', async () => {
     const running = await stopped();
     await tamper(running.path, "UPDATE tallies SET last = 'forged'");
     await running.start(tally());
@@ -226,7 +226,7 @@ describe('a verification is refused', () => {
     await expect(verifyTally(running)).rejects.toMatchObject({ code: 'CHECKPOINT_BEYOND_HEAD' });
   });
 
-  it('for a file that is no database', async () => {
+  it('for a file that is not a database', async () => {
     const running = await stopped();
     const path = join(await newFolder(), 'tally.db');
     await writeFile(path, 'x'.repeat(8_192));
@@ -245,7 +245,7 @@ describe('a verification is refused', () => {
     });
   });
 
-  it('for a file that is not there', async () => {
+  it('for a file that does not exist', async () => {
     const running = await stopped();
     const verifying = verify(join(await newFolder(), 'none.db'), tally(), running.log, await newFolder());
     await expect(verifying).rejects.toBeInstanceOf(SqliteError);
@@ -267,7 +267,7 @@ describe('the scratch folder of a verification', () => {
     expect(await readdir(scratch)).toEqual([]);
   });
 
-  it('is empty again after a replay that a handler ended', async () => {
+  it('is empty again after a replay in which a handler threw', async () => {
     const running = await stopped();
     const scratch = await newFolder();
     const broken = tally({

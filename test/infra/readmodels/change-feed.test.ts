@@ -51,7 +51,7 @@ class Rows {
   }
 }
 
-/** Reads a feed, and keeps what it saw; `rest` is awaited after each change. */
+/** Reads a feed, and records the changes; `rest` is awaited after each change. */
 class Reader {
   readonly seen: Row[] = [];
   readonly #end = new AbortController();
@@ -66,7 +66,7 @@ class Reader {
     })();
   }
 
-  /** Ends the reading once nothing more comes. */
+  /** Ends the reading once no more changes arrive. */
   async end(): Promise<readonly Row[]> {
     for (let idle = 0, count = -1; idle < 10; idle = this.seen.length === count ? idle + 1 : 0) {
       count = this.seen.length;
@@ -92,7 +92,7 @@ const steps = fc.array(
 );
 
 describe('a change feed', () => {
-  it("shows every row's last state, in order, however commits and reads fall together", async () => {
+  it("shows every row's last state, in order, for any interleaving of commits and reads", async () => {
     await fc.assert(
       fc.asyncProperty(steps, fc.nat(KEYS - 1), async (all, key) => {
         const rows = new Rows();
@@ -124,7 +124,7 @@ describe('a change feed', () => {
     expect(await new Reader(rows, 1_000n).end()).toEqual([...rows.rows.values()].slice(1_000));
   });
 
-  it('shows a slow reader the latest state of a row, not those before', async () => {
+  it('shows a slow reader the latest state of a row, not earlier ones', async () => {
     const rows = new Rows();
     rows.commit(1);
     let goOn = () => {};
@@ -144,7 +144,7 @@ describe('a change feed', () => {
     ]);
   });
 
-  it('shares what it reads among those who are at the same place, when they come and when they are there', async () => {
+  it('shares each read among readers at the same position, both new readers and waiting ones', async () => {
     const rows = new Rows();
     rows.commit(1);
     const readers = Array.from({ length: 3 }, () => new Reader(rows, 0n));

@@ -14,7 +14,7 @@ const PATHS = [
   '/log.db',
 ];
 
-/** What SQLite reports of a file, as a connection tells it. */
+/** An error of SQLite about a file, as a connection throws it. */
 function sqliteError(code: string, path: string): SqliteError {
   return new SqliteError(
     Object.assign(new Error(`${code}: it failed`), { code }),
@@ -22,7 +22,7 @@ function sqliteError(code: string, path: string): SqliteError {
   );
 }
 
-describe('what a client is told of a failure of the log', () => {
+describe('the answer to a client for a failure of the log', () => {
   const told: [sqlite: string, code: string, status: number, message: string][] = [
     [
       'SQLITE_FULL',
@@ -42,13 +42,13 @@ describe('what a client is told of a failure of the log', () => {
     ['SQLITE_IOERR', 'LOG_FAILED', 503, 'log.db could not be read or written.'],
   ];
 
-  it.each(told)('%s is %s, without where the file is', (sqlite, code, status, message) => {
+  it.each(told)('for %s is %s, without the path of the file', (sqlite, code, status, message) => {
     for (const path of PATHS) {
       expect(errorAnswer(toLogError(sqliteError(sqlite, path), path))).toEqual({ status, code, message });
     }
   });
 
-  it('is what happened, where no file is named', () => {
+  it('is the complete message, when no file is named', () => {
     const answer = { status: 503, code: 'LOG_CLOSED', message: 'The log is closed (at /home).' };
     expect(errorAnswer(new LogError('LOG_CLOSED', answer.message))).toEqual(answer);
   });

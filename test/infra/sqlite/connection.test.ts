@@ -43,7 +43,7 @@ describe('a parameter', () => {
     ['false', false, 'integer'],
     ['null', null, 'null'],
     ['bytes', new Uint8Array([0, 1, 255]), 'blob'],
-  ])('that is %s is bound as what it is', async (_, param, type) => {
+  ])('that is %s is bound with its own type', async (_, param, type) => {
     const connection = await connect(await newFile());
     const [row] = await connection.all('SELECT ? AS value, typeof(?) AS type', [param, param]);
     expect(row?.['type']).toBe(type);
@@ -66,14 +66,14 @@ describe('an integer beyond 2^53', () => {
 });
 
 describe('a statement', () => {
-  it('says how many rows it changed', async () => {
+  it('reports how many rows it changed', async () => {
     const connection = await connect(await fileWithItems());
     await connection.run("INSERT INTO item (name) VALUES ('a'), ('b'), ('c')");
     expect(await connection.run("UPDATE item SET name = 'x' WHERE name <> ?", ['a'])).toEqual({ changes: 2 });
     expect(await connection.run('DELETE FROM item WHERE name = ?', ['nobody'])).toEqual({ changes: 0 });
   });
 
-  it('returns no rows where there are none', async () => {
+  it('returns no rows when none match', async () => {
     const connection = await connect(await fileWithItems());
     expect(await connection.all('SELECT * FROM item')).toEqual([]);
   });
@@ -85,7 +85,7 @@ describe('a statement', () => {
     expect(rows.flat()).toEqual([...numbers, ...numbers].map((n) => ({ n })));
   });
 
-  it('that read some of the rows holds back no checkpoint of the write-ahead log', async () => {
+  it('that read some of the rows does not block a checkpoint of the write-ahead log', async () => {
     const path = await fileWithItems();
     const writer = await connect(path);
     const reader = await connect(path, 'read');
@@ -97,7 +97,7 @@ describe('a statement', () => {
 });
 
 describe('a transaction', () => {
-  it('keeps what it wrote and answers what its work answered', async () => {
+  it('keeps what it wrote and returns the result of its work', async () => {
     const path = await fileWithItems();
     const connection = await connect(path);
     const answer = await connection.transaction('BEGIN IMMEDIATE', async () => {
@@ -158,7 +158,7 @@ describe('an error', () => {
     expect(error.cause).toBeInstanceOf(Error);
   });
 
-  it('of a statement that cannot be prepared comes every time it is tried, from all, run and exec', async () => {
+  it('of a statement that cannot be prepared is thrown at every attempt, from all, run and exec', async () => {
     const path = await newFile();
     const connection = await connect(path);
     const sql = 'SELECT * FROM missing';
@@ -172,7 +172,7 @@ describe('an error', () => {
     }
   });
 
-  it('of a table that came later does not stick to the statement', async () => {
+  it('about a missing table does not recur once the table exists', async () => {
     const connection = await connect(await newFile());
     await failure(connection.all('SELECT n FROM late'));
     await connection.exec('CREATE TABLE late (n INTEGER); INSERT INTO late VALUES (7);');
@@ -193,14 +193,14 @@ describe('an error', () => {
     expect(error.message).toContain(`(opening ${path})`);
   });
 
-  it('of a file that is no database shows at the first statement', async () => {
+  it('of a file that is not a database is thrown at the first statement', async () => {
     const path = await newFile();
     await writeFile(path, 'This is a text, and not a short one. '.repeat(100));
     const connection = await connect(path);
     expect((await failure(connection.all('SELECT name FROM sqlite_schema'))).code).toBe('SQLITE_NOTADB');
   });
 
-  it('tells a reader that it may not write', async () => {
+  it('is thrown when a reader tries to write', async () => {
     const connection = await connect(await fileWithItems(), 'read');
     const error = await failure(connection.run("INSERT INTO item (name) VALUES ('a')"));
     expect(error.code).toBe('SQLITE_READONLY');
@@ -208,7 +208,7 @@ describe('an error', () => {
 });
 
 describe('an interrupt', () => {
-  it('makes what runs fail, and leaves the connection usable', async () => {
+  it('makes running statements fail, and leaves the connection usable', async () => {
     const connection = await connect(await fileWithItems());
     const endless = connection.all(
       'WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n',
@@ -224,7 +224,7 @@ describe('an interrupt', () => {
 });
 
 describe('closing', () => {
-  it('finishes what runs', async () => {
+  it('waits for running statements', async () => {
     const path = await fileWithItems();
     const connection = await Connection.open(path, 'write');
     const writes = Array.from({ length: 20 }, (_, i) =>

@@ -46,7 +46,7 @@ describe('Kysely over a pool', () => {
     expect(BigInt(row.size)).toBe(size);
   });
 
-  it('says how many rows an update and a deletion changed', async () => {
+  it('reports how many rows an update and a deletion changed', async () => {
     const { db } = await openItems();
     await db
       .insertInto('item')
@@ -71,7 +71,7 @@ describe('Kysely over a pool', () => {
     expect(await other.all('SELECT name FROM item')).toEqual([{ name: 'a' }]);
   });
 
-  it('rolls back a transaction that fails, and gives its connection back', async () => {
+  it('rolls back a transaction that fails, and returns its connection', async () => {
     const { db } = await openItems();
     const thrown = new Error('no');
     const work = db.transaction().execute(async (trx) => {
@@ -100,7 +100,7 @@ describe('Kysely over a pool', () => {
     expect(await query).toEqual([]);
   });
 
-  it('reports an error with the file and the statement, and goes on', async () => {
+  it('reports an error with the file and the statement, and remains usable', async () => {
     const { db, path } = await openItems();
     await db.insertInto('item').values({ id: 1, name: 'a' }).execute();
     const error: unknown = await db
@@ -133,7 +133,7 @@ describe('Kysely over a pool', () => {
     expect(table?.columns.map(({ name }) => name)).toEqual(['id', 'name', 'size']);
   });
 
-  it('closes the pool when it is destroyed, after who borrowed from it', async () => {
+  it('closes the pool when it is destroyed, after borrowed connections are returned', async () => {
     const { db, pool, path } = await openItems();
     await db.insertInto('item').values({ name: 'a' }).execute();
     const held = await pool.acquire();

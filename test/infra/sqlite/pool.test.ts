@@ -12,7 +12,7 @@ describe('a pool', () => {
     await pool.close();
   });
 
-  it('lets those who find none wait, and serves them in the order they came', async () => {
+  it('makes callers wait when no connection is idle, and serves them in order', async () => {
     const pool = await openPool(1);
     const held = await pool.acquire();
     const served: string[] = [];
@@ -29,7 +29,7 @@ describe('a pool', () => {
     await pool.close();
   });
 
-  it('hands a returned connection to who waits, not to who comes after', async () => {
+  it('hands a returned connection to a waiting caller, not to a later one', async () => {
     const pool = await openPool(1);
     const held = await pool.acquire();
     const waiting = pool.acquire();
@@ -43,7 +43,7 @@ describe('a pool', () => {
     await pool.close();
   });
 
-  it('answers what the work answers, and takes the connection back', async () => {
+  it('returns the result of the work, and takes the connection back', async () => {
     const pool = await openPool(1);
     const rows = await pool.use((connection) => connection.all('SELECT 1 AS one'));
     expect(rows).toEqual([{ one: 1 }]);
@@ -60,7 +60,7 @@ describe('a pool', () => {
     await pool.close();
   });
 
-  it('reads side by side with a writer', async () => {
+  it('reads concurrently with a writer', async () => {
     const path = await fileWithItems();
     const writer = await connect(path);
     const readers = await Pool.open(path, 'read', 2);
@@ -72,13 +72,13 @@ describe('a pool', () => {
     await readers.close();
   });
 
-  it('is not opened on a file that cannot be', async () => {
+  it('is not opened on a file that cannot be opened', async () => {
     await expect(Pool.open(await newFile(), 'read', 2)).rejects.toMatchObject({ code: 'SQLITE_CANTOPEN' });
   });
 });
 
 describe('closing a pool', () => {
-  it('waits for a borrowed connection, which works until it is back', async () => {
+  it('waits for a borrowed connection, which works until it is returned', async () => {
     const path = await fileWithItems();
     const pool = await Pool.open(path, 'write', 2);
     const held = await pool.acquire();
@@ -92,7 +92,7 @@ describe('closing a pool', () => {
     expect(existsSync(`${path}-wal`)).toBe(false);
   });
 
-  it('waits for those who wait', async () => {
+  it('waits for callers that already wait', async () => {
     const pool = await openPool(1);
     const held = await pool.acquire();
     const waiting = pool.use((connection) => connection.all('SELECT 1 AS one'));
@@ -102,7 +102,7 @@ describe('closing a pool', () => {
     await closed;
   });
 
-  it('may be done again, and waits for the same', async () => {
+  it('can be requested again, and waits for the same', async () => {
     const pool = await openPool(2);
     const held = await pool.acquire();
     const closing = [pool.close(), pool.close()];
@@ -111,7 +111,7 @@ describe('closing a pool', () => {
     await pool.close();
   });
 
-  it('refuses those who come afterwards', async () => {
+  it('refuses later callers', async () => {
     const pool = await openPool(1);
     await pool.close();
     await expect(pool.use((connection) => connection.all('SELECT 1'))).rejects.toThrow('the pool is closed');

@@ -10,7 +10,7 @@ import { SqliteError } from '../../../src/infra/sqlite/connection.js';
 
 const sqlite3 = createRequire(import.meta.url).resolve('sqlite3');
 
-/** A process that takes the lock as ProcessLock does, says whether it got it, and then stays. */
+/** A process that takes the lock as ProcessLock does, reports whether it has it, and keeps running. */
 const HOLDER = `
   const sqlite3 = require(${JSON.stringify(sqlite3)});
   const database = new sqlite3.Database(process.argv[2]);
@@ -25,7 +25,7 @@ async function newFolder(): Promise<string> {
   return folder;
 }
 
-/** Starts another process that tries to take the lock; answers with what came of it. */
+/** Starts another process that tries to take the lock; returns its report. */
 async function otherProcess(folder: string, waitMs = 0): Promise<{ process: ChildProcess; outcome: string }> {
   const script = join(folder, 'holder.cjs');
   await writeFile(script, HOLDER);
@@ -54,7 +54,7 @@ describe('a process lock', () => {
     expect((await otherProcess(folder)).outcome).toBe('held');
   });
 
-  it('is not given while another process holds it, and is free once that one was killed', async () => {
+  it('cannot be taken while another process holds it, and is free once that process is killed', async () => {
     const folder = await newFolder();
     const { process: holder, outcome } = await otherProcess(folder);
     expect(outcome).toBe('held');
@@ -79,7 +79,7 @@ describe('a process lock', () => {
     await (await take(folder)).release();
   });
 
-  it('cannot be taken where no file can be made', async () => {
+  it('cannot be taken where no file can be created', async () => {
     const folder = await newFolder();
     await expect(ProcessLock.take(join(folder, 'nowhere', 'lock'))).rejects.toBeInstanceOf(SqliteError);
   });

@@ -5,7 +5,7 @@ import { onTestFinished } from 'vitest';
 import { Connection } from '../../../src/infra/sqlite/connection.js';
 import { Pool } from '../../../src/infra/sqlite/pool.js';
 
-/** The path of a database file that is not there yet, in a folder that goes with the test. */
+/** The path of a database file that does not exist yet, in a folder that is removed after the test. */
 export async function newFile(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'sheratan-sqlite-'));
   onTestFinished(() => rm(folder, { recursive: true }));
@@ -36,7 +36,7 @@ export async function openPool(size: number): Promise<Pool> {
   return Pool.open(await fileWithItems(), 'write', size);
 }
 
-/** Whether a promise is still open after everything that was due has run. */
+/** Whether a promise is still pending after all due work has run. */
 export async function isPending(promise: Promise<unknown>): Promise<boolean> {
   let settled = false;
   const settle = () => {

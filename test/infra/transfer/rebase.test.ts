@@ -148,7 +148,7 @@ describe('what a core had that no quorum has signed for', () => {
     expect(counts).toEqual({ read: 3, added: 1, present: 0, refused: 2, setAside: 0 });
     expect(refusals).toEqual([
       "unreplicated.ndjson:1: Mission 'n' already exists.",
-      "unreplicated.ndjson:3: Mission 'm' is closed (CANCELLED); it takes no more changes, tasks or jobs.",
+      "unreplicated.ndjson:3: Mission 'm' is closed (CANCELLED) and accepts no more changes, tasks or jobs.",
     ]);
     expect((await rebased(path)).refusals).toEqual(refusals);
   });

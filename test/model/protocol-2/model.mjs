@@ -1,14 +1,15 @@
-// Protocol 2, revised rules R1-R12, as a small state machine. One history = one seed. Stories are nodes of a trie: a node is an event,
-// its depth the sequence, and (as with a Merkle root) a node stands for everything up to it.
+// Protocol 2, revised rules R1-R12, as a small state machine. One run is one seed. Histories are nodes of a trie: a node is an event,
+// its depth is the sequence, and (as with a Merkle root) a node represents everything up to it.
 //   node model.mjs FAMILY FROM COUNT [mutant ...]      env: NEM=forward,race,... or NEM=all; STEPS=160; SWARM=1; DBG=1 (one seed)
-// Families: F0 honest; F1 liars of weight <= f, declared; F2 liars, f = 0 declared (exact condition); F3 rolled-back hosts within f;
-// F13 both; FV a running process cloned.   A mutant takes one rule away; a nemesis (NEM) adds one kind of trouble:
-//   forward  hosts pass trees of other writers on to honest hosts      torn  a copy put back has its log from one moment, its file from another
-//   lease    a second core takes a shared log over, the first runs on  race  answers come late and in any order, an election after each
-//   lines    operators choose line numbers without each other          begin a living core begins a line at any time
-//   echo     a host that answers each claim with FENCED and that claim  gone  hosts of ended policies are lost for good before the end
-//   loss     many restores with accepted loss, much rot                smart liars show the worst tree they have   slow  a reading takes time
-// The product's own rules are held to these:
+// Families: F0 honest; F1 dishonest hosts of weight <= f, declared; F2 dishonest hosts, f = 0 declared (exact condition);
+// F3 rolled-back hosts within f; F13 F1 and F3; FV a running process cloned.
+// A mutant removes one rule; a nemesis (NEM) adds one kind of fault:
+//   forward  hosts forward trees of other writers to honest hosts       torn  a restored copy has its log from one moment, its file from another
+//   lease    a second core takes over a shared log, the first continues race  answers arrive late and in any order, an election after each
+//   lines    operators choose line numbers independently                begin a running core begins a line at any time
+//   echo     a host answers each claim with FENCED and that claim       gone  hosts of ended policies are permanently lost before the end
+//   loss     many restores with accepted loss, much damage              smart dishonest hosts show the worst tree they have   slow  a reading takes time
+// The product's own rules, which are compared with the model:
 import { decideElection, decideMeeting } from '../../../dist/domain/election.js';
 import { decideAcceptedLoss } from '../../../dist/domain/accepted-loss.js';
 import { decideReading } from '../../../dist/domain/reading.js';
@@ -41,7 +42,7 @@ export function run(seed, { family = 'F0', mut = new Set(), nem = new Set(), ste
     F2 = family === 'F2',
     T = process.env.DBG ? (...a) => console.log(...a) : () => {};
 
-  // ---- the trie. A node knows the line it is in, and the event that began this line (R1: the line's identity)
+  // ---- the trie. A node has its line, and the event that began this line (R1: the line's identity)
   const parent = [-1],
     depth = [0],
     pol = [null],
@@ -63,7 +64,7 @@ export function run(seed, { family = 'F0', mut = new Set(), nem = new Set(), ste
     while (depth[n] > d) n = parent[n];
     return n;
   };
-  const isAnc = (a, b) => depth[a] <= depth[b] && anc(b, depth[a]) === a; // a is on the story b
+  const isAnc = (a, b) => depth[a] <= depth[b] && anc(b, depth[a]) === a; // a is on the history b
   const lca = (a, b) => {
     a = anc(a, depth[b]);
     b = anc(b, depth[a]);
@@ -86,7 +87,7 @@ export function run(seed, { family = 'F0', mut = new Set(), nem = new Set(), ste
       ? `${t.line}(${t.begun}).${t.epoch}w${t.writer}@${depth[t.node]}#${t.node}${depth[t.node] < t.base ? '?' : ''}q${depth[t.q]}`
       : '-';
 
-  // ---- what came of it
+  // ---- results
   const bad = [],
     st8 = {
       reported: 0,
@@ -175,7 +176,7 @@ export function run(seed, { family = 'F0', mut = new Set(), nem = new Set(), ste
     if (h.lies) {
       h.echo = N('echo') && chance(0.5);
       h.twoFaced = N('smart') && chance(0.3);
-    } // two-faced: bland when claimed at, nasty later
+    } // two-faced: harmless when it receives a claim, harmful later
   const f = F2 ? 0 : hosts.reduce((s, h) => s + (h.faulty ? h.weight : 0), 0),
     small = chance(0.5); // small: no batch of more than four events
   const W = (P) => P.hosts.reduce((s, h) => s + h.weight, 0),
@@ -192,7 +193,7 @@ export function run(seed, { family = 'F0', mut = new Set(), nem = new Set(), ste
     P.required = family === 'FV' || chance(0.7) ? Math.floor(W(P) / 2) + 1 : 1 + pick(W(P));
     return P;
   };
-  // policies in play on a story of which q events are known to have been at quorum: of its highest line, the one in force and all after it
+  // policies in play on a history of which q events are known to have been at quorum: of its highest line, the one in force and all after it
   const inPlay = (n, q) => {
     const out = [];
     for (let p = lastPol[n]; p > 0; p = lastPol[parent[p]]) {
@@ -272,7 +273,7 @@ export function run(seed, { family = 'F0', mut = new Set(), nem = new Set(), ste
   };
   const hostBatch = (h, s, from) => {
     if (h.lies && chance(0.4))
-      return chance(0.7) ? { head: { host: h, st: s, staged: null, claim: h.granted } } : { refused: true }; // signs, keeps nothing
+      return chance(0.7) ? { head: { host: h, st: s, staged: null, claim: h.granted } } : { refused: true }; // signs, but stores nothing
     if (h.twoFaced && chance(0.5)) return { head: lie(h) };
     const g = h.granted,
       hd = h.head,
@@ -428,7 +429,7 @@ export function run(seed, { family = 'F0', mut = new Set(), nem = new Set(), ste
     if (p.epoch > 1500) fail('I4', `epochs burnt: ${p.epoch}`);
   };
   const news = (fo, t, since = own(fo).epoch) => {
-    // why a head's tree says that this log is not the newest; null: it says nothing
+    // why this log is not the newest, by a head's tree; null: the tree does not show it
     const o = own(fo);
     if (!whole(t)) return null;
     if (t.line > o.line) return 'LINE';
@@ -465,7 +466,7 @@ export function run(seed, { family = 'F0', mut = new Set(), nem = new Set(), ste
     p.reach.delete(h);
     return false;
   };
-  // ---- the product's own rules, on what the model knows: with every rule in its place they must come to the same
+  // ---- the product's own rules, on what the model knows: with every rule enabled both must decide the same
   const shownOf = (fo, t) =>
     t && {
       line: t.line,
@@ -511,7 +512,7 @@ export function run(seed, { family = 'F0', mut = new Set(), nem = new Set(), ste
     held('a tree', p.stopped ?? (p.epoch === 0 ? 'CLAIM_AGAIN' : 'GO_ON'), product);
   };
   const meetByRules = (p, t, staged) => {
-    // R12: an elected writer meets a tree
+    // R12: a tree is shown to an elected writer
     if (!t || !p.elected || p.stopped || M('noR12')) return;
     const fo = p.folder,
       o = own(fo);
@@ -534,7 +535,7 @@ export function run(seed, { family = 'F0', mut = new Set(), nem = new Set(), ste
     drop(p);
   };
   const meet = (p, h, head, at) => {
-    // a head that the writer gets, in answer to what it sent at the time `at`
+    // a head that the writer receives, in answer to what it sent at the time `at`
     if (head.st && !whole(head.st)) return accuse(p, h, `incomplete head ${show(head.st)}`);
     const b = p.folder.acks.get(h);
     if (b && cmp(rank(head.st), b.rank) < 0 && (at > b.at || M('noSentAfter')))
@@ -565,7 +566,7 @@ export function run(seed, { family = 'F0', mut = new Set(), nem = new Set(), ste
       } else if (!fenced(p, a.fenced)) elect(p);
     });
   };
-  // I9: what a tree of an epoch says was at quorum is below the base of every later election of its line, and on its log (4.5c rests on it)
+  // I9: what a tree of an epoch states was at quorum is below the base of every later election of its line, and on its log (4.5c relies on it)
   const sound = (t, e) => {
     if (
       e.begun === t.begun &&
@@ -720,7 +721,7 @@ export function run(seed, { family = 'F0', mut = new Set(), nem = new Set(), ste
       base: p.elected ? p.base : INF,
       node: anc(fo.log, to),
       q: M('noQuorum') ? 0 : anc(fo.log, M('sharedQ') ? fo.q : p.q),
-    }; // never what another core wrote into the shared log since this one's claim
+    }; // never what another core wrote to the shared log since this one's claim
     pool.push(s);
     for (const e of elections) sound(s, e);
     const at = ++clock,
@@ -787,7 +788,7 @@ export function run(seed, { family = 'F0', mut = new Set(), nem = new Set(), ste
         if (!R.lost && R.begun === o.begun && !isAnc(R.node, n) && !isAnc(n, R.node)) {
           fail(
             'I7',
-            `two stories of one line at quorum: ${depth[R.node]} of epoch ${R.epoch}, ${q} of epoch ${p.epoch}`,
+            `two histories of one line at quorum: ${depth[R.node]} of epoch ${R.epoch}, ${q} of epoch ${p.epoch}`,
           );
           break;
         }
@@ -798,7 +799,7 @@ export function run(seed, { family = 'F0', mut = new Set(), nem = new Set(), ste
     reported.push({ node: n, line: o.line, begun: o.begun, epoch: p.epoch, Q, lost: false });
   };
 
-  // ---- reading: one judgement for restore, drill and repair
+  // ---- reading: one decision for restore, drill and repair
   const upTo = (n, story) => {
     let p = lastPol[n];
     while (p > 0 && depth[p] > depth[story]) {
@@ -808,7 +809,7 @@ export function run(seed, { family = 'F0', mut = new Set(), nem = new Set(), ste
     return n;
   };
   const forkOf = (same, cand, line) => {
-    // the tips of one line and epoch, and which of them may have been at quorum
+    // the tips of one line and epoch, and which of them can have been at quorum
     const tips = [...new Set(same.map((s) => s.node))].filter(
       (n) => !same.some((s) => s.node !== n && isAnc(n, s.node)),
     );
@@ -910,7 +911,7 @@ export function run(seed, { family = 'F0', mut = new Set(), nem = new Set(), ste
       return { ok: true, story, base, best, q, qe, counted };
     }
   };
-  // The product's own rules of reading: asked again and again until they need no more trees.
+  // The product's own rules of reading: called repeatedly until they need no more trees.
   const readerOf = (heads, gives) => {
     const nodes = new Map(),
       shown = new Map(),
@@ -1068,9 +1069,9 @@ export function run(seed, { family = 'F0', mut = new Set(), nem = new Set(), ste
     if (res.no === 'line') st8.lineRefused++;
     lastNo = `${res.no} ${show(res.best)}`;
     if (!acceptLoss) return null;
-    // R9: accepted loss. The highest head that can be got whole and lacks no quorum that can be got; else the furthest story on the highest such quorum
+    // R9: accepted loss. The highest head that can be fetched completely and lacks no quorum that can be fetched; else the furthest history on the highest such quorum
     const can = (n) => path(n).every((y) => heads.some((z) => gives(z.host, y))),
-      quorums = top.filter((t) => depth[t.q] && can(t.q) && top.some((u) => isAnc(t.q, u.node))); // read are trees that are shown
+      quorums = top.filter((t) => depth[t.q] && can(t.q) && top.some((u) => isAnc(t.q, u.node))); // only trees that are shown are read
     const wholeHeads = heads.map((x) => x.st).filter((t) => t && can(t.node)),
       good = wholeHeads.filter((t) => !quorums.some((y) => (y.line > t.line || sameLine(y, t)) && !isAnc(y.q, t.node)));
     let took = M('furthest') ? null : good.reduce(higher, null),
@@ -1222,7 +1223,7 @@ export function run(seed, { family = 'F0', mut = new Set(), nem = new Set(), ste
       if (chance(0.6)) {
         if (mine) start(p.folder, p.file);
       } else if (chance(0.5)) folders.splice(folders.indexOf(p.folder), 1);
-    } // perhaps the machine is lost
+    } // sometimes the machine is lost
     else if (x === 'copy') copies.push(copyOf({ ...p.folder, file: p.file }));
     else if (x === 'putback' && copies.length) {
       let fo = copyOf(of(copies));
@@ -1279,7 +1280,7 @@ export function run(seed, { family = 'F0', mut = new Set(), nem = new Set(), ste
         folders.push(fo);
         beginLine(fo, L, newPolicy(L, up.length ? up : hosts));
         start(fo);
-      } // and another operator the same, with a copy
+      } // and another operator does the same with a copy
       beginLine(p.folder, L, newPolicy(L, up.length ? up : hosts));
       start(p.folder, p.file);
     } else if (x === 'append' && mine) for (let i = 1 + pick(3); i > 0; i--) p.folder.log = node(p.folder.log);
@@ -1322,7 +1323,7 @@ export function run(seed, { family = 'F0', mut = new Set(), nem = new Set(), ste
     }
   }
 
-  // ---- I11: clones, faults stop; every core comes to a quorum or is stopped
+  // ---- I11: clones, faults stop; every core reaches a quorum or is stopped
   if (family === 'FV' && cloned && !bad.length) {
     lossy = false;
     for (const h of hosts) h.up = true;
@@ -1350,7 +1351,7 @@ export function run(seed, { family = 'F0', mut = new Set(), nem = new Set(), ste
         `a core neither comes to quorum nor stops: ${w.epoch}w${w.writer} elected ${w.elected} quorum ${w.folder.q} of ${depth[w.folder.log]}`,
       );
   }
-  // ---- I5: faults stop, liars go on lying. A restore, its core and all honest hosts must come to one story
+  // ---- I5: faults stop, dishonest hosts remain dishonest. A restore, its core and all honest hosts must reach one history
   end: if (!bad.length) {
     lossy = false;
     for (const h of hosts) h.up = true;

@@ -1,10 +1,11 @@
 import { sql, type AliasedRawBuilder } from 'kysely';
 import type { MissionsDatabase } from './database.js';
 
-/** A position as text: SQLite's integers may exceed what a number holds. */
+/** A position as text, because SQLite's integers may exceed the safe integers of JavaScript. */
 const position = (table: keyof MissionsDatabase): AliasedRawBuilder<string, 'position'> =>
   sql<string>`cast(${sql.ref(`${table}.position`)} as text)`.as('position');
 
+/** The columns of a stored mission, for a SELECT. */
 export const missionColumns = [
   'id',
   'title',
@@ -19,6 +20,7 @@ export const missionColumns = [
   position('missions'),
 ] as const;
 
+/** The columns of a stored task, for a SELECT. */
 export const taskColumns = [
   'id',
   'mission_id',
@@ -32,6 +34,7 @@ export const taskColumns = [
   position('tasks'),
 ] as const;
 
+/** The columns of a stored job, for a SELECT. */
 export const jobColumns = [
   'id',
   'task_id',

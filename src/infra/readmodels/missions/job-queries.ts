@@ -4,7 +4,7 @@ import { checkLists, readPage, type Page, type PageRequest } from '../page.js';
 import { jobColumns } from './columns.js';
 import type { MissionsDatabase, MissionsSource, StoredJob } from './database.js';
 
-/** Which jobs a page is about: all given conditions must match. */
+/** Selects the jobs of a page: all given conditions must match (AND). */
 export interface JobFilter {
   readonly missionId?: string | null;
   readonly taskId?: string | null;
@@ -13,13 +13,13 @@ export interface JobFilter {
   readonly worker?: string | null;
 }
 
-/** Which job changes a subscription is about. */
+/** Selects the job changes of a subscription: all given conditions must match (AND). */
 export interface JobChangeFilter {
   readonly missionId?: string | undefined;
   readonly kinds?: readonly string[] | undefined;
 }
 
-/** A page of the jobs that a filter asks for. @throws RequestError BAD_USER_INPUT, CURSOR_INVALID */
+/** A page of the jobs that match a filter. @throws RequestError BAD_USER_INPUT, CURSOR_INVALID */
 export async function jobPage<N>(
   { db, log }: MissionsSource,
   filter: JobFilter | null | undefined,
@@ -37,12 +37,12 @@ export async function jobPage<N>(
   return readPage(query, { logId: log.logId, table: 'jobs' }, page, toNode);
 }
 
-/** The jobs with some ids, in no order. */
+/** The jobs with the given ids, in no particular order. */
 export function jobsById(db: Kysely<MissionsDatabase>, ids: readonly string[]): Promise<StoredJob[]> {
   return db.selectFrom('jobs').select(jobColumns).where('id', 'in', ids).execute();
 }
 
-/** The jobs changed after a position, in the order they changed. */
+/** The jobs that changed after a position, in the order of their last change. */
 export async function changedJobs(
   db: Kysely<MissionsDatabase>,
   after: bigint,
@@ -55,7 +55,7 @@ export async function changedJobs(
   return query.orderBy('jobs.position').limit(limit).execute();
 }
 
-/** The ids of the jobs that are handed out next, of some kinds or of any: by priority, then by age. */
+/** The ids of the pending jobs that are handed out next, of the given kinds or of any: higher priority first, then older. */
 export async function nextJobs(
   db: Kysely<MissionsDatabase>,
   kinds: readonly string[] | undefined,
@@ -64,7 +64,7 @@ export async function nextJobs(
   let query = db
     .selectFrom('jobs')
     .select('id')
-    // As the partial index says it: a parameter would keep SQLite from using it.
+    // Literal, like the partial index: with a parameter SQLite would not use the index.
     .where(sql<boolean>`status = 'PENDING'`)
     .orderBy('priority', 'desc')
     .orderBy('created_at')
@@ -74,7 +74,7 @@ export async function nextJobs(
   return (await query.execute()).map(({ id }) => id);
 }
 
-/** The jobs that were claimed under a key and not taken from it since, in the order they were handed out. */
+/** The jobs that were claimed under a key and not released since, by priority, then by age. */
 export function jobsClaimedUnder(
   db: Kysely<MissionsDatabase>,
   claimKey: string,
@@ -89,7 +89,7 @@ export function jobsClaimedUnder(
     .execute();
 }
 
-/** The jobs whose leases have run out by a time (ISO 8601), the earliest first. */
+/** The jobs whose leases have run out by a time (ISO 8601), the earliest lease first. */
 export function expiredLeases(
   db: Kysely<MissionsDatabase>,
   by: string,
@@ -99,7 +99,7 @@ export function expiredLeases(
     db
       .selectFrom('jobs')
       .select(['id', 'attempt'])
-      // As the partial index says it: a parameter would keep SQLite from using it.
+      // Literal, like the partial index: with a parameter SQLite would not use the index.
       .where(sql<boolean>`status = 'DISPATCHED'`)
       .where('lease_expires_at', '<=', by)
       .orderBy('lease_expires_at')

@@ -4,15 +4,15 @@ import { checkLists, readPage, type Page, type PageRequest } from '../page.js';
 import { missionColumns } from './columns.js';
 import type { MissionsDatabase, MissionsSource, StoredMission, StoredStats } from './database.js';
 
-/** Which missions a page is about: all given conditions must match. */
+/** Selects the missions of a page: all given conditions must match (AND). */
 export interface MissionFilter {
   readonly statuses?: readonly MissionStatus[] | null;
   readonly tag?: string | null;
-  /** The title contains this, whatever the case (of ASCII letters). */
+  /** The title contains this text; the case of ASCII letters does not matter. */
   readonly titleContains?: string | null;
 }
 
-/** A page of the missions that a filter asks for. @throws RequestError BAD_USER_INPUT, CURSOR_INVALID */
+/** A page of the missions that match a filter. @throws RequestError BAD_USER_INPUT, CURSOR_INVALID */
 export async function missionPage<N>(
   { db, log }: MissionsSource,
   filter: MissionFilter | null | undefined,
@@ -28,12 +28,12 @@ export async function missionPage<N>(
   return readPage(query, { logId: log.logId, table: 'missions' }, page, toNode);
 }
 
-/** The missions with some ids, in no order. */
+/** The missions with the given ids, in no particular order. */
 export function missionsById(db: Kysely<MissionsDatabase>, ids: readonly string[]): Promise<StoredMission[]> {
   return db.selectFrom('missions').select(missionColumns).where('id', 'in', ids).execute();
 }
 
-/** The missions changed after a position, in the order they changed; one of them when `id` is given. */
+/** The missions that changed after a position, in the order of their last change; only the one with `id` when it is given. */
 export async function changedMissions(
   db: Kysely<MissionsDatabase>,
   after: bigint,
@@ -45,18 +45,18 @@ export async function changedMissions(
   return query.orderBy('missions.position').limit(limit).execute();
 }
 
-/** How many tasks, and jobs in each status, some missions have. */
+/** How many tasks, and jobs in each status, the given missions have. */
 export function statsById(db: Kysely<MissionsDatabase>, ids: readonly string[]): Promise<StoredStats[]> {
   return db.selectFrom('mission_stats').selectAll().where('mission_id', 'in', ids).execute();
 }
 
-/** The ids of open jobs of closed missions, at most so many. */
+/** The ids of open jobs of closed missions, at most `limit`. */
 export async function openJobsOfClosedMissions(db: Kysely<MissionsDatabase>, limit: number): Promise<string[]> {
   const rows = await db
     .selectFrom('mission_stats')
     .innerJoin('jobs', 'jobs.mission_id', 'mission_stats.mission_id')
     .select('jobs.id')
-    // As the partial index says it: a parameter would keep SQLite from using it.
+    // Literal, like the partial index: with a parameter SQLite would not use the index.
     .where(sql<boolean>`mission_stats.closed = 1 and mission_stats.pending + mission_stats.dispatched > 0`)
     .where('jobs.status', 'in', ['PENDING', 'DISPATCHED'])
     .limit(limit)

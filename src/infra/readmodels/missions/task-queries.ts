@@ -14,7 +14,7 @@ export async function taskPage<N>(
   return readPage(query, { logId: log.logId, table: 'tasks' }, page, toNode);
 }
 
-/** The tasks with some ids, in no order. */
+/** The tasks with the given ids, in no particular order. */
 export function tasksById(db: Kysely<MissionsDatabase>, ids: readonly string[]): Promise<StoredTask[]> {
   return db.selectFrom('tasks').select(taskColumns).where('id', 'in', ids).execute();
 }

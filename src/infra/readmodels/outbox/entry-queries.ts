@@ -6,7 +6,7 @@ import type { OutboxDatabase } from './database.js';
 /** Whether a quorum has signed for a replicated event. COMPLETED is final. */
 export type EntryStatus = 'PENDING' | 'COMPLETED';
 
-/** Which replicated events a page is about: all given conditions must match. */
+/** Selects the replicated events of a page: all given conditions must match (AND). */
 export interface EntryFilter {
   readonly status?: EntryStatus | null;
   /** Numbers of event types. */
@@ -15,9 +15,9 @@ export interface EntryFilter {
   readonly key?: string | null;
 }
 
-/** A replicated event, and how far it has got. */
+/** A replicated event, and how far its replication has got. */
 export interface Entry {
-  /** Its number: 1, 2, 3 … in log order, the same on every host. */
+  /** Its sequence: 1, 2, 3 … in log order, the same on every host. */
   readonly id: string;
   readonly key: string;
   readonly etype: number;
@@ -35,7 +35,7 @@ export interface Entry {
 
 const CURSOR = /^([1-9]\d{0,15})$/;
 
-/** What outbox pages are read from. */
+/** The source of outbox pages. */
 export interface OutboxSource {
   readonly outboxDb: Kysely<OutboxDatabase>;
   readonly log: { readonly logId: string };
@@ -43,8 +43,8 @@ export interface OutboxSource {
 }
 
 /**
- * A page of the replicated events that a filter asks for, newest first. How far each has got follows from its number: up
- * to the quorum sequence they are completed, and a host has signed for all up to its own.
+ * A page of the replicated events that match a filter, newest first. The status of each follows from its sequence: events up to
+ * the quorum sequence are COMPLETED, and a host has signed for all events up to its own sequence.
  * @throws RequestError BAD_USER_INPUT, CURSOR_INVALID
  */
 export async function outboxPage<N>(
@@ -60,7 +60,7 @@ export async function outboxPage<N>(
   const before = after === null || after === undefined ? undefined : Number(readCursorIn(scope, after, CURSOR)[0]);
   const { head, quorum, requiredAcks, acksOf } = await readReach(db);
   const { status, etypes, key } = filter ?? {};
-  // How far the outbox has got is known by now: what has come since is on no page of this answer.
+  // The outbox's progress was read above; events recorded since then are left out of this answer.
   const above = status === 'PENDING' ? quorum : 0;
   const upTo = status === 'COMPLETED' ? quorum : head;
   let query = db.selectFrom('entries as e').where('e.id', '>', above).where('e.id', '<=', upTo);
@@ -104,7 +104,7 @@ export async function outboxPage<N>(
     edges,
     pageInfo: { hasNextPage: rows.length > limit, endCursor: edges.at(-1)?.cursor ?? null },
     count: async () => {
-      // Numbers have no gaps.
+      // Sequences have no gaps.
       if (!etypes && (key === null || key === undefined)) return Math.max(0, upTo - above);
       const { count } = await query.select((eb) => eb.fn.countAll<number>().as('count')).executeTakeFirstOrThrow();
       return count;
@@ -112,13 +112,13 @@ export async function outboxPage<N>(
   };
 }
 
-/** How many events of a stream a quorum has signed for, and what that takes. */
+/** How many events of a stream are at quorum, and the weight that a quorum requires. */
 export interface Acknowledged {
   readonly acknowledged: number;
   readonly requiredAcks: number;
 }
 
-/** What a quorum has signed for of each of some streams. */
+/** How many events of each given stream are at quorum, in the order of the streams. */
 export async function acknowledgedOf(db: Kysely<OutboxDatabase>, streams: readonly string[]): Promise<Acknowledged[]> {
   const { quorum, requiredAcks } = await readReach(db);
   const rows = await db

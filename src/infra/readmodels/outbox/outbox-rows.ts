@@ -7,18 +7,18 @@ import {
 } from '../../../projections/outbox-tables.js';
 import type { Connection, Row } from '../../sqlite/connection.js';
 
-/** What the outbox knows of replication: rows of one moment. */
+/** The rows of the outbox about replication, all read at one moment. */
 export interface ReplicationRows {
   /** Undefined before the first event. */
   readonly progress: ProgressRow | undefined;
-  /** From the policy in force on, by version. */
+  /** The policies from the one in force on, by version. */
   readonly policies: readonly PolicyRow[];
   readonly hosts: readonly Pick<HostRow, 'host' | 'state' | 'why' | 'sequence' | 'head'>[];
-  /** By sequence. */
+  /** The key epochs, by sequence. */
   readonly keys: readonly KeyRow[];
 }
 
-/** Reads what is known of replication, in one transaction. */
+/** Reads the rows about replication in one transaction. */
 export function replicationRows(connection: Connection): Promise<ReplicationRows> {
   return connection.transaction('BEGIN', async () => {
     const [progress] = await connection.all<ProgressRow & Row>('SELECT * FROM progress WHERE name = ?', [PROGRESS]);
@@ -32,19 +32,19 @@ export function replicationRows(connection: Connection): Promise<ReplicationRows
   });
 }
 
-/** The number of a replicated event, and its position as text. */
+/** The sequence of a replicated event, and its position as text. */
 export interface EntryPlace {
   readonly id: number;
   readonly position: string;
 }
 
-/** Where the entries after a number are in the log, by number, at most `limit`. */
+/** The positions of the entries after a sequence, in the order of sequences, at most `limit`. */
 export function entryPlaces(connection: Connection, after: number, limit: number): Promise<EntryPlace[]> {
   const sql = 'SELECT id, CAST(position AS TEXT) AS position FROM entries WHERE id > ? ORDER BY id LIMIT ?';
   return connection.all<EntryPlace & Row>(sql, [after, limit]);
 }
 
-/** The numbers of the entries at positions from one to another, both included. */
+/** The sequences of the entries at positions `from` to `to`, both included. */
 export function entriesBetween(
   connection: Connection,
   from: number,
@@ -61,8 +61,8 @@ const REPLICATED_THROUGH = `
       WHERE g.slot = 'live' AND coalesce((SELECT p.quorum <= p.head FROM progress p), true))) AS TEXT) AS through`;
 
 /**
- * The position up to which a quorum has signed for all that is replicated: before the first event it has not, or the end of
- * what is folded where it has signed for exactly all of that. Undefined where it would have signed for more than there is.
+ * The position up to which every replicated event is at quorum: directly before the first that is not, or the end of what is
+ * folded when all of them are. Undefined when the quorum sequence is above the last sequence.
  */
 export async function replicatedThrough(connection: Connection): Promise<bigint | undefined> {
   const [row] = await connection.all<{ through: string | null }>(REPLICATED_THROUGH);
@@ -72,7 +72,7 @@ export async function replicatedThrough(connection: Connection): Promise<bigint 
 const QUORUM_POSITION = `SELECT CAST(e.position AS TEXT) AS position FROM progress AS p
   JOIN entries AS e ON e.id = p.quorum WHERE p.name = ?`;
 
-/** The position of the last event that a quorum has signed for; 0 without one. */
+/** The position of the last event at quorum; 0 without one. */
 export async function quorumPosition(connection: Connection): Promise<bigint> {
   const [row] = await connection.all<{ position: string }>(QUORUM_POSITION, [PROGRESS]);
   return BigInt(row?.position ?? 0);

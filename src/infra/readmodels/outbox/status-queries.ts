@@ -18,18 +18,18 @@ const NOTHING: KnownProgress = {
   key_epoch: 0,
 };
 
-/** What a status of replication is made from, of one moment. */
+/** The rows from which the status of replication is computed, all read at one moment. */
 export interface StatusRows {
   readonly progress: KnownProgress;
-  /** From the policy in force on, by version. */
+  /** The policies in play, by version. */
   readonly inPlay: readonly Policy[];
-  /** By URL. */
+  /** The hosts, by URL. */
   readonly hosts: readonly HostRow[];
-  /** When the events happened that are the first to lack, of the quorum and of each host: milliseconds since 1970, by number. */
+  /** The times of the first events that the quorum and each host lack: milliseconds since 1970, by sequence. */
   readonly times: ReadonlyMap<number, number>;
 }
 
-/** Reads what a status of replication is made from, in one transaction. */
+/** Reads the rows for the status of replication in one transaction. */
 export function statusRows(outboxDb: Kysely<OutboxDatabase>): Promise<StatusRows> {
   return outboxDb.transaction().execute(async (db) => {
     const progress =
@@ -51,7 +51,7 @@ export function statusRows(outboxDb: Kysely<OutboxDatabase>): Promise<StatusRows
 
 type OfProtocol2 = 'line' | 'dishonest_weight';
 
-/** A file of an older build has fewer columns, until it has been built anew. */
+/** Adds the columns that a file of an older build lacks until it is rebuilt. */
 function sinceProtocol2(
   progress: Omit<KnownProgress, OfProtocol2> & Partial<Pick<KnownProgress, OfProtocol2>>,
 ): KnownProgress {

@@ -87,9 +87,7 @@ describe('a log that has lost events', () => {
     await expect(running.open(tally(), reopened)).rejects.toMatchObject({
       code: 'CHECKPOINT_BEYOND_HEAD',
       message: expect.stringMatching(
-        new RegExp(
-          `folded up to ${later.position}, beyond the end of the log at ${position}:.*sheratan replay tally --reset`,
-        ),
+        new RegExp(`folded up to ${later.position}, but the log ends at ${position}:.*sheratan replay tally --reset`),
       ),
     });
   });

@@ -241,7 +241,7 @@ describe('variables', () => {
       return { v: type.startsWith('[') ? list : { [name.replace('filter.', '')]: list } };
     };
     for (const count of [101, 40_000]) {
-      const message = `${name} takes at most 100 values; it has ${count}.`;
+      const message = `${name} accepts at most 100 values; it has ${count}.`;
       expectRefused(await overWebSocket(document, variables(count)), 'BAD_USER_INPUT', new RegExp(`^${message}$`));
       if (kind === 'query')
         expect(await node.refusal(document, variables(count))).toEqual({ code: 'BAD_USER_INPUT', message });
