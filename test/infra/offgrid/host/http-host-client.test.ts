@@ -201,7 +201,7 @@ describe('the patience of a client', () => {
     const url = await somebody(() => undefined);
     await expect(clientAt(url, { host }, HASTY).head(ORIGIN)).rejects.toMatchObject({
       code: 'TIMEOUT',
-      message: /no answer after/,
+      message: /No answer arrived within/,
     });
   });
 
@@ -219,7 +219,7 @@ describe('the patience of a client', () => {
       });
       await expect(clientAt(url, { host }, { ...HASTY, ...BEGINNING }).head(ORIGIN)).rejects.toMatchObject({
         code: 'TIMEOUT',
-        message: /The answer comes at less than/,
+        message: /The answer arrived at less than/,
       });
     }
   });
@@ -231,7 +231,7 @@ describe('the patience of a client', () => {
     const client = clientAt(url, { host }, { ...HASTY, firstByteMs: 60_000, maxFirstByteMs: 60_000 });
     await expect(client.ship(ORIGIN, new Uint8Array(8_000_000))).rejects.toMatchObject({
       code: 'TIMEOUT',
-      message: /It is sent less than/,
+      message: /The request was sent at less than/,
     });
   });
 
