@@ -99,7 +99,7 @@ describe('a host does not start, and says one thing,', () => {
     expect(first.length * second.length).toBeGreaterThan(0);
     for (const text of damaged) {
       await writeFile(path, text);
-      await expect(newHost({ folder }), JSON.stringify(text)).rejects.toThrow(/identity\.pem is damaged: put it back/);
+      await expect(newHost({ folder }), JSON.stringify(text)).rejects.toThrow(/identity\.pem is damaged\. Restore it/);
     }
     await writeFile(path, whole);
     expect((await newHost({ folder })).identity.id).toBe(id);

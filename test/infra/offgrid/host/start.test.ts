@@ -30,7 +30,7 @@ describe('a host', () => {
     const { folder, id } = await used();
     for (const name of ['host.db', 'host.db-wal', 'host.db-shm']) await rm(join(folder, name), { force: true });
     await expect(newHost({ folder })).rejects.toThrow(
-      /identity\.pem is there, and .*host\.db is not.*must be another/s,
+      /identity\.pem exists, but .*host\.db does not.*must become another/s,
     );
     await rename(join(folder, 'identity.pem'), join(folder, 'lost.pem'));
     expect((await newHost({ folder })).identity.id).not.toBe(id);
@@ -40,7 +40,7 @@ describe('a host', () => {
     const [one, two] = [await used(), await used()];
     await cp(join(two.folder, 'host.db'), join(one.folder, 'host.db'));
     await expect(newHost({ folder: one.folder })).rejects.toThrow(
-      new RegExp(`host\\.db is that of host ${two.id}, and .* that of host ${one.id}`),
+      new RegExp(`host\\.db belongs to host ${two.id}, but .* belongs to host ${one.id}`),
     );
   });
 
@@ -62,7 +62,7 @@ describe('a host', () => {
     await cp(GOLDEN, folder, { recursive: true });
     const before = await readFile(join(folder, 'host.db'));
     await expect(newHost({ folder })).rejects.toThrow(
-      /host\.db was written by protocol 1\. Move its folder away and start with an empty one/,
+      /host\.db was written by protocol 1\. Move its folder away and start the host with an empty one/,
     );
     expect((await readFile(join(folder, 'host.db'))).equals(before)).toBe(true);
   });
