@@ -92,7 +92,7 @@ describe('a recovery key', () => {
 
   it.each(['U', 'u', '!', '–', 'é', '🏔'])('is refused with %s in it, and says where', (strange) => {
     expect(refused(`${TEXT.slice(0, 7)}${strange}${TEXT.slice(8)}`)).toMatch(
-      /none of its digits: '.+', as character 3 of group 2\.$/,
+      /an invalid character: '.+', character 3 of group 2\.$/,
     );
   });
 

@@ -29,7 +29,10 @@ describe('a quorum policy', () => {
     ['{"weights": {"host-a": null}}', /weights\.host-a must be a number, 0–1000000$/],
     ['{"weights": []}', /weights must be an object: weights by node$/],
     ['{"max_age_s": -1}', /max_age_s must be seconds, 0–3153600000; 0 for none$/],
-    ['{"kinds": {"replica": {"max_age": 1}}}', /kinds\.replica must not have 'max_age': known are weight_default, /],
+    [
+      '{"kinds": {"replica": {"max_age": 1}}}',
+      /kinds\.replica must not have 'max_age': the known fields are weight_default, /,
+    ],
     ['{"kinds": {"replica": {"kinds": {}}}}', /kinds\.replica must not have 'kinds'/],
   ])('that is %s is refused, naming what is wrong', (text, message) => {
     expect(() => readQuorumPolicy(text)).toThrow(PolicyError);

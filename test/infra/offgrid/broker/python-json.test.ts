@@ -122,8 +122,8 @@ describe('what is received', () => {
   });
 
   it.each([
-    ['', 'it ends too soon at character 0'],
-    ['{', 'it ends too soon at character 1'],
+    ['', 'the text ends too early at character 0'],
+    ['{', 'the text ends too early at character 1'],
     ['{"a" 1}', '"1" is unexpected at character 5'],
     ['{"a":1,}', '"}" is unexpected at character 7'],
     ['[1,]', '"]" is unexpected at character 3'],

@@ -192,7 +192,7 @@ describe('a broker refuses', () => {
     const { url, clock } = await started();
     const stale = await postSigned(url, '/quorum/create', QUORUM, new ManualClock(clock.seconds - 301));
     expect(stale).toMatchObject(
-      refusal(401, 'STALE_TIMESTAMP', expect.stringContaining(`here it is ${clock.seconds}`)),
+      refusal(401, 'STALE_TIMESTAMP', expect.stringContaining(`the broker's time is ${clock.seconds}`)),
     );
     expect(stale.body).toMatchObject({ time: clock.seconds, signature: expect.any(String) });
     const early = await postSigned(url, '/quorum/create', QUORUM, new ManualClock(clock.seconds + 301));
@@ -202,8 +202,8 @@ describe('a broker refuses', () => {
   it('what is not a JSON object', async () => {
     const { url } = await started();
     for (const [body, why] of [
-      ['{"id": ', 'it ends too soon at character 7'],
-      ['', 'it ends too soon at character 0'],
+      ['{"id": ', 'the text ends too early at character 7'],
+      ['', 'the text ends too early at character 0'],
       ['{"n": NaN}', '"N" is unexpected at character 6'],
       ['[]', 'The body must be a JSON object.'],
       ['7', 'The body must be a JSON object.'],
@@ -229,8 +229,8 @@ describe('a broker refuses', () => {
       ['id must be text', { id: 7 }],
       ['id must not be empty', { id: '' }],
       ['id must have at most 512 characters', { id: 'x'.repeat(513) }],
-      ['id must not hold control characters', { id: 'a\nb' }],
-      ['id must not hold control characters or half surrogate pairs', { id: '\ud800' }],
+      ['id must not contain control characters', { id: 'a\nb' }],
+      ['id must not contain control characters or half surrogate pairs', { id: '\ud800' }],
       ['kind must have at most 64 characters', { kind: 'x'.repeat(65) }],
       ['required must be above 0', { required: 0 }],
       ['required must be above 0', { required: -1 }],
@@ -270,7 +270,7 @@ describe('a broker refuses', () => {
     const { url, ack, status } = await started();
     expect(await ack('host-a', 'nothing')).toEqual(refusal(404, 'NOT_FOUND', expect.stringContaining("'nothing'")));
     expect(await status('nothing')).toEqual(refusal(404, 'NOT_FOUND'));
-    expect(await get(url, '/auction')).toEqual(refusal(404, 'NOT_FOUND', 'There is nothing at GET /auction.'));
+    expect(await get(url, '/auction')).toEqual(refusal(404, 'NOT_FOUND', 'This broker does not serve GET /auction.'));
     expect(await get(url, '/quorum/status/replica/%ff')).toEqual(refusal(400, 'BAD_REQUEST'));
   });
 });
