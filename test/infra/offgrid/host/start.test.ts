@@ -20,7 +20,7 @@ async function used() {
 }
 
 describe('a host', () => {
-  it('tells that it speaks protocol 2', async () => {
+  it('states that it uses protocol 2', async () => {
     const host = await newHost();
     const answer = await fetch(`${host.url}/pubkeys`);
     expect(await answer.json()).toMatchObject({ node_id: host.identity.id, protocol: 2 });
@@ -36,7 +36,7 @@ describe('a host', () => {
     expect((await newHost({ folder })).identity.id).not.toBe(id);
   });
 
-  it('does not start with the file of another', async () => {
+  it('does not start with the file of another host', async () => {
     const [one, two] = [await used(), await used()];
     await cp(join(two.folder, 'host.db'), join(one.folder, 'host.db'));
     await expect(newHost({ folder: one.folder })).rejects.toThrow(
@@ -44,7 +44,7 @@ describe('a host', () => {
     );
   });
 
-  it('without its identity becomes another, with the events that are there, and grants anew', async () => {
+  it('without its identity becomes another host, with the stored events, and without granted claims', async () => {
     const { folder, id, history, process } = await used();
     await rm(join(folder, 'identity.pem'));
     const host = await newHost({ folder });
@@ -57,7 +57,7 @@ describe('a host', () => {
     expect(await reader.events('?bytes=4194304')).toEqual(history.numbered(1, 4));
   });
 
-  it('refuses a folder of protocol 1, says what to do, and leaves it as it is', async () => {
+  it('refuses a folder of protocol 1, states what to do, and does not change it', async () => {
     const folder = await newFolder();
     await cp(GOLDEN, folder, { recursive: true });
     const before = await readFile(join(folder, 'host.db'));
@@ -67,7 +67,7 @@ describe('a host', () => {
     expect((await readFile(join(folder, 'host.db'))).equals(before)).toBe(true);
   });
 
-  it('does not start where another runs', async () => {
+  it('does not start where another host runs', async () => {
     const { folder } = await used();
     const host = await newHost({ folder });
     await expect(newHost({ folder })).rejects.toThrow(
