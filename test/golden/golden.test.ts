@@ -104,7 +104,7 @@ describe('a host’s folder that 0.1 wrote', () => {
     const { code, output, errors } = await Sheratan.run(['host', '--name', name, '--port', '0'], dataDir, env);
     expect([code, output]).toEqual([78, []]);
     expect(errors).toEqual([
-      `sheratan: ${file} was written by protocol 1. Move its folder away and start with an empty one: a core that runs ships everything again. To read it without that core, use the build that wrote it.`,
+      `sheratan: ${file} was written by protocol 1. Move its folder away and start the host with an empty one: a running core ships everything again. To read the file without that core, use the build that wrote it.`,
     ]);
     expect((await readFile(file)).equals(before)).toBe(true);
   });

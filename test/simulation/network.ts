@@ -109,7 +109,7 @@ export class Network {
         settle(new HostFailure('TIMEOUT', 'no answer'));
       });
       const giveUp = () => {
-        settle(new HostFailure('UNREACHABLE', 'the request was given up'));
+        settle(new HostFailure('UNREACHABLE', 'the request was cancelled'));
       };
       for (const signal of asker.signals) signal?.addEventListener('abort', giveUp);
       if (asker.signals.some((signal) => signal?.aborted)) {

@@ -54,7 +54,7 @@ export class SimClient implements HostClient {
   async keys(): Promise<HostKeys> {
     const { network, host } = this.#options;
     const verifyKey = await network.meet(host, this.#asker());
-    if (!isVerifyKey(verifyKey)) throw new HostFailure('NONSENSE', 'its verify key is none');
+    if (!isVerifyKey(verifyKey)) throw new HostFailure('NONSENSE', 'the host sent an invalid verify key');
     return { host: fingerprintOf(toBase64(verifyKey)), verifyKey };
   }
 

@@ -5,39 +5,42 @@ const TEXT = 3;
 const ARRAY = 4;
 const MAP = 5;
 const NULL = 0xf6;
-/** The most bytes of a head: what an item is, and its length or value. */
+/** The maximum size of an item's head, which holds its type and its length or value, in bytes. */
 const MAX_HEAD_BYTES = 9;
 
 /**
- * Writes DAG-CBOR, one item after the other, as `@ipld/dag-cbor` encodes it: for what is encoded once an event. The library makes
- * several objects of each item, which took a tenth of the time that events are shipped in.
+ * Writes DAG-CBOR item by item, with the same bytes as `@ipld/dag-cbor`. It is used for what is encoded once per event: the
+ * library creates several objects for each item, which took a tenth of the time of shipping events.
  */
 export class CborWriter {
   #buffer: Buffer;
   #length = 0;
 
-  /** @param bytes how many are made room for; more are as they come */
+  /** @param bytes the initial size of the buffer, which grows as needed */
   constructor(bytes: number) {
     this.#buffer = Buffer.allocUnsafe(bytes);
   }
 
-  /** So many items follow. */
+  /** Begins an array; the given number of items must follow. */
   array(length: number): this {
     return this.#head(ARRAY, length);
   }
 
-  /** So many keys with their values follow: the shortest keys first, those of one length in the order of their bytes. */
+  /**
+   * Begins a map; the given number of keys with their values must follow: shorter keys first, keys of equal length in the order
+   * of their bytes.
+   */
   map(members: number): this {
     return this.#head(MAP, members);
   }
 
-  /** @throws RangeError unless it is an integer within ± 2⁵³ − 1 */
+  /** Writes an integer. @throws RangeError unless it is within ± (2⁵³ − 1) */
   integer(value: number): this {
     if (!Number.isSafeInteger(value)) throw new RangeError(`${value} is not an integer that can be encoded`);
     return value < 0 ? this.#head(NEGATIVE, -1 - value) : this.#head(UINT, value);
   }
 
-  /** @param value is well-formed: it has no half of a surrogate pair */
+  /** Writes text. @param value must be well-formed: no unpaired surrogates */
   text(value: string): this {
     const length = Buffer.byteLength(value);
     this.#head(TEXT, length).#room(length);
@@ -45,7 +48,7 @@ export class CborWriter {
     return this;
   }
 
-  /** Bytes, or null in their place. */
+  /** Writes a byte string, or null. */
   bytes(value: Uint8Array | null): this {
     if (value === null) return this.null();
     const length = value.byteLength;
@@ -62,7 +65,7 @@ export class CborWriter {
     return this;
   }
 
-  /** What was written; the writer is not used any more. */
+  /** The bytes written so far, as a view of the buffer; the writer must not be used afterwards. */
   written(): Uint8Array {
     return this.#buffer.subarray(0, this.#length);
   }

@@ -2,27 +2,27 @@ import { inspect } from 'node:util';
 import { toHex } from './bytes.js';
 import { sodium } from './sodium.js';
 
-/** Bytes of a root or data key. */
+/** The size of a root or data key, in bytes. */
 export const KEY_BYTES = 32;
-/** Bytes of a key's id. */
+/** The size of a key's id, in bytes. */
 export const KEY_ID_BYTES = 16;
-/** What crypto_kdf derives for: 8 bytes. */
+/** The context of crypto_kdf: 8 bytes. */
 const CONTEXT = 'sheratan';
 const ENCRYPTS = 1;
 const KEYS_NONCE = 2;
 
-/** A key that seals events, with what is derived from it. */
+/** A key that seals events, with the keys derived from it. */
 export interface DataKey {
   readonly bytes: Uint8Array;
   /** BLAKE2b-128 of the key: an envelope names its key by this, and so commits to it. */
   readonly id: Uint8Array;
-  /** Encrypts. */
+  /** The key that encrypts. */
   readonly encrypt: Uint8Array;
-  /** Keys the hash that makes nonces. */
+  /** The key of the hash that makes nonces. */
   readonly nonce: Uint8Array;
 }
 
-/** Written down by mistake, it tells its id alone. */
+/** A data key that shows only its id when it is logged or serialized by mistake. */
 class GuardedKey implements DataKey {
   readonly bytes: Uint8Array;
   readonly id: Uint8Array;
@@ -46,12 +46,12 @@ class GuardedKey implements DataKey {
   }
 }
 
-/** @throws RangeError unless it is of KEY_BYTES */
+/** A data key from its bytes. @throws RangeError unless there are KEY_BYTES */
 export function dataKey(bytes: Uint8Array): DataKey {
   return new GuardedKey(bytes);
 }
 
-/** What a key is called by: BLAKE2b-128 of it. */
+/** The id of a key: its BLAKE2b-128. */
 export function keyId(bytes: Uint8Array): Uint8Array {
   return sodium.crypto_generichash(KEY_ID_BYTES, bytes, null);
 }

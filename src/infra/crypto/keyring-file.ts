@@ -6,13 +6,13 @@ import { readIfThere, writeDurably } from '../platform/files.js';
 import { fromBase64, toBase64 } from './bytes.js';
 import { RootKey } from './root-key.js';
 
-/** The cost of guessing a passphrase: about 0.1 s and 64 MiB a guess (scrypt, RFC 7914). */
+/** The cost of guessing a passphrase: about 0.1 s and 64 MiB per guess (scrypt, RFC 7914). */
 const SCRYPT = { N: 65_536, r: 8, p: 1, maxmem: 128 * 1024 * 1024 } as const;
 const SALT_BYTES = 16;
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 const KEY_BYTES = 32;
-/** Only the owner may read it. */
+/** The mode of the file: only its owner may read it. */
 const MODE = 0o600;
 
 const base64 = z.string().regex(/^[A-Za-z0-9+/]+=*$/);
@@ -26,7 +26,7 @@ const keyringSchema = z.union([
   }),
 ]);
 
-/** The keyring cannot be used. */
+/** The keyring cannot be used; the message states what to do. */
 export class KeyringError extends Error {
   override readonly name = 'KeyringError';
   readonly code: 'KEYRING_MISSING' | 'KEYRING_DAMAGED' | 'PASSPHRASE_NEEDED' | 'PASSPHRASE_WRONG' | 'KEYRING_EXISTS';
@@ -38,8 +38,9 @@ export class KeyringError extends Error {
 }
 
 /**
- * The root key of a core, from its file; without one, a new one, which is in the file when this returns.
- * @throws KeyringError saying what is wrong and what to do
+ * Reads the root key of a core from its file. If the file does not exist, generates a root key and writes it; the file is
+ * durable when this resolves.
+ * @throws KeyringError
  */
 export async function openKeyring(path: string, passphrase: string | undefined): Promise<RootKey> {
   const known = await readKeyring(path, passphrase);
@@ -49,7 +50,7 @@ export async function openKeyring(path: string, passphrase: string | undefined):
   return root;
 }
 
-/** The root key from a file; undefined when there is none. @throws KeyringError */
+/** Reads the root key from a file; undefined when the file does not exist. @throws KeyringError */
 export async function readKeyring(path: string, passphrase: string | undefined): Promise<RootKey | undefined> {
   const content = await contentOf(path);
   if (content === undefined) return undefined;
@@ -58,31 +59,37 @@ export async function readKeyring(path: string, passphrase: string | undefined):
   const wrapped = fromBase64(content.wrapped);
   if (wrapped.byteLength !== NONCE_BYTES + KEY_BYTES + TAG_BYTES) throw damaged(path);
   if (passphrase === undefined)
-    throw new KeyringError('PASSPHRASE_NEEDED', `${path} is wrapped with a passphrase: set SHERATAN_KEY_PASSPHRASE.`);
+    throw new KeyringError(
+      'PASSPHRASE_NEEDED',
+      `${path} is wrapped with a passphrase: set SHERATAN_KEY_PASSPHRASE to it.`,
+    );
   const key = await stretch(passphrase, fromBase64(params.salt));
   return rootOf(unwrap(key, wrapped, path), path);
 }
 
-/** Writes a keyring, whole or not at all. @throws KeyringError KEYRING_EXISTS when there is one already */
+/** Writes a keyring atomically. @throws KeyringError KEYRING_EXISTS when the file exists already */
 export async function writeKeyring(path: string, root: RootKey, passphrase: string | undefined): Promise<void> {
   const text = passphrase === undefined ? plainText(root) : await wrappedText(root, passphrase);
   await writeDurably(path, text, { mode: MODE, exclusive: true }).catch((error: unknown) => {
     if (error instanceof Error && 'code' in error && error.code === 'EEXIST')
-      throw new KeyringError('KEYRING_EXISTS', `${path} is there already; it is not replaced.`);
+      throw new KeyringError(
+        'KEYRING_EXISTS',
+        `${path} exists already and is not replaced. To use another key, move it away first.`,
+      );
     throw error;
   });
 }
 
 /**
- * Wraps a keyring that was made without a passphrase.
- * @returns false when it is wrapped already, or is not there
- * @throws KeyringError; the system's error when it cannot be written: it is as it was then
+ * Wraps a keyring that was written without a passphrase.
+ * @returns false when it is wrapped already or does not exist
+ * @throws KeyringError; the system's error when it cannot be written, in which case it is unchanged
  */
 export async function wrapKeyring(path: string, passphrase: string): Promise<boolean> {
   const content = await contentOf(path);
   if (content === undefined || !('root' in content)) return false;
   const root = rootOf(fromBase64(content.root), path);
-  // What a link leads to is wrapped, not put in the place of the link.
+  // If the path is a symbolic link, its target is replaced, not the link.
   await writeDurably(await realpath(path), await wrappedText(root, passphrase), { mode: MODE });
   return true;
 }
@@ -128,7 +135,10 @@ function unwrap(key: Uint8Array, wrapped: Uint8Array, path: string): Buffer {
     decipher.setAuthTag(wrapped.subarray(-TAG_BYTES));
     return Buffer.concat([decipher.update(wrapped.subarray(NONCE_BYTES, -TAG_BYTES)), decipher.final()]);
   } catch {
-    throw new KeyringError('PASSPHRASE_WRONG', `SHERATAN_KEY_PASSPHRASE does not open ${path}.`);
+    throw new KeyringError(
+      'PASSPHRASE_WRONG',
+      `SHERATAN_KEY_PASSPHRASE does not open ${path}. Set the passphrase that it was wrapped with.`,
+    );
   }
 }
 
@@ -140,7 +150,7 @@ function rootOf(bytes: Uint8Array, path: string): RootKey {
 function damaged(path: string): KeyringError {
   return new KeyringError(
     'KEYRING_DAMAGED',
-    `${path} is not a keyring. Move it away, and put back the key: sheratan keys import.`,
+    `${path} is not a valid keyring. Move it away, then import the recovery key: sheratan keys import.`,
   );
 }
 

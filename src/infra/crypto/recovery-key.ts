@@ -5,15 +5,15 @@ import { sha256 } from './sha256.js';
 /** Crockford's base32: no I, L, O or U. */
 const ALPHABET = '0123456789ABCDEFGHJKMNPQRSTVWXYZ';
 const STRANGE = new RegExp(`[^${ALPHABET}]`);
-/** Bits of a digit. */
+/** The number of bits in a digit. */
 const DIGIT_BITS = 5;
-/** Bytes of SHA-256 that prove that it was typed as it was printed. */
+/** The number of bytes of SHA-256 that serve as a checksum against typing errors. */
 const CHECKSUM_BYTES = 3;
-/** Digits of a group. */
+/** The number of digits in a group. */
 const GROUP = 4;
 const DIGITS = Math.ceil(((KEY_BYTES + CHECKSUM_BYTES) * 8) / DIGIT_BITS);
 
-/** The root key for people to keep: 56 digits in groups of four. */
+/** The root key as text for people to keep: 56 digits in groups of four. */
 export function formatRecoveryKey(root: RootKey): string {
   const bytes = Buffer.concat([root.bytes, checksum(root.bytes)]);
   let bits = 0;
@@ -31,18 +31,20 @@ export function formatRecoveryKey(root: RootKey): string {
 }
 
 /**
- * The root key from what was kept: case, spaces and hyphens do not matter, and what is easily misread is read as meant.
- * @throws Error that says what is wrong, without repeating the key
+ * The root key from its text. Case, white space and hyphens are ignored; O is read as 0, and I and L as 1.
+ * @throws Error that names the cause without repeating the key
  */
 export function parseRecoveryKey(text: string): RootKey {
   const digits = text.toUpperCase().replaceAll(/[\s-]/g, '').replaceAll('O', '0').replaceAll(/[IL]/g, '1');
   const strange = digits.search(STRANGE);
   if (strange >= 0)
     throw new Error(
-      `The recovery key holds what is none of its digits: '${String.fromCodePoint(digits.codePointAt(strange) ?? 0)}', as character ${(strange % GROUP) + 1} of group ${Math.floor(strange / GROUP) + 1}.`,
+      `The recovery key contains an invalid character: '${String.fromCodePoint(digits.codePointAt(strange) ?? 0)}', character ${(strange % GROUP) + 1} of group ${Math.floor(strange / GROUP) + 1}.`,
     );
   if (digits.length !== DIGITS)
-    throw new Error(`The recovery key has ${digits.length} digits; it must have ${DIGITS}. Is a group missing?`);
+    throw new Error(
+      `The recovery key has ${digits.length} digits; it must have ${DIGITS}. Check that no group is missing.`,
+    );
   const bytes = Buffer.alloc(KEY_BYTES + CHECKSUM_BYTES);
   let bits = 0;
   let value = 0;
@@ -58,7 +60,7 @@ export function parseRecoveryKey(text: string): RootKey {
   }
   const root = bytes.subarray(0, KEY_BYTES);
   if (!checksum(root).equals(bytes.subarray(KEY_BYTES)))
-    throw new Error('The recovery key was not typed as it was printed: its checksum does not match.');
+    throw new Error('The recovery key is wrong: its checksum does not match. Compare it with the printed key.');
   return new RootKey(Buffer.from(root));
 }
 

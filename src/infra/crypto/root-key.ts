@@ -5,17 +5,17 @@ import { equalBytes, fromBase64, toBase64, toHex } from './bytes.js';
 import { dataKey, KEY_BYTES, keyId, type DataKey } from './data-key.js';
 import { sodium } from './sodium.js';
 
-/** What is derived from the root, each for its own use: crypto_kdf with this context and the number of the use. */
+/** The keys derived from the root: crypto_kdf with this context and the number of each key's use. */
 const CONTEXT = 'shrtroot';
 const FIRST_DATA_KEY = 1;
 const SIGNS = 2;
 const WRAPS = 3;
-/** What precedes the 32 bytes of an Ed25519 seed in PKCS #8 (RFC 8410). */
+/** The bytes before the 32 of an Ed25519 seed in PKCS #8 (RFC 8410). */
 const PKCS8_ED25519 = Buffer.from('302e020100300506032b657004220420', 'hex');
 const NONCE_BYTES = 24;
 const WRAP_VERSION = 1;
 
-/** Which key a wrapped key is: it unwraps as no other. */
+/** The identity that a wrapped key is bound to: it unwraps only as this key. */
 export interface WrappedPlace {
   readonly origin: string;
   readonly keyEpoch: number;
@@ -23,21 +23,21 @@ export interface WrappedPlace {
 }
 
 /**
- * The key from which, with the log, all others follow. Whoever has it can read and write everything. Written down by
- * mistake, it tells its id alone.
+ * The key from which, with the log, all other keys follow. Any party that has it can read and write everything. It shows only
+ * its id when it is logged or serialized by mistake.
  */
 export class RootKey {
   readonly bytes: Uint8Array;
-  /** Hexadecimal; names the root without telling it. */
+  /** The id of the root, hexadecimal. It identifies the root without revealing it. */
   readonly id: string;
-  /** Seals what comes before the first KeyRotated, and every KeyRotated. */
+  /** Seals the events before the first KeyRotated, and every KeyRotated. */
   readonly firstDataKey: DataKey;
-  /** Signs what the origin says to hosts. */
+  /** Signs the origin's claims and trees. */
   readonly signingKey: KeyObject;
   readonly verifyKey: KeyObject;
   readonly #wrapping: Uint8Array;
 
-  /** @throws RangeError unless it is of KEY_BYTES */
+  /** @throws RangeError unless there are KEY_BYTES */
   constructor(bytes: Uint8Array) {
     if (bytes.byteLength !== KEY_BYTES) throw new RangeError(`a key has ${KEY_BYTES} bytes, not ${bytes.byteLength}`);
     const derived = (use: number) => sodium.crypto_kdf_derive_from_key(KEY_BYTES, use, CONTEXT, bytes);
@@ -61,11 +61,12 @@ export class RootKey {
     return `RootKey ${this.id}`;
   }
 
+  /** A new random root key. */
   static generate(): RootKey {
     return new RootKey(randomBytes(KEY_BYTES));
   }
 
-  /** A data key as KeyRotated carries it: base64 of nonce, ciphertext and tag. */
+  /** A data key in the wrapped form of KeyRotated: base64 of nonce, ciphertext and tag. */
   wrap(key: DataKey, origin: string, keyEpoch: number): string {
     const nonce = randomBytes(NONCE_BYTES);
     const aad = placeBytes({ origin, keyEpoch, keyId: toHex(key.id) });
@@ -73,7 +74,7 @@ export class RootKey {
     return toBase64(Buffer.concat([nonce, wrapped]));
   }
 
-  /** The data key again; undefined when it was wrapped for another place or by another root. */
+  /** Unwraps a data key; undefined when it was wrapped for another place or by another root. */
   unwrap(wrapped: string, place: WrappedPlace): DataKey | undefined {
     const bytes = fromBase64(wrapped);
     const [nonce, ciphertext] = [bytes.subarray(0, NONCE_BYTES), bytes.subarray(NONCE_BYTES)];

@@ -1,9 +1,9 @@
 import { createHash, hash } from 'node:crypto';
 
-/** Room for what trees and signed things are made of: putting short parts together is quicker than feeding them one by one. */
+/** A buffer for short parts, such as those of trees: hashing them joined is faster than feeding them one by one. */
 const scratch = Buffer.alloc(4_096);
 
-/** SHA-256 of the parts, one after the other. */
+/** SHA-256 of the concatenated parts: 32 bytes. */
 export function sha256(...parts: readonly Uint8Array[]): Uint8Array {
   const [only] = parts;
   if (only !== undefined && parts.length === 1) return digestOf(only);
@@ -22,7 +22,7 @@ export function sha256(...parts: readonly Uint8Array[]): Uint8Array {
   return digest.digest();
 }
 
-/** By way of a string, which takes Node half as long as a buffer. */
+/** Takes the digest as a string, which is twice as fast in Node as taking it as a buffer. */
 function digestOf(bytes: Uint8Array): Uint8Array {
   return Buffer.from(hash('sha256', bytes, 'binary'), 'binary');
 }

@@ -3,18 +3,18 @@ import { fromBase64, toBase64, toHex } from './bytes.js';
 import { sha256 } from './sha256.js';
 import { sodium } from './sodium.js';
 
-/** What precedes the 32 bytes of an Ed25519 public key in SubjectPublicKeyInfo (RFC 8410). */
+/** The bytes before the 32 of an Ed25519 public key in SubjectPublicKeyInfo (RFC 8410). */
 const SPKI_ED25519 = Buffer.from('302a300506032b6570032100', 'hex');
-/** Hexadecimal digits of a fingerprint: 128 bits. */
+/** The number of hexadecimal digits in a fingerprint: 128 bits. */
 const FINGERPRINT_DIGITS = 32;
 
-/** Ed25519 over bytes: 64 bytes. */
+/** The Ed25519 signature of bytes: 64 bytes. */
 export function signatureOf(bytes: Uint8Array, key: KeyObject): Uint8Array {
   return new Uint8Array(sign(null, bytes, key));
 }
 
 /**
- * Whether a signature is that of bytes, as libsodium's crypto_sign_verify_detached judges it.
+ * Whether a signature of bytes is valid by the rules of libsodium's crypto_sign_verify_detached.
  * @param signature of 64 bytes
  * @param publicKey of 32 bytes
  */
@@ -28,7 +28,7 @@ export function publicKeyText(key: KeyObject): string {
   return toBase64(der.subarray(SPKI_ED25519.byteLength));
 }
 
-/** What a key is called by: the first half of its SHA-256, hexadecimal. */
+/** The fingerprint of a key: the first half of its SHA-256, hexadecimal. @param publicKey base64 */
 export function fingerprintOf(publicKey: string): string {
   return toHex(sha256(fromBase64(publicKey))).slice(0, FINGERPRINT_DIGITS);
 }

@@ -127,7 +127,9 @@ describe('a restore that hears a liar alone, who signs for an enormous epoch, wh
       expect(await restore.ended).toEqual({ code: 78, signal: null });
       const about = restore.errors.filter((line) => line.includes(liar));
       expect(about).toEqual([
-        expect.stringMatching(`${liar} is dishonest: it signs for what the origin has not said.*It is left out`),
+        expect.stringMatching(
+          `${liar} is dishonest: it signed a head with a statement that is not the origin's.*It is left out`,
+        ),
       ]);
       expect(restore.errors.at(-1)).toBe('sheratan: No host answers for itself. Start the hosts, or check --hosts.');
       expect(await coreFilesIn(into)).toEqual([]);

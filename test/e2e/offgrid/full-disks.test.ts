@@ -54,7 +54,7 @@ describe('a host without room', () => {
     const link = await UnfriendlyLink.to(small.host.url, new Random(1));
     const { core } = await settledMachine([(await newHost()).url, link.url], ONE_OF_TWO);
     const full = await fill(core, link.url);
-    expect(full.why).toMatch(/do not fit: \d+ of 100000 are used\. Nothing was taken, nothing was dropped/);
+    expect(full.why).toMatch(/do not fit into the budget: \d+ of 100000 are used\. Nothing was taken or dropped/);
     expect(await statusOf(core)).toMatchObject({ degraded: true, stopped: null });
     const { headSequence } = await statusOf(core);
     await small.stop();
@@ -69,7 +69,7 @@ describe('a host without room', () => {
     const other = await newHost();
     const { core, dataDir } = await settledMachine([other.url, small.host.url], ONE_OF_TWO);
     const full = await fill(core, small.host.url);
-    expect(full.why).toContain('The disk of this host is full. Nothing was taken, nothing was dropped.');
+    expect(full.why).toContain('The disk of this host is full. Nothing was taken or dropped.');
     await makeRoom();
     expect(await retryHost(core, full.id)).toEqual({ host: { state: 'ACTIVE' } });
     const { headSequence } = await settled(core);

@@ -48,7 +48,7 @@ describe('a core whose key file is lost', () => {
 
     const over = await Sheratan.run(['keys', 'import', key], dataDir);
     expect(over.code).not.toBe(0);
-    expect(over.errors.join('\n')).toContain('it is not replaced');
+    expect(over.errors.join('\n')).toContain('exists already and is not replaced');
     await rm(keyring);
     expect(await Sheratan.run(['keys', 'import', key], dataDir)).toMatchObject({ code: 0 });
     const again = await Sheratan.serve(dataDir, replicating([host.url]));

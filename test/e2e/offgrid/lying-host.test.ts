@@ -56,24 +56,24 @@ async function shown(core: TestNode, id: string): Promise<Untyped> {
 const proven: readonly { what: string; lie: LieName; kind: string; why: RegExp; quorum: number }[] = [
   {
     ...{ what: 'a tree of an enormous epoch', lie: 'inventedTree', kind: 'STATEMENT', quorum: 3 },
-    why: /signs for what the origin has not said/,
+    why: /signed a head with a statement that is not the origin's/,
   },
   {
     ...{ what: 'a staged tree of an enormous epoch', lie: 'inventedStaged', kind: 'STATEMENT', quorum: 3 },
-    why: /signs for what the origin has not said/,
+    why: /signed a head with a statement that is not the origin's/,
   },
   {
     ...{ what: 'after a batch, that it has nothing', lie: 'forgetful', kind: 'BATCH', quorum: 3 },
-    why: /has answered a batch up to event [34] of epoch 1, and does not have it/,
+    why: /accepted a batch up to event [34] of epoch 1, but its head does not have it/,
   },
   {
     ...{ what: 'after a claim, that it has granted none', lie: 'unclaimed', kind: 'CLAIM', quorum: 3 },
-    why: /was asked to grant epoch 2 to \S+, and has granted another/,
+    why: /answered a claim of epoch 2 by \S+ with a head that does not grant it/,
   },
   {
     // It takes the event, and lies when it is asked.
     ...{ what: 'an old tree', lie: 'oldTree', kind: 'RANK', quorum: 4 },
-    why: /has lost, or hides, what it signed for: event [34] of epoch 1/,
+    why: /lost or hides event [34] of epoch 1, which it had signed for/,
   },
 ];
 
@@ -159,14 +159,14 @@ function heads(change: Partial<Head>, liar: LyingHost): Handler {
 const unproven: readonly { what: string; lie?: LieName; handler?: (liar: LyingHost) => Handler; why: RegExp }[] = [
   { what: 'what nobody can read', lie: 'garbage', why: /^http\S+: .+/ },
   { what: 'without its HMAC', lie: 'withoutHmac', why: /is not host \w+, or has another OFFGRID_AUTH_KEY/ },
-  { what: 'what it has signed over another request', lie: 'replayedHead', why: /does not answer what it was asked/ },
-  { what: 'that it is another host', lie: 'otherHost', why: /does not answer what it was asked/ },
-  { what: 'a head that another has signed', handler: (liar) => heads({}, liar), why: /sends no head/ },
+  { what: 'what it has signed over another request', lie: 'replayedHead', why: /does not answer the request/ },
+  { what: 'that it is another host', lie: 'otherHost', why: /does not answer the request/ },
+  { what: 'a head that another has signed', handler: (liar) => heads({}, liar), why: /did not send a valid head/ },
   {
     what: 'without end',
     handler: (liar) => async (request, pass) =>
       request.path === '/pubkeys' ? pass(request) : liar.answers(request, 200, Buffer.alloc(64 * 1024)),
-    why: /An answer has more than 16384 bytes/,
+    why: /The answer has more than 16384 bytes/,
   },
 ];
 

@@ -74,7 +74,7 @@ describe('`sheratan broker`', () => {
       return errors.join('\n');
     };
     expect(await errorsOf(file)).toBe(
-      `sheratan: ${file}: The quorum policy is not usable: max_age_s must be seconds, 0–3153600000; 0 for none`,
+      `sheratan: ${file}: The quorum policy is invalid: max_age_s must be seconds, 0–3153600000; 0 for none`,
     );
     expect(await errorsOf('{')).toMatch(/^sheratan: The quorum policy is not JSON: /);
     expect(await errorsOf(join(dataDir, 'missing.json'))).toMatch(/cannot be read: .*ENOENT/);

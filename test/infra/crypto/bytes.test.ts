@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { equalBytes, fromBase64, toBase64, toHex } from '../../../src/infra/crypto/bytes.js';
 
 describe('bytes', () => {
-  it('are the same after a way through base64', () => {
+  it('are the same after encoding and decoding as base64', () => {
     fc.assert(
       fc.property(fc.uint8Array(), (bytes) => {
         expect(equalBytes(fromBase64(toBase64(bytes)), bytes)).toBe(true);
@@ -20,7 +20,7 @@ describe('bytes', () => {
     );
   });
 
-  it('are written without what lies beside them in memory', () => {
+  it('are written without the adjacent bytes in memory', () => {
     const within = Uint8Array.of(1, 2, 3, 4).subarray(1, 3);
     expect([toHex(within), toBase64(within)]).toEqual(['0203', 'AgM=']);
   });

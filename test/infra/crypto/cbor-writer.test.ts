@@ -5,7 +5,7 @@ import { CborWriter } from '../../../src/infra/crypto/cbor-writer.js';
 
 type Item = number | string | null | Uint8Array | readonly Item[] | { readonly [key: string]: Item };
 
-/** Writes any value, in the order in which the library has the keys of a map. */
+/** Writes any value, with the keys of maps in the order of the library. */
 function write(writer: CborWriter, value: Item): void {
   if (value === null) writer.null();
   else if (typeof value === 'number') writer.integer(value);
@@ -45,8 +45,8 @@ const { item } = fc.letrec<{ item: Item }>((tie) => ({
   ),
 }));
 
-describe('what is written as CBOR', () => {
-  it('is what the library encodes, however little room was made', () => {
+describe('written CBOR', () => {
+  it('has the bytes that the library encodes, for any initial size of the buffer', () => {
     fc.assert(
       fc.property(item, fc.integer({ min: 0, max: 64 }), (value, room) => {
         expect(written(value, room)).toBe(hex(encode(value)));
@@ -66,7 +66,7 @@ describe('what is written as CBOR', () => {
     }
   });
 
-  it.each([0.5, NaN, Infinity, 2 ** 53])('is no number like %d', (value) => {
+  it.each([0.5, NaN, Infinity, 2 ** 53])('cannot contain the number %d', (value) => {
     expect(() => new CborWriter(9).integer(value)).toThrow(RangeError);
   });
 });

@@ -14,7 +14,7 @@ describe('a data key', () => {
     );
   });
 
-  it('encrypts with one key and makes nonces with another, and neither is itself', () => {
+  it('encrypts with one key and makes nonces with another, both different from itself', () => {
     fc.assert(
       fc.property(anyDataKey, ({ bytes, encrypt, nonce }) => {
         expect(new Set([bytes, encrypt, nonce].map(toHex)).size).toBe(3);
@@ -23,7 +23,7 @@ describe('a data key', () => {
     );
   });
 
-  it('has an id of 16 bytes that is its own', () => {
+  it('has its own id of 16 bytes', () => {
     fc.assert(
       fc.property(anyDataKey, anyDataKey, (one, other) => {
         expect(one.id).toHaveLength(KEY_ID_BYTES);
@@ -38,7 +38,7 @@ describe('a data key', () => {
     expect(toHex(keyId(bytes))).not.toBe(toHex(longer));
   });
 
-  it.each([0, 16, 31, 33, 64])('is not made of %d bytes, and what refuses them does not repeat them', (length) => {
+  it.each([0, 16, 31, 33, 64])('cannot have %d bytes, and the error does not contain them', (length) => {
     const bytes = new Uint8Array(length).fill(0xa7);
     const error = thrownBy(() => dataKey(bytes));
     expect(error).toBeInstanceOf(RangeError);

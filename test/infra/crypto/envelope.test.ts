@@ -17,7 +17,7 @@ import { anyDataKey, anyPlace, anyText, flipped, spellings, thrownBy, toldBy } f
 
 const KEY = dataKey(Uint8Array.from({ length: 32 }, (_, i) => 7 * i));
 const PLACE: EnvelopePlace = { origin: 'core-1', sequence: 42, etype: 10, at: 1_767_323_045_678 };
-/** Version, key id, nonce: what precedes the ciphertext. */
+/** The size of the version, key id and nonce, which precede the ciphertext. */
 const HEAD_BYTES = 1 + 16 + 24;
 const TAG_BYTES = 16;
 
@@ -27,7 +27,7 @@ function codeOf(act: () => unknown): EnvelopeError['code'] {
   throw error;
 }
 
-/** An envelope that is right in everything but what its plaintext is. */
+/** An envelope that is valid except for its plaintext. */
 function sealedRaw(plaintext: Uint8Array): Uint8Array {
   const aad = encode([1, PLACE.origin, PLACE.sequence, PLACE.etype, PLACE.at]);
   const nonce = new Uint8Array(24);
@@ -63,7 +63,7 @@ describe('sealing', () => {
     expect(open(KEY, PLACE, seal(KEY, PLACE, text))).toBe(text);
   });
 
-  it('tells of a text only how many blocks of 64 bytes it fills, one byte more counted', () => {
+  it('reveals of a text only how many blocks of 64 bytes it fills together with one byte of padding', () => {
     fc.assert(
       fc.property(anyText, (text) => {
         const blocks = Math.ceil((Buffer.byteLength(text) + 1) / 64);
@@ -92,7 +92,7 @@ describe('sealing', () => {
     );
   });
 
-  it('takes a nonce that no other text, place or key has', () => {
+  it('uses a different nonce for each text, place and key', () => {
     const nonceOf = (envelope: Uint8Array) => toHex(envelope.subarray(17, HEAD_BYTES));
     const nonces = [
       seal(KEY, PLACE, '[1]'),
@@ -107,7 +107,7 @@ describe('sealing', () => {
     expect(new Set(nonces).size).toBe(nonces.length);
   });
 
-  it('leaves nothing of the text to be seen', () => {
+  it('leaves no part of the text visible', () => {
     const text = 'the ridge is held';
     expect(Buffer.from(seal(KEY, PLACE, text)).includes(text)).toBe(false);
   });
@@ -128,7 +128,7 @@ describe('an envelope', () => {
     }
   });
 
-  it('is refused for a flipped bit whatever it holds', () => {
+  it('is refused for a flipped bit regardless of its content', () => {
     fc.assert(
       fc.property(anyDataKey, anyPlace, anyText, fc.nat(), (key, place, text, at) => {
         const envelope = seal(key, place, text);
@@ -168,7 +168,7 @@ describe('an envelope', () => {
     expect(codeOf(() => open(KEY, { ...PLACE, ...other }, envelope))).toBe('FORGED');
   });
 
-  it('is refused by every other key, as sealed with another', () => {
+  it('is refused under every other key with KEY_UNKNOWN', () => {
     fc.assert(
       fc.property(anyDataKey, anyDataKey, anyPlace, anyText, (key, other, place, text) => {
         fc.pre(!equalBytes(key.bytes, other.bytes));
@@ -177,12 +177,12 @@ describe('an envelope', () => {
     );
   });
 
-  it('is refused under a key that only claims its id', () => {
+  it('is refused under another key that has its id', () => {
     const impostor = { ...dataKey(new Uint8Array(32)), id: KEY.id };
     expect(codeOf(() => open(KEY, PLACE, seal(impostor, PLACE, '[]')))).toBe('FORGED');
   });
 
-  it('is refused when it is cut or grown', () => {
+  it('is refused when it is shortened or extended', () => {
     const envelope = seal(KEY, PLACE, 'x'.repeat(64));
     const shortest = HEAD_BYTES + 64 + TAG_BYTES;
     for (let length = 0; length < envelope.length; length += 1) {
@@ -192,7 +192,7 @@ describe('an envelope', () => {
     expect(codeOf(() => open(KEY, PLACE, Buffer.concat([envelope, Uint8Array.of(0)])))).toBe('FORGED');
   });
 
-  it('is refused when it is no envelope at all', () => {
+  it('is refused when it is not an envelope', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => {
         expect(thrownBy(() => open(KEY, PLACE, bytes))).toBeInstanceOf(EnvelopeError);
@@ -204,11 +204,11 @@ describe('an envelope', () => {
     ['only zeros', new Uint8Array(64)],
     ['text to its end', new Uint8Array(64).fill(0x61)],
     ['something behind its padding', Uint8Array.from({ length: 64 }, (_, i) => (i === 9 ? 0x80 : i === 63 ? 1 : 0))],
-  ])('that holds %s is refused for its padding', (_, plaintext) => {
+  ])('that contains %s is refused for its padding', (_, plaintext) => {
     expect(codeOf(() => open(KEY, PLACE, sealedRaw(plaintext)))).toBe('MALFORMED');
   });
 
-  it('opens wherever its bytes lie in memory', () => {
+  it('opens wherever its bytes are in memory', () => {
     const envelope = seal(KEY, PLACE, '["x"]');
     const within = Buffer.concat([new Uint8Array(5), envelope, new Uint8Array(9)]).subarray(5, 5 + envelope.length);
     expect(open(KEY, PLACE, within)).toBe('["x"]');
@@ -220,7 +220,7 @@ describe('an envelope', () => {
     expect(toHex(addressOf(envelope))).toBe(toHex(sha256(envelope)));
   });
 
-  it('is refused in words that hold neither the key nor the text', () => {
+  it('is refused with an error that contains neither the key nor the text', () => {
     const text = 'the ridge is held';
     const envelope = seal(KEY, PLACE, text);
     const told = [

@@ -47,7 +47,7 @@ describe('a keyring without a passphrase', () => {
     expect(await readdir(folder)).toEqual(['keyring.json']);
   });
 
-  it('is another in another folder', async () => {
+  it('is different in each folder', async () => {
     const one = await openKeyring(path, undefined);
     const other = await openKeyring(join(folder, 'other.json'), undefined);
     expect(one.id).not.toBe(other.id);
@@ -58,7 +58,7 @@ describe('a keyring without a passphrase', () => {
     expect(await readdir(folder)).toEqual([]);
   });
 
-  it('is wrapped with one later, once, and is the same key', async () => {
+  it('can be wrapped with one later, once, and has the same key', async () => {
     expect(await wrapKeyring(path, PASSPHRASE)).toBe(false);
     await writeKeyring(path, ROOT, undefined);
     expect(await wrapKeyring(path, PASSPHRASE)).toBe(true);
@@ -72,7 +72,7 @@ describe('a keyring without a passphrase', () => {
     expect(await readFile(path, 'utf8')).toBe(text);
   });
 
-  it('that a link leads to is wrapped where it is', async () => {
+  it('behind a symbolic link is wrapped in place', async () => {
     const real = join(folder, 'elsewhere.json');
     await writeKeyring(real, ROOT, undefined);
     await symlink(real, path);
@@ -81,13 +81,13 @@ describe('a keyring without a passphrase', () => {
     expect(await idOf(readKeyring(path, PASSPHRASE))).toBe(ID);
   });
 
-  it('gives back what was written', async () => {
+  it('returns the key that was written', async () => {
     await writeKeyring(path, ROOT, undefined);
     expect(await idOf(readKeyring(path, undefined))).toBe(ID);
     expect(await idOf(readKeyring(path, 'a passphrase that it does not need'))).toBe(ID);
   });
 
-  it('can be read by nobody but its owner, whatever the umask', async () => {
+  it('can be read only by its owner, regardless of the umask', async () => {
     const umask = process.umask(0);
     try {
       await writeKeyring(path, ROOT, undefined);
@@ -97,7 +97,7 @@ describe('a keyring without a passphrase', () => {
     expect((await stat(path)).mode & 0o777).toBe(0o600);
   });
 
-  it('is not written over', async () => {
+  it('is not overwritten', async () => {
     await writeKeyring(path, ROOT, undefined);
     const before = await readFile(path);
     const error = await refusal(writeKeyring(path, RootKey.generate(), undefined));
@@ -107,7 +107,7 @@ describe('a keyring without a passphrase', () => {
     expect(await readdir(folder)).toEqual(['keyring.json']);
   });
 
-  it('is one, however many starts make it at once: the others are refused, and keep no key of their own', async () => {
+  it('is created once by simultaneous starts: the others are refused, and keep no key of their own', async () => {
     const starts = await Promise.allSettled(Array.from({ length: 8 }, () => openKeyring(path, undefined)));
     const kept = await idOf(readKeyring(path, undefined));
     const made = starts.filter((start) => start.status === 'fulfilled').map(({ value }) => toHex(value.bytes));
@@ -117,7 +117,7 @@ describe('a keyring without a passphrase', () => {
     expect(await readdir(folder)).toEqual(['keyring.json']);
   });
 
-  it('is left as it is where the folder is missing', async () => {
+  it('is not created when the folder is missing', async () => {
     await expect(openKeyring(join(folder, 'missing', 'keyring.json'), undefined)).rejects.toThrow('ENOENT');
   });
 });
@@ -125,7 +125,7 @@ describe('a keyring without a passphrase', () => {
 describe('a keyring with a passphrase', () => {
   let written: string;
 
-  // Each guess at a passphrase costs its tenth of a second: it is written once.
+  // Each use of a passphrase takes a tenth of a second, so the file is written once.
   beforeAll(async () => {
     const first = await mkdtemp(join(tmpdir(), 'sheratan-keyring-'));
     await writeKeyring(join(first, 'keyring.json'), ROOT, PASSPHRASE.normalize('NFC'));
@@ -136,48 +136,51 @@ describe('a keyring with a passphrase', () => {
 
   beforeEach(() => writeFile(path, written));
 
-  it('opens with the passphrase, however its letters are composed', async () => {
+  it('opens with the passphrase in any Unicode composition', async () => {
     expect(await idOf(openKeyring(path, PASSPHRASE.normalize('NFD')))).toBe(ID);
   });
 
-  it('holds neither the key nor the passphrase', () => {
+  it('contains neither the key nor the passphrase', () => {
     for (const secret of [PASSPHRASE, ...spellings(ROOT.bytes)]) expect(written).not.toContain(secret);
   });
 
-  it('stays shut without the passphrase, and says what to set', async () => {
+  it('does not open without the passphrase, and the error names the setting', async () => {
     const { code, message } = await refusal(openKeyring(path, undefined));
     expect(code).toBe('PASSPHRASE_NEEDED');
     expect(message).toMatch('set SHERATAN_KEY_PASSPHRASE');
   });
 
-  it('stays shut with a wrong one, and says neither it nor the key', async () => {
+  it('does not open with a wrong one, and the error contains neither it nor the key', async () => {
     const wrong = await refusal(openKeyring(path, `${PASSPHRASE}!`));
     expect(wrong.code).toBe('PASSPHRASE_WRONG');
     for (const secret of [PASSPHRASE, ...spellings(ROOT.bytes)]) expect(toldBy(wrong)).not.toContain(secret);
     expect(await readFile(path, 'utf8')).toBe(written);
   });
 
-  it('stays shut when what it holds was changed', async () => {
+  it('does not open when its content was changed', async () => {
     const content = JSON.parse(written);
     const changed = flipped(Buffer.from(content.wrapped, 'base64'), 8 * 20);
     await writeFile(path, JSON.stringify({ ...content, wrapped: toBase64(changed) }));
     expect((await refusal(openKeyring(path, PASSPHRASE))).code).toBe('PASSPHRASE_WRONG');
   });
 
-  it.each([1, 2, 16, 59, 61])('is damaged when it is of %d bytes, passphrase or not', async (length) => {
-    const wrapped = toBase64(Buffer.alloc(length, 7));
-    await writeFile(path, JSON.stringify({ ...JSON.parse(written), wrapped }));
-    expect((await refusal(openKeyring(path, PASSPHRASE))).code).toBe('KEYRING_DAMAGED');
-    expect((await refusal(openKeyring(path, undefined))).code).toBe('KEYRING_DAMAGED');
-  });
+  it.each([1, 2, 16, 59, 61])(
+    'is damaged when its wrapped key has %d bytes, with or without a passphrase',
+    async (length) => {
+      const wrapped = toBase64(Buffer.alloc(length, 7));
+      await writeFile(path, JSON.stringify({ ...JSON.parse(written), wrapped }));
+      expect((await refusal(openKeyring(path, PASSPHRASE))).code).toBe('KEYRING_DAMAGED');
+      expect((await refusal(openKeyring(path, undefined))).code).toBe('KEYRING_DAMAGED');
+    },
+  );
 
-  it('is damaged when what is left of it is not even a byte', async () => {
+  it('is damaged when its wrapped key has less than one byte', async () => {
     await writeFile(path, JSON.stringify({ ...JSON.parse(written), wrapped: 'A' }));
     expect((await refusal(openKeyring(path, PASSPHRASE))).code).toBe('KEYRING_DAMAGED');
   });
 });
 
-describe('a file that is no keyring', () => {
+describe('a file that is not a keyring', () => {
   const root = Buffer.from(ROOT.bytes).toString('base64');
   const scrypt = { N: 65_536, r: 8, p: 1, salt: 'AAAAAAAAAAAAAAAAAAAAAA==' };
   it.each([
@@ -193,7 +196,7 @@ describe('a file that is no keyring', () => {
       'of another cost, which might be endless',
       JSON.stringify({ version: 1, scrypt: { ...scrypt, N: 2 ** 30 }, wrapped: root }),
     ],
-  ])('is refused and left as it is: %s', async (_, text) => {
+  ])('is refused and not changed: %s', async (_, text) => {
     await writeFile(path, text);
     const error = await refusal(openKeyring(path, undefined));
     expect(error.code).toBe('KEYRING_DAMAGED');

@@ -35,14 +35,14 @@ describe('a recovery key', () => {
     );
   });
 
-  it('is read in small letters, without hyphens, and with spaces and lines anywhere', () => {
+  it('is read in lower case, without hyphens, and with spaces and line breaks anywhere', () => {
     expect(idOf(TEXT.toLowerCase())).toBe(ID);
     expect(idOf(DIGITS)).toBe(ID);
     expect(idOf(TEXT.replaceAll('-', ' '))).toBe(ID);
     expect(idOf(`\n  ${TEXT.replaceAll('-', ' -\r\n\t')}\n`)).toBe(ID);
   });
 
-  it('is read with the letters that a digit is taken for', () => {
+  it('is read with letters that are easily taken for a digit', () => {
     fc.assert(
       fc.property(anyRootKey, fc.infiniteStream(fc.nat(2)), (root, choices) => {
         const misread = formatRecoveryKey(root).replaceAll(/[01]/g, (digit) =>
@@ -84,19 +84,19 @@ describe('a recovery key', () => {
     expect(refused([...groups.slice(1), ...groups.slice(0, 1)].join('-'))).toMatch(/checksum does not match/);
   });
 
-  it('is refused with digits missing or too many, and says how many there are', () => {
+  it('is refused with digits missing or too many, and the error states how many there are', () => {
     for (let length = 0; length < DIGITS.length; length += 1)
       expect(refused(DIGITS.slice(0, length))).toMatch(`has ${length} digits; it must have 56`);
     expect(refused(`${TEXT}-0000`)).toMatch('has 60 digits; it must have 56');
   });
 
-  it.each(['U', 'u', '!', '–', 'é', '🏔'])('is refused with %s in it, and says where', (strange) => {
+  it.each(['U', 'u', '!', '–', 'é', '🏔'])('is refused with %s in it, and the error states where', (strange) => {
     expect(refused(`${TEXT.slice(0, 7)}${strange}${TEXT.slice(8)}`)).toMatch(
-      /none of its digits: '.+', as character 3 of group 2\.$/,
+      /an invalid character: '.+', character 3 of group 2\.$/,
     );
   });
 
-  it('is refused in words that do not hold it', () => {
+  it('is refused with an error that does not contain it', () => {
     const errors = [
       TEXT.slice(0, -1),
       `${TEXT}0`,

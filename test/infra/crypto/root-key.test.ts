@@ -26,7 +26,7 @@ describe('a root key', () => {
     );
   });
 
-  it('gives a key for each use, and none of them is itself', () => {
+  it('gives a key for each use, all different from itself', () => {
     fc.assert(
       fc.property(anyRootKey, (root) => {
         const seed = Buffer.from(`${jwk(root).d}`, 'base64url');
@@ -43,7 +43,7 @@ describe('a root key', () => {
     for (const root of made) expect(root.bytes).toHaveLength(32);
   });
 
-  it('signs what its verify key, and no other, finds signed', () => {
+  it('makes signatures that only its verify key verifies', () => {
     const message = Buffer.from('head');
     const signature = sign(null, message, ROOT.signingKey);
     expect(ROOT.signingKey.asymmetricKeyType).toBe('ed25519');
@@ -57,7 +57,7 @@ describe('a root key', () => {
     expect(ROOT.verifyKey.export({ format: 'jwk' })).not.toHaveProperty('d');
   });
 
-  it.each([0, 31, 33])('is not made of %d bytes, and what refuses them does not repeat them', (length) => {
+  it.each([0, 31, 33])('cannot have %d bytes, and the error does not contain them', (length) => {
     const bytes = new Uint8Array(length).fill(0xa7);
     const error = thrownBy(() => new RootKey(bytes));
     expect(error).toBeInstanceOf(RangeError);
@@ -77,7 +77,7 @@ describe('a wrapped key', () => {
     );
   });
 
-  it('is other text each time, of the same length', () => {
+  it('is a different text each time, of the same length', () => {
     const texts = Array.from({ length: 20 }, () => ROOT.wrap(KEY, 'core-1', 3));
     expect(new Set(texts).size).toBe(texts.length);
     for (const text of texts) expect(Buffer.from(text, 'base64')).toHaveLength(24 + 32 + 16);
@@ -88,35 +88,35 @@ describe('a wrapped key', () => {
     ['key epoch', { keyEpoch: 4 }],
     ['key id', { keyId: toHex(dataKey(new Uint8Array(32)).id) }],
     ['no key id', { keyId: '' }],
-  ])('stays wrapped for another place: %s', (_, other) => {
+  ])('is not unwrapped for another place: %s', (_, other) => {
     expect(ROOT.unwrap(ROOT.wrap(KEY, 'core-1', 3), { ...PLACE, ...other })).toBeUndefined();
   });
 
-  it('stays wrapped for another root', () => {
+  it('is not unwrapped for another root', () => {
     expect(RootKey.generate().unwrap(ROOT.wrap(KEY, 'core-1', 3), PLACE)).toBeUndefined();
   });
 
-  it('stays wrapped when any bit of it is flipped', () => {
+  it('is not unwrapped when any bit of it is flipped', () => {
     const wrapped = Buffer.from(ROOT.wrap(KEY, 'core-1', 3), 'base64');
     for (let bit = 0; bit < wrapped.length * 8; bit += 1)
       expect(ROOT.unwrap(toBase64(flipped(wrapped, bit)), PLACE)).toBeUndefined();
   });
 
-  it('stays wrapped when it is cut, empty or no base64', () => {
+  it('is not unwrapped when it is cut, empty or not base64', () => {
     const wrapped = ROOT.wrap(KEY, 'core-1', 3);
     for (let length = 0; length < wrapped.length; length += 1)
       expect(ROOT.unwrap(wrapped.slice(0, length), PLACE)).toBeUndefined();
     expect(ROOT.unwrap('€ 尾根', PLACE)).toBeUndefined();
   });
 
-  it('is refused when it is not the key that its id says', () => {
+  it('is refused when it is not the key that its id names', () => {
     const impostor = { ...dataKey(new Uint8Array(32)), id: KEY.id };
     expect(ROOT.unwrap(ROOT.wrap(impostor, 'core-1', 3), PLACE)).toBeUndefined();
   });
 });
 
-describe('keys that are written down by mistake', () => {
-  it('tell their ids alone', () => {
+describe('keys that are logged by mistake', () => {
+  it('show only their ids', () => {
     const root = RootKey.generate();
     const key = root.firstDataKey;
     const written = [root, key, { root, key }].flatMap((value) => [

@@ -11,11 +11,11 @@ describe('SHA-256', () => {
     expect(toHex(sha256(Buffer.from(text)))).toBe(expected);
   });
 
-  it('of no parts is that of nothing', () => {
+  it('of no parts is the SHA-256 of nothing', () => {
     expect(toHex(sha256())).toBe(toHex(sha256(new Uint8Array())));
   });
 
-  it('of parts is that of them joined', () => {
+  it('of parts is the SHA-256 of the joined parts', () => {
     fc.assert(
       fc.property(fc.array(fc.uint8Array()), (parts) => {
         expect(toHex(sha256(...parts))).toBe(toHex(sha256(Buffer.concat(parts))));
@@ -23,7 +23,7 @@ describe('SHA-256', () => {
     );
   });
 
-  it('of a part of a buffer is of that part alone', () => {
+  it('of a part of a buffer covers only that part', () => {
     expect(toHex(sha256(Buffer.from('xabcx').subarray(1, 4)))).toBe(toHex(sha256(Buffer.from('abc'))));
   });
 });

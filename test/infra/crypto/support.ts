@@ -15,20 +15,20 @@ export const anyPlace: fc.Arbitrary<EnvelopePlace> = fc.record({
   at: fc.maxSafeInteger(),
 });
 
-/** Any text that UTF-8 can carry: of every code point, and of lengths around those where the padding grows. */
+/** Any text that UTF-8 can encode: of every code point, and of lengths around those where the padding grows. */
 export const anyText = fc.oneof(
   fc.string({ unit: 'binary' }),
   fc.string({ unit: 'grapheme', maxLength: 300 }),
   fc.nat(260).map((length) => 'x'.repeat(length)),
 );
 
-/** The bytes with one bit of them the other way. */
+/** The bytes with one bit flipped. */
 export function flipped(bytes: Uint8Array, bit: number): Uint8Array {
   const index = Math.floor(bit / 8);
   return Uint8Array.from(bytes, (byte, i) => (i === index ? byte ^ (1 << (bit % 8)) : byte));
 }
 
-/** What is thrown; an error of the test when nothing is. */
+/** The error that is thrown; the test fails when none is. */
 export function thrownBy(act: () => unknown): Error {
   try {
     act();
@@ -38,12 +38,12 @@ export function thrownBy(act: () => unknown): Error {
   throw new Error('nothing was refused');
 }
 
-/** Everything that an error tells whoever logs it. */
+/** Everything that an error shows when it is logged. */
 export function toldBy(error: Error): string {
   return JSON.stringify([error.message, error.stack, error.cause, error, Object.entries(error)]);
 }
 
-/** The ways a key may be written down. */
+/** The forms in which a key may be written. */
 export function spellings(bytes: Uint8Array): readonly string[] {
   const buffer = Buffer.from(bytes);
   return [buffer.toString('hex'), buffer.toString('base64'), buffer.toString('base64url'), bytes.join(',')];

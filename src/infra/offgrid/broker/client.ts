@@ -4,26 +4,27 @@ import { PythonJsonError, type PythonJson, type PythonObject } from './python-js
 import { newNonce, readTime, signBody } from './signature.js';
 import { unixSeconds } from './time.js';
 
-/** How long a broker is waited for, in milliseconds. */
+/** The default time limit for an answer, in milliseconds. */
 const BROKER_TIMEOUT_MS = 5_000;
-/** The largest answer read, in bytes: a thousand hosts with all they may say. */
+/** The maximum size of an answer, in bytes: enough for a thousand hosts with fields of maximum size. */
 const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
-/** How much of what a broker said in refusing is passed on, in characters. */
+/** The maximum length of a broker's own message in an error, in characters. */
 const MAX_SAID_LENGTH = 300;
 
-/** Why a broker did not do what it was asked. */
+/** Why a request to a broker failed. */
 export type BrokerErrorCode =
-  /** What was to be sent is not of whole numbers, or nested too deeply. */
+  /** The body has numbers that are not whole, or is nested too deeply. */
   | 'UNSENDABLE'
   | 'UNREACHABLE'
   | 'TIMEOUT'
-  /** Another key, a clock that is off, or a replay. */
+  /** The key or the clock is wrong, or the request is a replay. */
   | 'UNAUTHORIZED'
   | 'NOT_FOUND'
   | 'REFUSED'
-  /** It answered, but nothing that could be understood: perhaps it is no broker. */
+  /** The answer is not one of a broker: the server may be something else. */
   | 'BAD_ANSWER';
 
+/** A request to a broker failed. */
 export class BrokerError extends Error {
   override readonly name = 'BrokerError';
   readonly code: BrokerErrorCode;
@@ -80,17 +81,25 @@ const host = z
     freeBytes,
   }));
 
+/** The answer to `/status`. */
 export type BrokerStatus = z.infer<typeof statusAnswer>;
+/** A quorum record. Times are Unix seconds. */
 export type BrokerRecord = z.infer<typeof record>;
+/** The answer to `/quorum/policy`; half-life and maximum age in seconds, 0 for none. */
 export type BrokerPolicy = z.infer<typeof policyAnswer>;
+/** The answer to an ack: whether the record is final, and the sum of weights that it has and requires. */
 export type BrokerAck = z.infer<typeof ackAnswer>;
+/** A host that the broker knows: score 0–1, `lastSeen` in Unix seconds. */
 export type BrokerHost = z.infer<typeof host>;
 
+/** The options of a BrokerClient. */
 export interface BrokerClientOptions {
-  /** Where the broker is: `http://host:port`. */
+  /** The URL of the broker: `http://host:port`. */
   readonly url: string;
+  /** OFFGRID_AUTH_KEY. */
   readonly authKey: string;
   readonly clock: Clock;
+  /** The time limit for an answer, in milliseconds; by default 5,000. */
   readonly timeoutMs?: number;
 }
 
@@ -100,16 +109,16 @@ interface Answer {
 }
 
 /**
- * Talks to a broker, ours or an old one. An old one ignores the nonce of what it is sent, and knows no hosts: then
- * `announce` and `hosts` say so, and all else works. Everything may throw BrokerError; nothing is
- * tried again, save what was refused for the clock alone.
+ * A client of a broker, current or old. An old broker ignores nonces and does not know hosts, which `announce` and `hosts`
+ * report; the other methods work the same. Every method may throw BrokerError. A request is repeated only if it was refused
+ * because of the clock.
  */
 export class BrokerClient {
   readonly #url: string;
   readonly #authKey: string;
   readonly #clock: Clock;
   readonly #timeoutMs: number;
-  /** How far the broker's time is from ours, in milliseconds, once it has told. */
+  /** The difference between the broker's clock and this one, in milliseconds; 0 until the broker has stated its time. */
   #offsetMs = 0;
 
   constructor({ url, authKey, clock, timeoutMs = BROKER_TIMEOUT_MS }: BrokerClientOptions) {
@@ -119,27 +128,28 @@ export class BrokerClient {
     this.#timeoutMs = timeoutMs;
   }
 
+  /** The name and version of the broker. */
   status(): Promise<BrokerStatus> {
     return this.#get('/status', statusAnswer);
   }
 
-  /** What acks of a kind count. */
+  /** The policy by which acks of a kind are weighted. */
   policy(kind: string): Promise<BrokerPolicy> {
     return this.#get(`/quorum/policy?kind=${encodeURIComponent(kind)}`, policyAnswer);
   }
 
-  /** Makes a record, or gets the one that is there. Numbers, in `meta` too, must be whole. */
+  /** Creates a record, or returns the existing one. All numbers must be whole, in `meta` too. */
   create(quorum: { id: string; kind: string; required: number; meta: PythonJson }): Promise<BrokerRecord> {
     const { id, kind, required, meta } = quorum;
     return this.#post('/quorum/create', { id, kind, required, meta }, record);
   }
 
-  /** Says that a node keeps what a record is of. @throws BrokerError NOT_FOUND when there is no such record */
+  /** Acknowledges that a node keeps the events of a record. @throws BrokerError NOT_FOUND when the record does not exist */
   ack({ id, kind, nodeId }: { id: string; kind: string; nodeId: string }): Promise<BrokerAck> {
     return this.#post('/quorum/ack', { id, kind, node_id: nodeId }, ackAnswer);
   }
 
-  /** Sends a host's heartbeat; `false` when the broker is one that knows no hosts. Prices must be whole numbers. */
+  /** Sends a host's heartbeat; `false` when the broker is an old one that does not know hosts. Prices must be whole numbers. */
   async announce(heartbeat: {
     nodeId: string;
     url: string;
@@ -152,7 +162,7 @@ export class BrokerClient {
     return answer !== undefined;
   }
 
-  /** The hosts that announced themselves; `undefined` when the broker is one that knows no hosts. */
+  /** The hosts that announced themselves; `undefined` when the broker is an old one that does not know hosts. */
   hosts(): Promise<BrokerHost[] | undefined> {
     return this.#get('/hosts', z.array(host)).catch(whenUnknown);
   }
@@ -172,7 +182,7 @@ export class BrokerClient {
     return this.#fetch(path, { method: 'POST', headers, body: this.#signed(body, nonce) });
   }
 
-  /** Goes by the broker's time from now on, where that is why it refused: off the grid nobody else tells the time. */
+  /** Adopts the broker's time if the broker refused because of the clock: off the grid there may be no other time source. */
   #setClock({ status, text }: Answer, nonce: string): boolean {
     const told = status === 401 ? signedTime.safeParse(parseJson(text)) : undefined;
     if (told?.success !== true) return false;
@@ -188,7 +198,7 @@ export class BrokerClient {
       return signBody(body, this.#authKey, now, nonce);
     } catch (error) {
       if (!(error instanceof PythonJsonError)) throw error;
-      throw new BrokerError('UNSENDABLE', `This cannot be sent to a broker: ${error.message}.`, error);
+      throw new BrokerError('UNSENDABLE', `The request cannot be sent to the broker: ${error.message}.`, error);
     }
   }
 
@@ -198,7 +208,7 @@ export class BrokerClient {
     const parsed = schema.safeParse(answer);
     if (parsed.success) return parsed.data;
     if (notOk.safeParse(answer).success) throw new BrokerError('REFUSED', this.#said(path, 'refused', text));
-    throw new BrokerError('BAD_ANSWER', this.#said(path, 'gave no answer of a broker', text), parsed.error);
+    throw new BrokerError('BAD_ANSWER', this.#said(path, "gave an answer that is not a broker's", text), parsed.error);
   }
 
   async #fetch(path: string, init: RequestInit): Promise<Answer> {
@@ -223,7 +233,7 @@ export class BrokerClient {
     for await (const chunk of body ?? []) {
       bytes += chunk.byteLength;
       if (bytes > MAX_ANSWER_BYTES) {
-        const message = `The broker at ${this.#url} answers ${path} with more than ${MAX_ANSWER_BYTES} bytes.`;
+        const message = `The broker at ${this.#url} answered ${path} with more than ${MAX_ANSWER_BYTES} bytes.`;
         throw new BrokerError('BAD_ANSWER', message);
       }
       chunks.push(chunk);
@@ -241,24 +251,24 @@ export class BrokerClient {
   }
 }
 
-/** An old broker has no such path. */
+/** Undefined for NOT_FOUND: an old broker does not have the path. */
 function whenUnknown(error: unknown): undefined {
   if (!(error instanceof BrokerError) || error.code !== 'NOT_FOUND') throw error;
 }
 
-/** How an old broker may refuse with a status of 200. */
+/** The body with which an old broker may refuse at status 200. */
 const notOk = z.object({ ok: z.literal(false) });
 const refusalBody = z.object({ error: z.union([z.string(), z.object({ message: z.string() })]) });
 
-/** What an error says, in our form or in the old one, or the text itself. */
+/** The message in an error body of the current or the old form, or the text itself. */
 function messageIn(text: string): string {
   const parsed = refusalBody.safeParse(parseJson(text));
-  if (!parsed.success) return text === '' ? 'nothing more was said' : text;
+  if (!parsed.success) return text === '' ? 'the answer is empty' : text;
   const { error } = parsed.data;
   return typeof error === 'string' ? error : error.message;
 }
 
-/** `undefined` for what is not JSON. */
+/** The value of a JSON text; `undefined` when it is not JSON. */
 function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
@@ -267,7 +277,7 @@ function parseJson(text: string): unknown {
   }
 }
 
-/** What `fetch` hides behind "fetch failed". */
+/** The innermost cause of an error: `fetch` itself only reports "fetch failed". */
 function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   return error.cause instanceof Error ? reasonOf(error.cause) : error.message;

@@ -4,10 +4,10 @@ import { SqliteError } from '../../sqlite/connection.js';
 import { MAX_BODY_BYTES } from './bodies.js';
 import type { SignatureProblem, SignedTime } from './signature.js';
 
-/** What a client is told: a status, and the code and message of the body. */
+/** An error answer: a status, and the code and message of the body. */
 type Answer = Pick<HttpError, 'status' | 'code' | 'message'>;
 
-/** A body is not accepted for its signature. */
+/** A body is refused because of its signature, timestamp or nonce. */
 export class SignatureRefusal extends HttpError {
   readonly clock: SignedTime | undefined;
 
@@ -17,13 +17,13 @@ export class SignatureRefusal extends HttpError {
   }
 }
 
-/** Too many changes wait already. */
+/** The error when too many changes are waiting. */
 export function busy(): HttpError {
-  return new HttpError(503, 'BUSY', 'Too many changes wait already. Try again.');
+  return new HttpError(503, 'BUSY', 'Too many changes are waiting already. Try again.');
 }
 
 const INTERNAL: Answer = { status: 500, code: 'INTERNAL', message: INTERNAL_MESSAGE };
-const TOO_LARGE = `The body is larger than ${MAX_BODY_BYTES} bytes. Send less.`;
+const TOO_LARGE = `The body is larger than ${MAX_BODY_BYTES} bytes. Send a smaller one.`;
 const DISK_FULL: Answer = {
   status: 507,
   code: 'DISK_FULL',
@@ -39,7 +39,10 @@ function answerTo(error: unknown): Answer {
   return status === 413 ? { status, code: 'TOO_LARGE', message: TOO_LARGE } : { status, code: 'BAD_REQUEST', message };
 }
 
-/** Gives every error the body `{ error: { code, message } }`, and one of the clock our time beside it; what is our own failure is logged. */
+/**
+ * Answers every error with the body `{ error: { code, message } }`; an error of the clock also contains the broker's time.
+ * The broker's own failures are logged.
+ */
 export function handleBrokerErrors(app: FastifyInstance): void {
   app.setErrorHandler((error, request, reply) => {
     const { status, code, message } = answerTo(error);
@@ -49,11 +52,13 @@ export function handleBrokerErrors(app: FastifyInstance): void {
     return reply.code(status).send({ ...errorBody(code, message), ...clock });
   });
   app.setNotFoundHandler((request, reply) =>
-    reply.code(404).send(errorBody('NOT_FOUND', `There is nothing at ${request.method} ${request.url.slice(0, 200)}.`)),
+    reply
+      .code(404)
+      .send(errorBody('NOT_FOUND', `This broker does not serve ${request.method} ${request.url.slice(0, 200)}.`)),
   );
 }
 
-/** Answers what Fastify refuses before there is a route: a path that cannot be decoded. */
+/** Answers a request that Fastify refuses before routing: one whose path cannot be decoded. */
 export function refuseBrokerUrl(error: FastifyError, _request: FastifyRequest, reply: FastifyReply): void {
   void reply.code(error.statusCode ?? 400).send(errorBody('BAD_REQUEST', error.message));
 }

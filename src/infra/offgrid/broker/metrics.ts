@@ -13,13 +13,13 @@ export function serveBrokerMetrics(app: FastifyInstance, store: BrokerStore, clo
   measureRequests(app, registry, 'sheratan_broker');
   const records = new Gauge({
     name: 'sheratan_broker_quorum_records',
-    help: 'Quorum records kept, by whether they are final.',
+    help: 'Number of quorum records kept, by whether they are final.',
     labelNames: ['finalized'],
     registers: [registry],
   });
   const hosts = new Gauge({
     name: 'sheratan_broker_hosts',
-    help: 'Hosts known, by state.',
+    help: 'Number of known hosts, by state.',
     labelNames: ['state'],
     registers: [registry],
   });

@@ -2,14 +2,14 @@ import { z } from 'zod';
 import { rawNumber, type PythonObject } from './python-json.js';
 import { DEFAULT_POLICIES, type QuorumPolicies, type QuorumPolicy } from './quorum.js';
 
-/** A quorum policy is not as it must be. One line: which field, and what it must be. */
+/** A quorum policy is invalid. The message is one line: the field, and the rule that it breaks. */
 export class PolicyError extends Error {
   override readonly name = 'PolicyError';
 }
 
-/** The most a node may weigh. */
+/** The maximum weight of a node. */
 const MAX_WEIGHT = 1_000_000;
-/** The longest half-life or age, in seconds: about a hundred years. */
+/** The maximum half-life or age, in seconds: about a hundred years. */
 const MAX_SECONDS = 3_153_600_000;
 
 const weight = z
@@ -32,14 +32,14 @@ const schema = z.strictObject(
 
 /**
  * Reads a policy from JSON: `{ "weight_default": 1, "weights": { "host-a": 2 }, "decay_half_life_s": 0, "max_age_s": 0,
- * "kinds": { "replica": { "max_age_s": 3600 } } }`, all of it optional. @throws PolicyError
+ * "kinds": { "replica": { "max_age_s": 3600 } } }`; every field is optional. @throws PolicyError
  */
 export function readQuorumPolicy(text: string): QuorumPolicies {
   const parsed = schema.safeParse(parseJson(text));
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
     const where = issue === undefined || issue.path.length === 0 ? 'it' : issue.path.join('.');
-    throw new PolicyError(`The quorum policy is not usable: ${where} ${issue?.message ?? 'is invalid'}`);
+    throw new PolicyError(`The quorum policy is invalid: ${where} ${issue?.message ?? 'is invalid'}`);
   }
   const { kinds = {}, ...general } = parsed.data;
   return {
@@ -69,10 +69,10 @@ function fromFields(given: z.infer<typeof overrides>): Partial<QuorumPolicy> {
 
 function unknownKeys(issue: z.core.$ZodRawIssue): string {
   if (issue.code !== 'unrecognized_keys') return 'must be an object';
-  return `must not have '${issue.keys.join("', '")}': known are ${Object.keys(fields).join(', ')}, and outside of kinds, kinds`;
+  return `must not have '${issue.keys.join("', '")}': the known fields are ${Object.keys(fields).join(', ')}, and at the top level kinds`;
 }
 
-/** A policy as the protocol tells it. */
+/** A policy in the form of the protocol. */
 export function policyView({ weightDefault, weights, decayHalfLifeS, maxAgeS }: QuorumPolicy): PythonObject {
   return {
     weight_default: rawNumber(weightDefault),

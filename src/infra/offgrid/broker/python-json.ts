@@ -1,30 +1,34 @@
 /**
- * JSON in the very text that Python's `json.dumps(value, sort_keys=True)` writes, for that is what the broker's protocol
- * signs. What was received is signed as its sender wrote it: a number keeps its token, since Python tells `1` from `1.0`
- * and writes floats in its own way.
+ * JSON in exactly the text that Python's `json.dumps(value, sort_keys=True)` writes, because the broker's protocol signs
+ * that text. A received number keeps its token, because Python distinguishes `1` from `1.0` and has its own format for
+ * floats.
  */
 
-/** The deepest nesting of a value, in levels of lists and objects. */
+/** The maximum nesting depth of a value, in levels of lists and objects. */
 export const MAX_JSON_DEPTH = 64;
 
 const RAW = Symbol('raw JSON');
 
-/** JSON that stands as it is: a number as it was received, or text that was written here before. */
+/** JSON text that is written unchanged: a number as received, or text that `pythonJson` wrote before. */
 export interface RawJson {
   readonly [RAW]: string;
 }
 
+/** Marks JSON text as to be written unchanged. */
 export function rawJson(text: string): RawJson {
   return { [RAW]: text };
 }
 
-/** A number that need not be whole. It belongs in what is not signed only: other languages write it otherwise. */
+/**
+ * A number that need not be whole. Use it only where nothing is signed, because other languages may write it differently.
+ * @throws PythonJsonError when it is not finite
+ */
 export function rawNumber(value: number): RawJson {
-  if (!Number.isFinite(value)) throw new PythonJsonError(`${value} is no number of JSON`);
+  if (!Number.isFinite(value)) throw new PythonJsonError(`${value} is not a JSON number`);
   return rawJson(String(value));
 }
 
-/** The text, where a value is RawJson. */
+/** The text of a RawJson; undefined for any other value. */
 export function rawText(value: unknown): string | undefined {
   return isRaw(value) ? value[RAW] : undefined;
 }
@@ -33,21 +37,23 @@ function isRaw(value: unknown): value is RawJson {
   return typeof value === 'object' && value !== null && RAW in value;
 }
 
-/** What can be written. Numbers are whole and at most 2⁵³−1; others come as RawJson. */
+/** A value that can be written. Numbers are whole and at most 2⁵³−1; others must be RawJson. */
 export type PythonJson = null | boolean | string | number | RawJson | readonly PythonJson[] | PythonObject;
 
+/** An object that can be written. */
 export interface PythonObject {
   readonly [key: string]: PythonJson;
 }
 
-/** What was read: every number is a RawJson, every object is without prototype. */
+/** A value that was read: every number is a RawJson, and no object has a prototype. */
 export type ReceivedJson = null | boolean | string | RawJson | readonly ReceivedJson[] | ReceivedObject;
 
+/** An object that was read. */
 export interface ReceivedObject {
   readonly [key: string]: ReceivedJson;
 }
 
-/** Text is not JSON, or a value cannot be written as it; the message says where or why. */
+/** A text is not JSON, or a value cannot be written as JSON; the message names the place or the cause. */
 export class PythonJsonError extends Error {
   override readonly name = 'PythonJsonError';
 }
@@ -61,10 +67,10 @@ const SHORT_ESCAPES: Readonly<Record<string, string>> = {
   '\r': '\\r',
   '\t': '\\t',
 };
-/** Each UTF-16 unit by itself, so that a pair of surrogates becomes two escapes, as in Python. */
+/** Matches single UTF-16 units, so that a surrogate pair becomes two escapes, as in Python. */
 const ESCAPED = /["\\]|[^ -~]/g;
 
-/** Writes a value. @throws PythonJsonError for a number that is not whole, and beyond MAX_JSON_DEPTH */
+/** Writes a value. @throws PythonJsonError for a number that is not whole, or nesting deeper than MAX_JSON_DEPTH */
 export function pythonJson(value: PythonJson): string {
   return written(value, 0);
 }
@@ -82,7 +88,7 @@ function written(value: PythonJson, depth: number): string {
 
 function whole(value: number): string {
   if (!Number.isSafeInteger(value)) {
-    throw new PythonJsonError(`${value} is not a whole number up to 2⁵³−1; others are written otherwise by Python`);
+    throw new PythonJsonError(`${value} is not a whole number up to 2⁵³−1; Python writes other numbers differently`);
   }
   return String(value);
 }
@@ -95,7 +101,7 @@ function escaped(unit: string): string {
   return SHORT_ESCAPES[unit] ?? `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`;
 }
 
-/** Python's order of keys. That of UTF-16 units differs: it has U+1F600 before U+FFFD. */
+/** Python's order of keys. The order of UTF-16 units differs: it has U+1F600 before U+FFFD. */
 function byCodePoint(a: string, b: string): number {
   for (let at = 0; at < a.length && at < b.length; at += 1) {
     const left = a.codePointAt(at) ?? 0;
@@ -114,8 +120,8 @@ function tooDeep(): PythonJsonError {
 }
 
 /**
- * Reads JSON as Python does: of equal keys the last one counts. `NaN`, `Infinity` and numbers beyond what a double holds
- * are refused. @throws PythonJsonError
+ * Reads JSON as Python does: of duplicate keys the last one counts. `NaN`, `Infinity` and numbers beyond the range of a
+ * double are refused. @throws PythonJsonError
  */
 export function parsePythonJson(text: string): ReceivedJson {
   return new Reader(text).read();
@@ -159,7 +165,7 @@ class Reader {
   }
 
   #object(depth: number): ReceivedObject {
-    // Without a prototype, for `__proto__` is a key like any other.
+    // Without a prototype, so that `__proto__` is a key like any other.
     const object = Object.create(null) as Record<string, ReceivedJson>;
     this.#at += 1;
     if (this.#skip('}')) return object;
@@ -219,7 +225,7 @@ class Reader {
     return rawJson(token);
   }
 
-  /** The next character that is not space; `undefined` at the end. */
+  /** The next character that is not white space; `undefined` at the end. */
   #next(): string | undefined {
     SPACE.lastIndex = this.#at;
     this.#at += SPACE.exec(this.#text)?.[0].length ?? 0;
@@ -234,7 +240,7 @@ class Reader {
 
   #unexpected(): PythonJsonError {
     const found = this.#text[this.#at];
-    const what = found === undefined ? 'it ends too soon' : `${JSON.stringify(found)} is unexpected`;
+    const what = found === undefined ? 'the text ends too early' : `${JSON.stringify(found)} is unexpected`;
     return new PythonJsonError(`${what} at character ${this.#at}`);
   }
 }

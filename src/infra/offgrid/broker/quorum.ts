@@ -1,31 +1,32 @@
-/** When enough nodes have said that they keep something: the arithmetic of a broker's policy, without clock or state. */
+/** The arithmetic of a broker's quorum policy, without clock or state. */
 
-/** What an ack counts. */
+/** The weight of acks. */
 export interface QuorumPolicy {
   /** The weight of a node that `weights` does not name. */
   readonly weightDefault: number;
   readonly weights: ReadonlyMap<string, number>;
-  /** After how many seconds an ack counts half; 0 for never. */
+  /** The half-life of an ack's weight, in seconds; 0 for no decay. */
   readonly decayHalfLifeS: number;
-  /** After how many seconds an ack counts nothing; 0 for never. */
+  /** The age above which an ack counts 0, in seconds; 0 for no maximum. */
   readonly maxAgeS: number;
 }
 
-/** What holds in general, and what a kind has in its place. */
+/** The general policy, and the fields that kinds override. */
 export interface QuorumPolicies extends QuorumPolicy {
   readonly kinds: ReadonlyMap<string, Partial<QuorumPolicy>>;
 }
 
-/** That a node keeps something. */
+/** A node's acknowledgement that it keeps the events of a record. */
 export interface Ack {
+  /** The node. */
   readonly id: string;
-  /** When it said so last, in Unix seconds. */
+  /** The time of the node's last ack, in Unix seconds. */
   readonly ts: number;
-  /** The weight it had then. */
+  /** The weight of the node at that time. */
   readonly w: number;
 }
 
-/** Every node counts 1, for ever. */
+/** The default policy: every node counts 1, without decay. */
 export const DEFAULT_POLICIES: QuorumPolicies = {
   weightDefault: 1,
   weights: new Map(),
@@ -34,24 +35,25 @@ export const DEFAULT_POLICIES: QuorumPolicies = {
   kinds: new Map(),
 };
 
-/** How far a sum may fall short for the rounding of fractions: 0.7 + 0.1 is a little less than 0.8. */
+/** The tolerance for the rounding of fractions in a sum: 0.7 + 0.1 is slightly less than 0.8. */
 const ROUNDING = 1e-9;
 
-/** The policy of a kind, or the general one. What is set for the kind stands in place of the general, field by field. */
+/** The policy of a kind, or the general one. A field that is set for the kind replaces the general field. */
 export function policyFor({ kinds, ...general }: QuorumPolicies, kind?: string): QuorumPolicy {
   return { ...general, ...(kind === undefined ? undefined : kinds.get(kind)) };
 }
 
+/** The weight of a node under a policy. */
 export function weightOf(policy: QuorumPolicy, node: string): number {
   return policy.weights.get(node) ?? policy.weightDefault;
 }
 
-/** Acks with one more. One ack a node counts: a later one stands in place of the earlier. */
+/** The acks with one more. One ack counts per node: a later one replaces the earlier. */
 export function withAck(acks: readonly Ack[], ack: Ack): Ack[] {
   return [...acks.filter(({ id }) => id !== ack.id), ack];
 }
 
-/** Σ w · 0.5^(age / half-life), where what is past the maximum age counts nothing. An ack of the future is new. */
+/** Σ w · 0.5^(age / half-life), without acks past the maximum age. An ack from the future has the age 0. */
 export function sumOfWeights({ decayHalfLifeS, maxAgeS }: QuorumPolicy, acks: readonly Ack[], nowS: number): number {
   let sum = 0;
   for (const { ts, w } of acks) {
@@ -62,7 +64,7 @@ export function sumOfWeights({ decayHalfLifeS, maxAgeS }: QuorumPolicy, acks: re
   return sum;
 }
 
-/** Whether a record is final: once it was, it stays so, however its acks decay. */
+/** Whether a record is final. A final record remains final even if its acks decay. */
 export function isFinalized(wasFinalized: boolean, sum: number, required: number): boolean {
   return wasFinalized || sum >= required - ROUNDING;
 }

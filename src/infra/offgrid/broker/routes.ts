@@ -28,9 +28,10 @@ import type { SignatureVerifier } from './signature.js';
 import { STORE_LIMITS, type BrokerStore, type HostEntry, type QuorumRecord } from './store.js';
 import { unixSeconds } from './time.js';
 
-/** What `/status` names this as. */
+/** The service name in `/status`. */
 const SERVICE = 'offgrid-broker';
 
+/** The dependencies of the routes. */
 export interface RouteOptions {
   readonly store: BrokerStore;
   readonly policies: QuorumPolicies;
@@ -47,7 +48,7 @@ interface ById {
   readonly Params: { readonly kind: string; readonly id: string };
 }
 
-/** Serves the protocol of the Offgrid broker, and `/announce` and `/hosts` beside it. What is posted must be signed. */
+/** Serves the protocol of the Offgrid broker, and also `/announce` and `/hosts`. The bodies of POST requests must be signed. */
 export function serveBroker(app: FastifyInstance, { store, policies, verifier, clock, version }: RouteOptions): void {
   const now = () => unixSeconds(clock.now());
 
@@ -100,7 +101,7 @@ export function serveBroker(app: FastifyInstance, { store, policies, verifier, c
     );
   });
 
-  /** What a signed body says. @throws HttpError */
+  /** Verifies and validates a signed body. @throws HttpError */
   function signed<V>(schema: z.ZodType<V>, body: unknown): V {
     const received: ReceivedObject = readBody(Buffer.isBuffer(body) ? body : Buffer.alloc(0));
     const problem = verifier.verify(received);
@@ -137,22 +138,26 @@ function hostView(host: HostEntry, now: number): PythonObject {
   };
 }
 
-/** `?kind=`, once at most; an empty one is none. @throws HttpError 400 */
+/** The value of `?kind=`, which may be given once; an empty value counts as none. @throws HttpError 400 */
 function oneKind(kind: string | readonly string[] | undefined): string | undefined {
   if (kind === undefined || typeof kind === 'string') return kind === '' ? undefined : kind;
-  throw new HttpError(400, 'INVALID_INPUT', '`kind` is given more than once.');
+  throw new HttpError(400, 'INVALID_INPUT', '`kind` is given more than once. Give it at most once.');
 }
 
 function unknown(kind: string, id: string): HttpError {
-  return new HttpError(404, 'NOT_FOUND', `There is no quorum record '${id}' of kind '${kind}'. Create it first.`);
+  return new HttpError(
+    404,
+    'NOT_FOUND',
+    `The quorum record '${id}' of kind '${kind}' does not exist. Create it first.`,
+  );
 }
 
 function tooManyAcks(kind: string, id: string): HttpError {
-  const message = `The quorum record '${id}' of kind '${kind}' has ${STORE_LIMITS.acks} acks, the most there may be.`;
+  const message = `The quorum record '${id}' of kind '${kind}' has ${STORE_LIMITS.acks} acks, the maximum.`;
   return new HttpError(409, 'TOO_MANY_ACKS', message);
 }
 
 function tooManyHosts(): HttpError {
-  const message = `There are ${STORE_LIMITS.hosts} hosts, and none of them is lost. Use another broker.`;
+  const message = `This broker knows ${STORE_LIMITS.hosts} hosts, the maximum, and none of them is lost. Use another broker.`;
   return new HttpError(507, 'TOO_MANY_HOSTS', message);
 }

@@ -12,44 +12,46 @@ import { SignatureVerifier } from './signature.js';
 import { BrokerStore } from './store.js';
 import { unixSeconds } from './time.js';
 
-/** The version `/status` tells, that of the package. */
+/** The version in `/status`, which is that of the package. */
 const VERSION = '0.1.0';
-/** How long a request may take to arrive, in milliseconds. */
+/** The time limit for a request to arrive, in milliseconds. */
 const REQUEST_TIMEOUT_MS = 30_000;
-/** The most TCP connections. */
+/** The maximum number of TCP connections. */
 const MAX_CONNECTIONS = 1_000;
-/** How long requests are given to end when the broker stops, in milliseconds, and how long their torn connections. */
+/** How long a stop waits for requests in progress before it cuts their connections, in milliseconds. */
 const GOODBYE_MS = 1_000;
+/** How long a stop then waits for the cut connections, in milliseconds. */
 const TORN_MS = 500;
-/** The longest part of a path, in characters: an id, each character of it as four bytes in percent encoding. */
+/** The maximum length of a part of a path, in characters: an id with each character as four percent-encoded bytes. */
 const MAX_PARAM_LENGTH = MAX_ID_LENGTH * 12;
 
+/** The configuration of a broker. */
 export interface BrokerOptions {
   readonly dataDir: string;
-  /** The folder below `dataDir` that is this broker's. */
+  /** The name of this broker's folder in `dataDir`. */
   readonly name: string;
   readonly bind: string;
-  /** 0 for any that is free. */
+  /** 0 for any free port. */
   readonly port: number;
-  /** What whoever posts signs with. */
+  /** OFFGRID_AUTH_KEY, with which clients sign the bodies of POST requests. */
   readonly authKey: string;
-  /** Every node counts 1, unless told. */
+  /** By default every node counts 1. */
   readonly policy?: QuorumPolicies | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
 }
 
-/** A broker that listens. */
+/** A running broker. */
 export interface Broker {
-  /** Where it listens: `http://host:port`. */
+  /** The URL on which it listens: `http://host:port`. */
   readonly url: string;
-  /** Stops accepting, finishes what is in flight, closes its file. What takes too long is cut off. */
+  /** Stops accepting requests, finishes those in progress and closes the file. Requests that take too long are cut off. */
   close(): Promise<void>;
 }
 
 /**
- * Starts a broker: who keeps what, and which hosts there are. It advises; whatever it says, the core believes only what
- * hosts have signed. @throws StoreError, SqliteError, or the system's error when it cannot listen
+ * Starts a broker, which keeps an overview of quorums and hosts. It is advisory: the core relies only on what hosts sign.
+ * @throws StoreError, SqliteError, or the system's error when it cannot listen
  */
 export async function startBroker(options: BrokerOptions): Promise<Broker> {
   const { dataDir, name, bind, port, authKey, policy = DEFAULT_POLICIES, clock, logger } = options;
@@ -92,7 +94,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   }
 }
 
-/** Waits for something, but only so long. */
+/** Waits for a promise, at most for a time. */
 async function atMost(ms: number, something: Promise<unknown>): Promise<void> {
   const waiting = new AbortController();
   const timeout = delay(ms, undefined, { signal: waiting.signal }).catch(() => undefined);

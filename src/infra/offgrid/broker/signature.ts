@@ -4,27 +4,27 @@ import { pythonJson, rawText, type PythonObject, type ReceivedObject } from './p
 import { unixSeconds } from './time.js';
 
 /**
- * How what is posted to a broker is signed. The body carries `timestamp`, in Unix seconds, and `signature`: the
- * HMAC-SHA256, under the key all share, of the body without `signature` in Python's text. Ours also carries a `nonce`,
- * which the broker remembers; old clients have none, and what they say may be said again within the window.
+ * The signature of a body that is posted to a broker. The body contains `timestamp`, in Unix seconds, and `signature`: the
+ * HMAC-SHA256, under the shared key, of the body without `signature` in Python's text. Current clients also send a `nonce`,
+ * which the broker remembers; old clients send none, so their bodies can be replayed within the window.
  */
 
-/** How far a timestamp may be from the broker's time, in seconds. */
+/** The maximum difference between a timestamp and the broker's time, in seconds. */
 export const SIGNATURE_WINDOW_S = 300;
-/** How long a nonce is remembered, in seconds: what is ahead of our time by a window grows stale after two. */
+/** How long a nonce is remembered, in seconds: a timestamp one window in the future becomes stale after two windows. */
 const NONCE_LIFE_S = 2 * SIGNATURE_WINDOW_S;
-/** The most nonces remembered. */
+/** The maximum number of remembered nonces. */
 const MAX_NONCES = 100_000;
 const NONCE_BYTES = 16;
 const NONCE = /^[A-Za-z0-9_-]{16,128}$/;
 const SIGNATURE = /^[0-9a-f]{64}$/i;
 
-/** A nonce nobody has used. */
+/** A new random nonce. */
 export function newNonce(): string {
   return randomBytes(NONCE_BYTES).toString('hex');
 }
 
-/** The text of a body with what the protocol adds. @throws PythonJsonError for what cannot be signed */
+/** The text of a body with `timestamp`, `nonce` and `signature`. @throws PythonJsonError when the body cannot be signed */
 export function signBody(body: PythonObject, authKey: string, now: Date, nonce = newNonce()): string {
   const unsigned = { ...body, timestamp: unixSeconds(now), nonce };
   return pythonJson({ ...unsigned, signature: signatureOf(unsigned, authKey).toString('hex') });
@@ -35,8 +35,8 @@ function signatureOf(unsigned: PythonObject, authKey: string): Buffer {
 }
 
 /**
- * The broker's time, told to one whose clock is off: there may be nobody else to ask. It is signed with the nonce of what
- * was refused, so that nobody else can set a clock by it, nor by an old one.
+ * The broker's time, sent to a client whose clock is wrong, because the client may have no other time source. The signature
+ * covers the nonce of the refused request, so that no other party, and no old answer, can set a client's clock.
  */
 export interface SignedTime extends PythonObject {
   /** In Unix seconds. */
@@ -49,7 +49,7 @@ function signTime(time: number, nonce: string, authKey: string): SignedTime {
   return { time, nonce, signature: signatureOf({ time, nonce }, authKey).toString('hex') };
 }
 
-/** The time a broker tells, in Unix seconds; `undefined` unless it is signed for this nonce. */
+/** The broker's time, in Unix seconds; `undefined` unless it is signed for the nonce that was sent. */
 export function readTime({ time, nonce, signature }: SignedTime, authKey: string, sent: string): number | undefined {
   const isSigned = nonce === sent && isEqual(signature, signatureOf({ time, nonce }, authKey));
   return isSigned ? time : undefined;
@@ -59,21 +59,21 @@ function isEqual(signature: string, expected: Buffer): boolean {
   return SIGNATURE.test(signature) && timingSafeEqual(Buffer.from(signature, 'hex'), expected);
 }
 
-/** Why a body is not accepted. */
+/** Why a body is refused. */
 export interface SignatureProblem {
   readonly status: 401 | 503;
   readonly code: 'BAD_SIGNATURE' | 'STALE_TIMESTAMP' | 'REPLAYED' | 'TOO_MANY_NONCES';
   readonly message: string;
-  /** With STALE_TIMESTAMP, where there was a nonce. */
+  /** With STALE_TIMESTAMP, if the body has a nonce. */
   readonly clock?: SignedTime;
 }
 
-/** Tells what was signed under the key, lately and for the first time, from the rest. */
+/** Verifies that bodies are signed under the key, recent, and not replayed. */
 export class SignatureVerifier {
   readonly #authKey: string;
   readonly #clock: Clock;
   readonly #maxNonces: number;
-  /** Until when each is remembered, in Unix seconds; the oldest first. */
+  /** The time until which each nonce is remembered, in Unix seconds; the oldest first. */
   readonly #nonces = new Map<string, number>();
 
   constructor(authKey: string, clock: Clock, maxNonces = MAX_NONCES) {
@@ -82,10 +82,10 @@ export class SignatureVerifier {
     this.#maxNonces = maxNonces;
   }
 
-  /** Says what is wrong with a body; `undefined` for one that is to be believed, and not a second time. */
+  /** Why a body is refused; `undefined` if it is accepted, in which case the same nonce is not accepted again. */
   verify(body: ReceivedObject): SignatureProblem | undefined {
     const { signature, ...unsigned } = body;
-    // First of all: only who has the key learns more, such as our time.
+    // The signature is checked first, so that only clients with the key learn more, such as the broker's time.
     if (typeof signature !== 'string' || !isEqual(signature, signatureOf(unsigned, this.#authKey)))
       return BAD_SIGNATURE;
     const now = this.#clock.now().getTime() / 1_000;
@@ -99,9 +99,9 @@ export class SignatureVerifier {
 
   #stale(timestamp: unknown, now: number, nonce: unknown): SignatureProblem {
     const given = rawText(timestamp);
-    const was = given === undefined ? 'is missing or no number' : `is ${given}`;
+    const was = given === undefined ? 'is missing or not a number' : `is ${given}`;
     const time = Math.floor(now);
-    const message = `\`timestamp\` ${was}; here it is ${time}, and ${SIGNATURE_WINDOW_S} s either way are accepted. Set the clock.`;
+    const message = `\`timestamp\` ${was}; the broker's time is ${time}, and a difference of ${SIGNATURE_WINDOW_S} s is accepted. Set the clock.`;
     const clock = typeof nonce === 'string' && NONCE.test(nonce) && { clock: signTime(time, nonce, this.#authKey) };
     return { status: 401, code: 'STALE_TIMESTAMP', message, ...clock };
   }
@@ -112,7 +112,7 @@ export class SignatureVerifier {
       this.#nonces.delete(known);
     }
     if (this.#nonces.has(nonce)) return REPLAYED;
-    // To forget one instead would let it be replayed.
+    // Forgetting a nonce instead would allow its body to be replayed.
     if (this.#nonces.size >= this.#maxNonces) return TOO_MANY_NONCES;
     this.#nonces.set(nonce, now + NONCE_LIFE_S);
     return undefined;
@@ -128,15 +128,15 @@ const BAD_SIGNATURE: SignatureProblem = {
 const BAD_NONCE: SignatureProblem = {
   status: 401,
   code: 'BAD_SIGNATURE',
-  message: '`nonce` must be text of 16–128 letters, digits, _ or -, a new one each time; old clients leave it out.',
+  message: '`nonce` must be text of 16–128 letters, digits, _ or -, new for each request. Old clients omit it.',
 };
 const REPLAYED: SignatureProblem = {
   status: 401,
   code: 'REPLAYED',
-  message: 'This body was here before: sign each one anew, with a new `nonce`.',
+  message: 'This body was received before. Sign each body with a new `nonce`.',
 };
 const TOO_MANY_NONCES: SignatureProblem = {
   status: 503,
   code: 'TOO_MANY_NONCES',
-  message: `More came within ${NONCE_LIFE_S} s than this broker can tell from replays; try again later.`,
+  message: `More requests arrived within ${NONCE_LIFE_S} s than this broker can check for replays. Try again later.`,
 };

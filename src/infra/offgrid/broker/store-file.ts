@@ -5,14 +5,14 @@ import { ProcessLock } from '../../sqlite/process-lock.js';
 
 /** The version of the file's layout, in `user_version`. */
 const FORMAT_VERSION = 1;
-/** How long another broker is given to go, in milliseconds: one that was told to stop is about to. */
+/** How long to wait for another broker that may be stopping, in milliseconds. */
 const LOCK_WAIT_MS = 500;
-/** Marks the file as a broker's: "ShBr". */
+/** Identifies the file as a broker's: "ShBr". */
 const APPLICATION_ID = 0x53684272;
 
 /**
- * `position` is the order in which records came; it is never used again. `meta` and `prices` are JSON in Python's text.
- * Times are Unix seconds, by the broker's clock.
+ * `position` is the order in which records were created; a value is never reused. `meta` and `prices` are JSON in Python's
+ * text. Times are Unix seconds, by the broker's clock.
  */
 const SCHEMA = `
   CREATE TABLE quorums (
@@ -45,9 +45,10 @@ const SCHEMA = `
   ) WITHOUT ROWID;
 `;
 
+/** BROKER_BUSY: another broker runs on the folder. BROKER_FORMAT: the file is not one that this version reads. */
 export type StoreErrorCode = 'BROKER_BUSY' | 'BROKER_FORMAT';
 
-/** A broker's file cannot be used as it is; the message says what to do. */
+/** A broker's file cannot be used; the message states what to do. */
 export class StoreError extends Error {
   override readonly name = 'StoreError';
   readonly code: StoreErrorCode;
@@ -58,14 +59,14 @@ export class StoreError extends Error {
   }
 }
 
-/** An open `broker.db`: one connection writes, another reads what is committed. */
+/** An open `broker.db`: one connection writes, another reads committed data. */
 export interface StoreFile {
   readonly writer: Connection;
   readonly reader: Connection;
   close(): Promise<void>;
 }
 
-/** Opens a broker's file, made where there is none, for this process alone. @throws StoreError, SqliteError */
+/** Opens a broker's file exclusively, and creates it if it does not exist. @throws StoreError, SqliteError */
 export async function openStoreFile(folder: string): Promise<StoreFile> {
   await mkdir(folder, { recursive: true });
   const lockPath = join(folder, 'broker.lock');
@@ -73,7 +74,7 @@ export async function openStoreFile(folder: string): Promise<StoreFile> {
   if (lock === undefined) {
     throw new StoreError(
       'BROKER_BUSY',
-      `Another broker runs on this folder (${lockPath} is locked). Stop it, or give this one another name or folder.`,
+      `Another broker runs on this folder (${lockPath} is locked). Stop it, or start this one with another name or folder.`,
     );
   }
   const opened: { close(): Promise<void> }[] = [{ close: () => lock.release() }];
@@ -103,7 +104,7 @@ async function prepare(writer: Connection, path: string): Promise<void> {
   if (!isNew && (marks.application_id !== APPLICATION_ID || marks.user_version !== FORMAT_VERSION)) {
     throw new StoreError(
       'BROKER_FORMAT',
-      `${path} is not a file this version of Sheratan reads. Upgrade Sheratan, or move the file away: a broker only advises.`,
+      `${path} is not a file that this version of Sheratan can read. Upgrade Sheratan, or move the file away: a broker is only advisory.`,
     );
   }
   await writer.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;');

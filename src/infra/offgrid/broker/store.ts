@@ -4,20 +4,22 @@ import { isFinalized, policyFor, sumOfWeights, weightOf, withAck, type Ack, type
 import { afterHeartbeat, afterRestart, HEARTBEAT_S, LOST_AFTER_HEARTBEATS, type Heartbeats } from './score.js';
 import { openStoreFile, type StoreFile } from './store-file.js';
 
-/** What a broker's file may hold at most. */
+/** The limits of a broker's file. */
 export interface StoreLimits {
-  /** Quorum records. Beyond it the oldest final one goes, or the oldest of all where none is final. */
+  /** The maximum number of quorum records. Beyond it the oldest final one is dropped, or the oldest if none is final. */
   readonly records: number;
-  /** Acks of one record. */
+  /** The maximum number of acks of one record. */
   readonly acks: number;
-  /** Hosts. Beyond it the one lost for longest goes; where none is lost, a new one is refused. */
+  /** The maximum number of hosts. Beyond it the host lost for longest is dropped; if none is lost, a new one is refused. */
   readonly hosts: number;
 }
 
+/** The default limits. */
 export const STORE_LIMITS: StoreLimits = { records: 100_000, acks: 256, hosts: 1_000 };
-/** The most records listed at once: the newest. */
+/** The maximum number of records in a list. */
 export const MAX_LISTED = 500;
 
+/** A record to be created. */
 export interface NewQuorum {
   readonly id: string;
   readonly kind: string;
@@ -27,18 +29,20 @@ export interface NewQuorum {
   readonly meta: string;
 }
 
+/** A stored record. */
 export interface QuorumRecord extends NewQuorum {
   readonly acks: readonly Ack[];
   readonly finalized: boolean;
-  /** When it was made, in Unix seconds. */
+  /** The time of its creation, in Unix seconds. */
   readonly ts: number;
 }
 
-/** What became of an ack: it counts, or why not. */
+/** The outcome of an ack: it is counted, or the reason why not. */
 export type AckOutcome =
   | { readonly counted: true; readonly finalized: boolean; readonly sum: number; readonly required: number }
   | { readonly counted: false; readonly why: 'UNKNOWN' | 'TOO_MANY_ACKS' };
 
+/** The content of a host's heartbeat. */
 export interface Announcement {
   readonly nodeId: string;
   readonly url: string;
@@ -47,6 +51,7 @@ export interface Announcement {
   readonly freeBytes: number;
 }
 
+/** A stored host. */
 export type HostEntry = Announcement & Heartbeats;
 
 interface QuorumRow {
@@ -75,10 +80,13 @@ const SELECT_QUORUMS = `
     (SELECT json_group_array(json_object('id', node, 'ts', ts, 'w', w)) FROM acks WHERE quorum = position) AS acks
   FROM quorums`;
 
-/** What changes wait for: the one connection that writes, so that each has a transaction to itself. */
+/** The queue for changes: there is one connection that writes, so each change waits to have its own transaction. */
 const WRITER = 'writer';
 
-/** What a broker remembers. Whatever resolves is on disk: every change is a transaction of its own, with an fsync. */
+/**
+ * The store of a broker. Every change is its own transaction with an fsync, so it is on the disk when its promise resolves.
+ * Every change may throw HttpError BUSY or SqliteError.
+ */
 export class BrokerStore {
   readonly #file: StoreFile;
   readonly #limits: StoreLimits;
@@ -89,7 +97,7 @@ export class BrokerStore {
     this.#limits = limits;
   }
 
-  /** Opens what a broker left in its folder. @throws StoreError, SqliteError */
+  /** Opens the store in a broker's folder. @param nowS in Unix seconds @throws StoreError, SqliteError */
   static async open(folder: string, nowS: number, limits = STORE_LIMITS): Promise<BrokerStore> {
     const file = await openStoreFile(folder);
     const store = new BrokerStore(file, limits);
@@ -102,7 +110,7 @@ export class BrokerStore {
     }
   }
 
-  /** Makes a record; one that is there stays as it is. @throws HttpError BUSY, SqliteError, as all that change something */
+  /** Creates a record, or returns the existing one unchanged. */
   create({ kind, id, required, meta }: NewQuorum, nowS: number): Promise<QuorumRecord> {
     return this.#change(async () => {
       const existing = await this.#find(kind, id, 'writer');
@@ -142,6 +150,7 @@ export class BrokerStore {
     });
   }
 
+  /** The record of a kind and an id. */
   async record(kind: string, id: string): Promise<QuorumRecord | undefined> {
     const row = await this.#find(kind, id, 'reader');
     return row && toRecord(row);
@@ -158,7 +167,7 @@ export class BrokerStore {
     return rows.map(toRecord);
   }
 
-  /** Takes a heartbeat; `false` when there are too many hosts already. */
+  /** Stores a heartbeat; `false` when there are too many hosts already. */
   announce(host: Announcement, nowS: number): Promise<boolean> {
     return this.#change(async () => {
       const [row] = await this.#file.writer.all<HostRow>('SELECT * FROM hosts WHERE node = ?', [host.nodeId]);
@@ -168,12 +177,13 @@ export class BrokerStore {
     });
   }
 
+  /** All hosts, ordered by their ids. */
   async hosts(): Promise<HostEntry[]> {
     const rows = await this.#file.reader.all<HostRow>('SELECT * FROM hosts ORDER BY node');
     return rows.map(toHost);
   }
 
-  /** How many records there are, and how many of them are final. */
+  /** The number of records, and how many of them are final. */
   async counts(): Promise<{ readonly records: number; readonly finalized: number }> {
     const [row] = await this.#file.reader.all<{ records: number; finalized: number }>(
       'SELECT count(*) AS records, coalesce(sum(finalized), 0) AS finalized FROM quorums',
@@ -181,7 +191,7 @@ export class BrokerStore {
     return row ?? { records: 0, finalized: 0 };
   }
 
-  /** Finishes what is under way and closes the file. */
+  /** Finishes the changes in progress and closes the file. */
   close(): Promise<void> {
     return this.#queue.run(WRITER, () => this.#file.close(), busy);
   }
@@ -231,7 +241,7 @@ export class BrokerStore {
     );
   }
 
-  /** Holds nothing against the hosts that happened while there was no broker. */
+  /** Keeps the time without a broker from lowering the scores of hosts. */
   async #resume(nowS: number): Promise<void> {
     await this.#change(async () => {
       const hosts = (await this.#file.writer.all<HostRow>('SELECT * FROM hosts')).map(toHost);
@@ -246,7 +256,7 @@ function toRecord(row: QuorumRow): QuorumRecord {
   return { kind, id, required, meta, ts, finalized: finalized === 1, acks: acksOf(row) };
 }
 
-/** In the order they came. */
+/** The acks of a record, the oldest first. */
 function acksOf({ acks }: QuorumRow): Ack[] {
   return (JSON.parse(acks) as Ack[]).sort((a, b) => a.ts - b.ts || (a.id < b.id ? -1 : 1));
 }

@@ -8,23 +8,23 @@ import type { OpenTree, OriginState } from './origin-state.js';
 import { RefusalError } from './refusal-error.js';
 import type { LeafEvent, Place, ReplicaStore, StoredOrigin, HistoryChange } from './replica-store.js';
 
-/** A batch whose tree is the origin's, of the writer who may write, and of as many events as it says. */
+/** A batch whose tree is the origin's and of the writer whose claim was granted, and has the length that the tree states. */
 export interface ReceivedBatch {
   readonly from: Sequence;
   readonly tree: OpenTree;
   readonly events: readonly LeafEvent[];
 }
 
-/** What becomes of a batch. */
+/** The outcome of a batch that is not refused outright. */
 export type BatchDecision =
   /** Its events are taken. */
   | { readonly taken: HistoryChange }
-  /** Nothing but trees changes; not even these when it says nothing new. */
+  /** Only trees change, or nothing if the batch brings no news. */
   | { readonly renewed: Partial<Pick<StoredOrigin, 'head' | 'known'>> }
-  /** It contradicts what is here under the same epoch, or the same line: it is kept as evidence, and refused. */
+  /** It contradicts the stored history of its line number or of its epoch: it is refused, and its tree is kept as evidence. */
   | { readonly forked: RefusalError };
 
-/** A history of the origin that a batch goes on from. */
+/** The history of the origin that a batch continues. */
 interface Continuation {
   readonly history: HistoryName;
   /** The tree over the events before the batch. */
@@ -33,7 +33,7 @@ interface Continuation {
   readonly after: MerkleFrontier;
 }
 
-/** What a batch is judged with. */
+/** The stored state that a batch is checked against. */
 interface DecisionContext {
   readonly origin: string;
   readonly state: OriginState;
@@ -41,7 +41,10 @@ interface DecisionContext {
   readonly frontiers: HistoryFrontiers;
 }
 
-/** Judges a batch by the rules of protocol 2, section 4. @throws RefusalError GAP, OTHER, OLDER, COMMITTED */
+/**
+ * Decides on a batch by steps 3 to 8 of "What a host does" in docs/protocol.md.
+ * @throws RefusalError GAP, OTHER, OLDER, COMMITTED
+ */
 export async function decideBatch(batch: ReceivedBatch, context: DecisionContext): Promise<BatchDecision> {
   const { head, staged, known } = context.state;
   const { tree } = batch;
@@ -62,7 +65,7 @@ export async function decideBatch(batch: ReceivedBatch, context: DecisionContext
       return { renewed: { head: tree.signed, ...learned } };
     if (tree.value.sequence <= head.value.sequence) return { renewed: learned };
   } else if (head !== null && compareEpochs(head.value, tree.value) > 0) {
-    const message = `The head here is of line ${head.value.line} and epoch ${head.value.epoch}, above this tree's.`;
+    const message = `The head of this host is of line ${head.value.line} and epoch ${head.value.epoch}, above this tree's.`;
     throw new RefusalError({ code: 'OLDER', message, tree: head.signed });
   }
   if (known !== null && isSameLine(known.value, tree.value)) {
@@ -72,20 +75,20 @@ export async function decideBatch(batch: ReceivedBatch, context: DecisionContext
         ? epoch >= tree.value.epoch
         : equalBytes(await rootAt(quorum, batch, continued, context), quorumRoot);
     if (!isKept) {
-      const message = `The tree lacks some of the ${quorum} events that a quorum had.`;
+      const message = `The tree lacks some of the ${quorum} events that were at quorum.`;
       throw new RefusalError({ code: 'COMMITTED', message, tree: known.signed });
     }
   }
   return { taken: await changeOf('head', batch, continued, nowKnown, context) };
 }
 
-/** The first history, of `staged` and `head`, that has the events before the batch, and the tree's root with it. */
+/** The first of `staged` and `head` that has the events before the batch and, with the batch, the tree's root. */
 async function continuationOf({ from, tree, events }: ReceivedBatch, context: DecisionContext): Promise<Continuation> {
   const { frontiers, state, origin } = context;
   const { places } = state;
   const longest = Math.max(places.head.sequence, places.staged.sequence);
   if (from - 1 > longest) {
-    const message = `The batch begins at ${from}; there are ${longest} events of '${origin}' here.`;
+    const message = `The batch begins at event ${from}, but this host has ${longest} events of '${origin}'.`;
     throw new RefusalError({ code: 'GAP', message, sequence: longest });
   }
   for (const history of ['staged', 'head'] as const) {
@@ -95,11 +98,11 @@ async function continuationOf({ from, tree, events }: ReceivedBatch, context: De
     for (const { leaf } of events) after.appendHash(leaf);
     if (equalBytes(after.root(), tree.value.root)) return { history, before, after };
   }
-  const message = `With the first ${from - 1} events of '${origin}' here, the batch has another root than its tree.`;
+  const message = `After the first ${from - 1} events of '${origin}' on this host, the batch does not give its tree's root.`;
   throw new RefusalError({ code: 'OTHER', message });
 }
 
-/** The root over the first events, of the history that the batch goes on from, with the batch. */
+/** The root over the first `size` events of the batch's history: the events before the batch and the batch. */
 async function rootAt(
   size: number,
   batch: ReceivedBatch,
@@ -125,7 +128,7 @@ async function changeOf(
   const kept = { head: 0, staged: 0 };
   for (const each of ['head', 'staged'] as const)
     if (each === history || from - 1 <= places.common) kept[each] = await keptOf(each, batch, context);
-  // What is staged beyond the head is given up only for a batch that does not go on from it.
+  // Staged events beyond the head are set aside only for a batch that does not continue them.
   const base = kept.staged > places.common ? 'staged' : 'head';
   const keep = kept[base];
   const common = base === 'staged' ? places.common : keep;
@@ -148,7 +151,7 @@ async function changeOf(
   };
 }
 
-/** How many of a history's first events are those of the batch's history too. The events before the batch are. */
+/** How many first events a history shares with the batch's history. Those before the batch are shared by precondition. */
 async function keptOf(
   history: HistoryName,
   { from, events }: ReceivedBatch,
@@ -165,11 +168,11 @@ async function keptOf(
 
 function forked(there: OpenTree): BatchDecision {
   const { line, epoch } = there.value;
-  const message = `There is another history of line ${line} here (epoch ${epoch}): two cores write as one. Both are kept.`;
+  const message = `This host has another history of line ${line} (epoch ${epoch}): two cores write as one. Both are kept.`;
   return { forked: new RefusalError({ code: 'FORKED', message, tree: there.signed }) };
 }
 
-/** Whether two trees are of lines of the same number that began elsewhere. */
+/** Whether two trees are of different lines that have the same number. */
 function isTwin(a: Tree, b: Tree): boolean {
   return a.line === b.line && !equalBytes(a.begun, b.begun);
 }
@@ -189,7 +192,7 @@ function isKnownAbove(tree: Tree, known: OpenTree | null): boolean {
   return tree.line > known.value.line || (tree.line === known.value.line && tree.quorum > known.value.quorum);
 }
 
-/** Whether what is staged stays: it is of a higher epoch, or of this one and longer. */
+/** Whether the staged history is kept: its tree is of a higher epoch, or of this one and longer. */
 function isAboveStaged(staged: Tree, tree: Tree): boolean {
   return staged.epoch > tree.epoch || (staged.epoch === tree.epoch && staged.sequence > tree.sequence);
 }

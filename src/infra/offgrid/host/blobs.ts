@@ -5,9 +5,9 @@ import { equalBytes, fromHex, toHex } from '../../crypto/bytes.js';
 import { addressOf } from '../../crypto/envelope.js';
 import { readIfThere, syncFolder, writeDurably } from '../../platform/files.js';
 
-/** A file's name: an address. */
+/** The form of a file's name: an address. */
 const ADDRESS = /^[0-9a-f]{64}$/;
-/** Files written at a time. */
+/** The number of files written at a time. */
 const WRITERS = 8;
 
 /** Large contents as files, named by their address (SHA-256). */
@@ -15,14 +15,14 @@ export class Blobs {
   readonly #folder: string;
   readonly #inTurn = pLimit(WRITERS);
 
-  /** Folders that are there, durably, by their names: the first bytes of addresses. */
+  /** Folders by path; each promise resolves when the folder exists durably. */
   readonly #folders = new Map<string, Promise<void>>();
 
   private constructor(folder: string) {
     this.#folder = folder;
   }
 
-  /** Opens a folder, and removes what was half-written by one who was killed. */
+  /** Opens a folder, and removes the incomplete files of a process that was killed. */
   static async open(folder: string): Promise<Blobs> {
     const entries = await readdir(folder, { withFileTypes: true });
     const names = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
@@ -33,11 +33,11 @@ export class Blobs {
     return new Blobs(folder);
   }
 
-  /** Writes contents; they are on the disk when this returns. What is there already and whole is left as it is. */
+  /** Writes contents; they are on the disk when this resolves. Contents that are stored and intact are not rewritten. */
   async put(contents: readonly { readonly eid: Uint8Array; readonly sealed: Uint8Array }[]): Promise<void> {
     await this.#inTurn.map(contents, async ({ eid, sealed }) => {
       const path = this.#pathOf(eid);
-      // What a disk does not give back any more is written again.
+      // A file that the disk cannot read any more is written again.
       const there = await this.get(eid).catch(() => undefined);
       if (there !== undefined && equalBytes(addressOf(there), eid)) await syncFolder(dirname(path));
       else {
@@ -47,12 +47,12 @@ export class Blobs {
     });
   }
 
-  /** The content of an address; undefined when its file is gone. */
+  /** The content of an address; undefined when its file does not exist. */
   async get(eid: Uint8Array): Promise<Uint8Array | undefined> {
     return readIfThere(this.#pathOf(eid));
   }
 
-  /** Removes the files that nobody names any more. */
+  /** Removes the files for which `isNamed` is false. */
   async sweep(isNamed: (eid: Uint8Array) => Promise<boolean>): Promise<void> {
     const entries = await readdir(this.#folder, { withFileTypes: true });
     for (const { name } of entries.filter((entry) => entry.isDirectory()))
@@ -61,7 +61,7 @@ export class Blobs {
           await rm(join(this.#folder, name, file), { force: true });
   }
 
-  /** Once for each: another who needs it waits until it is durable. */
+  /** Makes each folder once: later callers wait for the same promise until the folder is durable. */
   #makeFolder(path: string): Promise<void> {
     let made = this.#folders.get(path);
     if (made === undefined) {

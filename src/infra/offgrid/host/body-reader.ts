@@ -2,12 +2,12 @@ import type { Readable } from 'node:stream';
 import { MinimumRate, SLOWEST, type Rate } from '../protocol/minimum-rate.js';
 import { RefusalError, UnprovenRequestError } from './refusal-error.js';
 
-/** How long a body may take to begin with, in milliseconds, whatever its rate. */
+/** The time at the start of a body during which its rate is not checked, in milliseconds. */
 const GRACE_MS = 10_000;
-/** How often its rate is looked at in a window. */
+/** How often the rate is checked per window. */
 const LOOKS = 10;
 
-/** How patient a reader of bodies is. */
+/** The limits of a reader of bodies, in milliseconds and bytes per second. */
 export interface Patience extends Rate {
   readonly graceMs: number;
 }
@@ -15,9 +15,9 @@ export interface Patience extends Rate {
 const PATIENCE: Patience = { ...SLOWEST, graceMs: GRACE_MS };
 
 /**
- * Reads the body of a request, which must keep coming.
- * @param maxBytes the most that it may have
- * @throws UnprovenRequestError TOO_LARGE; BAD_REQUEST when it comes too slowly or is cut off
+ * Reads the body of a request, which must keep a minimum rate.
+ * @param maxBytes the maximum size of the body
+ * @throws UnprovenRequestError TOO_LARGE; BAD_REQUEST when the body arrives too slowly or is cut off
  */
 export async function readBody(stream: Readable, maxBytes: number, patience = PATIENCE): Promise<Uint8Array> {
   const { windowMs, graceMs } = patience;
@@ -50,6 +50,6 @@ function tooLarge(maxBytes: number): RefusalError {
 }
 
 function tooSlow({ minBytesPerSecond, windowMs }: Patience): RefusalError {
-  const message = `The body came at less than ${minBytesPerSecond} bytes a second over ${windowMs / 1_000} s.`;
+  const message = `The body arrived at less than ${minBytesPerSecond} bytes per second over ${windowMs / 1_000} s.`;
   return new UnprovenRequestError({ code: 'BAD_REQUEST', message });
 }

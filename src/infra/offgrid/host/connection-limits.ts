@@ -2,23 +2,24 @@ import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
 import { LRUCache } from 'lru-cache';
 
-/** The most connections to a host. */
+/** The maximum number of connections to a host. */
 export const MAX_CONNECTIONS = 128;
-/** The most connections of one address. */
+/** The maximum number of connections from one address. */
 export const MAX_CONNECTIONS_PER_ADDRESS = 16;
-/** Connections that are kept for addresses which have lately shown that they know the key. */
+/** The number of connections reserved for addresses that sent an authentic request within KNOWN_MS. */
 export const RESERVED_CONNECTIONS = 32;
-/** For how long an address is known, in milliseconds. */
+/** How long an address is known after an authentic request, in milliseconds. */
 const KNOWN_MS = 600_000;
-/** The most addresses that are known. */
+/** The maximum number of known addresses. */
 const MAX_KNOWN = 1_024;
 
-/** Keeps strangers from taking all connections: those beyond a limit are closed at once. */
+/** Prevents unauthenticated clients from taking all connections: connections beyond a limit are closed immediately. */
 export class ConnectionLimits {
   readonly #byAddress = new Map<string, number>();
   readonly #known = new LRUCache<string, true>({ max: MAX_KNOWN, ttl: KNOWN_MS });
   #open = 0;
 
+  /** Applies the limits to the new connections of a server. */
   watch(server: Server): void {
     server.on('connection', (socket: Socket) => {
       const { remoteAddress: address = '' } = socket;
@@ -37,7 +38,7 @@ export class ConnectionLimits {
     });
   }
 
-  /** A request from there was authentic. */
+  /** Records that a request from an address was authentic. */
   authenticated(address: string): void {
     this.#known.set(address, true);
   }

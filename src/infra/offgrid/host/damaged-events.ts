@@ -5,25 +5,25 @@ import { COLUMNS } from './history-rows.js';
 import type { HostFile } from './host-file.js';
 import type { MendedEvent } from './replica-store.js';
 
-/** The tables with events of histories. */
+/** The tables that hold the events of histories. */
 const TABLES = ['events', 'head_tails'] as const;
 type Table = (typeof TABLES)[number];
-/** Damaged events of an origin that are looked at together. */
+/** The maximum number of damaged events that `unleafed` examines. */
 const MAX_UNLEAFED = 10_000;
 
-/** Up to where the head's events are in `events`; those beyond are in `head_tails`. */
+/** The last of the head's events that is in `events`; later ones are in `head_tails`. */
 const IN_EVENTS = `CASE WHEN o.staged_sequence > o.common THEN min(o.common, o.head_sequence) ELSE o.head_sequence END`;
-/** Sequences of the head's damaged events after one. */
+/** The sequences of the head's damaged events after sequence ?2. */
 const DAMAGED = `
   SELECT e.sequence FROM events AS e JOIN origins AS o ON o.id = e.origin
   WHERE e.origin = ?1 AND e.damaged = 1 AND e.sequence > ?2 AND e.sequence <= ${IN_EVENTS}
   UNION ALL
   SELECT sequence FROM head_tails WHERE origin = ?1 AND damaged = 1 AND sequence > ?2`;
-/** A row that says nothing, in the place of one that is missing. */
+/** An empty row in the place of a missing one. */
 const MISSING = `
   INSERT OR IGNORE INTO %1 (${COLUMNS}) VALUES (?, ?, 0, 0, zeroblob(32), zeroblob(32), 0, x'', 1)`;
 
-/** What is known of damage to the events of a host, and how it is mended. Origins are the ids of rows. */
+/** Records and mends the damaged events of a host. `origin` is the id of a row of `origins`. */
 export class DamagedEvents {
   readonly #file: HostFile;
   readonly #contents: EventContents;
@@ -33,18 +33,20 @@ export class DamagedEvents {
     this.#contents = contents;
   }
 
+  /** The sequences of the head's damaged events after `after`, ascending, at most `limit`. */
   async list(origin: number, after: number, limit: number): Promise<readonly number[]> {
     const sql = `${DAMAGED} ORDER BY sequence LIMIT ?3`;
     const rows = await this.#all<{ sequence: number }>(sql, [origin, after, limit]);
     return rows.map(({ sequence }) => sequence);
   }
 
+  /** The number of the head's damaged events. */
   async count(origin: number): Promise<number> {
     const [row] = await this.#all<{ damaged: number }>(`SELECT count(*) AS damaged FROM (${DAMAGED})`, [origin, 0]);
     return row?.damaged ?? 0;
   }
 
-  /** Marks events as damaged that were read, unless they were replaced meanwhile. */
+  /** Marks the events of rows that were read as damaged, unless they have been replaced since. */
   async mark(origin: number, rows: readonly EventRow[]): Promise<void> {
     if (rows.length === 0) return;
     await this.#file.write(async (connection) => {
@@ -59,7 +61,7 @@ export class DamagedEvents {
     });
   }
 
-  /** Marks events of the head as damaged, those that are missing too. */
+  /** Marks events of the head as damaged, including missing ones. */
   async markHead(origin: number, sequences: readonly number[]): Promise<void> {
     if (sequences.length === 0) return;
     await this.#file.write(async (connection) => {
@@ -73,7 +75,7 @@ export class DamagedEvents {
     });
   }
 
-  /** Damaged events of the head of which content, type and time agree: their leaf alone may be damaged. */
+  /** Damaged events of the head whose content matches its address and size: only their leaf may be damaged. */
   async unleafed(origin: number): Promise<readonly MendedEvent[]> {
     const found: MendedEvent[] = [];
     const lastInEvents = await this.#file.read((reader) => inEventsOf(reader, origin));
@@ -87,7 +89,7 @@ export class DamagedEvents {
     return found;
   }
 
-  /** Puts events back that have the leaf that is kept. Resolves with the sequences that are whole now. @throws RefusalError FULL */
+  /** Restores events whose leaf is the stored one. @returns the sequences that are intact now @throws RefusalError FULL */
   async mend(origin: number, events: readonly MendedEvent[]): Promise<readonly number[]> {
     const taken: { readonly event: MendedEvent; readonly table: Table }[] = [];
     for (const event of events)
@@ -98,7 +100,7 @@ export class DamagedEvents {
       }
     if (taken.length === 0) return [];
     await this.#contents.put(taken.map(({ event }) => event));
-    // The event is the one that was there: it was counted when it came.
+    // The event replaces itself: its bytes were counted when it was first stored.
     await this.#file.write(async (connection) => {
       for (const { event, table } of taken) await this.#replace(connection, table, origin, event, 'same leaf');
       return 0;
@@ -106,7 +108,7 @@ export class DamagedEvents {
     return [...new Set(taken.map(({ event }) => event.sequence))];
   }
 
-  /** Puts events of the head back with their leaves. @throws RefusalError FULL */
+  /** Restores events of the head together with their leaves. @throws RefusalError FULL */
   async mendLeaves(origin: number, events: readonly MendedEvent[]): Promise<void> {
     await this.#contents.put(events);
     await this.#file.write(async (connection) => {

@@ -4,10 +4,10 @@ import { BrokerError, type BrokerClient } from '../broker/client.js';
 import { PRICES } from './memory-routes.js';
 import type { RunningHost } from './server.js';
 
-/** How often a host tells the broker that it is there, in milliseconds. */
+/** The interval at which a host announces itself to the broker, in milliseconds. */
 const INTERVAL_MS = 10_000;
 
-/** Tells a broker that a host is there, until the signal; best effort. */
+/** Announces a host to a broker until the signal aborts. Failures are logged, the first of a series only. */
 export async function heartbeat(
   host: RunningHost,
   broker: BrokerClient,
@@ -19,7 +19,8 @@ export async function heartbeat(
       await broker.announce({ nodeId: host.identity.id, url: host.url, prices: PRICES, freeBytes: host.freeBytes });
       isAway = false;
     } catch (error) {
-      if (!isAway) logger.info(error instanceof BrokerError ? error.message : 'the broker cannot be told');
+      if (!isAway)
+        logger.info(error instanceof BrokerError ? error.message : 'the host cannot be announced to the broker');
       isAway = true;
     }
     await delay(INTERVAL_MS, undefined, { signal }).catch(() => undefined);

@@ -3,16 +3,16 @@ import { sha256 } from '../../crypto/sha256.js';
 import type { HistoryName } from '../protocol/queries.js';
 import type { Places, ReplicaStore } from './replica-store.js';
 
-/** A frontier is remembered at every multiple of this. */
+/** A frontier is remembered at every multiple of this number of events. */
 const STEP = 4_096;
-/** Frontiers remembered for each history: those of a million events. */
+/** The maximum number of frontiers remembered for each history: enough for a million events. */
 const MAX_REMEMBERED = 256;
-/** Those that were asked for last: the next question is about a place near by. */
+/** The maximum number of recent frontiers: the next request is usually for a size nearby. */
 const MAX_RECENT = 4;
 
 const NONE: ReadonlyMap<number, Uint8Array> = new Map();
 
-/** The Merkle trees over the first events of an origin's two histories, made from the leaf hashes that are stored. */
+/** The Merkle frontiers over the first events of an origin's two histories, computed from the stored leaf hashes. */
 export class HistoryFrontiers {
   readonly #origin: string;
   readonly #store: ReplicaStore;
@@ -24,7 +24,7 @@ export class HistoryFrontiers {
     this.#store = store;
   }
 
-  /** The tree over the first events of a history, which has as many. It may be grown by whoever gets it. */
+  /** The frontier over the first `size` events of a history, which must have that many. The caller may append to it. */
   async at(size: number, history: HistoryName, places: Places): Promise<MerkleFrontier> {
     const of = size <= places.common ? 'head' : history;
     const { sequence, peaks } = places[of];
@@ -32,13 +32,13 @@ export class HistoryFrontiers {
     return this.made(size, of, places);
   }
 
-  /** The tree over a whole history, made from its leaves anew, with some of them replaced. */
+  /** The frontier over a complete history, computed again from its leaves, with some of them replaced. */
   async whole(of: HistoryName, places: Places, replaced = NONE): Promise<MerkleFrontier> {
     this.forget(0);
     return this.made(places[of].sequence, of, places, replaced);
   }
 
-  /** Forgets what is beyond the first events of the head, and all that is staged. */
+  /** Forgets the frontiers beyond the first `beyond` events of the head, and all of the staged history. */
   forget(beyond: number): void {
     for (const { head, staged } of [this.#remembered, this.#recent]) {
       for (const size of [...head.keys()]) if (size > beyond) head.delete(size);
@@ -46,7 +46,7 @@ export class HistoryFrontiers {
     }
   }
 
-  /** The tree over the first events of a history, made from leaves. */
+  /** The frontier over the first `size` events of a history, computed from leaves and remembered frontiers. */
   async made(size: number, of: HistoryName, places: Places, replaced = NONE): Promise<MerkleFrontier> {
     const frontier = this.#nearest(size, of, places.common);
     while (frontier.size < size) {

@@ -3,9 +3,9 @@ import { packPeaks } from '../protocol/peaks.js';
 import { encodeSigned } from '../protocol/signed.js';
 import type { HistoryChange } from './replica-store.js';
 
-/** What is counted for each event beside its content: what is known of it. */
+/** The bytes that each event counts against the budget in addition to its content. */
 export const EVENT_BYTES = 256;
-/** The columns of `events` and of the tables like it. */
+/** The columns of `events`, `head_tails` and `evidence`. */
 export const COLUMNS = 'origin, sequence, etype, ts, eid, leaf, bytes, sealed, damaged';
 
 interface PlacesRow extends Row {
@@ -14,7 +14,10 @@ interface PlacesRow extends Row {
   readonly common: number;
 }
 
-/** Moves rows so that `events` holds the first `keep` events of the history that goes on. Says how many bytes that freed. */
+/**
+ * Moves rows so that `events` holds the first `keep` events of the history that the change continues.
+ * @returns the number of bytes freed
+ */
 export async function arrange(
   connection: Connection,
   id: number,
@@ -24,7 +27,7 @@ export async function arrange(
   const { common } = before;
   const [head, staged] = [before.head.sequence, before.staged.sequence];
   if (row?.common !== common || row.head_sequence !== head || row.staged_sequence !== staged)
-    throw new Error('a batch was judged on what is not stored any more');
+    throw new Error('a batch was decided on a state that is not stored any more');
   const isApart = staged > common;
   let freed = 0;
   if (base === 'staged') {
@@ -38,7 +41,7 @@ export async function arrange(
   return freed;
 }
 
-/** Gives up what is staged, with its tree. Says how many bytes that freed. */
+/** Sets the staged events aside and removes the staged tree. @returns the number of bytes freed */
 export async function removeStaged(connection: Connection, id: number): Promise<number> {
   const row = await storedPlaces(connection, id);
   if (row === undefined) return 0;
@@ -57,7 +60,7 @@ async function storedPlaces(connection: Connection, id: number): Promise<PlacesR
   return row;
 }
 
-/** Sets staged events aside, so that `events` holds the head alone. Says how many bytes that freed. */
+/** Sets staged events aside, so that `events` holds only the head. @returns the number of bytes freed */
 async function setStagedAside(connection: Connection, id: number, common: number): Promise<number> {
   const freed = await setAside(connection, 'events', id, common);
   await move(connection, 'head_tails', 'events', id, 0);
@@ -70,7 +73,7 @@ async function move(connection: Connection, from: string, to: string, id: number
   await connection.run(`DELETE FROM ${from} ${where}`, [id, after]);
 }
 
-/** Sets events beyond a place aside. Says how many bytes were there as evidence before. */
+/** Moves events after a sequence to `evidence`. @returns the bytes of those that were evidence already */
 async function setAside(connection: Connection, from: string, id: number, after: number): Promise<number> {
   const where = 'WHERE origin = ? AND sequence > ?';
   const [row] = await connection.all<{ freed: number }>(
@@ -86,7 +89,7 @@ async function setAside(connection: Connection, from: string, id: number, after:
   return row?.freed ?? 0;
 }
 
-/** Writes where the histories end now, and their trees. */
+/** Writes the new places and trees of both histories. */
 export async function writePlaces(connection: Connection, id: number, { becomes, tree, places, known }: HistoryChange) {
   const { head, staged, common } = places;
   const signed = encodeSigned(tree);

@@ -4,25 +4,25 @@ import { Pool } from '../../sqlite/pool.js';
 import type { Fingerprint } from '../protocol/fields.js';
 import { RefusalError } from './refusal-error.js';
 
-/** Marks the file as a host's: "ShHo". */
+/** Identifies the file as a host's: "ShHo". */
 const APPLICATION_ID = 0x5368486f;
 const FORMAT_VERSION = 2;
-/** Pages of write-ahead log before it is copied back. */
+/** The number of pages in the write-ahead log after which SQLite copies it into the file. */
 const WAL_AUTOCHECKPOINT_PAGES = 4_000;
-/** Connections for reading. */
+/** The number of connections for reading. */
 const READERS = 3;
 const ADD_BYTES = "UPDATE totals SET bytes = bytes + ? WHERE name = 'used'";
 
-/** What an event is. A `sealed` of NULL is a file. */
+/** The columns of an event. If `sealed` is NULL, the content is a file. */
 const EVENT = `
   origin INTEGER NOT NULL REFERENCES origins, sequence INTEGER NOT NULL, etype INTEGER NOT NULL, ts INTEGER NOT NULL,
   eid BLOB NOT NULL, leaf BLOB NOT NULL, bytes INTEGER NOT NULL, sealed BLOB, damaged INTEGER NOT NULL DEFAULT 0`;
 
 /**
- * `events` are the head's events and, beyond them, those that are staged. Where these contradict the head, its last
- * events are in `head_tails` until one of the two histories is given up. `evidence` is what was set aside, with its trees in
- * `evidence_trees`; `memory` came through the prototype's paths. Sums of bytes are in `totals`, changed in the same
- * transactions. `host` says whose file it is.
+ * `events` holds the head's events and, beyond them, the staged ones. If the staged history contradicts the head, the head's
+ * last events are in `head_tails` until one of the two is set aside. `evidence` holds the events that were set aside,
+ * `evidence_trees` their trees; `memory` holds what the prototype's paths received. Sums of bytes are in `totals`, changed in
+ * the same transactions. `host` holds the fingerprint of the host that owns the file.
  */
 const SCHEMA = `
   CREATE TABLE host (fingerprint TEXT NOT NULL);
@@ -50,7 +50,7 @@ const SCHEMA = `
   INSERT INTO totals VALUES ('used', 0);
 `;
 
-/** A host's `host.db`: one writer, a few readers. `synchronous=FULL`: what `write` has returned from is on the disk. */
+/** A host's `host.db`: one writer, a few readers. With `synchronous=FULL`, data is on the disk when `write` resolves. */
 export class HostFile {
   readonly #connection: Connection;
   readonly #readers: Pool;
@@ -67,10 +67,10 @@ export class HostFile {
   }
 
   /**
-   * Opens the file of a host, making it when it is not there.
-   * @param fingerprint whose file a new one is; undefined to open one that is there
-   * @param budgetBytes the most bytes kept, evidence and what is known of each event included
-   * @throws Error that says what is wrong with it
+   * Opens the file of a host, and creates it if it does not exist.
+   * @param fingerprint the owner of a new file; undefined to open only an existing file
+   * @param budgetBytes the maximum number of bytes kept, evidence and EVENT_BYTES for each event included
+   * @throws Error when the file cannot be used; the message names the cause
    */
   static async open(path: string, fingerprint: Fingerprint | undefined, budgetBytes: number): Promise<HostFile> {
     const { connection, usedBytes } = await openConnection(path, fingerprint);
@@ -78,17 +78,18 @@ export class HostFile {
     return new HostFile(connection, readers, budgetBytes, usedBytes);
   }
 
+  /** The bytes that count against the budget. */
   get usedBytes(): number {
     return this.#usedBytes;
   }
 
-  /** Whose file it is. */
+  /** The fingerprint of the host that owns the file. */
   async fingerprint(): Promise<Fingerprint | undefined> {
     const [row] = await this.read((reader) => reader.all<{ fingerprint: string }>('SELECT fingerprint FROM host'));
     return row?.fingerprint;
   }
 
-  /** Gives the file to a host of another name. What was granted to the one before is not granted to this one. */
+  /** Makes another host the owner of the file. Claims that the previous owner granted are not granted by this one. */
   async become(fingerprint: Fingerprint): Promise<void> {
     await this.write(async (connection) => {
       await connection.run('UPDATE host SET fingerprint = ?', [fingerprint]);
@@ -97,20 +98,22 @@ export class HostFile {
     });
   }
 
-  /** @throws RefusalError FULL when so many more bytes are beyond the budget */
+  /** Checks the budget for more bytes. @throws RefusalError FULL when they exceed it */
   assertFits(bytes: number): void {
     if (bytes <= 0 || this.#usedBytes + bytes <= this.#budgetBytes) return;
-    const message = `${bytes} more bytes do not fit: ${this.#usedBytes} of ${this.#budgetBytes} are used. Nothing was taken, nothing was dropped.`;
+    const message = `${bytes} more bytes do not fit into the budget: ${this.#usedBytes} of ${this.#budgetBytes} are used. Nothing was taken or dropped. Raise the host's OFFGRID_HOST_BUDGET_MB.`;
     throw new RefusalError({ code: 'FULL', message });
   }
 
+  /** Runs reads on one of the connections for reading. */
   read<R>(work: (connection: Connection) => Promise<R>): Promise<R> {
     return this.#readers.use(work);
   }
 
   /**
-   * Runs a transaction. `work` says how many bytes it has added.
-   * @throws RefusalError FULL when the disk or the budget is; nothing has changed then
+   * Runs a transaction.
+   * @param work returns the number of bytes that it has added, negative when it has freed some
+   * @throws RefusalError FULL when the disk or the budget is full; nothing has changed then
    */
   async write(work: (connection: Connection) => Promise<number>): Promise<void> {
     try {
@@ -135,8 +138,9 @@ export class HostFile {
   }
 }
 
+/** The refusal for a full disk. */
 export function diskFull(): RefusalError {
-  const message = 'The disk of this host is full. Nothing was taken, nothing was dropped.';
+  const message = 'The disk of this host is full. Nothing was taken or dropped. Free space on it.';
   return new RefusalError({ code: 'FULL', message });
 }
 
@@ -151,7 +155,7 @@ interface Marks {
   readonly tables: number;
 }
 
-/** One process at a time does this: it holds the lock of the folder. */
+/** Only one process at a time gets here, because it holds the lock of the folder. */
 async function openConnection(path: string, fingerprint: Fingerprint | undefined): Promise<Opened> {
   const connection = await Connection.open(path, 'write');
   try {
@@ -183,7 +187,7 @@ function assertFormat(path: string, { application_id: application, user_version:
   if (application !== APPLICATION_ID) throw new Error(`${path} is not a host's file; choose another data folder.`);
   if (version === 1)
     throw new Error(
-      `${path} was written by protocol 1. Move its folder away and start with an empty one: a core that runs ships everything again. To read it without that core, use the build that wrote it.`,
+      `${path} was written by protocol 1. Move its folder away and start the host with an empty one: a running core ships everything again. To read the file without that core, use the build that wrote it.`,
     );
   if (version !== FORMAT_VERSION)
     throw new Error(`${path} is a host's file of format ${version}; this build reads format ${FORMAT_VERSION}.`);

@@ -7,18 +7,18 @@ import type { HistoryFrontiers } from './history-frontiers.js';
 import type { OriginState } from './origin-state.js';
 import type { MendedEvent, ReplicaStore, StoredRow } from './replica-store.js';
 
-/** The most events that may be put back together because their leaves are damaged. */
+/** The maximum number of events with damaged leaves that may be restored together. */
 const MAX_CANDIDATES = 1_000;
-/** Rows looked at together. */
+/** The number of rows that are read together. */
 const PAGE = 4_096;
 const NO_ENTRY = new Uint8Array(ENTRY_BYTES);
 
-/** The leaf hashes that are kept of an origin's events: what each event is held to may be damaged as well. */
+/** Checks and mends the stored leaf hashes of an origin's events. These prove the events, but may be damaged themselves. */
 export class KeptLeaves {
   readonly #origin: Origin;
   readonly #store: ReplicaStore;
   readonly #frontiers: HistoryFrontiers;
-  /** Events that came to be mended and whose leaves are damaged, by sequence. */
+  /** Events received in mends whose leaves are damaged, by sequence. */
   readonly #candidates = new Map<number, MendedEvent>();
 
   constructor(origin: Origin, store: ReplicaStore, frontiers: HistoryFrontiers) {
@@ -28,8 +28,8 @@ export class KeptLeaves {
   }
 
   /**
-   * Holds the leaves to the head's root. Where they are not its leaves, the events that they do not fit are marked as damaged;
-   * when nothing but leaves is damaged, they are mended.
+   * Checks the leaves against the head's root. If the root differs, the events that do not match their leaves are marked as
+   * damaged; if only leaves are damaged, these are mended.
    */
   async check(state: OriginState): Promise<'RIGHT' | 'MENDED' | 'DAMAGED'> {
     if (state.head === null || (await this.#haveRoot('head', state))) return 'RIGHT';
@@ -38,9 +38,10 @@ export class KeptLeaves {
   }
 
   /**
-   * Puts events back whose leaves are damaged, when with these, with those that came before and with those that are whole but
-   * for their leaf the root is the head's. Otherwise they are remembered for the next time, and whatever else does not fit its leaf
-   * is marked as damaged: without it the root will never be the head's.
+   * Restores events whose leaves are damaged, if the leaves of these events, of those received before, and of stored events
+   * that are intact but for their leaf, together give the head's root. Otherwise the events are remembered for the next
+   * attempt, and every other event that does not match its leaf is marked as damaged: it must be restored as well before the
+   * root can be the head's.
    */
   async mend(events: readonly MendedEvent[], state: OriginState): Promise<boolean> {
     const isMended = await this.#putBack(events, state);
@@ -63,8 +64,9 @@ export class KeptLeaves {
   }
 
   /**
-   * Holds the leaves of what is staged to its tree's root, where those of the head are right. Where they are not its leaves they are made
-   * anew from its events; if that does not mend them it is given up, for it would be held against whoever goes on from it.
+   * Checks the leaves of the staged history against its tree's root; those of the head must be right. If the root differs, the
+   * leaves are computed again from the staged events. If that does not mend them, the staged history is set aside, because a
+   * core that continues it would be refused.
    */
   async checkStaged(state: OriginState): Promise<'RIGHT' | 'MENDED' | 'GIVEN UP'> {
     const { staged, places } = state;
@@ -82,11 +84,12 @@ export class KeptLeaves {
     return isMended ? 'MENDED' : 'GIVEN UP';
   }
 
+  /** Forgets the events received in mends. */
   forget(): void {
     this.#candidates.clear();
   }
 
-  /** Marks the events of the head as damaged that do not fit their leaves. */
+  /** Marks the events of the head that do not match their leaves as damaged. */
   async #markStrange({ places }: OriginState): Promise<void> {
     for (let after = 0; after < places.head.sequence; after += PAGE) {
       const rows = await this.#store.rows(this.#origin, { of: 'head', after, limit: PAGE });
@@ -95,7 +98,7 @@ export class KeptLeaves {
     }
   }
 
-  /** Whether the root is that of a history's tree, with some leaves replaced. */
+  /** Whether the leaves of a history, with some of them replaced, give the root of its tree. */
   async #haveRoot(
     of: HistoryName,
     { [of]: tree, places }: OriginState,
@@ -109,13 +112,13 @@ function leavesOf(events: ReadonlyMap<number, MendedEvent>): ReadonlyMap<number,
   return new Map([...events].map(([sequence, { leaf }]) => [sequence, leaf]));
 }
 
-/** The entry of a row, 42 bytes; zeros when that is not what its leaf says. */
+/** The entry of a row, 42 bytes; zeros when it does not match the row's leaf. */
 export function entryBytesOf(row: StoredRow): Uint8Array {
   const entry = madeEntry(row);
   return entry !== undefined && equalBytes(leafHash(entry), row.leaf) ? entry : NO_ENTRY;
 }
 
-/** The leaf that a row should have; undefined when it says nothing that an entry could. */
+/** The leaf that a row should have; undefined when its values are out of range for an entry. */
 function madeLeaf(row: StoredRow): Uint8Array | undefined {
   const entry = madeEntry(row);
   return entry && leafHash(entry);

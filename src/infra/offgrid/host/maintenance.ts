@@ -8,19 +8,19 @@ import { Blobs } from './blobs.js';
 import { EVENT_BYTES } from './history-rows.js';
 import { HostFile } from './host-file.js';
 
-/** How long a host that is stopping is waited for, in milliseconds. */
+/** How long to wait for a host that is stopping, in milliseconds. */
 const LOCK_WAIT_MS = 1_000;
-/** Digits of a key in the name that its origin is set aside under. */
+/** The number of digits of a key in the name under which its origin is set aside. */
 const KEY_DIGITS = 16;
-/** What that name goes on with after the origin's: no origin has a space in its name. */
+/** The text after the origin in that name. It contains a space, which no name of an origin does. */
 const ASIDE = ' (key ';
 
-/** Tables with events in them. */
+/** The tables that hold events. */
 const TABLES = ['events', 'head_tails', 'evidence'] as const;
-/** The origin itself, and what was kept for its name under other keys. */
+/** Matches the origin itself, and what was set aside for its name under other keys. */
 const WITH_SET_ASIDE = `(origin = ?1 OR instr(origin, ?1 || '${ASIDE}') = 1)`;
 
-/** What an operator wants done cannot be done; the message says why. */
+/** An operator's request cannot be carried out; the message names the cause. */
 export class MaintenanceError extends Error {
   override readonly name = 'MaintenanceError';
 }
@@ -32,8 +32,9 @@ interface OriginRow extends Row {
 }
 
 /**
- * Forgets whose name an origin is, at a host that is stopped: the next to claim it pins his key. What was kept under the
- * old key stays as evidence, beside. Resolves the key that was pinned.
+ * Removes the pinned key of an origin at a stopped host: the next claim pins its key. What was kept under the old key is set
+ * aside as evidence.
+ * @returns the key that was pinned
  * @throws MaintenanceError
  */
 export function resetKey(folder: string, origin: Origin): Promise<Uint8Array> {
@@ -52,15 +53,15 @@ export function resetKey(folder: string, origin: Origin): Promise<Uint8Array> {
   });
 }
 
-/** What was dropped. */
+/** The number of events and bytes that were dropped. */
 export interface Dropped {
   readonly events: number;
   readonly bytes: number;
 }
 
 /**
- * Frees what a stopped host has set aside of an origin: events and trees of histories that were given up, and what was kept
- * under keys that were reset. What its head has, and what is staged, stays.
+ * Deletes what a stopped host has set aside of an origin: evidence and its trees, and everything that was kept under keys that
+ * were reset. The head and the staged history remain.
  * @throws MaintenanceError
  */
 export function dropEvidence(folder: string, origin: Origin): Promise<Dropped> {
@@ -94,7 +95,7 @@ async function emptied(connection: Connection, table: (typeof TABLES)[number], i
   return row;
 }
 
-/** Whether some event still has a content. */
+/** Whether any event still has the content of this address. */
 async function isNamed(reader: Connection, eid: Uint8Array): Promise<boolean> {
   const anywhere = TABLES.map((table) => `SELECT 1 FROM ${table} WHERE eid = ?1`).join(' UNION ALL ');
   return (await reader.all(`SELECT 1 FROM (${anywhere}) LIMIT 1`, [eid])).length > 0;
@@ -104,15 +105,15 @@ function sum(a: Dropped, b: Dropped): Dropped {
   return { events: a.events + b.events, bytes: a.bytes + b.bytes };
 }
 
-/** Works on the file of a host that nobody runs. */
+/** Opens the file of a stopped host for one operation. */
 async function onStopped<R>(folder: string, work: (file: HostFile) => Promise<R>): Promise<R> {
   const path = join(folder, 'host.db');
   await access(path).catch(() => {
-    throw new MaintenanceError(`There is no ${path}: no host has run there. Check SHERATAN_DATA_DIR and --name.`);
+    throw new MaintenanceError(`${path} does not exist: no host has run there. Check SHERATAN_DATA_DIR and --name.`);
   });
   const lock = await ProcessLock.take(join(folder, 'host.lock'), LOCK_WAIT_MS);
   if (lock === undefined)
-    throw new MaintenanceError(`A host runs in ${folder}. Stop it first: its file must not be written meanwhile.`);
+    throw new MaintenanceError(`A host runs in ${folder}. Stop it first: its file must not be written while it runs.`);
   try {
     const file = await HostFile.open(path, undefined, Number.POSITIVE_INFINITY);
     return await work(file).finally(() => file.close());

@@ -7,11 +7,11 @@ import { MAX_QUERY, type Memory } from './memory.js';
 import { RefusalError } from './refusal-error.js';
 import { bodyOf, jsonOf, parse } from './requests.js';
 
-/** The largest payload of the prototype's door, in bytes. */
+/** The maximum payload of `/memory/ingest`, in bytes. */
 const MAX_PAYLOAD_BYTES = 1024 * 1024;
-/** The largest `meta`, in characters of JSON. */
+/** The maximum length of `meta`, in characters of JSON. */
 const MAX_META_LENGTH = 16 * 1024;
-/** What a host asks for, per MiB and month or per request, in the prototype's units: nothing, so far. */
+/** The prices of a host, per MiB and month or per request, in the prototype's units: currently 0. */
 export const PRICES = { storage_mb: 0, retrieval_mb: 0 } as const;
 
 const querySchema = z.object({
@@ -29,21 +29,21 @@ const ingestSchema = z.object({
   score: z.number().default(0),
 });
 
-/** What the prototype's paths are served with. */
+/** The dependencies of the prototype's paths. */
 export interface MemoryRoutes {
   readonly name: string;
   readonly identity: Identity;
   readonly memory: Memory;
   readonly clock: Clock;
-  /** The version of the protocol of its replicas. */
+  /** The protocol version that the host's replicas use. */
   readonly protocol: number;
-  /** Refuses whoever does not know the key. */
+  /** Throws when the request is not authenticated. */
   readonly authenticate: (request: FastifyRequest) => void;
-  /** Does so beyond loopback. */
+  /** Does the same when the host is not bound to loopback. */
   readonly open: (request: FastifyRequest) => void;
 }
 
-/** The paths of the prototype's hosts, in its shapes. */
+/** Serves the paths of the prototype's hosts, in the prototype's formats. */
 export function serveMemory(app: FastifyInstance, routes: MemoryRoutes): void {
   const { name, identity, memory, clock, protocol, authenticate, open } = routes;
   const who = { node_id: identity.id, name };
@@ -90,7 +90,7 @@ export function serveMemory(app: FastifyInstance, routes: MemoryRoutes): void {
     if (bytes.byteLength > MAX_PAYLOAD_BYTES || JSON.stringify(meta).length > MAX_META_LENGTH)
       throw new RefusalError({
         code: 'TOO_LARGE',
-        message: `A payload has at most ${MAX_PAYLOAD_BYTES} bytes, its meta ${MAX_META_LENGTH}.`,
+        message: `A payload must have at most ${MAX_PAYLOAD_BYTES} bytes, and its meta at most ${MAX_META_LENGTH} characters of JSON.`,
       });
     return { eid: await memory.ingest(bytes, { etype, meta, score, ts: clock.now().getTime() }) };
   });

@@ -3,10 +3,10 @@ import { addressOf } from '../../crypto/envelope.js';
 import type { Row } from '../../sqlite/connection.js';
 import type { HostFile } from './host-file.js';
 
-/** The most events a query answers with. */
+/** The maximum number of events in the answer to a query. */
 export const MAX_QUERY = 1_000;
 
-/** An event as the prototype's clients see it. Of a replicated one nothing is told but what its host may know. */
+/** An event as the prototype's clients see it. A replicated event shows only what its host may know. */
 export interface MemoryEvent {
   /** SHA-256 of the content, hexadecimal. */
   readonly eid: string;
@@ -14,7 +14,7 @@ export interface MemoryEvent {
   readonly ts: number;
   readonly etype: number;
   readonly meta: unknown;
-  /** Where the content is: `blob:<eid>` for a file, null for a row. */
+  /** The place of the content: `blob:<eid>` for a file, null for a row. */
   readonly pref: string | null;
   readonly score: number;
 }
@@ -37,7 +37,7 @@ const ALL = `
   UNION ALL
   SELECT eid, ts, etype, meta, score, sealed IS NULL AS is_file, 0 AS rank FROM memory AS e WHERE %1`;
 
-/** The prototype's doors to a host: query and single-event ingest. */
+/** The operations behind the prototype's paths: query and single-event ingest. */
 export class Memory {
   readonly #file: Pick<HostFile, 'read' | 'write'>;
 
@@ -45,13 +45,14 @@ export class Memory {
     this.#file = file;
   }
 
-  /** Events since a time, the newest first. */
+  /** Events since a time, in milliseconds since 1970, the newest first. */
   async query(sinceTs: number, limit: number): Promise<MemoryEvent[]> {
     const sql = `${ALL.replaceAll('%1', 'e.ts >= ?')} ORDER BY ts DESC, rank DESC LIMIT ?`;
     const rows = await this.#file.read((reader) => reader.all<MemoryRow & Row>(sql, [sinceTs, sinceTs, limit]));
     return rows.map(shown);
   }
 
+  /** The event of an address. */
   async find(eid: Uint8Array): Promise<MemoryEvent | undefined> {
     const sql = `${ALL.replaceAll('%1', 'e.eid = ?')} LIMIT 1`;
     const [row] = await this.#file.read((reader) => reader.all<MemoryRow & Row>(sql, [eid, eid]));
@@ -59,7 +60,8 @@ export class Memory {
   }
 
   /**
-   * Keeps a content by its address, which it returns; again, and nothing changes.
+   * Keeps a content under its address; keeping the same content again changes nothing.
+   * @returns the address, hexadecimal
    * @throws RefusalError FULL
    */
   async ingest(

@@ -3,7 +3,7 @@ import type { Clock } from '../../platform/clock.js';
 import type { Replicas } from './replicas.js';
 import type { SqliteReplicaStore } from './sqlite-replica-store.js';
 
-/** What the metrics of a host are taken from. */
+/** The sources of a host's metrics. */
 export interface HostMetricsOptions {
   readonly store: SqliteReplicaStore;
   readonly replicas: Replicas;
@@ -11,7 +11,7 @@ export interface HostMetricsOptions {
   readonly clock: Clock;
 }
 
-/** What a host tells Prometheus. */
+/** The metrics of a host, for Prometheus. */
 export class HostMetrics {
   readonly registry = new Registry();
   readonly #requests: Counter<'outcome'>;
@@ -30,22 +30,33 @@ export class HostMetrics {
     });
     new Gauge({
       name: 'offgrid_host_used_bytes',
-      help: 'Bytes kept: contents and what is known of each event, of evidence and of what is staged too.',
+      help: 'Bytes that count against the budget: contents and 256 bytes for each event, evidence and staged events included.',
       registers,
       collect() {
         this.set(options.store.usedBytes);
       },
     });
-    new Gauge({ name: 'offgrid_host_budget_bytes', help: 'The most bytes kept.', registers }).set(options.budgetBytes);
+    new Gauge({
+      name: 'offgrid_host_budget_bytes',
+      help: 'The maximum number of bytes that the host keeps.',
+      registers,
+    }).set(options.budgetBytes);
     const gauge = (name: string, help: string) => new Gauge({ name, help, labelNames: ['origin'], registers });
     this.#byOrigin = {
-      sequence: gauge('offgrid_host_sequence', 'Events of the head, by origin.'),
-      staged: gauge('offgrid_host_staged_events', 'Events that are staged beside or beyond the head, by origin.'),
-      damaged: gauge('offgrid_host_damaged_events', 'Events of the head that are known to be damaged, by origin.'),
+      sequence: gauge('offgrid_host_sequence', 'Number of events of the head, by origin.'),
+      staged: gauge(
+        'offgrid_host_staged_events',
+        'Number of events that are staged beside or beyond the head, by origin.',
+      ),
+      damaged: gauge(
+        'offgrid_host_damaged_events',
+        'Number of events of the head that are known to be damaged, by origin.',
+      ),
       treeAge: gauge('offgrid_host_tree_age_seconds', 'Time since the core signed the tree of the head, by origin.'),
     };
   }
 
+  /** Counts an answer. @param outcome OK or the code of the refusal */
   answered(outcome: string): void {
     this.#requests.inc({ outcome });
   }
@@ -58,7 +69,7 @@ export class HostMetrics {
         .of(origin)
         .status()
         .catch(() => undefined);
-      // What is kept of one origin may be damaged; that is said to whoever asks for it.
+      // The data of one origin may be damaged; requests for that origin report it.
       if (status === undefined) continue;
       const { sequence, staged, damaged, signedAt } = status;
       this.#byOrigin.sequence.set({ origin }, sequence);

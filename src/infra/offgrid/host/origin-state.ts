@@ -10,10 +10,12 @@ import type { HistoryFrontiers } from './history-frontiers.js';
 import { RefusalError } from './refusal-error.js';
 import type { Place, Places, ReplicaStore, StoredOrigin } from './replica-store.js';
 
+/** A tree whose signature was verified. */
 export type OpenTree = Opened<'tree', Tree>;
+/** A claim whose signature was verified. */
 export type OpenClaim = Opened<'claim', Claim>;
 
-/** What is stored of an origin, verified. */
+/** The stored state of an origin, verified. */
 export interface OriginState {
   readonly key: VerifyKey;
   readonly claim: OpenClaim | null;
@@ -24,16 +26,16 @@ export interface OriginState {
 }
 
 /**
- * The state that is stored.
+ * Verifies the stored state of an origin.
  * @param opened trees of the same key that were verified before
- * @throws RefusalError DAMAGED when a signature of it does not verify any more
+ * @throws RefusalError DAMAGED when a stored key, claim or tree does not verify
  */
 export function verified(
   { key, claim, head, staged, known, places }: StoredOrigin,
   opened: readonly (OpenTree | null | undefined)[] = [],
 ): OriginState {
   try {
-    if (!isVerifyKey(key)) throw new ProtocolError('MALFORMED', 'the key is not one that may be pinned');
+    if (!isVerifyKey(key)) throw new ProtocolError('MALFORMED', 'the stored verify key is invalid');
     const treeOf = (signed: SignedThing<'tree'> | null) =>
       signed && (opened.find((tree) => tree && isSame(tree.signed, signed)) ?? openTree(signed, key));
     return {
@@ -46,14 +48,14 @@ export function verified(
     };
   } catch (error) {
     if (!(error instanceof ProtocolError)) throw error;
-    const message = `What this host keeps of the origin is damaged: ${error.message}.`;
+    const message = `The data of the origin on this host is damaged: ${error.message}.`;
     throw new RefusalError({ code: 'DAMAGED', message }, { cause: error });
   }
 }
 
 /**
- * Where the histories end, made from their trees and from leaves, and stored: what was stored of it is damaged.
- * @returns the state with it
+ * Computes the places of the histories again from their trees and leaves, and stores them; the stored places are damaged.
+ * @returns the state with the new places
  */
 export async function placeAnew(
   state: OriginState,
@@ -64,7 +66,7 @@ export async function placeAnew(
   const [head, staged] = [state.head?.value.sequence ?? 0, state.staged?.value.sequence ?? 0];
   const common = state.staged === null ? head : Math.max(0, Math.min(state.places.common, head, staged));
   const lengths = { head: { sequence: head, peaks: [] }, staged: { sequence: staged, peaks: [] }, common };
-  // Leaves are found by lengths.
+  // The store finds leaves by the stored lengths, so these are stored first.
   await store.place(origin, lengths);
   const places = {
     head: { sequence: head, peaks: (await frontiers.made(head, 'head', lengths)).peaks },
@@ -75,7 +77,7 @@ export async function placeAnew(
   return { ...state, places };
 }
 
-/** Whether the histories end where their trees say: a column may be damaged as well as an event. */
+/** Whether the stored places match the trees: columns can be damaged as well as events. */
 export function arePlaced({ head, staged, places }: OriginState): boolean {
   const { common } = places;
   const shorter = Math.min(places.head.sequence, places.staged.sequence);

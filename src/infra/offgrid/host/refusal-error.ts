@@ -1,6 +1,6 @@
 import { REFUSAL_STATUS, encodeRefusal, type Refusal, type RefusalCode } from '../protocol/refusal.js';
 
-/** A request is refused; nothing was changed by it. */
+/** A request is refused. It has changed nothing, except that evidence may have been kept. */
 export class RefusalError extends Error {
   override readonly name: string = 'RefusalError';
   readonly refusal: Refusal;
@@ -10,10 +10,12 @@ export class RefusalError extends Error {
     this.refusal = refusal;
   }
 
+  /** The code of the refusal. */
   get code(): RefusalCode {
     return this.refusal.code;
   }
 
+  /** The HTTP status of the answer. */
   get status(): number {
     return REFUSAL_STATUS[this.code];
   }
@@ -25,8 +27,8 @@ export class RefusalError extends Error {
 }
 
 /**
- * A request is refused for what came of it, which may not be what was sent: its path, or a body that is not the one which its headers
- * are signed for. The answer has no HMAC, or whoever changed the request could have the host believed.
+ * A request is refused for a part that the HMAC does not prove: its path, or its body before the hash is compared. That part
+ * may differ from what was sent. The answer has no HMAC, so that no one who changed the request gets the answer believed.
  */
 export class UnprovenRequestError extends RefusalError {
   override readonly name = 'UnprovenRequestError';

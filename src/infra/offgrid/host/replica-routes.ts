@@ -21,13 +21,13 @@ interface OfOrigin {
   readonly Querystring: Readonly<Record<string, unknown>>;
 }
 
-/** A body as it came, and its SHA-256. */
+/** A body as received, and its SHA-256. */
 interface Body {
   readonly bytes: Uint8Array;
   readonly hash: Uint8Array;
 }
 
-/** What is done at a path: with the replica of an origin, or, where there is one, with a body that was read in its turn. */
+/** The handlers of GET and of POST paths; the body of a POST is read in the request's turn. */
 type Reading = (replica: Replica, query: Readonly<Record<string, unknown>>) => Promise<Uint8Array>;
 type Writing = (replica: Replica, body: Body) => Promise<Uint8Array>;
 
@@ -56,8 +56,8 @@ const WRITINGS: Readonly<Record<string, { readonly maxBytes: number; readonly wr
 };
 
 /**
- * The paths of cores. Every request is authenticated before its body is read; a body is read when it is the request's turn.
- * @param bodyHashOf the SHA-256 that a request says its body has
+ * Serves the paths for cores. Every request is authenticated before its body is read; a body is read in the request's turn.
+ * @param bodyHashOf the SHA-256 of the body that the headers of a request state
  */
 export function serveReplicas(
   app: FastifyInstance,
@@ -86,6 +86,6 @@ export function serveReplicas(
 function otherBody(): RefusalError {
   return new RefusalError({
     code: 'UNAUTHENTICATED',
-    message: 'The body is not the one that the request is signed for.',
+    message: 'The body differs from the one that the request is signed for.',
   });
 }

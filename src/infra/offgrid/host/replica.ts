@@ -23,53 +23,53 @@ import { arePlaced, placeAnew, verified, type OpenClaim, type OpenTree, type Ori
 import { RefusalError } from './refusal-error.js';
 import type { LeafEvent, ReplicaStore } from './replica-store.js';
 
-/** The most damaged events among which those that come back are looked for. */
+/** The maximum number of damaged events that a mend is compared with. */
 const MAX_DOUBTED = 100_000;
-/** What a batch is refused for by what is stored here, which may be damaged. */
+/** The refusals that follow from stored leaves, which may be damaged. */
 const DECIDED_BY_LEAVES: ReadonlySet<string> = new Set(['OTHER', 'COMMITTED']);
 
-/** Who the host is. */
+/** The identity with which a host signs. */
 export interface HostIdentity {
   /** The fingerprint of its verify key. */
   readonly id: Fingerprint;
   readonly signingKey: KeyObject;
 }
 
-/** What a replica is kept with. */
+/** The dependencies of a replica. */
 export interface ReplicaOptions {
   readonly store: ReplicaStore;
   readonly identity: HostIdentity;
   readonly clock: Clock;
-  /** Keys by configuration (OFFGRID_ORIGINS): when there are any, no other origin and no other key is taken. */
+  /** Keys from OFFGRID_ORIGINS. If there are any, no other origin and no other key is accepted. */
   readonly origins: ReadonlyMap<Origin, VerifyKey>;
 }
 
-/** How things stand with an origin, for metrics. */
+/** The status of an origin, for metrics. */
 export interface ReplicaStatus {
-  /** Events of the head. */
+  /** The number of events of the head. */
   readonly sequence: Sequence;
-  /** Events that are staged beyond what they have in common with the head. */
+  /** The number of staged events beyond those that are shared with the head. */
   readonly staged: number;
   readonly damaged: number;
-  /** When the tree of the head was signed, by the core's clock, in milliseconds since 1970. */
+  /** The time at which the head's tree was signed, by the core's clock, in milliseconds since 1970. */
   readonly signedAt: number | undefined;
 }
 
 /**
- * The events of one origin on a host, and the rules by which they come to be there.
+ * The events of one origin on a host, and the rules by which the host takes them.
  *
- * A host decides nothing about order. Each batch carries a tree that the origin has signed, and it is taken when the
- * host's own root after it is that tree's. What does not reach the tree's base is staged beside the head; a history that
- * does becomes the head as a whole, so a head never falls in (line, epoch, sequence).
+ * A host decides nothing about order. Each batch carries a tree that the origin has signed, and is taken only if the host's
+ * own root after it equals the root of that tree. A history that does not reach its tree's base is staged beside the head;
+ * one that does becomes the head as a whole, so a head never falls in (line, epoch, sequence).
  */
 export class Replica {
   readonly #origin: Origin;
   readonly #options: ReplicaOptions;
   readonly #frontiers: HistoryFrontiers;
   readonly #leaves: KeptLeaves;
-  /** One change at a time: each is judged on what the one before left. */
+  /** One change at a time: each is decided on the state that the previous one left. */
   readonly #inTurn = pLimit(1);
-  /** Undefined while it is not known what is stored. */
+  /** Undefined while the stored state is not known. */
   #state: OriginState | undefined;
   #damaged = 0;
 
@@ -81,7 +81,7 @@ export class Replica {
   }
 
   /**
-   * Grants a claim, which is on the disk when this returns; pins the key of an origin that has none.
+   * Grants a claim, which is on the disk when this resolves; pins the key of an origin that has none.
    * @param request SHA-256 of the body, which the head names
    * @throws RefusalError NOT_SIGNED, BAD_REQUEST, FENCED, FULL
    */
@@ -103,21 +103,21 @@ export class Replica {
   }
 
   /**
-   * Takes a batch, which is on the disk when this returns. Nothing has changed when it throws.
+   * Takes a batch, which is on the disk when this resolves. When it throws, nothing has changed except for evidence.
    * @param request SHA-256 of the body, which the head names
    * @throws RefusalError NOT_SIGNED, BAD_REQUEST, NOT_CLAIMED, FENCED, GAP, OTHER, FORKED, OLDER, COMMITTED, FULL, DAMAGED
    */
   append(batch: Batch, request: Uint8Array): Promise<SignedThing<'head'>> {
     return this.#inTurn(async () => {
       const state = await this.#load();
-      if (state === undefined) throw notClaimed(`Nothing of '${this.#origin}' was claimed here.`);
+      if (state === undefined) throw notClaimed(`Origin '${this.#origin}' was not claimed at this host.`);
       this.#assertPinned(state.key, state);
       await this.#take({ ...batch, tree: this.#claimedTree(batch, state), events: batch.events.map(leafOf) }, state);
       return this.#sign(request);
     });
   }
 
-  /** The head, for one who asks without writing. Of an origin that is not known here, it has nulls. */
+  /** The head, in answer to a GET; tree, claim and staged tree are null for an origin that is not known. */
   head(challenge: Uint8Array): Promise<SignedThing<'head'>> {
     return this.#inTurn(async () => {
       await this.#load();
@@ -125,7 +125,7 @@ export class Replica {
     });
   }
 
-  /** The roots over the first events of each history; null for a history that has fewer. */
+  /** The roots over the first `at` events of each history; null for a history that has fewer. */
   roots(at: Sequence): Promise<Roots> {
     return this.#inTurn(async () => {
       const state = await this.#load();
@@ -137,13 +137,13 @@ export class Replica {
     });
   }
 
-  /** The entries of a history, 42 bytes each; zeros for one that is not what its leaf says. @throws RefusalError NOT_FOUND */
+  /** The entries of a history, 42 bytes each; zeros for one that does not match its leaf. @throws RefusalError NOT_FOUND */
   async entries(page: EntriesQuery): Promise<readonly Uint8Array[]> {
     await this.#assertKnown();
     return (await this.#options.store.rows(this.#origin, page)).map(entryBytesOf);
   }
 
-  /** The events of a history, `null` for the content of each that is damaged here. @throws RefusalError NOT_FOUND */
+  /** The events of a history, with `null` for each damaged content. @throws RefusalError NOT_FOUND */
   async events({ bytes, ...page }: EventsQuery): Promise<readonly StoredEvent[]> {
     await this.#assertKnown();
     const events = await this.#options.store.events(this.#origin, page, bytes);
@@ -151,16 +151,16 @@ export class Replica {
     return events;
   }
 
-  /** The numbers of the head's events that are known to be damaged. @throws RefusalError NOT_FOUND */
+  /** The sequences of the head's events that are known to be damaged. @throws RefusalError NOT_FOUND */
   async damaged({ after, limit }: DamagedQuery): Promise<readonly Sequence[]> {
     await this.#assertKnown();
     return this.#options.store.damaged(this.#origin, after, limit);
   }
 
   /**
-   * Puts back events that are damaged here. Each proves itself by the leaf that is kept for its number; where leaves are
-   * damaged, all of them together by the head's root.
-   * @returns how many are whole now
+   * Restores damaged events. The leaf stored for its sequence proves an event; where leaves are damaged, the head's root
+   * proves all of them together.
+   * @returns the number of the given events that are intact now
    * @throws RefusalError NOT_FOUND, FULL
    */
   mend(events: readonly NumberedEvent[]): Promise<number> {
@@ -171,7 +171,7 @@ export class Replica {
       const leaves = [...new Map(leafed.map((event) => [event.sequence, event])).values()];
       const mended = new Set(await this.#options.store.mend(this.#origin, leaves));
       if (this.#damaged > 0) {
-        // One that is whole in what is staged may still be damaged in the head.
+        // An event that is intact in the staged history may still be damaged in the head.
         const missing = new Set(await this.#options.store.damaged(this.#origin, 0, MAX_DOUBTED));
         const doubted = leaves.filter(({ sequence }) => missing.has(sequence));
         const isMended = await this.#leaves.mend(doubted, state);
@@ -182,7 +182,7 @@ export class Replica {
     });
   }
 
-  /** Holds the leaves that are kept to the roots of their trees, and mends those that it can. @returns whether they are right now */
+  /** Checks the stored leaves against the roots of their trees, and mends what it can. @returns whether they are right now */
   checkLeaves(): Promise<boolean> {
     return this.#inTurn(async () => {
       const state = await this.#load();
@@ -190,7 +190,7 @@ export class Replica {
     });
   }
 
-  /** Counts the damaged events again: somebody has looked at them. */
+  /** Counts the damaged events again, after a read may have found more. */
   recount(): Promise<void> {
     return this.#inTurn(() => this.#countDamaged());
   }
@@ -205,12 +205,12 @@ export class Replica {
     };
   }
 
-  /** Whether anything of the origin is kept here, as far as anybody has asked. */
+  /** Whether the origin is known at this host; false before its state was first loaded. */
   get isKept(): boolean {
     return this.#state !== undefined;
   }
 
-  /** Forgets what can be computed again. */
+  /** Drops state that can be computed again. */
   rest(): void {
     this.#frontiers.forget(0);
     this.#leaves.forget();
@@ -233,7 +233,7 @@ export class Replica {
     if (this.#damaged > 0) await this.#mendFrom(batch);
   }
 
-  /** A batch is not refused for what is damaged here. @throws RefusalError */
+  /** Decides on a batch; damaged leaves never cause OTHER, COMMITTED or FORKED. @throws RefusalError */
   async #decide(batch: ReceivedBatch, state: OriginState): Promise<BatchDecision> {
     const { store } = this.#options;
     const decide = (known: OriginState) =>
@@ -246,14 +246,14 @@ export class Replica {
     const leaves = await this.#checked(state);
     if (leaves === 'MENDED') return decide((await this.#load()) ?? state);
     if (leaves === 'DAMAGED') {
-      const message = `The events of '${this.#origin}' here are not those that the origin has signed: some are damaged.`;
+      const message = `Some events of '${this.#origin}' on this host are damaged: they are not those that the origin signed.`;
       throw new RefusalError({ code: 'DAMAGED', message });
     }
     if (decision instanceof RefusalError) throw decision;
     return decision;
   }
 
-  /** Holds what is kept to its trees, that of the head first: what is staged goes on from it. */
+  /** Checks the stored leaves against their trees, the head first, because the staged history continues it. */
   async #checked(state: OriginState): Promise<'RIGHT' | 'MENDED' | 'DAMAGED'> {
     const head = await this.#leaves.check(state);
     const staged = head === 'DAMAGED' ? 'RIGHT' : await this.#leaves.checkStaged(state);
@@ -262,7 +262,7 @@ export class Replica {
     return staged === 'RIGHT' ? head : 'MENDED';
   }
 
-  /** What comes again may be what was damaged here. */
+  /** Restores damaged events that a batch brings again. */
   async #mendFrom({ from, events }: ReceivedBatch): Promise<void> {
     const { store } = this.#options;
     const damaged = new Set(await store.damaged(this.#origin, from - 1, Math.max(1, events.length)));
@@ -273,25 +273,25 @@ export class Replica {
     await this.#countDamaged();
   }
 
-  /** @throws RefusalError NOT_SIGNED, BAD_REQUEST, NOT_CLAIMED, FENCED */
+  /** The verified tree of a batch. @throws RefusalError NOT_SIGNED, BAD_REQUEST, NOT_CLAIMED, FENCED */
   #claimedTree({ from, tree: signed, events }: Batch, { key, claim }: OriginState): OpenTree {
     const tree = this.#opened(() => openTree(signed, key), 'tree');
     const { origin, sequence, epoch, writer } = tree.value;
     if (origin !== this.#origin) throw this.#notSigned('tree');
     if (sequence !== from + events.length - 1)
-      throw badRequest(`${events.length} events from ${from} on do not end at ${sequence}, as the tree does.`);
-    if (claim === null || claim.value.epoch < epoch) throw notClaimed(`Epoch ${epoch} was not claimed here.`);
+      throw badRequest(`${events.length} events from ${from} on do not end at ${sequence}, where the tree ends.`);
+    if (claim === null || claim.value.epoch < epoch) throw notClaimed(`Epoch ${epoch} was not claimed at this host.`);
     if (claim.value.epoch > epoch) throw fenced(claim);
-    if (claim.value.writer !== writer) throw notClaimed(`Epoch ${epoch} was claimed by another writer here.`);
+    if (claim.value.writer !== writer) throw notClaimed(`Another writer claimed epoch ${epoch} at this host.`);
     return tree;
   }
 
-  /** What is known, without waiting where it is. */
+  /** The state; if it is known, without waiting for changes in progress. */
   async #current(): Promise<OriginState | undefined> {
     return this.#state ?? this.#inTurn(() => this.#load());
   }
 
-  /** Only in turn: what was read before a change must not be taken for what is there after it. */
+  /** Only in turn, so that a state that was read before a change is not used after it. */
   async #load(): Promise<OriginState | undefined> {
     return this.#state ?? this.#reload();
   }
@@ -310,7 +310,7 @@ export class Replica {
     return placeAnew(state, this.#origin, this.#options.store, this.#frontiers);
   }
 
-  /** Writes, and knows afterwards what is there; whatever becomes of it, nothing is taken for known that is not there. */
+  /** Writes, and loads the state again. If the write fails, the state is unknown until it is loaded again. */
   async #write(write: () => Promise<void>, tree?: OpenTree, beyond = 0): Promise<void> {
     const before = this.#state;
     this.#state = undefined;
@@ -333,15 +333,15 @@ export class Replica {
   }
 
   #notFound(): RefusalError {
-    return new RefusalError({ code: 'NOT_FOUND', message: `There is nothing of '${this.#origin}' here.` });
+    return new RefusalError({ code: 'NOT_FOUND', message: `This host keeps nothing of '${this.#origin}'.` });
   }
 
-  /** @throws RefusalError NOT_SIGNED unless a key is the one that is pinned, by configuration too */
+  /** Checks a key against the pinned and the configured key. @throws RefusalError NOT_SIGNED when it is another */
   #assertPinned(key: VerifyKey, state: OriginState | undefined): void {
     const { origins } = this.#options;
     const configured = origins.get(this.#origin);
     if (origins.size > 0 && configured === undefined) {
-      const message = `This host takes nothing of '${this.#origin}': its OFFGRID_ORIGINS does not name it.`;
+      const message = `This host does not accept '${this.#origin}': its OFFGRID_ORIGINS does not name that origin.`;
       throw new RefusalError({ code: 'NOT_SIGNED', message });
     }
     for (const pinned of [configured, state?.key])
@@ -359,7 +359,7 @@ export class Replica {
   }
 
   #notSigned(kind: SignedKind): RefusalError {
-    const message = `The ${kind} is not one for this host and '${this.#origin}', signed with the key that is pinned here. Is this the core's own keyring?`;
+    const message = `The ${kind} is not for this host and '${this.#origin}', or not signed with the key that is pinned here. Check that the core has its own keyring.`;
     return new RefusalError({ code: 'NOT_SIGNED', message });
   }
 
@@ -387,7 +387,7 @@ function leafOf<E extends SealedEvent | EventHole>(event: E): LeafEvent & Pick<E
 }
 
 function fenced({ signed, value }: OpenClaim): RefusalError {
-  const message = `Another writer (${value.writer}) was granted epoch ${value.epoch} here.`;
+  const message = `This host granted epoch ${value.epoch} to another writer (${value.writer}).`;
   return new RefusalError({ code: 'FENCED', message, claim: signed });
 }
 

@@ -4,27 +4,27 @@ import type { Origin } from '../protocol/fields.js';
 import { RefusalError } from './refusal-error.js';
 import { Replica, type ReplicaOptions } from './replica.js';
 
-/** Requests of one origin at a time; each may hold a body in memory. */
+/** The maximum number of concurrent requests of one origin; each may hold a body in memory. */
 export const MAX_AT_ONCE = 8;
-/** Requests of one origin that wait. */
+/** The maximum number of waiting requests of one origin. */
 export const MAX_WAITING = 64;
-/** Requests of all origins at a time. */
+/** The maximum number of concurrent requests of all origins. */
 const MAX_AT_ONCE_IN_ALL = 32;
-/** Replicas that keep what they have computed while nobody uses them. */
+/** The maximum number of unused replicas that keep their computed state. */
 const MAX_WARM = 16;
-/** How long a client is asked to wait when too many wait already, in seconds. */
+/** The `wait` of BUSY, in seconds. */
 const BUSY_SECONDS = 1;
 
 interface InUse {
   readonly limit: LimitFunction;
-  /** Requests under way or waiting. */
+  /** The number of requests in progress or waiting. */
   pending: number;
 }
 
-/** The replicas of a host, by origin: one for each, since each takes one change at a time. */
+/** The replicas of a host. There is one per origin, because a replica makes one change at a time. */
 export class Replicas {
   readonly #options: ReplicaOptions;
-  /** Those of origins that are in use, or kept here. */
+  /** The replicas of origins that are in use or known. */
   readonly #replicas = new Map<Origin, Replica>();
   readonly #inUse = new Map<Origin, InUse>();
   readonly #warm = new LRUCache<Origin, Replica>({
@@ -39,23 +39,23 @@ export class Replicas {
     this.#options = options;
   }
 
-  /** Whether nobody is served. */
+  /** Whether no request is in progress or waiting. */
   get isIdle(): boolean {
     return this.#inUse.size === 0;
   }
 
-  /** The replica of an origin that is kept here, for the host itself: it waits for no request's turn. */
+  /** The replica of a known origin, for the host's own use, without waiting for a turn among the requests. */
   of(origin: Origin): Replica {
     const replica = this.#replicas.get(origin) ?? new Replica(origin, this.#options);
     this.#replicas.set(origin, replica);
     return replica;
   }
 
-  /** Does something with the replica of an origin, in its turn among the requests. @throws RefusalError BUSY */
+  /** Runs work on the replica of an origin, in its turn among the requests. @throws RefusalError BUSY */
   async use<R>(origin: Origin, work: (replica: Replica) => Promise<R>): Promise<R> {
     const inUse = this.#inUse.get(origin) ?? { limit: pLimit(MAX_AT_ONCE), pending: 0 };
     if (inUse.pending >= MAX_AT_ONCE + MAX_WAITING) {
-      const message = `${inUse.pending} requests of '${origin}' are under way or wait here already.`;
+      const message = `${inUse.pending} requests of '${origin}' are in progress or waiting already.`;
       throw new RefusalError({ code: 'BUSY', message, wait: BUSY_SECONDS });
     }
     this.#inUse.set(origin, inUse);
@@ -72,7 +72,7 @@ export class Replicas {
   #leave(origin: Origin, replica: Replica): void {
     this.#inUse.delete(origin);
     if (replica.isKept) this.#warm.set(origin, replica);
-    // Anybody who knows the key may ask for names that nothing is kept of.
+    // Otherwise a client with the key could fill the map with names of unknown origins.
     else this.#replicas.delete(origin);
   }
 }

@@ -14,15 +14,15 @@ import {
 import type { Fingerprint } from '../protocol/fields.js';
 import { RefusalError } from './refusal-error.js';
 
-/** Nonces remembered: more than can come in the time in which one is good, unless on purpose. */
+/** The number of remembered nonces: more than arrive while one is valid, except in a deliberate flood. */
 const MAX_NONCES = 100_000;
 const DATE = /^\d{1,15}$/;
 const NONCE = /^[0-9a-f]{32}$/;
 const HASH = /^[0-9a-f]{64}$/;
 
-/** The request is not by one who knows the key. */
+/** The request is not authenticated. */
 export class UnauthenticatedError extends RefusalError {
-  /** The host's clock, for one who knows the key but not the time. */
+  /** The headers with the host's clock, if only the date of the request was wrong; otherwise none. */
   readonly headers: Readonly<Record<string, string>>;
 
   constructor(message: string, headers: Readonly<Record<string, string>> = {}) {
@@ -31,20 +31,20 @@ export class UnauthenticatedError extends RefusalError {
   }
 }
 
-/** What is known of a request before its body was read. */
+/** A request without its body. */
 export interface RequestHead {
   readonly method: string;
-  /** Path with query, as it came. */
+  /** The path with the query, as received. */
   readonly path: string;
   readonly headers: IncomingHttpHeaders;
 }
 
-/** Tells the requests of those who know the key of this host, each of which is good once. It looks at headers only. */
+/** Authenticates requests with the key of this host; each request is valid once. It reads method, path and headers only. */
 export class RequestAuthentication {
   readonly #key: HostKey;
   readonly #host: Fingerprint;
   readonly #clock: Clock;
-  // By size: by number, room for all of them would be taken at once.
+  // Limited by size: with `max`, the cache would allocate space for all entries in advance.
   readonly #seen = new LRUCache<string, true>({ maxSize: MAX_NONCES, sizeCalculation: () => 1 });
 
   constructor(key: HostKey, host: Fingerprint, clock: Clock) {
@@ -53,7 +53,7 @@ export class RequestAuthentication {
     this.#clock = clock;
   }
 
-  /** @returns what the body's SHA-256 must be, 64 hexadecimal digits @throws UnauthenticatedError */
+  /** Checks a request. @returns the SHA-256 that its body must have, 64 hexadecimal digits @throws UnauthenticatedError */
   assertAuthentic({ method, path, headers }: RequestHead): string {
     const {
       [DATE_HEADER]: date,
@@ -68,11 +68,11 @@ export class RequestAuthentication {
       typeof signature !== 'string'
     )
       throw new UnauthenticatedError(
-        `This needs ${DATE_HEADER}, ${NONCE_HEADER}, ${BODY_HEADER} and ${SIGNATURE_HEADER}, made with the key of this host (protocol 2).`,
+        `The request must have the headers ${DATE_HEADER}, ${NONCE_HEADER}, ${BODY_HEADER} and ${SIGNATURE_HEADER}, made with the key of this host (protocol 2).`,
       );
     if (!DATE.test(date) || !NONCE.test(nonce) || !HASH.test(bodyHash))
       throw new UnauthenticatedError(
-        `${DATE_HEADER} is in seconds since 1970, ${NONCE_HEADER} is 32 digits of 0-9a-f and ${BODY_HEADER} 64.`,
+        `${DATE_HEADER} must be seconds since 1970, ${NONCE_HEADER} 32 digits of 0-9a-f and ${BODY_HEADER} 64 of them.`,
       );
     const now = Math.floor(this.#clock.now().getTime() / 1000);
     const isOnTime = Math.abs(Number(date) - now) <= MAX_SKEW_SECONDS;
@@ -81,14 +81,14 @@ export class RequestAuthentication {
         'The request is not signed with the key of this host, or is meant for another host.',
       );
     if (!isOnTime) throw this.#wrongClock(date, nonce, String(now));
-    if (this.#seen.has(nonce)) throw new UnauthenticatedError('This request has been here before.');
+    if (this.#seen.has(nonce)) throw new UnauthenticatedError('The nonce of this request was used before.');
     this.#seen.set(nonce, true);
     return bodyHash;
   }
 
   #wrongClock(date: string, nonce: string, now: string): UnauthenticatedError {
     return new UnauthenticatedError(
-      `The clocks are too far apart: it is ${now} here, not ${date} (seconds since 1970).`,
+      `The clocks are too far apart: the host's is at ${now}, the request's date is ${date} (seconds since 1970).`,
       {
         [DATE_HEADER]: now,
         [SIGNATURE_HEADER]: clockSignature(this.#key, this.#host, nonce, now),
@@ -97,7 +97,7 @@ export class RequestAuthentication {
   }
 }
 
-/** The nonce of a request, for the HMAC of its answer; empty when it has none that is well formed. */
+/** The nonce of a request, for the HMAC of its answer; empty when it is missing or malformed. */
 export function nonceOf(headers: IncomingHttpHeaders): string {
   const nonce = headers[NONCE_HEADER];
   return typeof nonce === 'string' && NONCE.test(nonce) ? nonce : '';

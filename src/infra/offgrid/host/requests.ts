@@ -2,12 +2,12 @@ import type { FastifyRequest } from 'fastify';
 import type { z } from 'zod';
 import { RefusalError } from './refusal-error.js';
 
-/** The body of a request as it came. */
+/** The body of a request as received. */
 export function bodyOf(request: FastifyRequest): Uint8Array {
   return request.body instanceof Uint8Array ? request.body : new Uint8Array();
 }
 
-/** What a request says, once it is known to be well formed. @throws RefusalError BAD_REQUEST */
+/** Validates a part of a request. @throws RefusalError BAD_REQUEST */
 export function parse<V>(schema: z.ZodType<V>, value: unknown): V {
   const parsed = safely(() => schema.safeParse(value));
   if (parsed.success) return parsed.data;
@@ -25,7 +25,7 @@ export function jsonOf(body: Uint8Array): unknown {
   }
 }
 
-/** What is nested deeply enough exhausts the stack of those who look at it. */
+/** Refuses values that are nested so deeply that validation exhausts the stack. */
 function safely<R>(work: () => R): R {
   try {
     return work();

@@ -4,31 +4,32 @@ import { EVENT_BYTES } from './history-rows.js';
 import type { Replicas } from './replicas.js';
 import type { SqliteReplicaStore } from './sqlite-replica-store.js';
 
-/** The most bytes read a second. */
+/** The default maximum read rate, in bytes per second. */
 const BYTES_PER_SECOND = 1024 * 1024;
-/** Events looked at in one go. */
+/** The maximum number of events in a page. */
 const PAGE = 64;
-/** and the most bytes of them, but for a single one. */
+/** The maximum size of a page in bytes; a single larger event is read alone. */
 const PAGE_BYTES = 256 * 1024;
-/** How long it waits for requests to end before it looks again, in milliseconds. */
+/** How long to wait before checking again whether requests are in progress, in milliseconds. */
 const WHILE_BUSY_MS = 250;
-/** The shortest time between two rounds, in milliseconds. */
+/** The default pause between two rounds, in milliseconds. */
 const BETWEEN_ROUNDS_MS = 60_000;
 
-/** What is scrubbed, and how fast. */
+/** The options of a scrub. */
 export interface ScrubOptions {
   readonly store: SqliteReplicaStore;
   readonly replicas: Replicas;
   readonly logger: Logger;
-  /** The most bytes read a second. */
+  /** The maximum read rate, in bytes per second; by default 1 MiB. */
   readonly bytesPerSecond?: number;
-  /** The shortest time between two rounds, in milliseconds. */
+  /** The pause between two rounds, in milliseconds; by default a minute. */
   readonly betweenRoundsMs?: number;
 }
 
 /**
- * Reads what a host keeps, round after round while nobody asks for anything: contents against their addresses, type, time
- * and address against the leaf, leaves against the head's root. What fails is known as damaged from then on, and the core sends it again.
+ * Checks everything that a host keeps, in rounds while no requests are in progress: contents against their addresses; type,
+ * time and address against the leaf; leaves against the roots of the head and of the staged tree. What fails is marked as
+ * damaged, and the core sends it again.
  */
 export async function scrub(options: ScrubOptions, signal: AbortSignal): Promise<void> {
   const { store, logger, betweenRoundsMs = BETWEEN_ROUNDS_MS } = options;
@@ -39,13 +40,13 @@ export async function scrub(options: ScrubOptions, signal: AbortSignal): Promise
         return 0;
       });
       if (found > 0)
-        logger.warn({ origin, damaged: found }, 'events are damaged; the core is told and sends them again');
+        logger.warn({ origin, damaged: found }, 'events are damaged; the core is informed and sends them again');
     }
     await pause(betweenRoundsMs, signal);
   }
 }
 
-/** @returns how many events it has found to be damaged */
+/** Checks one origin. @returns the number of newly found damaged events */
 async function scrubOrigin(origin: string, options: ScrubOptions, signal: AbortSignal): Promise<number> {
   const { store, replicas, logger, bytesPerSecond = BYTES_PER_SECOND } = options;
   const replica = replicas.of(origin);
@@ -54,7 +55,7 @@ async function scrubOrigin(origin: string, options: ScrubOptions, signal: AbortS
     for (let after = 0; !signal.aborted;) {
       while (!replicas.isIdle && !signal.aborted) await pause(WHILE_BUSY_MS, signal);
       const page = await store.events(origin, { of, after, limit: PAGE }, PAGE_BYTES).catch((error: unknown) => {
-        logger.error({ err: error, origin, of, after }, 'a part of what is kept cannot be scrubbed');
+        logger.error({ err: error, origin, of, after }, 'a page of events cannot be scrubbed');
         return undefined;
       });
       if (page?.length === 0) break;
@@ -65,11 +66,11 @@ async function scrubOrigin(origin: string, options: ScrubOptions, signal: AbortS
       if (page === undefined && after > (await replica.status()).sequence) break;
     }
   if (!signal.aborted && !(await replica.checkLeaves()))
-    logger.error({ origin }, 'the events that are kept are not those that the head was signed for');
+    logger.error({ origin }, 'the stored leaves do not give the root of the head');
   return (await replica.status()).damaged - before;
 }
 
-/** Waits, or until the signal. */
+/** Waits for a time, or until the signal aborts. */
 async function pause(ms: number, signal: AbortSignal): Promise<void> {
   await delay(ms, undefined, { signal }).catch(() => undefined);
 }

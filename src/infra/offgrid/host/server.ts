@@ -28,55 +28,55 @@ import { nonceOf, RequestAuthentication, UnauthenticatedError } from './request-
 import { scrub } from './scrub.js';
 import { SqliteReplicaStore } from './sqlite-replica-store.js';
 
-/** The version of the protocol that `/pubkeys` tells. */
+/** The protocol version that `/pubkeys` states. */
 const PROTOCOL = 2;
-/** How long the headers of a request may take, in milliseconds. */
+/** The time limit for the headers of a request, in milliseconds. */
 const HEADERS_TIMEOUT_MS = 10_000;
-/** How often that is looked at, in milliseconds. */
+/** The interval at which that limit is checked, in milliseconds. */
 const TIMEOUT_CHECK_MS = 1_000;
-/** The longest name in a path: longer than any that is one, so that it is judged with the others. */
+/** The router's limit on a path parameter, in characters: far above valid names, so that invalid ones reach the handlers. */
 const MAX_PARAM_LENGTH = 1_024;
-/** The largest body of the prototype's paths, in bytes: a payload of 1 MiB in base64, and its meta. */
+/** The maximum body of the prototype's paths, in bytes: a payload of 1 MiB in base64, and its meta. */
 const MAX_MEMORY_BODY_BYTES = 2 * 1024 * 1024;
-/** How long a close waits for requests under way, in milliseconds, before it ends connections. */
+/** How long a close waits for requests in progress before it ends connections, in milliseconds. */
 const CLOSE_MS = 5_000;
 /** How long a connection may be idle between requests, in milliseconds. */
 const KEEP_ALIVE_MS = 60_000;
 
-/** How a host is set up. */
+/** The configuration of a host. */
 export interface HostOptions {
-  /** The folder of this host alone. */
+  /** The host's own folder. */
   readonly folder: string;
   readonly name: string;
   readonly bind: string;
   readonly port: number;
-  /** OFFGRID_AUTH_KEY, from which the host's own key follows; or that key itself (OFFGRID_HOST_KEY). */
+  /** OFFGRID_AUTH_KEY, from which the host's own key is derived; or that key itself (OFFGRID_HOST_KEY). */
   readonly authKey: string | HostKey;
-  /** The most bytes it keeps. */
+  /** The maximum number of bytes that the host keeps. */
   readonly budgetBytes: number;
-  /** Contents of more bytes are files. */
+  /** Contents above this size are files, in bytes. */
   readonly chunkThreshold: number;
-  /** Keys by configuration (OFFGRID_ORIGINS); none: the first to claim an origin pins its key. */
+  /** Keys from OFFGRID_ORIGINS. If there are none, the first claim of an origin pins its key. */
   readonly origins?: ReadonlyMap<Origin, VerifyKey>;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** How fast it scrubs, in bytes a second; 1 MiB unless given. */
+  /** The rate of the scrub, in bytes per second; by default 1 MiB. */
   readonly scrubBytesPerSecond?: number;
-  /** The shortest time between two rounds of it, in milliseconds; a minute unless given. */
+  /** The pause between two rounds of the scrub, in milliseconds; by default a minute. */
   readonly scrubEveryMs?: number;
 }
 
-/** A host that runs. */
+/** A running host. */
 export interface RunningHost {
   readonly url: string;
   readonly identity: Identity;
-  /** Bytes it could still take. */
+  /** The bytes left in the budget. */
   readonly freeBytes: number;
-  /** Finishes what is in flight and closes its files. */
+  /** Waits for requests in progress and closes the host's files. */
   close(): Promise<void>;
 }
 
-/** Starts a storage host. @throws Error that says why it cannot; what was opened is closed again */
+/** Starts a storage host. @throws Error with the cause when it cannot start; everything opened is closed again */
 export async function startHost(options: HostOptions): Promise<RunningHost> {
   const { folder, bind, port, budgetBytes, chunkThreshold, clock, logger } = options;
   const opened: (() => Promise<unknown>)[] = [];
@@ -130,14 +130,14 @@ export async function startHost(options: HostOptions): Promise<RunningHost> {
 }
 
 /**
- * Who the host is follows from its folder. A file without its identity becomes another host's; an identity without its
- * file, or with that of another host, is one that has lost what it signed for.
+ * The folder determines the host's identity. A file without an identity becomes the file of a new host. An identity without
+ * its file, or with another host's file, belongs to a host that has lost what it signed for.
  */
 async function openFolder(folder: string, budgetBytes: number): Promise<{ identity: Identity; file: HostFile }> {
   const [keys, path] = [join(folder, 'identity.pem'), join(folder, 'host.db')];
   const known = await readIdentity(keys);
   if (known === undefined) {
-    // The file is there first: an identity whose file is missing has signed for something.
+    // The file is created first, because an identity without a file counts as a host that has lost what it signed for.
     const made = newIdentity();
     const file = await HostFile.open(path, made.id, budgetBytes);
     try {
@@ -152,16 +152,16 @@ async function openFolder(folder: string, budgetBytes: number): Promise<{ identi
     () => true,
     () => false,
   );
-  const advice = `A host that has lost what it signed for must be another: move ${keys} away, start it, and name its new fingerprint to the cores.`;
-  if (!isThere) throw new Error(`${keys} is there, and ${path} is not. ${advice}`);
+  const advice = `The host has lost what it signed for and must become another: move ${keys} away, start the host, and give its new fingerprint to the cores.`;
+  if (!isThere) throw new Error(`${keys} exists, but ${path} does not. ${advice}`);
   const file = await HostFile.open(path, undefined, budgetBytes);
   const owner: Fingerprint | undefined = await file.fingerprint();
   if (owner === known.id) return { identity: known, file };
   await file.close();
-  throw new Error(`${path} is that of host ${String(owner)}, and ${keys} that of host ${known.id}. ${advice}`);
+  throw new Error(`${path} belongs to host ${String(owner)}, but ${keys} belongs to host ${known.id}. ${advice}`);
 }
 
-/** @param refuse answers what is refused before there is a route */
+/** @param refuse answers a request that is refused before it is routed */
 function newApp(
   logger: Logger,
   refuse: (refusal: RefusalError, request: FastifyRequest, reply: FastifyReply) => void,
@@ -171,7 +171,7 @@ function newApp(
     logController: new LogController({ disableRequestLogging: true }),
     forceCloseConnections: 'idle',
     keepAliveTimeout: KEEP_ALIVE_MS,
-    // A body may take as long as it keeps coming: see readBody.
+    // The total time for a body is not limited; readBody checks its rate.
     requestTimeout: 0,
     http: { headersTimeout: HEADERS_TIMEOUT_MS, connectionsCheckingInterval: TIMEOUT_CHECK_MS },
     exposeHeadRoutes: false,
@@ -182,7 +182,7 @@ function newApp(
   });
   app.server.maxConnections = MAX_CONNECTIONS;
   hangUpWhenClosing(app);
-  // Bodies are read by those whose turn it is.
+  // Handlers read bodies themselves, when it is the request's turn.
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', (_request, payload, done) => {
     done(null, payload);
@@ -235,17 +235,17 @@ function serve(app: FastifyInstance, served: Served): void {
     return refuse(refusal, request, reply);
   });
   app.setNotFoundHandler((request) => {
-    const message = `There is nothing at ${request.method} ${request.url.slice(0, 200)}.`;
+    const message = `This host does not serve ${request.method} ${request.url.slice(0, 200)}.`;
     throw new UnprovenRequestError({ code: 'NOT_FOUND', message });
   });
 
   void app.register((replicaPaths, _options, done) => {
-    // Whatever a URL looks like that leads here: none is served before its headers are judged.
+    // The router accepts other spellings of these paths; no request is served before its headers are checked.
     replicaPaths.addHook('onRequest', (request, _reply, next) => {
       if (!isReplicaPath(request))
         throw new UnprovenRequestError({
           code: 'BAD_REQUEST',
-          message: 'The path is not written as the protocol has it.',
+          message: 'The path is not in the form that the protocol prescribes: it must begin with /replica/.',
         });
       authenticate(request);
       next();
@@ -266,10 +266,10 @@ function serve(app: FastifyInstance, served: Served): void {
       if (request.method !== 'POST') return;
       const body = await readBody(request.raw, MAX_MEMORY_BODY_BYTES);
       if (!equalBytes(sha256(body), bodyHashOf(request)))
-        throw new UnauthenticatedError('The body is not the one that the request is signed for.');
+        throw new UnauthenticatedError('The body differs from the one that the request is signed for.');
       request.body = body;
     });
-    // Whoever gets there has been authenticated before the body was read.
+    // A POST was authenticated before its body was read, so the handler need not do it again.
     serveMemory(rest, { ...served, identity, memory, protocol: PROTOCOL, authenticate: () => undefined, open });
     rest.get('/metrics', async (request, reply) => {
       open(request);
@@ -279,19 +279,19 @@ function serve(app: FastifyInstance, served: Served): void {
   });
 }
 
-/** Whom answers are by. */
+/** The key and the fingerprint that answers are signed with. */
 interface Signer {
   readonly key: HostKey;
   readonly host: Fingerprint;
 }
 
-/** Says in a header of an answer that the host has given it. */
+/** Adds the HMAC of the host to an answer. */
 function sign(request: FastifyRequest, reply: FastifyReply, body: Uint8Array, { key, host }: Signer): void {
   const nonce = nonceOf(request.headers);
   void reply.header(ANSWER_HEADER, answerSignature(key, { host, nonce, status: reply.statusCode, body }));
 }
 
-/** Whether a URL is written as the protocol has it. */
+/** Whether a URL begins as the protocol prescribes for the paths of replicas. */
 function isReplicaPath({ url }: FastifyRequest): boolean {
   return url.startsWith('/replica/');
 }
@@ -299,7 +299,7 @@ function isReplicaPath({ url }: FastifyRequest): boolean {
 function refuse(refusal: RefusalError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   void reply.code(refusal.status);
   if (refusal instanceof UnauthenticatedError) void reply.headers(refusal.headers);
-  // What is left of a large body is not waited for.
+  // The rest of a large body is not awaited.
   const length = request.headers['content-length'];
   const hasLongBody = request.headers['transfer-encoding'] !== undefined || Number(length ?? 0) > MAX_SHORT_BODY_BYTES;
   if (hasLongBody && !request.raw.complete) void reply.header('connection', 'close');
@@ -315,13 +315,19 @@ function refusalOf(error: unknown): RefusalError {
     return new RefusalError({ code, message: `${error.message}.` }, { cause: error });
   }
   if (error instanceof SqliteError && error.code === 'SQLITE_CORRUPT')
-    return new RefusalError({ code: 'DAMAGED', message: 'The file of this host is damaged.' }, { cause: error });
+    return new RefusalError(
+      { code: 'DAMAGED', message: 'The database file of this host is damaged.' },
+      { cause: error },
+    );
   if (error instanceof Error && 'statusCode' in error && typeof error.statusCode === 'number' && error.statusCode < 500)
     return new UnprovenRequestError({ code: 'BAD_REQUEST', message: error.message }, { cause: error });
-  return new RefusalError({ code: 'INTERNAL', message: 'Something went wrong here; it was logged.' }, { cause: error });
+  return new RefusalError(
+    { code: 'INTERNAL', message: "The host failed to process the request. The cause is in the host's log." },
+    { cause: error },
+  );
 }
 
-/** Closes a server; connections on which nothing comes to an end are ended. */
+/** Closes a server; connections whose requests do not finish in time are ended. */
 async function closeInTime(app: FastifyInstance): Promise<void> {
   const timer = setTimeout(() => {
     app.server.closeAllConnections();
@@ -333,7 +339,7 @@ async function closeInTime(app: FastifyInstance): Promise<void> {
   }
 }
 
-/** A connection whose last request is answered while the host closes would stay open, and the host wait for its end. */
+/** Closes connections after the answers that are sent while the host closes; otherwise the host would wait for their end. */
 function hangUpWhenClosing(app: FastifyInstance): void {
   let isClosing = false;
   app.addHook('preClose', (done) => {

@@ -23,22 +23,22 @@ import type {
   WholeEvent,
 } from './replica-store.js';
 
-/** The most origins of a host. */
+/** The maximum number of origins of a host. */
 const MAX_ORIGINS = 1_000;
-/** The most trees of one origin that are kept as evidence of a kind; those that come later are not. */
+/** The maximum number of trees of each kind that are kept as evidence for one origin; later ones are not kept. */
 const MAX_EVIDENCE_TREES = 1_000;
 
-/** Rows from one blob of addresses, of leaves and of contents each, and JSON that says where each begins: one statement. */
+/** Inserts rows in one statement, from one blob each of addresses, leaves and contents, and JSON with the other columns. */
 const INSERT = `
   INSERT INTO events (${COLUMNS})
   SELECT ?1, ?2 + j.key, j.value ->> 0, j.value ->> 1, substr(?3, 1 + ${HASH_BYTES} * j.key, ${HASH_BYTES}),
     substr(?4, 1 + ${HASH_BYTES} * j.key, ${HASH_BYTES}), j.value ->> 2,
     CASE WHEN j.value ->> 3 IS NULL THEN NULL ELSE substr(?5, 1 + (j.value ->> 3), j.value ->> 2) END, j.value ->> 4
   FROM json_each(?6) AS j`;
-/** How many events the head (`?2` is 0) or what is staged has. */
+/** The length of the head (`?2` is 0) or of the staged history (`?2` is 1). */
 const LENGTH =
   'SELECT CASE WHEN ?2 = 1 THEN staged_sequence ELSE head_sequence END AS length FROM origins WHERE id = ?1';
-/** Their events after the first `?3`, up to `?4`: those of the head may have a tail apart. */
+/** Events `?3` + 1 to `?4` of that history; the last ones of the head may be in `head_tails`. */
 const HISTORY = `
   SELECT e.* FROM events AS e JOIN origins AS o ON o.id = e.origin
   WHERE e.origin = ?1 AND e.sequence > ?3 AND e.sequence <= ?4 AND e.sequence <= CASE
@@ -68,7 +68,7 @@ interface OriginRow extends Row {
   readonly common: number;
 }
 
-/** What origins ship, in `host.db`; contents over a threshold are files, written before the rows that name them. */
+/** Keeps what origins ship in `host.db`. Contents above a threshold are files, written before the rows that name them. */
 export class SqliteReplicaStore implements ReplicaStore {
   readonly #file: HostFile;
   readonly #contents: EventContents;
@@ -83,6 +83,7 @@ export class SqliteReplicaStore implements ReplicaStore {
     this.#clock = clock;
   }
 
+  /** Opens the store on a host's file. */
   static async open(file: HostFile, contents: EventContents, clock: Clock): Promise<SqliteReplicaStore> {
     const store = new SqliteReplicaStore(file, contents, clock);
     const rows = await file.read((reader) =>
@@ -92,11 +93,12 @@ export class SqliteReplicaStore implements ReplicaStore {
     return store;
   }
 
+  /** The bytes that count against the budget. */
   get usedBytes(): number {
     return this.#file.usedBytes;
   }
 
-  /** The name of every origin there is. */
+  /** The names of all known origins, including names that were set aside by `resetKey`. */
   get origins(): readonly string[] {
     return [...this.#ids.keys()];
   }
@@ -122,7 +124,7 @@ export class SqliteReplicaStore implements ReplicaStore {
 
   async grant(origin: string, key: Uint8Array, claim: SignedThing<'claim'>): Promise<void> {
     if (!this.#ids.has(origin) && this.#ids.size >= MAX_ORIGINS) {
-      const message = `This host keeps ${MAX_ORIGINS} origins already; it takes no more.`;
+      const message = `This host already keeps ${MAX_ORIGINS} origins, the maximum.`;
       throw new RefusalError({ code: 'FULL', message });
     }
     let id: number | undefined;
@@ -191,7 +193,7 @@ export class SqliteReplicaStore implements ReplicaStore {
     const params = [this.#idOf(origin), historyParam(of), from - 1, to];
     const rows = await this.#file.read((reader) => reader.all<{ sequence: number; leaf: Uint8Array }>(LEAVES, params));
     const leaves = new Uint8Array((to - from + 1) * HASH_BYTES);
-    // One that is missing, or not a hash any more, stays zero: no event has that leaf.
+    // A leaf that is missing, or does not have 32 bytes, is returned as zeros, which no event has as its leaf.
     for (const { sequence, leaf } of rows)
       if (leaf.byteLength === HASH_BYTES) leaves.set(leaf, (sequence - from) * HASH_BYTES);
     return leaves;
@@ -225,7 +227,7 @@ export class SqliteReplicaStore implements ReplicaStore {
     return events;
   }
 
-  /** What a reader has found to be damaged is known from then on, unless the disk has no room for that. */
+  /** Marks the events that a read has found to be damaged, unless the disk is too full for that. */
   async #markFound(id: number, of: HistoryName, rows: readonly EventRow[], events: readonly StoredEvent[]) {
     const stored = new Map(rows.map((row) => [row.sequence, row]));
     const damaged = events.filter(({ sealed }) => sealed === null);
@@ -258,7 +260,7 @@ export class SqliteReplicaStore implements ReplicaStore {
   async mendStagedLeaves(origin: string, leaves: ReadonlyMap<number, Uint8Array>): Promise<void> {
     const id = this.#idOf(origin);
     await this.#file.write(async (connection) => {
-      // What is staged is in `events` as a whole.
+      // All staged events are in `events`.
       for (const [sequence, leaf] of leaves)
         await connection.run('UPDATE events SET leaf = ? WHERE origin = ? AND sequence = ?', [leaf, id, sequence]);
       return 0;
@@ -306,7 +308,7 @@ export class SqliteReplicaStore implements ReplicaStore {
   #idOf(origin: string): number {
     const id = this.#ids.get(origin);
     if (id !== undefined) return id;
-    throw new RefusalError({ code: 'NOT_FOUND', message: `There is nothing of '${origin}' here.` });
+    throw new RefusalError({ code: 'NOT_FOUND', message: `This host keeps nothing of '${origin}'.` });
   }
 }
 
@@ -324,7 +326,7 @@ function signedOf<Kind extends SignedKind>(kind: Kind, bytes: Uint8Array | null)
     return decodeSigned(kind, bytes);
   } catch (error) {
     if (!(error instanceof ProtocolError)) throw error;
-    const message = `A ${kind} that this host keeps is damaged.`;
+    const message = `A stored ${kind} on this host is damaged.`;
     throw new RefusalError({ code: 'DAMAGED', message }, { cause: error });
   }
 }
@@ -344,7 +346,7 @@ async function lastOf(reader: Connection, id: number, { of, after, limit }: Page
   return Math.min(row?.length ?? 0, after + limit);
 }
 
-/** The last sequence up to which contents have at most so many bytes; the first is within, whatever its size. */
+/** The last sequence up to which contents have at most `maxBytes` in total; the first is included regardless of its size. */
 function lastWithin(sizes: readonly Size[], after: number, last: number, maxBytes: number): number {
   let sum = 0;
   for (const { sequence, bytes } of sizes) {
@@ -354,7 +356,7 @@ function lastWithin(sizes: readonly Size[], after: number, last: number, maxByte
   return last;
 }
 
-/** A list without gaps, from one sequence to another. */
+/** The list from after + 1 to `to`, with its gaps filled. */
 function withGaps<T extends { readonly sequence: number }>(
   some: readonly T[],
   after: number,

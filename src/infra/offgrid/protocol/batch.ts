@@ -7,31 +7,31 @@ import { list, malformed, membersOf } from './members.js';
 import { pairOf, signedThing, type SignedThing } from './signed.js';
 import { decodeStrict } from './strict-cbor.js';
 
-/** The most events of a batch, and of a mend. */
+/** The maximum number of events in a batch, and in a mend. */
 export const MAX_BATCH_EVENTS = 500;
-/** The most bytes of envelopes that a core puts into a batch, unless a single event has more. */
+/** The maximum size of the envelopes that a core puts into a batch, in bytes; a single larger event is sent alone. */
 export const MAX_BATCH_BYTES = 1024 * 1024;
 
 /**
- * The body of `POST /replica/:origin/events`: events from, from + 1, … and the tree that they lead to. It names no host,
- * so the same bytes serve every host. A batch of no events renews the tree. The answer is a head.
+ * The body of `POST /replica/:origin/events`: events from, from + 1, … and the tree that results from them. It names no
+ * host, so the same bytes serve every host. A batch without events renews the tree. The answer is a head.
  */
 export interface Batch {
-  /** The number of the first event, from 1; of a batch of none, the number of the next. */
+  /** The sequence of the first event, from 1; in a batch without events, the sequence of the next event. */
   readonly from: Sequence;
   readonly tree: SignedThing<'tree'>;
-  /** 0 to 500. */
+  /** 0 to 500 events. */
   readonly events: readonly (SealedEvent | EventHole)[];
 }
 
-/** Room for what a batch has beside its events, and for what an event has beside its envelope, in bytes. */
+/** Buffer space for the parts of a batch other than its events, and of an event other than its envelope, in bytes. */
 const MAX_TREE_BYTES = 2_048;
 const EVENT_BYTES = 64;
 
 const events = list(eventOrHole, MAX_BATCH_EVENTS);
 
 /**
- * The bytes of a batch. Its events are not checked: a host refuses those that are out of range.
+ * The bytes of a batch. Its events are not checked: a host refuses events that are out of range.
  * @throws ProtocolError MALFORMED for more than 500 events, TOO_LARGE above 8 MiB
  */
 export function encodeBatch({ from, tree, events }: Batch): Uint8Array {
@@ -58,7 +58,7 @@ function writeEvent(event: SealedEvent | EventHole, writer: CborWriter): void {
   writer.text('etype').integer(etype).text('sealed').bytes(sealed);
 }
 
-/** A body that came in; the tree is not verified. @throws ProtocolError TOO_LARGE above 8 MiB, or MALFORMED */
+/** A batch from a received body; the tree is not verified. @throws ProtocolError TOO_LARGE above 8 MiB, or MALFORMED */
 export function decodeBatch(body: Uint8Array): Batch {
   checkBodySize(body, MAX_BODY_BYTES);
   const member = membersOf(decodeStrict(body, 'the body'), 'body');

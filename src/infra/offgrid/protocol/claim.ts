@@ -15,7 +15,7 @@ import { open, sign, type Format, type Opened, type SignedThing } from './signed
 import { decodeStrict } from './strict-cbor.js';
 import type { VerifyKey } from './verify-key.js';
 
-/** The origin's statement that one process writes, from this epoch on. It is valid only at the host that it names. */
+/** The origin's statement that one process writes from this epoch on. It is valid only at the host that it names. */
 export interface Claim {
   readonly host: Fingerprint;
   readonly epoch: Epoch;

@@ -6,17 +6,17 @@ import { byteString } from './members.js';
 
 const TIME_AT = 2;
 const EID_AT = 10;
-/** Bytes of an entry: 2 of the etype, 8 of the time, 32 of the eid. */
+/** The size of an entry in bytes: etype 2, time 8, eid 32. */
 export const ENTRY_BYTES = EID_AT + HASH_BYTES;
-/** What precedes a leaf when it is hashed (RFC 6962, 2.1). */
+/** The prefix of a leaf when it is hashed (RFC 6962, section 2.1). */
 const LEAF = Uint8Array.of(0);
 
 const entryBytes = byteString(ENTRY_BYTES);
 const eidBytes = byteString(HASH_BYTES);
 
 /**
- * What the root covers of an event. Its 42 bytes are etype (2, big-endian), ts (8, big-endian, two's complement) and eid.
- * They are the leaf that MerkleFrontier.append takes as it is.
+ * The part of an event that the root covers. Its 42 bytes are etype (2, big-endian), ts (8, big-endian, two's complement)
+ * and eid. They are the leaf that MerkleFrontier.append takes, unhashed.
  */
 export interface Entry {
   /** 10 to 65,535. */
@@ -42,13 +42,13 @@ export function encodeEntry(entry: Entry): Uint8Array {
   return bytes;
 }
 
-/** An entry from its bytes. @throws ProtocolError MALFORMED when they are not 42 or a member is out of range */
+/** An entry from its bytes. @throws ProtocolError MALFORMED unless there are 42 bytes and each member is in range */
 export function decodeEntry(bytes: Uint8Array): Entry {
   const { buffer, byteOffset } = entryBytes(bytes, 'entry');
   const view = new DataView(buffer, byteOffset, ENTRY_BYTES);
   return {
     etype: etype(view.getUint16(0), 'entry.etype'),
-    // A time that a number cannot hold is not in range either.
+    // A time that a number cannot represent exactly is out of range as well.
     ts: eventTime(Number(view.getBigInt64(TIME_AT)), 'entry.ts'),
     eid: new Uint8Array(bytes.subarray(EID_AT)),
   };

@@ -5,10 +5,10 @@ import { canonicalJson } from '../../eventlog/canonical-json.js';
 import type { NewEvent } from '../../eventlog/eventlog.js';
 import { EVENT_ID } from '../../eventlog/prepare-append.js';
 
-/** An event as hosts keep it: everything but its place in the log that it comes from. */
+/** An event as hosts keep it: everything except its position in the log. */
 export type EventContent = NewEvent & Pick<RecordedEvent, 'stream' | 'revision'>;
 
-/** What is sealed of an event: canonical JSON of id, stream, revision, type, data and metadata, as it is stored. */
+/** The text that is sealed for an event: canonical JSON of id, stream, revision, type, data and metadata, as stored. */
 export function eventText({ id, stream, revision, type, data, metadata }: EventContent): string {
   const names = `${JSON.stringify(id)},${JSON.stringify(stream)},${revision},${JSON.stringify(type)}`;
   return `[${names},${canonicalJson(data)},${canonicalJson(metadata)}]`;
@@ -30,7 +30,7 @@ const eventSchema = z.tuple([
   metadataSchema,
 ]);
 
-/** An event from its text; undefined when it is none. */
+/** The event that a text holds; undefined when the text is not an event. */
 export function eventOf(text: string): EventContent | undefined {
   let value: unknown;
   try {

@@ -1,17 +1,17 @@
 import { hash, sequence, type Sequence } from './fields.js';
 import { integer, byteString, membersOf, nullable, type Field } from './members.js';
 
-/** The lowest and the highest number of an event type. */
+/** The lowest and the highest etype. */
 const MIN_ETYPE = 10;
 const MAX_ETYPE = 65_535;
-/** How far the time of an event may be from 1970, in milliseconds: what a JavaScript Date can hold. */
+/** The maximum distance of an event's time from 1970, in milliseconds: the range of a JavaScript Date. */
 const MAX_EVENT_TIME_MS = 8.64e15;
-/** The shortest envelope, in bytes: one of a single block. */
+/** The size of the smallest envelope, which has one block, in bytes. */
 const MIN_SEALED_BYTES = 121;
-/** The longest envelope, in bytes: an event of 1 MiB, its names and its padding. */
+/** The size of the largest envelope in bytes: an event of 1 MiB, its names and its padding. */
 const MAX_SEALED_BYTES = 1024 * 1024 + 4 * 1024;
 
-/** An event as a batch carries it. */
+/** An event as it appears in a batch. */
 export interface SealedEvent {
   /** The event's own time in milliseconds since 1970; it may be negative. */
   readonly ts: number;
@@ -20,12 +20,12 @@ export interface SealedEvent {
   readonly sealed: Uint8Array;
 }
 
-/** An event with its number. */
+/** An event with its sequence. */
 export interface NumberedEvent extends SealedEvent {
   readonly sequence: Sequence;
 }
 
-/** An event whose content nobody has any more: what its entry says of it is left. */
+/** An event whose content no one has any more. Only the members of its entry remain. */
 export interface EventHole {
   readonly ts: number;
   readonly etype: number;
@@ -34,19 +34,22 @@ export interface EventHole {
   readonly eid: Uint8Array;
 }
 
-/** An event with its number and its address: SHA-256 of the envelope. */
+/** An event with its sequence and its address, which is SHA-256 of the envelope. */
 export interface AddressedEvent extends NumberedEvent {
   readonly eid: Uint8Array;
 }
 
-/** An event as a core ships it, with its number and its address. */
+/** An event or a hole as a core ships it, with its sequence and its address. */
 export type ShippedEvent = AddressedEvent | (EventHole & { readonly sequence: Sequence });
 
+/** The number of an event's type: 10 to 65,535. */
 export const etype: Field<number> = integer(MIN_ETYPE, MAX_ETYPE);
+/** The time of an event in milliseconds since 1970, ± 8.64 · 10¹⁵. */
 export const eventTime: Field<number> = integer(-MAX_EVENT_TIME_MS, MAX_EVENT_TIME_MS);
+/** An envelope: 121 to 1,052,672 bytes. */
 export const sealed: Field<Uint8Array> = byteString(MIN_SEALED_BYTES, MAX_SEALED_BYTES);
 
-/** An event as it is shipped, or the hole that it has left. */
+/** An event of a batch, or a hole in its place. */
 export const eventOrHole: Field<SealedEvent | EventHole> = (value, where) => {
   const member = membersOf(value, where);
   const [ts, etypeOf, content] = [member('ts', eventTime), member('etype', etype), member('sealed', nullable(sealed))];
@@ -54,6 +57,7 @@ export const eventOrHole: Field<SealedEvent | EventHole> = (value, where) => {
   return { ts, etype: etypeOf, sealed: content, eid: member('eid', hash) };
 };
 
+/** An event of a mend. */
 export const numberedEvent: Field<NumberedEvent> = (value, where) => {
   const member = membersOf(value, where);
   return {

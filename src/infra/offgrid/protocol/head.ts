@@ -20,11 +20,14 @@ import { decodeStrict } from './strict-cbor.js';
 import { isComplete, openTree, type Tree } from './tree.js';
 import { VERIFY_KEY_BYTES, type VerifyKey } from './verify-key.js';
 
-/** A host's statement: "I have all events of `tree` on my disk". For an origin that it does not know, `key`, `tree`, `claim` and `staged` are null. */
+/**
+ * A host's statement: "All events of `tree` are on my disk." For an origin that the host does not know, `tree`, `claim` and
+ * `staged` are null, and so is `key` unless the host's configuration names the origin's key.
+ */
 export interface Head {
   /** The host's clock in milliseconds since 1970; advisory. */
   readonly ts: number;
-  /** The origin's verify key as it is pinned at the host, 32 bytes. */
+  /** The origin's verify key that the host has pinned, 32 bytes. */
   readonly key: Uint8Array | null;
   readonly host: Fingerprint;
   /** The complete tree whose events the host has. */
@@ -32,11 +35,11 @@ export interface Head {
   /** The claim that the host has granted. */
   readonly claim: SignedThing<'claim'> | null;
   readonly origin: Origin;
-  /** The last tree of a history that the head does not have yet. */
+  /** The last tree of the staged history. */
   readonly staged: SignedThing<'tree'> | null;
-  /** How many events of the head the host knows to be damaged. */
+  /** The number of events of the head that the host knows to be damaged. */
   readonly damaged: Sequence;
-  /** SHA-256 of the body that is answered, or the challenge of a GET: 32 bytes. */
+  /** SHA-256 of the request body, or the challenge of a GET: 32 bytes. */
   readonly request: Uint8Array;
 }
 
@@ -81,7 +84,7 @@ export function decodeHeadAnswer(body: Uint8Array): SignedThing<'head'> {
   return decodeSigned('head', body);
 }
 
-/** What the origin says in a head. */
+/** The origin's statements in a head, verified. */
 export interface HeadStatements {
   readonly tree: Opened<'tree', Tree> | null;
   readonly claim: Opened<'claim', Claim> | null;
@@ -89,9 +92,9 @@ export interface HeadStatements {
 }
 
 /**
- * Verifies and decodes what a head carries of its origin.
- * @throws ProtocolError NOT_SIGNED when a signature is not the origin's; MALFORMED when a statement is malformed, or of
- * another origin, or when the claim is for another host or `tree` is not complete
+ * Verifies and decodes the statements of the origin in a head.
+ * @throws ProtocolError TOO_LARGE; NOT_SIGNED when a signature is not the origin's; MALFORMED when a statement is malformed
+ * or is of another origin, when the claim is for another host, or when `tree` is not complete
  */
 export function openStatements(head: Head, originKey: VerifyKey): HeadStatements {
   const tree = head.tree && openTree(head.tree, originKey);
@@ -99,10 +102,10 @@ export function openStatements(head: Head, originKey: VerifyKey): HeadStatements
   const staged = head.staged && openTree(head.staged, originKey);
   for (const statement of [tree, claim, staged]) {
     if (statement !== null && statement.value.origin !== head.origin)
-      throw new ProtocolError('MALFORMED', `a head has a ${statement.signed.kind} of another origin`);
+      throw new ProtocolError('MALFORMED', `a head contains a ${statement.signed.kind} of another origin`);
   }
   if (claim !== null && claim.value.host !== head.host)
-    throw new ProtocolError('MALFORMED', 'a head has a claim for another host');
+    throw new ProtocolError('MALFORMED', 'a head contains a claim for another host');
   if (tree !== null && !isComplete(tree.value))
     throw new ProtocolError(
       'MALFORMED',

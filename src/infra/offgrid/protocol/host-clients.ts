@@ -3,7 +3,7 @@ import type { HostClient } from './host-client.js';
 import { HttpExchange } from './http-exchange.js';
 import { HttpHostClient, type HttpHostClientOptions } from './http-host-client.js';
 
-/** A client of a host over HTTP that gives up, and closes its connections, with a signal. */
+/** A client of a host over HTTP. When the signal aborts, it cancels its requests and closes its connections. */
 export function hostClientUntil(signal: AbortSignal, options: Omit<HttpHostClientOptions, 'exchange'>): HostClient {
   const exchange = new HttpExchange(options.url);
   const close = () => {
@@ -13,7 +13,7 @@ export function hostClientUntil(signal: AbortSignal, options: Omit<HttpHostClien
   return new HttpHostClient({ ...options, exchange, signal });
 }
 
-/** Clients of hosts over HTTP, for as long as one piece of work takes. */
+/** Clients of hosts over HTTP that share kept connections, for the duration of one operation. */
 export class HostClients {
   readonly #authKey: string;
   readonly #clock: Clock;
@@ -25,7 +25,7 @@ export class HostClients {
     this.#clock = clock;
   }
 
-  /** A client of whoever is at a URL, or of one host there. */
+  /** A client of the host at a URL. If `host`, a fingerprint, is given, only that host's answers are accepted. */
   of(url: string, host?: string): HostClient {
     const exchange = this.#exchanges.get(url) ?? new HttpExchange(url);
     this.#exchanges.set(url, exchange);
@@ -33,7 +33,7 @@ export class HostClients {
     return new HttpHostClient({ url, exchange, authKey: this.#authKey, clock: this.#clock, ...known });
   }
 
-  /** Closes connections that are kept. */
+  /** Closes the kept connections. */
   close(): void {
     for (const exchange of this.#exchanges.values()) exchange.close();
   }

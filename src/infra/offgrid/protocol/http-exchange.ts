@@ -3,20 +3,20 @@ import { request as requestHttps, Agent as HttpsAgent } from 'node:https';
 import { HostFailure } from './host-client.js';
 import { MinimumRate, SLOWEST, type Rate } from './minimum-rate.js';
 
-/** How long a connection may take, in milliseconds. */
+/** The time limit for establishing a connection, in milliseconds. */
 const CONNECT_MS = 15_000;
-/** How long the first byte of an answer may take, in milliseconds, beside what the request takes to get there, */
+/** The time limit for the first byte of an answer, without the time to send the request, in milliseconds. */
 const FIRST_BYTE_MS = 30_000;
-/** and at the most. */
+/** The time limit for the first byte of an answer, including the time to send the request, in milliseconds. */
 const MAX_FIRST_BYTE_MS = 300_000;
-/** How often it is looked whether an exchange goes on, in milliseconds. */
+/** The interval at which the progress of an exchange is checked, in milliseconds. */
 const LOOK_MS = 1_000;
-/** How much of a body is written at a time, in bytes. */
+/** The size of the pieces in which a body is written, in bytes. */
 const PIECE_BYTES = 16 * 1024;
-/** Connections to one host. */
+/** The maximum number of connections to one host. */
 const MAX_SOCKETS = 4;
 
-/** How patient one is with a host. Nothing has a limit in all: everything must go on. */
+/** The time limits of an exchange, in milliseconds. The total time is not limited, but each part must make progress. */
 export interface Patience extends Rate {
   readonly connectMs: number;
   readonly firstByteMs: number;
@@ -32,31 +32,31 @@ const PATIENCE: Patience = {
   lookMs: LOOK_MS,
 };
 
-/** A request as it is sent. */
+/** A request as sent. */
 export interface HttpRequest {
   readonly method: 'GET' | 'POST';
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: Uint8Array;
-  /** The most bytes of the answer that are read. */
+  /** The maximum size of the answer in bytes; a larger one fails with UNREACHABLE. */
   readonly maxAnswerBytes: number;
   readonly signal?: AbortSignal;
 }
 
-/** An answer as it came, from whomever. */
+/** An answer as received; its sender is not authenticated. */
 export interface HttpAnswer {
   readonly status: number;
   readonly headers: IncomingMessage['headers'];
   readonly body: Uint8Array;
 }
 
-/** Exchanges requests for answers with whoever is at a URL, over connections that are kept. */
+/** Sends requests to the server at a URL over kept connections. */
 export class HttpExchange {
   readonly #base: URL;
   readonly #patience: Patience;
   readonly #agent: HttpAgent;
 
-  /** @param url with http or https @throws TypeError when it is none */
+  /** @param url with http or https @throws TypeError when it is not a URL */
   constructor(url: string, patience = PATIENCE) {
     this.#base = new URL(url);
     this.#patience = patience;
@@ -65,7 +65,8 @@ export class HttpExchange {
   }
 
   /**
-   * @param make makes the request: anew when a connection that was kept turns out to be closed
+   * Sends a request and returns the answer.
+   * @param make makes the request; it is called again when a kept connection turns out to be closed
    * @throws HostFailure UNREACHABLE, TIMEOUT
    */
   async send(make: () => HttpRequest): Promise<HttpAnswer> {
@@ -73,13 +74,13 @@ export class HttpExchange {
       try {
         return await this.#attempt(make());
       } catch (error) {
-        // Each attempt uses up one of a few connections, until one is opened.
+        // The loop ends: each failed attempt removes one of the few kept connections, until a new one is opened.
         if (!(error instanceof StaleConnectionError)) throw error;
       }
     }
   }
 
-  /** Closes connections that are kept. */
+  /** Closes the kept connections. */
   close(): void {
     this.#agent.destroy();
   }
@@ -111,7 +112,7 @@ export class HttpExchange {
   }
 }
 
-/** Writes a body a piece at a time: only what the connection has taken is known to be on its way. */
+/** Writes a body in pieces: the callback of each piece shows how much the connection has accepted. */
 function writeBody(sent: ClientRequest, body: Uint8Array, watch: Watch): void {
   if (body.byteLength === 0) {
     sent.end();
@@ -124,7 +125,7 @@ function writeBody(sent: ClientRequest, body: Uint8Array, watch: Watch): void {
   });
 }
 
-/** Ends an exchange that does not go on. */
+/** Ends an exchange that makes too little progress. */
 class Watch {
   readonly #sent: ClientRequest;
   readonly #bodyBytes: number;
@@ -146,18 +147,18 @@ class Watch {
     }, patience.lookMs);
   }
 
-  /** Whether anything of an answer has come. */
+  /** Whether any part of an answer has arrived. */
   get hasAnswer(): boolean {
     return this.#reading !== undefined;
   }
 
-  /** Bytes of an answer have come, or its first line. */
+  /** Records that bytes of an answer have arrived; 0 for its headers. */
   add(bytes: number): void {
     this.#reading ??= new MinimumRate(this.#patience);
     this.#read += bytes;
   }
 
-  /** The connection has taken bytes of the body. */
+  /** Records that the connection has accepted bytes of the body. */
   taken(bytes: number): void {
     this.#taken += bytes;
   }
@@ -171,25 +172,26 @@ class Watch {
     if (late !== undefined) this.#sent.destroy(new HostFailure('TIMEOUT', late));
   }
 
-  /** Why it is too late, if it is. */
+  /** Why the exchange has timed out; undefined if it has not. */
   #lateness(now: number): string | undefined {
     const { connectMs, firstByteMs, maxFirstByteMs, minBytesPerSecond, windowMs } = this.#patience;
     const { socket } = this.#sent;
     const elapsed = now - this.#begun;
-    const rate = `${minBytesPerSecond} bytes a second over ${windowMs / 1_000} s`;
+    const rate = `${minBytesPerSecond} bytes per second over ${windowMs / 1_000} s`;
     if (this.#reading !== undefined)
-      return this.#reading.isTooSlow(now, this.#read) ? `The answer comes at less than ${rate}.` : undefined;
+      return this.#reading.isTooSlow(now, this.#read) ? `The answer arrived at less than ${rate}.` : undefined;
     if (socket === null || socket.connecting)
-      return elapsed > connectMs ? `There is no connection after ${connectMs / 1_000} s.` : undefined;
+      return elapsed > connectMs ? `No connection was established within ${connectMs / 1_000} s.` : undefined;
     const written = this.#taken;
     const longest = Math.min(maxFirstByteMs, firstByteMs + (written / minBytesPerSecond) * 1_000);
-    if (elapsed > longest) return `There is no answer after ${Math.round(longest / 1_000)} s.`;
-    if (written < this.#bodyBytes && this.#sending.isTooSlow(now, written)) return `It is sent less than ${rate}.`;
+    if (elapsed > longest) return `No answer arrived within ${Math.round(longest / 1_000)} s.`;
+    if (written < this.#bodyBytes && this.#sending.isTooSlow(now, written))
+      return `The request was sent at less than ${rate}.`;
     return undefined;
   }
 }
 
-/** A kept connection that turned out to be closed before anything of the answer had come. */
+/** A kept connection turned out to be closed before any part of the answer arrived. */
 class StaleConnectionError extends Error {
   override readonly name = 'StaleConnectionError';
 }
@@ -201,7 +203,7 @@ async function readAnswer(answer: IncomingMessage, maxBytes: number, watch: Watc
   for await (const chunk of answer as AsyncIterable<Buffer>) {
     total += chunk.byteLength;
     watch.add(chunk.byteLength);
-    if (total > maxBytes) throw new HostFailure('UNREACHABLE', `An answer has more than ${maxBytes} bytes.`);
+    if (total > maxBytes) throw new HostFailure('UNREACHABLE', `The answer has more than ${maxBytes} bytes.`);
     chunks.push(chunk);
   }
   return Buffer.concat(chunks, total);

@@ -38,25 +38,25 @@ import type { DamagedQuery, EntriesQuery, EventsQuery } from './queries.js';
 import { decodeRefusal, REFUSAL_STATUS } from './refusal.js';
 import { isVerifyKey } from './verify-key.js';
 
-/** The version of the protocol that this speaks. */
+/** The protocol version of this client. */
 const PROTOCOL = 2;
 const CHALLENGE_BYTES = 32;
 const CLAIM_CHALLENGE_BYTES = 16;
 const NONCE_BYTES = 16;
 const NOTHING = new Uint8Array();
 
-/** What a client of a host is made of. */
+/** The options of an HttpHostClient. */
 export interface HttpHostClientOptions {
   readonly url: string;
   readonly exchange: Pick<HttpExchange, 'send'>;
-  /** OFFGRID_AUTH_KEY, from which the key of each host follows. */
+  /** OFFGRID_AUTH_KEY, from which the key of each host is derived. */
   readonly authKey: string;
   readonly clock: Clock;
-  /** The fingerprint of the host, where it is known; otherwise it is who answers there first. */
+  /** The fingerprint of the host, if known; by default, that of the host that answers first at the URL. */
   readonly host?: Fingerprint;
-  /** @param length in bytes */
+  /** The source of challenges and nonces. @param length in bytes */
   readonly randomBytes?: (length: number) => Uint8Array;
-  /** Requests are given up when it comes. */
+  /** Cancels all requests. */
   readonly signal?: AbortSignal;
 }
 
@@ -65,19 +65,19 @@ interface Asked<A> {
   readonly path: string;
   readonly body?: Uint8Array;
   readonly maxBytes: number;
-  /** Gives this request up. */
+  /** Cancels this request. */
   readonly signal?: AbortSignal | undefined;
   /** @throws ProtocolError */
   readonly decode: (body: Uint8Array) => A;
 }
 
-/** A host over HTTP. The clocks of the two sides may differ: it keeps to the host's. */
+/** A host over HTTP. The clocks of the two sides may differ: the client dates its requests by the host's clock. */
 export class HttpHostClient implements HostClient {
   readonly url: string;
   readonly #options: HttpHostClientOptions;
   readonly #randomBytes: (length: number) => Uint8Array;
   #known: { readonly host: Fingerprint; readonly key: HostKey } | undefined;
-  /** What the host's clock is ahead, in seconds. */
+  /** How far the host's clock is ahead of this one, in seconds. */
   #ahead = 0;
 
   constructor(options: HttpHostClientOptions) {
@@ -93,12 +93,12 @@ export class HttpHostClient implements HostClient {
     const { status, body } = await this.#send(() => request);
     const told = status === 200 ? jsonOf(body) : undefined;
     if (typeof told !== 'object' || told === null || !('ed25519_verify_key' in told))
-      throw this.#failure('NONSENSE', `${path} does not tell the keys of a host`);
+      throw this.#failure('NONSENSE', `the answer to ${path} does not contain the key of a host. Check the URL`);
     const { ed25519_verify_key: text } = told;
     if (!('protocol' in told) || told.protocol !== PROTOCOL)
-      throw this.#failure('OUTDATED', 'it speaks protocol 1: upgrade it, with an empty folder');
+      throw this.#failure('OUTDATED', 'the host uses protocol 1. Start a current build of it in an empty folder');
     const verifyKey = new Uint8Array(Buffer.from(String(text), 'base64'));
-    if (!isVerifyKey(verifyKey)) throw this.#failure('NONSENSE', 'its verify key is none');
+    if (!isVerifyKey(verifyKey)) throw this.#failure('NONSENSE', 'the host sent an invalid verify key');
     const host = fingerprintOf(Buffer.from(verifyKey).toString('base64'));
     this.#knows(this.#options.host ?? host);
     return { host, verifyKey };
@@ -160,12 +160,13 @@ export class HttpHostClient implements HostClient {
   async #ask<A>(asked: Asked<A>): Promise<A> {
     if (this.#known === undefined) await this.keys();
     const answer = (await this.#exchange(asked)) ?? (await this.#exchange(asked));
-    if (answer === undefined) throw this.#failure('UNAUTHENTICATED', 'its clock and ours are too far apart');
+    if (answer === undefined)
+      throw this.#failure('UNAUTHENTICATED', 'the clocks of the host and the core are too far apart. Set both clocks');
     try {
       if (answer.status === 200) return asked.decode(answer.body);
       const refusal = decodeRefusal(answer.body);
       if (REFUSAL_STATUS[refusal.code] !== answer.status)
-        throw new ProtocolError('MALFORMED', `${refusal.code} came with status ${answer.status}`);
+        throw new ProtocolError('MALFORMED', `the refusal ${refusal.code} has the wrong HTTP status ${answer.status}`);
       throw new HostFailure(refusal.code, `${this.url}: ${refusal.message}`, { refusal });
     } catch (error) {
       if (error instanceof ProtocolError) throw this.#failure('NONSENSE', error.message, error);
@@ -173,7 +174,7 @@ export class HttpHostClient implements HostClient {
     }
   }
 
-  /** An answer that the host has given; undefined when it has another time, which is kept from then on. */
+  /** The host's answer; undefined when the host's clock differs, in which case later requests are dated by that clock. */
   async #exchange({ method, path, body = NOTHING, maxBytes, signal }: Asked<unknown>): Promise<HttpAnswer | undefined> {
     const { clock } = this.#options;
     const { host, key } = this.#known ?? this.#unknown();
@@ -193,12 +194,12 @@ export class HttpHostClient implements HostClient {
     if (typeof signature !== 'string' || !isAnswerSignature(key, lines, signature))
       throw this.#failure(
         'UNREACHABLE',
-        `what answers there (${answer.status}) is not host ${host}, or has another OFFGRID_AUTH_KEY`,
+        `what answers there (HTTP ${answer.status}) is not host ${host}, or has another OFFGRID_AUTH_KEY. Check URL and key`,
       );
     return answer;
   }
 
-  /** Whether the host says, with its proof, that it has another time. */
+  /** Whether an answer proves that the host's clock differs from the one that requests are dated by; adopts it if so. */
   #isOtherTime({ status, headers }: HttpAnswer, nonce: string): boolean {
     const [date, proof] = [headers[DATE_HEADER], headers[SIGNATURE_HEADER]];
     if (status !== REFUSAL_STATUS.UNAUTHENTICATED || typeof date !== 'string' || typeof proof !== 'string')
@@ -206,13 +207,13 @@ export class HttpHostClient implements HostClient {
     const { host, key } = this.#known ?? this.#unknown();
     if (!/^\d{1,15}$/.test(date) || !sameSignature(clockSignature(key, host, nonce, date), proof)) return false;
     const own = Math.floor(this.#options.clock.now().getTime() / 1_000);
-    // The same answer again would be no news.
+    // The request had an acceptable date by this clock, so adopting the clock would change nothing.
     if (Math.abs(own + this.#ahead - Number(date)) <= MAX_SKEW_SECONDS) return false;
     this.#ahead = Number(date) - own;
     return true;
   }
 
-  /** Sends what is made, which is given up with the client, or with a signal. */
+  /** Sends a request, which is cancelled by the signal of the client or by the given one. */
   async #send(make: () => HttpRequest, given?: AbortSignal): Promise<HttpAnswer> {
     const { exchange, signal } = this.#options;
     const ended = new LinkedSignal(...[signal, given].filter((one) => one !== undefined));
@@ -222,7 +223,7 @@ export class HttpHostClient implements HostClient {
       if (error instanceof HostFailure)
         throw new HostFailure(error.code, `${this.url}: ${error.message}`, { cause: error });
       if (given?.aborted === true || signal?.aborted === true)
-        throw this.#failure('UNREACHABLE', 'the request was given up', error);
+        throw this.#failure('UNREACHABLE', 'the request was cancelled', error);
       throw error;
     } finally {
       ended.unlink();
@@ -234,7 +235,7 @@ export class HttpHostClient implements HostClient {
   }
 
   #unknown(): never {
-    throw this.#failure('UNREACHABLE', 'it is not known which host answers there');
+    throw this.#failure('UNREACHABLE', 'the host at this URL is not known yet');
   }
 
   #failure(code: HostFailure['code'], why: string, cause?: unknown): HostFailure {
@@ -244,7 +245,7 @@ export class HttpHostClient implements HostClient {
 
 const hashes = new WeakMap<Uint8Array, Uint8Array>();
 
-/** SHA-256 of a body that is sent. A batch goes to every host, and the answer to it is over the same hash. */
+/** SHA-256 of a request body, computed once: a batch is sent to every host, and each answer names the same hash. */
 function hashOf(body: Uint8Array): Uint8Array {
   const hash = hashes.get(body) ?? sha256(body);
   hashes.set(body, hash);

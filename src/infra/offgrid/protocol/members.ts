@@ -3,7 +3,7 @@ import { ProtocolError } from './protocol-error.js';
 /** Checks one decoded value. `where` names it in the error. @throws ProtocolError MALFORMED */
 export type Field<T> = (value: unknown, where: string) => T;
 
-/** Reads a member of a map by its name. Members that are not asked for are passed over. */
+/** Reads a member of a map by its name. Members that are not read are ignored. */
 export type Member = <T>(name: string, field: Field<T>) => T;
 
 /** The members of a decoded map. @throws ProtocolError MALFORMED when it is not a map */
@@ -13,7 +13,7 @@ export function membersOf(value: unknown, what: string): Member {
   return (name, field) => field(members.get(name), `${what}.${name}`);
 }
 
-/** A whole number from `min` to `max`. */
+/** An integer from `min` to `max`. */
 export function integer(min: number, max: number): Field<number> {
   return (value, where) => {
     if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < min || value > max)
@@ -22,7 +22,7 @@ export function integer(min: number, max: number): Field<number> {
   };
 }
 
-/** Text that matches a pattern; `rule` says so in words. */
+/** Text that matches a pattern; `rule` describes the pattern in error messages. */
 export function text(pattern: RegExp, rule: string): Field<string> {
   return (value, where) => {
     if (typeof value !== 'string' || !pattern.test(value)) throw malformed(value, where, rule);
@@ -54,7 +54,7 @@ export function nullable<T>(field: Field<T>): Field<T | null> {
   return (value, where) => (value === null ? null : field(value, where));
 }
 
-/** The error for a value that breaks a rule. It quotes numbers only: text and bytes may be anything. */
+/** The error for a value that breaks a rule. It quotes numbers and booleans only, because text and bytes are untrusted. */
 export function malformed(value: unknown, where: string, rule: string): ProtocolError {
   if (value === undefined) return new ProtocolError('MALFORMED', `${where} is missing; it must be ${rule}`);
   return new ProtocolError('MALFORMED', `${where} is ${described(value)}; it must be ${rule}`);

@@ -7,17 +7,17 @@ import { integer, list, malformed, membersOf } from './members.js';
 import { decodeStrict } from './strict-cbor.js';
 
 /**
- * The body of `POST /replica/:origin/mend`: events that are damaged at the host. A host takes those whose entry has the
- * leaf hash that it kept for their sequence, so a mend is not signed.
+ * The body of `POST /replica/:origin/mend`: events that are damaged at the host. A host takes an event only if the leaf
+ * hash of its entry is the one kept for its sequence, so a mend is not signed.
  */
 export interface Mend {
-  /** At most 500. */
+  /** At most 500 events. */
   readonly events: readonly NumberedEvent[];
 }
 
 /** The answer to a mend. */
 export interface MendAnswer {
-  /** How many of the events were taken: 0 to 500. */
+  /** The number of events in the mend that are intact now: 0 to 500. */
   readonly mended: number;
 }
 
@@ -33,17 +33,18 @@ export function encodeMend({ events }: Mend): Uint8Array {
   return body;
 }
 
-/** A body that came in. @throws ProtocolError TOO_LARGE above 8 MiB, or MALFORMED */
+/** A mend from a received body. @throws ProtocolError TOO_LARGE above 8 MiB, or MALFORMED */
 export function decodeMend(body: Uint8Array): Mend {
   checkBodySize(body, MAX_BODY_BYTES);
   return { events: membersOf(decodeStrict(body, 'the body'), 'body')('events', events) };
 }
 
+/** The bytes of an answer to a mend. */
 export function encodeMendAnswer({ mended }: MendAnswer): Uint8Array {
   return encode({ mended });
 }
 
-/** @throws ProtocolError TOO_LARGE above 16 KiB, or MALFORMED */
+/** An answer to a mend from its body. @throws ProtocolError TOO_LARGE above 16 KiB, or MALFORMED */
 export function decodeMendAnswer(body: Uint8Array): MendAnswer {
   checkBodySize(body, MAX_SHORT_BODY_BYTES);
   return { mended: membersOf(decodeStrict(body, 'the answer'), 'answer')('mended', mended) };

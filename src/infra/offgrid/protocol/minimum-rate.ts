@@ -1,20 +1,21 @@
-/** The time over which bytes must keep their rate, in milliseconds. */
+/** The window over which the rate is measured, in milliseconds. */
 const RATE_WINDOW_MS = 30_000;
-/** The slowest that bytes may come or go, in bytes a second. */
+/** The minimum rate of a transfer, in bytes per second. */
 const MIN_BYTES_PER_SECOND = 512;
 
-/** How fast bytes must come, and over how long that is looked at. */
+/** A minimum rate and the window over which it is measured. */
 export interface Rate {
   readonly windowMs: number;
   readonly minBytesPerSecond: number;
 }
 
+/** The minimum rate of transfers between cores and hosts: 512 bytes per second over 30 s. */
 export const SLOWEST: Rate = { windowMs: RATE_WINDOW_MS, minBytesPerSecond: MIN_BYTES_PER_SECOND };
 
-/** Tells whether bytes have come too slowly over a window of time. */
+/** Checks whether a transfer keeps a minimum rate over a sliding window. */
 export class MinimumRate {
   readonly #rate: Rate;
-  /** How many bytes there were at moments of the last window. */
+  /** Total bytes at times within the last window; the first mark is at or before its start once a window has passed. */
   readonly #marks: { readonly at: number; readonly bytes: number }[] = [];
 
   constructor(rate = SLOWEST) {
@@ -22,9 +23,9 @@ export class MinimumRate {
   }
 
   /**
-   * Whether too few bytes have come over the window that ends now; false while no window has passed.
+   * Whether the transfer was below the minimum rate over the window that ends now; false until a first window has passed.
    * @param now in milliseconds
-   * @param bytes all there were so far
+   * @param bytes the total so far
    */
   isTooSlow(now: number, bytes: number): boolean {
     const { windowMs, minBytesPerSecond } = this.#rate;

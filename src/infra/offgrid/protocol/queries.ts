@@ -3,30 +3,30 @@ import { MAX_ANSWER_EVENTS } from './events-answer.js';
 import { eventCount, type Sequence } from './fields.js';
 import { integer, malformed, text, type Field } from './members.js';
 
-/** The most bytes of envelopes that an answer may be asked for. */
+/** The maximum of the `bytes` parameter: the size of the envelopes in an answer. */
 export const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
-/** The bytes of envelopes in an answer unless others are asked for. */
+/** The default of the `bytes` parameter. */
 const DEFAULT_ANSWER_BYTES = 256 * 1024;
 
-/** The histories of an origin that a host may have: the head's, and the one that is not the head's yet. */
+/** The histories of an origin that a host may have: that of its head, and the staged one. */
 export type HistoryName = 'head' | 'staged';
 
-/** A page of entries: those after the first `after`, at most `limit`. */
+/** A page of entries: those with a sequence above `after`, at most `limit`. */
 export interface EntriesQuery {
   readonly of: HistoryName;
   readonly after: Sequence;
   readonly limit: number;
 }
 
-/** A page of events: `bytes` counts envelopes; the first event is in the page whatever its size. */
+/** A page of events. `bytes` limits the total size of envelopes; the first event is in the page regardless of its size. */
 export interface EventsQuery extends EntriesQuery {
   readonly bytes: number;
 }
 
-/** A page of the numbers of damaged events. */
+/** A page of the sequences of damaged events. */
 export type DamagedQuery = Omit<EntriesQuery, 'of'>;
 
-/** The parameters of a query by their names; one that is given twice is an array. */
+/** The parameters of a query by name; a parameter that is given twice is an array. */
 type Parameters = Readonly<Record<string, unknown>>;
 
 const challengeText = text(/^[0-9a-f]{64}$/, '64 digits of 0-9a-f');
@@ -35,16 +35,17 @@ const historyName: Field<HistoryName> = (value, where) => {
   return value;
 };
 
-/** The challenge of `GET …/head`: 32 bytes. @throws ProtocolError MALFORMED, as all of these do */
+/** The challenge of `GET …/head`: 32 bytes. @throws ProtocolError MALFORMED */
 export function challengeOf(query: Parameters): Uint8Array {
   return Buffer.from(challengeText(query['challenge'], 'challenge'), 'hex');
 }
 
-/** The number of entries that `GET …/roots` asks the root of. */
+/** The number of entries whose root `GET …/roots` requests. @throws ProtocolError MALFORMED */
 export function rootsQuery(query: Parameters): Sequence {
   return numberOf(query, 'at', eventCount);
 }
 
+/** The query of `GET …/entries`, with defaults. @throws ProtocolError MALFORMED */
 export function entriesQuery(query: Parameters): EntriesQuery {
   return {
     of: historyName(query['of'] ?? 'head', 'of'),
@@ -53,6 +54,7 @@ export function entriesQuery(query: Parameters): EntriesQuery {
   };
 }
 
+/** The query of `GET …/events`, with defaults. @throws ProtocolError MALFORMED */
 export function eventsQuery(query: Parameters): EventsQuery {
   return {
     of: historyName(query['of'] ?? 'head', 'of'),
@@ -62,6 +64,7 @@ export function eventsQuery(query: Parameters): EventsQuery {
   };
 }
 
+/** The query of `GET …/damaged`, with defaults. @throws ProtocolError MALFORMED */
 export function damagedQuery(query: Parameters): DamagedQuery {
   return {
     after: numberOf(query, 'after', eventCount, 0),

@@ -5,7 +5,7 @@ import { integer, malformed, membersOf, type Field } from './members.js';
 import { pairOf, signedThing, type SignedThing } from './signed.js';
 import { decodeStrict } from './strict-cbor.js';
 
-/** The HTTP status of each code. */
+/** The HTTP status of each code of a refusal. */
 export const REFUSAL_STATUS = {
   BAD_REQUEST: 400,
   UNAUTHENTICATED: 401,
@@ -25,22 +25,23 @@ export const REFUSAL_STATUS = {
   FULL: 507,
 } as const;
 
+/** The code of a refusal. docs/protocol.md describes each. */
 export type RefusalCode = keyof typeof REFUSAL_STATUS;
 
-/** The longest message, in Unicode code points. */
+/** The maximum length of a message, in Unicode code points. */
 export const MAX_MESSAGE_CHARACTERS = 300;
-/** The longest time that a host may ask for, in seconds. */
+/** The maximum `wait` of BUSY, in seconds. */
 export const MAX_WAIT_SECONDS = 300;
 
 type With<Code extends RefusalCode, Members extends object = object> = Members & {
   readonly code: Code;
-  /** For people. Print it with `printable`. */
+  /** For people. Pass it through `printable` before printing. */
   readonly message: string;
 };
 
 /**
- * Why a host does not do what it is asked. A claim or tree in it counts only when it opens under the origin's key; nothing
- * else in it is proven.
+ * Why a host refuses a request. A claim or tree in a refusal counts only when it opens under the origin's key; nothing else
+ * in a refusal is proven.
  */
 export type Refusal =
   | With<'FENCED', { readonly claim: SignedThing<'claim'> }>
@@ -64,7 +65,7 @@ const message: Field<string> = (value, where) => {
   return value;
 };
 
-/** The body of a refusal. A message that is too long is cut, a wait that is too long is shortened. */
+/** The body of a refusal. A message or a wait above its maximum is shortened. */
 export function encodeRefusal(refusal: Refusal): Uint8Array {
   const { code } = refusal;
   const message = charactersOf(refusal.message.toWellFormed()).slice(0, MAX_MESSAGE_CHARACTERS).join('');
@@ -86,7 +87,7 @@ export function encodeRefusal(refusal: Refusal): Uint8Array {
 
 /**
  * A refusal from the body of an answer. A wait above 300 s counts as 300 s.
- * @throws ProtocolError TOO_LARGE above 16 KiB; MALFORMED also when the code is unknown or a member that belongs to it is missing
+ * @throws ProtocolError TOO_LARGE above 16 KiB; MALFORMED, also when the code is unknown or lacks a member that belongs to it
  */
 export function decodeRefusal(body: Uint8Array): Refusal {
   checkBodySize(body, MAX_SHORT_BODY_BYTES);
@@ -108,7 +109,7 @@ export function decodeRefusal(body: Uint8Array): Refusal {
   }
 }
 
-/** A text of another node without control characters (C0, DEL, C1) and without those that change the direction of text. */
+/** A text of another node without control characters (C0, DEL, C1) and without bidirectional control characters. */
 export function printable(text: string): string {
   return text.replace(/[\p{Cc}\p{Bidi_Control}]/gu, '');
 }
@@ -117,7 +118,7 @@ function isCode(text: string): text is RefusalCode {
   return Object.hasOwn(REFUSAL_STATUS, text);
 }
 
-/** The first Unicode code points of a text: enough of them to tell that it is too long. */
+/** The first Unicode code points of a text: enough to detect that it is too long. */
 function charactersOf(text: string): readonly string[] {
   return Array.from(text.slice(0, 2 * (MAX_MESSAGE_CHARACTERS + 1)));
 }

@@ -8,12 +8,12 @@ import type { RootKey } from '../../crypto/root-key.js';
 import { eventText } from './event-text.js';
 import type { AddressedEvent, ShippedEvent } from './event.js';
 
-/** A key of the log does not open with the root at hand. */
+/** A data key of the log cannot be unwrapped with the root key of this core. */
 export class WrongRootError extends Error {
   override readonly name = 'WrongRootError';
 }
 
-/** Seals the events of an origin: which key seals which follows from the log. */
+/** Seals the events of an origin. The log determines which key seals which event. */
 export class Sealer {
   readonly #root: RootKey;
   readonly #origin: string;
@@ -25,8 +25,8 @@ export class Sealer {
   }
 
   /**
-   * An event as it is shipped: of a hole, what the origin has signed of the event that was there. Which events are holes only the log's
-   * own facts say: a HistoryHole that came from elsewhere is an event like any other.
+   * An event as it is shipped; for a hole, the members of the entry that the origin signed. Only the log's own facts, `holes`,
+   * determine which events are holes: a HistoryHole that came from elsewhere is an event like any other.
    * @throws WrongRootError
    */
   shipped(
@@ -39,7 +39,7 @@ export class Sealer {
     return { sequence, etype: data.etype, ts: data.ts, sealed: null, eid: fromHex(data.eid) };
   }
 
-  /** @throws WrongRootError */
+  /** Seals an event with the key of its sequence. @throws WrongRootError */
   seal({ sequence, event }: ReplicatedEvent, keys: readonly KnownKey[]): AddressedEvent {
     const { etype, type } = event;
     const ts = Date.parse(event.metadata.at);
@@ -55,7 +55,9 @@ export class Sealer {
     if (known !== undefined) return known;
     const key = this.#root.unwrap(wrappedKey, { origin: this.#origin, keyEpoch, keyId });
     if (key === undefined)
-      throw new WrongRootError(`Key ${keyEpoch} of '${this.#origin}' does not open with root key ${this.#root.id}.`);
+      throw new WrongRootError(
+        `Data key ${keyEpoch} of '${this.#origin}' cannot be unwrapped with root key ${this.#root.id}.`,
+      );
     this.#keys.set(keyEpoch, key);
     return key;
   }

@@ -6,20 +6,20 @@ import { ProtocolError } from './protocol-error.js';
 import { decodeStrict } from './strict-cbor.js';
 import type { VerifyKey } from './verify-key.js';
 
-/** What is signed: a claim and a tree by the origin, a head by the host. */
+/** The kinds of signed things: the origin signs claims and trees, a host signs heads. */
 export type SignedKind = 'claim' | 'tree' | 'head';
 
-/** The most bytes of the content of each kind. */
+/** The maximum size of the content of each kind, in bytes. */
 export const MAX_CONTENT_BYTES: Readonly<Record<SignedKind, number>> = { claim: 1024, tree: 1024, head: 4096 };
 const SIGNATURE_BYTES = 64;
 
 /**
- * A signed thing as it came, not verified. On the wire and in a store it is the array of two byte strings
+ * A signed thing as received, not verified. On the wire and in a store it is the array of two byte strings
  * `[content, signature]`. The signature is Ed25519 (RFC 8032) over `sheratan/2 <kind>\n` and the content.
  */
 export interface SignedThing<Kind extends SignedKind = SignedKind> {
   readonly kind: Kind;
-  /** DAG-CBOR of a map. It is kept and passed on as it came. */
+  /** DAG-CBOR of a map. It is stored and forwarded unchanged. */
   readonly content: Uint8Array;
   /** 64 bytes. */
   readonly signature: Uint8Array;
@@ -27,18 +27,18 @@ export interface SignedThing<Kind extends SignedKind = SignedKind> {
 
 const opened: unique symbol = Symbol('opened');
 
-/** A signed thing, with what it says. */
+/** A signed thing with its decoded content. */
 export interface Statement<Kind extends SignedKind, Value> {
   readonly signed: SignedThing<Kind>;
   readonly value: Value;
 }
 
-/** A statement whose signature was verified. Only `open` makes one. */
+/** A statement whose signature was verified. Only `open` creates one. */
 export interface Opened<Kind extends SignedKind, Value> extends Statement<Kind, Value> {
   readonly [opened]: true;
 }
 
-/** How the content of a kind is written and read. */
+/** The encoder and decoder of a kind's content. */
 export interface Format<Kind extends SignedKind, Value> {
   readonly kind: Kind;
   readonly encode: (value: Value) => Uint8Array;
@@ -60,8 +60,8 @@ export function sign<Kind extends SignedKind, Value>(
 }
 
 /**
- * Verifies a signed thing, as libsodium's crypto_sign_verify_detached does, over the bytes that came, and only then
- * decodes its content.
+ * Verifies a signed thing over the received bytes, as libsodium's crypto_sign_verify_detached does, and only then decodes
+ * its content.
  * @throws ProtocolError TOO_LARGE, NOT_SIGNED or MALFORMED
  */
 export function open<Kind extends SignedKind, Value>(
@@ -99,7 +99,7 @@ export function pairOf({ content, signature }: SignedThing): readonly [Uint8Arra
   return [content, signature];
 }
 
-/** The array `[content, signature]` in DAG-CBOR: how a signed thing is stored, and the whole answer that a head is. */
+/** The array `[content, signature]` in DAG-CBOR: the stored form of a signed thing, and the body of an answer with a head. */
 export function encodeSigned(signed: SignedThing): Uint8Array {
   return encode(pairOf(signed));
 }

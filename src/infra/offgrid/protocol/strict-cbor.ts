@@ -1,35 +1,35 @@
 import { decodeFirst, Token, Tokenizer, Type, type DecodeOptions } from 'cborg';
 import { ProtocolError } from './protocol-error.js';
 
-/** The most data items that one decoding reads: maps, arrays, keys and values. */
+/** The maximum number of data items that one decoding reads: maps, arrays, keys and values. */
 export const MAX_ITEMS = 65_536;
-/** The deepest nesting of arrays and maps. */
+/** The maximum nesting depth of arrays and maps. */
 export const MAX_DEPTH = 16;
 
-/** Maps become `Map`s, so that no key, `__proto__` included, has a meaning of its own. */
+/** Maps become `Map`s, so that no key has a special meaning, `__proto__` included. */
 const OPTIONS: DecodeOptions = {
   allowIndefinite: false,
   allowUndefined: false,
-  // An integer beyond 2⁵³ − 1 may be the value of a member that is passed over.
+  // An integer beyond 2⁵³ − 1 may be the value of a member that is ignored.
   allowBigInt: true,
   rejectDuplicateMapKeys: true,
   strict: true,
   useMaps: true,
 };
 
-/** cborg's decoder of text replaces what is not UTF-8 and drops a byte order mark; neither may go unnoticed. */
+/** cborg's text decoder silently replaces invalid UTF-8 and drops a byte order mark; this one refuses and keeps them. */
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** An array or a map whose items are being read. */
 interface Container {
   readonly isMap: boolean;
-  /** Items still to be read: two for each member of a map. */
+  /** The number of items still to be read: two for each member of a map. */
   left: number;
-  /** The last key of a map, as it is encoded. */
+  /** The last key of a map in encoded form. */
   lastKey: Uint8Array;
 }
 
-/** Refuses what DAG-CBOR does not permit and cborg does: tags, floats, keys that are not text or not in order. */
+/** Refuses what cborg accepts and DAG-CBOR does not: tags, floats, and map keys that are not text or not in order. */
 class StrictTokenizer extends Tokenizer {
   readonly #open: Container[] = [];
   #items = 0;
@@ -46,7 +46,7 @@ class StrictTokenizer extends Tokenizer {
     return type === Type.string ? new Token(type, utf8.decode(textOf(encoded)), encoded.byteLength) : token;
   }
 
-  /** Keeps account of where in an array or a map a token is. */
+  /** Tracks the place of a token in its array or map. */
   #place(token: Token, encoded: Uint8Array): void {
     const parent = this.#open.at(-1);
     if (parent !== undefined) {
@@ -62,7 +62,7 @@ class StrictTokenizer extends Tokenizer {
   }
 }
 
-/** Encoded keys compare as DAG-CBOR orders them, since the length of a text is at its front. */
+/** Encoded keys compare in DAG-CBOR order, because the encoding of a text begins with its length. */
 function checkKey(map: Container, { type }: Token, encoded: Uint8Array): void {
   if (type !== Type.string) throw new Error(`a map has a key that is not text but ${type.name}`);
   const order = Buffer.compare(map.lastKey, encoded);
@@ -84,9 +84,9 @@ function textOf(encoded: Uint8Array): Uint8Array {
 
 /**
  * The value of one DAG-CBOR item; maps are `Map`s, byte strings are copies.
- * @throws ProtocolError MALFORMED for anything else: what follows the item, indefinite lengths, numbers and lengths that
- * could be shorter, floats, tags, undefined, text that is not UTF-8, map keys that are not text, not in order or there
- * twice, more than MAX_ITEMS items, nesting deeper than MAX_DEPTH
+ * @throws ProtocolError MALFORMED for anything else: bytes after the item, indefinite lengths, numbers and lengths not in
+ * their shortest form, floats, tags, undefined, text that is not UTF-8, map keys that are not text, not in order or
+ * duplicated, more than MAX_ITEMS items, nesting deeper than MAX_DEPTH
  */
 export function decodeStrict(bytes: Uint8Array, what: string): unknown {
   const [value, ...more] = decodeStrictSequence(bytes, what, 2);
@@ -96,8 +96,8 @@ export function decodeStrict(bytes: Uint8Array, what: string): unknown {
 }
 
 /**
- * The values of a sequence of DAG-CBOR items (RFC 8742), of which the first `maxValues` are read.
- * @throws ProtocolError MALFORMED as decodeStrict does; MAX_ITEMS is for all of them
+ * The values of a sequence of DAG-CBOR items (RFC 8742); at most the first `maxValues` are read.
+ * @throws ProtocolError MALFORMED as decodeStrict does; MAX_ITEMS limits all values together
  */
 export function decodeStrictSequence(bytes: Uint8Array, what: string, maxValues: number): unknown[] {
   // A Buffer's slice is a view: cborg would return byte strings that keep the whole body in memory.

@@ -21,20 +21,20 @@ import { open, sign, type Format, type Opened, type SignedThing } from './signed
 import { decodeStrict } from './strict-cbor.js';
 import type { VerifyKey } from './verify-key.js';
 
-/** The origin's statement of its history. It names no host, so it is valid wherever it is found. */
+/** The origin's statement of its history. It names no host, so it is valid at every host. */
 export interface Tree {
   /** The core's clock in milliseconds since 1970; advisory. */
   readonly ts: number;
-  /** How many events the epoch was elected on; NOT_ELECTED before an election. */
+  /** The number of events that the epoch was elected on; NOT_ELECTED before its election. */
   readonly base: Sequence;
   readonly line: Line;
   /** The root over the entries of events 1 … sequence. */
   readonly root: Uint8Array;
-  /** The root at the first ReplicationPolicySet of the line. */
+  /** The root at the ReplicationPolicySet that began the line; in line 1, the root of nothing. */
   readonly begun: Uint8Array;
   readonly epoch: Epoch;
   readonly origin: Origin;
-  /** How many events have been replicated to a quorum. It may be above `sequence`. */
+  /** The number of events that have been at quorum. It may be above `sequence`. */
   readonly quorum: Sequence;
   /** The writer of the claim of this epoch. */
   readonly writer: Writer;
@@ -72,7 +72,7 @@ export function signTree(tree: Tree, privateKey: KeyObject): SignedThing<'tree'>
 }
 
 /**
- * Verifies and decodes a tree under the origin's key; whether it is complete is another question.
+ * Verifies and decodes a tree under the origin's key. It does not check that the tree is complete.
  * @throws ProtocolError TOO_LARGE, NOT_SIGNED or MALFORMED
  */
 export function openTree(signed: SignedThing<'tree'>, originKey: VerifyKey): Opened<'tree', Tree> {
@@ -84,7 +84,7 @@ export function isComplete({ sequence, base }: Pick<Tree, 'sequence' | 'base'>):
   return sequence >= base;
 }
 
-/** What trees are ranked by, in this order. */
+/** The members that trees are ranked by, in this order. */
 export type Rank = Pick<Tree, 'line' | 'epoch' | 'sequence'>;
 
 /**

@@ -9,13 +9,13 @@ import type { SignedThing, Statement } from './signed.js';
 import { compareRank, isComplete, type Rank, type Tree } from './tree.js';
 import type { VerifyKey } from './verify-key.js';
 
-/** A host has signed what it cannot have meant honestly. Nothing else suspends a host. */
+/** A host signed a head that no honest host signs. Nothing else suspends a host. */
 export class DishonestHostError extends Error {
   override readonly name = 'DishonestHostError';
   readonly kind: ProofKind;
-  /** What it has signed. */
+  /** The head that proves the host dishonest. */
   readonly head: SignedThing<'head'>;
-  /** What that contradicts; undefined when the head contradicts itself. */
+  /** The signed thing that the head contradicts; undefined when the head itself is the proof. */
   readonly against: SignedThing | undefined;
 
   constructor(
@@ -31,7 +31,7 @@ export class DishonestHostError extends Error {
   }
 }
 
-/** Whose head it must be, and of which origin. */
+/** The host and the origin that a head must be of, with their keys. */
 export interface Expected {
   readonly host: Fingerprint;
   readonly hostKey: VerifyKey;
@@ -39,48 +39,51 @@ export interface Expected {
   readonly originKey: VerifyKey;
 }
 
-/** A head that counts: the host has signed it over what was asked, and all that it carries is the origin's. */
+/** A good head: the host signed it in answer to the request, and all statements in it are the origin's. */
 export interface GoodHead extends HeadStatements {
   readonly signed: SignedThing<'head'>;
-  /** How many events of the head the host knows to be damaged. */
+  /** The number of events of the head that the host knows to be damaged. */
   readonly damaged: Sequence;
 }
 
 /**
- * Verifies the head that a host has answered with.
- * @throws HostFailure NONSENSE: it is not the host's word on what was asked, which proves nothing against the host; NOT_SIGNED: another
- * key is pinned there for the origin
- * @throws DishonestHostError STATEMENT
+ * Verifies the head in a host's answer.
+ * @throws HostFailure NONSENSE when it is not the host's head for this request, which proves nothing against the host;
+ * NOT_SIGNED when the host has another key for the origin
+ * @throws DishonestHostError STATEMENT when a statement in the head is not the origin's, or is invalid
  */
 export function verifyHead({ head: signed, request }: HeadAnswer, expected: Expected): GoodHead {
   const head = wordOf(signed, request, expected);
   if (head.key !== null && !equalBytes(head.key, expected.originKey))
     throw new HostFailure(
       'NOT_SIGNED',
-      `Host ${expected.host} has another key for '${expected.origin}': somebody else has claimed the name there first.`,
+      `Host ${expected.host} has another key for '${expected.origin}': another party claimed the name there first.`,
     );
   try {
     return { signed, damaged: head.damaged, ...openStatements(head, expected.originKey) };
   } catch (error) {
     if (!(error instanceof ProtocolError)) throw error;
-    throw new DishonestHostError('STATEMENT', `it signs for what the origin has not said: ${error.message}`, signed, {
-      cause: error,
-    });
+    const message = `it signed a head with a statement that is not the origin's: ${error.message}`;
+    throw new DishonestHostError('STATEMENT', message, signed, { cause: error });
   }
 }
 
-/** @throws DishonestHostError CLAIM unless a head that answers a claim has granted it */
+/** Checks a head that answers a claim. @throws DishonestHostError CLAIM unless the head grants that claim */
 export function assertGranted(
   { claim, signed }: GoodHead,
   { signed: against, value }: Statement<'claim', Claim>,
 ): void {
   const { epoch, writer } = value;
   if (claim?.value.epoch === epoch && claim.value.writer === writer) return;
-  const message = `it was asked to grant epoch ${epoch} to ${writer}, and has granted another`;
+  const message = `it answered a claim of epoch ${epoch} by ${writer} with a head that does not grant it`;
   throw new DishonestHostError('CLAIM', message, signed, { against });
 }
 
-/** @throws DishonestHostError BATCH unless a head that answers a batch has its tree, or what ranks above it */
+/**
+ * Checks a head that answers a batch.
+ * @throws DishonestHostError BATCH unless the head's tree ranks at or above the batch's; for an incomplete batch, unless the
+ * host has its tree as head or staged, or keeps what an honest host stages in its place
+ */
 export function assertTaken(
   { tree, staged, signed }: GoodHead,
   { signed: against, value: sent }: Statement<'tree', Tree>,
@@ -89,36 +92,37 @@ export function assertTaken(
     if (compareRank(tree?.value, sent) >= 0) return;
   } else if ([tree, staged].some((kept) => kept !== null && isSame(kept.value, sent))) return;
   else if (staged !== null && isKeptFor(staged.value, sent)) return;
-  const message = `it has answered a batch up to event ${sent.sequence} of epoch ${sent.epoch}, and does not have it`;
+  const message = `it accepted a batch up to event ${sent.sequence} of epoch ${sent.epoch}, but its head does not have it`;
   throw new DishonestHostError('BATCH', message, signed, { against });
 }
 
-/** A head that was counted: its rank, and the head itself. */
+/** A head that was counted, with the rank of its tree. */
 export interface Counted extends Rank {
   readonly signed: SignedThing<'head'>;
 }
 
 /**
- * @param counted a head that was counted before the request was sent that this one answers
- * @throws DishonestHostError RANK when a head ranks below it
+ * Checks that the rank of a host's head has not fallen.
+ * @param counted a head of the same host that was counted before the request for this head was sent
+ * @throws DishonestHostError RANK when this head ranks below it
  */
 export function assertNotFallen({ tree, signed }: GoodHead, counted: Counted | undefined): void {
   if (counted === undefined || compareRank(tree?.value, counted) >= 0) return;
-  const message = `it has lost, or hides, what it signed for: event ${counted.sequence} of epoch ${counted.epoch}`;
+  const message = `it lost or hides event ${counted.sequence} of epoch ${counted.epoch}, which it had signed for`;
   throw new DishonestHostError('RANK', message, signed, { against: counted.signed });
 }
 
-/** What a host says, if it is the host, and speaks of what was asked. @throws HostFailure NONSENSE */
+/** The decoded head, if it is signed by the host and answers the request. @throws HostFailure NONSENSE */
 function wordOf(signed: SignedThing<'head'>, request: Uint8Array, { host, hostKey, origin }: Expected): Head {
   let head: Head;
   try {
     head = openHead(signed, hostKey).value;
   } catch (error) {
     if (!(error instanceof ProtocolError)) throw error;
-    throw new HostFailure('NONSENSE', `Host ${host} sends no head: ${error.message}.`, { cause: error });
+    throw new HostFailure('NONSENSE', `Host ${host} did not send a valid head: ${error.message}.`, { cause: error });
   }
   if (head.host !== host || head.origin !== origin || !equalBytes(head.request, request))
-    throw new HostFailure('NONSENSE', `Host ${host} sends a head that does not answer what it was asked.`);
+    throw new HostFailure('NONSENSE', `Host ${host} sent a head that does not answer the request.`);
   return head;
 }
 
@@ -127,8 +131,8 @@ function isSame(a: Tree, b: Tree): boolean {
 }
 
 /**
- * Whether an honest host keeps what it has staged in place of an incomplete batch: it is of a higher epoch (whose claim the host
- * may have forgotten, being another than it was), or goes on from the batch.
+ * Whether an honest host keeps its staged tree in place of an incomplete batch: the staged tree is of a higher epoch (even if
+ * the host has lost the claim of that epoch), or it is of the batch's line and epoch and longer.
  */
 function isKeptFor(staged: Tree, sent: Tree): boolean {
   if (staged.epoch > sent.epoch) return true;

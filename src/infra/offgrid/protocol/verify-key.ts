@@ -5,9 +5,10 @@ import { malformed, type Field } from './members.js';
 
 declare const brand: unique symbol;
 
-/** The 32 bytes of an Ed25519 public key, which is not of small order. */
+/** The 32 bytes of an Ed25519 public key that is not of small order. */
 export type VerifyKey = Uint8Array & { readonly [brand]: 'verify key' };
 
+/** The size of a verify key, in bytes. */
 export const VERIFY_KEY_BYTES = 32;
 
 /**
@@ -24,7 +25,7 @@ export const SMALL_ORDER_KEYS: readonly string[] = [
   'eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f',
 ];
 
-/** Whether a key is of small order: signatures that verify under such a key can be made without a private key. */
+/** Whether a key is of small order. Signatures that verify under such a key can be made without a private key. */
 export function isSmallOrder(key: Uint8Array): boolean {
   const unsigned = Uint8Array.from(key);
   const last = unsigned.byteLength - 1;
@@ -32,12 +33,12 @@ export function isSmallOrder(key: Uint8Array): boolean {
   return SMALL_ORDER_KEYS.includes(toHex(unsigned));
 }
 
-/** Whether bytes may be pinned as a verify key: 32 of them, and not of small order. */
+/** Whether bytes may be pinned as a verify key: there are 32, and they are not of small order. */
 export function isVerifyKey(bytes: Uint8Array): bytes is VerifyKey {
   return bytes.byteLength === VERIFY_KEY_BYTES && !isSmallOrder(bytes);
 }
 
-/** A key that may be pinned. */
+/** A verify key that may be pinned. */
 export const verifyKey: Field<VerifyKey> = (value, where) => {
   if (!(value instanceof Uint8Array) || !isVerifyKey(value))
     throw malformed(value, where, 'an Ed25519 public key of 32 bytes that is not of small order');

@@ -14,7 +14,7 @@ function clientOf(url: string, { authKey = AUTH_KEY, clock = systemClock, timeou
   return new BrokerClient({ url: `${url}/`, authKey, clock, timeoutMs });
 }
 
-/** A server that answers as it is told. */
+/** A server with the given handler. */
 async function serverThat(answers: RequestListener): Promise<string> {
   const server = createServer(answers);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -46,7 +46,7 @@ afterAll(() => {
 });
 
 describe.each(BROKERS)('a client of %s', (_which, start) => {
-  it('makes a record and acks it until it is final', async () => {
+  it('creates a record and acknowledges it until it is final', async () => {
     const client = clientOf(await start());
     expect(await client.status()).toMatchObject({ status: 'ok' });
     const made = await client.create(QUORUM);
@@ -59,7 +59,7 @@ describe.each(BROKERS)('a client of %s', (_which, start) => {
     expect(await client.create(QUORUM)).toMatchObject({ acks, finalized: true });
   });
 
-  it('is told the policy', async () => {
+  it('gets the policy', async () => {
     const client = clientOf(await start());
     expect(await client.policy('replica & more')).toEqual({
       weightDefault: 1,
@@ -69,7 +69,7 @@ describe.each(BROKERS)('a client of %s', (_which, start) => {
     });
   });
 
-  it('is told why it is refused', async () => {
+  it('gets the reason for a refusal', async () => {
     const url = await start();
     const unknown = await failureOf(clientOf(url).ack(ackOf('host-a', 'nothing')));
     expect([unknown.code, unknown.message]).toEqual(['NOT_FOUND', expect.stringContaining('quorum record')]);
@@ -87,26 +87,26 @@ describe('a client', () => {
     expect(await client.hosts()).toEqual([{ ...HEARTBEAT, state: 'active', score: expect.closeTo(0.5, 1), lastSeen }]);
   });
 
-  it('learns that an old broker knows no hosts, and goes on', async () => {
+  it('detects that an old broker does not know hosts, and continues', async () => {
     const client = clientOf(old.url);
     expect(await client.announce(HEARTBEAT)).toBe(false);
     expect(await client.hosts()).toBeUndefined();
   });
 
-  it('goes by our broker’s time when its own clock is hours off', async () => {
+  it('uses the time of a current broker when its own clock is hours off', async () => {
     const { url } = await newBroker(systemClock);
     const clock = new ManualClock(1_000_000_000);
     const client = clientOf(url, { clock });
     const { ts } = await client.create(QUORUM);
     expect(ts).toBeGreaterThan(1_700_000_000);
-    // From then on at once.
+    // Later requests succeed at the first attempt.
     expect(await client.ack(ackOf('host-a'))).toMatchObject({ sumW: 1 });
     const metrics = await (await fetch(`${url}/metrics`)).text();
     expect(metrics).toContain('requests_total{route="/quorum/create",method="POST",status="401"} 1');
     expect(metrics).not.toContain('route="/quorum/ack",method="POST",status="401"');
   });
 
-  it('is refused by an old broker, which tells no time, when its clock is hours off', async () => {
+  it('is refused by an old broker, which does not state its time, when its clock is hours off', async () => {
     const client = clientOf(old.url, { clock: new ManualClock(1_000_000_000) });
     const late = await failureOf(client.create(QUORUM));
     expect([late.code, late.message]).toEqual(['UNAUTHORIZED', expect.stringContaining('timestamp')]);
@@ -122,7 +122,7 @@ describe('a client', () => {
       expect((await failureOf(asked)).code).toBe('UNSENDABLE');
   });
 
-  it('says that nobody is there', async () => {
+  it('reports that no broker answers', async () => {
     const url = await serverThat(() => undefined);
     const failure = await failureOf(clientOf('http://127.0.0.1:1').status());
     expect([failure.code, failure.message]).toEqual(['UNREACHABLE', expect.stringContaining('http://127.0.0.1:1')]);
@@ -130,7 +130,7 @@ describe('a client', () => {
     expect([slow.code, slow.message]).toEqual(['TIMEOUT', expect.stringContaining('within 50 ms')]);
   });
 
-  it('waits no longer for an answer that never ends', async () => {
+  it('does not wait longer for an answer that never ends', async () => {
     const url = await serverThat((_request, response) => void response.write('{"status": "ok"'));
     expect((await failureOf(clientOf(url, { timeoutMs: 50 }).status())).code).toBe('TIMEOUT');
   });
@@ -142,21 +142,21 @@ describe('a client', () => {
     [200, '{"ok": false, "error": "unknown"}', 'REFUSED'],
     [400, '{"error": "invalid json"}', 'REFUSED'],
     [500, '', 'REFUSED'],
-  ])('makes of %d %s the error %s', async (status, body, code) => {
+  ])('turns the answer %d %s into the error %s', async (status, body, code) => {
     const url = await serverThat((_request, response) => {
       response.writeHead(status).end(body);
     });
     expect((await failureOf(clientOf(url).ack(ackOf('host-a')))).code).toBe(code);
   });
 
-  it('goes where it was told to go and nowhere else', async () => {
+  it('follows no redirects', async () => {
     const url = await serverThat(({ url: path }, response) => {
       response.writeHead(path === '/hosts' ? 302 : 200, { location: '/elsewhere' }).end('[]');
     });
     expect((await failureOf(clientOf(url).hosts())).code).toBe('UNREACHABLE');
   });
 
-  it('reads no answer without end', async () => {
+  it('limits the size of an answer', async () => {
     const url = await serverThat((_request, response) => {
       response.on('error', () => undefined).end(Buffer.alloc(16 * 1024 * 1024 + 1, ' '));
     });

@@ -11,10 +11,10 @@ import {
 } from '../../../../src/infra/offgrid/broker/python-json.js';
 import { runPython } from '../../../support/broker/python.js';
 
-/** How many values Python is asked about. */
+/** The number of values that are compared with Python. */
 const VALUES = 3_000;
 
-/** What JSON is made of, without exponents: of what is too large for it, JSON.parse makes Infinity. */
+/** Characters of JSON, without exponents: JSON.parse turns numbers that are too large into Infinity. */
 const ALMOST = ['{', '}', '[', ']', ':', ',', '"', '\\', ' ', '\n', '0', '1', '.', '-', '+', 'null', 'true', 'x', '/'];
 /** Text of every kind: plain, control characters, both sides of the surrogates, halves of pairs. */
 const text = fc.oneof(
@@ -26,7 +26,7 @@ const text = fc.oneof(
     })
     .map((units) => String.fromCharCode(...units)),
 );
-/** Numbers as Python writes them, so that it writes them again. */
+/** Numbers in Python's own format, so that Python writes them unchanged. */
 const number = fc.oneof(
   fc.maxSafeInteger(),
   fc.constantFrom('1.5', '1e+22', '1e-07', '0.1', '-0.0', '3.0').map(rawJson),
@@ -45,7 +45,7 @@ const { value } = fc.letrec<{ value: PythonJson; object: PythonJson }>((tie) => 
 }));
 
 describe('the text that is signed', () => {
-  it('is what Python writes, of whatever value', async () => {
+  it('is the text that Python writes, for any value', async () => {
     const written = fc.sample(value, VALUES).map(pythonJson);
     const program = `
 import json, sys
@@ -65,7 +65,7 @@ for line in sys.stdin:
     );
   });
 
-  it('means to JSON.parse what was written', () => {
+  it('is parsed by JSON.parse as the written value', () => {
     fc.assert(
       fc.property(fc.jsonValue({ noUnicodeString: false }), (any) => {
         const text = JSON.stringify(any);
@@ -74,7 +74,7 @@ for line in sys.stdin:
     );
   });
 
-  it('holds printable ASCII only', () => {
+  it('contains only printable ASCII', () => {
     fc.assert(
       fc.property(value, (any) => {
         expect(pythonJson(any)).toMatch(/^[ -~]*$/);
@@ -94,17 +94,17 @@ for line in sys.stdin:
     expect(pythonJson(any)).toBe(written);
   });
 
-  it.each([1.5, 1e21, NaN, Infinity, -Infinity, 2 ** 53])('cannot be had of the number %d', (number) => {
+  it.each([1.5, 1e21, NaN, Infinity, -Infinity, 2 ** 53])('cannot be made from the number %d', (number) => {
     expect(() => pythonJson({ number })).toThrow(PythonJsonError);
   });
 
-  it('holds fractions only where it is said that nobody signs them', () => {
+  it('contains fractions only as raw numbers, which are never signed', () => {
     expect(pythonJson([rawNumber(0.5), rawNumber(3)])).toBe('[0.5, 3]');
     expect(() => rawNumber(NaN)).toThrow(PythonJsonError);
   });
 });
 
-describe('what is received', () => {
+describe('received JSON', () => {
   it.each(['1.0', '1E5', '1e+22', '-0', '-0.0', '12345678901234567890123', '1.10'])(
     'keeps the number %s as it was written',
     (token) => {
@@ -112,18 +112,18 @@ describe('what is received', () => {
     },
   );
 
-  it('has the last of equal keys, however they are written', () => {
+  it('has the last of duplicate keys, however they are escaped', () => {
     expect(pythonJson(parsePythonJson(String.raw`{"a":1,"b":2,"\u0061":3}`))).toBe('{"a": 3, "b": 2}');
   });
 
-  it('may have keys that objects of JavaScript have already', () => {
+  it('may have keys that JavaScript objects inherit', () => {
     const text = '{"__proto__": {"x": 1}, "constructor": 2, "toString": 3}';
     expect(pythonJson(parsePythonJson(text))).toBe(text);
   });
 
   it.each([
-    ['', 'it ends too soon at character 0'],
-    ['{', 'it ends too soon at character 1'],
+    ['', 'the text ends too early at character 0'],
+    ['{', 'the text ends too early at character 1'],
     ['{"a" 1}', '"1" is unexpected at character 5'],
     ['{"a":1,}', '"}" is unexpected at character 7'],
     ['[1,]', '"]" is unexpected at character 3'],

@@ -63,18 +63,18 @@ describe('the sum of weights', () => {
     );
   });
 
-  it('leaves out what is past the maximum age, and nothing that is exactly that old', () => {
+  it('leaves out acks past the maximum age, but not those of exactly that age', () => {
     const ack = { id: 'a', ts: NOW, w: 2 };
     expect(sumOfWeights(withPolicy({ maxAgeS: 60 }), [ack], NOW + 60)).toBe(2);
     expect(sumOfWeights(withPolicy({ maxAgeS: 60 }), [ack], NOW + 61)).toBe(0);
   });
 
-  it('counts an ack of the future, of before the clock was set back, as new', () => {
+  it('counts an ack from the future, after the clock was set back, as new', () => {
     const ack = { id: 'a', ts: NOW + 3_600, w: 2 };
     expect(sumOfWeights(withPolicy({ decayHalfLifeS: 10, maxAgeS: 60 }), [ack], NOW)).toBe(2);
   });
 
-  it('counts one ack a node, the last, however often it says so', () => {
+  it('counts only the last ack of each node', () => {
     const saying = fc.array(fc.record({ id: fc.constantFrom('a', 'b', 'c'), ts: fc.nat(100), w: fc.nat(9) }));
     fc.assert(
       fc.property(saying, (said) => {
@@ -89,14 +89,14 @@ describe('the sum of weights', () => {
 });
 
 describe('a record', () => {
-  it('is final from the required sum on, rounding aside', () => {
+  it('is final from the required sum on, within rounding', () => {
     expect(isFinalized(false, 1.999, 2)).toBe(false);
     expect(isFinalized(false, 2, 2)).toBe(true);
     expect(0.7 + 0.1).toBeLessThan(0.8);
     expect(isFinalized(false, 0.7 + 0.1, 0.8)).toBe(true);
   });
 
-  it('stays final whatever becomes of the sum', () => {
+  it('remains final however the sum changes', () => {
     expect(isFinalized(true, 0, 2)).toBe(true);
   });
 });
@@ -122,7 +122,7 @@ describe('the policy of a kind', () => {
     expect(policyFor(policies, kind)).toMatchObject({ weightDefault: 1, maxAgeS: 10 });
   });
 
-  it('weighs a node by its name, or as any other', () => {
+  it('has a weight for a named node, and a default for others', () => {
     expect(weightOf(policyFor(policies), 'a')).toBe(2);
     expect(weightOf(policyFor(policies), 'toString')).toBe(1);
     expect(weightOf(policyFor(policies, 'replica'), 'b')).toBe(0);

@@ -27,7 +27,7 @@ function every(seconds: number, until: number): number[] {
 }
 
 describe('the score of a host', () => {
-  it('lies between 0 and 1 whatever happens, even when the clock jumps', () => {
+  it('is always between 0 and 1, even when the clock jumps', () => {
     fc.assert(
       fc.property(
         fc.array(fc.integer({ min: -5_000, max: 20_000 })),
@@ -44,13 +44,13 @@ describe('the score of a host', () => {
     );
   });
 
-  it('begins in the middle and comes close to 1 while heartbeats are kept', () => {
+  it('begins at 0.5 and approaches 1 while heartbeats arrive', () => {
     expect(heardAt().score).toBe(NEW_HOST_SCORE);
     expect(heardAt(...every(HEARTBEAT_S, SCORE_HALF_LIFE_S)).score).toBeCloseTo(0.75, 9);
     expect(heardAt(...every(HEARTBEAT_S, 3_600)).score).toBeGreaterThan(0.999);
   });
 
-  it('earns nothing by more heartbeats than asked for', () => {
+  it('does not rise by additional heartbeats', () => {
     fc.assert(
       fc.property(fc.uniqueArray(fc.integer({ min: 1, max: 599 }), { maxLength: 50 }), (more) => {
         const regular = every(HEARTBEAT_S, 600);
@@ -72,16 +72,16 @@ describe('the score of a host', () => {
     expect(flapping).toBeCloseTo(0.75, 1);
   });
 
-  it('does not suffer from a broker that was away', () => {
+  it('does not fall while the broker was not running', () => {
     const host = heardAt(...every(HEARTBEAT_S, 600));
     const restarted = afterRestart(host, host.lastSeen, host.lastSeen + 86_400);
     expect(scoreAt(restarted, host.lastSeen + 86_400)).toBe(host.score);
     expect(afterHeartbeat(restarted, host.lastSeen + 86_400 + HEARTBEAT_S).score).toBe(host.score);
-    // From then on it counts again.
+    // After that, missed heartbeats count again.
     expect(scoreAt(restarted, host.lastSeen + 86_400 + 3_600)).toBeLessThan(0.001);
   });
 
-  it('keeps what a host lost while others were heard, over a restart', () => {
+  it('keeps over a restart what a host lost while other hosts were heard', () => {
     const host = heardAt(...every(HEARTBEAT_S, 600));
     const lastHeard = host.lastSeen + GRACE_S + SCORE_HALF_LIFE_S;
     expect(afterRestart(host, lastHeard, lastHeard + 100).score).toBeCloseTo(scoreAt(host, lastHeard), 9);

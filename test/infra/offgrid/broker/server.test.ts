@@ -50,7 +50,7 @@ function refusal(status: number, code: string, message: unknown = expect.any(Str
 }
 
 describe('a broker', () => {
-  it('says what it is', async () => {
+  it('states its service and version', async () => {
     const { url } = await started();
     const { version } = JSON.parse(await readFile('package.json', 'utf8')) as { version: string };
     expect(await get(url, '/status')).toEqual({
@@ -59,7 +59,7 @@ describe('a broker', () => {
     });
   });
 
-  it('makes a record, and answers it to whoever makes it again', async () => {
+  it('creates a record, and returns it when it is created again', async () => {
     const { create, clock, status } = await started();
     const record = { ...QUORUM, acks: [], finalized: false, ts: clock.seconds };
     expect(await create()).toEqual({ status: 200, body: record });
@@ -78,7 +78,7 @@ describe('a broker', () => {
     expect((await status()).body).toMatchObject({ acks, finalized: true });
   });
 
-  it('weighs nodes and lets acks decay by its policy, and leaves final what was', async () => {
+  it('weights nodes and decays acks by its policy, and keeps final records final', async () => {
     const policy = '{"weights": {"host-a": 0.5}, "kinds": {"replica": {"decay_half_life_s": 60, "max_age_s": 600}}}';
     const { create, ack, clock } = await started({ policy });
     await create({ ...QUORUM, required: rawJson('1.5') });
@@ -90,7 +90,7 @@ describe('a broker', () => {
     expect((await ack('host-c')).body).toMatchObject({ sum_w: 1, finalized: true });
   });
 
-  it('tells the policy of a kind', async () => {
+  it('returns the policy of a kind', async () => {
     const { url } = await started({ policy: '{"max_age_s": 5, "kinds": {"replica": {"weight_default": 0.5}}}' });
     const general = { weight_default: 1, weights: {}, decay_half_life_s: 0, max_age_s: 5 };
     expect(await get(url, '/quorum/policy')).toEqual({ status: 200, body: general });
@@ -110,7 +110,7 @@ describe('a broker', () => {
     expect(await kinds('?kind=none')).toEqual([]);
   });
 
-  it('gives meta back as it was received, numbers and all', async () => {
+  it('returns meta as received, including numbers', async () => {
     const { url, create } = await started();
     const meta = { __proto: 1, big: 2 ** 53 - 1, text: 'é😀\u0000', list: [null, true] };
     expect((await create({ ...QUORUM, meta })).body['meta']).toEqual(meta);
@@ -123,7 +123,7 @@ describe('a broker', () => {
     expect(text).toContain('"meta": {"n": 12345678901234567890, "x": 1.50}');
   });
 
-  it('knows a record by any name that can be shown', async () => {
+  it('accepts any printable name for a record', async () => {
     const { create, status } = await started();
     for (const id of ['a/b c?d#e', '__proto__', '😀'.repeat(256), '..', '%41']) {
       expect(await create({ ...QUORUM, id })).toMatchObject({ status: 200, body: { id } });
@@ -170,7 +170,7 @@ describe('a broker’s hosts', () => {
 });
 
 describe('a broker refuses', () => {
-  it('what is not signed under its key', async () => {
+  it('a body that is not signed under its key', async () => {
     const { url, clock } = await started();
     for (const path of ['/quorum/create', '/quorum/ack', '/announce']) {
       expect(await post(url, path, '{"id": "a"}')).toEqual(refusal(401, 'BAD_SIGNATURE'));
@@ -179,7 +179,7 @@ describe('a broker refuses', () => {
     expect((await get(url, '/quorum/list')).body).toEqual([]);
   });
 
-  it('what was sent before, and takes it signed anew', async () => {
+  it('a body that was sent before, and accepts it with a new signature', async () => {
     const { url, clock, create, ack } = await started();
     await create();
     const body = signBody({ id: QUORUM.id, kind: QUORUM.kind, node_id: 'host-a' }, AUTH_KEY, clock.now());
@@ -188,22 +188,22 @@ describe('a broker refuses', () => {
     expect((await ack('host-a')).status).toBe(200);
   });
 
-  it('what is of another time, and says which time it is', async () => {
+  it('a body with a stale timestamp, and states its own time', async () => {
     const { url, clock } = await started();
     const stale = await postSigned(url, '/quorum/create', QUORUM, new ManualClock(clock.seconds - 301));
     expect(stale).toMatchObject(
-      refusal(401, 'STALE_TIMESTAMP', expect.stringContaining(`here it is ${clock.seconds}`)),
+      refusal(401, 'STALE_TIMESTAMP', expect.stringContaining(`the broker's time is ${clock.seconds}`)),
     );
     expect(stale.body).toMatchObject({ time: clock.seconds, signature: expect.any(String) });
     const early = await postSigned(url, '/quorum/create', QUORUM, new ManualClock(clock.seconds + 301));
     expect(early).toMatchObject(refusal(401, 'STALE_TIMESTAMP'));
   });
 
-  it('what is not a JSON object', async () => {
+  it('a body that is not a JSON object', async () => {
     const { url } = await started();
     for (const [body, why] of [
-      ['{"id": ', 'it ends too soon at character 7'],
-      ['', 'it ends too soon at character 0'],
+      ['{"id": ', 'the text ends too early at character 7'],
+      ['', 'the text ends too early at character 0'],
       ['{"n": NaN}', '"N" is unexpected at character 6'],
       ['[]', 'The body must be a JSON object.'],
       ['7', 'The body must be a JSON object.'],
@@ -211,26 +211,26 @@ describe('a broker refuses', () => {
       expect(await post(url, '/quorum/create', body)).toEqual(refusal(400, 'BAD_JSON', expect.stringContaining(why)));
   });
 
-  it('what is nested deeper than anybody needs', async () => {
+  it('a body that is nested too deeply', async () => {
     const { url } = await started();
     const answer = await post(url, '/quorum/create', '['.repeat(100_000));
     expect(answer).toEqual(refusal(400, 'BAD_JSON', expect.stringContaining('nested deeper than 64 levels')));
   });
 
-  it('what is not UTF-8', async () => {
+  it('a body that is not UTF-8', async () => {
     const { url } = await started();
     const answer = await post(url, '/quorum/create', new Uint8Array([0x22, 0xff, 0x22]));
     expect(answer).toEqual(refusal(400, 'BAD_JSON', expect.stringContaining('it is not UTF-8')));
   });
 
-  it('a record it could not keep or tell', async () => {
+  it('a record that it could not store or show', async () => {
     const { create } = await started();
     for (const [message, fields] of [
       ['id must be text', { id: 7 }],
       ['id must not be empty', { id: '' }],
       ['id must have at most 512 characters', { id: 'x'.repeat(513) }],
-      ['id must not hold control characters', { id: 'a\nb' }],
-      ['id must not hold control characters or half surrogate pairs', { id: '\ud800' }],
+      ['id must not contain control characters', { id: 'a\nb' }],
+      ['id must not contain control characters or half surrogate pairs', { id: '\ud800' }],
       ['kind must have at most 64 characters', { kind: 'x'.repeat(65) }],
       ['required must be above 0', { required: 0 }],
       ['required must be above 0', { required: -1 }],
@@ -242,7 +242,7 @@ describe('a broker refuses', () => {
       );
   });
 
-  it('a host it could not keep or tell', async () => {
+  it('a host that it could not store or show', async () => {
     const { announce } = await started();
     for (const [message, fields] of [
       ['url must be an http or https URL', { url: 'ftp://host' }],
@@ -256,7 +256,7 @@ describe('a broker refuses', () => {
       );
   });
 
-  it('what is too large', async () => {
+  it('a body that is too large', async () => {
     const { url, create, announce } = await started();
     const body = await post(url, '/quorum/create', ' '.repeat(MAX_BODY_BYTES + 1));
     expect(body).toEqual(refusal(413, 'TOO_LARGE', expect.stringContaining('262144 bytes')));
@@ -266,17 +266,17 @@ describe('a broker refuses', () => {
     expect(await announce({ ...HOST, prices: { chunk: 'x'.repeat(5_000) } })).toEqual(refusal(413, 'TOO_LARGE'));
   });
 
-  it('what it does not know', async () => {
+  it('a request for an unknown path or record', async () => {
     const { url, ack, status } = await started();
     expect(await ack('host-a', 'nothing')).toEqual(refusal(404, 'NOT_FOUND', expect.stringContaining("'nothing'")));
     expect(await status('nothing')).toEqual(refusal(404, 'NOT_FOUND'));
-    expect(await get(url, '/auction')).toEqual(refusal(404, 'NOT_FOUND', 'There is nothing at GET /auction.'));
+    expect(await get(url, '/auction')).toEqual(refusal(404, 'NOT_FOUND', 'This broker does not serve GET /auction.'));
     expect(await get(url, '/quorum/status/replica/%ff')).toEqual(refusal(400, 'BAD_REQUEST'));
   });
 });
 
 describe('an old client', () => {
-  it('gets its quorum without knowing of nonces, and may say the same twice', async () => {
+  it('reaches its quorum without nonces, and may send the same body twice', async () => {
     const clock = { now: () => new Date() };
     const { url } = await newBroker(clock);
     const create = [
@@ -308,7 +308,7 @@ describe('an old client', () => {
   });
 });
 
-describe('a broker for those who run it', () => {
+describe('a broker in operation', () => {
   it('counts requests, records and hosts', async () => {
     const { url, clock, create, ack, announce } = await started();
     await create();
@@ -329,7 +329,7 @@ describe('a broker for those who run it', () => {
       expect(metrics).toContain(line);
   });
 
-  it('says so when its port is taken, and leaves its folder to the next', async () => {
+  it('reports that its port is taken, and releases its folder', async () => {
     const { url } = await started();
     const dataDir = await newFolder();
     const fixed = { name: 'broker', bind: '127.0.0.1', authKey: AUTH_KEY, clock: new ManualClock(), logger: quiet };
@@ -338,7 +338,7 @@ describe('a broker for those who run it', () => {
     await started({ dataDir });
   });
 
-  it('finishes what is under way when it stops, and whoever dawdles does not keep it', async () => {
+  it('finishes requests in progress when it stops, and does not wait for slow clients', async () => {
     const { url, create, close } = await started();
     const dawdler = connect(Number(new URL(url).port), '127.0.0.1');
     dawdler.on('error', () => undefined);

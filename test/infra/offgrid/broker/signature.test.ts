@@ -21,7 +21,7 @@ function newBody(clock: ManualClock): ReceivedObject {
 }
 
 describe('a signed body', () => {
-  it('carries the time in whole seconds, a nonce of its own, and a signature that Python makes as well', async () => {
+  it('has the time in whole seconds, its own nonce, and the signature that Python computes', async () => {
     const clock = new ManualClock(1_800_000_000.75);
     const text = signBody({ id: 'é😀', meta: { b: 1, a: [2] } }, AUTH_KEY, clock.now());
     const body = JSON.parse(text) as { timestamp: number; nonce: string; signature: string };
@@ -36,7 +36,7 @@ print(hmac.new(sys.argv[1].encode(), json.dumps(body, sort_keys=True).encode(), 
     expect((await runPython(['-c', program, AUTH_KEY], text)).trim()).toBe(body.signature);
   });
 
-  it('is believed once', () => {
+  it('is accepted once', () => {
     const clock = new ManualClock();
     const verifier = new SignatureVerifier(AUTH_KEY, clock);
     const body = newBody(clock);
@@ -45,7 +45,7 @@ print(hmac.new(sys.argv[1].encode(), json.dumps(body, sort_keys=True).encode(), 
     expect(verifier.verify(newBody(clock))).toBeUndefined();
   });
 
-  it('is not believed again at any later time, though its clock was ahead', () => {
+  it('is not accepted again at any later time, even if its clock was ahead', () => {
     const clock = new ManualClock();
     const verifier = new SignatureVerifier(AUTH_KEY, clock);
     const ahead = newBody(new ManualClock(clock.seconds + SIGNATURE_WINDOW_S));
@@ -55,25 +55,25 @@ print(hmac.new(sys.argv[1].encode(), json.dumps(body, sort_keys=True).encode(), 
     }
   });
 
-  it('is believed when an old client sends it, which has no nonce and times with fractions', () => {
+  it('is accepted from an old client, without a nonce and with fractions in its time', () => {
     const verifier = new SignatureVerifier(AUTH_KEY, new ManualClock(1_800_000_000));
     const body = oldBody('{"id": "a", "required": 1.0, "timestamp": 1800000000.1234567}');
     expect(verifier.verify(body)).toBeUndefined();
     expect(verifier.verify(body)).toBeUndefined();
   });
 
-  it.each([-SIGNATURE_WINDOW_S, SIGNATURE_WINDOW_S])('is believed when its time is off by %d s', (offset) => {
+  it.each([-SIGNATURE_WINDOW_S, SIGNATURE_WINDOW_S])('is accepted when its time is off by %d s', (offset) => {
     const verifier = new SignatureVerifier(AUTH_KEY, new ManualClock(1_800_000_000));
     expect(verifier.verify(oldBody(`{"timestamp": ${1_800_000_000 + offset}}`))).toBeUndefined();
   });
 
   it.each(['1799999699', '1800000301', '1800000300.5', '-1800000000', '"1800000000"', 'null', '[]', '1e300'])(
-    'is refused when its time is %s, and told ours',
+    'is refused when its time is %s, with the broker’s time',
     (timestamp) => {
       const verifier = new SignatureVerifier(AUTH_KEY, new ManualClock(1_800_000_000));
       const problem = verifier.verify(oldBody(`{"timestamp": ${timestamp}}`));
       expect(problem).toMatchObject({ status: 401, code: 'STALE_TIMESTAMP' });
-      expect(problem?.message).toContain('here it is 1800000000');
+      expect(problem?.message).toContain("the broker's time is 1800000000");
     },
   );
 
@@ -110,7 +110,7 @@ print(hmac.new(sys.argv[1].encode(), json.dumps(body, sort_keys=True).encode(), 
     expect(new SignatureVerifier(AUTH_KEY, clock).verify(body)?.message).toContain('`nonce` must be');
   });
 
-  it('is refused while too many are remembered, so that none can be replayed', () => {
+  it('is refused while too many nonces are remembered, so that no body can be replayed', () => {
     const clock = new ManualClock();
     const verifier = new SignatureVerifier(AUTH_KEY, clock, 2);
     expect(verifier.verify(newBody(clock))).toBeUndefined();
@@ -121,20 +121,20 @@ print(hmac.new(sys.argv[1].encode(), json.dumps(body, sort_keys=True).encode(), 
   });
 });
 
-describe('the time a broker tells', () => {
+describe('the time that a broker states', () => {
   const problemOf = (nonce: string) => {
     const verifier = new SignatureVerifier(AUTH_KEY, new ManualClock(1_800_000_000));
     return verifier.verify(oldBody(`{${nonce}"timestamp": 5}`));
   };
   const clock = problemOf('"nonce": "0123456789abcdef", ')?.clock ?? { time: 0, nonce: '', signature: '' };
 
-  it('is told to whoever has the key and sent a nonce, and to nobody else', () => {
+  it('is sent only to clients that have the key and sent a nonce', () => {
     expect(clock.time).toBe(1_800_000_000);
     expect(problemOf('')).not.toHaveProperty('clock');
     expect(problemOf('"nonce": 7, ')).not.toHaveProperty('clock');
   });
 
-  it('is believed for the nonce that was sent, under the same key, as it was told', () => {
+  it('is accepted unchanged, for the nonce that was sent, under the same key', () => {
     expect(readTime(clock, AUTH_KEY, clock.nonce)).toBe(1_800_000_000);
     expect(readTime(clock, AUTH_KEY, 'another nonce')).toBeUndefined();
     expect(readTime({ ...clock, nonce: 'another nonce' }, AUTH_KEY, 'another nonce')).toBeUndefined();

@@ -11,7 +11,7 @@ const NOW = 1_800_000_000;
 const quorum = (id: string, kind = 'replica') => ({ id, kind, required: 2, meta: '{}' });
 const host = (nodeId: string) => ({ nodeId, url: 'http://127.0.0.1:8081', prices: '{}', freeBytes: 2 ** 50 });
 
-/** A store that closes with the test, if it has not been closed before. */
+/** A store that is closed with the test, unless it was closed before. */
 async function openStore(folder: string, limits = {}, nowS = NOW): Promise<BrokerStore> {
   const store = await BrokerStore.open(folder, nowS, { ...STORE_LIMITS, ...limits });
   onTestFinished(() => store.close().catch(() => undefined));
@@ -27,7 +27,7 @@ async function idsIn(store: BrokerStore): Promise<string[]> {
 }
 
 describe('a broker’s store', () => {
-  it('has what was written when it is opened again', async () => {
+  it('has the written data when it is opened again', async () => {
     const folder = await newFolder();
     const store = await openStore(folder);
     await store.create(quorum('a'), NOW);
@@ -48,7 +48,7 @@ describe('a broker’s store', () => {
     });
   });
 
-  it('makes a record once, however many make it at once', async () => {
+  it('creates a record once, even if many create it at the same time', async () => {
     const store = await openStore(await newFolder());
     const made = await Promise.all(
       Array.from({ length: 20 }, (_, index) => store.create({ ...quorum('a'), required: index + 1 }, NOW)),
@@ -56,7 +56,7 @@ describe('a broker’s store', () => {
     expect(new Set(made.map(({ required }) => required))).toEqual(new Set([1]));
   });
 
-  it('counts all of many acks that come at once', async () => {
+  it('counts all acks that arrive at the same time', async () => {
     const store = await openStore(await newFolder());
     await store.create({ ...quorum('a'), required: 20 }, NOW);
     const nodes = Array.from({ length: 20 }, (_, index) => `host-${index}`);
@@ -65,7 +65,7 @@ describe('a broker’s store', () => {
     expect((await store.record('replica', 'a'))?.acks).toHaveLength(20);
   });
 
-  it('drops the oldest final record beyond its limit, and the oldest of all where none is final', async () => {
+  it('drops the oldest final record beyond its limit, and the oldest record if none is final', async () => {
     const folder = await newFolder();
     const store = await openStore(folder, { records: 3 });
     for (const id of ['a', 'b', 'c']) await store.create(quorum(id), NOW);
@@ -77,13 +77,13 @@ describe('a broker’s store', () => {
     expect(await idsIn(store)).toEqual(['e', 'd', 'a']);
     await store.create(quorum('f'), NOW);
     expect(await idsIn(store)).toEqual(['f', 'e', 'd']);
-    // Their acks went with them.
+    // Their acks were dropped with them.
     const connection = await Connection.open(join(folder, 'broker.db'), 'read');
     onTestFinished(() => connection.close());
     expect(await connection.all('SELECT * FROM acks')).toEqual([]);
   });
 
-  it('takes no more acks of a record than its limit, and those of known nodes still', async () => {
+  it('refuses acks of a record beyond its limit, except those of known nodes', async () => {
     const store = await openStore(await newFolder(), { acks: 2 });
     await store.create({ ...quorum('a'), required: 9 }, NOW);
     await ackedBy(store, 'a', 'host-a', 'host-b');
@@ -94,7 +94,7 @@ describe('a broker’s store', () => {
     expect(await store.ack('replica', 'a', 'host-b', DEFAULT_POLICIES, NOW)).toMatchObject({ counted: true, sum: 2 });
   });
 
-  it('forgets the host lost for longest where there are too many, and no host that is active', async () => {
+  it('drops the host lost for longest when there are too many, and never an active host', async () => {
     const store = await openStore(await newFolder(), { hosts: 2 });
     await store.announce(host('a'), NOW);
     await store.announce(host('b'), NOW + 20);
@@ -138,7 +138,7 @@ describe('a broker’s store', () => {
     await openStore(folder);
   });
 
-  it('leaves a database of something else alone', async () => {
+  it('does not change a database of another program', async () => {
     const folder = await newFolder();
     const connection = await Connection.open(join(folder, 'broker.db'), 'write');
     await connection.exec('CREATE TABLE theirs (x)');
@@ -146,7 +146,7 @@ describe('a broker’s store', () => {
     await expect(openStore(folder)).rejects.toThrow(StoreError);
   });
 
-  it('says that a file is no database', async () => {
+  it('reports that a file is not a database', async () => {
     const folder = await newFolder();
     await writeFile(join(folder, 'broker.db'), 'no database at all, but long enough to be taken for one'.repeat(100));
     await expect(openStore(folder)).rejects.toThrow(SqliteError);

@@ -13,7 +13,7 @@ const refusedWith = (code: string) => expect.objectContaining({ code });
 claimCases(startHost2);
 
 describe('keys by configuration', () => {
-  it('let nobody else in', async () => {
+  it('exclude every other origin and key', async () => {
     const [own, stranger] = [new Process(RootKey.generate()), new Process(RootKey.generate())];
     const host = await newHost({ origins: new Map([[ORIGIN, own.key]]) });
     await expect(stranger.claim(host)).rejects.toEqual(refusedWith('NOT_SIGNED'));
@@ -22,7 +22,7 @@ describe('keys by configuration', () => {
     await expect(own.claim(other)).rejects.toEqual(refusedWith('NOT_SIGNED'));
   });
 
-  it('hold against a key that was pinned before, and spoil nothing', async () => {
+  it('exclude a key that was pinned before, and damage nothing', async () => {
     const folder = await newFolder();
     const history = History.begin().on(3);
     const other = RootKey.generate();
@@ -35,7 +35,7 @@ describe('keys by configuration', () => {
     await expect(first.ship(host, history, 4, 3)).rejects.toEqual(refusedWith('NOT_SIGNED'));
     await expect(first.claim(host)).rejects.toEqual(refusedWith('NOT_SIGNED'));
     await expect(second.claim(host)).rejects.toEqual(refusedWith('NOT_SIGNED'));
-    // It says by which key it has what it has: it is no liar to whoever has the other.
+    // It shows the key that it keeps the events under, so it is not dishonest to a core with the other key.
     expect(await new Reader(host, history.root).head()).toMatchObject({ tree: { sequence: 3 } });
     const clients = new HostClients(AUTH_KEY, systemClock);
     onTestFinished(() => {

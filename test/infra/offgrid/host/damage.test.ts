@@ -8,7 +8,7 @@ import { inHostFile } from '../../../support/offgrid/host-file.js';
 
 /** Scrubbing takes no time in these tests. */
 const FAST = { scrubBytesPerSecond: 1e9, scrubEveryMs: 20 };
-/** It does not begin a second round. */
+/** The scrub does not begin a second round. */
 const ONCE = { scrubEveryMs: 3_600_000 };
 
 async function setUp(options: object = ONCE) {
@@ -23,7 +23,7 @@ async function setUp(options: object = ONCE) {
 
 const damage = (folder: string, sql: string) => inHostFile(folder, sql, 'write');
 
-/** Each kind of rot, and the sequence of the event that it is in. */
+/** Each kind of damage, and the sequence of the damaged event. */
 const ROT: readonly (readonly [string, number, (folder: string) => Promise<unknown>])[] = [
   ['a content', 3, (f) => damage(f, 'UPDATE events SET sealed = zeroblob(length(sealed)) WHERE sequence = 3')],
   ['a content that is gone', 3, (f) => damage(f, "UPDATE events SET sealed = x'' WHERE sequence = 3")],
@@ -38,7 +38,7 @@ const ROT: readonly (readonly [string, number, (folder: string) => Promise<unkno
 ];
 
 describe('damage', () => {
-  it.each(ROT)('%s: the event alone is missing, it is told, and mended', async (_what, sequence, rot) => {
+  it.each(ROT)('%s: only that event is missing, it is reported, and mended', async (_what, sequence, rot) => {
     const { folder, history, process, host, reader } = await setUp();
     await rot(folder);
     const events = await reader.events('?bytes=4194304');
@@ -50,7 +50,7 @@ describe('damage', () => {
     const damaged = isFile ? [11, 12, 13] : [sequence];
     expect(await reader.damaged()).toEqual(damaged);
     expect(await reader.head()).toMatchObject({ tree: { sequence: 13 }, damaged: damaged.length });
-    // It goes on taking what comes.
+    // The host continues to take batches.
     const longer = history.on(2);
     expect(await process.ship(host, longer, 14, 15)).toMatchObject({ tree: { sequence: 15 }, damaged: damaged.length });
     const wrong = history.on(3, { at: 10, name: 'b', bytes: 3_000 });
@@ -91,7 +91,7 @@ describe('damage', () => {
     expect(await reader.events('?bytes=4194304')).toEqual(history.numbered(1, 13));
   });
 
-  it('of leaves, where one alone was found, is all told once that is not enough, and mended', async () => {
+  it('of leaves of which only one was found is reported completely once mending that one is not enough, and mended', async () => {
     const { folder, history, reader } = await setUp();
     await damage(folder, 'UPDATE events SET leaf = zeroblob(32), ts = 7 WHERE sequence IN (3, 7)');
     await reader.events('?after=2&limit=1');
@@ -103,13 +103,13 @@ describe('damage', () => {
     expect(await reader.head()).toMatchObject({ damaged: 0 });
   });
 
-  it('of a leaf of the head is mended though what is staged apart from it has the leaf', async () => {
+  it('of a leaf of the head is mended even if a history staged beside it has the leaf intact', async () => {
     const { folder, host, history, reader } = await setUp();
     await damage(folder, 'UPDATE events SET leaf = zeroblob(32), ts = 7 WHERE sequence = 2');
     const second = new Process(history.root, 2);
     await second.claim(host);
     const longer = history.on(2);
-    // All of it is staged apart: it differs from the second event on, as far as the leaves say.
+    // Everything is staged beside the head: by the leaves, the histories differ from the second event on.
     await second.ship(host, longer, 1, 15, { base: 99 });
     await reader.events('?bytes=4194304');
     expect(await reader.damaged()).toEqual([2]);
@@ -120,7 +120,7 @@ describe('damage', () => {
     expect((await reader.roots(15)).head).toEqual(longer.rootAt(15));
   });
 
-  it('that took rows away is told, and mended', async () => {
+  it('that removed rows is reported, and mended', async () => {
     const { folder, host, history, reader } = await setUp();
     const free = host.freeBytes;
     await damage(folder, 'DELETE FROM events WHERE sequence IN (5, 13)');
@@ -157,7 +157,7 @@ describe('damage', () => {
     expect(await reader.events('?bytes=4194304')).toEqual(history.numbered(1, 13));
   });
 
-  it('of a file that cannot be read costs that event', async () => {
+  it('of a file that cannot be read affects only that event', async () => {
     const { folder, history, reader } = await setUp();
     await changeFiles(folder, async (path) => {
       await rm(path);
@@ -186,7 +186,7 @@ describe('damage', () => {
     expect(await reader.head()).toMatchObject({ damaged: 0, tree: { sequence: 15 } });
   });
 
-  it('in a part of the head that a staged history contradicts is told and mended too', async () => {
+  it('in a part of the head that a staged history contradicts is reported and mended too', async () => {
     const { folder, host, history, reader } = await setUp();
     const second = new Process(history.root, 2);
     await second.claim(host);
@@ -196,14 +196,14 @@ describe('damage', () => {
     await damage(folder, 'UPDATE events SET sealed = zeroblob(9) WHERE sequence = 9');
     await reader.events('?bytes=4194304');
     await reader.events('?of=staged');
-    // What is staged is not the head.
+    // The staged history is not the head.
     expect(await reader.damaged()).toEqual([8]);
     expect(await reader.mend([...history.numbered(8, 8), ...other.numbered(9, 9)])).toBe(2);
     expect(await reader.events('?of=staged')).toEqual(other.numbered(1, 11));
     expect(await reader.head()).toMatchObject({ damaged: 0 });
   });
 
-  it('of a leaf does not make the host refuse what is right as another history', async () => {
+  it('of a leaf does not make the host refuse the right history as another', async () => {
     const { folder, host, history, process } = await setUp();
     await host.close();
     await damage(folder, 'UPDATE events SET leaf = zeroblob(32), ts = 7 WHERE sequence = 7');
@@ -219,8 +219,8 @@ describe('damage', () => {
     await process.ship(await newHost({ folder, ...ONCE }), history, 9, 9);
   });
 
-  describe('of leaves of what is staged', () => {
-    /** A host with a head of 13 events, and 5 that are staged after the first ten, of which two are known to be at quorum. */
+  describe('of leaves of the staged history', () => {
+    /** A host with a head of 13 events, and 5 events staged after its first ten, of which two are known to be at quorum. */
     async function setUpStaged() {
       const { folder, host, history } = await setUp();
       const other = history.on(5, { at: 10, name: 'b' });
@@ -232,14 +232,14 @@ describe('damage', () => {
     }
     const complete = { base: 15, quorum: 12 };
 
-    it('alone is mended: what goes on from it is taken', async () => {
+    it('only is mended: a batch that continues the history is taken', async () => {
       const { folder, longer, second } = await setUpStaged();
       await damage(folder, 'UPDATE events SET leaf = zeroblob(32) WHERE sequence = 12');
       const host = await newHost({ folder, ...ONCE });
       expect(await second.ship(host, longer, 16, 17, complete)).toMatchObject({ tree: { sequence: 17 }, damaged: 0 });
     });
 
-    it('and of their events makes the host give it up, and take it again', async () => {
+    it('and of their events makes the host set the history aside, and take it again', async () => {
       const { folder, longer, second } = await setUpStaged();
       await damage(folder, 'UPDATE events SET leaf = zeroblob(32), ts = 7 WHERE sequence = 12');
       const host = await newHost({ folder, ...ONCE });
@@ -249,7 +249,7 @@ describe('damage', () => {
       expect(head).toMatchObject({ tree: { sequence: 17 }, staged: null, damaged: 0 });
     });
 
-    it('is found by the scrub: what cannot be mended is set aside, and the head is what it was', async () => {
+    it('is found by the scrub: a history that cannot be mended is set aside, and the head does not change', async () => {
       const { folder, longer } = await setUpStaged();
       await damage(folder, 'UPDATE events SET leaf = zeroblob(32), ts = 7 WHERE sequence = 14');
       const reader = new Reader(await newHost({ folder, ...FAST }), longer.root);
@@ -260,13 +260,13 @@ describe('damage', () => {
     });
   });
 
-  it('of what the host keeps of an origin is said', async () => {
+  it('of the stored state of an origin is reported', async () => {
     const { folder, host, history } = await setUp();
     await host.close();
     await damage(folder, 'UPDATE origins SET head = zeroblob(length(head))');
     const again = new Reader(await newHost({ folder }), history.root);
     await expect(again.head()).rejects.toMatchObject({ code: 'DAMAGED' });
-    // What can be said of the others is said.
+    // The metrics of the other origins are reported.
     const metrics = await fetch(`${again.host.url}/metrics`);
     expect(metrics.status).toBe(200);
   });

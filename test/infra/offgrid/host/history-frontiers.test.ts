@@ -14,7 +14,7 @@ const leaves = {
   staged: staged.events.map((event) => leafHash(encodeEntry(entryOf(event)))),
 };
 const place = (history: History) => ({ sequence: history.length + 1, peaks: [] });
-/** The histories are one longer than what is asked: nothing is told by where they end. */
+/** The histories are one event longer than the sizes requested, so that stored peaks are never used. */
 const PLACES: Places = { head: place(head), staged: place(staged), common: 4_500 };
 
 /** Counts the leaves that are read. */
@@ -37,23 +37,23 @@ function newFrontiers() {
 }
 
 describe('the trees of a host', () => {
-  it('are made from the leaves, of both histories, in any order', async () => {
+  it('are computed from the leaves, of both histories, in any order', async () => {
     const { check } = newFrontiers();
     for (const size of [4_999, 1, 4_096, 4_097, 4_500, 3, 4_550])
       for (const of of ['head', 'staged'] as const) if (size <= histories[of].length) await check(size, of);
   });
 
-  it('of a place near one that was asked for last take the leaves between: each batch asks for its quorum', async () => {
+  it('near a recently requested size read only the leaves between: each batch requests that of its quorum', async () => {
     const { check } = newFrontiers();
     expect(await check(4_000, 'head')).toBe(4_000);
     for (const size of [4_001, 4_002, 4_005]) expect(await check(size, 'head')).toBe(size === 4_005 ? 3 : 1);
     expect(await check(4_510, 'staged')).toBeGreaterThan(0);
     expect(await check(4_512, 'staged')).toBe(2);
-    // What is staged beyond what they have in common says nothing of the head.
+    // Frontiers of the staged history beyond the common part are not valid for the head.
     expect(await check(4_512, 'head')).toBeGreaterThan(2);
   });
 
-  it('are made again once they were forgotten', async () => {
+  it('are computed again after they were forgotten', async () => {
     const { check, frontiers } = newFrontiers();
     await check(4_010, 'head');
     await check(4_520, 'staged');

@@ -14,7 +14,7 @@ import { Front } from '../../../support/offgrid/front.js';
 import { AUTH_KEY, newHost } from '../../../support/offgrid/host.js';
 import { ORIGIN, Process, History, type HostAt } from '../../../support/offgrid/by-hand.js';
 
-/** Patience for tests: a fraction of a second for what takes up to minutes. */
+/** Time limits for tests: fractions of a second instead of up to minutes. */
 const HASTY: Patience = {
   ...{ connectMs: 10_000, firstByteMs: 500, maxFirstByteMs: 1_500, lookMs: 20, windowMs: 300 },
   minBytesPerSecond: 20_000,
@@ -42,7 +42,7 @@ async function setUp() {
   return { host, history, process, client, verifyKey, claim };
 }
 
-/** Somebody at a URL of its own. */
+/** A server at its own URL. */
 async function somebody(answer: (request: IncomingMessage, response: ServerResponse) => void): Promise<string> {
   const server = createServer(answer);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -53,7 +53,7 @@ async function somebody(answer: (request: IncomingMessage, response: ServerRespo
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-/** Somebody between a core and a host, who does as he likes with the answers. */
+/** A server between a core and a host, which changes the answers. */
 function between(host: HostAt, change: (body: Buffer, response: ServerResponse) => void): Promise<string> {
   return somebody((request, response) => {
     const chunks: Buffer[] = [];
@@ -72,7 +72,7 @@ function between(host: HostAt, change: (body: Buffer, response: ServerResponse) 
 }
 
 describe('a client of a host', () => {
-  it('speaks all that a host understands', async () => {
+  it('sends every request that a host serves', async () => {
     const { host, history, process, client, verifyKey, claim } = await setUp();
     expect(await client.keys()).toMatchObject({ host: host.identity.id });
     const granted = await claim();
@@ -93,7 +93,7 @@ describe('a client of a host', () => {
     expect(await client.mend(ORIGIN, history.numbered(1, 2))).toBe(2);
   });
 
-  it('tells refusals as they came', async () => {
+  it('reports refusals as received', async () => {
     const { history, process, client, claim } = await setUp();
     await expect(client.events(ORIGIN, { of: 'head', after: 0, limit: 1, bytes: 1 })).rejects.toMatchObject({
       code: 'NOT_FOUND',
@@ -103,7 +103,7 @@ describe('a client of a host', () => {
     await expect(client.ship(ORIGIN, batch)).rejects.toMatchObject({ code: 'GAP', refusal: { sequence: 0 } });
   });
 
-  it('keeps to the clock of the host', async () => {
+  it('dates its requests by the clock of the host', async () => {
     const { host } = await setUp();
     for (const hours of [-5, 5]) {
       const clock = { now: () => new Date(Date.now() + hours * 3_600_000) };
@@ -113,19 +113,19 @@ describe('a client of a host', () => {
     }
   });
 
-  it('learns who answers when it is not known', async () => {
+  it('learns which host answers if it is not known', async () => {
     const { host } = await setUp();
     const client = clientAt(host.url);
     expect((await client.head(ORIGIN)).request.byteLength).toBe(32);
   });
 
-  it('goes on where a kept connection was closed', async () => {
+  it('repeats a request when a kept connection was closed', async () => {
     const { host } = await setUp();
     let answered = 0;
     const url = await between(host, (body, response) => {
       answered += 1;
       response.end(body, () => {
-        // It is closed when the next request is on its way.
+        // The connection is closed while the next request is being sent.
         setTimeout(() => response.socket?.destroy(), 5);
       });
     });
@@ -137,7 +137,7 @@ describe('a client of a host', () => {
     expect(answered).toBeGreaterThanOrEqual(20);
   });
 
-  it('does not speak to a host of protocol 1', async () => {
+  it('sends no requests to a host of protocol 1', async () => {
     const old = await Front.of((await newHost()).url);
     old.handler = async (request, pass) => {
       const told = await pass(request);
@@ -147,7 +147,7 @@ describe('a client of a host', () => {
     await expect(clientAt(old.url).keys()).rejects.toMatchObject({ code: 'OUTDATED', message: /upgrade it/ });
   });
 
-  it('believes nothing that the host has not said', async () => {
+  it('accepts no answer that is not authenticated by the host', async () => {
     const { host } = await setUp();
     const changes: readonly ((body: Buffer, response: ServerResponse) => void)[] = [
       (body, response) => response.end(Buffer.concat([body, Buffer.from([0])])),
@@ -182,7 +182,7 @@ describe('a client of a host', () => {
     ).rejects.toMatchObject({ code: 'UNREACHABLE', message: /OFFGRID_AUTH_KEY/ });
   });
 
-  it('a proof of another time that is not the host’s changes nothing', async () => {
+  it('ignores a proof of another time that is not the host’s', async () => {
     const { host } = await setUp();
     const url = await between(host, (body, response) => {
       response.statusCode = 401;
@@ -194,21 +194,21 @@ describe('a client of a host', () => {
   });
 });
 
-describe('the patience of a client', () => {
+describe('a request of a client', () => {
   const host = '0'.repeat(32);
 
-  it('ends with one who never answers', async () => {
+  it('fails when the server never answers', async () => {
     const url = await somebody(() => undefined);
     await expect(clientAt(url, { host }, HASTY).head(ORIGIN)).rejects.toMatchObject({
       code: 'TIMEOUT',
-      message: /no answer after/,
+      message: /No answer arrived within/,
     });
   });
 
-  /** What is looked at is how an answer goes on, and not when it begins. */
+  /** These tests check the progress of an answer, not when it begins. */
   const BEGINNING = { firstByteMs: 10_000, maxFirstByteMs: 10_000 };
 
-  it('ends with one whose answer stalls or drips', async () => {
+  it('fails when the answer stalls or drips', async () => {
     for (const everyMs of [20, 100_000]) {
       const url = await somebody((_request, response) => {
         response.write('a');
@@ -219,27 +219,27 @@ describe('the patience of a client', () => {
       });
       await expect(clientAt(url, { host }, { ...HASTY, ...BEGINNING }).head(ORIGIN)).rejects.toMatchObject({
         code: 'TIMEOUT',
-        message: /The answer comes at less than/,
+        message: /The answer arrived at less than/,
       });
     }
   });
 
-  it('ends with one who does not take what is sent', async () => {
+  it('fails when the server does not read the body', async () => {
     const url = await somebody((request) => {
       request.pause();
     });
     const client = clientAt(url, { host }, { ...HASTY, firstByteMs: 60_000, maxFirstByteMs: 60_000 });
     await expect(client.ship(ORIGIN, new Uint8Array(8_000_000))).rejects.toMatchObject({
       code: 'TIMEOUT',
-      message: /It is sent less than/,
+      message: /The request was sent at less than/,
     });
   });
 
-  it('ends where nobody is', async () => {
+  it('fails when no server listens', async () => {
     await expect(clientAt('http://127.0.0.1:9', { host }).head(ORIGIN)).rejects.toMatchObject({ code: 'UNREACHABLE' });
   });
 
-  it('does not end with one who keeps answering, however long that takes', async () => {
+  it('succeeds while the answer makes progress, however long it takes', async () => {
     const { host: real } = await setUp();
     const url = await between(real, (body, response) => {
       const bytes = [...body];
@@ -251,7 +251,7 @@ describe('the patience of a client', () => {
         response.end();
       }, 40);
     });
-    // Far more than the least, over a window that a pause of the machine does not fill.
+    // Far above the minimum rate, with a window that is longer than a pause of the machine.
     const patience = { ...HASTY, ...BEGINNING, windowMs: 1_000, minBytesPerSecond: 20 };
     const slow = clientAt(url, { host: real.identity.id }, patience);
     const begun = performance.now();

@@ -14,7 +14,7 @@ import { Process, Reader, History } from '../../../support/offgrid/by-hand.js';
 const full = { code: 'FULL', status: 507, message: expect.stringContaining('Nothing was taken') };
 
 describe('a host that is busy', () => {
-  it('lets so many requests of an origin wait, asks the others to come again, and serves other origins', async () => {
+  it('lets a limited number of requests of an origin wait, answers BUSY to more, and serves other origins', async () => {
     const store = { load: () => Promise.resolve(undefined) } as unknown as ReplicaStore;
     const identity = { id: '0'.repeat(32), signingKey: RootKey.generate().signingKey };
     const replicas = new Replicas({ store, identity, clock: systemClock, origins: new Map() });
@@ -47,7 +47,7 @@ describe('a host that is busy', () => {
 limitCases(startHost2);
 
 describe('a disk that is full', () => {
-  it('takes nothing and drops nothing, and goes on when there is room', async () => {
+  it('takes nothing and drops nothing, and continues when there is space', async () => {
     const disk = join(await newFolder(), 'disk');
     const unmount = await mountSmallDisk(disk, 6 * 1024 * 1024);
     onTestFinished(async () => {

@@ -10,7 +10,7 @@ import type { Untyped } from '../../../support/node.js';
 import { History, ORIGIN, Process, type HostAt } from '../../../support/offgrid/by-hand.js';
 import { AUTH_KEY, newFolder, newHost } from '../../../support/offgrid/host.js';
 
-/** What is sent, and what is signed where that is something else. */
+/** The request that is sent, and what is signed if that differs. */
 interface Asked {
   readonly method?: 'GET' | 'POST';
   readonly body?: string;
@@ -28,7 +28,7 @@ async function open(host: HostAt, path: string) {
   return outcomeOf(await fetch(`${host.url}${path}`));
 }
 
-/** Sends a request of one who knows the key of the host. */
+/** Sends a request that is signed with the key of the host. */
 async function send(host: HostAt, path: string, { method = 'GET', body = '', signed, authKey = AUTH_KEY }: Asked = {}) {
   const { id } = host.identity;
   const date = String(Math.floor(Date.now() / 1_000));
@@ -47,8 +47,8 @@ const payload = Buffer.from('a payload');
 const event = { payload_b64: payload.toString('base64'), etype: 7, meta: { note: 'ä', list: [1, null] }, score: 0.5 };
 const eid = toHex(sha256(payload));
 
-describe('a host says, as the prototype did,', () => {
-  it('that it is well, who it is, what it wants and what its keys are', async () => {
+describe('a host reports, as the prototype did,', () => {
+  it('its status, identity, prices and keys', async () => {
     const host = await newHost();
     const who = { node_id: host.identity.id, name: 'host-a' };
     const base64Key = expect.stringMatching(/^[A-Za-z0-9+/]{43}=$/);
@@ -74,13 +74,13 @@ describe('a host says, as the prototype did,', () => {
       });
   });
 
-  it('how it does, to Prometheus', async () => {
+  it('its metrics, to Prometheus', async () => {
     const host = await newHost();
     await new Process(History.begin().root).claim(host);
     expect((await open(host, '/metrics')).text).toContain(`offgrid_host_sequence{origin="${ORIGIN}"} 0`);
   });
 
-  it('that there is nothing where there is nothing', async () => {
+  it('NOT_FOUND for an unknown path', async () => {
     const host = await newHost();
     for (const path of ['/', '/memory', '/memory/events', `/memory/events/${eid}`, '/memory/events/x'])
       expect(await open(host, path), path).toMatchObject({ status: 404, json: { error: { code: 'NOT_FOUND' } } });
@@ -95,8 +95,8 @@ describe('a host says, as the prototype did,', () => {
   });
 });
 
-describe('a host keeps single events by the door of the prototype:', () => {
-  it('once, by their content', async () => {
+describe('a host that receives single events by the prototype’s paths', () => {
+  it('keeps each content once', async () => {
     const folder = await newFolder();
     const host = await newHost({ folder });
     expect(await ingest(host, event)).toMatchObject({ status: 200, json: { eid } });
@@ -113,13 +113,13 @@ describe('a host keeps single events by the door of the prototype:', () => {
     expect(again.freeBytes).toBe(free);
   });
 
-  it('with defaults for what is left out', async () => {
+  it('has defaults for omitted fields', async () => {
     const host = await newHost();
     await ingest(host, { payload_b64: 'AA==', etype: 0 });
     expect((await open(host, '/memory/query')).json.events[0]).toMatchObject({ etype: 0, meta: {}, score: 0 });
   });
 
-  it('but not what is malformed', async () => {
+  it('refuses malformed ones', async () => {
     const host = await newHost();
     const junk: unknown[] = [
       '',
@@ -146,7 +146,7 @@ describe('a host keeps single events by the door of the prototype:', () => {
     expect((await open(host, '/memory/query')).json).toEqual({ count: 0, events: [] });
   });
 
-  it('nor what one sends who does not know the key of this host, or signs for something else', async () => {
+  it('refuses those that are not signed with its key, or signed for another request', async () => {
     const host = await newHost();
     const text = JSON.stringify(event);
     const refused = { status: 401, json: { error: { code: 'UNAUTHENTICATED' } } };
@@ -167,7 +167,7 @@ describe('a host keeps single events by the door of the prototype:', () => {
     expect((await open(host, '/memory/query')).json).toMatchObject({ count: 1 });
   });
 
-  it('nor what is too large', async () => {
+  it('refuses those that are too large', async () => {
     const host = await newHost({ budgetBytes: 1024 * 1024 + 10 });
     const large = (bytes: number) => ({ ...event, payload_b64: Buffer.alloc(bytes).toString('base64') });
     expect(await ingest(host, large(1024 * 1024 + 1))).toMatchObject({
@@ -183,7 +183,7 @@ describe('a host keeps single events by the door of the prototype:', () => {
   });
 });
 
-describe('a host is asked what it has,', () => {
+describe('a query of the events of a host', () => {
   async function setUp() {
     const host = await newHost();
     const history = History.begin().on(3).on(1, { bytes: 2_000 });
@@ -194,7 +194,7 @@ describe('a host is asked what it has,', () => {
     return { host, events };
   }
 
-  it('and names the newest first', async () => {
+  it('answers with the newest first', async () => {
     const { host, events } = await setUp();
     await ingest(host, event);
     const { count, events: all } = (await open(host, '/memory/query')).json;
@@ -215,7 +215,7 @@ describe('a host is asked what it has,', () => {
     expect((await open(host, '/memory/query?since_ts=8e15')).json).toEqual({ count: 0, events: [] });
   });
 
-  it('with sense', async () => {
+  it('is refused when it is malformed', async () => {
     const { host } = await setUp();
     for (const query of [
       'limit=0',
@@ -235,7 +235,7 @@ describe('a host is asked what it has,', () => {
 });
 
 describe('a host that can be reached from elsewhere', () => {
-  it('opens to those who know the key what it opens to all on loopback', async () => {
+  it('requires the key for the paths that are open on loopback', async () => {
     const host = await newHost({ bind: '0.0.0.0' });
     const url = new URL(host.url);
     const here = { ...host, identity: host.identity, url: `http://127.0.0.1:${url.port}` };

@@ -31,7 +31,7 @@ interface Told {
   readonly roots: readonly Uint8Array[];
 }
 
-/** A host by the words of section 4, which keeps every history whole. */
+/** A host that follows "What a host does" in docs/protocol.md literally, and keeps every history completely. */
 class Reference {
   claim: { epoch: number; writer: string } | undefined;
   head: Told | undefined;
@@ -106,7 +106,7 @@ class Reference {
 const NONE: Told = { tree: {} as Tree, events: [], roots: [sha256()] };
 
 it(
-  `does what section 4 says in seeds ${FIRST} to ${FIRST + SEEDS - 1}`,
+  `follows "What a host does" of docs/protocol.md in seeds ${FIRST} to ${FIRST + SEEDS - 1}`,
   { timeout: 60_000 + SEEDS * 10_000 },
   async () => {
     const outcomes = new Map<string, number>();
@@ -211,7 +211,7 @@ async function play(seed: number, replay: string, happened: (outcome: string) =>
   await file.close();
 }
 
-/** How many of a history's first events the host has. */
+/** The number of a history's first events that the host has. */
 function longest({ head, staged }: Reference, history: History): number {
   let most = 0;
   for (const told of [head, staged])

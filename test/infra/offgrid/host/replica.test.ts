@@ -16,7 +16,7 @@ import { verifyKey } from '../../../../src/infra/offgrid/protocol/verify-key.js'
 import { newFolder } from '../../../support/offgrid/host.js';
 import { ORIGIN, Process, History } from '../../../support/offgrid/by-hand.js';
 
-/** A replica on a store of which single calls can be made to fail or to wait. */
+/** A replica on a store whose calls can be made to fail or to wait. */
 async function setUp(chunkThreshold = 400) {
   const folder = await newFolder();
   const identity = await newIdentity().write(`${folder}/identity.pem`);
@@ -65,7 +65,7 @@ async function eventsOf(replica: Replica, query: EventsQuery) {
 }
 
 describe('a replica', () => {
-  it('that cannot be read after a change takes what it knew for nothing', async () => {
+  it('that cannot read its store after a change does not use its previous state', async () => {
     const { file, before, newReplica, history, claim, ship } = await setUp();
     const replica = newReplica();
     const [first, second, third] = [1, 2, 3].map((epoch) => new Process(history.root, epoch)) as [
@@ -88,7 +88,7 @@ describe('a replica', () => {
     await file.close();
   });
 
-  it('does not take what was read before a change for what is there after it', async () => {
+  it('does not use a state that was read before a change after it', async () => {
     const { file, before, newReplica, history, claim, ship, headLength } = await setUp();
     const process = new Process(history.root);
     const made = newReplica();

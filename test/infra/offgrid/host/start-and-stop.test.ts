@@ -32,7 +32,7 @@ function posted(): Promise<void> {
 }
 
 describe('a host that is stopped', () => {
-  it('finishes what is under way, and takes no more', async () => {
+  it('finishes the requests in progress, and takes no more', async () => {
     const folder = await newFolder();
     const host = await newHost({ folder });
     const history = History.begin().on(300, { bytes: 2_000 });
@@ -64,7 +64,7 @@ describe('a host that is stopped', () => {
   });
 });
 
-describe('a host does not start, and says one thing,', () => {
+describe('a host does not start, and reports one cause,', () => {
   it('when its port is taken, and leaves nothing behind', async () => {
     const [folder, other] = [await newFolder(), await newHost()];
     const port = Number(new URL(other.url).port);
@@ -99,13 +99,13 @@ describe('a host does not start, and says one thing,', () => {
     expect(first.length * second.length).toBeGreaterThan(0);
     for (const text of damaged) {
       await writeFile(path, text);
-      await expect(newHost({ folder }), JSON.stringify(text)).rejects.toThrow(/identity\.pem is damaged: put it back/);
+      await expect(newHost({ folder }), JSON.stringify(text)).rejects.toThrow(/identity\.pem is damaged\. Restore it/);
     }
     await writeFile(path, whole);
     expect((await newHost({ folder })).identity.id).toBe(id);
   });
 
-  it('when its file is none, is of another program or of another time', async () => {
+  it('when its file is not a database, or is of another program or version', async () => {
     const { folder, history } = await usedFolder();
     const path = join(folder, 'host.db');
     await copyFile(path, `${path}.kept`);
@@ -128,7 +128,7 @@ describe('a host does not start, and says one thing,', () => {
         damage: () => inFile('CREATE TABLE ours (id)', 'PRAGMA application_id = 1399343215', 'PRAGMA user_version = 3'),
         said: /host\.db is a host's file of format 3; this build reads format 2/,
       },
-      // Its identity has signed for something: an empty file does not hold it.
+      // The host has signed for events, which an empty file does not contain.
       { damage: () => writeFile(path, ''), said: /host\.db is empty/ },
     ];
     for (const { damage, said } of damaged) {
@@ -144,7 +144,7 @@ describe('a host does not start, and says one thing,', () => {
   });
 });
 
-it('a host whose blobs folder has strangers in it starts', async () => {
+it('a host starts when its blobs folder contains other files', async () => {
   const { folder } = await usedFolder();
   await writeFile(join(folder, 'blobs', 'stray'), '');
   await newHost({ folder });

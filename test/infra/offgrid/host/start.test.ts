@@ -20,7 +20,7 @@ async function used() {
 }
 
 describe('a host', () => {
-  it('tells that it speaks protocol 2', async () => {
+  it('states that it uses protocol 2', async () => {
     const host = await newHost();
     const answer = await fetch(`${host.url}/pubkeys`);
     expect(await answer.json()).toMatchObject({ node_id: host.identity.id, protocol: 2 });
@@ -30,21 +30,21 @@ describe('a host', () => {
     const { folder, id } = await used();
     for (const name of ['host.db', 'host.db-wal', 'host.db-shm']) await rm(join(folder, name), { force: true });
     await expect(newHost({ folder })).rejects.toThrow(
-      /identity\.pem is there, and .*host\.db is not.*must be another/s,
+      /identity\.pem exists, but .*host\.db does not.*must become another/s,
     );
     await rename(join(folder, 'identity.pem'), join(folder, 'lost.pem'));
     expect((await newHost({ folder })).identity.id).not.toBe(id);
   });
 
-  it('does not start with the file of another', async () => {
+  it('does not start with the file of another host', async () => {
     const [one, two] = [await used(), await used()];
     await cp(join(two.folder, 'host.db'), join(one.folder, 'host.db'));
     await expect(newHost({ folder: one.folder })).rejects.toThrow(
-      new RegExp(`host\\.db is that of host ${two.id}, and .* that of host ${one.id}`),
+      new RegExp(`host\\.db belongs to host ${two.id}, but .* belongs to host ${one.id}`),
     );
   });
 
-  it('without its identity becomes another, with the events that are there, and grants anew', async () => {
+  it('without its identity becomes another host, with the stored events, and without granted claims', async () => {
     const { folder, id, history, process } = await used();
     await rm(join(folder, 'identity.pem'));
     const host = await newHost({ folder });
@@ -57,17 +57,17 @@ describe('a host', () => {
     expect(await reader.events('?bytes=4194304')).toEqual(history.numbered(1, 4));
   });
 
-  it('refuses a folder of protocol 1, says what to do, and leaves it as it is', async () => {
+  it('refuses a folder of protocol 1, states what to do, and does not change it', async () => {
     const folder = await newFolder();
     await cp(GOLDEN, folder, { recursive: true });
     const before = await readFile(join(folder, 'host.db'));
     await expect(newHost({ folder })).rejects.toThrow(
-      /host\.db was written by protocol 1\. Move its folder away and start with an empty one/,
+      /host\.db was written by protocol 1\. Move its folder away and start the host with an empty one/,
     );
     expect((await readFile(join(folder, 'host.db'))).equals(before)).toBe(true);
   });
 
-  it('does not start where another runs', async () => {
+  it('does not start where another host runs', async () => {
     const { folder } = await used();
     const host = await newHost({ folder });
     await expect(newHost({ folder })).rejects.toThrow(

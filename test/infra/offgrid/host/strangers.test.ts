@@ -10,7 +10,7 @@ import { AUTH_KEY, newHost } from '../../../support/offgrid/host.js';
 requestCases(startHost2);
 
 describe('a request', () => {
-  it('to a host that has only its own key is made with that key', async () => {
+  it('to a host that has only its own key is signed with that key', async () => {
     const host = await newHost({ authKey: hostKeyOf(AUTH_KEY, '0'.repeat(32)) });
     expect((await fetch(`${host.url}${HEAD}`, { headers: headersFor(host) })).status).toBe(401);
   });
@@ -30,13 +30,13 @@ describe('a request', () => {
 describe('a body', () => {
   const patience = { graceMs: 100, windowMs: 300, minBytesPerSecond: 1_000 };
 
-  it('that keeps coming is read, however long that takes', async () => {
-    // Far more than the least, over a window that a pause of the machine does not fill.
+  it('that makes progress is read, however long it takes', async () => {
+    // Far above the minimum rate, with a window that is longer than a pause of the machine.
     const body = Readable.from(dripping(60, 1_000, 50));
     expect((await readBody(body, 100_000, { ...patience, windowMs: 1_500 })).byteLength).toBe(60_000);
   });
 
-  it('that stops coming, or comes too slowly, is not', async () => {
+  it('that stops or arrives too slowly is refused', async () => {
     for (const bytes of [0, 10])
       await expect(readBody(Readable.from(dripping(1_000, bytes, 50)), 100_000, patience)).rejects.toMatchObject({
         code: 'BAD_REQUEST',

@@ -47,7 +47,7 @@ describe('the signature of a request', () => {
     });
   });
 
-  it('is that of this request alone', () => {
+  it('is valid for this request only', () => {
     const signature = requestSignature(key, request);
     expect(isRequestSignature(key, request, signature)).toBe(true);
     const changes = [
@@ -64,7 +64,7 @@ describe('the signature of a request', () => {
       expect(isRequestSignature(key, request, other)).toBe(false);
   });
 
-  it('with a digit changed is none', () => {
+  it('is invalid when a digit is changed', () => {
     const signature = requestSignature(key, request);
     fc.assert(
       fc.property(fc.nat({ max: 63 }), fc.stringMatching(/^[0-9a-f]$/), (at, digit) => {
@@ -80,7 +80,7 @@ describe('the signature of an answer', () => {
     expect(answerSignature(key, answer)).toBe(signs(['answer/2', host, nonce, '200', bodyHash]));
   });
 
-  it('is that of this answer alone', () => {
+  it('is valid for this answer only', () => {
     const signature = answerSignature(key, answer);
     expect(isAnswerSignature(key, answer, signature)).toBe(true);
     const changes = [
@@ -96,10 +96,10 @@ describe('the signature of an answer', () => {
   });
 });
 
-it('the headers of protocol 2 have names of their own', () => {
+it('the headers of protocol 2 have their own names', () => {
   expect([BODY_HEADER, ANSWER_HEADER]).toEqual(['x-offgrid-body', 'x-offgrid-answer']);
 });
 
-it('the clock of a host is signed over lines of its own', () => {
+it('the clock of a host is signed over its own lines', () => {
   expect(clockSignature(key, host, nonce, '1700000000')).toBe(signs(['clock', host, nonce, '1700000000']));
 });

@@ -41,7 +41,7 @@ describe('a batch', () => {
     );
   });
 
-  it('of which a bit was changed is refused, or is another, or has a tree that does not open', () => {
+  it('with a changed bit is refused, or is another batch, or has a tree that does not open', () => {
     const whole = encodeBatch({ from: 1, tree, events: [event] });
     fc.assert(
       fc.property(fc.nat(), (at) => {
@@ -72,7 +72,7 @@ describe('a batch', () => {
     });
   });
 
-  it('has holes, which say their address', () => {
+  it('may have holes, which state their address', () => {
     const hole = { ts: 0, etype: 10, sealed: null, eid: new Uint8Array(32) };
     expect(decode({ ...body, events: [event, hole] }).events).toEqual([event, hole]);
     expect(decodeBatch(encodeBatch({ from: 1, tree, events: [hole, event] })).events).toEqual([hole, event]);
@@ -115,7 +115,7 @@ describe('a batch', () => {
     expect(codeOf(() => decodeBatch(new Uint8Array(MAX_BODY_BYTES)))).toBe('MALFORMED');
   });
 
-  it('needs its members, and passes over others', () => {
+  it('requires its members, and ignores others', () => {
     for (const name of ['from', 'tree', 'events'])
       expect(messageOf(() => decode(without(body, name)))).toContain(`body.${name} is missing`);
     const more = { ...body, later: 1, events: [{ ...event, later: [null] }] };
@@ -124,7 +124,7 @@ describe('a batch', () => {
       expect(messageOf(() => decode({ ...body, events: [other] }))).toContain('body.events[0] is');
   });
 
-  it('is not what noise is', () => {
+  it('is never decoded from noise', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 200 }), (noise) => {
         expect(codeOf(() => decodeBatch(noise))).toBe('MALFORMED');

@@ -31,7 +31,7 @@ describe('the body of a claim', () => {
     }
   });
 
-  it('has a challenge of 16 bytes, a signed claim, and not fewer members', () => {
+  it('requires a challenge of 16 bytes, a signed claim, and all members', () => {
     for (const challenge of [new Uint8Array(15), new Uint8Array(17), '0'.repeat(16), null])
       expect(messageOf(() => decode({ ...body, challenge }))).toContain('body.challenge is');
     for (const other of [null, [], [claim.content], claim.content])

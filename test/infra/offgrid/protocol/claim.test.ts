@@ -51,7 +51,7 @@ describe('a claim', () => {
     expect(codeOf(() => signClaim({ ...claim, origin: '' }, privateKey))).toBe('MALFORMED');
   });
 
-  it('may have members that are not known, as long as they are encoded as they must be', () => {
+  it('may have unknown members, as long as their encoding is valid', () => {
     const more = { ...claim, a: 1, later: [{ deep: null }], __proto: true };
     expect(openClaim(signMap('claim', more, privateKey), verifyKey).value).toEqual(claim);
     expect(signClaim(more, privateKey).content).toEqual(signClaim(claim, privateKey).content);

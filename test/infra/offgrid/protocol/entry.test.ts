@@ -19,7 +19,7 @@ const entries = fc.record(
 const eid = new Uint8Array(32);
 
 describe('an entry', () => {
-  it('comes out of its 42 bytes as it went in, wherever they are in a buffer', () => {
+  it('is decoded from its 42 bytes unchanged, wherever they are in a buffer', () => {
     fc.assert(
       fc.property(entries, fc.nat({ max: 9 }), (entry, at) => {
         const bytes = encodeEntry(entry);
@@ -40,7 +40,7 @@ describe('an entry', () => {
     expect(hex(10, -8.64e15)).toBe('000affe14df73d240000');
   });
 
-  it('has limits, written or read', () => {
+  it('has limits when it is encoded and when it is decoded', () => {
     const inside = [
       { etype: 10, ts: -8.64e15, eid },
       { etype: 65_535, ts: 8.64e15, eid },
@@ -76,7 +76,7 @@ describe('an entry', () => {
     );
   });
 
-  it('is a leaf of the tree as it is, and every bit of it changes the leaf hash', () => {
+  it('is a leaf of the tree unchanged, and every bit of it changes the leaf hash', () => {
     fc.assert(
       fc.property(entries, fc.nat(), (entry, at) => {
         const bytes = encodeEntry(entry);

@@ -84,7 +84,7 @@ const limits: Limits = {
 };
 
 describe('a head', () => {
-  it('comes out as it went in, by way of the body of an answer', () => {
+  it('comes out as it went in, through the body of an answer', () => {
     fc.assert(
       fc.property(heads, (given) => {
         const signed = decodeHeadAnswer(encodeSigned(signHead(given, host.privateKey)));
@@ -119,7 +119,7 @@ describe('a head', () => {
   });
 });
 
-describe('what the origin says in a head', () => {
+describe('the statements of the origin in a head', () => {
   const [sample] = fc.sample(fc.tuple(trees, claims), 1);
   const complete = { ...sample![0], origin: 'core-1', base: 5, sequence: 5 };
   const granted = { ...sample![1], origin: 'core-1', host: 'f'.repeat(32) };
@@ -131,7 +131,7 @@ describe('what the origin says in a head', () => {
   };
   const open = (changes: Partial<Head>) => openStatements({ ...good, ...changes }, origin.verifyKey);
 
-  it('is opened with it', () => {
+  it('are opened with it', () => {
     const { tree, claim, staged } = open({});
     expect(tree?.value).toEqual(complete);
     expect(claim?.value).toEqual(granted);
@@ -139,7 +139,7 @@ describe('what the origin says in a head', () => {
     expect(open({ tree: null, claim: null, staged: null })).toEqual({ tree: null, claim: null, staged: null });
   });
 
-  it('is of the origin that the head is of, and for the host that signed it', () => {
+  it('are of the origin that the head is of, and for the host that signed it', () => {
     const other = { origin: 'core-2' };
     expect(messageOf(() => open(other))).toContain('a tree of another origin');
     const key = origin.privateKey;
@@ -149,7 +149,7 @@ describe('what the origin says in a head', () => {
     expect(messageOf(() => open({ host: 'e'.repeat(32) }))).toContain('for another host');
   });
 
-  it('is signed by the origin', () => {
+  it('are signed by the origin', () => {
     const { privateKey } = newKeys();
     expect(codeOf(() => open({ tree: signTree(complete, privateKey) }))).toBe('NOT_SIGNED');
     expect(codeOf(() => open({ staged: signTree(complete, privateKey) }))).toBe('NOT_SIGNED');
@@ -157,7 +157,7 @@ describe('what the origin says in a head', () => {
     expect(codeOf(() => open({ claim: signContent('claim', Buffer.of(0xa0), origin.privateKey) }))).toBe('MALFORMED');
   });
 
-  it('has no tree that is not complete in the place of the head', () => {
+  it('do not include an incomplete tree as the head', () => {
     const incomplete = signTree({ ...complete, sequence: 4 }, origin.privateKey);
     expect(codeOf(() => open({ tree: incomplete }))).toBe('MALFORMED');
     expect(messageOf(() => open({ tree: incomplete }))).toBe('the tree of a head has 4 events, fewer than its base 5');

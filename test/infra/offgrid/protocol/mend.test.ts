@@ -56,7 +56,7 @@ describe('a mend', () => {
 });
 
 describe('the answer to a mend', () => {
-  it('tells how many events were taken', () => {
+  it('has the number of events that were taken', () => {
     for (const mended of [0, 1, 500]) expect(decodeMendAnswer(encodeMendAnswer({ mended }))).toEqual({ mended });
     for (const mended of [-1, 501, '1', null, [1]])
       expect(messageOf(() => decodeMendAnswer(encode({ mended })))).toContain('answer.mended is');

@@ -64,7 +64,7 @@ describe('a refusal', () => {
     expect(Object.keys(REFUSAL_STATUS)).toHaveLength(16);
   });
 
-  it('has what belongs to its code', () => {
+  it('has the members that belong to its code', () => {
     for (const [code, name] of [
       ['FENCED', 'claim'],
       ['GAP', 'sequence'],
@@ -91,7 +91,7 @@ describe('a refusal', () => {
     expect(codeOf(() => decodeRefusal(encode({ message: '' })))).toBe('MALFORMED');
   });
 
-  it('has a message of at most 300 characters, cut where it is longer', () => {
+  it('has a message of at most 300 characters; a longer one is cut', () => {
     const decode = (text: unknown) => decodeRefusal(encode({ code: 'FULL', message: text })).message;
     for (const unit of ['x', 'ä', '😀']) {
       expect(decode(unit.repeat(MAX_MESSAGE_CHARACTERS))).toBe(unit.repeat(300));

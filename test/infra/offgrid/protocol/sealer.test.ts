@@ -14,12 +14,12 @@ describe('a hole', () => {
   const shipped = (sequence: number, holes: readonly number[], changed: object = {}) =>
     sealer.shipped({ sequence, event: { ...event, ...changed } }, { keys: [], holes: new Set(holes) });
 
-  it('is shipped as what the origin has signed of the event that was there', () => {
+  it('is shipped with the entry that the origin signed for the lost event', () => {
     const eid = new Uint8Array(Buffer.from(EID, 'hex'));
     expect(shipped(3, [3])).toEqual({ sequence: 3, etype: 14, ts: 7, sealed: null, eid });
   });
 
-  it('is one only where the log’s own facts say so: what came from elsewhere is an event like any other', () => {
+  it('is one only if the log’s own facts state it: a HistoryHole from elsewhere is an event like any other', () => {
     expect(shipped(3, [])).toMatchObject({ etype: 38, sealed: expect.any(Uint8Array) });
     expect(shipped(4, [3])).toMatchObject({ etype: 38, sealed: expect.any(Uint8Array) });
     expect(shipped(3, [3], { type: 'MissionUpdated', etype: 11 })).toMatchObject({ etype: 11 });

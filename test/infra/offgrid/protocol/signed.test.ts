@@ -26,7 +26,7 @@ import {
 
 const { privateKey, verifyKey } = newKeys();
 
-/** Content that is any bytes, and how often it was decoded. */
+/** A format with arbitrary bytes as content, which counts how often content is decoded. */
 function rawFormat<Kind extends SignedKind>(kind: Kind) {
   const counts = { decoded: 0 };
   const format: Format<Kind, Uint8Array> = {
@@ -41,7 +41,7 @@ function rawFormat<Kind extends SignedKind>(kind: Kind) {
 }
 
 describe('a signed thing', () => {
-  it('is kept as it came: content and signature are the same bytes after opening, storing and passing on', () => {
+  it('is kept as received: content and signature are the same bytes after opening, storing and forwarding', () => {
     fc.assert(
       fc.property(trees, (tree) => {
         const signed = signTree(tree, privateKey);
@@ -82,7 +82,7 @@ describe('a signed thing', () => {
     );
   });
 
-  it('of one kind is none of another, whatever its content', () => {
+  it('of one kind is not valid as another, regardless of its content', () => {
     const kinds = ['claim', 'tree', 'head'] as const;
     const content = Buffer.from('the same');
     for (const kind of kinds) {
@@ -139,7 +139,7 @@ describe('a signed thing', () => {
     expect(() => sign(strict, new Uint8Array(1), privateKey)).toThrow('refused');
   });
 
-  it('of which the signature is another encoding of the same is refused', () => {
+  it('whose signature is another encoding of the same signature is refused', () => {
     const L = 2n ** 252n + 27742317777372353535851937790883648493n;
     const signed = signContent('claim', Buffer.from('content'), privateKey);
     const s = BigInt(`0x${Buffer.from(signed.signature.subarray(32)).reverse().toString('hex')}`) + L;

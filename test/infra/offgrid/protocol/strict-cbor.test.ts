@@ -13,7 +13,7 @@ import { codeOf, messageOf } from '../../../support/offgrid/protocol-2.js';
 const bytes = (hex: string) => Buffer.from(hex.replaceAll(' ', ''), 'hex');
 const decode = (hex: string) => decodeStrict(bytes(hex), 'it');
 
-/** What a value decodes to: maps as Maps, in the order of DAG-CBOR. */
+/** The decoded form of a value: maps as Maps, in the order of DAG-CBOR. */
 function asMaps(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(asMaps);
   if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return value;
@@ -113,13 +113,13 @@ describe('strict DAG-CBOR', () => {
     expect(decode('1b ffffffffffffffff')).toBe(2n ** 64n - 1n);
   });
 
-  it('copies byte strings, so that they do not keep the body they came in', () => {
+  it('copies byte strings, so that they do not keep the body in memory', () => {
     const body = encode(new Uint8Array(50));
     const copy = decodeStrict(Buffer.from(body), 'it') as Uint8Array;
     expect(copy.buffer.byteLength).toBe(50);
   });
 
-  it('is nested to a limit and of a limited number of items', () => {
+  it('has a limit on its nesting and on the number of its items', () => {
     const nested = (depth: number) => [...Array<number>(depth).fill(0x81), 0];
     expect(codeOf(() => decodeStrict(Uint8Array.from(nested(MAX_DEPTH)), 'it'))).not.toBe('MALFORMED');
     expect(messageOf(() => decodeStrict(Uint8Array.from(nested(MAX_DEPTH + 1)), 'it'))).toContain('deep');
@@ -129,7 +129,7 @@ describe('strict DAG-CBOR', () => {
     expect(messageOf(() => decodeStrict(items(MAX_ITEMS + 1), 'it'))).toContain('data items');
   });
 
-  it('comes in sequences, which are read as far as is asked for', () => {
+  it('is read from sequences, up to the requested number of values', () => {
     fc.assert(
       fc.property(fc.array(value, { maxLength: 5 }), fc.nat({ max: 6 }), (values, max) => {
         const sequence = Buffer.concat(values.map((each) => encode(each)));

@@ -72,7 +72,7 @@ describe('a tree', () => {
     expect(codeOf(() => signTree({ ...tree, root: new Uint8Array(31) }, privateKey))).toBe('MALFORMED');
   });
 
-  it('of the longest names and highest numbers is far below the limit', () => {
+  it('with the longest names and highest numbers is far below the limit', () => {
     const widest = Object.entries(treeLimits).map(([name, { inside }]) => [name, inside.at(-1)]);
     const { content } = signMap('tree', Object.fromEntries(widest), privateKey);
     expect(content.byteLength).toBeLessThan(MAX_CONTENT_BYTES.tree / 2);
@@ -111,7 +111,7 @@ describe('the rank of trees', () => {
     );
   });
 
-  it('goes by line, then by epoch, then by sequence; no tree is below every tree', () => {
+  it('compares line, then epoch, then sequence; no tree ranks below every tree', () => {
     const ordered = [
       undefined,
       { line: 1, epoch: 1, sequence: 1 },

@@ -51,7 +51,7 @@ function outcomeOf(work: () => unknown): unknown {
 const good = (changed: Partial<Head> = {}) => verifyHead(answer(changed), EXPECTED);
 
 describe('a head', () => {
-  it('is good when it is the host’s word on what was asked, and carries the origin’s', () => {
+  it('is good when the host signed it for the request, and its statements are the origin’s', () => {
     expect(good({ damaged: 4 })).toMatchObject({ damaged: 4, tree: { value: { sequence: 9 } }, staged: null });
     const nothing = { key: null, tree: null, claim: null };
     expect(good(nothing)).toMatchObject({ tree: null, claim: null, staged: null });
@@ -88,7 +88,7 @@ describe('a head', () => {
 });
 
 describe('an answer to a claim', () => {
-  it('has granted it, or is proof', () => {
+  it('grants it, or is proof', () => {
     expect(outcomeOf(() => assertGranted(good(), OWN_CLAIM))).toBe('good');
     for (const changed of [
       { claim: null },
@@ -137,7 +137,7 @@ describe('a later head', () => {
 });
 
 describe('a proof', () => {
-  it('has both its sides: what the host signed, and what that contradicts', () => {
+  it('has both sides: the head that the host signed, and what it contradicts', () => {
     const proofOf = (work: () => unknown) => {
       try {
         work();

@@ -28,7 +28,7 @@ describe('a verify key of small order', () => {
     expect(sodium.crypto_sign_verify_detached(forged, Buffer.from('any'), key)).toBe(false);
   });
 
-  it('is one under which OpenSSL takes the signature of nobody for that of any message', () => {
+  it('is one under which OpenSSL accepts a signature made without a key for any message', () => {
     const one = withSign(SMALL_ORDER_KEYS[1]!, 0);
     const forged = Buffer.concat([one, Buffer.alloc(32)]);
     const spki = Buffer.concat([Buffer.from('302a300506032b6570032100', 'hex'), one]);
@@ -38,7 +38,7 @@ describe('a verify key of small order', () => {
 });
 
 describe('a verify key', () => {
-  it('is 32 bytes, as the key pair has them', () => {
+  it('is the 32 bytes of the key pair’s public key', () => {
     const { publicKey } = newKeys();
     const key = verifyKeyOf(publicKey);
     expect(toBase64(key)).toBe(
