@@ -150,7 +150,7 @@ describe('a line that was edited or cut short', () => {
       [other({ etype: 12 }), /'MissionCreated' \(12\) is not in the event catalogue/],
       [other({ revision: 0 }), /^revision: /],
       [other({ revision: '-1' }), /^revision: must be digits/],
-      [other({ id: 'x' }), /no event id/],
+      [other({ id: 'x' }), /not an event id/],
       [
         other({ stream: 'nonsense', data: { missionId: 'b' } }),
         /'nonsense' is not the stream this MissionCreated is of/,
