@@ -89,7 +89,7 @@ describe('sheratan copy', { timeout: 240_000 }, () => {
     expect(await refusal(dataDir, other)).toMatch(
       /^sheratan: The target does not hold what the source begins with: event \d+ is another/,
     );
-    expect(await refusal(dataDir, apart(standIn.url))).toMatch(/^sheratan: LOG_UNAVAILABLE: .* cannot be reached now/);
+    expect(await refusal(dataDir, apart(standIn.url))).toMatch(/^sheratan: LOG_UNAVAILABLE: .* cannot be reached at present/);
     await standIn.stop();
   });
 });

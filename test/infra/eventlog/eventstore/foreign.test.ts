@@ -107,7 +107,7 @@ describe('records of others', () => {
     const corrupt = {
       name: 'LogError',
       code: 'LOG_CORRUPT',
-      message: `The event at position ${position} (stream 'mission-1') holds no JSON: it was not written by Sheratan.`,
+      message: `The data or metadata of the event at position ${position} (stream 'mission-1') is not a JSON object: Sheratan did not write it.`,
     };
     await expect(collect(log.readStream('mission-1'))).rejects.toMatchObject(corrupt);
     await expect(collect(log.readAll())).rejects.toMatchObject(corrupt);

@@ -37,7 +37,7 @@ describe('a server that was put back to an older backup', () => {
     await expect(following).rejects.toMatchObject({
       code: 'LOG_CORRUPT',
       message: expect.stringMatching(
-        new RegExp(`was seen to go to ${position}: it has lost events.*Stop all cores.*replay missions --reset`),
+        new RegExp(`was read up to ${position} before: it has lost events.*Stop all cores.*replay missions --reset`),
       ),
     });
     for (const refused of [

@@ -34,7 +34,7 @@ describe('a log that has lost events', () => {
       await follower.until('end', () => follower.isOver, 5_000);
       expect(follower.error).toMatchObject({ name: 'LogError', code: 'LOG_CORRUPT' });
       expect((follower.error as Error).message).toContain(
-        `The log ends at ${position} and was seen to go to ${through}: it has lost events`,
+        `The log ends at ${position}, but was read up to ${through} before: it has lost events`,
       );
       expect(follower.events).toHaveLength(10);
       const another = await openLog(server.url);

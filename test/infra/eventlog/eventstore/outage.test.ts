@@ -51,13 +51,13 @@ describe.concurrent('an outage of more than ten seconds', () => {
       Promise.all(Object.entries(CALLS).map(async ([name, call]) => ({ name, ...(await refusal(call(log))) })));
     for (const { name, code, message, ms } of await refusals()) {
       expect({ name, code }).toEqual({ name, code: 'LOG_UNAVAILABLE' });
-      expect(message).toMatch(/^esdb:\/\/127\.0\.0\.1:\d+ cannot be reached now/);
+      expect(message).toMatch(/^esdb:\/\/127\.0\.0\.1:\d+ cannot be reached at present/);
       expect(message).not.toContain('\n');
       expect(ms).toBeLessThan(LONGEST_MS);
     }
     const undecided = await appending;
     expect(undecided).toMatchObject({ code: 'LOG_UNAVAILABLE' });
-    expect(undecided.message).toContain('may have been recorded or not: ask again with the same idempotency key');
+    expect(undecided.message).toContain('may or may not have been recorded: repeat it with the same idempotency key');
 
     const late = [new Follower(log), new Follower(second)];
     for (const { name, code, ms } of await refusals()) {
@@ -121,7 +121,7 @@ describe.concurrent('an outage of more than ten seconds', () => {
       EventStoreLog.open(readAddress(`esdb://127.0.0.1:${server.port}?tls=false`), quiet),
     );
     expect(code).toBe('LOG_UNAVAILABLE');
-    expect(message).toMatch(/^esdb:.*hangs up at once: if it has TLS, leave out tls=false\.$/);
+    expect(message).toMatch(/^esdb:.*closes the connection immediately: if it uses TLS, remove tls=false\.$/);
     expect(ms).toBeLessThan(LONGEST_MS);
   });
 });

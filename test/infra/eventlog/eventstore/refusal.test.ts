@@ -30,7 +30,7 @@ describe('an append that is larger than the server takes', () => {
       name: 'LogError',
       code: 'LOG_TOO_LARGE',
       message: expect.stringMatching(
-        new RegExp(`takes at most ${maxAppendSize} bytes at a time; raise its MaxAppendSize`),
+        new RegExp(`accepts at most ${maxAppendSize} bytes at a time; raise its MaxAppendSize`),
       ),
     });
     await log.append(newStream(), [newEvent()], 'any');
@@ -61,7 +61,7 @@ describe('a server that asks for a user and a password', () => {
     for (const url of urls) {
       const { code, message, ms } = await refusal(url);
       expect(code).toBe('LOG_DENIED');
-      expect(message).toMatch(/^esdb:\/\/localhost:\d+ refuses us: give EVENTSTORE_URL a user and password .*\.$/);
+      expect(message).toMatch(/^esdb:\/\/localhost:\d+ refuses access: give EVENTSTORE_URL a user and password .*\.$/);
       expect(message).not.toContain(PASSWORD);
       expect(ms).toBeLessThan(5_000);
     }

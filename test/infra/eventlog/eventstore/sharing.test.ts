@@ -70,7 +70,7 @@ describe('logs opened at once on a new server', () => {
     server.store.seed([{ stream: 'sheratan-log', type: 'LogNamed' }]);
     await expect(EventStoreLog.open(readAddress(server.url), quiet)).rejects.toMatchObject({
       code: 'LOG_CORRUPT',
-      message: expect.stringContaining("The stream 'sheratan-log' does not say which log this is"),
+      message: expect.stringContaining("The last event of stream 'sheratan-log' has no valid log id"),
     });
   });
 });
