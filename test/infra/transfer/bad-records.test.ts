@@ -122,10 +122,10 @@ describe('a bad line is reported with its place and reason, and the rest is impo
     const { counts, bad } = await importFolder(folder, log);
     expect(counts).toMatchObject({ 'tasks.jsonl': [3, 1, 0, 2], 'jobs.jsonl': [4, 2, 0, 2] });
     expect(bad).toEqual([
-      "tasks.jsonl:2: mission 'nowhere' is not known",
-      "tasks.jsonl:3: mission '' is not known",
-      "jobs.jsonl:2: task 't2' is not known",
-      "jobs.jsonl:3: task 'nowhere' is not known",
+      "tasks.jsonl:2: mission 'nowhere' does not exist",
+      "tasks.jsonl:3: mission '' does not exist",
+      "jobs.jsonl:2: task 't2' does not exist",
+      "jobs.jsonl:3: task 'nowhere' does not exist",
     ]);
   });
 
@@ -163,9 +163,9 @@ describe('an id that is there twice', () => {
       jobs: [job('j1', 't2', { status: 'done' }), job('j1', 't1'), job('j1', 't2', { status: 'done' })],
     };
     const bad = [
-      "missions.jsonl:3: 'mission-m2' is there already, with other content",
-      "tasks.jsonl:2: 'task-t1' is there already, with other content",
-      "jobs.jsonl:2: 'job-j1' is there already, with other content",
+      "missions.jsonl:3: the log already has 'mission-m2', with other content",
+      "tasks.jsonl:2: the log already has 'task-t1', with other content",
+      "jobs.jsonl:2: the log already has 'job-j1', with other content",
     ];
     const log = await newLog();
     const folder = await legacyFolder(records);

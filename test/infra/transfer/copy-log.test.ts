@@ -145,7 +145,7 @@ describe('a copy of a log', () => {
     await fill(source);
     await target.append(newStream(), [newEvent()], 'any');
     await expect(copyLog(source, target, nobody)).rejects.toThrow(
-      'The target does not hold what the source begins with: event 1 is another. Copy into an empty log, or one that a copy of this source began.',
+      'The target does not have the same first events as the source: event 1 differs. Copy into an empty log, or one that an earlier copy of this source began.',
     );
     expect(await told(target)).toHaveLength(1);
   });
@@ -171,7 +171,7 @@ describe('a copy of a log', () => {
     await source.append(stream, newEvents(5), 'no-stream');
     await source.truncate(stream, 3n);
     await expect(copyLog(source, target, nobody)).rejects.toThrow(
-      `Revision 3 of '${stream}' does not follow what the target holds`,
+      `Revision 3 of '${stream}' does not follow the events in the target`,
     );
   });
 });

@@ -44,7 +44,7 @@ describe('an event that an import takes', () => {
     assertFoldable({ stream: 'job-a', revision: 1n, event });
     // Where a stream began with it, nothing else in it can be folded.
     expect(() => assertFoldable({ stream: 'job-a', revision: 0n, event })).toThrow(
-      "the event that began 'job-a' is lost",
+      "the first event of 'job-a' is lost",
     );
     const wrong = { ...event, data: { ...data, ts: 'now' } };
     expect(() => assertFoldable({ stream: 'job-a', revision: 1n, event: wrong })).toThrow('ts: ');

@@ -153,14 +153,14 @@ describe('a line that was edited or cut short', () => {
       [other({ id: 'x' }), /not an event id/],
       [
         other({ stream: 'nonsense', data: { missionId: 'b' } }),
-        /'nonsense' is not the stream this MissionCreated is of/,
+        /'nonsense' is not the stream of this MissionCreated/,
       ],
       [other({ data: [] }), /^data: must be a JSON object/],
       [other({ metadata: {} }), /^metadata.at: .*; metadata.actor: /],
       [{}, /^id: .*; stream: .*; revision: .*; type: .*; etype: .*; data: .*; metadata: /],
       [other({ data: { description: 'x'.repeat(1024 * 1024) } }), /at most 1048576 bytes/],
       [other({ data: { title: undefined, tags: [1] } }), /^title: must be text; tags.0: /],
-      [other({ data: { missionId: 'c' } }), /^'mission-b' is not the stream this MissionCreated is of/],
+      [other({ data: { missionId: 'c' } }), /^'mission-b' is not the stream of this MissionCreated/],
       [other({ type: 'MissionUpdated', etype: 11 }), /^'mission-b' cannot have a MissionUpdated at revision 0/],
       [eventLine(1, { type: 'MissionCreated', etype: 10 }), /^title|description/],
     ];
@@ -201,8 +201,8 @@ describe('a line that was edited or cut short', () => {
     const { counts, bad } = await importFile(await fileOf([first, edited, later]), log);
     expect(counts).toEqual([3, 0, 1, 2]);
     expect(bad).toEqual([
-      `log.ndjson:2: event ${second.id} is there already, with other content`,
-      `log.ndjson:3: event ${third.id} is there already, with other content`,
+      `log.ndjson:2: the log already has event ${second.id}, with other content`,
+      `log.ndjson:3: the log already has event ${third.id}, with other content`,
     ]);
   });
 
@@ -219,8 +219,8 @@ describe('a line that was edited or cut short', () => {
     const path = await exported(source);
     const bad = [
       `log.ndjson:3: 'mission-a' has another event in the log at revision 2: ${before[2]!.id}`,
-      "log.ndjson:4: 'mission-a' has other events in the log, from an earlier line on",
-      "log.ndjson:5: 'mission-a' has other events in the log, from an earlier line on",
+      "log.ndjson:4: 'mission-a' has other events in the log, beginning at an earlier line",
+      "log.ndjson:5: 'mission-a' has other events in the log, beginning at an earlier line",
     ];
     expect(await importFile(path, target)).toMatchObject({ counts: [6, 1, 2, 3], bad });
     expect(await importFile(path, target)).toMatchObject({ counts: [6, 0, 3, 3], bad });
@@ -233,7 +233,7 @@ describe('a line that was edited or cut short', () => {
     const [first, , third] = await linesOf(await exported(source));
     const { counts, bad } = await importFile(await fileOf([first, third]), await newLog());
     expect(counts).toEqual([2, 1, 0, 1]);
-    expect(bad).toEqual(["log.ndjson:2: revision 2 of 'mission-a' does not follow what the log holds"]);
+    expect(bad).toEqual(["log.ndjson:2: revision 2 of 'mission-a' does not follow the events in the log"]);
   });
 
   it('is reported when it holds what UTF-8 cannot carry, also of an event that is there', async () => {

@@ -191,7 +191,7 @@ describe('what a core had that no quorum has signed for', () => {
     const failure = { reason: 'R', message: '', retryable: true };
     await commandsOn(log).failJob({ jobId: 'j', worker: 'w2', attempt: 1 }, failure, BY);
     const again = await rebased(path);
-    expect(again.refusals[0]).toMatch(/:1: Job 'j' has had 1 attempts here: 2 comes next, not 1\.$/);
+    expect(again.refusals[0]).toMatch(/:1: Job 'j' has had 1 attempts in this log: the next attempt is 2, not 1\.$/);
     expect(again.counts).toEqual({ read: 4, added: 2, present: 0, refused: 2, setAside: 0 });
   });
 
