@@ -89,7 +89,9 @@ describe('sheratan copy', { timeout: 240_000 }, () => {
     expect(await refusal(dataDir, other)).toMatch(
       /^sheratan: The target does not have the same first events as the source: event \d+ differs/,
     );
-    expect(await refusal(dataDir, apart(standIn.url))).toMatch(/^sheratan: LOG_UNAVAILABLE: .* cannot be reached at present/);
+    expect(await refusal(dataDir, apart(standIn.url))).toMatch(
+      /^sheratan: LOG_UNAVAILABLE: .* cannot be reached at present/,
+    );
     await standIn.stop();
   });
 });

@@ -151,10 +151,7 @@ describe('a line that was edited or cut short', () => {
       [other({ revision: 0 }), /^revision: /],
       [other({ revision: '-1' }), /^revision: must be digits/],
       [other({ id: 'x' }), /not an event id/],
-      [
-        other({ stream: 'nonsense', data: { missionId: 'b' } }),
-        /'nonsense' is not the stream of this MissionCreated/,
-      ],
+      [other({ stream: 'nonsense', data: { missionId: 'b' } }), /'nonsense' is not the stream of this MissionCreated/],
       [other({ data: [] }), /^data: must be a JSON object/],
       [other({ metadata: {} }), /^metadata.at: .*; metadata.actor: /],
       [{}, /^id: .*; stream: .*; revision: .*; type: .*; etype: .*; data: .*; metadata: /],
