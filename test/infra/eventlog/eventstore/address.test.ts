@@ -45,7 +45,7 @@ describe('an invalid address', () => {
     ['esdb://there?tls=true&TLS=false', 'has tls twice'],
     ['esdb://there?tlsVerifyCert=false', /^has tlsVerifyCert=false, which is not supported; .* tlsCAFile=$/],
     ['esdb://there?tlsCAFile=/no/such/file', "has tlsCAFile='/no/such/file'; the file does not exist"],
-    [`esdb://there?userKeyFile=${authorityFile}`, /^has one of userCertFile and userKeyFile/],
+    [`esdb://there?userKeyFile=${authorityFile}`, /^has only one of userCertFile and userKeyFile/],
     ['esdb://there?nodePreference=best', /^has nodePreference='best'; it must be leader, follower,/],
     ['esdb://there?keepAliveInterval=-2', /^has keepAliveInterval='-2'; it must be a number of milliseconds/],
     ['esdb://there?keepAliveTimeout=1.5', /^has keepAliveTimeout='1.5'; it must be/],
