@@ -10,8 +10,8 @@ import { retentionContract } from './eventlog/retention.js';
 import { subscribeContract } from './eventlog/subscribe.js';
 
 /**
- * Says what every event log does, and tests it of one.
- * @param adapter which log, and `place` what it is tested against
+ * Defines the contract of every event log, and tests one log against it.
+ * @param adapter the name of the log, and `place` the backend it is tested with
  */
 export function eventLogContract(adapter: string, place: string, makeLog: () => Promise<LogUnderTest>): void {
   const test = createTest(makeLog);

@@ -60,7 +60,7 @@ describe('a log.db that is damaged or another is refused with one message that s
     ['garbage', () => GARBAGE, /^sheratan: LOG_CORRUPT: .*log\.db is damaged\..*restore the file from a copy/],
     ['cut short', () => log.subarray(0, log.length - 8192), /^sheratan: LOG_CORRUPT: .*log\.db is damaged.*restore/],
     ['a page of zeros', () => withHole(log), /^sheratan: LOG_CORRUPT: .*log\.db is damaged.*restore the file/],
-    ['a read model', () => missions, /^sheratan: LOG_FAILED: .*database of something else.*SHERATAN_DATA_DIR/],
+    ['a read model', () => missions, /^sheratan: LOG_FAILED: .*database of another application.*SHERATAN_DATA_DIR/],
   ])('%s', async (_, content, message) => {
     const dataDir = await dataDirWith({ log: content() });
     await refuses('replay', dataDir, message);

@@ -1,22 +1,22 @@
 import { LogError } from './errors.js';
 
-/** The deepest nesting of a value, in levels; what contains itself is deeper. */
+/** The deepest nesting of a value, in levels. A value that contains itself always exceeds it. */
 const MAX_DEPTH = 500;
-/** Text that stands in JSON as it is. */
+/** Text that JSON writes without escapes. */
 const PLAIN = /^[ !#-[\]-~]*$/;
-/** The longest text tested for being plain, in characters: for longer ones JSON.stringify is faster. */
+/** The longest text that is tested against PLAIN, in characters: for longer text JSON.stringify is faster. */
 const MAX_PLAIN_LENGTH = 64;
 
 /**
- * A value as canonical JSON (RFC 8785). Members that are undefined are left out.
- * @throws LogError EVENT_INVALID for what JSON cannot carry
+ * Writes a value as canonical JSON (RFC 8785). Members that are undefined are left out.
+ * @throws LogError EVENT_INVALID for a value that JSON cannot represent
  */
 export function canonicalJson(value: unknown, depth = 0): string {
   switch (typeof value) {
     case 'string':
       return quoted(value);
     case 'number':
-      if (!Number.isFinite(value)) throw notJson(`it holds ${value}`);
+      if (!Number.isFinite(value)) throw notJson(`it contains ${value}`);
       return String(value);
     case 'boolean':
       return String(value);
@@ -25,13 +25,13 @@ export function canonicalJson(value: unknown, depth = 0): string {
       if (depth >= MAX_DEPTH) throw notJson(`it is nested deeper than ${MAX_DEPTH} levels`);
       return Array.isArray(value) ? listed(value, depth) : keyed(value, depth);
     default:
-      throw notJson(`it holds a value of type ${typeof value}`);
+      throw notJson(`it contains a value of type ${typeof value}`);
   }
 }
 
 function quoted(text: string): string {
   if (text.length <= MAX_PLAIN_LENGTH && PLAIN.test(text)) return `"${text}"`;
-  if (!text.isWellFormed()) throw notJson('it holds half of a surrogate pair, which UTF-8 cannot carry');
+  if (!text.isWellFormed()) throw notJson('it contains half of a surrogate pair, which UTF-8 cannot encode');
   return JSON.stringify(text);
 }
 
@@ -43,10 +43,10 @@ function listed(items: readonly unknown[], depth: number): string {
 
 function keyed(object: object, depth: number): string {
   const members = object as Readonly<Record<string, unknown>>;
-  // A Date, for one, has no members of its own.
-  if (typeof members['toJSON'] === 'function') throw notJson('it holds an object that is turned into JSON its own way');
+  // A Date, for example, has no members of its own.
+  if (typeof members['toJSON'] === 'function') throw notJson('it contains an object with a toJSON method');
   let json = '';
-  // The order of `sort` is that of UTF-16 code units, as the RFC wants it.
+  // `sort` orders by UTF-16 code units, as the RFC requires.
   for (const key of Object.keys(members).sort()) {
     const member = members[key];
     if (member !== undefined) json += `${json === '' ? '' : ','}${quoted(key)}:${canonicalJson(member, depth + 1)}`;

@@ -1,29 +1,29 @@
-/** What can go wrong with a log. */
+/** The stable code of a log's failure. */
 export type LogErrorCode =
   | 'WRONG_EXPECTED_REVISION'
   | 'STREAM_TOMBSTONED'
   | 'EVENT_INVALID'
   | 'LOG_FULL'
-  /** More than the server takes at a time, though not more than a log takes. */
+  /** An append exceeds the limit of the server, although not the limits of a log. */
   | 'LOG_TOO_LARGE'
   | 'LOG_READONLY'
   | 'LOG_BUSY'
   | 'LOG_OVERLOADED'
   | 'LOG_CORRUPT'
   | 'LOG_CLOSED'
-  /** The server cannot be reached now. */
+  /** The server cannot be reached at present. */
   | 'LOG_UNAVAILABLE'
-  /** The server does not let us in, or not do this. */
+  /** The server refuses the login or the operation, or no secure connection can be made. */
   | 'LOG_DENIED'
-  /** The hosts have, or follow, another story than this log: nothing more may be written to it. */
+  /** The hosts have, or follow, a history that differs from this log: nothing more may be written to it. */
   | 'REPLICATION_STOPPED'
   | 'LOG_FAILED';
 
-/** A failure of the log, by a stable code. */
+/** A failure of the log, identified by a stable code. */
 export class LogError extends Error {
   override readonly name: string = 'LogError';
   readonly code: LogErrorCode;
-  /** The file that the message names, if it names one: whoever tells clients leaves out where it is. */
+  /** The file that the message names, if any: the folder is removed from the message before clients see it. */
   readonly path: string | undefined;
 
   constructor(code: LogErrorCode, message: string, cause?: unknown, path?: string) {
@@ -33,12 +33,12 @@ export class LogError extends Error {
   }
 }
 
-/** Makes the error for what would wait behind too much else. @param what waits: `commands wait for 'job-1'` */
+/** Makes the LOG_OVERLOADED error of a full queue. @param what waits in it, such as `commands wait for 'job-1'` */
 export function overloaded(what: string): (waiting: string) => LogError {
   return (waiting) => new LogError('LOG_OVERLOADED', `${waiting} ${what}; try again in a moment.`);
 }
 
-/** A stream was not at the revision the append expected. Nothing was written. */
+/** A stream was not at the revision that the append expected. Nothing was written. */
 export class WrongExpectedRevision extends LogError {
   override readonly name = 'WrongExpectedRevision';
   readonly stream: string;
@@ -49,7 +49,7 @@ export class WrongExpectedRevision extends LogError {
   constructor(stream: string, expected: bigint | 'no-stream' | 'exists', actual: bigint) {
     super(
       'WRONG_EXPECTED_REVISION',
-      `Stream '${stream}' was expected at ${String(expected)} and is at ${actual < 0n ? 'no-stream' : actual.toString()}.`,
+      `The append expected stream '${stream}' at ${String(expected)}, but the stream is at ${actual < 0n ? 'no-stream' : actual.toString()}.`,
     );
     this.stream = stream;
     this.expected = expected;

@@ -1,24 +1,24 @@
 import type { DomainEvent, RecordedEvent } from '../../domain/event.js';
 
-/** An event handed to a log, with the id it shall have. */
+/** An event to append to a log, with its id. */
 export interface NewEvent extends DomainEvent {
   /** UUID. */
   readonly id: string;
-  /** The number of its type, where this build does not know the type: only a history from elsewhere has such events. */
+  /** The number of its type if this build does not know the type: only a history from elsewhere has such events. */
   readonly etype?: number;
 }
 
-/** What a stream must look like for an append to be accepted: a revision (its last event's), or less than that. */
+/** The state a stream must have for an append to be accepted: the revision of its last event, or a looser condition. */
 export type ExpectedRevision = bigint | 'no-stream' | 'any' | 'exists';
 
-/** Events for a stream, and what it must look like. */
+/** Events for a stream, and the state that the stream must have. */
 export interface Append {
   readonly stream: string;
   readonly events: readonly NewEvent[];
   readonly expected: ExpectedRevision;
 }
 
-/** Where an append ended. */
+/** The place of the last event of an append. */
 export interface AppendResult {
   /** Revision of the last event appended. */
   readonly revision: bigint;
@@ -26,14 +26,14 @@ export interface AppendResult {
   readonly position: bigint;
 }
 
-/** Which events to read. Given parts must all match; within a part, any. */
+/** Which events to read. Every part that is given must match; a part matches if any of its values does. */
 export interface EventFilter {
   readonly categories?: readonly string[] | undefined;
   readonly types?: readonly string[] | undefined;
   readonly streams?: readonly string[] | undefined;
 }
 
-/** Where an event is, and which it is: nothing else is ever there in one history of a log. */
+/** The place and id of an event: in one history of a log, no other event ever has this place. */
 export interface EventPlace {
   readonly position: bigint;
   readonly stream: string;
@@ -41,13 +41,13 @@ export interface EventPlace {
   readonly id: string;
 }
 
-/** A piece of a log, in order. */
+/** Consecutive events of a log, in order. */
 export interface EventBatch {
-  /** The events that match, possibly none. */
+  /** The events that match; may be empty. */
   readonly events: readonly RecordedEvent[];
-  /** Everything up to here has been delivered or does not match: the place to resume after. */
+  /** Every event up to this position has been delivered or does not match: the position to resume after. */
   readonly through: bigint;
-  /** The last event up to there, whether it matches or not, where the adapter comes to know it. */
+  /** The last event up to `through`, whether it matches or not; undefined if the adapter does not know it. */
   readonly last?: EventPlace | undefined;
   /** Whether `through` was the end of the log when this was read. */
   readonly live: boolean;
@@ -62,68 +62,77 @@ export interface EventLog {
   readonly logId: string;
 
   /**
-   * Appends 1–500 events, together at most 16 MiB, to a stream, all or none; when it answers they are durable. The same
-   * ids at the same pinned revision answer with what is stored.
+   * Appends 1–500 events, together at most 16 MiB, to a stream, all or none. When it resolves they are durable. Repeating
+   * an append with the same ids at the same expected revision (a number or 'no-stream') returns the stored result.
    * @throws LogError WRONG_EXPECTED_REVISION, STREAM_TOMBSTONED, EVENT_INVALID, LOG_FULL, LOG_READONLY, LOG_BUSY,
    * LOG_OVERLOADED, LOG_CORRUPT, LOG_CLOSED
    */
   append(stream: string, events: readonly NewEvent[], expected: ExpectedRevision): Promise<AppendResult>;
 
   /**
-   * Appends to any streams, one after the other in the order given: what there is of a history elsewhere. When it answers
-   * all are durable; when it fails, with the error of the first that failed, any of them may be. Of two calls at once the
-   * appends may be mixed. The embedded log stores events of types and categories that this build does not know as they
-   * are; a log on a server refuses them, for it does not keep the numbers of types.
+   * Appends a history from elsewhere to any streams, in the given order. When it resolves all appends are durable. When it
+   * fails, with the error of the first append that failed, any of them may be durable. The appends of two concurrent calls
+   * may be interleaved. The embedded log stores events of types and categories that this build does not know unchanged;
+   * a log on a server refuses them, because it does not store the numbers of types.
    * @param appends together at most MAX_APPEND_BYTES
    * @throws LogError as `append` does
    */
   appendAll(appends: readonly Append[]): Promise<void>;
 
-  /** The events of a stream from a revision on (inclusive; by default from the start, or the end when backward). */
+  /** Reads a stream from a revision on (inclusive; by default from the start, or from the end when backward). */
   readStream(stream: string, options?: ReadStreamOptions): AsyncIterable<RecordedEvent>;
 
-  /** The events after a position (exclusive) up to the end of the log as it is found. */
+  /** Reads the events after a position (exclusive) up to the end that the log has when the read starts. */
   readAll(options?: ReadAllOptions): AsyncIterable<RecordedEvent>;
 
   /**
-   * Follows the log from a position on: what is there, then what comes, with no gap and no duplicate. It is pulled, so a
-   * slow reader slows only itself, and ends by its signal alone, or with an error.
+   * Follows the log after a position: first the existing events, then new ones, with no gap and no duplicate. The reader
+   * pulls, so a slow reader delays only itself. It ends only when its signal aborts, or with an error.
    */
   subscribe(options: SubscribeOptions): AsyncIterable<EventBatch>;
 
-  /** Forgets the data of a stream's events below a revision; the last event always stays. */
+  /** Removes the data of a stream's events below a revision. The last event is always kept. */
   truncate(stream: string, before: bigint): Promise<void>;
 
-  /** Ends a stream for good: it reads as empty and takes no more events. */
+  /** Ends a stream permanently: it reads as empty and accepts no more events. */
   tombstone(stream: string): Promise<void>;
 
-  /** Whether an event is where it was once, as far as that can still be told: it may have been emptied since. */
+  /** Whether the log still has this event at its place, as far as this can be known: a truncated event counts as present. */
   has(place: EventPlace): Promise<boolean>;
 
   /** The position of the last event; 0 for an empty log. */
   head(): Promise<bigint>;
 
-  /** Ends subscriptions, finishes appends under way and closes. */
+  /** Ends subscriptions, finishes pending appends and closes the log. */
   close(): Promise<void>;
 }
 
+/** Which events of a stream to read. */
 export interface ReadStreamOptions {
+  /** The first revision to read; by default the first of the stream, or the last when backward. */
   readonly from?: bigint;
+  /** By default `forward`. */
   readonly direction?: 'forward' | 'backward';
+  /** The most events to read; unlimited by default. */
   readonly limit?: number;
 }
 
+/** Which events of all streams to read. */
 export interface ReadAllOptions {
+  /** The position to read after; 0 by default. */
   readonly after?: bigint;
   readonly filter?: EventFilter;
+  /** The most events to read; unlimited by default. */
   readonly limit?: number;
 }
 
+/** Where a subscription begins, what it delivers and when it ends. */
 export interface SubscribeOptions {
+  /** The position to follow the log after. */
   readonly after: bigint;
   readonly signal: AbortSignal;
   readonly filter?: EventFilter;
-  /** The most events in a batch; 1,000 unless told. */
+  /** The most events in a batch; 1,000 by default. */
   readonly batchSize?: number;
 }
 

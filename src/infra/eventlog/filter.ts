@@ -1,7 +1,7 @@
 import { categoryOf, type RecordedEvent } from '../../domain/event.js';
 import type { EventFilter } from './eventlog.js';
 
-/** Whether an event is one the filter asks for. */
+/** Whether an event matches a filter. No filter matches every event. */
 export function matches(filter: EventFilter | undefined, event: RecordedEvent): boolean {
   if (filter === undefined) return true;
   const { categories, types, streams } = filter;

@@ -1,15 +1,15 @@
 /**
- * The right to do what only one core on a log may do at a time. It is sought until it is held, and kept until it is
- * stopped or lost; at no time do two hold it.
+ * The right to do what only one of several cores on a log may do at a time. A core tries to take it until it holds it,
+ * and keeps it until it stops or loses it. No two cores ever hold it at the same time.
  */
 export interface Lease {
-  /** Whether it is held now. It may be lost at any moment: ask right before acting, each time. */
+  /** Whether this core holds it now. It may be lost at any moment: check right before each action. */
   readonly isHeld: boolean;
-  /** Rises whenever somebody takes it: who acts under a lower one is out of date. */
+  /** Rises whenever a core takes the lease: a core that acts under a lower epoch is out of date. */
   readonly epoch: bigint;
-  /** Lets go of it, so that another can have it at once. */
+  /** Releases it, so that another core can take it immediately. */
   stop(): Promise<void>;
 }
 
-/** The lease of a core that has its log to itself. */
+/** The lease of a core that is the only one on its log: always held. */
 export const soleLease: Lease = { isHeld: true, epoch: 0n, stop: () => Promise.resolve() };

@@ -3,7 +3,7 @@ import { canonicalJson } from './canonical-json.js';
 import { LogError } from './errors.js';
 import { MAX_APPEND_BYTES, MAX_APPEND_EVENTS, MAX_EVENT_BYTES, MAX_STREAM_LENGTH, type NewEvent } from './eventlog.js';
 
-/** An event that a log takes. */
+/** A validated event, encoded for a log. */
 export interface PreparedEvent {
   readonly id: string;
   readonly type: string;
@@ -16,19 +16,19 @@ export interface PreparedEvent {
   readonly bytes: number;
 }
 
-/** The name of a type, as the catalogue has them. */
+/** The form of a type's name in the catalogue. */
 const NEWER_TYPE = /^[A-Z][A-Za-z0-9]{0,63}$/;
-/** What an event's id must be. */
+/** The form of an event's id: a UUID in lower case. */
 export const EVENT_ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 
-/** Where events come from: from the commands of this build, or from a history that a newer one may have written. */
+/** Where events come from: the commands of this build, or a history that a newer build may have written. */
 export type Provenance = 'COMMANDS' | 'HISTORY';
 
-/** The highest number that an event's type can have. */
+/** The highest number that an event type can have. */
 const MAX_ETYPE = 65_535;
 const NUMBERS: ReadonlySet<number> = new Set(Object.values(ETYPES));
 
-/** Judges everything about an append that can be judged without the log. @throws LogError EVENT_INVALID */
+/** Validates an append as far as possible without the log, and encodes its events. @throws LogError EVENT_INVALID */
 export function prepareAppend(
   stream: string,
   events: readonly NewEvent[],
@@ -38,13 +38,13 @@ export function prepareAppend(
   if (!isStream || stream.length > MAX_STREAM_LENGTH || !stream.isWellFormed()) {
     throw new LogError(
       'EVENT_INVALID',
-      `'${stream.slice(0, MAX_STREAM_LENGTH)}' is no stream name: it must be <category>-<id> of at most ${MAX_STREAM_LENGTH} characters, its category in the event catalogue.`,
+      `'${stream.slice(0, MAX_STREAM_LENGTH)}' is not a stream name: it must be <category>-<id> with at most ${MAX_STREAM_LENGTH} characters and a category of the event catalogue.`,
     );
   }
   if (events.length < 1 || events.length > MAX_APPEND_EVENTS) {
     throw new LogError(
       'EVENT_INVALID',
-      `An append takes 1–${MAX_APPEND_EVENTS} events; it was given ${events.length}.`,
+      `An append must have 1–${MAX_APPEND_EVENTS} events; this one for '${stream}' has ${events.length}.`,
     );
   }
   const prepared = events.map((event) => prepareEvent(stream, event, provenance));
@@ -52,7 +52,7 @@ export function prepareAppend(
   if (bytes > MAX_APPEND_BYTES) {
     throw new LogError(
       'EVENT_INVALID',
-      `An append is at most ${MAX_APPEND_BYTES} bytes; this one for '${stream}' has ${bytes}.`,
+      `An append may have at most ${MAX_APPEND_BYTES} bytes; this one for '${stream}' has ${bytes}.`,
     );
   }
   return prepared;
@@ -62,20 +62,21 @@ function prepareEvent(stream: string, event: NewEvent, provenance: Provenance): 
   const { id, type } = event;
   const etype = isEventType(type) ? ETYPES[type] : provenance === 'HISTORY' ? newerEtype(event) : undefined;
   if (etype === undefined) throw new LogError('EVENT_INVALID', `'${type}' is not in the event catalogue.`);
-  if (!EVENT_ID.test(id)) throw new LogError('EVENT_INVALID', `'${id}' is no event id: it must be a lowercase UUID.`);
+  if (!EVENT_ID.test(id))
+    throw new LogError('EVENT_INVALID', `'${id}' is not an event id: it must be a lowercase UUID.`);
   const data = canonicalJson(event.data);
   const metadata = canonicalJson(event.metadata);
   const bytes = Buffer.byteLength(data) + Buffer.byteLength(metadata);
   if (bytes > MAX_EVENT_BYTES) {
     throw new LogError(
       'EVENT_INVALID',
-      `An event is at most ${MAX_EVENT_BYTES} bytes; ${type} for '${stream}' has ${bytes}.`,
+      `An event may have at most ${MAX_EVENT_BYTES} bytes; ${type} for '${stream}' has ${bytes}.`,
     );
   }
   return { id, type, etype, data, metadata, bytes };
 }
 
-/** The number of a type that this build does not know; undefined when it is none, or that of a type it does know. */
+/** The number of a type that this build does not know; undefined if it is invalid or is the number of a known type. */
 function newerEtype({ type, etype }: NewEvent): number | undefined {
   if (etype === undefined || !NEWER_TYPE.test(type)) return undefined;
   return Number.isInteger(etype) && etype >= 10 && etype <= MAX_ETYPE && !NUMBERS.has(etype) ? etype : undefined;

@@ -3,9 +3,9 @@ import { Nudge } from '../platform/nudge.js';
 import type { EventBatch, EventFilter, EventPlace } from './eventlog.js';
 import { matches } from './filter.js';
 
-/** The most events kept in memory for live readers. */
+/** The most events that a tail keeps in memory. */
 const MAX_TAIL_EVENTS = 1_024;
-/** The most bytes (estimated) of events kept in memory. */
+/** The most bytes (estimated) of events that a tail keeps in memory. */
 const MAX_TAIL_BYTES = 8 * 1024 * 1024;
 
 /** An event with its size in memory, estimated in bytes. */
@@ -14,28 +14,28 @@ export interface SizedEvent {
   readonly bytes: number;
 }
 
-/** A piece of a log, in order. */
+/** Consecutive events of a log, in order, with their sizes. */
 export interface Page {
   readonly events: readonly SizedEvent[];
-  /** Every event up to here has been read. */
+  /** Every event up to this position has been read. */
   readonly through: bigint;
-  /** The last of them, whether it is in the piece or not. */
+  /** The last of them, whether the page contains it or not. */
   readonly last?: EventPlace | undefined;
-  /** Whether that was the end of the log. */
+  /** Whether `through` was the end of the log. */
   readonly live: boolean;
 }
 
 /**
- * The newest events of a log, taken from it once and shared by every live reader. A reader that falls out of the tail
- * reads the log itself until it is back, so a slow one costs nothing here.
+ * The newest events of a log, read once and shared by all live readers. A reader that falls behind the tail reads the log
+ * until it has caught up, so a slow reader costs the tail nothing.
  */
 export class Tail {
   #events: SizedEvent[] = [];
   #bytes = 0;
-  /** Everything after this position, up to `#to`, is in the tail. */
+  /** The tail contains every event after this position, up to `#to`. */
   #from: bigint;
   #to: bigint;
-  /** The log is known to go at least this far. */
+  /** The log is known to extend at least this far. */
   #expected: bigint;
   readonly #nudge = new Nudge();
   #resets = 0;
@@ -51,12 +51,12 @@ export class Tail {
     return this.#to;
   }
 
-  /** How often it has started anew. */
+  /** How often it has been reset. */
   get resets(): number {
     return this.#resets;
   }
 
-  /** Starts anew at a position; for when nobody reads. What is being read is discarded. */
+  /** Empties the tail and starts it at a position, while it has no readers. The result of a read in progress is discarded. */
   reset(position: bigint): void {
     this.#resets += 1;
     this.#events = [];
@@ -66,16 +66,17 @@ export class Tail {
     this.#expected = position;
   }
 
-  /** Says that the log goes at least this far: a reader is not at its end before. */
+  /** Notes that the log extends at least this far: a reader before this position is not live. */
   expect(position: bigint): void {
     if (position > this.#expected) this.#expected = position;
   }
 
-  /** Drops what is in memory, for the file no longer says the same. Who needs it reads the file. */
+  /** Drops the events in memory because the file has changed. Readers that need them read the file. */
   forget(): void {
     this.reset(this.#to);
   }
 
+  /** Whether the tail has every event after a position. */
   covers(position: bigint): boolean {
     return position >= this.#from;
   }
@@ -92,7 +93,7 @@ export class Tail {
     return this.#events.slice(low, low + limit).map(({ event }) => event);
   }
 
-  /** What a reader at a position that the tail covers is given next: nothing new, and `live`, when it is at the end. */
+  /** The next batch for a reader at a position that the tail covers. At the end of the log it is empty and `live`. */
   batch(cursor: bigint, filter: EventFilter | undefined, batchSize: number): EventBatch {
     const end = this.#to;
     const events = this.after(cursor, batchSize);
@@ -106,18 +107,18 @@ export class Tail {
     };
   }
 
-  /** Waits until the tail has grown beyond a position, somebody wakes those who wait, or the signal. */
+  /** Resolves when the tail has grown beyond a position, when `wake` is called, or when the signal aborts. */
   changed(position: bigint, signal: AbortSignal): Promise<void> {
     if (this.#to > position || signal.aborted) return Promise.resolve();
     return this.#nudge.wait(signal);
   }
 
-  /** Wakes everyone who waits, although nothing is new. */
+  /** Wakes all waiting readers although there are no new events. */
   wake(): void {
     this.#nudge.notify();
   }
 
-  /** Takes what comes next, up to a position. */
+  /** Adds the next events of the log, up to a position. */
   append(events: readonly SizedEvent[], to: bigint): void {
     for (const sized of events) {
       this.#events.push(sized);
@@ -137,21 +138,21 @@ export class Tail {
   }
 }
 
-/** A tail that reads the log itself when it is told that there is more. */
+/** A tail that reads new events from the log when `refresh` is called. */
 export class ReadTail extends Tail {
   readonly #read: (after: bigint) => Promise<Page>;
   #refreshing: Promise<void> | undefined;
   #again = false;
 
-  /** @param read the next events after a position */
+  /** @param read reads the next events after a position */
   constructor(start: bigint, read: (after: bigint) => Promise<Page>) {
     super(start);
     this.#read = read;
   }
 
   /**
-   * Says that the log may have grown. Reads what is new, one read at a time, and wakes the waiting. A failing read wakes
-   * them too: they find the tail no further, read the file themselves, and meet the error.
+   * Reads the new events of a log that may have grown, one read at a time, and wakes waiting readers. A failed read wakes
+   * them too: they find that the tail has not advanced, read the file themselves, and get the error.
    */
   refresh(): Promise<void> {
     if (this.#refreshing !== undefined) {

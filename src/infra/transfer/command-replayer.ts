@@ -11,11 +11,11 @@ import type { Outcome } from '../commands/handler.js';
 import type { ExportedEvent } from './exported-event.js';
 import { LineError } from './import-report.js';
 
-/** Attempts whose workers are remembered. */
+/** The most attempts whose workers are remembered. */
 const MAX_ATTEMPTS = 100_000;
-/** How often a dispatch is judged again when somebody else changed the job meanwhile. */
+/** The most tries of a dispatch that another writer's change to the job interrupts. */
 const MAX_TRIES = 10;
-/** Who is said to have held an attempt of which nothing is known. */
+/** The worker recorded for an attempt whose holder is unknown. */
 const NOBODY = 'unknown';
 
 type Event = Recorded<MissionFact | TaskFact | JobFact>;
@@ -34,17 +34,17 @@ const TYPES: Readonly<Record<Event['type'], true>> = {
   JobCancelled: true,
 };
 
-/** Judges events again as the commands that made them. */
+/** Carries out the commands behind exported events again, so that each is decided on the log at hand. */
 export class CommandReplayer {
   readonly #commands: Commands;
-  /** Which worker had which attempt, where the export tells: it need not be the one that has it here. */
+  /** The worker of each attempt according to the export, which may differ from the one in this log. */
   readonly #workers = new LRUCache<string, string>({ max: MAX_ATTEMPTS });
 
   constructor(commands: Commands) {
     this.#commands = commands;
   }
 
-  /** Takes note of what an event tells about those after it, whatever becomes of it. */
+  /** Notes what an event implies for later ones, whether its command is accepted or not. */
   note({ event: { type, data } }: ExportedEvent): void {
     if (type !== 'JobDispatched') return;
     const { jobId, attempt, worker } = data as EventOf<'JobDispatched'>['data'];
@@ -52,12 +52,12 @@ export class CommandReplayer {
   }
 
   /**
-   * Carries out the command behind an event, at its time and by its actor.
-   * @throws LineError when no command makes such an event; LogError
+   * Carries out the command behind an event, with the event's time and actor.
+   * @throws LineError when no command records such an event; LogError
    */
   async judge({ event }: ExportedEvent, idempotencyKey: string): Promise<Outcome<unknown>> {
     if (!Object.hasOwn(TYPES, event.type))
-      throw new LineError(`no command on missions, tasks or jobs makes a ${event.type}`);
+      throw new LineError(`no command on missions, tasks or jobs records a ${event.type}`);
     const current = upcast(event) as unknown as Event;
     const { at, actor, correlationId } = current.metadata;
     return this.#carryOut(current, { at, actor, correlationId, idempotencyKey });
@@ -101,7 +101,7 @@ export class CommandReplayer {
     }
   }
 
-  /** The attempt must be the same one: a worker that holds the second would answer for the first. */
+  /** The attempt must have the same number here: otherwise the answer to one attempt would be taken for another's. */
   async #dispatch(data: EventOf<'JobDispatched'>['data'], context: CommandContext): Promise<Outcome<unknown>> {
     const { jobId, worker, attempt, leaseExpiresAt } = data;
     const leaseSeconds = (Date.parse(leaseExpiresAt) - Date.parse(context.at ?? '')) / 1_000;
@@ -127,6 +127,6 @@ export class CommandReplayer {
 }
 
 function otherAttempt(jobId: string, attempt: number, currentAttempt: number): Problem {
-  const message = `Job '${jobId}' has had ${currentAttempt} attempts here: ${currentAttempt + 1} comes next, not ${attempt}.`;
+  const message = `Job '${jobId}' has had ${currentAttempt} attempts in this log: the next attempt is ${currentAttempt + 1}, not ${attempt}.`;
   return { code: 'STALE_ATTEMPT', message, jobId, attempt, currentAttempt };
 }

@@ -4,40 +4,42 @@ import { canonicalJson } from '../eventlog/canonical-json.js';
 import { WrongExpectedRevision } from '../eventlog/errors.js';
 import type { Append, EventLog, ExpectedRevision, NewEvent } from '../eventlog/eventlog.js';
 
-/** The most events of one append, and bytes of them (estimated): what a server takes unless told. */
+/** The most events in one append. */
 const MAX_RUN_EVENTS = 100;
+/** The most bytes (estimated) in one append: what a server accepts by default. */
 const MAX_RUN_BYTES = 512 * 1024;
-/** The most events that are handed over together, and bytes of them (estimated). */
+/** The most events in one call of `appendAll`. */
 const MAX_PAGE_EVENTS = 1_000;
+/** The most bytes (estimated) in one call of `appendAll`. */
 const MAX_PAGE_BYTES = 8 * 1024 * 1024;
 
-/** How far a copy or a digest is, in positions of the log that is read. */
+/** Receives the progress of a copy or a digest, in positions of the log that is read. */
 export type ProgressListener = (position: bigint, head: bigint) => void;
 
-/** What a copy came to. */
+/** The result of a copy. */
 export interface Copied {
-  /** Events copied now. */
+  /** The number of events that this call copied. */
   readonly copied: number;
-  /** The end of the source when it began: what was copied. */
+  /** The end of the source when the copy began: the copy extends to here. */
   readonly head: bigint;
 }
 
-/** A log cannot be copied into another; the message says why, and what to do. */
+/** A log cannot be copied into another; the message states the reason and what to do. */
 export class CopyError extends Error {
   override readonly name = 'CopyError';
 }
 
-/** What a log holds, in one word: the same for two logs that tell the same events in the same order. */
+/** A digest of a log's events: equal for two logs with the same events in the same order. */
 export interface LogDigest {
   readonly events: number;
-  /** SHA-256 over the events in order, each as canonical JSON without its position and when it was recorded; hex. */
+  /** SHA-256 in hex over the events in order, each as canonical JSON without position and recording time. */
   readonly digest: string;
 }
 
 /**
- * Copies the events of a log into one that is empty or holds the beginning of it: a copy that was cut short goes on where
- * it was. Events keep ids, streams and revisions, and their order; positions are the target's own.
- * @throws CopyError when the target holds other events, or a stream's beginning is gone; LogError
+ * Copies the events of a log into one that is empty or has the same first events: an interrupted copy resumes where it
+ * stopped. Events keep their ids, streams, revisions and order; the target assigns its own positions.
+ * @throws CopyError when the target has other events, or the beginning of a stream was truncated in the source; LogError
  */
 export async function copyLog(source: EventLog, target: EventLog, onProgress: ProgressListener): Promise<Copied> {
   const head = await source.head();
@@ -50,13 +52,13 @@ export async function copyLog(source: EventLog, target: EventLog, onProgress: Pr
   return { copied, head };
 }
 
-/** An event as a log had it, but for its place there. */
+/** An event of a log, without its position. */
 export type HistoryEvent = NewEvent & Pick<RecordedEvent, 'stream' | 'revision'>;
 
 /**
- * Appends a history, in its order, keeping ids, streams and revisions. Yields what is durable, page by page; the next
- * page is prepared while one becomes so.
- * @throws CopyError where a revision does not follow what the target holds; LogError
+ * Appends a history in its order, and keeps ids, streams and revisions. Yields each page when it is durable; the next page
+ * is prepared meanwhile.
+ * @throws CopyError when a revision does not follow the events in the target; LogError
  */
 export async function* appendHistory<E extends HistoryEvent>(
   history: AsyncIterable<readonly E[]>,
@@ -65,10 +67,10 @@ export async function* appendHistory<E extends HistoryEvent>(
   let underWay: Promise<readonly E[]> | undefined;
   try {
     for await (const page of history) {
-      // One at a time: the order is that of the pages.
+      // One page at a time, to keep their order.
       if (underWay !== undefined) yield await underWay;
       underWay = appendPage(page, target);
-      // It is awaited in its turn; until then a failure is nobody's.
+      // It is awaited later; this avoids an unhandled rejection until then.
       underWay.catch(() => undefined);
     }
     if (underWay !== undefined) yield await underWay;
@@ -77,7 +79,7 @@ export async function* appendHistory<E extends HistoryEvent>(
   }
 }
 
-/** Reads a log up to a position, and says what it holds. */
+/** Computes the digest of a log up to a position (inclusive). @throws LogError */
 export async function digestLog(log: EventLog, until: bigint, onProgress: ProgressListener): Promise<LogDigest> {
   const hash = createHash('sha256');
   let events = 0;
@@ -92,8 +94,8 @@ export async function digestLog(log: EventLog, until: bigint, onProgress: Progre
 }
 
 /**
- * The position in the source of the last event that the target has.
- * @throws CopyError unless the target has what the source begins with, and no gap
+ * The position in the source of the last event that the target has; 0 if the target is empty.
+ * @throws CopyError unless the target's events are the first events of the source, without a gap
  */
 async function whereToGoOn(source: EventLog, target: EventLog, onSame: (position: bigint) => void): Promise<bigint> {
   const ours = source.readAll()[Symbol.asyncIterator]();
@@ -104,7 +106,7 @@ async function whereToGoOn(source: EventLog, target: EventLog, onSame: (position
       const { value } = (await ours.next()) as IteratorResult<RecordedEvent, undefined>;
       if (value?.id !== id || value.stream !== stream || value.revision !== revision)
         throw new CopyError(
-          `The target does not hold what the source begins with: event ${number} is another. Copy into an empty log, or one that a copy of this source began.`,
+          `The target does not have the same first events as the source: event ${number} differs. Copy into an empty log, or one that an earlier copy of this source began.`,
         );
       position = value.position;
       onSame(position);
@@ -147,19 +149,19 @@ async function appendPage<E extends HistoryEvent>(page: readonly E[], target: Ev
     if (!(error instanceof WrongExpectedRevision)) throw error;
     const revision = typeof error.expected === 'bigint' ? error.expected + 1n : 0n;
     throw new CopyError(
-      `Revision ${revision} of '${error.stream}' does not follow what the target holds: somebody else writes to the target, or the stream's beginning was truncated in the source, which cannot be copied.`,
+      `Revision ${revision} of '${error.stream}' does not follow the events in the target: another process writes to the target, or the beginning of the stream was truncated in the source, which cannot be copied.`,
       { cause: error },
     );
   }
 }
 
-/** Events of one stream that come one after the other, to be appended together. */
+/** Consecutive events of one stream, to be appended together. */
 class Run implements Append {
   readonly stream: string;
   readonly expected: ExpectedRevision;
   readonly events: HistoryEvent[];
   #next: bigint;
-  /** Of a run of one, which most are, it is not worked out. */
+  /** Not computed for a run of one event, as most are. */
   #bytes: number | undefined;
 
   constructor(first: HistoryEvent) {
@@ -170,7 +172,7 @@ class Run implements Append {
     this.#next = revision + 1n;
   }
 
-  /** Takes the event that goes on with it, if there is room. */
+  /** Adds an event if it continues the run and there is room. Returns whether it was added. */
   takes(event: HistoryEvent): boolean {
     if (event.stream !== this.stream || event.revision !== this.#next) return false;
     if (this.events.length >= MAX_RUN_EVENTS) return false;
@@ -189,7 +191,7 @@ function runs(page: readonly HistoryEvent[]): readonly Run[] {
   return found;
 }
 
-/** What an event takes while it is under way, in bytes (estimated). */
+/** The memory of an event while it is copied, in bytes (estimated). */
 function bytesOf({ data, metadata }: HistoryEvent): number {
   return 2 * (JSON.stringify(data).length + JSON.stringify(metadata).length);
 }

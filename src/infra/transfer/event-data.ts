@@ -16,7 +16,7 @@ const object = z.custom<JsonObject>(
   (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
   'must be a JSON object',
 );
-const json = z.custom((value) => value !== undefined, 'must be there');
+const json = z.custom((value) => value !== undefined, 'is required');
 
 const missionFields = { title: text, description: text, metadata: object, tags: z.array(text) };
 const taskFields = { name: text, description: text, kind: text, params: object };
@@ -29,7 +29,7 @@ const counted = z.object({ line: whole, epoch: whole, quorum: whole, signed });
 const acknowledged = z.object({ host: text, sequence: whole, head: counted.nullable() });
 const proof = z.object({ kind: z.enum(PROOF_KINDS), head: signed, against: signed.nullable() });
 
-/** What today's events of a type say: one for each type that a read model folds. */
+/** The data of events in their current schema version, for each type that a read model folds. */
 const SHAPES: Partial<Record<EventType, z.ZodType>> = {
   MissionCreated: z.object({ missionId: text, ...missionFields }),
   MissionUpdated: z.object({ missionId: text, ...z.object(missionFields).partial().shape }),
@@ -74,39 +74,39 @@ const SHAPES: Partial<Record<EventType, z.ZodType>> = {
 };
 
 /**
- * What describes one installation: which hosts it has, what they have signed for, its keys, its budget, its windows. None of
- * it is true of another one, which finds out for itself.
+ * Categories of events that describe one installation: its hosts, what they have signed for, its keys, budget and windows.
+ * They do not apply to another installation, which records its own.
  */
 const OWN_CATEGORIES: ReadonlySet<string> = new Set(['replication', 'keyring', 'retention', 'compaction']);
 
-/** Whether an import sets an event aside: it describes the installation that it was exported from. */
+/** Whether an event describes the installation that exported it, so that an import sets it aside. */
 export function isOfInstallation({ stream }: ExportedEvent): boolean {
   return OWN_CATEGORIES.has(categoryOf(stream));
 }
 
 /**
- * Refuses an event that says other things than its type does, or says them in the wrong place: once in the log, it would
- * halt every read model for good. @throws LineError
+ * Refuses an event whose data does not fit its type, or that is in the wrong stream or at the wrong revision: in the log,
+ * it would halt every read model permanently. @throws LineError
  */
 export function assertFoldable({ stream, revision, event }: ExportedEvent): void {
   const { type } = event;
-  // A hole is in the stream of the event that it stands for.
+  // A hole is in the stream of the event that it replaces.
   if (type !== 'HistoryHole' && isEventType(type) && categoryOfType(type) !== categoryOf(stream))
-    throw new LineError(`'${stream}' is not the stream this ${type} is of`);
+    throw new LineError(`'${stream}' is not the stream of this ${type}`);
   if (!isReadable(type)) throw new LineError(`NEWER_EVENT: ${new NewerEventError(event).message}`);
   const { data } = upcastLine(event);
   const result = SHAPES[type as EventType]?.safeParse(data);
   if (result?.success === false) throw new LineError(reasonOf(result.error, 'data'));
   if (type === 'HistoryHole' && revision === 0n)
-    throw new LineError(`the event that began '${stream}' is lost: nothing that follows it there can be folded`);
+    throw new LineError(`the first event of '${stream}' is lost: the events after it in the stream cannot be folded`);
   if (!isOfCommands(type)) return;
-  if (stream !== streamOf(type, data)) throw new LineError(`'${stream}' is not the stream this ${type} is of`);
+  if (stream !== streamOf(type, data)) throw new LineError(`'${stream}' is not the stream of this ${type}`);
   if (event.type.endsWith('Created') !== (revision === 0n)) {
     throw new LineError(`'${stream}' cannot have a ${event.type} at revision ${revision}`);
   }
 }
 
-/** @throws LineError when a newer build wrote it */
+/** Brings an event to its current schema version. @throws LineError when a newer build wrote it */
 function upcastLine(event: ExportedEvent['event']): ExportedEvent['event'] {
   try {
     return upcast(event);
@@ -116,12 +116,12 @@ function upcastLine(event: ExportedEvent['event']): ExportedEvent['event'] {
   }
 }
 
-/** Whether the streams of a type are named after a mission, a task or a job. */
+/** Whether events of a type belong to the stream of a mission, task or job. */
 function isOfCommands(type: string): boolean {
   return /^(Mission|Task|Job)/.test(type) && Object.hasOwn(SHAPES, type);
 }
 
-/** The stream of an event whose data is as it must be. */
+/** The stream of an event with valid data. */
 function streamOf(type: string, data: JsonObject): string {
   const { missionId = '', taskId = '', jobId = '' } = data as Readonly<Record<string, string>>;
   if (type.startsWith('Mission')) return missionStream(missionId);

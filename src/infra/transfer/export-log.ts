@@ -5,20 +5,21 @@ import { LogError } from '../eventlog/errors.js';
 import type { EventLog, ReadAllOptions } from '../eventlog/eventlog.js';
 import { toLine } from './exported-event.js';
 
-/** After damage, events are read one by one for as long as a page, so that only what is damaged is left out. */
+/** How many events are read singly after damage, which is as many as a page has, so that only damaged events are skipped. */
 const STEPS_AFTER_DAMAGE = 1_000;
 
-/** How an export gets on, and what it met. */
+/** Receives the progress and the damaged events of an export. */
 export interface ExportListener {
   readonly onProgress: (position: bigint, head: bigint) => void;
-  /** A damaged event was left out. When this is not given, damage ends the export. */
+  /** Called when a damaged event is skipped. Without this function, damage ends the export. */
   readonly onDamaged?: (error: LogError) => void;
 }
 
 /**
- * Writes a log as NDJSON, an event a line, in order. Returns how many.
- * @param part which events; all unless given
- * @throws LogError LOG_CORRUPT
+ * Writes the events of a log as NDJSON, one event per line, in order.
+ * @param part which events; all by default
+ * @returns the number of events written
+ * @throws LogError LOG_CORRUPT without `onDamaged`; any other failure of the log
  */
 export async function exportLog(
   log: EventLog,
@@ -36,7 +37,7 @@ export async function exportLog(
   return count;
 }
 
-/** The events of a part, passing around those that are damaged. */
+/** Reads the events of a part of a log, and skips damaged ones. */
 async function* readAround(
   log: EventLog,
   head: bigint,
@@ -58,7 +59,7 @@ async function* readAround(
     } catch (error) {
       if (!(error instanceof LogError) || error.code !== 'LOG_CORRUPT' || onDamaged === undefined) throw error;
       if (steps > 0) {
-        // Truncated rows before a damaged one are stepped over too, and meet it again.
+        // A read that starts at a truncated row before a damaged one reports the same damage again.
         if (error.message !== reported) onDamaged(error);
         reported = error.message;
         after += 1n;

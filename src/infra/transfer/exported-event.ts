@@ -27,21 +27,21 @@ const exported = z.object({
   metadata,
 });
 
-/** What a line of an export says. */
+/** An event read from a line of an export. */
 export interface ExportedEvent {
   readonly stream: string;
   readonly revision: bigint;
   readonly event: NewEvent;
 }
 
-/** An event as a line of an export: JSON whose revision and position are text, since they may exceed what a number holds. */
+/** An event as a line of an export: canonical JSON, with revision and position as text, since a number may not hold them. */
 export function toLine(event: RecordedEvent): string {
   const { id, stream, revision, position, type, etype, data, metadata: circumstances, recordedAt } = event;
   const places = { revision: revision.toString(), position: position.toString() };
   return canonicalJson({ id, stream, ...places, type, etype, data, metadata: circumstances, recordedAt });
 }
 
-/** Reads a line of an export. @throws LineError naming what is wrong */
+/** Reads an event from the parsed line of an export. @throws LineError naming what is wrong */
 export function fromLine(value: unknown): ExportedEvent {
   const result = exported.safeParse(value);
   if (!result.success) throw new LineError(reasonOf(result.error, 'line'));

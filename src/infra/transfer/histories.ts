@@ -4,19 +4,19 @@ import { type EventLog, lastRevision } from '../eventlog/eventlog.js';
 import type { ExportedEvent } from './exported-event.js';
 import { LineError } from './import-report.js';
 
-/** Streams of which it is remembered how far the log had them. */
+/** The most streams whose end in the log is remembered. */
 const MAX_STREAMS = 100_000;
 
 interface Stream {
-  /** The revision of the last event the log had when the import came to the stream; −1 for none. */
+  /** The revision of the last event that the log had when the import reached the stream; −1 for none. */
   readonly end: Promise<bigint>;
-  /** The lines of a stream are judged one after the other. */
+  /** The check of the last line: the lines of a stream are checked in sequence. */
   judged: Promise<unknown>;
 }
 
 /**
- * The streams of a log that an export is imported into, compared with what the export says of them. Where both have
- * events at one revision they must be the same; a stream that has become another one takes no more of the export's events.
+ * Compares an export with the streams of the log that it is imported into. If both have an event at the same revision,
+ * the events must be equal; once a stream differs, it accepts no more events of the export.
  */
 export class Histories {
   readonly #log: EventLog;
@@ -27,7 +27,7 @@ export class Histories {
     this.#log = log;
   }
 
-  /** Whether the log holds an event already. @throws LineError when it holds another one in its place */
+  /** Whether the log already has an event. @throws LineError when it has another one in its place; LogError */
   hold(said: ExportedEvent): Promise<boolean> {
     let stream = this.#streams.get(said.stream);
     if (stream === undefined) {
@@ -42,7 +42,7 @@ export class Histories {
 
   async #judge({ stream, revision, event }: ExportedEvent, end: Promise<bigint>): Promise<boolean> {
     if (this.#diverged.has(stream))
-      throw new LineError(`'${stream}' has other events in the log, from an earlier line on`);
+      throw new LineError(`'${stream}' has other events in the log, beginning at an earlier line`);
     if (revision > (await end)) return false;
     for await (const held of this.#log.readStream(stream, { from: revision, limit: 1 })) {
       if (held.revision !== revision) break;
@@ -52,7 +52,7 @@ export class Histories {
       }
       const { id, type, data, metadata } = held;
       if (canonicalJson({ id, type, data, metadata }) === canonicalJson(event)) return true;
-      throw new LineError(`event ${id} is there already, with other content`);
+      throw new LineError(`the log already has event ${id}, with other content`);
     }
     return false;
   }

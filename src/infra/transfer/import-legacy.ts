@@ -24,13 +24,13 @@ import {
 } from './legacy-records.js';
 
 const ACTOR = 'import';
-/** Parents kept in memory; others are read from the log. */
+/** The most missions, and the most tasks, kept in memory; others are read from the log. */
 const MAX_PARENTS = 100_000;
 
-/** The files, in the order in which records refer to each other. */
+/** The files, ordered so that a record refers only to records of earlier files. */
 const FILES = ['missions.jsonl', 'tasks.jsonl', 'jobs.jsonl'] as const;
 
-/** Whether a folder looks like the prototype's. */
+/** Whether a folder is the prototype's: it has `missions.jsonl`. */
 export async function isLegacyFolder(folder: string): Promise<boolean> {
   return access(join(folder, FILES[0])).then(
     () => true,
@@ -40,8 +40,8 @@ export async function isLegacyFolder(folder: string): Promise<boolean> {
 
 /**
  * Imports the prototype's files from a folder, streaming. A record becomes the events that led to it, in one append, with
- * its own id and dates, and with event ids that follow from what it says: importing again adds nothing, and an import that
- * was cut short goes on where it was.
+ * its own id and dates. Event ids are derived from the record's content: importing again adds nothing, and an interrupted
+ * import resumes where it stopped.
  * @throws LogError when the log cannot be written
  */
 export async function importLegacy(
@@ -52,15 +52,15 @@ export async function importLegacy(
 ): Promise<FileReport[]> {
   const missions = remembered(async (id) => {
     const { state } = await handler.load(mission, missionStream(id));
-    if (state.status === 'ABSENT') throw new LineError(`mission '${id}' is not known`);
+    if (state.status === 'ABSENT') throw new LineError(`mission '${id}' does not exist`);
     return state;
   });
   const tasks = remembered(async (id) => {
     const { state } = await handler.load(task, taskStream(id));
-    if (state.status === 'ABSENT') throw new LineError(`task '${id}' is not known`);
+    if (state.status === 'ABSENT') throw new LineError(`task '${id}' does not exist`);
     return state;
   });
-  /** A record's mission. One that was closed since it was imported takes nothing new, but what it has was right. */
+  /** A record's mission. If it was closed since its import, it accepts no new streams, but its existing ones remain valid. */
   const missionOf = async (id: string, stream: string): Promise<MissionState> => {
     const found = await missions(id);
     if (found.status === 'OPEN' || (await isEmpty(log, stream))) return found;
@@ -84,7 +84,7 @@ export async function importLegacy(
       return toAddition(stream, record, jobFacts(record, parent, await missionOf(parent.missionId, stream)));
     },
   };
-  const conflict = ({ stream }: Addition) => `'${stream}' is there already, with other content`;
+  const conflict = ({ stream }: Addition) => `the log already has '${stream}', with other content`;
 
   const sizes = await Promise.all(FILES.map((file) => sizeOf(join(folder, file))));
   const total = sizes.reduce<number>((sum, size) => sum + (size ?? 0), 0);
@@ -109,7 +109,7 @@ async function isEmpty(log: EventLog, stream: string): Promise<boolean> {
   return true;
 }
 
-/** Remembers what was read by id, and what is being read: many records name one parent at once. */
+/** Caches values by id, including reads in progress: many concurrent records have the same parent. */
 function remembered<V extends object>(read: (id: string) => Promise<V>): (id: string) => Promise<V> {
   const known = new LRUCache<string, Promise<V>>({ max: MAX_PARENTS });
   return (id) => {
@@ -140,7 +140,7 @@ function toAddition(stream: string, record: object, facts: readonly DatedFact[])
   return { stream, events, expected: 'no-stream' };
 }
 
-/** The size of a file, if it is there. */
+/** The size of a file in bytes; undefined if it does not exist. */
 async function sizeOf(path: string): Promise<number | undefined> {
   try {
     return (await stat(path)).size;

@@ -5,25 +5,25 @@ import { LineError, parseLine, type FileReport, type ImportListener } from './im
 import { readLines, type Line } from './lines.js';
 import { mapInOrder } from './map-in-order.js';
 
-/** Failures of the log that are a line's own, and no other's. */
+/** Failures of the log that concern only one line. */
 const LINE_FAULTS: ReadonlySet<LogErrorCode> = new Set(['EVENT_INVALID', 'STREAM_TOMBSTONED']);
 
-/** What a line asks to be appended. */
+/** The events to append for a line. */
 export interface Addition {
   readonly stream: string;
   readonly events: readonly NewEvent[];
   readonly expected: Exclude<ExpectedRevision, 'any' | 'exists'>;
 }
 
-/** What an importer knows of its kind of line. */
+/** How to read one kind of line. */
 export interface LineReader {
-  /** What a line asks for; nothing when the log holds it already. @throws LineError */
+  /** The events to append for a line; undefined if the log already has them. @throws LineError */
   read(value: unknown): Addition | Promise<Addition | 'SET_ASIDE' | undefined>;
-  /** What the log's refusal to append means. */
+  /** The reason to report when the stream is not at the expected revision. */
   conflict(addition: Addition): string;
 }
 
-/** How far a line has got: what it came to, or why it cannot be taken. */
+/** The result of one step for a line, or the reason why the line cannot be imported. */
 interface Step<R> {
   readonly line: Line;
   readonly bytes: number;
@@ -31,9 +31,9 @@ interface Step<R> {
 }
 
 /**
- * Imports a file line by line. Many lines are under way at a time, yet they are appended in the order of the file: the
- * log comes out the same however often an import is cut short, and of two lines that contradict each other the first holds.
- * @throws LogError when the log cannot be written
+ * Imports a file line by line. Many lines are processed at a time, but they are appended in the order of the file: the log
+ * is the same however often an import is interrupted, and of two contradicting lines the first is imported.
+ * @throws LogError when the log cannot be written; any error that `onBadLine` throws
  */
 export async function importLines(
   path: string,
@@ -51,7 +51,7 @@ export async function importLines(
       return result === undefined ? 0n : append(log, result, reader);
     }),
   );
-  // What is new comes after all before it; what does not was there, if only since an earlier line.
+  // A new event has a higher position than all before it; otherwise the log had it, perhaps from an earlier line.
   let newest = await log.head();
   for await (const { line, result } of appended) {
     report.read += 1;
@@ -81,7 +81,10 @@ async function step<R>(line: Line, work: () => Promise<R>): Promise<Step<R>> {
   }
 }
 
-/** Appends, and answers with the position. The log answers for events it holds already; others in their place are an error. */
+/**
+ * Appends and returns the position of the last event, also if the log already has these events.
+ * @throws LineError when the log has other events in their place
+ */
 async function append(log: EventLog, addition: Addition, reader: LineReader): Promise<bigint> {
   const { stream, events, expected } = addition;
   try {

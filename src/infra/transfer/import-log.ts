@@ -7,9 +7,9 @@ import { importLines, type Addition } from './import-lines.js';
 import type { FileReport, ImportListener } from './import-report.js';
 
 /**
- * Imports an export (NDJSON, an event a line): events keep their ids, streams and revisions, and get new positions, in
- * the order of the file. What describes the installation that was exported (its hosts, its keys, what its hosts have
- * signed for) is set aside. Importing again adds nothing.
+ * Imports an export (NDJSON, one event per line): events keep their ids, streams and revisions, and get new positions in
+ * the order of the file. Events that describe the exported installation (its hosts, its keys, what its hosts have signed
+ * for) are set aside. Importing again adds nothing.
  * @throws LogError when the log cannot be written
  */
 export async function importLog(path: string, log: EventLog, listener: ImportListener): Promise<FileReport> {
@@ -26,7 +26,7 @@ export async function importLog(path: string, log: EventLog, listener: ImportLis
       return { stream, events: [event], expected: revision === 0n ? 'no-stream' : revision - 1n };
     },
     conflict: ({ stream, expected }: Addition) =>
-      `revision ${expected === 'no-stream' ? 0 : expected + 1n} of '${stream}' does not follow what the log holds`,
+      `revision ${expected === 'no-stream' ? 0 : expected + 1n} of '${stream}' does not follow the events in the log`,
   };
   return importLines(path, log, reader, { ...listener, onProgress: (end) => listener.onProgress(end, size) });
 }

@@ -1,43 +1,44 @@
 import type { z } from 'zod';
 import type { Line } from './lines.js';
 
-/** A line that could not be taken. */
+/** A line that could not be imported. */
 export interface BadLine {
   readonly file: string;
   readonly line: number;
   readonly reason: string;
 }
 
-/** What an import did with one file. */
+/** The result of an import for one file, in lines. */
 export interface FileReport {
   readonly file: string;
-  /** Set when the file is not there. */
+  /** Set if the file does not exist. */
   readonly missing?: true;
   /** Lines that are not blank. */
   read: number;
   /** Recorded by this import. */
   added: number;
-  /** Were there already, the same. */
+  /** Already in the log, with the same content. */
   present: number;
+  /** Could not be imported. */
   bad: number;
-  /** Describe the installation that was exported, and so are not taken. */
+  /** Not imported because they describe the exported installation. */
   setAside: number;
 }
 
-/** Tells an import's caller how it gets on, line by line in the order of the file. */
+/** Receives the progress of an import, line by line in the order of the file. */
 export interface ImportListener {
-  /** After each line: bytes read of all the bytes there are. */
+  /** Called after each line, with the bytes read and the total bytes. */
   readonly onProgress: (done: number, total: number) => void;
-  /** A line could not be taken. Throwing ends the import. */
+  /** Called for a line that could not be imported. Throwing ends the import. */
   readonly onBadLine: (bad: BadLine) => void;
 }
 
-/** A line's content cannot be taken; the message says why. */
+/** The content of a line cannot be imported; the message states the reason. */
 export class LineError extends Error {
   override readonly name = 'LineError';
 }
 
-/** What is wrong with which fields. @param root what the fields are of */
+/** The fields of a value that are wrong, and why. @param root the name for the value itself */
 export function reasonOf({ issues }: z.ZodError, root: string): string {
   return issues.map(({ path, message }) => `${path.join('.') || root}: ${message}`).join('; ');
 }

@@ -10,24 +10,24 @@ import { DEFAULT_KIND } from '../commands/commands.js';
 import { LineError, reasonOf } from './import-report.js';
 import { timestamp } from './timestamp.js';
 
-/** The worker that jobs done or failed before the import are said to have had. */
+/** The worker recorded for jobs that were done or failed before the import. */
 const WORKER = 'prototype';
-/** The lease of an attempt that was over before it was recorded, in seconds. */
+/** The lease of an attempt that ended before the import, in seconds. */
 const LEASE_SECONDS = 1;
 
 const text = z.string('must be text');
-/** A time that names no zone is UTC, as the prototype meant it. */
+/** A time without a zone is UTC, as in the prototype. */
 const time = z.iso
   .datetime({ offset: true, local: true, error: 'must be a time such as 2021-03-06T15:51:20Z' })
   .transform((value) => new Date(/(Z|[+-]\d\d:\d\d)$/.test(value) ? value : `${value}Z`).toISOString())
-  // The first and last hours of what four digits can say are other years elsewhere.
+  // In UTC, the first and last hours that four-digit years can express may fall into a year that they cannot.
   .pipe(timestamp);
 const object = z.custom<JsonObject>(
   (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
   'must be a JSON object',
 );
 
-/** A mission as the prototype wrote it. */
+/** The prototype's record of a mission. */
 export const legacyMission = z.object({
   id: text,
   title: text,
@@ -37,7 +37,7 @@ export const legacyMission = z.object({
   created_at: time,
 });
 
-/** A task as the prototype wrote it. */
+/** The prototype's record of a task. */
 export const legacyTask = z.object({
   id: text,
   mission_id: text,
@@ -48,7 +48,7 @@ export const legacyTask = z.object({
   created_at: time,
 });
 
-/** A job as the prototype wrote it. */
+/** The prototype's record of a job. */
 export const legacyJob = z.object({
   id: text,
   task_id: text,
@@ -59,33 +59,36 @@ export const legacyJob = z.object({
   updated_at: time.optional(),
 });
 
-/** A fact with the time it became true. */
+/** A fact with the time at which it became true. */
 export interface DatedFact {
   readonly at: string;
   readonly fact: Fact<string, object>;
 }
 
-/** Reads a record. @throws LineError naming the fields that are wrong */
+/** Validates a record. @throws LineError naming the fields that are wrong */
 export function readRecord<V>(schema: z.ZodType<V>, value: unknown): V {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   throw new LineError(reasonOf(result.error, 'line'));
 }
 
-/** What a mission's record says happened. @throws LineError when it breaks a rule of missions */
+/** The facts that a mission's record implies. @throws LineError when it breaks a rule of missions */
 export function missionFacts(record: z.output<typeof legacyMission>): DatedFact[] {
   const { id: missionId, title, description, metadata, tags, created_at: at } = record;
   return history(mission, [[at, { type: 'CreateMission', missionId, title, description, metadata, tags }]]);
 }
 
-/** What a task's record says happened. @throws LineError when it breaks a rule of tasks */
+/** The facts that a task's record implies. @throws LineError when it breaks a rule of tasks */
 export function taskFacts(record: z.output<typeof legacyTask>, parent: MissionState): DatedFact[] {
   const { id: taskId, mission_id: missionId, name, description, kind, params, created_at: at } = record;
   const fields = { taskId, missionId, mission: parent, name, description, kind, params };
   return history(task, [[at, { type: 'CreateTask', ...fields }]]);
 }
 
-/** What a job's record says happened: created, and, when it is done or failed, dispatched and answered. */
+/**
+ * The facts that a job's record implies: it was created and, if it is done or failed, dispatched and answered.
+ * @throws LineError when it breaks a rule of jobs
+ */
 export function jobFacts(record: z.output<typeof legacyJob>, parent: Task, grandparent: MissionState): DatedFact[] {
   const { id: jobId, task_id: taskId, payload, status, result, created_at: createdAt } = record;
   const endedAt = record.updated_at ?? createdAt;
@@ -114,7 +117,7 @@ export function jobFacts(record: z.output<typeof legacyJob>, parent: Task, grand
   return history(job, steps);
 }
 
-/** The facts of several commands, each judged on what the ones before left. */
+/** The facts of several commands, each decided on the state after the ones before. */
 function history<C, F extends MissionFact | TaskFact | JobFact, S>(
   decider: Decider<C, F, S>,
   steps: readonly (readonly [at: string, command: C])[],
@@ -131,7 +134,7 @@ function history<C, F extends MissionFact | TaskFact | JobFact, S>(
   });
 }
 
-/** What a failed job says of it, cut to what a message may have, and never inside a surrogate pair. */
+/** The failure message of a failed job, cut to the longest allowed message, but not inside a surrogate pair. */
 function failureMessage(result: Json): string {
   if (result === null) return '';
   const message = typeof result === 'string' ? result : JSON.stringify(result);

@@ -1,24 +1,24 @@
 import { createReadStream } from 'node:fs';
 
-/** The longest line, in bytes: an event of the largest size, with room for its names. */
+/** The longest line, in bytes: sufficient for the largest event and its member names. */
 const MAX_LINE_BYTES = 4 * 1024 * 1024;
-/** What some editors put before the first line of UTF-8. */
+/** Bytes that some editors put before the first line of UTF-8 text. */
 const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf]);
 const BLANKS: ReadonlySet<number> = new Set(Buffer.from(' \t\r'));
 
 /** One line of a file. */
 export interface Line {
-  /** From 1. */
+  /** The number of the line, from 1. */
   readonly number: number;
-  /** What it holds; `undefined` when that is more than a line may hold. */
+  /** The bytes of the line; `undefined` if it is longer than allowed. */
   readonly content: Buffer | undefined;
-  /** Bytes held. */
+  /** The number of bytes in `content`. */
   readonly bytes: number;
-  /** Bytes of the file up to its end. */
+  /** The number of bytes of the file up to the end of the line. */
   readonly end: number;
 }
 
-/** The lines of a file that are not blank, streaming: memory holds one line and one block. */
+/** Reads the lines of a file that are not blank, streaming: memory holds one line and one block of the file. */
 export async function* readLines(path: string): AsyncIterable<Line> {
   let number = 0;
   let end = 0;

@@ -1,11 +1,12 @@
-/** The most values under way. */
+/** The most values that are processed at a time. */
 const MAX_UNDER_WAY = 200;
-/** The most bytes under way, unless a single value has more: well below what the log lets wait for the disk. */
+/** The most bytes processed at a time, unless a single value has more: well below the bytes that may wait in the log. */
 const MAX_BYTES_UNDER_WAY = 16 * 1024 * 1024;
 
 /**
- * Works on several values at a time and yields the results in the order of the values. `work` is called in that order
- * too. It ends with the first failure, or when the caller has had enough, after what is under way.
+ * Processes several values at a time and yields the results in the order of the values. `work` is called in that order
+ * too. It ends with the first failure, or when the caller stops, after pending work has finished.
+ * @throws the first error of `work`
  */
 export async function* mapInOrder<V extends { readonly bytes: number }, R>(
   source: AsyncIterable<V>,
@@ -16,7 +17,7 @@ export async function* mapInOrder<V extends { readonly bytes: number }, R>(
   try {
     for await (const value of source) {
       const result = work(value);
-      // It is awaited in its turn; until then a failure is nobody's.
+      // It is awaited later; this avoids an unhandled rejection until then.
       result.catch(() => undefined);
       underWay.push({ result, bytes: value.bytes });
       bytes += value.bytes;

@@ -11,15 +11,15 @@ import { fromLine, type ExportedEvent } from './exported-event.js';
 import { LineError, parseLine, type FileReport, type ImportListener } from './import-report.js';
 import { readLines, type Line } from './lines.js';
 
-/** Streams of which it is remembered what the log has of them. */
+/** The most streams whose events in the log are remembered. */
 const MAX_STREAMS = 10_000;
-/** What precedes an event's id in the key of the command that is judged again for it. */
+/** The prefix of the idempotency key of the command for an event; the event's id follows it. */
 const KEY_PREFIX = 'rebase:';
 
 /**
- * Takes an export as commands: each is judged afresh, on the log at hand, at the time and by the actor it had. What is
- * refused is reported, line by line; the rest is recorded as new events. Importing again changes nothing: what is there,
- * by its own id or by the key it was taken under, is not judged again.
+ * Imports an export as commands: each is decided again, on the log at hand, with its original time and actor. Refused lines
+ * are reported; the others are recorded as new events. Importing again changes nothing: an event that the log has, by its
+ * own id or by the idempotency key of its command, is not decided again.
  * @throws LogError when the log cannot be read or written
  */
 export async function rebase(
@@ -52,12 +52,12 @@ export async function rebase(
     const { stream, event } = said;
     rejudge.note(said);
     if ((await taken.has(stream, event.id)) || (await taken.has(stream, origin(said)))) return 'present';
-    // It was judged when those after it were, and changed nothing: by now it might undo them.
+    // It was decided in an earlier import and changed nothing; deciding it again could undo the events after it.
     if (mayChangeNothing(event) && line.number < (last.get(stream) ?? 0)) return 'present';
     try {
       const outcome = await rejudge.judge(said, `${KEY_PREFIX}${event.id}`);
       if (outcome.done) return outcome.recorded ? 'added' : 'present';
-      // The running core's own processes may have been faster: what they record has the same id wherever they do it.
+      // A process of the running core may have recorded it first: its events have the same id on every core.
       if (await taken.has(stream, event.id)) return 'present';
       throw new LineError(outcome.problem.message);
     } catch (error) {
@@ -67,31 +67,31 @@ export async function rebase(
   }
 }
 
-/** Whether its command may be judged to change nothing, and so leave no trace by which it would be known again. */
+/** Whether the command of an event may change nothing, and so leave no record that it was decided. */
 function mayChangeNothing({ type, data }: ExportedEvent['event']): boolean {
   if (type === 'JobFailed') return data['reason'] === LEASE_EXPIRED;
   return type === 'MissionUpdated' || type === 'TaskUpdated';
 }
 
-/** @throws LineError */
+/** Reads and checks the event of a line. @throws LineError */
 function read(line: Line): ExportedEvent {
   const said = fromLine(parseLine(line));
   if (!isSetAside(said)) assertFoldable(said);
   return said;
 }
 
-/** The id of the event that a rebase elsewhere took as this one; its own where none did. */
+/** The id of the exported event that a rebase recorded as this event; the event's own id if no rebase recorded it. */
 function origin({ event: { id, metadata } }: Pick<ExportedEvent, 'event'>): string {
   const key = metadata.idempotency?.key ?? '';
   return key.startsWith(KEY_PREFIX) ? key.slice(KEY_PREFIX.length) : id;
 }
 
-/** What describes the installation that was exported; and a hole, for what it stands for cannot be judged afresh. */
+/** Whether an event describes the exported installation, or is a hole, whose lost event cannot be decided again. */
 function isSetAside(said: ExportedEvent): boolean {
   return isOfInstallation(said) || said.event.type === 'HistoryHole';
 }
 
-/** The last line of each stream that the log has already, from an import that was made before. */
+/** For each stream, the last line whose event the log already has, from an earlier import. */
 async function lastTaken(path: string, taken: Taken): Promise<ReadonlyMap<string, number>> {
   const last = new Map<string, number>();
   for await (const line of readLines(path)) {
@@ -99,21 +99,21 @@ async function lastTaken(path: string, taken: Taken): Promise<ReadonlyMap<string
       const { stream, event } = read(line);
       if (await taken.has(stream, event.id)) last.set(stream, line.number);
     } catch (error) {
-      // It is reported in its turn.
+      // A bad line is reported later, when it is imported.
       if (!(error instanceof LineError)) throw error;
     }
   }
   return last;
 }
 
-/** What a stream was found to have. */
+/** The events that were found in a stream. */
 interface Known {
   readonly ids: Set<string>;
-  /** The revision to read on from. */
+  /** The next revision to read. */
   next: bigint;
 }
 
-/** Which events of an export the log has: by their own ids, or by what they were taken as. */
+/** Finds which events of an export the log has, by their own ids or as recorded by a rebase. */
 class Taken {
   readonly #log: EventLog;
   readonly #streams = new LRUCache<string, Known>({ max: MAX_STREAMS });
@@ -127,7 +127,7 @@ class Taken {
     this.#streams.set(stream, known);
     if (known.ids.has(id)) return true;
     for await (const event of this.#log.readStream(stream, { from: known.next })) {
-      // An export of this log has it by its own id, the one that it came from by the other.
+      // An export of this log has the event by its own id, and an export of the log it came from by its original id.
       known.ids.add(event.id).add(origin({ event }));
       known.next = event.revision + 1n;
     }

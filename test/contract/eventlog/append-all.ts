@@ -4,7 +4,7 @@ import { collect, expectLogError, idsOf, newEvents, newStream, revisionsTo } fro
 import { Random } from '../../support/random.js';
 import type { LogTest } from './log-test.js';
 
-/** Appends of a few events each that grow streams side by side, as a history elsewhere did. */
+/** Appends of a few events each to interleaved streams, as in a history from elsewhere. */
 function history(count: number): Append[] {
   const random = new Random(11);
   const streams = Array.from({ length: 9 }, (_, i) => newStream(['mission', 'task', 'job'][i % 3]));
@@ -20,7 +20,7 @@ function history(count: number): Append[] {
 
 export function appendAllContract(test: LogTest): void {
   describe('appending to many streams', () => {
-    test('keeps the order of all, and each stream’s revisions', async ({ log }) => {
+    test('keeps the order of all events, and the revisions of each stream', async ({ log }) => {
       const appends = history(300);
       const head = await log.head();
 
@@ -36,7 +36,7 @@ export function appendAllContract(test: LogTest): void {
       }
     });
 
-    test('goes on from what is there, among appends of others', async ({ log }) => {
+    test('continues after existing events, among concurrent appends', async ({ log }) => {
       const [ours, theirs] = [history(100), history(100)];
       await log.appendAll(ours.slice(0, 50));
 
@@ -51,7 +51,7 @@ export function appendAllContract(test: LogTest): void {
       }
     });
 
-    test('done again changes nothing', async ({ log }) => {
+    test('changes nothing when repeated', async ({ log }) => {
       const appends = history(50);
       await log.appendAll(appends);
       const head = await log.head();
@@ -61,7 +61,7 @@ export function appendAllContract(test: LogTest): void {
       expect(await log.head()).toBe(head);
     });
 
-    test('is refused where a revision does not follow, naming it, and invents nothing', async ({ log }) => {
+    test('is refused at a wrong revision, naming the stream, and stores no append in part', async ({ log }) => {
       const [first, second, third] = [newStream(), newStream(), newStream()];
       const appends: Append[] = [
         { stream: first, events: newEvents(2), expected: 'no-stream' },
@@ -83,12 +83,12 @@ export function appendAllContract(test: LogTest): void {
       }
     });
 
-    test('is refused with an event that no log takes', async ({ log }) => {
+    test('is refused with an event that no log accepts', async ({ log }) => {
       const events = [{ ...newEvents(1)[0]!, id: 'none' }];
       await expectLogError(log.appendAll([{ stream: newStream(), events, expected: 'any' }]), 'EVENT_INVALID');
     });
 
-    test('takes nothing to append as done', async ({ log }) => {
+    test('succeeds with an empty list', async ({ log }) => {
       await log.appendAll([]);
     });
   });

@@ -6,7 +6,7 @@ import { MAX_APPEND_EVENTS, type ExpectedRevision } from '../../../src/infra/eve
 import { collect, idsOf, newEvent, newEvents, newMetadata, newStream, revisionsTo } from '../../support/events.js';
 import type { LogTest } from './log-test.js';
 
-/** Streams as an append may find them, with what it may expect of each and what is refused. */
+/** States of a stream, with the expected revisions that an append may and may not have in each. */
 const EXPECTATIONS: {
   readonly events: number;
   readonly right: readonly ExpectedRevision[];
@@ -32,7 +32,9 @@ export function appendContract(test: LogTest): void {
         });
       }
       for (const expected of wrong) {
-        test(`refuses ${String(expected)} for a stream of ${events} events, saying where it is`, async ({ log }) => {
+        test(`refuses ${String(expected)} for a stream of ${events} events, and reports its revision`, async ({
+          log,
+        }) => {
           const stream = newStream();
           if (events > 0) await log.append(stream, newEvents(events), 'no-stream');
           const head = await log.head();
@@ -50,7 +52,7 @@ export function appendContract(test: LogTest): void {
       }
     }
 
-    test('answers with the revision and position of the last event', async ({ log }) => {
+    test('returns the revision and position of the last event', async ({ log }) => {
       const stream = newStream();
       const first = await log.append(stream, newEvents(3), 'no-stream');
       const second = await log.append(stream, newEvents(1), 'any');
@@ -60,7 +62,7 @@ export function appendContract(test: LogTest): void {
       expect(second).toEqual({ revision: 3n, position: events[3]?.position });
     });
 
-    test('lets its writer read what it wrote at once', async ({ log }) => {
+    test('lets its writer read the events immediately', async ({ log }) => {
       for (let i = 0n; i < 20n; i += 1n) {
         const event = newEvent();
         const stream = newStream();
@@ -71,7 +73,7 @@ export function appendContract(test: LogTest): void {
       }
     });
 
-    test(`takes ${MAX_APPEND_EVENTS} events at once, in order`, async ({ log }) => {
+    test(`takes ${MAX_APPEND_EVENTS} events in one append, in order`, async ({ log }) => {
       const stream = newStream();
       const events = newEvents(MAX_APPEND_EVENTS);
 
@@ -92,7 +94,7 @@ export function appendContract(test: LogTest): void {
       expect(await collect(log.readStream(stream))).toHaveLength(5);
     });
 
-    test('returns an event as it was given, with its place, its number and when it was recorded', async ({ log }) => {
+    test('returns an event as it was given, with its place, type number and recording time', async ({ log }) => {
       const stream = newStream('job');
       const metadata = { ...newMetadata(), idempotency: { key: 'k', hash: 'h' } };
       const event = newEvent({
@@ -114,7 +116,7 @@ export function appendContract(test: LogTest): void {
       const json = fc.dictionary(fc.string({ unit: 'binary' }), fc.jsonValue({ stringUnit: 'binary' }));
       await fc.assert(
         fc.asyncProperty(fc.array(json, { minLength: 1, maxLength: 8 }), async (values) => {
-          // JSON does not tell −0 from 0.
+          // JSON does not distinguish −0 from 0.
           const datas = values.map((value) => JSON.parse(JSON.stringify(value).replaceAll('-0', '0')) as JsonObject);
           const stream = newStream();
           await log.append(
@@ -128,7 +130,7 @@ export function appendContract(test: LogTest): void {
       );
     });
 
-    test('returns members in the order of canonical JSON, whatever order they came in', async ({ log }) => {
+    test('returns members in the order of canonical JSON, in whatever order they were given', async ({ log }) => {
       const stream = newStream();
       const data = { b: { z: 1, a: [{ d: 1, c: 2 }] }, é: 3, a: 4, 'a b': 5, A: 6 };
 
@@ -138,7 +140,7 @@ export function appendContract(test: LogTest): void {
       expect(JSON.stringify(stored?.data)).toBe('{"A":6,"a":4,"a b":5,"b":{"a":[{"c":2,"d":1}],"z":1},"é":3}');
     });
 
-    test('returns much text of every plane as it was given', async ({ log }) => {
+    test('returns long text with characters of every Unicode plane as it was given', async ({ log }) => {
       const text = Array.from({ length: 20_000 }, (_, i) => String.fromCodePoint(0x20 + i * 5)).filter((c) =>
         c.isWellFormed(),
       );
@@ -169,9 +171,9 @@ export function appendContract(test: LogTest): void {
     });
   });
 
-  describe('the same append again', () => {
+  describe('a repeated append', () => {
     for (const expected of ['no-stream', 1n] as const) {
-      test(`at ${String(expected)} answers with what is stored`, async ({ log }) => {
+      test(`at ${String(expected)} returns the stored result`, async ({ log }) => {
         const stream = newStream();
         if (expected === 1n) await log.append(stream, newEvents(2), 'no-stream');
         const events = newEvents(3);
@@ -184,7 +186,7 @@ export function appendContract(test: LogTest): void {
       });
     }
 
-    test('made many times at once is stored once and answered alike', async ({ log }) => {
+    test('made many times concurrently is stored once, with equal results', async ({ log }) => {
       const stream = newStream();
       const events = newEvents(3);
 

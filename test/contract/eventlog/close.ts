@@ -4,7 +4,7 @@ import type { LogTest } from './log-test.js';
 
 export function closeContract(test: LogTest): void {
   describe('close', () => {
-    test('finishes the appends it was given before', async ({ underTest: { log, reopen } }) => {
+    test('finishes the appends that were made before it', async ({ underTest: { log, reopen } }) => {
       const events = newEvents(200);
       const appending = events.map((event) => log.append(newStream(), [event], 'no-stream'));
       await log.close();
@@ -40,7 +40,7 @@ export function closeContract(test: LogTest): void {
       });
     }
 
-    test('may be done twice', async ({ log }) => {
+    test('may be called twice', async ({ log }) => {
       await Promise.all([log.close(), log.close()]);
       await log.close();
     });
@@ -63,7 +63,7 @@ export function closeContract(test: LogTest): void {
       }
     });
 
-    test('does not break a subscription that its own signal has ended', async ({ log }) => {
+    test('causes no error in a subscription that its own signal has ended', async ({ log }) => {
       const controller = new AbortController();
       const subscription = collect(log.subscribe({ after: 0n, signal: controller.signal }));
       await log.append(newStream(), [newEvent()], 'any');

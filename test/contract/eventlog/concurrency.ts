@@ -5,8 +5,8 @@ import type { LogTest } from './log-test.js';
 const APPENDERS = 100;
 
 export function concurrencyContract(test: LogTest): void {
-  describe(`${APPENDERS} appenders at once`, () => {
-    test('on one stream at a pinned revision: one wins each revision', async ({ log }) => {
+  describe(`${APPENDERS} concurrent appenders`, () => {
+    test('on one stream with a numeric expected revision: one succeeds at each revision', async ({ log }) => {
       const stream = newStream();
       const winners: string[] = [];
       for (let round = 0n; round < 5n; round += 1n) {
@@ -26,7 +26,7 @@ export function concurrencyContract(test: LogTest): void {
       expect(idsOf(await collect(log.readStream(stream)))).toEqual(winners);
     });
 
-    test('on one stream at any revision: all land, densely', async ({ log }) => {
+    test('on one stream at any revision: all are stored, without gaps', async ({ log }) => {
       const stream = newStream();
       const appends = Array.from({ length: APPENDERS }, (_, i) => newEvents(1 + (i % 3)));
 
@@ -41,7 +41,7 @@ export function concurrencyContract(test: LogTest): void {
       });
     });
 
-    test('on streams of their own: none disturbs another', async ({ log }) => {
+    test('on separate streams: none affects another', async ({ log }) => {
       const streams = Array.from({ length: APPENDERS }, () => newStream());
       const events = await Promise.all(
         streams.map(async (stream) => {
@@ -59,7 +59,7 @@ export function concurrencyContract(test: LogTest): void {
       }
     });
 
-    test('some of them refused: the others land', async ({ log }) => {
+    test('some of them refused: the others are stored', async ({ log }) => {
       const stream = newStream();
       await log.append(stream, [newEvent()], 'no-stream');
       const outcomes = await Promise.allSettled(

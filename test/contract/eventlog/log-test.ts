@@ -3,18 +3,18 @@ import type { EventLog } from '../../../src/infra/eventlog/eventlog.js';
 
 /** A log to be tested. */
 export interface LogUnderTest {
-  /** Empty, and written to by nobody else. */
+  /** An empty log with no other writer. */
   readonly log: EventLog;
-  /** Opens the same log once more. */
+  /** Opens the same log again. */
   readonly reopen: () => Promise<EventLog>;
-  /** Closes what was opened and takes it away. */
+  /** Closes all that was opened and removes the log. */
   readonly cleanup: () => Promise<void>;
 }
 
 /** Vitest's `test`, giving each test a log of its own. */
 export const createTest = (makeLog: () => Promise<LogUnderTest>) =>
   base.extend<{ underTest: LogUnderTest; log: EventLog }>({
-    // How Vitest wants a fixture without dependencies to look.
+    // Vitest requires this form for a fixture without dependencies.
     underTest: async ({}, use) => {
       const underTest = await makeLog();
       await use(underTest);

@@ -18,7 +18,7 @@ async function fillWithEverything(log: EventLog): Promise<void> {
 
 export function readContract(test: LogTest): void {
   describe('readStream', () => {
-    test('finds nothing in a stream that is not there', async ({ log }) => {
+    test('finds nothing in a stream that does not exist', async ({ log }) => {
       expect(await collect(log.readStream(newStream()))).toEqual([]);
       expect(await collect(log.readStream(newStream(), { direction: 'backward' }))).toEqual([]);
     });
@@ -48,7 +48,7 @@ export function readContract(test: LogTest): void {
       }
     });
 
-    test('reads a long stream whole, either way', async ({ log }) => {
+    test('reads a long stream completely, either way', async ({ log }) => {
       const stream = newStream();
       const events = [newEvents(500), newEvents(500), newEvents(500), newEvents(500), newEvents(3)];
       for (const some of events) await log.append(stream, some, 'any');
@@ -59,7 +59,7 @@ export function readContract(test: LogTest): void {
       expect(idsOf(await collect(log.readStream(stream, { from: 3n, limit: 2_000 })))).toEqual(ids.slice(3));
     });
 
-    test('may be left off in the middle', async ({ log }) => {
+    test('may be abandoned in the middle', async ({ log }) => {
       const stream = newStream();
       await log.append(stream, newEvents(10), 'no-stream');
       for (let i = 0; i < 20; i += 1) {
@@ -116,12 +116,12 @@ export function readContract(test: LogTest): void {
       const beyond = { position: last!.position + 1n, revision: last!.revision + 1n, id: randomUUID() };
       expect(await log.has({ stream, ...beyond })).toBe(false);
       expect(await log.has({ stream: newStream(), ...beyond })).toBe(false);
-      // What was there once and was emptied may have been any.
+      // The id of an emptied event is no longer known, so any id is accepted.
       await log.truncate(stream, 2n);
       for (const event of events) expect(await log.has(event)).toBe(true);
     });
 
-    test('gives exactly what a filter asks for', async ({ log }) => {
+    test('returns exactly the events that match a filter', async ({ log }) => {
       await fillWithEverything(log);
       const all = await collect(log.readAll());
       expect(all).toHaveLength(60);
@@ -149,7 +149,7 @@ export function readContract(test: LogTest): void {
       );
     });
 
-    test('ends where the log ended when it began', async ({ log }) => {
+    test('ends at the end that the log had when the read began', async ({ log }) => {
       await log.append(newStream(), newEvents(20), 'any');
       let read = 0;
       for await (const _ of log.readAll()) {
@@ -161,7 +161,7 @@ export function readContract(test: LogTest): void {
   });
 
   describe('head', () => {
-    test('is nowhere before an event and rises with each append', async ({ log }) => {
+    test('is 0 for an empty log and rises with each append', async ({ log }) => {
       let head = await log.head();
       for (let i = 0; i < 5; i += 1) {
         const { position } = await log.append(newStream(), newEvents(2), 'any');

@@ -38,7 +38,7 @@ const BAD_VALUES = {
 };
 const METADATA_BYTES = JSON.stringify(newMetadata()).length;
 
-/** Text that makes an event of `{ text }` have so many bytes; `letter` is one of two bytes. */
+/** Text that gives an event of `{ text }` this size in bytes; `letter` is a character of two bytes. */
 function textFor(eventBytes: number, letter: string): string {
   const bytes = eventBytes - METADATA_BYTES - '{"text":""}'.length;
   return letter.repeat(Math.floor(bytes / 2)) + 'x'.repeat(bytes % 2);
@@ -97,12 +97,12 @@ export function refusalContract(test: LogTest): void {
       }
     });
 
-    test('an append of more than it can ever take, without asking to try again', async ({ log }) => {
+    test('an append above the size limit, without advice to try again', async ({ log }) => {
       const data = { text: 'x'.repeat(200_000) };
       await expectLogError(log.append(newStream(), newEvents(MAX_APPEND_EVENTS, { data }), 'any'), 'EVENT_INVALID');
     });
 
-    test('all of an append for one bad event, and nothing of its neighbours', async ({ log }) => {
+    test('a complete append because of one bad event, and no other append', async ({ log }) => {
       const stream = newStream();
       const bad = newEvent({ data: { n: Number.NaN } });
       const [good, refused] = await Promise.allSettled([

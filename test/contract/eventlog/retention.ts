@@ -5,7 +5,7 @@ import type { LogTest } from './log-test.js';
 
 export function retentionContract(test: LogTest): void {
   describe('truncate', () => {
-    test('takes away what is below a revision and nothing else', async ({ log }) => {
+    test('removes the events below a revision and nothing else', async ({ log }) => {
       const [stream, other] = [newStream(), newStream()];
       await log.append(stream, newEvents(5), 'no-stream');
       await log.append(other, newEvents(5), 'no-stream');
@@ -21,7 +21,7 @@ export function retentionContract(test: LogTest): void {
       expect(await collect(log.readStream(other))).toHaveLength(5);
     });
 
-    test('leaves revisions and what may be expected as they were', async ({ log }) => {
+    test('changes neither revisions nor the expected revision of the next append', async ({ log }) => {
       const stream = newStream();
       await log.append(stream, newEvents(5), 'no-stream');
       await log.truncate(stream, 4n);
@@ -34,7 +34,7 @@ export function retentionContract(test: LogTest): void {
       expect((await collect(log.readStream(stream))).map(({ revision }) => revision)).toEqual([4n, 5n, 6n]);
     });
 
-    test('always leaves the last event', async ({ log }) => {
+    test('always keeps the last event', async ({ log }) => {
       const stream = newStream();
       const events = newEvents(3);
       await log.append(stream, events, 'no-stream');
@@ -45,7 +45,9 @@ export function retentionContract(test: LogTest): void {
       }
     });
 
-    test('does nothing twice, below the first revision, or to a stream that is not there', async ({ log }) => {
+    test('changes nothing when repeated, below the first revision, or on a stream that does not exist', async ({
+      log,
+    }) => {
       const stream = newStream();
       await log.append(stream, newEvents(4), 'no-stream');
       const head = await log.head();
@@ -61,7 +63,7 @@ export function retentionContract(test: LogTest): void {
       expect(await log.head()).toBeGreaterThanOrEqual(head);
     });
 
-    test('works again on what came after', async ({ log }) => {
+    test('works again on later events', async ({ log }) => {
       const stream = newStream();
       await log.append(stream, newEvents(4), 'no-stream');
       await log.truncate(stream, 100n);
@@ -84,7 +86,7 @@ export function retentionContract(test: LogTest): void {
       });
     }
 
-    test('leaves a stream that reads as empty, and others as they are', async ({ log }) => {
+    test('makes a stream read as empty, and leaves the others unchanged', async ({ log }) => {
       const [stream, other] = [newStream(), newStream()];
       await log.append(stream, newEvents(3), 'no-stream');
       await log.append(other, newEvents(3), 'no-stream');
@@ -105,7 +107,7 @@ export function retentionContract(test: LogTest): void {
       expect(await collect(log.readStream(stream))).toEqual([]);
     });
 
-    test('is judged together with the appends of its moment', async ({ log }) => {
+    test('lets concurrent appends succeed or refuses them as STREAM_TOMBSTONED', async ({ log }) => {
       const stream = newStream();
       const appending = Array.from({ length: 100 }, () => log.append(stream, [newEvent()], 'any'));
       const [, ...outcomes] = await Promise.allSettled([log.tombstone(stream), ...appending]);
@@ -116,7 +118,7 @@ export function retentionContract(test: LogTest): void {
       expect(await collect(log.readStream(stream))).toEqual([]);
     });
 
-    test('never lets a position come again', async ({ log }) => {
+    test('never lets a position be used again', async ({ log }) => {
       const stream = newStream();
       const { position } = await log.append(stream, newEvents(3), 'no-stream');
       await log.tombstone(stream);

@@ -6,7 +6,7 @@ import type { EventFilter, EventLog } from '../../../src/infra/eventlog/eventlog
 import { collect, follow, idsOf, newEvent, newEvents, newStream } from '../../support/events.js';
 import type { LogTest } from './log-test.js';
 
-/** How soon a subscription ends after its signal, in milliseconds: far less than any timeout would take. */
+/** How soon a subscription must end after its signal, in milliseconds: far less than any timeout. */
 const PROMPT_MS = 3_000;
 
 /** Appends made while subscribers come and go. */
@@ -17,7 +17,7 @@ const FAR = 2n ** 62n;
 /** One subscriber of the property: when it starts, from where, how it reads. */
 interface Subscriber {
   readonly startsAfterAppends: number;
-  /** Where it starts, as a share of what is there. */
+  /** Where it starts, as a fraction of the existing events. */
   readonly from: number;
   readonly batchSize: number;
   readonly slowness: number;
@@ -32,14 +32,14 @@ const subscriber: fc.Arbitrary<Subscriber> = fc.record({
   filter: fc.constantFrom(undefined, undefined, { types: ['TaskCreated'] }, { categories: ['job'] }, { streams: [] }),
 });
 
-/** Appends groups of these sizes to streams of two categories, telling after each how many there were. */
+/** Appends groups of these sizes to streams of two categories, and reports the total number of events after each. */
 async function appendAtRandom(log: EventLog, sizes: readonly number[], appended: (count: number) => void) {
   const appending: Promise<unknown>[] = [];
   for (const [i, size] of sizes.entries()) {
     const stream = newStream(i % 3 === 0 ? 'job' : 'task');
     const type = i % 2 === 0 ? 'TaskCreated' : 'JobCreated';
     appending.push(log.append(stream, newEvents(size, { type }), 'any'));
-    // Some share a group with the next.
+    // Some appends share a group with the next one.
     if (size % 3 !== 0) await Promise.all(appending.splice(0));
     appended(i);
   }
@@ -48,12 +48,12 @@ async function appendAtRandom(log: EventLog, sizes: readonly number[], appended:
 
 export function subscribeContract(test: LogTest): void {
   describe('subscribe', () => {
-    test('says that it is live on an empty log', async ({ log }) => {
+    test('reports that it is live on an empty log', async ({ log }) => {
       const { batches } = await follow(log, { after: 0n }, ({ live }) => live);
       expect(batches).toEqual([{ events: [], through: 0n, live: true }]);
     });
 
-    test('delivers what is there, says that it is live, then delivers what comes', async ({ log }) => {
+    test('delivers existing events, reports that it is live, then delivers new events', async ({ log }) => {
       const before = newEvents(5);
       const after = newEvents(3);
       await log.append(newStream(), before, 'any');
@@ -110,7 +110,7 @@ export function subscribeContract(test: LogTest): void {
               idsOf(wanted.filter(({ position }) => position <= followed.through)),
             );
             for (const { events } of followed.batches) expect(events.length).toBeLessThanOrEqual(options.batchSize);
-            // The last event is named by its place, matched or not, where it is known.
+            // `last` is the place of the last event, whether it matches or not, if it is known.
             const all = await collect(log.readAll({ after: options.after }));
             for (const { last, through } of followed.batches) {
               const { stream, revision, id } = all.findLast(({ position }) => position <= through) ?? {};
@@ -122,7 +122,7 @@ export function subscribeContract(test: LogTest): void {
       );
     });
 
-    test('misses nothing when several start at once where nobody followed before', async ({ log }) => {
+    test('misses nothing when several start concurrently on a log without subscribers', async ({ log }) => {
       for (let round = 0; round < 30; round += 1) {
         const after = await log.head();
         const events = newEvents(12);
@@ -134,7 +134,7 @@ export function subscribeContract(test: LogTest): void {
       }
     });
 
-    test('says how far it looked when nothing matched', async ({ log }) => {
+    test('reports how far it scanned when nothing matched', async ({ log }) => {
       await log.append(newStream(), newEvents(30), 'any');
       let end: bigint | undefined;
       const { events, through } = await follow(
@@ -150,7 +150,7 @@ export function subscribeContract(test: LogTest): void {
       expect(through).toBeGreaterThanOrEqual(await log.head());
     });
 
-    test('delivers only what a filter asks for, from the past and as it comes', async ({ log }) => {
+    test('delivers only events that match a filter, existing and new', async ({ log }) => {
       const filter = { categories: ['job'], types: ['JobFailed'] };
       const append = async () => {
         for (const type of ['JobFailed', 'JobCreated', 'JobFailed']) {
@@ -175,7 +175,7 @@ export function subscribeContract(test: LogTest): void {
       expect(events).toEqual(await collect(log.readAll({ filter })));
     });
 
-    test('gives a reader that falls thousands of events behind everything', async ({ log }) => {
+    test('delivers every event to a reader that falls thousands of events behind', async ({ log }) => {
       const groups = Array.from({ length: 8 }, () => newEvents(500));
       await log.append(newStream(), [newEvent()], 'any');
       let appended = false;
@@ -193,7 +193,7 @@ export function subscribeContract(test: LogTest): void {
       expect(idsOf(events.slice(1))).toEqual(idsOf(groups.flat()));
     });
 
-    test('gives no batch more events than asked for, past or live', async ({ log }) => {
+    test('delivers no batch with more events than requested, existing or live', async ({ log }) => {
       await log.append(newStream(), newEvents(25), 'any');
       let appended = false;
       const { batches } = await follow(
@@ -210,7 +210,7 @@ export function subscribeContract(test: LogTest): void {
       expect(Math.max(...batches.map(({ events }) => events.length))).toBe(10);
     });
 
-    test('ends by its signal, promptly and without an error, when nothing happens', async ({ log }) => {
+    test('ends on its signal, promptly and without an error, while it waits', async ({ log }) => {
       for (const after of [0n, await log.head()]) {
         const controller = new AbortController();
         const batches = log.subscribe({ after, signal: controller.signal })[Symbol.asyncIterator]();
@@ -225,18 +225,18 @@ export function subscribeContract(test: LogTest): void {
       }
     });
 
-    test('delivers nothing when its signal has ended it before it began', async ({ log }) => {
+    test('delivers nothing when its signal was aborted before it began', async ({ log }) => {
       await log.append(newStream(), newEvents(5), 'any');
       expect(await collect(log.subscribe({ after: 0n, signal: AbortSignal.abort() }))).toEqual([]);
     });
 
-    test('ends by its signal in the middle of the past', async ({ log }) => {
+    test('ends on its signal in the middle of existing events', async ({ log }) => {
       await log.append(newStream(), newEvents(100), 'any');
       const { events } = await follow(log, { after: 0n, batchSize: 10 }, (followed) => followed.events.length >= 30);
       expect(events).toHaveLength(30);
     });
 
-    test('may be left at any time', async ({ log }) => {
+    test('may be abandoned at any time', async ({ log }) => {
       await log.append(newStream(), newEvents(10), 'any');
       for (let i = 0; i < 20; i += 1) {
         const { signal } = new AbortController();

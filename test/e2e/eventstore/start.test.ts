@@ -52,7 +52,7 @@ describe('a core whose server is down', () => {
     });
     const said = () => core.output.map((line) => (JSON.parse(line) as { msg: string }).msg);
     const shown = `esdb://127.0.0.1:${server.port}`;
-    const isTriedAgain = new RegExp(`^${shown} cannot be reached now; it is tried again \\(`);
+    const isTriedAgain = new RegExp(`^${shown} cannot be reached at present; the connection is retried \\(`);
     await expect.poll(said).toContainEqual(expect.stringMatching(isTriedAgain));
     expect(said().at(0)).toMatch(new RegExp(`^${shown} does not answer; trying again \\(.*ECONNREFUSED.*\\)$`));
 
@@ -122,14 +122,14 @@ describe('a core that can never reach its server says why in one line, and ends:
     const server = await standIn({ tls, users: { ops: 'right' } });
     const authority = encodeURIComponent(tls.authorityFile);
     expect(await refusal(`esdb://ops:wrong-password@localhost:${server.port}?tlsCAFile=${authority}`)).toMatch(
-      /^sheratan: LOG_DENIED: esdb:\/\/localhost:\d+ refuses us: give EVENTSTORE_URL a user and password/,
+      /^sheratan: LOG_DENIED: esdb:\/\/localhost:\d+ refuses access: give EVENTSTORE_URL a user and password/,
     );
   });
 
   it('a certificate of an unknown authority', async () => {
     const server = await standIn({ tls: certificateFor('localhost') });
     expect(await refusal(`esdb://localhost:${server.port}`)).toMatch(
-      /^sheratan: LOG_DENIED: No secure connection to esdb:\/\/localhost:\d+: name the authority/,
+      /^sheratan: LOG_DENIED: No secure connection to esdb:\/\/localhost:\d+: give the certificate/,
     );
   });
 });

@@ -87,9 +87,11 @@ describe('sheratan copy', { timeout: 240_000 }, () => {
     expect(await refusal(nowhere, dataDir)).toMatch(/^sheratan: --from: there is no log at .*Name a data folder, or/);
     expect(await refusal(dataDir, 'esdb://admin:secret@')).toMatch(/^sheratan: --to: it must be esdb:(?!.*secret)/);
     expect(await refusal(dataDir, other)).toMatch(
-      /^sheratan: The target does not hold what the source begins with: event \d+ is another/,
+      /^sheratan: The target does not have the same first events as the source: event \d+ differs/,
     );
-    expect(await refusal(dataDir, apart(standIn.url))).toMatch(/^sheratan: LOG_UNAVAILABLE: .* cannot be reached now/);
+    expect(await refusal(dataDir, apart(standIn.url))).toMatch(
+      /^sheratan: LOG_UNAVAILABLE: .* cannot be reached at present/,
+    );
     await standIn.stop();
   });
 });

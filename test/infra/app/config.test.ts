@@ -190,7 +190,10 @@ describe('EVENTSTORE_URL', () => {
 
   it.each([
     ['http://admin:changeit@node:2113', /^EVENTSTORE_URL: it must be esdb:/],
-    ['esdb://admin:changeit@node:2113?tsl=false', /^EVENTSTORE_URL: it has the option 'tsl', which is none of tls, /],
+    [
+      'esdb://admin:changeit@node:2113?tsl=false',
+      /^EVENTSTORE_URL: it has the unknown option 'tsl'; the options are tls, /,
+    ],
   ])('is refused when it is %s, and its password not shown', (url, message) => {
     expect(refusal({ EVENTSTORE_URL: url })).toMatch(message);
     expect(refusal({ EVENTSTORE_URL: url })).not.toContain('changeit');

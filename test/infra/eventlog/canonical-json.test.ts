@@ -94,7 +94,7 @@ describe('canonical JSON', () => {
     expect(canonicalJson({ b: undefined, a: { c: undefined } })).toBe('{"a":{}}');
   });
 
-  it('is what the package canonicalize writes', () => {
+  it('equals the output of the package canonicalize', () => {
     fc.assert(
       fc.property(anyJson, (value) => {
         expect(canonicalJson(value)).toBe(canonicalize(value));
@@ -153,7 +153,7 @@ describe('canonical JSON', () => {
     });
   }
 
-  it('takes 500 levels', () => {
+  it('accepts 500 levels', () => {
     const deep = '['.repeat(500) + ']'.repeat(500);
     expect(canonicalJson(JSON.parse(deep))).toBe(deep);
   });

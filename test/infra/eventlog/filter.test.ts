@@ -60,7 +60,7 @@ describe('a filter', () => {
     );
   });
 
-  it('asks for everything when it says nothing, and for nothing when it lists nothing', () => {
+  it('matches every event when it has no parts, and no event when a part is an empty list', () => {
     const candidate: RecordedEvent = {
       ...newEvent(),
       stream: 'job-1',

@@ -45,7 +45,7 @@ function range(from: bigint, to: bigint): bigint[] {
 const never = new AbortController().signal;
 
 describe('the tail', () => {
-  it('covers what came since it started, and nothing before', async () => {
+  it('covers the events since it started, and none before', async () => {
     const source = new Source();
     const tail = new ReadTail(5n, source.read);
     source.head = 9n;
@@ -60,7 +60,7 @@ describe('the tail', () => {
     expect(positionsAfter(tail, 20n)).toEqual([]);
   });
 
-  it('reads on until the end of the log, however small the pages', async () => {
+  it('reads to the end of the log, however small the pages', async () => {
     const source = new Source();
     source.pageSize = 3;
     source.head = 20n;
@@ -69,7 +69,7 @@ describe('the tail', () => {
     expect(positionsAfter(tail, 0n)).toEqual(range(1n, 20n));
   });
 
-  it('comes to the end of the log although no event is there', async () => {
+  it('reaches the end of the log although there is no event at the end', async () => {
     const source = new Source();
     source.head = 4n;
     for (const stub of [2n, 4n]) source.stubs.add(stub);
@@ -99,7 +99,7 @@ describe('the tail', () => {
     expect(positionsAfter(tail, 12n)).toEqual(range(13n, 20n));
   });
 
-  it('reads once for many who ask at once, and once more for what came meanwhile', async () => {
+  it('reads once for many concurrent refreshes, and once more for events that arrived meanwhile', async () => {
     const source = new Source();
     source.head = 5n;
     const tail = new ReadTail(0n, source.read);
@@ -110,7 +110,7 @@ describe('the tail', () => {
     expect(tail.to).toBe(8n);
   });
 
-  it('wakes those who wait when it has grown, and them only', async () => {
+  it('wakes only waiting readers when it has grown', async () => {
     const source = new Source();
     const tail = new ReadTail(0n, source.read);
     let woken = false;
@@ -124,7 +124,7 @@ describe('the tail', () => {
     await tail.changed(0n, never);
   });
 
-  it('wakes those who wait when a read fails, and reads again when asked', async () => {
+  it('wakes waiting readers when a read fails, and reads again when refreshed', async () => {
     const source = new Source();
     source.head = 3n;
     source.failure = new Error('the disk');
@@ -139,7 +139,7 @@ describe('the tail', () => {
     expect(tail.to).toBe(3n);
   });
 
-  it('wakes one who waits at their signal', async () => {
+  it('wakes a waiting reader on its signal', async () => {
     const tail = new ReadTail(0n, new Source().read);
     const controller = new AbortController();
     const waiting = tail.changed(0n, controller.signal);
@@ -148,7 +148,7 @@ describe('the tail', () => {
     await tail.changed(0n, controller.signal);
   });
 
-  it('forgets what it holds, even what is just being read', async () => {
+  it('forgets its events, even those being read', async () => {
     const source = new Source();
     source.head = 5n;
     const tail = new ReadTail(0n, source.read);

@@ -32,12 +32,12 @@ describe('the answer to a client for a failure of the log', () => {
     ],
     ['SQLITE_READONLY', 'LOG_READONLY', 503, 'log.db cannot be written; make the file and its folder writable.'],
     ['SQLITE_CANTOPEN', 'LOG_READONLY', 503, 'log.db cannot be opened; check that its folder exists and is writable.'],
-    ['SQLITE_BUSY', 'LOG_BUSY', 503, 'Another process holds log.db for writing; try again.'],
+    ['SQLITE_BUSY', 'LOG_BUSY', 503, 'Another process has locked log.db for writing; try again.'],
     [
       'SQLITE_CORRUPT',
       'LOG_CORRUPT',
       503,
-      'log.db is damaged. Stop the core and run `sheratan restore --repair`, or restore the file from a copy; `sheratan export --skip-damaged` saves what can still be read.',
+      'log.db is damaged. Stop the core and run `sheratan restore --repair`, or restore the file from a copy; `sheratan export --skip-damaged` saves the events that can still be read.',
     ],
     ['SQLITE_IOERR', 'LOG_FAILED', 503, 'log.db could not be read or written.'],
   ];

@@ -7,7 +7,7 @@ import { importFolder, job, legacyFolder, mission, task } from './support.js';
 
 const LONG = 4 * 1024 * 1024;
 
-/** Imports missions of which the first and the last are good; answers with what was said of those between. */
+/** Imports missions of which the first and the last are valid; returns what was reported about those between. */
 async function reasonsFor(lines: readonly (object | string)[]): Promise<string[]> {
   const log = await newLog();
   const folder = await legacyFolder({ missions: [mission('first'), ...lines, mission('last')] });
@@ -63,13 +63,13 @@ describe('a bad line is reported with its place and reason, and the rest is impo
     ]);
   });
 
-  it('when a time is none', async () => {
+  it('when a time is invalid', async () => {
     const times = ['', '1', 'yesterday', '2021-03-06', '2021-02-30T00:00:00Z', '2021-03-06T25:00:00Z', '06/03/2021'];
     const reasons = await reasonsFor(times.map((created_at) => mission('m1', { created_at })));
     expect(new Set(reasons)).toEqual(new Set(['created_at: must be a time such as 2021-03-06T15:51:20Z']));
   });
 
-  it('when a time is of no year of four digits', async () => {
+  it('when the year of a time does not have four digits', async () => {
     const reasons = await reasonsFor([mission('m1', { created_at: '9999-12-31T23:59:59-01:00' })]);
     expect(reasons).toEqual(['created_at: must be a time in UTC such as 2026-01-01T00:00:00.000Z']);
   });
@@ -90,7 +90,7 @@ describe('a bad line is reported with its place and reason, and the rest is impo
     expect(reasons.map((reason) => reason.split(':')[0])).toEqual(fields);
   });
 
-  it('when it holds what UTF-8 cannot carry, or is nested without end', async () => {
+  it('when it contains text that UTF-8 cannot encode, or is nested too deep', async () => {
     const text = JSON.stringify(mission('m1', { metadata: { a: 'HERE' } }));
     const deep = `${'['.repeat(100_000)}${']'.repeat(100_000)}`;
     const reasons = await reasonsFor([text.replace('HERE', '\\ud800'), text.replace('"HERE"', deep)]);
@@ -112,7 +112,7 @@ describe('a bad line is reported with its place and reason, and the rest is impo
     expect(bad).toEqual(['missions.jsonl:2: the line is not UTF-8']);
   });
 
-  it('when its mission or task is not known', async () => {
+  it('when its mission or task does not exist', async () => {
     const log = await newLog();
     const folder = await legacyFolder({
       missions: [mission('m1')],
@@ -122,10 +122,10 @@ describe('a bad line is reported with its place and reason, and the rest is impo
     const { counts, bad } = await importFolder(folder, log);
     expect(counts).toMatchObject({ 'tasks.jsonl': [3, 1, 0, 2], 'jobs.jsonl': [4, 2, 0, 2] });
     expect(bad).toEqual([
-      "tasks.jsonl:2: mission 'nowhere' is not known",
-      "tasks.jsonl:3: mission '' is not known",
-      "jobs.jsonl:2: task 't2' is not known",
-      "jobs.jsonl:3: task 'nowhere' is not known",
+      "tasks.jsonl:2: mission 'nowhere' does not exist",
+      "tasks.jsonl:3: mission '' does not exist",
+      "jobs.jsonl:2: task 't2' does not exist",
+      "jobs.jsonl:3: task 'nowhere' does not exist",
     ]);
   });
 
@@ -145,8 +145,8 @@ describe('a bad line is reported with its place and reason, and the rest is impo
   });
 });
 
-describe('an id that is there twice', () => {
-  it('counts as there already when both lines say the same, in whatever order', async () => {
+describe('an id that occurs twice', () => {
+  it('counts as already in the log when both lines have the same content, in any order of members', async () => {
     const log = await newLog();
     const fields = Object.entries(mission('m1')).reverse();
     const folder = await legacyFolder({
@@ -156,16 +156,16 @@ describe('an id that is there twice', () => {
     expect(await log.head()).toBe(2n);
   });
 
-  it('is refused the second time when the lines differ: the first one holds, at once and later', async () => {
+  it('is refused the second time when the lines differ: the first line is imported, now and in later imports', async () => {
     const records = {
       missions: [mission('m1'), mission('m2'), mission('m2', { title: 'Other' })],
       tasks: [task('t1', 'm1'), task('t1', 'm2'), task('t2', 'm2')],
       jobs: [job('j1', 't2', { status: 'done' }), job('j1', 't1'), job('j1', 't2', { status: 'done' })],
     };
     const bad = [
-      "missions.jsonl:3: 'mission-m2' is there already, with other content",
-      "tasks.jsonl:2: 'task-t1' is there already, with other content",
-      "jobs.jsonl:2: 'job-j1' is there already, with other content",
+      "missions.jsonl:3: the log already has 'mission-m2', with other content",
+      "tasks.jsonl:2: the log already has 'task-t1', with other content",
+      "jobs.jsonl:2: the log already has 'job-j1', with other content",
     ];
     const log = await newLog();
     const folder = await legacyFolder(records);
@@ -180,7 +180,7 @@ describe('an id that is there twice', () => {
   });
 });
 
-describe('a file as other systems write it', () => {
+describe('a file written by other systems', () => {
   it('is imported with a byte order mark, CRLF, blank lines and no end to the last line', async () => {
     const log = await newLog();
     const folder = await legacyFolder({ tasks: [task('t1', 'm1')], jobs: [] });

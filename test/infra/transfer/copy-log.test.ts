@@ -26,7 +26,7 @@ async function onServer(server?: StandIn): Promise<EventLog> {
   return log;
 }
 
-/** Events in streams that grow side by side, some of them several at a time: a few hundred, unless told. */
+/** Appends events to interleaved streams, sometimes several at a time: a few hundred by default. */
 async function fill(log: EventLog, appends = 150): Promise<void> {
   const random = new Random(7);
   const streams = Array.from({ length: 9 }, (_, i) => newStream(['mission', 'task', 'job'][i % 3]));
@@ -40,14 +40,14 @@ async function fill(log: EventLog, appends = 150): Promise<void> {
     );
 }
 
-/** More appends than are handed over at a time. */
+/** More appends than one call of `appendAll` has. */
 const MANY = 1_500;
-/** How often connections are torn at the most. */
+/** The most times that connections are broken. */
 const MAX_TEARS = 40;
 
 const nobody = () => undefined;
 
-/** A log that takes so many more appends, and then no more. */
+/** A log that accepts a number of appends, and then fails. */
 function cutShort(log: EventLog, appends: number): EventLog {
   let left = appends;
   return new Proxy(log, {
@@ -65,7 +65,7 @@ function cutShort(log: EventLog, appends: number): EventLog {
   });
 }
 
-/** What a log tells, without where it does. */
+/** The events of a log, without their positions and recording times. */
 async function told(log: EventLog): Promise<object[]> {
   return (await collect(log.readAll())).map(({ position: _, recordedAt: __, ...event }) => event);
 }
@@ -75,7 +75,7 @@ const PLACES = { disk: onDisk, server: () => onServer() };
 describe('a copy of a log', () => {
   for (const from of ['disk', 'server'] as const) {
     for (const to of ['disk', 'server'] as const) {
-      it(`from ${from} to ${to} tells the same events in the same order, and has the same digest`, async () => {
+      it(`from ${from} to ${to} has the same events in the same order, and the same digest`, async () => {
         const [source, target] = [await PLACES[from](), await PLACES[to]()];
         await fill(source);
         const count = (await told(source)).length;
@@ -90,7 +90,7 @@ describe('a copy of a log', () => {
     }
   }
 
-  it('copies nothing the second time, and then what has come since', async () => {
+  it('copies nothing the second time, and only new events later', async () => {
     const [source, target] = [await onDisk(), await onServer()];
     await fill(source);
     await copyLog(source, target, nobody);
@@ -100,7 +100,7 @@ describe('a copy of a log', () => {
     expect(await told(target)).toEqual(await told(source));
   });
 
-  it('goes on where it was cut short, whenever that was', async () => {
+  it('resumes where it was interrupted, at any point', async () => {
     const source = await onDisk();
     await fill(source, MANY);
     const events = await told(source);
@@ -124,13 +124,13 @@ describe('a copy of a log', () => {
     expect(await told(target)).toEqual(events);
   });
 
-  it('keeps the order on a server that tears connections', async () => {
+  it('keeps the order on a server that breaks connections', async () => {
     const server = await StandIn.start();
     onTestFinished(() => server.stop());
     const [source, target] = [await onDisk(), await onServer(server)];
     await fill(source, MANY);
     const { accepted } = server;
-    // On a machine that does much else nothing might come through between two.
+    // On a busy machine, no call might succeed between two breaks.
     let tears = 0;
     const tearing = setInterval(() => {
       if ((tears += 1) <= MAX_TEARS) server.drop();
@@ -140,17 +140,17 @@ describe('a copy of a log', () => {
     expect(await told(target)).toEqual(await told(source));
   });
 
-  it('refuses a target that holds other events, and leaves it as it is', async () => {
+  it('refuses a target that has other events, and leaves it unchanged', async () => {
     const [source, target] = [await onDisk(), await onDisk()];
     await fill(source);
     await target.append(newStream(), [newEvent()], 'any');
     await expect(copyLog(source, target, nobody)).rejects.toThrow(
-      'The target does not hold what the source begins with: event 1 is another. Copy into an empty log, or one that a copy of this source began.',
+      'The target does not have the same first events as the source: event 1 differs. Copy into an empty log, or one that an earlier copy of this source began.',
     );
     expect(await told(target)).toHaveLength(1);
   });
 
-  it('does not go on with one that an event is missing from', async () => {
+  it('does not resume with a target that lacks an event', async () => {
     const source = await onDisk();
     await fill(source);
     const server = await StandIn.start({ maxAppendSize: 64 * 1024 });
@@ -165,19 +165,19 @@ describe('a copy of a log', () => {
     await expect(copyLog(source, target, nobody)).rejects.toThrow(`event ${before + 1} is another`);
   });
 
-  it('says that what was truncated cannot be copied', async () => {
+  it('reports that a truncated stream cannot be copied', async () => {
     const [source, target] = [await onDisk(), await onDisk()];
     const stream = `mission-${randomUUID()}`;
     await source.append(stream, newEvents(5), 'no-stream');
     await source.truncate(stream, 3n);
     await expect(copyLog(source, target, nobody)).rejects.toThrow(
-      `Revision 3 of '${stream}' does not follow what the target holds`,
+      `Revision 3 of '${stream}' does not follow the events in the target`,
     );
   });
 });
 
 describe('the digest of a log', () => {
-  it('is another when an event, its place or its content is', async () => {
+  it('differs when an event, its place or its content differs', async () => {
     const stream = newStream();
     const [first, second] = [newEvent(), newEvent()];
     const digestOf = async (...groups: (typeof first)[][]) => {

@@ -4,8 +4,8 @@ import { assertFoldable } from '../../../src/infra/transfer/event-data.js';
 import { newEvent, newMetadata } from '../../support/events.js';
 import { history } from '../../projections/histories.js';
 
-describe('an event that an import takes', () => {
-  it('is any that the commands make', () => {
+describe('an event that an import accepts', () => {
+  it('is any event that commands record', () => {
     fc.assert(
       fc.property(history, ({ events }) => {
         for (const { stream, revision, ...event } of events) assertFoldable({ stream, revision, event });
@@ -13,7 +13,7 @@ describe('an event that an import takes', () => {
     );
   });
 
-  it('is any of a version before, in the shape of that time', () => {
+  it('is any event of an earlier schema version, in the form of that version', () => {
     const old = newEvent({ type: 'MissionCreated', data: { missionId: 'a', title: 'Old' } });
     const event = { ...old, metadata: { ...old.metadata, schemaVersion: 0 } };
     assertFoldable({ stream: 'mission-a', revision: 0n, event });
@@ -22,14 +22,14 @@ describe('an event that an import takes', () => {
     );
   });
 
-  it('is any of a type that nothing folds, in a stream of its category', () => {
+  it('is any event of a type that no read model folds, in a stream of its category', () => {
     const event = newEvent({ type: 'PayloadStored', data: { of: 1 } });
     assertFoldable({ stream: 'asset-a', revision: 7n, event });
     expect(() => assertFoldable({ stream: 'mission-a', revision: 7n, event })).toThrow('is not the stream');
   });
 
   it.each(['ReplicationPolicySet', 'HostStateChanged', 'ReplicasAcknowledged', 'KeyRotated'])(
-    'is no %s without its data, nor one in a stream of commands',
+    'is not a %s without its data, nor one in a stream of commands',
     (type) => {
       const stream = type === 'KeyRotated' ? 'keyring-core' : 'replication-core';
       const event = newEvent({ type, data: {} });
@@ -42,22 +42,22 @@ describe('an event that an import takes', () => {
     const data = { origin: 'o', sequence: 3, etype: 14, ts: 0, eid: '00'.repeat(32) };
     const event = newEvent({ type: 'HistoryHole', data });
     assertFoldable({ stream: 'job-a', revision: 1n, event });
-    // Where a stream began with it, nothing else in it can be folded.
+    // If it is the first event of a stream, the other events of the stream cannot be folded.
     expect(() => assertFoldable({ stream: 'job-a', revision: 0n, event })).toThrow(
-      "the event that began 'job-a' is lost",
+      "the first event of 'job-a' is lost",
     );
     const wrong = { ...event, data: { ...data, ts: 'now' } };
     expect(() => assertFoldable({ stream: 'job-a', revision: 1n, event: wrong })).toThrow('ts: ');
   });
 
-  it('is none of a newer build', () => {
+  it('is not an event of a newer build', () => {
     const event = newEvent({ type: 'MissionUpdated', metadata: { ...newMetadata(), schemaVersion: 2 } });
     expect(() => assertFoldable({ stream: 'mission-a', revision: 1n, event })).toThrow('NEWER_EVENT: ');
     const named = newEvent({ type: 'JobLeaseExtended', data: {} });
     expect(() => assertFoldable({ stream: 'job-a', revision: 1n, event: named })).toThrow('NEWER_EVENT: ');
   });
 
-  it('is no other: with any field of it missing, or of another type, or elsewhere, it is refused', () => {
+  it('is refused with any field missing, of another type, or in another place', () => {
     const optional = new Set(['MissionUpdated', 'TaskUpdated']);
     fc.assert(
       fc.property(history, fc.nat(), ({ events }, seed) => {

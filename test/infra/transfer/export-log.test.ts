@@ -10,7 +10,7 @@ import { newDataDir } from '../../support/core.js';
 import { collect, idsOf, newEvents } from '../../support/events.js';
 import { newLog } from '../projector/support.js';
 
-/** Exports a log into memory, passing around damage when told to; answers with the ids and the damage. */
+/** Exports a log into memory, optionally skipping damaged events; returns the ids and the damage. */
 async function exported(log: EventLog, skipDamaged = false) {
   const output = new PassThrough({ highWaterMark: 1024 });
   const text = collect<Buffer>(output);
@@ -30,7 +30,7 @@ async function exported(log: EventLog, skipDamaged = false) {
   return { count, ids, damaged, progress };
 }
 
-/** A log of two streams in turns; `damage` runs on its file. */
+/** A log of two alternating streams; `damage` runs on its file. */
 async function damagedLog(count: number, damage: (file: Connection) => Promise<unknown>) {
   const folder = await newDataDir();
   const log = await newLog(folder);
@@ -48,7 +48,7 @@ function flip(...positions: number[]) {
 }
 
 describe('an export', () => {
-  it('holds each event once, in order, and tells how far it has got', async () => {
+  it('contains each event once, in order, and reports its progress', async () => {
     const { log, ids } = await damagedLog(2_500, async () => undefined);
     const { count, ids: found, progress } = await exported(log);
     expect(count).toBe(2_500);
@@ -81,7 +81,7 @@ describe('an export', () => {
     await expect(exportLog(log, output, { onProgress: () => undefined })).rejects.toThrow('gone');
   });
 
-  it('ends at a damaged event, naming its position, unless told to pass around it', async () => {
+  it('ends at a damaged event, naming its position, by default', async () => {
     const { log } = await damagedLog(10, flip(4));
     await expect(exported(log)).rejects.toMatchObject({
       code: 'LOG_CORRUPT',
@@ -89,7 +89,7 @@ describe('an export', () => {
     });
   });
 
-  it('leaves out exactly what is damaged, and says which, when told to pass around it', async () => {
+  it('skips exactly the damaged events, and reports them, when requested', async () => {
     const bad = [1, 2, 700, 1_000, 1_001, 2_400];
     const { log, ids } = await damagedLog(2_400, flip(...bad));
     const { count, ids: found, damaged } = await exported(log, true);
@@ -98,14 +98,14 @@ describe('an export', () => {
     expect(damaged).toEqual(bad.map((position) => expect.stringContaining(`position ${position} `)));
   });
 
-  it('leaves out events whose rows are gone', async () => {
+  it('skips events whose rows are missing', async () => {
     const { log, ids } = await damagedLog(20, (file) => file.run('DELETE FROM events WHERE position IN (5, 6)'));
     const { ids: found, damaged } = await exported(log, true);
     expect(found).toEqual(ids.filter((_, i) => i !== 4 && i !== 5));
     expect(damaged).not.toEqual([]);
   });
 
-  it('names a damaged event once, also where those before it were truncated', async () => {
+  it('reports a damaged event once, also after truncated events', async () => {
     const { log, ids } = await damagedLog(20, flip(11));
     await log.truncate('mission-0', 5n);
     await log.truncate('mission-1', 5n);

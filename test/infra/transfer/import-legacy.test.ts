@@ -8,12 +8,12 @@ import { collect } from '../../support/events.js';
 import { newLog } from '../projector/support.js';
 import { Heard, history, importFolder, job, legacyFolder, mission, task } from './support.js';
 
-/** What a log holds, without its own times. */
+/** The events of a log, without their recording times. */
 async function contentOf(log: EventLog) {
   return (await collect(log.readAll())).map(({ recordedAt: _, ...event }) => event);
 }
 
-/** A log that fails after so many appends, as a process that is killed does. */
+/** A log that fails after a number of appends, like a killed process. */
 function failingAfter(log: EventLog, appends: number): EventLog {
   let left = appends;
   return new Proxy(log, {
@@ -30,7 +30,7 @@ function failingAfter(log: EventLog, appends: number): EventLog {
 }
 
 describe('an import of the prototype', () => {
-  it('records what happened to each record, with its ids and dates', async () => {
+  it('records the history of each record, with its ids and dates', async () => {
     const folder = await legacyFolder({
       missions: [mission('m1')],
       tasks: [task('t1', 'm1')],
@@ -100,7 +100,7 @@ describe('an import of the prototype', () => {
     ]);
   });
 
-  it('takes a record that has only what it must have', async () => {
+  it('accepts a record that has only the required fields', async () => {
     const at = '2021-03-06T15:51:20Z';
     const folder = await legacyFolder({
       missions: [{ id: 'm', title: 'T', created_at: at }],
@@ -120,9 +120,9 @@ describe('an import of the prototype', () => {
     expect(new Set(events.map(({ metadata }) => metadata.at))).toEqual(new Set(['2021-03-06T15:51:20.000Z']));
   });
 
-  it('keeps as much of a failure as a message may have, and no half of a character', async () => {
+  it('cuts the message of a failure to the allowed length, but not inside a character', async () => {
     const log = await newLog();
-    // In the first and the last of them, ten thousand characters end between the halves of one.
+    // In the first and the last of them, the limit of ten thousand lies inside a surrogate pair.
     const results = [`x${'😀'.repeat(5_000)}`, { a: '😀'.repeat(5_000) }, { a: `x${'😀'.repeat(5_000)}` }];
     const jobs = results.map((result, i) => job(`j${i}`, 't1', { status: 'failed', result }));
     const folder = await legacyFolder({ missions: [mission('m1')], tasks: [task('t1', 'm1')], jobs });
@@ -133,7 +133,7 @@ describe('an import of the prototype', () => {
     expect(messages).toEqual([`x${'😀'.repeat(4_999)}`, `{"a":"${'😀'.repeat(4_997)}`, `{"a":"x${'😀'.repeat(4_996)}`]);
   });
 
-  it('reads times of any zone, and those that name none as UTC wherever it runs', async () => {
+  it('reads times of any zone, and times without a zone as UTC wherever it runs', async () => {
     vi.stubEnv('TZ', 'America/New_York');
     onTestFinished(() => void vi.unstubAllEnvs());
     expect(new Date('2021-03-06T00:00:00').toISOString()).toBe('2021-03-06T05:00:00.000Z');
@@ -167,7 +167,7 @@ describe('an import of the prototype', () => {
     expect(await contentOf(log)).toEqual(before);
   });
 
-  it('goes on where it was cut short, and comes to the same log as one that was not', async () => {
+  it('resumes where it was interrupted, with the same resulting log', async () => {
     const folder = await legacyFolder(history(4, 6));
     const undisturbed = await newLog();
     await importFolder(folder, undisturbed);
@@ -181,7 +181,7 @@ describe('an import of the prototype', () => {
     }
   });
 
-  it('adds what has come to the files since, and leaves what was changed in the log as it is', async () => {
+  it('adds new records of the files, and leaves later changes in the log', async () => {
     const log = await newLog();
     await importFolder(await legacyFolder({ missions: [mission('m1')] }), log);
     const metadata = { ...(await collect(log.readAll()))[0]!.metadata, actor: 'somebody' };
@@ -196,7 +196,7 @@ describe('an import of the prototype', () => {
     expect(await collect(log.readStream('mission-m1'))).toHaveLength(2);
   });
 
-  it('finds what it brought there already when its mission has been closed since, and gives that mission nothing new', async () => {
+  it('recognizes its earlier records after their mission was closed, and adds nothing new to that mission', async () => {
     const log = await newLog();
     const records = { missions: [mission('m1')], tasks: [task('t1', 'm1')], jobs: [job('j1', 't1')] };
     await importFolder(await legacyFolder(records), log);
@@ -222,7 +222,7 @@ describe('an import of the prototype', () => {
     ]);
   });
 
-  it('takes empty files, and says which are not there', async () => {
+  it('accepts empty files, and reports which do not exist', async () => {
     const log = await newLog();
     const empty = await importFolder(await legacyFolder({ missions: [], tasks: [], jobs: [] }), log);
     expect(empty.counts).toEqual({
@@ -239,13 +239,13 @@ describe('an import of the prototype', () => {
     expect(await log.head()).toBe(1n);
   });
 
-  it('fails, rather than leaving it out, when a file cannot be read', async () => {
+  it('fails when a file cannot be read, instead of skipping it', async () => {
     const folder = join(await newDataDir(), 'plain');
     await writeFile(folder, '');
     await expect(importFolder(folder, await newLog())).rejects.toMatchObject({ code: 'ENOTDIR' });
   });
 
-  it('tells how far it has got, in bytes of all files, up to the end', async () => {
+  it('reports its progress, in bytes of all files, up to the end', async () => {
     const { progress } = await importFolder(await legacyFolder(history(3, 2)), await newLog());
     const done = progress.map(([bytes]) => bytes);
     expect(progress).toHaveLength(3 + 6 + 12);
@@ -263,7 +263,7 @@ describe('an import of the prototype', () => {
   });
 });
 
-/** Has heard enough at the first bad line. */
+/** A listener that ends the import at the first bad line. */
 class Stop extends Heard {
   override readonly onBadLine = (): void => {
     throw new Error('enough');

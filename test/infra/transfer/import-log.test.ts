@@ -17,7 +17,7 @@ import type { Untyped } from '../../support/node.js';
 import { newLog } from '../projector/support.js';
 import { countsOf, Heard, history, importFolder, legacyFolder } from './support.js';
 
-/** Exports a log to a file; answers with its path. */
+/** Exports a log to a file; returns its path. */
 async function exported(log: EventLog): Promise<string> {
   const path = join(await newDataDir(), 'log.ndjson');
   const output = createWriteStream(path);
@@ -34,7 +34,7 @@ async function fileOf(lines: readonly (string | object)[]): Promise<string> {
   return path;
 }
 
-/** The event of a mission at a revision: made at 0, then renamed again and again. */
+/** The event of a mission at a revision: created at 0, then renamed repeatedly. */
 function eventAt(missionId: string, revision: number, title = 'A title'): NewEvent {
   if (revision > 0) return newEvent({ data: { missionId, title } });
   return newEvent({ type: 'MissionCreated', data: { missionId, title, description: '', metadata: {}, tags: [] } });
@@ -45,7 +45,7 @@ function eventsOf(missionId: string, count: number, from = 0): NewEvent[] {
   return Array.from({ length: count }, (_, i) => eventAt(missionId, from + i));
 }
 
-/** A line of an export, of an event of its own; `data` is beside what the event says anyway. */
+/** A line of an export, with an event of its own; `data` is added to the event's usual data. */
 function eventLine(revision: number, { stream = 'mission-a', data = {}, ...given }: Untyped = {}): Untyped {
   const event = eventAt(stream.replace('mission-', ''), revision);
   const places = { stream, revision: String(revision), position: String(revision + 1) };
@@ -67,13 +67,13 @@ async function importFile(path: string, log: EventLog) {
   return { counts: countsOf([report])['log.ndjson'], bad: heard.bad, progress: heard.progress };
 }
 
-/** What makes an event what it is, whichever log it is in. */
+/** The parts of an event that are the same in every log. */
 async function contentOf(log: EventLog) {
   return (await collect(log.readAll())).map(({ recordedAt: _, position: __, ...event }) => event);
 }
 
 describe('an import of an export', () => {
-  it('brings the same events in the same order, with their ids, revisions, metadata and data', async () => {
+  it('adds the same events in the same order, with their ids, revisions, metadata and data', async () => {
     const source = await newLog();
     await importFolder(await legacyFolder(history(3, 3)), source);
     await source.append('mission-m1', [eventAt('m1', 1, 'é€😀 "\\ \u2028')], 0n);
@@ -86,7 +86,7 @@ describe('an import of an export', () => {
     expect(target.logId).not.toBe(source.logId);
   });
 
-  it('gives them new positions behind what the log holds', async () => {
+  it('gives them new positions after the events in the log', async () => {
     const source = await newLog();
     await source.append('mission-a', eventsOf('a', 2), 'no-stream');
     const target = await newLog();
@@ -108,7 +108,7 @@ describe('an import of an export', () => {
     }
   });
 
-  it('goes on where it was cut short', async () => {
+  it('resumes where it was interrupted', async () => {
     const source = await newLog();
     await importFolder(await legacyFolder(history(2, 2)), source);
     const path = await exported(source);
@@ -119,13 +119,13 @@ describe('an import of an export', () => {
     expect(await contentOf(target)).toEqual(await contentOf(source));
   });
 
-  it('takes events of the largest size by the dozen, without asking more of the log than it lets wait', async () => {
+  it('imports dozens of events of the largest size, without exceeding the bytes that may wait in the log', async () => {
     const data = { description: 'x'.repeat(1_000_000) };
     const lines = Array.from({ length: 70 }, (_, i) => eventLine(0, { stream: `mission-${i}`, data }));
     expect((await importFile(await fileOf(lines), await newLog())).counts).toEqual([70, 70, 0, 0]);
   });
 
-  it('tells how far it has got, in bytes up to the end of the file', async () => {
+  it('reports its progress, in bytes up to the end of the file', async () => {
     const source = await newLog();
     await source.append('mission-a', eventsOf('a', 20), 'no-stream');
     const { progress } = await importFile(await exported(source), await newLog());
@@ -140,8 +140,8 @@ describe('an import of an export', () => {
   });
 });
 
-describe('a line that was edited or cut short', () => {
-  it('is reported by its number and what is wrong, and so is what then does not follow', async () => {
+describe('a line that was edited or truncated', () => {
+  it('is reported with its number and what is wrong, and so are lines that then do not follow', async () => {
     const other = (given: object) => eventLine(0, { stream: 'mission-b', ...given });
     const bad: [line: string | object, reason: RegExp][] = [
       [JSON.stringify(eventLine(1)).slice(0, 80), /not JSON/],
@@ -150,17 +150,14 @@ describe('a line that was edited or cut short', () => {
       [other({ etype: 12 }), /'MissionCreated' \(12\) is not in the event catalogue/],
       [other({ revision: 0 }), /^revision: /],
       [other({ revision: '-1' }), /^revision: must be digits/],
-      [other({ id: 'x' }), /no event id/],
-      [
-        other({ stream: 'nonsense', data: { missionId: 'b' } }),
-        /'nonsense' is not the stream this MissionCreated is of/,
-      ],
+      [other({ id: 'x' }), /not an event id/],
+      [other({ stream: 'nonsense', data: { missionId: 'b' } }), /'nonsense' is not the stream of this MissionCreated/],
       [other({ data: [] }), /^data: must be a JSON object/],
       [other({ metadata: {} }), /^metadata.at: .*; metadata.actor: /],
       [{}, /^id: .*; stream: .*; revision: .*; type: .*; etype: .*; data: .*; metadata: /],
       [other({ data: { description: 'x'.repeat(1024 * 1024) } }), /at most 1048576 bytes/],
       [other({ data: { title: undefined, tags: [1] } }), /^title: must be text; tags.0: /],
-      [other({ data: { missionId: 'c' } }), /^'mission-b' is not the stream this MissionCreated is of/],
+      [other({ data: { missionId: 'c' } }), /^'mission-b' is not the stream of this MissionCreated/],
       [other({ type: 'MissionUpdated', etype: 11 }), /^'mission-b' cannot have a MissionUpdated at revision 0/],
       [eventLine(1, { type: 'MissionCreated', etype: 10 }), /^title|description/],
     ];
@@ -177,7 +174,7 @@ describe('a line that was edited or cut short', () => {
     expect((await collect(log.readAll())).map(({ stream }) => stream)).toEqual(['mission-a', 'mission-c']);
   });
 
-  it('is reported when a time is not in the one form that times are compared in', async () => {
+  it('is reported when a time does not have the one form in which times are compared', async () => {
     const times = [
       '2026-01-01T00:00:00Z',
       '2026-01-01T00:00:00.000000Z',
@@ -201,12 +198,12 @@ describe('a line that was edited or cut short', () => {
     const { counts, bad } = await importFile(await fileOf([first, edited, later]), log);
     expect(counts).toEqual([3, 0, 1, 2]);
     expect(bad).toEqual([
-      `log.ndjson:2: event ${second.id} is there already, with other content`,
-      `log.ndjson:3: event ${third.id} is there already, with other content`,
+      `log.ndjson:2: the log already has event ${second.id}, with other content`,
+      `log.ndjson:3: the log already has event ${third.id}, with other content`,
     ]);
   });
 
-  it('is refused where the log has another event in its place, and so is all that follows it in that stream', async () => {
+  it('is refused where the log has another event in its place, and so are all later lines of that stream', async () => {
     const source = await newLog();
     const common = eventsOf('a', 2);
     await source.append('mission-a', common, 'no-stream');
@@ -219,8 +216,8 @@ describe('a line that was edited or cut short', () => {
     const path = await exported(source);
     const bad = [
       `log.ndjson:3: 'mission-a' has another event in the log at revision 2: ${before[2]!.id}`,
-      "log.ndjson:4: 'mission-a' has other events in the log, from an earlier line on",
-      "log.ndjson:5: 'mission-a' has other events in the log, from an earlier line on",
+      "log.ndjson:4: 'mission-a' has other events in the log, beginning at an earlier line",
+      "log.ndjson:5: 'mission-a' has other events in the log, beginning at an earlier line",
     ];
     expect(await importFile(path, target)).toMatchObject({ counts: [6, 1, 2, 3], bad });
     expect(await importFile(path, target)).toMatchObject({ counts: [6, 0, 3, 3], bad });
@@ -233,10 +230,10 @@ describe('a line that was edited or cut short', () => {
     const [first, , third] = await linesOf(await exported(source));
     const { counts, bad } = await importFile(await fileOf([first, third]), await newLog());
     expect(counts).toEqual([2, 1, 0, 1]);
-    expect(bad).toEqual(["log.ndjson:2: revision 2 of 'mission-a' does not follow what the log holds"]);
+    expect(bad).toEqual(["log.ndjson:2: revision 2 of 'mission-a' does not follow the events in the log"]);
   });
 
-  it('is reported when it holds what UTF-8 cannot carry, also of an event that is there', async () => {
+  it('is reported when it contains text that UTF-8 cannot encode, also for an event that the log has', async () => {
     const log = await newLog();
     await log.append('mission-a', eventsOf('a', 1), 'no-stream');
     const text = (await readFile(await exported(log), 'utf8')).trim().replace('A title', '\\ud800');
@@ -248,7 +245,7 @@ describe('a line that was edited or cut short', () => {
     }
   });
 
-  it('is refused where the stream has ended for good', async () => {
+  it('is refused where the stream was tombstoned', async () => {
     const source = await newLog();
     await source.append('mission-a', eventsOf('a', 1), 'no-stream');
     const target = await newLog();
@@ -259,7 +256,7 @@ describe('a line that was edited or cut short', () => {
 });
 
 describe('a line of an export', () => {
-  it('says all there is to an event, whatever it holds', () => {
+  it('contains every part of an event, whatever its content', () => {
     const text = fc.string({ unit: 'grapheme' });
     const big = fc.bigInt({ min: 0n, max: 10n ** 18n - 1n });
     const recorded = fc.record({

@@ -33,18 +33,18 @@ describe('the lines of a file', () => {
     ]);
   });
 
-  it('are none in an empty file, nor in one of blanks or of a byte order mark', async () => {
+  it('are zero in an empty file, and in one with only blanks or a byte order mark', async () => {
     for (const content of ['', '\n', ' \r\n\t\r\n', '\uFEFF', '\uFEFF\r\n']) expect(await textsOf(content)).toEqual([]);
   });
 
-  it('leave a byte order mark out, at the start of the file only', async () => {
+  it('exclude a byte order mark, at the start of the file only', async () => {
     expect(await textsOf('\uFEFFa\n\uFEFFb\n')).toEqual([
       [1, 'a'],
       [2, '\uFEFFb'],
     ]);
   });
 
-  it('may be of 4 MiB; of a longer one only its place is kept, and the next one is read', async () => {
+  it('may have 4 MiB; of a longer one only its place is kept, and the next one is read', async () => {
     const lines = await linesOf(`${'x'.repeat(4 * MIB)}\n${'y'.repeat(4 * MIB + 1)}\nz\n${'w'.repeat(5 * MIB)}`);
     expect(lines.map(({ number, content }) => [number, content?.length])).toEqual([
       [1, 4 * MIB],
@@ -54,7 +54,7 @@ describe('the lines of a file', () => {
     ]);
   });
 
-  it('say where they end, whatever they hold', async () => {
+  it('have the offset of their end, whatever their content', async () => {
     const path = join(await newDataDir(), 'file');
     const line = fc.uint8Array({ maxLength: 40 }).map((bytes) => Buffer.from(bytes.filter((byte) => byte !== 10)));
     const isBlank = (content: Buffer) => /^[ \t\r]*$/.test(content.toString('latin1'));
@@ -74,7 +74,7 @@ describe('the lines of a file', () => {
     );
   });
 
-  it('are the same where a block of the file ends within one', async () => {
+  it('are the same where a block of the file ends within a line', async () => {
     const texts = Array.from({ length: 3_000 }, (_, i) => `${i} ${'é€😀'.repeat(i % 40)}`);
     expect((await textsOf(texts.join('\n'))).map(([, text]) => text)).toEqual(texts);
   });

@@ -11,7 +11,7 @@ interface Value {
   readonly turns: number;
 }
 
-/** Does a value's work, which takes its turns of the event loop, and watches how much is under way. */
+/** Works on a value for its number of turns of the event loop, and records how much work is pending. */
 class Work {
   readonly begun: Value[] = [];
   most = { values: 0, bytes: 0 };
@@ -41,7 +41,7 @@ function values(count: number, bytes = 1): Value[] {
 }
 
 describe('work in order', () => {
-  it('begins and answers in the order of the values, however long each takes', async () => {
+  it('begins and yields in the order of the values, however long each takes', async () => {
     const value = fc.record({ bytes: fc.integer({ min: 0, max: 20 * MIB }), turns: fc.integer({ min: 0, max: 8 }) });
     await fc.assert(
       fc.asyncProperty(fc.array(value, { maxLength: 60 }), async (given) => {
@@ -68,7 +68,7 @@ describe('work in order', () => {
     expect(work.most.bytes).toBeLessThanOrEqual(19 * MIB);
   });
 
-  it('ends with the first failure in that order, after what is under way', async () => {
+  it('ends with the first failure in that order, after pending work', async () => {
     const work = new Work();
     const given = values(100);
     const done: Value[] = [];
@@ -85,7 +85,7 @@ describe('work in order', () => {
     expect(work.isDone).toBe(true);
   });
 
-  it('ends when its reader has had enough, after what is under way', async () => {
+  it('ends when its reader stops, after pending work', async () => {
     const work = new Work();
     const given = values(1_000);
     for await (const value of mapInOrder(from(given), work.do)) if (value === given[10]) break;

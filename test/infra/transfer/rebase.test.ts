@@ -15,7 +15,7 @@ import { collect } from '../../support/events.js';
 import { LogFolder } from '../../support/log-folder.js';
 import { Heard } from './support.js';
 
-/** When what is exported happened, and when it is judged again. */
+/** The time of the exported events, and the time of the rebase. */
 const THEN = '2026-03-04T05:06:07.000Z';
 const LATER = '2026-03-04T06:00:00.000Z';
 const NOW: Clock = { now: () => new Date('2026-05-01T00:00:00.000Z') };
@@ -23,7 +23,7 @@ const BY: CommandContext = { actor: 'operator:1f2e3d4c', correlationId: 'a reque
 const WORKER: CommandContext = { actor: 'worker:99aabbcc', correlationId: 'a claim', at: LATER };
 
 let folder: LogFolder;
-/** The log of the core that was fenced, and the one that came after it. */
+/** The log of the core that was stopped, and the log that replaced it. */
 let old: EmbeddedLog;
 let log: EmbeddedLog;
 
@@ -50,7 +50,7 @@ async function beginning(on: EmbeddedLog): Promise<void> {
   await commands.createTask({ id: 't', missionId: 'm', name: 'A task', kind: 'change' }, BY);
 }
 
-/** What the old log has after its beginning, in a file. */
+/** A file with the events of the old log after its shared beginning. */
 async function exported(after = 2n): Promise<string> {
   const path = join(folder.path, 'unreplicated.ndjson');
   const output = createWriteStream(path);
@@ -66,7 +66,7 @@ async function rebased(path: string) {
   return { counts: { read, added, present, refused: bad, setAside }, refusals: heard.bad };
 }
 
-/** What events say, and of when and whom, but not by which command. */
+/** The content, time and actor of events, without their commands. */
 function told(events: readonly RecordedEvent[]) {
   return events.map(({ stream, type, data, metadata: { at, actor } }) => ({ stream, type, data, at, actor }));
 }
@@ -75,13 +75,13 @@ async function all(of: EmbeddedLog, after = 0n): Promise<RecordedEvent[]> {
   return collect(of.readAll({ after }));
 }
 
-describe('what a core had that no quorum has signed for', () => {
+describe('the events of a core that are not at quorum', () => {
   beforeEach(async () => {
     await beginning(old);
     await beginning(log);
   });
 
-  it('is judged again on another log, every command at its own time and by its own actor', async () => {
+  it('are decided again on another log, each command with its original time and actor', async () => {
     const commands = commandsOn(old);
     await commands.createMission({ id: 'n', title: 'New', tags: ['x'], metadata: { a: 1 } }, BY);
     await commands.updateMission('m', { description: 'More' }, BY);
@@ -109,12 +109,12 @@ describe('what a core had that no quorum has signed for', () => {
     expect((await all(log)).filter(({ id }) => ids.has(id))).toEqual([]);
   });
 
-  it('changes nothing when it is imported again, whatever has happened since', async () => {
+  it('change nothing when they are imported again, whatever has happened since', async () => {
     await commandsOn(old).updateMission('m', { title: 'First' }, BY);
     await commandsOn(old).updateMission('m', { title: 'Second' }, BY);
     await commandsOn(old).createJob({ id: 'j', taskId: 't' }, BY);
     const path = await exported();
-    // The first of them changes nothing here, and so leaves no trace.
+    // The first of them changes nothing here, and so leaves no record.
     await commandsOn(log).updateMission('m', { title: 'First' }, BY);
     expect((await rebased(path)).counts).toEqual({ read: 3, added: 2, present: 1, refused: 0, setAside: 0 });
     await commandsOn(log).cancelJob('j', '', BY);
@@ -123,7 +123,7 @@ describe('what a core had that no quorum has signed for', () => {
     expect(await all(log)).toEqual(before);
   });
 
-  it('changes nothing where it was exported again from what took it, and goes back', async () => {
+  it('change nothing when the log that imported them is exported and imported back', async () => {
     await commandsOn(old).updateMission('m', { title: 'First' }, BY);
     await rebased(await exported());
     const there = join(folder.path, 'there.ndjson');
@@ -137,7 +137,7 @@ describe('what a core had that no quorum has signed for', () => {
     expect(await all(log)).toEqual(before);
   });
 
-  it('is taken where the rules allow it still, and refused, line by line with the reason, where they do not', async () => {
+  it('are recorded where the rules still allow it, and refused elsewhere, line by line with the reason', async () => {
     await commandsOn(old).createMission({ id: 'n', title: 'Theirs' }, BY);
     await commandsOn(old).createMission({ id: 'o', title: 'Fine' }, BY);
     await commandsOn(old).updateTask('t', { name: 'Renamed' }, BY);
@@ -153,7 +153,7 @@ describe('what a core had that no quorum has signed for', () => {
     expect((await rebased(path)).refusals).toEqual(refusals);
   });
 
-  it('is known again where a host had it after all, and the other log has it under its own id', async () => {
+  it('are recognized where the other log has them under their own ids, because a host had them after all', async () => {
     await commandsOn(old).createMission({ id: 'n', title: 'Kept by one' }, BY);
     await commandsOn(old).createTask({ id: 'u', missionId: 'n', name: 'Not kept' }, BY);
     const [created] = await all(old, 2n);
@@ -167,7 +167,7 @@ describe('what a core had that no quorum has signed for', () => {
     });
   });
 
-  it("never gives one worker's answer to an attempt that another has", async () => {
+  it("never apply one worker's answer to an attempt that another worker has", async () => {
     for (const on of [old, log]) await commandsOn(on).createJob({ id: 'j', taskId: 't', maxAttempts: 3 }, BY);
     await dispatch(old, 'j', 'w1');
     await commandsOn(old).failJob(
@@ -191,11 +191,11 @@ describe('what a core had that no quorum has signed for', () => {
     const failure = { reason: 'R', message: '', retryable: true };
     await commandsOn(log).failJob({ jobId: 'j', worker: 'w2', attempt: 1 }, failure, BY);
     const again = await rebased(path);
-    expect(again.refusals[0]).toMatch(/:1: Job 'j' has had 1 attempts here: 2 comes next, not 1\.$/);
+    expect(again.refusals[0]).toMatch(/:1: Job 'j' has had 1 attempts in this log: the next attempt is 2, not 1\.$/);
     expect(again.counts).toEqual({ read: 4, added: 2, present: 0, refused: 2, setAside: 0 });
   });
 
-  it('takes no lines that are damaged, and sets aside what describes the other installation', async () => {
+  it('exclude damaged lines, which are refused, and those about the other installation, which are set aside', async () => {
     await old.append('replication-x', [{ ...(await all(old))[0]!, type: 'HostStateChanged', data: {} }], 'any');
     const hole = { origin: 'x', sequence: 3, etype: 14, ts: 0, eid: '00'.repeat(32) };
     await old.append('job-a', [{ ...(await all(old))[0]!, type: 'HistoryHole', data: hole }], 'any');

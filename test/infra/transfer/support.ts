@@ -12,17 +12,17 @@ import type { BadLine, FileReport, ImportListener } from '../../../src/infra/tra
 import { newDataDir, Sheratan } from '../../support/core.js';
 import { collect } from '../../support/events.js';
 
-/** A line of a file: a record, or what stands there as it is. */
+/** A line of a file: a record, or literal text. */
 type Given = object | string;
 
-/** What is in each file; a file that is not named is not there. */
+/** The lines of each file; a file that is not named does not exist. */
 export interface Records {
   readonly missions?: readonly Given[];
   readonly tasks?: readonly Given[];
   readonly jobs?: readonly Given[];
 }
 
-/** A mission as the prototype wrote it: `mission-<id>` comes from `id`. */
+/** The prototype's record of a mission: `id` gives the stream `mission-<id>`. */
 export function mission(id: string, given: object = {}): object {
   const fields = {
     title: `Mission ${id}`,
@@ -49,7 +49,7 @@ const STATUSES = [
   { status: 'failed', result: 'It broke — ünexpectedly' },
 ];
 
-/** A tidy history of so many missions, each with two tasks, and of so many jobs a task, in all their states. */
+/** A valid history of a number of missions, each with two tasks, and a number of jobs per task, in all states. */
 export function history(missions: number, jobsPerTask: number): Required<Records> {
   const numbers = (count: number) => Array.from({ length: count }, (_, i) => i);
   const tasks = numbers(missions * 2);
@@ -60,7 +60,7 @@ export function history(missions: number, jobsPerTask: number): Required<Records
   };
 }
 
-/** A folder of the prototype's; it goes with the test. */
+/** A folder with the prototype's files, removed after the test. */
 export async function legacyFolder(records: Records): Promise<string> {
   const folder = join(await newDataDir(), 'prototype');
   await mkdir(folder);
@@ -71,7 +71,7 @@ export async function legacyFolder(records: Records): Promise<string> {
   return folder;
 }
 
-/** Listens to an import. */
+/** Records the progress and bad lines of an import. */
 export class Heard implements ImportListener {
   readonly bad: string[] = [];
   readonly progress: [done: number, total: number][] = [];
@@ -87,12 +87,12 @@ export async function importFolder(folder: string, log: EventLog, heard = new He
   return { counts: countsOf(reports), bad: heard.bad, progress: heard.progress, reports };
 }
 
-/** What an import did, by file: read, added, there already, bad. */
+/** The counts of an import, by file: read, added, present, bad. */
 export function countsOf(reports: readonly FileReport[]): Record<string, number[]> {
   return Object.fromEntries(reports.map(({ file, read, added, present, bad }) => [file, [read, added, present, bad]]));
 }
 
-/** Uses the log of a data folder, which need not have been used yet, from this process. */
+/** Uses the log of a data folder, possibly a new one, from this process. */
 export async function withLogOf<R>(dataDir: string, use: (log: EmbeddedLog) => Promise<R>): Promise<R> {
   const paths = corePaths(dataDir);
   await mkdir(paths.folder, { recursive: true });
@@ -104,7 +104,7 @@ export async function withLogOf<R>(dataDir: string, use: (log: EmbeddedLog) => P
   }
 }
 
-/** A data folder whose log holds a history; nothing runs on it. */
+/** A data folder whose log has a history; no process uses it. */
 export async function dataDirOf(records: Records): Promise<string> {
   const dataDir = await newDataDir();
   const folder = await legacyFolder(records);
@@ -112,7 +112,7 @@ export async function dataDirOf(records: Records): Promise<string> {
   return dataDir;
 }
 
-/** What makes the events of a data folder's log what they are, in any log. */
+/** The parts of the events in a data folder's log that are the same in every log. */
 export function eventsOf(dataDir: string) {
   return withLogOf(dataDir, async (log) =>
     (await collect(log.readAll())).map(({ recordedAt: _, position: __, ...event }) => event),
@@ -121,13 +121,13 @@ export function eventsOf(dataDir: string) {
 
 const PROGRESS = /^(import|export|replay|verify|copy|repair|restore|verify source|verify target): \d+% · /;
 
-/** Runs a command to its end; how it got on in the meantime, which a slow machine shows and a fast one does not, is left out. */
+/** Runs a command to its end. Progress lines are excluded, because only a slow machine prints them. */
 export async function sheratan(...given: Parameters<typeof Sheratan.run>): ReturnType<typeof Sheratan.run> {
   const { errors, ...rest } = await Sheratan.run(...given);
   return { ...rest, errors: errors.filter((line) => !PROGRESS.test(line)) };
 }
 
-/** A port of the loopback that something else listens on; until the end of the test. */
+/** A port of the loopback interface that is in use until the end of the test. */
 export async function takenPort(): Promise<number> {
   const server = createServer();
   onTestFinished(() => void server.close());

@@ -2,32 +2,32 @@ import { LogError, WrongExpectedRevision } from '../errors.js';
 import type { AppendResult, ExpectedRevision } from '../eventlog.js';
 import { rowJson, type EncodedEvent } from './event-row.js';
 
-/** Events ready to be stored, and what their stream must look like. */
+/** Encoded events, and the state that their stream must have. */
 export interface EncodedAppend {
   readonly stream: string;
   readonly events: readonly EncodedEvent[];
   readonly expected: ExpectedRevision;
 }
 
-/** The end of a stream: the revision of its last row, −1 for none. */
+/** The end of a stream: the revision of its last row, or −1 if it has none. */
 export interface Head {
   readonly revision: number;
   readonly tombstoned: boolean;
 }
 
-/** The head of a stream that is not there. */
+/** The head of a stream that does not exist. */
 export const NO_STREAM: Head = { revision: -1, tombstoned: false };
 
-/** Where the appends of one call go. */
+/** The places assigned to the appends of one call. */
 export interface AssignedPositions {
-  /** As JSON arrays, in the order of the columns. */
+  /** Rows as JSON arrays, in the order of the columns. */
   readonly rows: readonly string[];
-  /** The streams' heads afterwards. */
+  /** The heads of the streams after the appends. */
   readonly heads: ReadonlyMap<string, Head>;
   readonly last: AppendResult;
 }
 
-/** Where the appends of a call go after a position, or why one may not. */
+/** Assigns positions and revisions to the appends of a call, after a position. Returns the error if one is refused. */
 export function assignPositions(
   appends: readonly EncodedAppend[],
   headOf: (stream: string) => Head,
@@ -51,10 +51,10 @@ export function assignPositions(
   return { rows, heads, last: { revision: BigInt(revision), position: BigInt(after + rows.length) } };
 }
 
-/** Why an append may not follow a head, if it may not. */
+/** The reason why an append may not follow a head, if any. */
 function refusal(stream: string, head: Head, expected: ExpectedRevision): LogError | undefined {
   if (head.tombstoned) {
-    return new LogError('STREAM_TOMBSTONED', `Stream '${stream}' was tombstoned; it takes no more events.`);
+    return new LogError('STREAM_TOMBSTONED', `Stream '${stream}' was tombstoned; it accepts no more events.`);
   }
   const actual = BigInt(head.revision);
   switch (expected) {

@@ -26,26 +26,27 @@ import { decode, type EventRow } from './event-row.js';
 import { openLogFile, toLogError } from './log-file.js';
 import { TOMBSTONE, TRUNCATED, Writer } from './writer.js';
 
-/** Connections for reading. */
+/** The number of connections for reading. */
 const READERS = 3;
-/** Events in a batch unless told. */
+/** The most events in a batch by default. */
 const DEFAULT_BATCH = 1_000;
-/** The most bytes of data and metadata read at a time, unless a single event has more. */
+/** The most bytes of data and metadata in one read, unless a single event has more. */
 const MAX_PAGE_BYTES = 2 * 1024 * 1024;
-/** How far one filtered read looks, in positions: rare matches must not make a statement run long. */
+/** The most positions that one filtered read scans, so that a filter with few matches does not run a long statement. */
 const SCAN_SPAN = 20_000;
-/** Events decoded before others get a turn of the event loop: about half a millisecond's worth. */
+/** Events decoded before yielding to the event loop: about half a millisecond of work. */
 const SLICE = 128;
-/** How often the file is asked whether another process has written, in milliseconds. */
+/** How often the file is polled for writes of another process, in milliseconds. */
 const FOREIGN_POLL_MS = 100;
 
 const COLUMNS = 'position, stream, revision, id, type, etype, data, metadata, recorded_at, checksum';
 /**
- * Truncated events stay as rows of etype 0: they hold their revision and position, and are never read. Their type says
- * so too, lest damage to one column make an event look truncated: such a row is read, and its checksum fails.
+ * Truncated events remain as rows with etype 0: they occupy their revision and position, and are never read. Their type
+ * marks them too, so that damage to one column cannot make an event look truncated: such a row is read, and fails its
+ * checksum.
  */
 const READABLE = `(etype > 0 OR type NOT IN ('${TRUNCATED}', '${TOMBSTONE}'))`;
-/** Of the row of the highest position, SQLite says, come the columns beside max(). */
+/** SQLite takes the bare columns beside max() from the row with the highest position. */
 const COUNT_POSITIONS = `SELECT count(*) AS count, max(position) AS position, stream, revision, id, etype
   FROM events WHERE position > ? AND position <= ?`;
 const COUNT_REVISIONS = 'SELECT count(*) AS count FROM events WHERE stream = ? AND revision >= ? AND revision < ?';
@@ -53,10 +54,10 @@ const AT = `SELECT ${COLUMNS} FROM events WHERE position = ?`;
 const HEAD = 'SELECT max(position) AS position FROM events';
 
 /**
- * The log in one SQLite file, `log.db`: WAL and `synchronous=FULL`, so an append that has answered has been fsynced.
+ * The log in one SQLite file, `log.db`, with WAL and `synchronous=FULL`: an append that has resolved has been fsynced.
  *
- * Appends go through the Writer, which groups them. Readers page through the file on connections of their own; those
- * at its end share the Tail, which is nudged by appends here and by a poll of `data_version` for other processes'.
+ * Appends go through the Writer, which groups them. Readers page through the file on separate connections. Readers at its
+ * end share the Tail, which is refreshed after appends of this process and by a poll of `data_version` for those of others.
  */
 export class EmbeddedLog implements EventLog {
   readonly logId: string;
@@ -70,7 +71,7 @@ export class EmbeddedLog implements EventLog {
   readonly #timer: NodeJS.Timeout;
   readonly #polling = pLimit(1);
   #subscribers = 0;
-  /** The head as far as it is known here: at least this much is in the file. */
+  /** The head as far as it is known: the file extends at least this far. */
   #end: bigint;
   #dataVersion: number | undefined;
   #closed: Promise<void> | undefined;
@@ -100,8 +101,8 @@ export class EmbeddedLog implements EventLog {
 
   /**
    * Opens or creates a log.
-   * @param syncs `ON_CLOSE` makes nothing durable before it is closed: for a log that is of no use before it is whole
-   * @throws LogError LOG_CORRUPT, LOG_READONLY, LOG_FULL, LOG_BUSY, LOG_FAILED, saying what is wrong with the file
+   * @param syncs `ON_CLOSE` makes nothing durable before `close`: for a log that is of no use before it is complete
+   * @throws LogError LOG_CORRUPT, LOG_READONLY, LOG_FULL, LOG_BUSY, LOG_FAILED, with what is wrong with the file
    */
   static async open(
     path: string,
@@ -189,7 +190,7 @@ export class EmbeddedLog implements EventLog {
         }
         await this.#tail.changed(cursor, signal);
         if (signal.aborted || this.#tail.to > cursor) continue;
-        // Woken with nothing new: a read failed. Reading the same again tells the reader why, or the failure has passed.
+        // Woken without new events: a read failed. Repeating it gives the reader the error, unless the cause has passed.
         const end = await this.head();
         await this.#scan(cursor, end, undefined, DEFAULT_BATCH);
         this.#grown(end);
@@ -213,7 +214,7 @@ export class EmbeddedLog implements EventLog {
 
   async has({ position, id }: EventPlace): Promise<boolean> {
     const [row] = await this.#select(AT, [position]);
-    // Where another is there, it is whole: else the row is damaged.
+    // `decode` verifies that a different id is not the result of damage.
     return row !== undefined && (row.etype === 0 || row.id === id || decode(row).id === id);
   }
 
@@ -234,13 +235,13 @@ export class EmbeddedLog implements EventLog {
     await this.#writer.close(others, this.#syncs === 'ON_CLOSE');
   }
 
-  /** The log reaches up to here now. */
+  /** Notes that the log extends to this position, and refreshes the tail if it has readers. */
   #grown(end: bigint): void {
     if (end > this.#end) this.#end = end;
     if (this.#subscribers > 0) void this.#tail.refresh();
   }
 
-  /** Looks whether another process has written. */
+  /** Checks whether another process has written. */
   async #pollForeign(): Promise<void> {
     if (this.#subscribers === 0 || this.#closing.signal.aborted) return;
     const [row] = await this.#poller.all<{ data_version: number }>('PRAGMA data_version').catch(() => []);
@@ -260,7 +261,7 @@ export class EmbeddedLog implements EventLog {
     }
   }
 
-  /** Reads a piece of the file up to a position there is: at most `limit` matches and at most SCAN_SPAN positions. */
+  /** Reads events up to an existing position: at most `limit` matches, and with a filter at most SCAN_SPAN positions. */
   async #scan(after: bigint, head: bigint, filter: EventFilter | undefined, limit: number): Promise<Page> {
     const span = filter === undefined ? head : after + BigInt(SCAN_SPAN);
     const upTo = span < head ? span : head;
@@ -276,8 +277,8 @@ export class EmbeddedLog implements EventLog {
   }
 
   /**
-   * Reads the next rows, at most `limit`, and no more than MAX_PAGE_BYTES hold: large events come fewer at a time.
-   * `isCut` says that there may be more, though fewer than `limit` came.
+   * Reads the next rows: at most `limit`, and at most MAX_PAGE_BYTES in total, but at least one.
+   * `isCut` is true if there may be more rows although fewer than `limit` were read.
    */
   async #readPage(
     condition: string,
@@ -295,7 +296,7 @@ export class EmbeddedLog implements EventLog {
     for (const row of await this.#select(sql, [...params, ...params, limit])) {
       if (sized.length > 0 && sized.length % SLICE === 0) await nextTurn();
       const event = decode(row);
-      // In memory, estimated from above.
+      // An upper estimate of its size in memory.
       const bytes = (row.data.length + row.metadata.length) * 4 + 400;
       sized.push({ event, bytes });
       total += bytes;
@@ -304,8 +305,8 @@ export class EmbeddedLog implements EventLog {
   }
 
   /**
-   * Positions have no gaps in the file. Where one is missing, or comes out of order, rows were lost to damage.
-   * @returns the last event, among those that were read or not; undefined where it was truncated
+   * Positions have no gaps in the file. If one is missing or out of order, rows were lost to damage.
+   * @returns the last event up to `through`, whether it was read or not; undefined if it was truncated
    */
   async #assertPositionsWhole(events: Page['events'], after: bigint, through: bigint): Promise<EventPlace | undefined> {
     let previous = after;
@@ -322,7 +323,7 @@ export class EmbeddedLog implements EventLog {
     return etype === 0 ? undefined : { position: through, stream, revision: BigInt(revision), id };
   }
 
-  /** Nor have revisions: what a truncation empties stays as rows before the first event read. */
+  /** Revisions have no gaps either: truncated events remain as rows before the first event that is read. */
   async #assertRevisionsWhole(
     stream: string,
     events: readonly RecordedEvent[],
@@ -342,7 +343,7 @@ export class EmbeddedLog implements EventLog {
   #lost(where: string): LogError {
     return new LogError(
       'LOG_CORRUPT',
-      `${this.#path} is damaged: it has lost events ${where}. Stop the core and run \`sheratan restore --repair\`, or restore the file from a copy.`,
+      `${this.#path} is damaged: events are missing ${where}. Stop the core and run \`sheratan restore --repair\`, or restore the file from a copy.`,
       undefined,
       this.#path,
     );

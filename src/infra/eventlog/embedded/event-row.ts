@@ -5,7 +5,7 @@ import { LogError } from '../errors.js';
 import type { NewEvent } from '../eventlog.js';
 import { prepareAppend, type Provenance } from '../prepare-append.js';
 
-/** An event ready to be stored: its place is all that is missing. */
+/** An event encoded for storage, without its place. */
 export interface EncodedEvent {
   readonly id: string;
   /** Its columns from id to metadata, as members of a JSON array; data and metadata are canonical JSON (RFC 8785). */
@@ -16,10 +16,10 @@ export interface EncodedEvent {
   readonly bytes: number;
 }
 
-/** Where an event is stored, and when it was recorded. */
+/** The place where an event is stored, and the time it was recorded. */
 type Place = Pick<EventRow, 'position' | 'stream' | 'revision' | 'recorded_at'>;
 
-/** Prepares the events of one append, judging everything that can be judged without the log. */
+/** Validates the events of one append as far as possible without the log, and encodes them. @throws LogError EVENT_INVALID */
 export function encodeAppend(
   stream: string,
   events: readonly NewEvent[],
@@ -56,12 +56,12 @@ export interface EventRow {
   readonly checksum: number;
 }
 
-/** The CRC-32 over everything else in a row: what happened, then its place. */
+/** The CRC-32 over all other columns of a row: first the event's content, then its place. */
 export function checksumOf(row: Omit<EventRow, 'checksum'>): number {
   return crc32(contentText(row) + placeText(row));
 }
 
-/** The same from the checksum of what happened. */
+/** The same checksum, computed from the checksum of the content. */
 function checksumAt(place: Place, ofContent: number): number {
   return crc32(placeText(place), ofContent);
 }
@@ -74,14 +74,14 @@ function placeText({ position, stream, revision, recorded_at }: Place): string {
   return `\n${position}\n${stream}\n${revision}\n${recorded_at}`;
 }
 
-/** Reads a row back. @throws LogError LOG_CORRUPT, naming the position, when it is not what was written. */
+/** Decodes a row. @throws LogError LOG_CORRUPT, naming the position, if the row is not what was written */
 export function decode(row: EventRow): RecordedEvent {
   if (!isIntact(row)) {
     throw new LogError(
       'LOG_CORRUPT',
       `The event at position ${row.position} (stream '${row.stream}') is damaged: its checksum does not match. ` +
         'Stop the core and run `sheratan restore --repair`, or restore log.db from a copy; ' +
-        '`sheratan export --skip-damaged` saves what can still be read.',
+        '`sheratan export --skip-damaged` saves the events that can still be read.',
     );
   }
   return {
@@ -97,7 +97,10 @@ export function decode(row: EventRow): RecordedEvent {
   };
 }
 
-/** The types are judged too: a damaged row may hold the bytes of a text as something that only prints the same. */
+/**
+ * Whether a row is what was written. It checks the types of the values too: in a damaged row a text may have become
+ * a value of another type that only prints the same.
+ */
 export function isIntact(row: EventRow): boolean {
   return (
     Number.isSafeInteger(row.position) &&

@@ -1,7 +1,7 @@
 import type { Param } from '../../sqlite/connection.js';
 import type { EventFilter } from '../eventlog.js';
 
-/** A filter as a condition over the columns of `events`, beginning with `AND`; it has as many parameters. */
+/** A filter as an SQL condition over the columns of `events`: empty or beginning with `AND`, with its parameters in order. */
 export function filterCondition(filter: EventFilter | undefined): { readonly sql: string; readonly params: Param[] } {
   const parts: string[] = [];
   const params: Param[] = [];

@@ -3,21 +3,22 @@ import { Connection, SqliteError } from '../../sqlite/connection.js';
 import { LogError } from '../errors.js';
 import { newLogId } from '../log-id.js';
 
-/** The version of the file's layout, in `user_version`. */
+/** The version of the file's schema, stored in `user_version`. */
 const FORMAT_VERSION = 1;
-/** Marks the file as ours: "ShLg". */
+/** Identifies the file as a Sheratan log: "ShLg". */
 const APPLICATION_ID = 0x53684c67;
-/** How long a new file's switch to WAL is tried while another opens the same file, in milliseconds, and how often. */
+/** How long to retry the switch of a new file to WAL while another process opens it, in milliseconds. */
 const MAX_SWITCH_MS = 5_000;
+/** The wait between two tries of the switch, in milliseconds. */
 const SWITCH_RETRY_MS = 20;
-/** Pages of write-ahead log before it is copied back. */
+/** Pages in the write-ahead log before SQLite checkpoints it. */
 const WAL_AUTOCHECKPOINT_PAGES = 4_000;
-/** Files of up to this size are checked whole when they are opened, which takes about 2 µs an event. */
+/** Files of up to this size, in bytes, are checked completely when opened; this takes about 2 µs per event. */
 const MAX_CHECKED_BYTES = 64 * 1024 * 1024;
 
 /**
- * `position` is assigned by the writer, so that the checksum covers it; truncated events stay as rows with etype 0, so
- * that positions are never reused and a stream's head is always its highest revision.
+ * The writer assigns `position`, so that the checksum covers it. Truncated events remain as rows with etype 0, so that
+ * positions are never reused and a stream's head is always its highest revision.
  */
 const SCHEMA = `
   CREATE TABLE log (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -36,7 +37,10 @@ const SCHEMA = `
   );
 `;
 
-/** Opens the writing connection, making the file and its tables when they are not there. */
+/**
+ * Opens the connection for writing, and creates the file and its tables if they do not exist.
+ * @throws LogError LOG_CORRUPT, LOG_FAILED; SqliteError
+ */
 export async function openLogFile(
   path: string,
   synchronous: 'FULL' | 'OFF' = 'FULL',
@@ -57,7 +61,7 @@ export async function openLogFile(
   }
 }
 
-/** Of several who open a new file at once, SQLite lets some fail at once here instead of waiting: it fears a deadlock. */
+/** When several processes open a new file, SQLite fails this for some immediately instead of waiting, to avoid a deadlock. */
 async function switchToWal(connection: Connection): Promise<void> {
   const giveUpAt = performance.now() + MAX_SWITCH_MS;
   for (;;) {
@@ -72,7 +76,7 @@ async function switchToWal(connection: Connection): Promise<void> {
   }
 }
 
-/** Leaves a file alone that is not a log, or one of a format unknown here. */
+/** Refuses a file that is not a log, or whose format this build does not know, before anything is changed in it. */
 async function refuseForeign(connection: Connection, path: string): Promise<void> {
   const [marks] = await connection.all<{ application_id: number; user_version: number; tables: number }>(
     `SELECT application_id, user_version, (SELECT count(*) FROM sqlite_schema) AS tables
@@ -82,7 +86,7 @@ async function refuseForeign(connection: Connection, path: string): Promise<void
   if (marks.application_id !== APPLICATION_ID) {
     throw new LogError(
       'LOG_FAILED',
-      `${path} is a database of something else; choose another SHERATAN_DATA_DIR.`,
+      `${path} is a database of another application; choose another SHERATAN_DATA_DIR.`,
       undefined,
       path,
     );
@@ -104,7 +108,7 @@ async function readOrCreate(connection: Connection, path: string): Promise<strin
   if (row === undefined)
     throw new LogError(
       'LOG_CORRUPT',
-      `${path} does not say which log it is. Run \`sheratan restore --repair\`, or restore it from a copy.`,
+      `${path} has no log id. Run \`sheratan restore --repair\`, or restore the file from a copy.`,
       undefined,
       path,
     );
@@ -120,8 +124,10 @@ async function create(connection: Connection): Promise<void> {
 }
 
 /**
- * Makes a log another log, with the same events: positions handed out before are refused from then on. For a log that
- * has lost events: the positions of those must not be taken for the positions of what comes next. Nobody may have it open.
+ * Gives a log a new id, and keeps its events: positions handed out before are refused from then on. For a log that has
+ * lost events, because new events take the positions of the lost ones. No process may have the log open.
+ * @returns the new id
+ * @throws LogError LOG_CORRUPT, LOG_FAILED; SqliteError
  */
 export async function renewLogId(path: string): Promise<string> {
   const { connection } = await openLogFile(path);
@@ -135,8 +141,8 @@ export async function renewLogId(path: string): Promise<string> {
 }
 
 /**
- * Reading verifies each event and that none is missing between two, but only this finds what a damaged index leaves
- * out: the newest events of a stream, say, so that it would be continued in the wrong place.
+ * Reading verifies each event and that none is missing between two. Only this check finds events that a damaged index
+ * omits, such as the newest events of a stream; the next append to that stream would get a wrong revision.
  */
 async function check(connection: Connection, path: string): Promise<void> {
   const [size] = await connection.all<{ bytes: number }>(
@@ -154,7 +160,7 @@ async function check(connection: Connection, path: string): Promise<void> {
   }
 }
 
-/** Says in the log's terms what SQLite reported. */
+/** Converts an error of SQLite into a LogError; returns any other error unchanged. @param path of the log, for the message */
 export function toLogError(error: unknown, path: string): unknown {
   if (!(error instanceof SqliteError)) return error;
   const because = `(${error.message})`;
@@ -183,12 +189,17 @@ export function toLogError(error: unknown, path: string): unknown {
       );
     case 'SQLITE_BUSY':
     case 'SQLITE_LOCKED':
-      return new LogError('LOG_BUSY', `Another process holds ${path} for writing; try again ${because}.`, error, path);
+      return new LogError(
+        'LOG_BUSY',
+        `Another process has locked ${path} for writing; try again ${because}.`,
+        error,
+        path,
+      );
     case 'SQLITE_CORRUPT':
     case 'SQLITE_NOTADB':
       return new LogError(
         'LOG_CORRUPT',
-        `${path} is damaged. Stop the core and run \`sheratan restore --repair\`, or restore the file from a copy; \`sheratan export --skip-damaged\` saves what can still be read ${because}.`,
+        `${path} is damaged. Stop the core and run \`sheratan restore --repair\`, or restore the file from a copy; \`sheratan export --skip-damaged\` saves the events that can still be read ${because}.`,
         error,
         path,
       );

@@ -9,22 +9,22 @@ import { NO_STREAM, assignPositions, type EncodedAppend, type Head } from './ass
 import { encodeAppend } from './event-row.js';
 import { toLogError } from './log-file.js';
 
-/** The most calls of one group: what shares a transaction and its fsync. */
+/** The most calls in one group. A group shares one transaction and one fsync. */
 const MAX_GROUP_CALLS = 50;
-/** The most events of one group, unless a single call has more. */
+/** The most events in one group, unless a single call has more. */
 const MAX_GROUP_EVENTS = 500;
-/** The most calls waiting; beyond it they are refused. */
+/** The most calls that may wait; further calls are refused. */
 const MAX_QUEUED_CALLS = 10_000;
-/** The most bytes waiting. */
+/** The most bytes of events that may wait. */
 const MAX_QUEUED_BYTES = 64 * 1024 * 1024;
-/** Streams whose heads are remembered. */
+/** The most streams whose heads are cached. */
 const MAX_CACHED_HEADS = 50_000;
 
-/** Inserts rows given as a JSON array of arrays: one statement, however many they are. */
+/** Inserts any number of rows, given as a JSON array of arrays, in one statement. */
 const INSERT = `INSERT INTO events (position, stream, revision, id, type, etype, data, metadata, recorded_at, checksum)
   SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, value->>8, value->>9
   FROM jsonb_each(?)`;
-/** The same for a single row, which SQLite takes faster as it is. */
+/** Inserts a single row; SQLite does this faster without JSON. */
 const INSERT_ONE = `INSERT INTO events (position, stream, revision, id, type, etype, data, metadata, recorded_at, checksum)
   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`;
 const INSERT_TOMBSTONE = `INSERT INTO events (position, stream, revision, id, type, etype, data, metadata, recorded_at, checksum)
@@ -35,11 +35,12 @@ const HEADS = `SELECT e.stream, e.revision, e.type FROM json_each(?) AS s
 const STORED_IDS =
   'SELECT id, position, revision FROM events WHERE stream = ? AND revision > ? ORDER BY revision LIMIT ?';
 
-/** The types of the rows that stand for truncated events and for the end of a stream. */
+/** The type of the rows that stand for truncated events. */
 export const TRUNCATED = '$truncated';
+/** The type of the row that marks the end of a stream. */
 export const TOMBSTONE = '$tombstone';
 
-/** Appends of one call, all or none. */
+/** The appends of one call, stored all or none. */
 interface Pending {
   readonly appends: readonly EncodedAppend[];
   readonly events: number;
@@ -48,23 +49,23 @@ interface Pending {
   readonly reject: (error: unknown) => void;
 }
 
-/** Tells the callers of a group how their appends ended. */
+/** Resolves or rejects the calls of a group. */
 type Answer = () => void;
 
 /**
- * Appends in groups: while one group commits, the next gathers, and each shares one statement, one transaction and one
- * fsync. Every append is still judged on its own expected revision; those of one call are all stored, or none.
+ * Appends in groups: while one group commits, the next one gathers. A group shares one statement, one transaction and one
+ * fsync. Each append is still checked against its own expected revision; the appends of one call are stored all or none.
  *
- * Judging uses remembered heads and positions; the unique keys on `position` and `(stream, revision)` guard against
- * what another process has written since. Where the guard strikes, or an append would be refused, the group is judged
- * again, one call at a time, under a write lock and on what the file says.
+ * The check uses cached heads and positions; the unique keys on `position` and `(stream, revision)` detect writes of
+ * another process since. If a key is violated, or an append would be refused, the group is checked again, one call at a
+ * time, under a write lock and against the file.
  */
 export class Writer {
   readonly #connection: Connection;
   readonly #clock: Clock;
   readonly #path: string;
   readonly #onCommit: (head: bigint) => void;
-  // By size: by number, room for all of them would be taken at once.
+  // Limited by size: with a limit by number the cache would allocate memory for all entries immediately.
   readonly #heads = new LRUCache<string, Head>({ maxSize: MAX_CACHED_HEADS, sizeCalculation: () => 1 });
   readonly #exclusively = pLimit(1);
   #queue: Pending[] = [];
@@ -75,7 +76,7 @@ export class Writer {
 
   /**
    * @param head position of the log's last event
-   * @param onCommit told the log's new head after each group that wrote something
+   * @param onCommit called with the log's new head after each group that wrote events, and after a tombstone
    */
   constructor(connection: Connection, clock: Clock, path: string, head: bigint, onCommit: (head: bigint) => void) {
     this.#connection = connection;
@@ -86,9 +87,10 @@ export class Writer {
   }
 
   /**
-   * Queues appends and answers once their group is durable: all of them are then, or none.
+   * Queues appends and resolves when their group is durable; either all of them are stored, or none.
    * @param appends at least one
-   * @returns where the last one ended
+   * @returns the place of the last event
+   * @throws LogError as `EventLog.append` does
    */
   append(appends: readonly Append[], provenance: Provenance): Promise<AppendResult> {
     return new Promise((resolve, reject) => {
@@ -115,7 +117,7 @@ export class Writer {
     });
   }
 
-  /** Empties the rows of a stream below a revision; its last row always stays. */
+  /** Empties the rows of a stream below a revision. Its last row is always kept. @throws LogError */
   async truncate(stream: string, before: bigint): Promise<void> {
     this.#refuseWhenClosed();
     await this.#exclusively(async () => {
@@ -130,7 +132,7 @@ export class Writer {
     });
   }
 
-  /** Empties a stream and marks its end. Doing it again changes nothing. */
+  /** Empties a stream and marks its end. Repeating it changes nothing. @throws LogError */
   async tombstone(stream: string): Promise<void> {
     this.#refuseWhenClosed();
     await this.#exclusively(async () => {
@@ -154,8 +156,9 @@ export class Writer {
   }
 
   /**
-   * Refuses everything new, finishes what is queued, and closes the connection.
-   * @param others awaited first: only the last connection to close folds the write-ahead log back into the file
+   * Refuses new calls, finishes the queued ones, and closes the connection.
+   * @param others awaited first: only the last connection to close moves the write-ahead log into the file
+   * @param syncs whether to make everything durable first
    */
   async close(others: Promise<unknown>, syncs: boolean): Promise<void> {
     this.#closed = true;
@@ -178,7 +181,7 @@ export class Writer {
     while (this.#queue.length > 0) {
       const group = this.#takeGroup();
       const committing = this.#exclusively(() => this.#commit(group));
-      // The disk first: what the callers of the group before do next is done while this one commits.
+      // Start the commit first: the callers of the previous group continue while this one commits.
       setImmediate(answer);
       answer = await committing;
     }
@@ -210,7 +213,7 @@ export class Writer {
     }
   }
 
-  /** One statement for the whole group, on remembered heads. Returns nothing when that cannot be done or did not hold. */
+  /** Writes a group in one statement, using cached heads. Returns undefined if an append is refused or a key is violated. */
   async #commitFast(group: readonly Pending[]): Promise<Answer | undefined> {
     const recordedAt = this.#clock.now().toISOString();
     const unknown = new Set<string>();
@@ -219,7 +222,7 @@ export class Writer {
         if (expected !== 'no-stream' && !this.#heads.has(stream)) unknown.add(stream);
       }
     }
-    // What is read is kept here: a call may name more streams than are remembered.
+    // Heads that were read are kept here, because a group may name more streams than the cache holds.
     const heads = unknown.size === 0 ? new Map<string, Head>() : await this.#readHeads([...unknown]);
     const headOf = (stream: string) => heads.get(stream) ?? this.#heads.get(stream) ?? NO_STREAM;
     const rows: string[] = [];
@@ -248,7 +251,7 @@ export class Writer {
     };
   }
 
-  /** One call at a time, on what the file says, in one transaction under the write lock. */
+  /** Writes a group one call at a time, checked against the file, in one transaction under the write lock. */
   async #commitSlow(group: readonly Pending[]): Promise<Answer> {
     const recordedAt = this.#clock.now().toISOString();
     const answers: Answer[] = [];
@@ -286,7 +289,7 @@ export class Writer {
     };
   }
 
-  /** What a call that was made before got: the same ids at the same pinned revisions. */
+  /** The stored result of a call that repeats an earlier one: same ids at the same expected revisions. */
   async #storedResult({ appends }: Pending): Promise<AppendResult | undefined> {
     let stored: AppendResult | undefined;
     for (const append of appends) {

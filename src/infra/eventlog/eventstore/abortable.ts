@@ -1,4 +1,4 @@
-/** Yields what a source does until the signal: what the source waits for then is not waited for. */
+/** Yields the values of a source until the signal aborts. It then ends immediately, without waiting for a pending value. */
 export async function* abortable<T>(signal: AbortSignal, source: AsyncIterable<T>): AsyncIterable<T> {
   const iterator = source[Symbol.asyncIterator]();
   try {

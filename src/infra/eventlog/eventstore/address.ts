@@ -1,45 +1,46 @@
 import { existsSync } from 'node:fs';
 
-/** A server, or a cluster of them, as a connection string names it. */
+/** A server or cluster, read from a connection string. */
 export interface ServerAddress {
-  /** The connection string for the client, without what is meant for us. */
+  /** The connection string for the client, without Sheratan's own options. */
   readonly clientUrl: string;
-  /** What every stream's name begins with there, so that several installations can share a server; often nothing. */
+  /** The prefix of every stream's name on the server, so that several installations can share it; empty by default. */
   readonly streamPrefix: string;
   readonly hosts: readonly Host[];
-  /** The hosts are asked for the members of their cluster. */
+  /** Whether the client asks the hosts for the nodes of their cluster. */
   readonly isCluster: boolean;
   readonly tls: boolean;
-  /** File with the certificate of the authority that signed the server's. */
+  /** The file with the certificate of the authority that signed the server's certificate. */
   readonly tlsCAFile: string | undefined;
-  /** For people: without name and password. */
+  /** The address for messages, without user and password. */
   readonly shown: string;
 }
 
+/** One host of a connection string. */
 export interface Host {
   readonly host: string;
   readonly port: number;
 }
 
-/** A connection string is not as it must be. Secrets in it are not repeated. */
+/** A connection string is invalid. The message is a predicate (`must be …`, `has …`) and does not repeat secrets. */
 export class AddressError extends Error {
   override readonly name = 'AddressError';
 }
 
 const FORM = 'esdb://[user:password@]host[:port][,host…][?tls=false&…]';
 const SYNTAX = /^(?:esdb|kurrentdb|kdb)(\+discover)?:\/\/(?:([^@/?]*)@)?([^@/?]+)\/?(?:\?(.*))?$/;
-/** The client takes the first colon of a host for the one before its port, so an IPv6 address needs a name. */
+/** The client takes the first colon of a host as the start of its port, so an IPv6 address is only usable by a name. */
 const HOST = /^([A-Za-z0-9._-]+)(?::(\d{1,5}))?$/;
 const STREAM_PREFIX = /^[a-z0-9_.]{1,32}$/;
 const DEFAULT_PORT = 2113;
 
 /**
- * How the leader of a cluster is looked for unless told. All is tried again anyway, and the client goes on looking long
- * after nobody wants to know; and a node that does not answer must not take all the time there is.
+ * The client's defaults for finding the leader of a cluster. Sheratan retries every call itself, while the client would keep
+ * looking long after the caller has given up; and one node that does not answer must not use up all of the time.
  */
 const DISCOVERY = { maxDiscoverAttempts: '1', gossipTimeout: '2' };
 
-/** Options that name a file. */
+/** Options whose value is the name of a file. */
 const FILES = ['tlsCAFile', 'userCertFile', 'userKeyFile'];
 
 const FLAG = /^(true|false)$/;
@@ -47,7 +48,7 @@ const NUMBER = /^\d{1,9}$/;
 const INTERVAL = /^(-1|\d{1,9})$/;
 const POSITIVE = /^[1-9]\d{0,8}$/;
 const ANY = /./;
-/** What may follow the `?`, as the client and its siblings spell it, and what its values look like. */
+/** The options that may follow the `?`, as the client and its siblings spell them, and the form of their values. */
 const OPTIONS: ReadonlyMap<string, { readonly name: string; readonly form: RegExp; readonly must: string }> = new Map(
   (
     [
@@ -67,35 +68,38 @@ const OPTIONS: ReadonlyMap<string, { readonly name: string; readonly form: RegEx
       ['keepAliveInterval', INTERVAL, 'a number of milliseconds, or -1 for none'],
       ['keepAliveTimeout', INTERVAL, 'a number of milliseconds, or -1 for none'],
       ['defaultDeadline', POSITIVE, 'a number of milliseconds from 1'],
-      ['streamPrefix', STREAM_PREFIX, '1–32 of a–z 0–9 _ .'],
+      ['streamPrefix', STREAM_PREFIX, '1–32 characters of a–z 0–9 _ .'],
     ] as const
   ).map(([name, form, must]) => [name.toLowerCase(), { name, form, must }]),
 );
 
-/** Whether a text is meant as a connection string. */
+/** Whether a text has the form of a connection string (and not of a path). */
 export function isAddress(text: string): boolean {
   return /^[a-z]+(\+discover)?:\/\//.test(text);
 }
 
 /**
- * Reads a connection string of EventStoreDB or KurrentDB: `esdb://` or `kurrentdb://`, `+discover` for DNS discovery, and
- * one option of ours, `streamPrefix`. What the client would pass over or misread is refused. @throws AddressError
+ * Reads a connection string of EventStoreDB or KurrentDB: `esdb://`, `kurrentdb://` or `kdb://`, `+discover` for DNS
+ * discovery, and Sheratan's own option `streamPrefix`. It refuses anything that the client would ignore or misread.
+ * @throws AddressError
  */
 export function readAddress(text: string): ServerAddress {
   const match = SYNTAX.exec(text.trim());
   if (match === null) throw new AddressError(`must be ${FORM}`);
   const [, discover = '', login, hostList = '', query = ''] = match;
   const hosts = hostList.split(',').map(readHost);
-  if (discover !== '' && hosts.length > 1) throw new AddressError('has +discover and several hosts; it takes one name');
+  if (discover !== '' && hosts.length > 1)
+    throw new AddressError('has +discover and several hosts; +discover needs exactly one name');
   const options = readOptions(query);
   const { streamPrefix = '', tls = 'true', tlsCAFile, ...others } = Object.fromEntries(options);
   const isSecure = tls === 'true';
   if (options.has('userCertFile') !== options.has('userKeyFile')) {
-    throw new AddressError('has one of userCertFile and userKeyFile; both must be given, or none');
+    throw new AddressError('has only one of userCertFile and userKeyFile; give both or neither');
   }
   for (const name of FILES) {
     const file = options.get(name);
-    if (file !== undefined && !existsSync(file)) throw new AddressError(`has ${name}='${file}'; there is no such file`);
+    if (file !== undefined && !existsSync(file))
+      throw new AddressError(`has ${name}='${file}'; the file does not exist`);
   }
   const credentials = login === undefined ? '' : readLogin(login);
   const isCluster = discover !== '' || hosts.length > 1;
@@ -105,7 +109,7 @@ export function readAddress(text: string): ServerAddress {
   const encoded = [...params].map(([name, value]) => `${name}=${encodeURIComponent(value)}`).join('&');
   const shownHosts = hosts.map(({ host, port }) => `${host}:${port}`).join(',');
   return {
-    // Without TLS the client sends no credentials anyway.
+    // Without TLS the client would not send the credentials.
     clientUrl: `esdb${discover}://${isSecure ? credentials : ''}${shownHosts}?${encoded}`,
     streamPrefix,
     hosts,
@@ -120,18 +124,18 @@ function readHost(text: string): Host {
   const match = HOST.exec(text.trim());
   const port = Number(match?.[2] ?? DEFAULT_PORT);
   if (match?.[1] === undefined || port < 1 || port > 65_535) {
-    // What is after the colon may be a password.
-    throw new AddressError(`must be ${FORM}; '${text.replace(/:.*/s, ':…')}' is no host[:port]`);
+    // The text after the colon may be a password.
+    throw new AddressError(`must be ${FORM}; '${text.replace(/:.*/s, ':…')}' is not host[:port]`);
   }
   return { host: match[1], port };
 }
 
-/** The client takes the first colon of a password for its end, unless it is encoded. */
+/** Encodes user and password: the client takes a colon in a password as its end unless it is encoded. */
 function readLogin(login: string): string {
   const colon = login.indexOf(':');
   const [user, password] = [login.slice(0, Math.max(colon, 0)), login.slice(colon + 1)];
   if (user === '' || password === '' || user.includes(','))
-    throw new AddressError(`must be ${FORM}; what is before the @ is no user:password`);
+    throw new AddressError(`must be ${FORM}; the text before the @ is not user:password`);
   try {
     return `${[user, password].map((part) => encodeURIComponent(decodeURIComponent(part))).join(':')}@`;
   } catch {
@@ -147,14 +151,16 @@ function readOptions(query: string): Map<string, string> {
     const normal = key.toLowerCase().replaceAll(/[_-]/g, '');
     if (normal === 'tlsverifycert') {
       if (pair.endsWith('=true')) continue;
-      throw new AddressError('has tlsVerifyCert=false, which the client cannot do; name the authority with tlsCAFile=');
+      throw new AddressError(
+        'has tlsVerifyCert=false, which is not supported; give the certificate of the authority with tlsCAFile=',
+      );
     }
     const option = OPTIONS.get(normal);
     if (option === undefined) {
       const known = Array.from(OPTIONS.values(), ({ name }) => name);
-      // Anything else may be the end of a password.
-      const named = /^\w+$/.test(key || pair) ? `the option '${key || pair}',` : 'an option';
-      throw new AddressError(`has ${named} which is none of ${known.join(', ')}`);
+      // Any other text may be the end of a password.
+      const named = /^\w+$/.test(key || pair) ? `the unknown option '${key || pair}'` : 'an unknown option';
+      throw new AddressError(`has ${named}; the options are ${known.join(', ')}`);
     }
     if (options.has(option.name)) throw new AddressError(`has ${option.name} twice`);
     const value = decoded(pair.slice(equals + 1));

@@ -15,15 +15,16 @@ import { remedyFor, toLogError } from './failures.js';
 import { answered, Tries, type ReconnectingClient } from './reconnecting-client.js';
 import { MAX_HELD_MESSAGES, type SendBuffer } from './send-buffer.js';
 
-/** The most messages on their way: more than a server works on at a time, and few enough to be sent again. */
+/** The most unanswered messages: more than a server processes at a time, and few enough to send again. */
 const MAX_MESSAGES = 64;
-/** How much of an append the client puts into one message, in bytes, if another event does not fit in. */
+/** The most bytes of an append in one message; the client puts an event that does not fit into another message. */
 const MESSAGE_BYTES = 3 * 1024 * 1024;
-/** The most appends, and bytes of them, that wait. */
+/** The most appends that may wait. */
 const MAX_WAITING = 10_000;
+/** The most bytes of waiting and unanswered appends. */
 const MAX_WAITING_BYTES = 64 * 1024 * 1024;
 
-/** An append that has been judged as far as that goes without the server. */
+/** An append that has been validated as far as possible without the server. */
 export interface Append {
   readonly stream: string;
   /** The stream as the server knows it. */
@@ -33,18 +34,21 @@ export interface Append {
   readonly bytes: number;
 }
 
-/** Where the events of an append are, if they are there. */
+/** Finds events on the server. */
 export interface Lookup {
-  /** The place of the last of some events, if a stream has them near its end; and the stream's revision, −1 without events. */
+  /**
+   * The place of the last of the given events, if the stream has all of them near its end, and the stream's revision, −1
+   * if it has no events.
+   */
   find(name: string, events: readonly JSONEventData[]): Promise<{ found?: AppendResult; revision: bigint }>;
   /** The position of an event of a stream. */
   position(name: string, revision: bigint): Promise<bigint>;
 }
 
 interface Entry extends Append {
-  /** What the server is told to expect: pinned once it is not known whether the server has it already. */
+  /** The expected revision that is sent: a fixed one once it is unknown whether the server already has the events. */
   pinned: ExpectedRevision;
-  /** The most messages that the client makes of it. */
+  /** The most messages that the client splits it into. */
   readonly messages: number;
   attempts: number;
   isDone: boolean;
@@ -53,10 +57,11 @@ interface Entry extends Append {
 }
 
 /**
- * Sends appends in the order they came, several at a time, but only one of a stream. When it is not known what became of
- * one, the connection was torn or nothing was answered, it and all behind it are sent again in that order, with the same
- * ids: the server answers for what it has. So none lands twice, and none before one of its stream that came earlier; nor
- * before one of another stream, unless the server takes it while it says of that other that it cannot take it now.
+ * Sends appends in the order of arrival, several at a time, but only one per stream. If the outcome of one is unknown
+ * (the connection broke, or no answer arrived), it and all later ones are sent again in the same order, with the same ids:
+ * the server answers for the events that it already has. So no append is stored twice, and none before an earlier one of
+ * its stream; nor before an earlier one of another stream, unless the server accepts it while it reports that it cannot
+ * accept the other one now.
  */
 export class Appender {
   readonly #connection: ReconnectingClient;
@@ -65,11 +70,11 @@ export class Appender {
   #sent: Entry[] = [];
   #messages = 0;
   #bytes = 0;
-  /** The way on which an append was answered last: on another, one at a time, for its start may reorder them. */
+  /** The `way` of the last answer. On another way appends are sent one at a time, because its start may reorder them. */
   #way: number | undefined;
   readonly #tries = new Tries();
   #recovering = false;
-  /** Counts recoveries: what fails of an earlier time has been put back already. */
+  /** Counts recoveries: an append that fails from before the last recovery has already been put back. */
   #time = 0;
   #closed: Promise<void> | undefined;
   #drained: (() => void) | undefined;
@@ -79,7 +84,10 @@ export class Appender {
     this.#lookup = lookup;
   }
 
-  /** @throws LogError LOG_CLOSED, LOG_OVERLOADED, LOG_UNAVAILABLE (it may have been recorded), LOG_DENIED, … */
+  /**
+   * Queues an append and resolves with the place of its last event.
+   * @throws LogError LOG_CLOSED, LOG_OVERLOADED, LOG_UNAVAILABLE (it may have been recorded), LOG_DENIED, …
+   */
   append(append: Append): Promise<AppendResult> {
     return new Promise((resolve, reject) => {
       if (this.#closed !== undefined) throw new LogError('LOG_CLOSED', 'The log is closed.');
@@ -89,7 +97,7 @@ export class Appender {
       const { stream, name, events, expected, bytes } = append;
       const messages = 1 + Math.floor(bytes / (MESSAGE_BYTES - MAX_EVENT_BYTES));
       this.#bytes += bytes;
-      // Member by member: to spread one object into another takes as long as all of the rest of this.
+      // Member by member: spreading the object would double the time of this function.
       this.#waiting.push({
         stream,
         name,
@@ -107,7 +115,7 @@ export class Appender {
     });
   }
 
-  /** Refuses what comes, and resolves when what was taken before has been answered. */
+  /** Refuses new appends, and resolves when all earlier ones have been answered. */
   close(): Promise<void> {
     this.#closed ??= new Promise((resolve) => {
       this.#drained = resolve;
@@ -135,7 +143,7 @@ export class Appender {
     if (this.#messages === 0) return true;
     const onTheirWay = this.#messages + messages;
     if (this.#way !== this.#connection.way || onTheirWay > MAX_MESSAGES) return false;
-    // As long as no more than those are unanswered, no more can be held.
+    // The client cannot hold more messages than are unanswered.
     return onTheirWay <= MAX_HELD_MESSAGES || messages <= buffer.room;
   }
 
@@ -159,22 +167,22 @@ export class Appender {
     }
   }
 
-  /** Some servers do not say where events are that they had already. */
+  /** Some servers do not report the position of events that they already had. */
   async #placeOf(name: string, { nextExpectedRevision: revision, position }: ServerResult): Promise<AppendResult> {
     const isKnown = position !== undefined && position.commit < 2n ** 63n;
     return { revision, position: isKnown ? position.commit : await this.#lookup.position(name, revision) };
   }
 
-  /** What the server decided; nothing when it is not known whether it did. */
+  /** The server's decision; undefined if it is unknown whether the server made one. */
   #verdictOf(error: unknown, { expected, pinned, stream }: Entry): LogError | undefined {
     if (error instanceof WrongExpectedVersionError) {
       const actual = typeof error.actualVersion === 'bigint' ? error.actualVersion : -1n;
       if (expected !== 'any' && expected === pinned) return new WrongExpectedRevision(stream, expected, actual);
-      // The stream has grown since it was looked at: that is looked at again.
+      // The stream has grown since the lookup: look again.
       return undefined;
     }
     if (error instanceof StreamDeletedError) {
-      return new LogError('STREAM_TOMBSTONED', `Stream '${stream}' was tombstoned; it takes no more events.`, error);
+      return new LogError('STREAM_TOMBSTONED', `Stream '${stream}' was tombstoned; it accepts no more events.`, error);
     }
     return remedyFor(error) === 'none' ? toLogError(error, this.#connection.address.shown) : undefined;
   }
@@ -197,7 +205,7 @@ export class Appender {
     if (this.#sent.length + this.#waiting.length === 0) this.#drained?.();
   }
 
-  /** It is not known what became of what was sent: puts it back in front, and sends it again after a rest. */
+  /** The outcome of the sent appends is unknown: puts them back in front of the queue, and sends them again after a wait. */
   #recover(client: EventStoreDBClient, error: unknown): void {
     this.#recovering = true;
     this.#time += 1;
@@ -228,8 +236,8 @@ export class Appender {
   }
 
   /**
-   * An append at no revision may land twice when it is made again, for what the server remembers of ids is not for ever.
-   * So it is looked for; if it is not there, it is made at the revision the stream has.
+   * Repeating an append without a fixed revision may store it twice, because the server does not remember ids forever. So
+   * this looks for its events; if the stream does not have them, it fixes the append at the stream's current revision.
    */
   async #pin(entry: Entry): Promise<void> {
     try {
@@ -253,9 +261,9 @@ function toServer(expected: ExpectedRevision): AppendExpectedRevision {
   return expected === 'exists' ? STREAM_EXISTS : expected;
 }
 
-/** The same error for an append that was sent: nobody knows what became of it. */
+/** The same error for an append that was sent, whose outcome is unknown. */
 function undecided(error: LogError): LogError {
   if (error.code !== 'LOG_UNAVAILABLE') return error;
-  const advice = 'The change may have been recorded or not: ask again with the same idempotency key.';
+  const advice = 'The change may or may not have been recorded: repeat it with the same idempotency key.';
   return new LogError(error.code, `${error.message} ${advice}`, error.cause);
 }

@@ -6,31 +6,31 @@ import type { SizedEvent } from '../tail.js';
 import { positionOf, type EventCodec } from './event-codec.js';
 import type { SubscriptionMessage } from './subscription-messages.js';
 
-/** The most of events that one batch holds, in bytes (estimated), unless a single one has more. */
+/** The most bytes (estimated) of events in one batch, unless a single event has more. */
 const MAX_BATCH_BYTES = 2 * 1024 * 1024;
 
-/** A piece of what a subscription said. */
+/** Consecutive events of a subscription, with their sizes. */
 export interface Piece extends EventBatch {
   readonly sized: readonly SizedEvent[];
 }
 
-/** How a subscription is cut into pieces. */
+/** How the messages of a subscription are grouped into pieces. */
 export interface Cut {
-  /** What the subscription was started after. */
+  /** The position after which the subscription starts. */
   readonly after: bigint;
-  /** The end of the log, read before the subscription was made. */
+  /** The end of the log, read before the subscription was opened. */
   readonly head: bigint;
   readonly filter: EventFilter | undefined;
   readonly batchSize: number;
-  /** Pieces are yielded as they come, instead of full. */
+  /** Whether to yield events as they arrive, instead of full pieces. */
   readonly isLive: boolean;
 }
 
 /**
- * Cuts what a subscription says into pieces. A piece never goes further than what has been looked through for certain: a
- * checkpoint may lie where the next event lies, or beyond the end of the log, where an event comes to lie later, and
- * whoever went on after it would never see that event. So a checkpoint counts once something beyond it is said, and none
- * counts beyond the end that was known before.
+ * Groups the messages of a subscription into pieces. A piece never extends beyond what has certainly been scanned: a
+ * checkpoint may lie at the position of the next event, or beyond the end of the log at the position of a later event, and
+ * a reader that resumed after it would never see that event. So a checkpoint counts only once a message beyond it has
+ * arrived, and none counts beyond the end that was read before.
  */
 export async function* subscriptionBatches(
   said: AsyncIterable<SubscriptionMessage[]>,
@@ -67,7 +67,7 @@ export async function* subscriptionBatches(
           if (position <= head) checkpoint = position;
           continue;
         }
-        // Some are delivered twice.
+        // The server may deliver a record twice.
         if (position <= through || !codec.isOurs(one.record)) continue;
         const event = codec.toEvent(one.record);
         if (event !== undefined && matches(filter, event)) {
@@ -84,16 +84,16 @@ export async function* subscriptionBatches(
       else await nextTurn();
     }
   } catch (error) {
-    // What came before it was torn is as good as any.
+    // The events that arrived before the failure are valid.
     if (through > yielded) yield piece();
     throw error;
   }
 }
 
-/** What a value, a member or an item costs in memory beside its text, in bytes: a rough guess from above. */
+/** The memory of a value, member or item in addition to its text, in bytes: a rough upper estimate. */
 const NODE_BYTES = 16;
 
-/** The memory a JSON value takes, in bytes, estimated without writing it out. */
+/** The memory of a JSON value in bytes, estimated without serializing it. */
 function sizeOf(value: unknown): number {
   return walk(value as Json);
 }
@@ -107,7 +107,7 @@ function walk(value: Json): number {
     return bytes;
   }
   const members = value as Readonly<Record<string, Json>>;
-  // It is JSON, which has no members but its own.
+  // A JSON value has own members only, so `for in` is safe.
   for (const key in members) bytes += key.length * 2 + walk(members[key] ?? null);
   return bytes;
 }

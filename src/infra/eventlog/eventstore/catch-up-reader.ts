@@ -6,16 +6,16 @@ import type { End, Reader } from './reader.js';
 import { Tries, type ReconnectingClient } from './reconnecting-client.js';
 import { subscriptionMessages } from './subscription-messages.js';
 
-/** What is read of the past. */
+/** The part of the existing log to read. */
 export interface Excerpt extends Pick<Cut, 'after' | 'filter' | 'batchSize'> {
   readonly signal: AbortSignal;
-  /** Where it ends at the earliest; the end of the log as it is found, unless told. */
+  /** The earliest end of the read; by default the end that the log has when a subscription starts. */
   readonly end?: End;
-  /** Whether the server is waited for however long it does not answer. */
+  /** Whether to wait for the server without a limit. */
   readonly isPatient: boolean;
 }
 
-/** Reads what lies in the log, by subscriptions that are left when they have reached the end: reads know no filter. */
+/** Reads existing events by subscriptions that are ended at the end of the log, because server reads have no filter. */
 export class CatchUpReader {
   readonly #connection: ReconnectingClient;
   readonly #codec: EventCodec;
@@ -27,7 +27,7 @@ export class CatchUpReader {
     this.#reader = reader;
   }
 
-  /** What is there after a position, at least up to the end. Ends early, without an error, by its signal. @throws LogError */
+  /** Reads events after a position, at least up to the end. Ends early, without an error, on its signal. @throws LogError */
   async *read({ after, filter, batchSize, signal, isPatient, ...given }: Excerpt): AsyncIterable<EventBatch> {
     const tries = new Tries(isPatient);
     let { end } = given;
@@ -44,7 +44,7 @@ export class CatchUpReader {
           yield { events: [], through: head, live: false };
           return;
         }
-        // So the end is met whatever the filter wants: not every server says when there is no more.
+        // Include the end's stream whatever the filter is, because not every server reports that it has caught up.
         if (end.stream !== undefined) prefixes.push(end.stream);
         const said = subscriptionMessages(client, from, prefixes, signal, false);
         const cut = { after: cursor, head, filter, batchSize, isLive: false };

@@ -3,18 +3,18 @@ import { EventStoreDBClient } from '@eventstore/db-client';
 import { LogError } from '../errors.js';
 import { SendBuffer } from './send-buffer.js';
 
-/** What the client calls the stream that appends go by. */
+/** The client's name for the stream that carries appends. */
 const APPENDS = 'appendToStream';
 
 interface Channel {
   close(): void;
-  /** What gRPC connects by, and whether it does so again when its wait after a failure is over. */
+  /** gRPC's connections, and whether each connects again when its wait after a failure is over. */
   readonly internalChannel?: {
     readonly wrappedSubchannels?: Iterable<{ getRealSubchannel(): { continueConnecting: boolean } }>;
   };
 }
 
-/** How the client opens channels, and streams on them, in a form that holds for all. */
+/** The client's methods for opening channels, and streams on them, with types that are sufficient here. */
 interface Internals {
   createChannel: () => Promise<Channel>;
   GRPCStreamCreator: (
@@ -28,7 +28,7 @@ interface Internals {
 const INTERNALS = ['createChannel', 'GRPCStreamCreator'] as const satisfies readonly (keyof Internals)[];
 
 /**
- * What of the client is replaced here. Its types do not name it, so another version may have it no more.
+ * The client's internals that this file replaces. Its types do not declare them, so another version may lack them.
  * @throws LogError LOG_FAILED
  */
 function internalsOf(client: EventStoreDBClient): Internals {
@@ -42,14 +42,14 @@ function internalsOf(client: EventStoreDBClient): Internals {
 }
 
 /**
- * A client that can be let go of. What it does not offer is done to its insides here, and nowhere else:
- * - Its channels can be closed, those too that it has lost sight of, and it makes no other then, whatever is asked late.
- *   Each is closed once: the client closes one as often as something fails on it, and gRPC takes that for the closing of
- *   others, whose connections then stay for ever. So does one that is closed while it waits for another attempt to
- *   connect, unless it is told to make none.
- * - It passes over answers to appends that it has taken for failed. When any stream of appends fails, the client takes
- *   every append in the process for failed, on whichever stream of whichever client; and when one is answered after all,
- *   it throws where nobody can catch it, which ends the process.
+ * A client that can be closed completely. The client does not offer this, so its internals are changed, in this file only:
+ * - All of its channels can be closed, also those that it no longer references, and it opens no new ones afterwards, even
+ *   for late calls. Each channel is closed once: the client closes a channel for every failure on it, and gRPC counts the
+ *   repeated closes as those of other channels, whose connections then stay open forever. A connection also stays open if
+ *   it is closed while it waits for its next attempt, unless it is set to make no further attempt.
+ * - Answers to appends that the client regards as failed are ignored. When any stream of appends fails, the client regards
+ *   every append in the process as failed, on any stream of any client; an answer to one then throws an error that no
+ *   caller can catch, which ends the process.
  */
 export class Connection {
   readonly client: EventStoreDBClient;
@@ -58,8 +58,8 @@ export class Connection {
   #isOver = false;
 
   /**
-   * @param onTorn called when the stream of appends is torn: the client makes another by itself
-   * @throws LogError LOG_FAILED when the installed client is not the one that this was written for
+   * @param onTorn called when the stream of appends breaks: the client opens another one automatically
+   * @throws LogError LOG_FAILED when the installed client lacks the internals that this class replaces
    */
   constructor(url: string, onTorn: () => void) {
     this.client = EventStoreDBClient.connectionString(url);
@@ -85,7 +85,7 @@ export class Connection {
         : GRPCStreamCreator(type, name, open, cache);
   }
 
-  /** Cancels what is under way, and closes. */
+  /** Cancels pending calls, and closes all channels. */
   async end(): Promise<void> {
     this.#isOver = true;
     await this.client.dispose().catch(() => undefined);
@@ -112,7 +112,7 @@ function forgiving(stream: Duplex): Duplex {
       try {
         listener(answer);
       } catch {
-        // Nobody waits for it any more.
+        // The append was already reported as failed.
       }
     });
   }

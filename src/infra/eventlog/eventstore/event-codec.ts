@@ -21,54 +21,57 @@ import type { PreparedEvent } from '../prepare-append.js';
 
 const encoder = new TextEncoder();
 
-/** What a server says where it does not know a position. */
+/** The value that a server sends for an unknown position. */
 const NO_POSITION = 2n ** 64n - 1n;
-/** What stands for the number of a type that is not in the catalogue: the server keeps none. No log takes it. */
+/** Replaces the number of a type that is not in the catalogue, because the server stores no numbers. No log accepts it. */
 const NO_NUMBER = 0;
 /** The type of the record that ends a stream. */
 const STREAM_DELETED = '$streamDeleted';
 
-/** The names under which the server's own tools look for these. */
+/** Metadata with the names that the server's own tools expect. */
 interface StoredMetadata extends Omit<EventMetadata, 'correlationId' | 'causationId'> {
   readonly $correlationId: string;
   readonly $causationId: string;
 }
 
-/** An event as the server holds it. */
+/** An event as the server stores it. */
 export type AnyRecord = AllStreamRecordedEvent | ServerRecord;
 
 /**
- * How our events lie in a server. Ours are those of the catalogue's types in streams of its categories, and whatever else there has
- * the metadata of our events, for a newer build wrote that; all others (the server's own statistics, streams of others) are passed over.
+ * Converts between events and the server's records. A record is ours if its stream has a category of the catalogue, and
+ * either its type is in the catalogue or it has the metadata of our events (then a newer build wrote it). All others, such
+ * as the server's statistics and the streams of other applications, are ignored.
  */
 export class EventCodec {
   readonly #prefix: string;
 
-  /** @param streamPrefix what every stream's name begins with there */
+  /** @param streamPrefix the prefix of every stream's name on the server */
   constructor(streamPrefix: string) {
     this.#prefix = streamPrefix;
   }
 
+  /** The name of a stream on the server. */
   streamName(stream: string): string {
     return `${this.#prefix}${stream}`;
   }
 
-  /** Beginnings of the names of the streams that a filter may want something of. */
+  /** The prefixes of the names of all streams that may have events matching a filter. */
   prefixes(filter?: EventFilter): string[] {
     if (filter?.streams !== undefined) return filter.streams.map((stream) => this.streamName(stream));
     return (filter?.categories ?? CATEGORIES).map((category) => this.streamName(`${category}-`));
   }
 
   /**
-   * An event as the client takes it. The client writes members in the order they have, so that of canonical JSON goes in:
-   * whoever reads them finds them as any other log gives them. Metadata goes in as bytes, which cost the client less.
+   * An event in the client's form. The client writes members in their given order, so canonical JSON is parsed here: readers
+   * then get the same order of members as from any other log. Metadata is passed as bytes, which is cheaper for the client.
+   * @throws LogError EVENT_INVALID
    */
   toServer({ id, type, data, metadata }: PreparedEvent): JSONEventData {
     const { correlationId, causationId, ...others } = JSON.parse(metadata) as EventMetadata;
     if ('$correlationId' in others || '$causationId' in others) {
       throw new LogError(
         'EVENT_INVALID',
-        'Metadata may not have $correlationId or $causationId: the server has its own.',
+        'Metadata may not have $correlationId or $causationId: the server uses these names.',
       );
     }
     const stored: StoredMetadata = Object.assign(others, { $correlationId: correlationId, $causationId: causationId });
@@ -76,7 +79,7 @@ export class EventCodec {
     return { id, type, data: JSON.parse(data) as JSONType, metadata: bytes, contentType: 'application/json' };
   }
 
-  /** Whether a record counts for the end of the log: an event of ours, or the end of a stream of ours. */
+  /** Whether a record belongs to the log: it is an event of ours, or ends a stream of ours. */
   isOurs(record: AnyRecord): boolean {
     const { streamId, type } = record;
     if (!streamId.startsWith(this.#prefix)) return false;
@@ -84,7 +87,7 @@ export class EventCodec {
     return isCategory(categoryOf(streamId.slice(this.#prefix.length)));
   }
 
-  /** Reads an event of ours; nothing for any other record. @throws LogError LOG_CORRUPT, LOG_FAILED */
+  /** Converts a record of ours to an event; returns undefined for any other record. @throws LogError LOG_CORRUPT, LOG_FAILED */
   toEvent(record: AnyRecord): RecordedEvent | undefined {
     const { type, data, metadata, revision, streamId, created } = record;
     if (type === STREAM_DELETED || !this.isOurs(record)) return undefined;
@@ -93,16 +96,16 @@ export class EventCodec {
     if (position === undefined) {
       throw new LogError(
         'LOG_FAILED',
-        'The server does not say where in the log events of a stream are. Use EventStoreDB 22.6 or later, and no transactions.',
+        'The server does not report the log positions of the events of a stream. Use EventStoreDB 22.6 or later, and no transactions.',
       );
     }
     if (!isObject(data) || !isObject(metadata)) {
       throw new LogError(
         'LOG_CORRUPT',
-        `The event at position ${position} (stream '${stream}') holds no JSON: it was not written by Sheratan.`,
+        `The data or metadata of the event at position ${position} (stream '${stream}') is not a JSON object: Sheratan did not write it.`,
       );
     }
-    // Assigned and not spread, here and above: that is eight times as fast.
+    // `Object.assign` here and above is eight times as fast as spreading.
     const { $correlationId, $causationId, ...others } = metadata as unknown as StoredMetadata;
     return {
       id: record.id,
@@ -118,24 +121,24 @@ export class EventCodec {
   }
 }
 
-/** Whether a record is an event of ours, though its type is not in the catalogue. */
+/** Whether a record has the metadata of our events although its type is not in the catalogue. */
 function isOfNewerBuild({ type, metadata }: AnyRecord): boolean {
   if (type.startsWith('$') || !isObject(metadata)) return false;
   const { at, actor, schemaVersion } = metadata as Partial<StoredMetadata>;
   return typeof at === 'string' && typeof actor === 'string' && typeof schemaVersion === 'number';
 }
 
-/** Where in the log a record is, if the server says it. */
+/** The position of a record in the log; undefined if the server does not report it. */
 export function positionOf({ position }: AnyRecord): bigint | undefined {
   return position === undefined || position.commit === NO_POSITION ? undefined : position.commit;
 }
 
-/** Whether a record's data or metadata is a JSON object. */
+/** Whether the data or metadata of a record is a JSON object. */
 export function isObject(value: unknown): value is object {
   return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Uint8Array);
 }
 
-/** An event that is none of the log's. */
+/** Makes an event that is not part of the log, such as those of the lease, with a random id. */
 export function bareEvent(type: string, data: Readonly<Record<string, unknown>>): JSONEventData {
   return { id: randomUUID(), type, data: { ...data }, metadata: undefined, contentType: 'application/json' };
 }

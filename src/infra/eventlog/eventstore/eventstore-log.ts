@@ -29,17 +29,17 @@ import { LiveSubscription } from './live-subscription.js';
 import { Reader } from './reader.js';
 import { ReconnectingClient } from './reconnecting-client.js';
 
-/** Events in a batch unless told. */
+/** The most events in a batch by default. */
 const DEFAULT_BATCH = 1_000;
-/** The most appends of one call that are under way. */
+/** The most pending appends of one `appendAll`. */
 const MAX_APPENDS_UNDER_WAY = 200;
-/** Where stream metadata says which revision is the first that is left. */
+/** The key in stream metadata of the first revision that is kept. */
 const TRUNCATE_BEFORE = '$tb';
 
 /**
- * The log on an EventStoreDB or KurrentDB server, or a cluster of them. An append that has answered is as durable as
- * the server makes it: on a quorum of a cluster's disks. Everything is asked of the leader, so that whoever has written
- * reads it. Events that were truncated or tombstoned are still met by who reads all streams, until the server is scavenged.
+ * The log on an EventStoreDB or KurrentDB server or cluster. An append that has resolved is as durable as the server makes
+ * it: in a cluster, on the disks of a quorum of nodes. All calls go to the leader, so that a core reads its own writes.
+ * Readers of all streams still get truncated and tombstoned events until the server is scavenged.
  */
 export class EventStoreLog implements EventLog {
   readonly logId: string;
@@ -65,22 +65,22 @@ export class EventStoreLog implements EventLog {
   }
 
   /**
-   * Connects, and gives the log a name if it has none.
-   * @param signal gives up
-   * @throws LogError LOG_UNAVAILABLE when the server does not answer for a while; LOG_DENIED when it does not let us in
+   * Connects, and gives the log an id if it has none.
+   * @param signal ends the attempt
+   * @throws LogError LOG_UNAVAILABLE when the server does not answer for about 10 s; LOG_DENIED when it refuses the login
    */
   static open(address: ServerAddress, logger: Logger, signal?: AbortSignal): Promise<EventStoreLog> {
     return connected(address, logger, signal, async (parts) => {
       const { codec, reader, appender } = parts;
       const logId = await nameOfLog(codec, reader, appender);
       reader.startAt(await startOfLog(codec, reader));
-      // Whoever may read streams may not be allowed to read all of them: that is said now.
+      // A user may have the right to read streams but not $all: fail now rather than later.
       await reader.head();
       return new EventStoreLog(logId, parts, logger);
     });
   }
 
-  /** Makes a log another log, with the same events: positions handed out before are refused from then on. */
+  /** Gives the log a new id, and keeps its events: positions handed out before are refused from then on. @throws LogError */
   static async rename(address: ServerAddress, logger: Logger): Promise<string> {
     return connected(address, logger, undefined, async ({ connection, codec, reader, appender }) => {
       const logId = await nameLog(codec, reader, appender);
@@ -89,7 +89,7 @@ export class EventStoreLog implements EventLog {
     });
   }
 
-  /** Seeks a lease of this log. */
+  /** Starts to try to take a lease of this log, and keeps it until it is stopped. */
   lease(name: string): Lease {
     const [codec, reader, appender, logger] = [this.#codec, this.#reader, this.#appender, this.#logger];
     return new EventStoreLease(name, { codec, reader, appender, logger });
@@ -110,7 +110,7 @@ export class EventStoreLog implements EventLog {
     const limit = pLimit(MAX_APPENDS_UNDER_WAY);
     const failures: unknown[] = [];
     const appendNext = async ({ stream, events, expected }: Append) => {
-      // After a failure nothing more is begun.
+      // Start no append after a failure.
       if (failures.length > 0) return;
       await this.append(stream, events, expected).catch((error: unknown) => failures.push(error));
     };
@@ -213,7 +213,7 @@ export class EventStoreLog implements EventLog {
         });
         return;
       } catch (error) {
-        // Somebody else changed it meanwhile: both changes shall hold.
+        // Another process changed the metadata meanwhile: read it again, so that both changes are kept.
         if (!(error instanceof WrongExpectedRevision)) throw error;
       }
     }
@@ -230,7 +230,7 @@ export class EventStoreLog implements EventLog {
   }
 
   async has({ stream, revision, id }: EventPlace): Promise<boolean> {
-    // Revisions below the first that is left were truncated.
+    // Revisions below the first that the stream still has were truncated.
     for await (const event of this.readStream(stream, { from: revision, limit: 1 }))
       return event.revision > revision || event.id === id;
     return false;
@@ -265,7 +265,7 @@ interface LogDependencies {
   readonly appender: Appender;
 }
 
-/** Makes the parts, and lets go of them when they cannot be used. */
+/** Connects and passes the parts of a log to `use`; closes the connection if that fails. */
 async function connected<R>(
   address: ServerAddress,
   logger: Logger,
@@ -295,7 +295,7 @@ function lookup(reader: Reader): Lookup {
       let revision = -1n;
       let last: AppendResult | undefined;
       let found = 0;
-      // Others may have written since, but hardly more than this.
+      // Other cores may have appended since, but hardly more than 1,000 events.
       for await (const record of reader.stream(name, { direction: 'backward', limit: events.length + 1_000 })) {
         if (record.revision > revision) revision = record.revision;
         if (!ids.has(record.id)) continue;
@@ -307,7 +307,11 @@ function lookup(reader: Reader): Lookup {
     },
     async position(name, revision) {
       const record = await first(reader.stream(name, { from: revision, limit: 1 }));
-      if (record?.position === undefined) throw new LogError('LOG_FAILED', `'${name}' has no event at ${revision}.`);
+      if (record?.position === undefined)
+        throw new LogError(
+          'LOG_FAILED',
+          `The server reports no position for revision ${revision} of stream '${name}'.`,
+        );
       return record.position.commit;
     },
   };

@@ -7,12 +7,12 @@ import {
 } from '@eventstore/db-client';
 import { LogError } from '../errors.js';
 
-/** gRPC's numbers for what a server says of a caller. */
+/** gRPC's status codes for errors of the caller. */
 const PERMISSION_DENIED = 7;
 const UNAUTHENTICATED = 16;
 const INVALID_ARGUMENT = 3;
 
-/** What is said in words when a secure connection cannot be made. It is not mended by trying again. */
+/** Matches the messages of failed TLS connections. Trying again does not help. */
 const TLS = /certificate|self[- ]signed|altnames|wrong version number|EPROTO|ERR_SSL|ERR_TLS|CERT_|unable to verify/i;
 
 /** The server did not answer in time. */
@@ -24,29 +24,29 @@ export class NoAnswer extends Error {
   }
 }
 
-/** A subscription or a read has ended although there was more to come. */
+/** A subscription or a read ended before it was complete. */
 export class Ended extends Error {
   override readonly name = 'Ended';
 
   constructor() {
-    super('it was ended before it was done');
+    super('it ended before it was complete');
   }
 }
 
-/** What a failed call calls for. */
+/** The reaction to a failed call. */
 export type Remedy =
-  /** Nothing will help: `toLogError` says why. */
+  /** Trying again does not help: `toLogError` gives the reason. */
   | 'none'
-  /** Ask again, on the same connection. */
+  /** Repeat the call on the same connection. */
   | 'ask-again'
-  /** Ask again: the client goes to the leader by itself. */
+  /** Repeat the call: the client connects to the leader automatically. */
   | 'follow'
-  /** Connect anew and ask again. */
+  /** Open a new connection and repeat the call. */
   | 'reconnect';
 
 /**
- * Errors come as the client's own kinds, and after an outage as gRPC's, which have a number and no kind; some are only
- * words. What is not known to be final is tried again, for a bounded time.
+ * The reaction to an error. Errors are of the client's classes or, after an outage, of gRPC's, which have a code and no
+ * class; some have only a message. An error that is not known to be final is retried, for a limited time.
  */
 export function remedyFor(error: unknown): Remedy {
   if (isFinal(error)) return 'none';
@@ -62,48 +62,48 @@ function isFinal(error: unknown): boolean {
   return codeOf(error) === INVALID_ARGUMENT;
 }
 
-/** The server reads on only from where a record is, and none is there. */
+/** Whether the server refused to read from a position because it has no record there. */
 export function isInvalidPosition(error: unknown): boolean {
   return codeOf(error) === INVALID_ARGUMENT && error instanceof Error && /invalid position/i.test(error.message);
 }
 
-/** Says in the log's terms why the server cannot be asked. @param shown the server's address, for people */
+/** Converts the error of a failed call into a LogError. @param shown the server's address, for the message */
 export function toLogError(error: unknown, shown: string): LogError {
   if (error instanceof LogError) return error;
   const because = `(${reasonOf(error)})`;
   if (isDenied(error)) {
     return new LogError(
       'LOG_DENIED',
-      `${shown} refuses us: give EVENTSTORE_URL a user and password that may read $all and read and write our streams ${because}.`,
+      `${shown} refuses access: give EVENTSTORE_URL a user and password that may read $all and read and write Sheratan's streams ${because}.`,
       error,
     );
   }
   if (isTlsFailure(error)) {
     return new LogError(
       'LOG_DENIED',
-      `No secure connection to ${shown}: name the authority that signed its certificate with tlsCAFile= in EVENTSTORE_URL, or use tls=false if it has none ${because}.`,
+      `No secure connection to ${shown}: give the certificate of the server's authority with tlsCAFile= in EVENTSTORE_URL, or use tls=false if the server has no certificate ${because}.`,
       error,
     );
   }
   if (error instanceof MaxAppendSizeExceededError) {
     return new LogError(
       'LOG_TOO_LARGE',
-      `${shown} takes at most ${error.maxAppendSize} bytes at a time; raise its MaxAppendSize, or record less at a time.`,
+      `${shown} accepts at most ${error.maxAppendSize} bytes at a time; raise its MaxAppendSize, or record less at a time.`,
       error,
     );
   }
   if (codeOf(error) === INVALID_ARGUMENT) {
-    return new LogError('EVENT_INVALID', `${shown} does not take this ${because}.`, error);
+    return new LogError('EVENT_INVALID', `${shown} refuses the request as invalid ${because}.`, error);
   }
-  const advice = hangsUp(error) ? ' It hangs up at once: if it has TLS, leave out tls=false.' : '';
+  const advice = hangsUp(error) ? ' It closes the connection immediately: if it uses TLS, remove tls=false.' : '';
   return new LogError(
     'LOG_UNAVAILABLE',
-    `${shown} cannot be reached now; it is tried again ${because}.${advice}`,
+    `${shown} cannot be reached at present; the connection is retried ${because}.${advice}`,
     error,
   );
 }
 
-/** What happened, on one line. */
+/** The message of an error on one line, of at most 300 characters. */
 export function reasonOf(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
   return text.replace(/\s+/g, ' ').slice(0, 300);
@@ -114,7 +114,7 @@ function isDenied(error: unknown): boolean {
   return error instanceof AccessDeniedError || code === PERMISSION_DENIED || code === UNAUTHENTICATED;
 }
 
-/** The server takes a connection, and ends it before anything is said. */
+/** Whether the server accepted a connection and closed it before sending anything. */
 function hangsUp(error: unknown): boolean {
   return error instanceof Error && error.message.includes('Last error: Failed to connect');
 }

@@ -4,30 +4,30 @@ import type { Appender } from './appender.js';
 import { bareEvent, positionOf, type AnyRecord, type EventCodec } from './event-codec.js';
 import type { Reader } from './reader.js';
 
-/** The stream whose last event says which log this is. It is none of the log's own. */
+/** The stream whose last event holds the log's id. It is not part of the log. */
 const STREAM = 'sheratan-log';
 const NAMED = 'LogNamed';
 
-/** The log's name; it is given one by the first who asks. @throws LogError */
+/** Returns the log's id; the first caller gives it one. @throws LogError */
 export async function nameOfLog(codec: EventCodec, reader: Reader, appender: Appender): Promise<string> {
   const last = await lastNaming(codec, reader);
   if (last !== undefined) return readName(last);
   try {
     return await append(codec, appender, 'no-stream');
   } catch (error) {
-    // Another was a moment faster.
+    // Another core named the log first.
     if (error instanceof WrongExpectedRevision) return nameOfLog(codec, reader, appender);
     throw error;
   }
 }
 
-/** Gives the log another name. @throws LogError */
+/** Gives the log a new id and returns it. @throws LogError */
 export async function nameLog(codec: EventCodec, reader: Reader, appender: Appender): Promise<string> {
   const last = await lastNaming(codec, reader);
   return append(codec, appender, last?.revision ?? 'no-stream');
 }
 
-/** Where the log begins: it is named before anything else is written to it. @throws LogError */
+/** The position where the log begins: its id is written before anything else. @throws LogError */
 export async function startOfLog(codec: EventCodec, reader: Reader): Promise<bigint> {
   for await (const record of reader.stream(codec.streamName(STREAM), { limit: 1 })) {
     if (record.revision === 0n) return positionOf(record) ?? 0n;
@@ -51,5 +51,5 @@ async function lastNaming(codec: EventCodec, reader: Reader): Promise<AnyRecord 
 function readName({ data }: AnyRecord): string {
   const { logId } = data as { readonly logId?: unknown };
   if (isLogId(logId)) return logId;
-  throw new LogError('LOG_CORRUPT', `The stream '${STREAM}' does not say which log this is: restore the server.`);
+  throw new LogError('LOG_CORRUPT', `The last event of stream '${STREAM}' has no valid log id: restore the server.`);
 }

@@ -8,24 +8,24 @@ import type { Appender } from './appender.js';
 import { bareEvent, type AnyRecord, type EventCodec } from './event-codec.js';
 import type { Reader } from './reader.js';
 
-/** How often a lease is looked at, in milliseconds. */
+/** How often a lease is checked, in milliseconds. */
 const LOOK_MS = 1_000;
-/** How often its holder says that it is there, in milliseconds. */
+/** How often the holder renews the lease, in milliseconds. */
 const KEEP_MS = 3_000;
-/** For how long a holder takes it for its own after it began to say so, in milliseconds. */
+/** How long a holder regards the lease as held, in milliseconds from before it sent the renewal. */
 const HOLD_MS = 8_000;
-/** For how long others must see nothing new before one takes it, in milliseconds: longer, for clocks may run apart. */
+/** How long others must see no renewal before they take it, in milliseconds: longer, because clocks may run apart. */
 const VACANT_MS = 10_000;
-/** How long letting go may take, in milliseconds: it runs out by itself. */
+/** How long to wait for a release, in milliseconds: the lease expires anyway. */
 const RELEASE_MS = 1_000;
-/** How many of the stream's events are kept. */
+/** How many events the stream keeps. */
 const MAX_EVENTS = 20;
 
 const TAKEN = 'LeaseTaken';
 const KEPT = 'LeaseKept';
 const RELEASED = 'LeaseReleased';
 
-/** What a lease stands on. */
+/** What a lease needs. */
 interface LeaseDependencies {
   readonly codec: EventCodec;
   readonly reader: Reader;
@@ -34,10 +34,10 @@ interface LeaseDependencies {
 }
 
 /**
- * A lease in a stream of its own, `lease-<name>`, which is none of the log's. Whoever appends at the revision it has seen
- * last has it: of several who try, the server lets one. A holder goes on saying that it is there. The others measure on
- * their own clocks for how long they have seen nothing new, so that no clocks need agree; and they wait longer than the
- * holder trusts its last word, counted from before that was sent.
+ * A lease in a stream of its own, `lease-<name>`, which is not part of the log. A core takes the lease by appending at the
+ * last revision it has seen: of several that try, the server accepts one. The holder keeps renewing it. The others measure
+ * on their own clocks how long they have seen no renewal, so clocks need not agree. They wait longer than the holder trusts
+ * its last renewal, counted from before that was sent.
  */
 export class EventStoreLease implements Lease {
   readonly #name: string;
@@ -46,7 +46,7 @@ export class EventStoreLease implements Lease {
   readonly #stopping = new AbortController();
   readonly #running: Promise<void>;
   #epoch = 0n;
-  /** The revision of the holder's last word, when that is this one. */
+  /** The revision of the last renewal, if this core wrote it. */
   #own: bigint | undefined;
   #until = NEVER;
   #keepAt = 0;
@@ -59,7 +59,7 @@ export class EventStoreLease implements Lease {
   }
 
   get isHeld(): boolean {
-    // One of the clocks stands still while the machine sleeps; the other may be set.
+    // Two clocks: the steady one stops while the machine sleeps, and the wall clock may be set.
     return this.#own !== undefined && performance.now() < this.#until.steady && Date.now() < this.#until.wall;
   }
 
@@ -85,9 +85,8 @@ export class EventStoreLease implements Lease {
       } catch (error) {
         // Another has it.
         if (error instanceof WrongExpectedRevision) this.#lose();
-        // Whether it is held still will be seen; it runs out by itself.
-        else
-          this.#dependencies.logger.warn({ err: error, lease: this.#name }, 'lease cannot be looked at; trying again');
+        // A held lease remains held until it expires.
+        else this.#dependencies.logger.warn({ err: error, lease: this.#name }, 'lease cannot be checked; trying again');
       }
       await delay(LOOK_MS, undefined, { signal }).catch(() => undefined);
     }
@@ -103,7 +102,7 @@ export class EventStoreLease implements Lease {
     if (last === undefined) await this.#limitStream();
     if (last === undefined || last.type === RELEASED) return this.#take(last);
     if ((last.data as { readonly holder?: unknown }).holder === this.#holder) {
-      // It took too long to arrive, but nobody has come after it.
+      // Its answer arrived too late, but no other core has taken the lease since.
       await this.#say(KEPT, last.revision);
       return;
     }
@@ -118,7 +117,7 @@ export class EventStoreLease implements Lease {
     this.#dependencies.logger.info({ lease: this.#name, epoch: revision.toString() }, 'lease taken');
   }
 
-  /** Says that it is there; it has the lease for a while from when it began to say so. */
+  /** Takes or renews the lease: it is held for HOLD_MS from before the append was sent. */
   async #say(type: string, expected: bigint | 'no-stream'): Promise<bigint> {
     const [steady, wall] = [performance.now(), Date.now()];
     const revision = await this.#append(type, expected);
@@ -155,7 +154,7 @@ export class EventStoreLease implements Lease {
     return undefined;
   }
 
-  /** It would grow for ever. Who comes second finds it done. */
+  /** Limits the stream's length, which would grow forever. If another core was first, nothing remains to do. */
   async #limitStream(): Promise<void> {
     const name = `$$${this.#stream}`;
     const event = bareEvent('$metadata', { $maxCount: MAX_EVENTS });

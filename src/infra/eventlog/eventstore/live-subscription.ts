@@ -7,13 +7,14 @@ import type { Reader } from './reader.js';
 import { Tries, type ReconnectingClient } from './reconnecting-client.js';
 import { subscriptionMessages } from './subscription-messages.js';
 
-/** How often it is made sure that nothing is missing, in milliseconds, and how long what is missing may take to come. */
+/** How often to check that no event is missing, in milliseconds. */
 const WATCH_MS = 10_000;
+/** How long a missing event may take to arrive, in milliseconds. */
 const LATE_MS = 5_000;
 
 /**
- * Keeps a tail up with the server while anybody reads it: one subscription for all live readers, made again whenever it
- * ends, however it ends.
+ * Keeps a tail up to date with the server while it has readers: one subscription for all live readers, opened again
+ * whenever it ends, for any reason.
  */
 export class LiveSubscription {
   readonly tail = new Tail(0n);
@@ -32,7 +33,7 @@ export class LiveSubscription {
     this.#reader = reader;
   }
 
-  /** Takes part: from when it resolves until `leave`, what comes is in the tail. @throws LogError */
+  /** Joins as a reader: from when this resolves until `leave`, new events are added to the tail. @throws LogError */
   async join(): Promise<void> {
     this.#readers += 1;
     this.#started ??= this.#start();
@@ -44,6 +45,7 @@ export class LiveSubscription {
     }
   }
 
+  /** Leaves as a reader. The subscription ends with its last reader. */
   leave(): void {
     this.#readers -= 1;
     if (this.#readers > 0) return;
@@ -51,18 +53,18 @@ export class LiveSubscription {
     this.#started = undefined;
   }
 
-  /** @throws LogError when nothing can come, and trying again will not help */
+  /** @throws LogError when no event can arrive and trying again does not help */
   assertWell(): void {
     this.assertWhole();
     if (this.#trouble !== undefined) throw this.#trouble;
   }
 
-  /** @throws LogError LOG_CORRUPT once the log was found to lack what had been seen of it: it must not be gone on with */
+  /** @throws LogError LOG_CORRUPT once the log was found to lack events that were read before: it must no longer be used */
   assertWhole(): void {
     if (this.#lost !== undefined) throw this.#lost;
   }
 
-  /** Makes sure that the log goes as far as it was seen to, and says how far it goes. @throws LogError LOG_CORRUPT */
+  /** Checks that the log still reaches a position that was read before; returns its end. @throws LogError LOG_CORRUPT */
   async checkEnd(seen: bigint): Promise<bigint> {
     const head = await this.#reader.head();
     if (head < seen) {
@@ -83,7 +85,7 @@ export class LiveSubscription {
     void this.#run(AbortSignal.any([stopping.signal, this.#connection.closing]));
   }
 
-  /** The end of the log, however long the server does not answer. */
+  /** The end of the log. Waits for the server without a limit. */
   async #head(): Promise<bigint> {
     for (const tries = new Tries(true); ;) {
       try {
@@ -107,7 +109,7 @@ export class LiveSubscription {
       } catch (error) {
         if (signal.aborted) return;
         this.#failed(client, error);
-        // It does not mend by itself, and must not seem to when the log has grown past it: whoever reads is to hear of it.
+        // Retrying would hide the damage once the log has grown past it: readers must get the error.
         if (this.#trouble?.code === 'LOG_CORRUPT') return;
       }
       await this.#connection.rest(failures);
@@ -118,7 +120,7 @@ export class LiveSubscription {
     try {
       this.#connection.failed(client, error);
     } catch {
-      // It is tried again all the same: what is wrong may be mended there.
+      // It is retried anyway, because the cause may be corrected on the server.
       this.#trouble = toLogError(error, this.#connection.address.shown);
       this.tail.wake();
     }
@@ -144,7 +146,7 @@ export class LiveSubscription {
     }
   }
 
-  /** A subscription may be open and say nothing although there is something to say. */
+  /** Aborts a subscription that is open but delivers nothing although there are new events. */
   async #watch(stuck: AbortController): Promise<void> {
     const { to } = this.tail;
     const head = await this.#reader.head().catch(() => to);
@@ -158,6 +160,6 @@ export class LiveSubscription {
 function lostEvents(head: bigint, seen: bigint): LogError {
   return new LogError(
     'LOG_CORRUPT',
-    `The log ends at ${head} and was seen to go to ${seen}: it has lost events, or is an older copy. Stop all cores; then restore the server, or accept this log with \`sheratan replay missions --reset\`.`,
+    `The log ends at ${head}, but was read up to ${seen} before: it has lost events, or is an older copy. Stop all cores; then restore the server, or accept this log with \`sheratan replay missions --reset\`.`,
   );
 }

@@ -2,22 +2,23 @@ import type { Readable } from 'node:stream';
 import { Nudge } from '../../platform/nudge.js';
 import { NoAnswer } from './failures.js';
 
-/** The most that is taken at a time. */
+/** The most items in one chunk. */
 const MAX_TAKEN = 256;
 
-/** How a stream of the client is read. */
+/** How to read a stream of the client. */
 export interface Pulling {
   readonly signal: AbortSignal;
-  /** How long the server may say nothing, in milliseconds. */
+  /** How long the server may send nothing, in milliseconds. */
   readonly answerMs: number;
-  /** Whether it may be silent for as long as it likes. */
+  /** Whether the server may be silent without a limit. */
   readonly isPatient: () => boolean;
-  /** Ends the call behind the stream: leaving the stream does not. */
+  /** Ends the call of the stream, because abandoning the stream does not. */
   readonly cancel: () => Promise<void>;
 }
 
 /**
- * Takes from a stream what is ready, as much at a time. Ends when the stream ends or the signal comes.
+ * Yields the items of a stream in chunks: all items that are ready, up to MAX_TAKEN. Ends when the stream ends or the
+ * signal aborts.
  * @throws the stream's error, or NoAnswer
  */
 export async function* readableChunks<T>(stream: Readable, pulling: Pulling): AsyncIterable<T[]> {
@@ -25,7 +26,7 @@ export async function* readableChunks<T>(stream: Readable, pulling: Pulling): As
   const changed = new Nudge();
   let failure: { readonly error: unknown } | undefined;
   let hasEnded = false;
-  // Errors may come after this has been left, too: if nobody listened, they would end the process.
+  // Errors may also occur after this generator has ended: without a listener they would end the process.
   stream.on('error', (error) => {
     failure ??= { error };
     changed.notify();
@@ -55,7 +56,7 @@ export async function* readableChunks<T>(stream: Readable, pulling: Pulling): As
       clearTimeout(timer);
     }
   } finally {
-    // It waits for a connection, which may never be: nobody waits for that.
+    // Not awaited: it waits for a connection, which may never be made.
     cancel().catch(() => undefined);
   }
 }

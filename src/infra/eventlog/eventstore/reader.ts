@@ -19,25 +19,25 @@ import { Ended } from './failures.js';
 import { readableChunks } from './readable-chunks.js';
 import { ANSWER_MS, Tries, type ReconnectingClient } from './reconnecting-client.js';
 
-/** Records read at first to find the last one of ours: it is mostly among them. */
+/** Records in the first read for the last one of ours: it is usually among them. */
 const FIRST_RECORDS = 16;
 const ALL = Number.MAX_SAFE_INTEGER;
 
-/** The last record of ours, or the end of a log that has none. */
+/** The place of the last record of ours, or of the end of an empty log. */
 export interface End {
   readonly position: bigint;
-  /** The stream it is in, as the server knows it. */
+  /** The server's name of its stream. */
   readonly stream: string | undefined;
 }
 
 const NOTHING: End = { position: 0n, stream: undefined };
 
-/** How something is read, record after record. */
+/** A read, record by record, that can be resumed. */
 interface Reading<From, R> {
   readonly from: From;
   readonly limit: number;
   readonly open: (client: EventStoreDBClient, from: From, limit: number) => StreamingRead<Resolved<R>>;
-  /** Where to go on after a record; nothing when it was the last there can be. */
+  /** Where to resume after a record; undefined if no record can follow. */
   readonly after: (record: R) => From | undefined;
 }
 
@@ -45,11 +45,11 @@ interface Resolved<R> {
   readonly event?: R;
 }
 
-/** Reads from the server: on from where it was when a connection is torn. */
+/** Reads from the server; resumes when a connection breaks. */
 export class Reader {
   readonly #connection: ReconnectingClient;
   readonly #codec: EventCodec;
-  /** The last record of ours when this was the last record of all. */
+  /** The last record of ours, and the id of the last record of all when it was found. */
   #known: { readonly end: End; readonly last: string | undefined } = { end: NOTHING, last: undefined };
   #start = 0n;
   #reading: Promise<End> | undefined;
@@ -60,16 +60,17 @@ export class Reader {
     this.#codec = codec;
   }
 
-  /** Nothing of ours lies before this position. */
+  /** No record of ours lies before this position. */
   get start(): bigint {
     return this.#start;
   }
 
+  /** Sets the position before which no record of ours lies. */
   startAt(position: bigint): void {
     this.#start = position;
   }
 
-  /** The records of a stream, in the server's words; none when it is not there, or no more. @throws LogError */
+  /** The records of a stream, by its name on the server; none if it does not exist or was deleted. @throws LogError */
   stream(name: string, options: ReadStreamOptions = {}): AsyncIterable<AnyRecord> {
     const isForward = options.direction !== 'backward';
     const direction = isForward ? FORWARDS : BACKWARDS;
@@ -82,14 +83,14 @@ export class Reader {
     });
   }
 
-  /** The position of the last record that is ours, as of now; 0 when there is none. @throws LogError */
+  /** The position of the last record of ours, as of now; 0 if there is none. @throws LogError */
   async head(): Promise<bigint> {
     return (await this.end()).position;
   }
 
   /**
-   * The last record that is ours, as of now. What the server and others write comes after it, so it is looked for
-   * backwards, as far as it was not looked for before. @throws LogError
+   * The last record of ours, as of now. The server and other applications may write after it, so this searches backwards,
+   * down to the records that were searched before. @throws LogError
    */
   end(): Promise<End> {
     if (this.#reading === undefined) {
@@ -99,7 +100,7 @@ export class Reader {
       this.#reading = reading;
       return reading;
     }
-    // Those who ask while it is read might miss what was recorded meanwhile: they share the next reading.
+    // A caller during a search might miss events recorded since it began, so these callers share the next search.
     this.#next ??= this.#reading
       .catch(() => undefined)
       .then(() => {
@@ -110,9 +111,10 @@ export class Reader {
   }
 
   /**
-   * The position of the last record at or before a place where none may be; 0 when there is none. It is looked for from
-   * the end of the log that is nearer.
-   * @param head a position there is, after it
+   * The position of the last record at or before a place that may have none; 0 if there is none. The search starts at the
+   * nearer end of the log.
+   * @param head an existing position after the place
+   * @throws LogError
    */
   async recordBefore(place: bigint, head: bigint): Promise<bigint> {
     let before = 0n;
@@ -155,7 +157,7 @@ export class Reader {
     }
   }
 
-  /** Records of every stream; forwards, some come twice when a connection is torn. */
+  /** The records of all streams. Reading forwards repeats a record when a connection breaks. */
   #all(direction: Direction, from: ReadPosition, limit: number): AsyncIterable<AllStreamRecordedEvent> {
     return this.#read<ReadPosition, AllStreamRecordedEvent>({
       from,
@@ -199,7 +201,7 @@ export class Reader {
     });
     for await (const some of items) for (const { event } of some) if (event !== undefined) yield event;
     this.#connection.assertOpen();
-    // A client that is let go of ends its reads as if there were no more.
+    // A client that was replaced ends its reads as if they were complete.
     if (client !== this.#connection.client) throw new Ended();
   }
 }

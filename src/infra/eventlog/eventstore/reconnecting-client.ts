@@ -10,28 +10,29 @@ import type { SendBuffer } from './send-buffer.js';
 
 /** How long the server may take to answer, in milliseconds. */
 export const ANSWER_MS = 5_000;
-/** How long a call is tried, and how long an outage is waited out by those who ask, in milliseconds. */
+/** How long a call is retried, and how long an outage lasts before calls fail without retries, in milliseconds. */
 const PATIENCE_MS = 10_000;
-/** The first and the longest wait before something is tried again, in milliseconds; it doubles between. */
+/** The first wait before a retry, in milliseconds; it doubles with each failure. */
 const FIRST_WAIT_MS = 50;
+/** The longest wait before a retry, in milliseconds. */
 const LONGEST_WAIT_MS = 2_000;
-/** Connections are made anew at most this often, in milliseconds. */
+/** The shortest time between two new connections, in milliseconds. */
 const RENEWAL_MS = 50;
-/** What the client takes for its keep-alive timeout unless told, in milliseconds. */
+/** The client's default keep-alive timeout, in milliseconds. */
 const KEEP_ALIVE_TIMEOUT_MS = 10_000;
 
 /** Connections made by this process. */
 let made = 0;
 
-/** How long to wait before trying again after so many failures in a row, in milliseconds: the same half, and chance. */
+/** How long to wait after a number of failures in a row, in milliseconds: one half is fixed, the other random. */
 function waitAfter(failures: number): number {
   const longest = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** Math.min(failures, 10));
   return longest / 2 + (Math.random() * longest) / 2;
 }
 
-/** How often something has failed in a row, and since when. */
+/** Counts failures in a row, and measures how long they have lasted. */
 export class Tries {
-  /** Whether it is tried for ever, however long the server does not answer. */
+  /** Whether to retry without a limit. */
   readonly isEndless: boolean;
   #failures = 0;
   #since: number | undefined;
@@ -40,16 +41,18 @@ export class Tries {
     this.isEndless = isEndless;
   }
 
+  /** Whether the failures have lasted longer than a call is retried. */
   get isOver(): boolean {
     return !this.isEndless && this.#since !== undefined && performance.now() - this.#since > PATIENCE_MS;
   }
 
+  /** Resets the count. */
   succeeded(): void {
     this.#failures = 0;
     this.#since = undefined;
   }
 
-  /** @returns how often it had failed before */
+  /** Counts a failure. @returns how many failures in a row came before it */
   failed(): number {
     this.#since ??= performance.now();
     this.#failures += 1;
@@ -58,8 +61,8 @@ export class Tries {
 }
 
 /**
- * The way to a server: a client at a time, made anew when it gets stuck, and whether the server answers. The client
- * reconnects by itself after some failures and not after others; here every failure ends in a connection that is new.
+ * The connection to a server: one client at a time, replaced when it gets stuck, and whether the server answers. The client
+ * reconnects automatically after some failures but not after others; here every such failure leads to a new connection.
  */
 export class ReconnectingClient {
   readonly address: ServerAddress;
@@ -74,7 +77,7 @@ export class ReconnectingClient {
     this.address = address;
     this.#logger = logger;
     this.#connection = this.#connect();
-    // Everyone who waits for the server listens.
+    // Every pending call listens to this signal.
     setMaxListeners(0, this.#closing.signal);
   }
 
@@ -82,27 +85,27 @@ export class ReconnectingClient {
     return this.#connection.client;
   }
 
-  /** Another number whenever calls may go another way than those before: on another connection, or to another node. */
+  /** A number that changes whenever calls may take another route than before: another connection, or another node. */
   get way(): number {
     return this.#way;
   }
 
-  /** What the client holds of appends. */
+  /** The append messages that the client has not yet sent. */
   get buffer(): SendBuffer {
     return this.#connection.buffer;
   }
 
-  /** ends with the client. */
+  /** Aborts when this client is closed. */
   get closing(): AbortSignal {
     return this.#closing.signal;
   }
 
-  /** Whether the server has not answered for longer than anyone should wait for it. */
+  /** Whether an outage has lasted longer than a call should wait. */
   get isLost(): boolean {
     return this.#downSince !== undefined && performance.now() - this.#downSince > PATIENCE_MS;
   }
 
-  /** The server has answered. */
+  /** Notes that the server has answered. */
   succeeded(): void {
     if (this.#downSince === undefined) return;
     const seconds = ((performance.now() - this.#downSince) / 1_000).toFixed(1);
@@ -110,7 +113,7 @@ export class ReconnectingClient {
     this.#logger.info(`${this.address.shown} answers again, after ${seconds} s`);
   }
 
-  /** A call on a client has failed. @throws LogError when asking again is of no use */
+  /** Notes that a call on a client has failed, and reconnects if needed. @throws LogError when a retry does not help */
   failed(client: EventStoreDBClient, error: unknown): void {
     const remedy = remedyFor(error);
     if (remedy === 'none') throw toLogError(error, this.address.shown);
@@ -126,7 +129,7 @@ export class ReconnectingClient {
     this.#connection = this.#connect();
   }
 
-  /** Asks the server, again when it does not answer. @throws LogError */
+  /** Makes a call, and retries it when the server does not answer. @throws LogError */
   async call<R>(work: (client: EventStoreDBClient) => Promise<R>): Promise<R> {
     const tries = new Tries();
     for (;;) {
@@ -142,7 +145,7 @@ export class ReconnectingClient {
     }
   }
 
-  /** Rests after a failure on a client, for another try. @throws LogError when that is of no use, or enough were made */
+  /** Waits for the next try after a failure on a client. @throws LogError when a retry does not help, or the time is over */
   async retry(client: EventStoreDBClient, error: unknown, tries: Tries): Promise<void> {
     this.assertOpen();
     this.failed(client, error);
@@ -156,7 +159,7 @@ export class ReconnectingClient {
     if (this.#closing.signal.aborted) throw new LogError('LOG_CLOSED', 'The log is closed.');
   }
 
-  /** Rests before the next try, or until the client is closed. */
+  /** Waits before the next try, or until the client is closed. */
   async rest(failures: number): Promise<void> {
     await delay(waitAfter(failures), undefined, { signal: this.#closing.signal }).catch(() => undefined);
   }
@@ -168,8 +171,8 @@ export class ReconnectingClient {
   }
 
   /**
-   * Each connection has a keep-alive timeout of its own, by a millisecond: gRPC shares connections among clients of the same
-   * settings, and with them the long waits between attempts of one that could not connect.
+   * Each connection has its own keep-alive timeout, different by a millisecond: gRPC shares connections among clients with
+   * equal settings, and with them the long waits between the attempts of a connection that failed.
    */
   #connect(): Connection {
     made += 1;
@@ -183,7 +186,7 @@ export class ReconnectingClient {
   }
 }
 
-/** Fails when something takes longer than a server may. */
+/** Resolves or rejects as `work` does. @throws NoAnswer when that takes longer than `ms` */
 export function answered<R>(work: Promise<R>, ms = ANSWER_MS): Promise<R> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => reject(new NoAnswer(ms)), ms);

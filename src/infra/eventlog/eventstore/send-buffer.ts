@@ -1,24 +1,24 @@
 import type { Writable } from 'node:stream';
 
 /**
- * The most messages that a client may hold. Its stream takes 16 before it makes its callers wait, and when the connection
- * is torn then, it rejects promises that nobody can handle, which ends the process.
+ * The most messages that a client may hold. Its stream accepts 16 before its callers must wait. If the connection breaks
+ * then, the client rejects promises that no caller can handle, which ends the process.
  */
 export const MAX_HELD_MESSAGES = 15;
 
 /**
- * What a client holds of appends: the messages that it was given and that have not gone out. An append is with the client
- * for some microtasks before its messages are in the stream, so those of this turn of the event loop count as held. One
- * that takes longer waits for a connection: what is held then is not known.
+ * The append messages that a client holds: given to it but not yet sent. The client takes some microtasks to put the
+ * messages of an append into its stream, so the messages of the current turn of the event loop count as held. An append
+ * that takes longer is waiting for a connection: the number of held messages is then unknown.
  */
 export class SendBuffer {
   #stream: Writable | undefined;
   #given = 0;
   #reached = 0;
-  /** Messages given in this turn. */
+  /** Messages given in this turn of the event loop. */
   #entering = 0;
 
-  /** How many messages the client may be given; none when that is not known. */
+  /** How many more messages the client may be given; 0 if that is unknown. */
   get room(): number {
     const stream = this.#stream;
     if (stream?.writable !== true) return 0;
@@ -26,7 +26,7 @@ export class SendBuffer {
   }
 
   /**
-   * Notes an append that the client is given now.
+   * Notes that the client is given an append now.
    * @param onRoom called in the next turn, when there may be more room
    */
   give(messages: number, onRoom: () => void): void {
@@ -41,7 +41,7 @@ export class SendBuffer {
     this.#entering += messages;
   }
 
-  /** Watches how the client comes by the stream that its appends go onto: it tells nobody which that is. */
+  /** Wraps the client's method for getting the stream of its appends, because the client does not expose that stream. */
   watched<S extends Writable>(open: () => Promise<S>): () => Promise<S> {
     return async () => {
       const stream = await open();

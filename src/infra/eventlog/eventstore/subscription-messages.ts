@@ -11,25 +11,26 @@ import { Ended } from './failures.js';
 import { readableChunks } from './readable-chunks.js';
 import { ANSWER_MS } from './reconnecting-client.js';
 
-/** What a subscription holds ready before the server is made to wait, in events. */
+/** The events that a subscription buffers before the server must wait. */
 const READY_EVENTS = 64;
-/** Records the server looks through between two checkpoints: this many times its own window of 32. */
+/** The interval of checkpoints, in units of 32 records that the server scans. */
 const CHECKPOINT_INTERVAL = 32;
 
-/** What a subscription says, one thing after the other. */
+/** A message of a subscription. */
 export type SubscriptionMessage =
   | { readonly record: AnyRecord }
-  /** Everything up to here has been looked through. It may lie where there is nothing yet. */
+  /** The server has scanned all records up to this position, which may not have a record yet. */
   | { readonly checkpoint: bigint }
-  /** All that was there when it began has been said. */
+  /** All records that existed when the subscription began have been delivered. */
   | { readonly caughtUp: true };
 
 /**
- * Subscribes to the streams of these prefixes after a position (exclusive), and yields what is said, as much at a time as
- * is ready. Marks come in their place among the events: the client calls for them when they arrive, well before the
- * events in front of them have been taken. Ends by its signal, or with an error; a clean end by the server is one too.
+ * Subscribes to the streams with these prefixes after a position (exclusive), and yields the messages, all that are ready
+ * at a time. Checkpoints and `caughtUp` keep their place among the events, although the client's callbacks for them run on
+ * arrival, well before the events in front of them are read. Ends on its signal, or with an error, also if the server ends it.
  * @param prefixes at least one
- * @param isPatient whether there may be nothing to say for a long time
+ * @param isPatient whether the server may be silent without a limit
+ * @throws Ended when the server ends the subscription; NoAnswer; the client's error
  */
 export async function* subscriptionMessages(
   client: EventStoreDBClient,
@@ -61,7 +62,7 @@ export async function* subscriptionMessages(
   if (!signal.aborted) throw new Ended();
 }
 
-/** Puts a mark behind what came before it. What the client calls must not throw: the subscription would stall. */
+/** Puts a mark behind the events before it. This must not throw, because an error in a callback stalls the subscription. */
 function queue(subscription: AllStreamSubscription, mark: SubscriptionMessage): void {
   if (!subscription.readableEnded && !subscription.destroyed) subscription.push(mark);
 }

@@ -14,12 +14,12 @@ const FLIPS = 200;
 const BURSTS = 40;
 const CUTS = 40;
 const PAGE_BYTES = 4_096;
-/** How SQLite marks a page of index entries. */
+/** The byte with which SQLite marks a page of index entries. */
 const INDEX_LEAF = 0x0a;
 const STREAMS = ['mission-1', 'mission-2', 'task-1', 'job-1', 'job-2', 'job-3', 'job-ended', 'mission-cut'];
 const TYPES = ['MissionCreated', 'TaskCreated', 'JobCreated', 'JobFailed'];
 
-/** All there is to read, in every way there is to read it whole. */
+/** Everything in a log, read in every way that reads it completely. */
 type Content = Readonly<Record<string, readonly RecordedEvent[]>>;
 
 async function contentOf(log: EventLog): Promise<Content> {
@@ -32,7 +32,7 @@ async function contentOf(log: EventLog): Promise<Content> {
 }
 
 let folder: LogFolder;
-/** A closed log's file, with what is in it. */
+/** The file of a closed log, with its contents. */
 let file: Buffer;
 let content: Content;
 
@@ -52,7 +52,7 @@ beforeAll(async () => {
 
 afterAll(() => folder.remove());
 
-/** What a file holds, or how it was refused; anything else that happens is thrown. */
+/** The contents of a file, or the error that refused it; any other error is thrown. */
 async function outcomeOf(bytes: Buffer): Promise<Content | string> {
   const path = join(folder.path, 'damaged.db');
   for (const suffix of ['', '-wal', '-shm']) await rm(path + suffix, { force: true });
@@ -67,7 +67,7 @@ async function outcomeOf(bytes: Buffer): Promise<Content | string> {
   }
 }
 
-/** States that a damaged copy gives exactly the events that were written, or is refused. */
+/** Asserts that a damaged copy returns exactly the events that were written, or is refused. */
 async function expectWholeOrRefused(bytes: Buffer): Promise<void> {
   const outcome = await outcomeOf(bytes);
   if (typeof outcome === 'string') expect(['LOG_CORRUPT', 'LOG_FAILED']).toContain(outcome);
@@ -77,12 +77,12 @@ async function expectWholeOrRefused(bytes: Buffer): Promise<void> {
 const place = fc.nat().map((n) => n % file.length);
 
 describe('a log file that was damaged while it was closed', () => {
-  it('is as it was when it was not', async () => {
+  it('is read completely when it was not damaged', async () => {
     expect(content['all']?.length).toBeGreaterThan(150);
     expect(await outcomeOf(file)).toEqual(content);
   });
 
-  it('gives exactly what was written or is refused, whichever bit flipped', async () => {
+  it('returns exactly what was written or is refused, whichever bit flipped', async () => {
     await fc.assert(
       fc.asyncProperty(place, fc.nat(7), async (at, bit) => {
         const damaged = Buffer.from(file);
@@ -93,7 +93,7 @@ describe('a log file that was damaged while it was closed', () => {
     );
   });
 
-  it('gives exactly what was written or is refused, whichever sector was lost', async () => {
+  it('returns exactly what was written or is refused, whichever sector was lost', async () => {
     await fc.assert(
       fc.asyncProperty(place, fc.constantFrom(0, 0xff), async (at, value) => {
         await expectWholeOrRefused(Buffer.from(file).fill(value, at - (at % 512), at - (at % 512) + 512));
@@ -117,7 +117,7 @@ describe('a log file that was damaged while it was closed', () => {
   it('is refused as LOG_CORRUPT when its end is missing', async () => {
     await fc.assert(
       fc.asyncProperty(place, async (length) => {
-        // Nothing, or a single byte, is how SQLite leaves a file that it has only just created.
+        // A file of 0 or 1 bytes is one that SQLite has just created.
         const cut = file.subarray(0, Math.max(2, length - PAGE_BYTES));
         expect(await outcomeOf(cut)).toBe('LOG_CORRUPT');
       }),
@@ -125,14 +125,14 @@ describe('a log file that was damaged while it was closed', () => {
     );
   });
 
-  it('gives exactly what was written or is refused when its last bytes are missing', async () => {
+  it('returns exactly what was written or is refused when its last bytes are missing', async () => {
     for (const missing of [1, 2, 10, 100, 1_000, PAGE_BYTES - 1]) {
       await expectWholeOrRefused(file.subarray(0, file.length - missing));
     }
   });
 });
 
-describe('a file that never was a log', () => {
+describe('a file that is not a log', () => {
   it('is refused as LOG_CORRUPT when it is text, noise or zeros', async () => {
     const noise = Buffer.from(Array.from({ length: 50_000 }, (_, i) => (i * i * 31 + (i >> 3)) & 0xff));
     for (const bytes of [
@@ -150,7 +150,7 @@ describe('a file that never was a log', () => {
     'another application’s, of the same version': 'CREATE TABLE events (a); PRAGMA user_version = 1',
     'a database of another kind': 'CREATE TABLE log (key, value); PRAGMA application_id = 7; PRAGMA user_version = 1',
   })) {
-    it(`is refused as LOG_FAILED, and left as it is, when it is ${what}`, async () => {
+    it(`is refused as LOG_FAILED, and left unchanged, when it is ${what}`, async () => {
       const path = join(folder.path, 'other.db');
       await rm(path, { force: true });
       const other = await Connection.open(path, 'write');
@@ -175,7 +175,7 @@ describe('a file that never was a log', () => {
   });
 });
 
-/** What only reading can find: the file is too big to be checked when opened, or was damaged after. */
+/** Damage that only reading can find: the file is too large to be checked when opened, or was damaged later. */
 describe('damage in an open log', () => {
   let log: EventLog;
   let raw: Connection;
@@ -204,19 +204,19 @@ describe('damage in an open log', () => {
     'an event has moved to another stream': "UPDATE events SET stream = 'mission-9' WHERE position = 12",
     'a value has another type': "UPDATE events SET data = x'00', recorded_at = 7.5, id = x'ff' WHERE position = 12",
   })) {
-    it(`is LOG_CORRUPT to all who read there when ${what}`, async () => {
+    it(`is LOG_CORRUPT to every reader of the damaged place when ${what}`, async () => {
       const { changes } = await raw.run(sql);
       expect(changes).toBeGreaterThan(0);
 
       await expectLogError(collect(log.readAll()), 'LOG_CORRUPT');
       const { signal } = new AbortController();
       await expectLogError(collect(log.subscribe({ after: 0n, signal })), 'LOG_CORRUPT');
-      // What is before it can still be read.
+      // The events before it can still be read.
       expect(await collect(log.readAll({ limit: 7 }))).toHaveLength(7);
     });
   }
 
-  it('is LOG_CORRUPT to a filtered reader when an event is missing, wherever it looked', async () => {
+  it('is LOG_CORRUPT to a filtered reader when an event is missing anywhere in the scanned part', async () => {
     await raw.run('DELETE FROM events WHERE position = 12');
     await expectLogError(collect(log.readAll({ filter: { types: ['JobFailed'] } })), 'LOG_CORRUPT');
     await expectLogError(collect(log.readAll({ filter: { streams: ['mission-3'] } })), 'LOG_CORRUPT');

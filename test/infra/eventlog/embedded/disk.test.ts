@@ -16,7 +16,7 @@ beforeEach(async () => {
 
 afterEach(() => folder.remove());
 
-describe('a read-only place', () => {
+describe('a read-only file or folder', () => {
   it('can be read, and refuses appends as LOG_READONLY, when it is the file', async () => {
     const log = await folder.open();
     await log.append('mission-1', newEvents(3), 'no-stream');
@@ -46,13 +46,13 @@ describe('a read-only place', () => {
     }
   });
 
-  it('is refused as LOG_READONLY when it is a folder that is not there', async () => {
+  it('is refused as LOG_READONLY when it is a folder that does not exist', async () => {
     await expectLogError(folder.open(join(folder.path, 'nowhere', 'log.db')), 'LOG_READONLY');
   });
 });
 
 describe('a full disk', () => {
-  it('fails appends as LOG_FULL and leaves the log as it was; reads go on, and appends once there is space', async () => {
+  it('fails appends as LOG_FULL and changes nothing; reads continue, and so do appends once there is space', async () => {
     const disk = join(folder.path, 'disk');
     const unmount = await mountSmallDisk(disk, DISK_BYTES);
     try {

@@ -15,7 +15,7 @@ beforeEach(async () => {
 afterEach(() => folder.remove());
 
 describe('a closed log', () => {
-  it('is one file, which has everything', async () => {
+  it('is one file that contains everything', async () => {
     const log = await folder.open();
     await log.append(newStream(), newEvents(20), 'no-stream');
     await log.close();
@@ -80,7 +80,7 @@ describe('appends to many streams', () => {
 });
 
 describe('events of a megabyte', () => {
-  it('are read a few at a time, all of them, in whatever way they are read', async () => {
+  it('are all read, a few at a time, with every way of reading', async () => {
     const log = await folder.open();
     const data = { text: 'x'.repeat(1_000_000) };
     const stream = newStream();
@@ -128,7 +128,7 @@ describe('positions', () => {
 });
 
 describe('an event', () => {
-  it('is recorded at the time of the clock it was given', async () => {
+  it('is recorded at the time of the given clock', async () => {
     const now = new Date('2031-05-06T07:08:09.010Z');
     const log = await EmbeddedLog.open(folder.file, { now: () => now });
     try {
@@ -142,7 +142,7 @@ describe('an event', () => {
   it('is gone from every reader, and from its row, once truncated', async () => {
     const log = await folder.open();
     const signal = AbortSignal.timeout(20_000);
-    // While somebody follows, the newest events are kept in memory.
+    // While there is a subscriber, the newest events are kept in memory.
     const live = log.subscribe({ after: 0n, signal })[Symbol.asyncIterator]();
     await live.next();
     await log.append('mission-1', newEvents(9, { data: { secret: 'swordfish' } }), 'no-stream');
@@ -171,7 +171,7 @@ describe('an event', () => {
 });
 
 describe('more appends than the disk can keep up with', () => {
-  it('are refused beyond 10,000 waiting, and the others land', async () => {
+  it('are refused beyond 10,000 waiting, and the others are stored', async () => {
     const log = await folder.open();
     const outcomes = await Promise.allSettled(
       Array.from({ length: 10_050 }, (_, i) => log.append(`job-${i}`, [newEvent({ type: 'JobCreated' })], 'no-stream')),
@@ -185,7 +185,7 @@ describe('more appends than the disk can keep up with', () => {
     expect(await log.append('job-10000', [newEvent()], 'no-stream')).toMatchObject({ position: 10_001n });
   });
 
-  it('are refused beyond 64 MiB waiting, and the others land', async () => {
+  it('are refused beyond 64 MiB waiting, and the others are stored', async () => {
     const log = await folder.open();
     const data = { text: 'x'.repeat(1_000_000) };
     const outcomes = await Promise.allSettled(
@@ -199,8 +199,8 @@ describe('more appends than the disk can keep up with', () => {
   });
 });
 
-describe('a file another holds for writing', () => {
-  it('fails an append as LOG_BUSY after some seconds; reads go on, and so do appends when it lets go', async () => {
+describe('a file that another process has locked for writing', () => {
+  it('fails an append as LOG_BUSY after some seconds; reads continue, and so do appends after the release', async () => {
     const log = await folder.open();
     await log.append('mission-1', newEvents(3), 'no-stream');
     const other = await Connection.open(folder.file, 'write');
@@ -220,7 +220,7 @@ describe('a history that a newer build wrote', () => {
   const newer = newEvent({ type: 'Unheard', etype: 99 });
   const known = newEvent({ metadata: { ...newEvent().metadata, schemaVersion: 7 } });
 
-  it('is stored as it came, types and categories that this build does not know included', async () => {
+  it('is stored unchanged, including types and categories that this build does not know', async () => {
     const log = await folder.open();
     const stream = newStream('unheard');
     await log.appendAll([
@@ -247,7 +247,7 @@ describe('a history that a newer build wrote', () => {
     await expectLogError(appending, 'EVENT_INVALID');
   });
 
-  it('is no command: an append takes only what the catalogue has', async () => {
+  it('is not accepted by an append, which takes only types and categories of the catalogue', async () => {
     const log = await folder.open();
     await expectLogError(log.append('mission-1', [newer], 'any'), 'EVENT_INVALID');
     await expectLogError(log.append('unheard-1', [newEvent()], 'any'), 'EVENT_INVALID');

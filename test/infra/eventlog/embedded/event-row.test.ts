@@ -37,7 +37,7 @@ describe('an encoded event', () => {
     expect(encoded?.bytes).toBe(30 + JSON.stringify(metadata).length);
   });
 
-  it('is one of at most 16 MiB an append', () => {
+  it('is refused in an append of more than 16 MiB', () => {
     const [one] = encodeAppend('mission-1', [newEvent({ data: { text: '' } })]);
     const text = 'x'.repeat(MAX_APPEND_BYTES / 16 - (one?.bytes ?? 0));
     const fitting = newEvents(16, { data: { text } });
@@ -61,7 +61,7 @@ describe('a row', () => {
     expect(decode(row)).toMatchObject({ id: event.id, data: event.data, metadata: event.metadata });
   });
 
-  it('reads back as the event it was', () => {
+  it('reads back as the same event', () => {
     fc.assert(
       fc.property(columns, (row) => {
         const { position, revision, recorded_at: recordedAt, data, metadata, ...same } = row;
@@ -90,7 +90,7 @@ describe('a row', () => {
     );
   });
 
-  it('is refused when a column, or the checksum, is not what was written', () => {
+  it('is refused when a column or the checksum differs from what was written', () => {
     fc.assert(
       fc.property(columns, fc.constantFrom(...COLUMNS, 'checksum' as const), (columnValues, column) => {
         const row = { ...columnValues, checksum: checksumOf(columnValues) };
@@ -101,13 +101,13 @@ describe('a row', () => {
     );
   });
 
-  it('is refused when a column holds the same bytes as something else', () => {
+  it('is refused when a column has the same bytes as another type of value', () => {
     fc.assert(
       fc.property(columns, fc.constantFrom(...COLUMNS), (columnValues, column) => {
         const row = { ...columnValues, checksum: checksumOf(columnValues) };
         const value = row[column];
         for (const other of [Buffer.from(String(value)), typeof value === 'number' ? String(value) : [value], null]) {
-          // What the driver may return does not keep to the type of a row.
+          // The driver may return values that do not have the type of a row.
           const changed: EventRow = Object.assign({}, row, { [column]: other });
           expect(() => decode(changed)).toThrow(expect.objectContaining(corrupt));
         }

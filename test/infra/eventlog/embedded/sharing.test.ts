@@ -16,7 +16,7 @@ import {
 import { LogFolder } from '../../../support/log-folder.js';
 
 const DIST = new URL('../../../../dist/infra/eventlog/embedded/embedded-log.js', import.meta.url).href;
-/** A process of its own that appends `count` events one by one to a shared stream, and as many to one of its own. */
+/** A separate process that appends `count` events one by one to a shared stream, and as many to its own stream. */
 const CHILD = `
   import { randomUUID } from 'node:crypto';
   const [file, count] = process.argv.slice(1);
@@ -38,7 +38,7 @@ beforeEach(async () => {
 
 afterEach(() => folder.remove());
 
-/** Appends at the revision it believes in, reading anew when that was wrong, until all events are there. */
+/** Appends at the assumed revision, reads it again when it was wrong, until all events are stored. */
 async function appendPinned(log: EventLog, stream: string, count: number): Promise<string[]> {
   const ids: string[] = [];
   while (ids.length < count) {
@@ -55,7 +55,7 @@ async function appendPinned(log: EventLog, stream: string, count: number): Promi
 }
 
 describe('a file opened more than once', () => {
-  it('is created by whoever comes first', async () => {
+  it('is created by the first opener', async () => {
     for (let round = 0; round < 10; round += 1) {
       const file = `${folder.file}-${round}`;
       const logs = await Promise.all(Array.from({ length: 3 }, () => folder.open(file)));
@@ -66,7 +66,7 @@ describe('a file opened more than once', () => {
     }
   });
 
-  it('loses nothing when both write at once, and all subscribers see all', async () => {
+  it('loses nothing when both write concurrently, and all subscribers see all events', async () => {
     const [a, b] = [await folder.open(), await folder.open()];
     const PER_LOG = 150;
     const followers = [a, b].map((log) => follow(log, { after: 0n }, ({ through }) => through === BigInt(PER_LOG * 4)));
@@ -91,7 +91,7 @@ describe('a file opened more than once', () => {
     for (const { events } of await Promise.all(followers)) expect(events).toEqual(all);
   });
 
-  it('lets one win each pinned revision', async () => {
+  it('lets one append succeed at each numeric expected revision', async () => {
     const [a, b] = [await folder.open(), await folder.open()];
     const ids = await Promise.all([appendPinned(a, 'mission-1', 30), appendPinned(b, 'mission-1', 30)]);
     const stored = await collect(a.readStream('mission-1'));
@@ -99,11 +99,11 @@ describe('a file opened more than once', () => {
     expect(idsOf(stored).sort()).toEqual(ids.flat().sort());
   });
 
-  it('judges by what the other wrote, whatever is remembered', async () => {
+  it('checks appends against what the other wrote, whatever is cached', async () => {
     const [a, b] = [await folder.open(), await folder.open()];
     const [one, two] = ['mission-1', 'mission-2'];
     for (const stream of [one, two]) await b.append(stream, newEvents(2), 'no-stream');
-    // From here on b remembers both streams at revision 1.
+    // From here on b has both streams cached at revision 1.
     await a.append(one, newEvents(2), 1n);
     await a.append(two, newEvents(3), 1n);
 
@@ -116,7 +116,7 @@ describe('a file opened more than once', () => {
     expect(both.map(({ revision }) => revision).sort()).toEqual([6n, 7n]);
   });
 
-  it('answers an append the other has made already with what is stored', async () => {
+  it('returns the stored result for an append that the other has already made', async () => {
     const [a, b] = [await folder.open(), await folder.open()];
     const events = newEvents(2);
     await b.append('mission-1', newEvents(1), 'no-stream');
@@ -136,7 +136,7 @@ describe('a file opened more than once', () => {
     expect(await collect(b.readStream('mission-2'))).toEqual([]);
   });
 
-  it('may be another process: nothing is lost, and a subscriber here sees it all', async () => {
+  it('may be shared with another process: nothing is lost, and a subscriber here sees all events', async () => {
     const log = await folder.open();
     const COUNT = 100;
     const following = follow(log, { after: 0n }, ({ through }) => through === BigInt(COUNT * 4));

@@ -6,7 +6,7 @@ import type { StandIn } from '../../../support/eventstore/stand-in.js';
 import { collect, idsOf, newEvents, newStream } from '../../../support/events.js';
 import { idsIn, start } from './setup.js';
 
-/** What may go wrong, apart from no answer at all, which takes long. */
+/** The possible faults, except for a missing answer, which takes long. */
 const FAULTS: readonly AppendFault[] = [
   'dropBefore',
   'dropAfter',
@@ -17,7 +17,7 @@ const FAULTS: readonly AppendFault[] = [
   'notReady',
 ];
 
-/** An append to a stream of so many events, and what it expects of it. */
+/** The number of events in a stream, and the revision that an append to it expects. */
 const APPENDS: readonly { readonly before: number; readonly expected: ExpectedRevision }[] = [
   { before: 0, expected: 'no-stream' },
   { before: 0, expected: 'any' },
@@ -26,7 +26,7 @@ const APPENDS: readonly { readonly before: number; readonly expected: ExpectedRe
   { before: 3, expected: 'exists' },
 ];
 
-/** Makes an append while something goes wrong, and states that it is there once, and answered for. */
+/** Makes an append that meets a fault, and asserts that it is stored once and its result is right. */
 async function appendOnce(server: StandIn, log: EventLog, which: (typeof APPENDS)[number], fault: AppendFault) {
   const stream = newStream();
   const earlier = newEvents(which.before);
@@ -42,7 +42,7 @@ async function appendOnce(server: StandIn, log: EventLog, which: (typeof APPENDS
   expect(server.store.streams.get(stream)?.records).toHaveLength(which.before + 3);
 }
 
-/** Has every append meet a server that remembers no ids, as a new leader does not. */
+/** Makes the server forget the ids of earlier appends before every append, as a new leader does. */
 function forgetAlways(server: StandIn): void {
   const next = server.faults.nextAppend.bind(server.faults);
   server.faults.nextAppend = () => {
@@ -53,7 +53,7 @@ function forgetAlways(server: StandIn): void {
 
 describe('an append that meets', () => {
   for (const fault of FAULTS) {
-    it(`${fault} is there once, whatever it expects`, async () => {
+    it(`${fault} is stored once, whatever revision it expects`, async () => {
       await Promise.all(
         APPENDS.map(async (which) => {
           const { server, log } = await start();
@@ -62,7 +62,7 @@ describe('an append that meets', () => {
       );
     });
 
-    it(`${fault} is there once although the server remembers no ids`, async () => {
+    it(`${fault} is stored once although the server remembers no ids`, async () => {
       await Promise.all(
         APPENDS.map(async (which) => {
           const { server, log } = await start();
@@ -72,7 +72,7 @@ describe('an append that meets', () => {
       );
     });
 
-    it(`${fault} twice is there once`, async () => {
+    it(`${fault} twice is stored once`, async () => {
       const { server, log } = await start();
       server.faults.onAppend(fault);
       await appendOnce(server, log, { before: 0, expected: 'any' }, fault);
@@ -80,7 +80,7 @@ describe('an append that meets', () => {
   }
 });
 
-it('an append that is never answered is there once, whatever it expects, and in its place', async () => {
+it('an append that is never answered is stored once and in order, whatever revision it expects', async () => {
   const alone = APPENDS.map(async (which) => {
     const { server, log } = await start();
     forgetAlways(server);
@@ -98,7 +98,7 @@ it('an append that is never answered is there once, whatever it expects, and in 
   await Promise.all([...alone, among()]);
 });
 
-describe('an append that is made again', () => {
+describe('an append that is sent again', () => {
   const REFUSALS: readonly { readonly before: number; readonly expected: ExpectedRevision; readonly code: string }[] = [
     { before: 0, expected: 'exists', code: 'WRONG_EXPECTED_REVISION' },
     { before: 0, expected: 4n, code: 'WRONG_EXPECTED_REVISION' },
@@ -106,7 +106,7 @@ describe('an append that is made again', () => {
     { before: 3, expected: 1n, code: 'WRONG_EXPECTED_REVISION' },
   ];
   it.each(['dropBefore', 'timeout', 'unavailable'] as const)(
-    'after %s is refused as it would have been',
+    'after %s is refused as without the fault',
     async (fault) => {
       const { server, log } = await start();
       for (const { before, expected, code } of REFUSALS) {
@@ -129,7 +129,7 @@ describe('an append that is made again', () => {
     },
   );
 
-  it('finds the events of others that came meanwhile', async () => {
+  it('finds the events that others appended meanwhile', async () => {
     const { server, log } = await start();
     for (const [fault, isThere] of [
       ['timeoutAfter', true],
@@ -157,7 +157,7 @@ describe('an append that is made again', () => {
   });
 });
 
-/** Resolves when the next append has met a fault, and has not been made again yet. */
+/** Resolves when the next append has met a fault, and has not been sent again yet. */
 function meets(server: StandIn, fault: AppendFault): Promise<void> {
   const { faults } = server;
   faults.onAppend(fault);
@@ -170,14 +170,14 @@ function meets(server: StandIn, fault: AppendFault): Promise<void> {
   });
 }
 
-/** What others append, at once. */
+/** Appends the events of another writer, immediately. */
 function othersAppend(server: StandIn, stream: string, events: readonly NewEvent[]): void {
   const json = Buffer.from('{}');
   server.store.seed(events.map(({ id, type }) => ({ stream, id, type, data: json, metadata: json })));
 }
 
 describe('200 appends that do not wait for each other', () => {
-  /** Starts them all, two of them meeting a fault, and answers with their events. */
+  /** Starts all appends, two of which meet a fault, and returns their events. */
   async function appendAll(
     fault: AppendFault,
     latency: number,
@@ -214,7 +214,7 @@ describe('200 appends that do not wait for each other', () => {
   }
 
   for (const fault of ['timeout', 'notReady'] as const) {
-    it(`are in the log of many streams in the order of each stream, though the server says ${fault} of two`, async () => {
+    it(`are in the log of many streams in the order of each stream, though two are answered with ${fault}`, async () => {
       const { log, events } = await appendAll(fault, 0, (log, event, i) =>
         log.append(`mission-${i % 20}`, [event], 'any'),
       );

@@ -7,15 +7,15 @@ import { collect, idsOf, newEvents, revisionsTo } from '../../../support/events.
 import { Random } from '../../../support/random.js';
 import { Follower, openLog, seedForeign, start, watchUncaught } from './setup.js';
 
-/** How long things happen at least, in milliseconds; */
+/** The shortest time that faults occur, in milliseconds. */
 const LENGTH_MS = 3_000;
-/** and until this many appends were recorded: a machine with other things to do takes its time, */
+/** Faults also continue until this many appends were recorded, because a busy machine is slow. */
 const ENOUGH = 50;
-/** but no longer than this. */
+/** The longest time that faults occur, in milliseconds. */
 const MAX_LENGTH_MS = 40_000;
 const STREAMS = 12;
 
-/** What goes wrong, one thing after the other, until it is told to stop; then everything is well. */
+/** Causes one fault after another until `isOver`; then removes all faults. */
 async function trouble(server: StandIn, random: Random, isOver: () => boolean): Promise<void> {
   const faults: AppendFault[] = [
     'dropBefore',
@@ -67,7 +67,7 @@ interface Attempt {
   readonly revision?: bigint;
 }
 
-/** Appends to streams it shares with others, expecting one thing or another, and notes what it was told. */
+/** Appends to shared streams with varying expected revisions, and notes the outcomes. */
 async function work(log: EventLog, random: Random, attempts: Attempt[], isOver: () => boolean): Promise<void> {
   while (!isOver()) {
     const stream = `${random.pick(['mission', 'task'])}-${random.between(1, STREAMS)}`;
@@ -87,8 +87,8 @@ async function work(log: EventLog, random: Random, attempts: Attempt[], isOver: 
   }
 }
 
-describe('whatever happens', () => {
-  it.each([1, 2])('what was answered is so, and every reader is given the log (seed %i)', async (chance) => {
+describe('under any sequence of faults', () => {
+  it.each([1, 2])('every answer is true, and every reader receives the log (seed %i)', async (chance) => {
     const { server, log } = await start();
     const uncaught = watchUncaught();
     const other = await openLog(server.url);

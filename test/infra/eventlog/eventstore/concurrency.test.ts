@@ -4,7 +4,7 @@ import { collect, idsOf, newEvent, newEvents, newStream, revisionsTo } from '../
 import { Random } from '../../../support/random.js';
 import { idsIn, openLog, start, startServer, watchUncaught } from './setup.js';
 
-describe('many appends under way', () => {
+describe('many concurrent appends', () => {
   it.each(['unavailable', 'notLeader', 'timeoutAfter'] as const)(
     'are all answered when %s fails their call',
     async (fault) => {
@@ -25,7 +25,7 @@ describe('many appends under way', () => {
     },
   );
 
-  it('of all sizes are there once each, however often the connection is torn', async () => {
+  it('of all sizes are stored once each, however often the connection breaks', async () => {
     const { server, log } = await start();
     const uncaught = watchUncaught();
     const random = new Random(21);
@@ -62,7 +62,7 @@ describe('many appends under way', () => {
     expect(uncaught).toEqual([]);
   });
 
-  it('of a megabyte and more are there once each, though the connection is torn when nothing passes', async () => {
+  it('of a megabyte and more are stored once each, though the connection breaks while it is stalled', async () => {
     const { server, log } = await start();
     const uncaught = watchUncaught();
     const data = { text: 'x'.repeat(1_000_000) };
@@ -85,7 +85,7 @@ describe('many appends under way', () => {
     expect(uncaught).toEqual([]);
   });
 
-  it('that each wait for another are all answered', async () => {
+  it('that each follow another are all answered', async () => {
     const { server, log } = await start();
     const uncaught = watchUncaught();
     server.faults.onAppend('unavailable', 5, { after: 40 });
@@ -104,7 +104,7 @@ describe('many appends under way', () => {
     expect(uncaught).toEqual([]);
   });
 
-  it('to one server are not disturbed by the failures of another, in the same process', async () => {
+  it('to one server are not affected by the failures of another server in the same process', async () => {
     const [failing, well] = [await start(), await start({ latency: 5 })];
     const uncaught = watchUncaught();
     const appends = Array.from({ length: 30 }, async () => {
@@ -120,7 +120,7 @@ describe('many appends under way', () => {
     expect(uncaught).toEqual([]);
   });
 
-  it('are not disturbed by one that is too large', async () => {
+  it('are not affected by one that is too large', async () => {
     const server = await startServer({ maxAppendSize: 100_000 });
     const log = await openLog(server.url);
     const outcomes = await Promise.allSettled(

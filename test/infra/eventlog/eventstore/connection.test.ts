@@ -2,7 +2,7 @@ import { EventStoreDBClient } from '@eventstore/db-client';
 import { expect, it, onTestFinished, vi } from 'vitest';
 import { Connection } from '../../../../src/infra/eventlog/eventstore/connection.js';
 
-it('says which version of the client is needed when the installed one lacks what is replaced in it', () => {
+it('reports which version of the client is needed when the installed one lacks the replaced internals', () => {
   const other = { createChannel: () => undefined } as unknown as EventStoreDBClient;
   const opening = vi.spyOn(EventStoreDBClient, 'connectionString').mockReturnValue(other);
   onTestFinished(() => opening.mockRestore());

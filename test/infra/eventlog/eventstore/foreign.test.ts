@@ -10,7 +10,7 @@ import { LogFolder } from '../../../support/log-folder.js';
 import { quiet } from '../../../support/quiet.js';
 import { Follower, idsIn, openLog, positionsIn, seed, seedForeign, start, startServer } from './setup.js';
 
-/** Counts what is asked of a server from now on: reads, and the records they and subscriptions bring. */
+/** Counts a server's work from now on: reads, and the records that reads and subscriptions deliver. */
 function count(server: StandIn): { reads: number; records: number } {
   const counted = { reads: 0, records: 0 };
   const nextRead = server.faults.nextRead.bind(server.faults);
@@ -31,8 +31,8 @@ function count(server: StandIn): { reads: number; records: number } {
   return counted;
 }
 
-describe('records of others', () => {
-  it('are passed over, wherever they lie', async () => {
+describe('records of other applications', () => {
+  it('are ignored, wherever they are', async () => {
     const { server, log } = await start({ noise: 2 });
     const follower = await new Follower(log).has(0);
     const expected: string[] = [];
@@ -56,7 +56,7 @@ describe('records of others', () => {
     expect(follower.batches.at(-1)?.through).toBe(await log.head());
   });
 
-  it('are told from events of a newer build by what these have: they are ours, and halt what would number them wrongly', async () => {
+  it('are distinguished from events of a newer build, which halt a projection that cannot number them', async () => {
     const { server, log } = await start();
     await log.append('mission-1', newEvents(2), 'no-stream');
     const { correlationId: $correlationId, causationId: $causationId, ...others } = newMetadata();
@@ -81,7 +81,7 @@ describe('records of others', () => {
       .toMatchObject({ state: 'HALTED', error: { code: 'NEWER_EVENT', type: 'MissionPaused' } });
   });
 
-  it('in a stream of ours count as its revisions', async () => {
+  it("occupy revisions in a stream of the log's", async () => {
     const { server, log } = await start();
     await log.append('mission-1', newEvents(2), 'no-stream');
     server.store.seed([{ stream: 'mission-1', id: randomUUID(), type: 'SomethingElse' }]);
@@ -98,7 +98,7 @@ describe('records of others', () => {
     ['data that is null', { isJson: true, data: Buffer.from('null'), metadata: Buffer.from('{}') }],
     ['no metadata', { isJson: true, data: Buffer.from('{}'), metadata: Buffer.from('') }],
     ['metadata that is no JSON', { isJson: true, data: Buffer.from('{}'), metadata: Buffer.from([0xff]) }],
-  ])('that seem to be ours and have %s are an error that says where', async (_, bad) => {
+  ])('that look like events of the log and have %s are an error that names the place', async (_, bad) => {
     const { server, log } = await start();
     await log.append('mission-1', newEvents(3), 'no-stream');
     const follower = await new Follower(log).has(3);
@@ -107,14 +107,14 @@ describe('records of others', () => {
     const corrupt = {
       name: 'LogError',
       code: 'LOG_CORRUPT',
-      message: `The event at position ${position} (stream 'mission-1') holds no JSON: it was not written by Sheratan.`,
+      message: `The data or metadata of the event at position ${position} (stream 'mission-1') is not a JSON object: Sheratan did not write it.`,
     };
     await expect(collect(log.readStream('mission-1'))).rejects.toMatchObject(corrupt);
     await expect(collect(log.readAll())).rejects.toMatchObject(corrupt);
     await follower.until('end', () => follower.isOver);
     expect(follower.error).toMatchObject(corrupt);
     expect(follower.events).toHaveLength(3);
-    // What comes before it can be read, and the log goes on.
+    // The events before it can be read, and the log still accepts appends.
     expect(await collect(log.readAll({ limit: 3 }))).toHaveLength(3);
     await log.append('mission-2', [newEvent()], 'no-stream');
     expect(await collect(log.readStream('mission-2'))).toHaveLength(1);
@@ -122,7 +122,7 @@ describe('records of others', () => {
 });
 
 describe('the end of a log', () => {
-  it('is found again by one read, however much of others comes after it', async () => {
+  it('is found again by one read, however many records of others follow it', async () => {
     const { server, log } = await start();
     const { position } = await log.append('mission-1', newEvents(3), 'no-stream');
     const counted = count(server);
@@ -142,7 +142,7 @@ describe('the end of a log', () => {
     expect(counted.reads).toBeLessThanOrEqual(12);
   });
 
-  it('is found at once in a log that is new to a server that others use', async () => {
+  it('is found immediately in a new log on a server that others use', async () => {
     const server = await startServer();
     seedForeign(server, 50_000);
     const counted = count(server);
@@ -156,7 +156,7 @@ describe('the end of a log', () => {
     expect(counted.records).toBeLessThan(200);
   });
 
-  it('is where the last event of ours is, though its stream was ended', async () => {
+  it("is at the last event of the log's, although its stream was tombstoned", async () => {
     const { server, log } = await start();
     const { position } = await log.append('mission-1', newEvents(3), 'no-stream');
     await log.tombstone('mission-1');
@@ -168,8 +168,8 @@ describe('the end of a log', () => {
   });
 });
 
-describe('what operators and scavenges take away', () => {
-  it('is missed by no reader of what is left', async () => {
+describe('a removal by an operator or a scavenge', () => {
+  it('does not hide the remaining events from any reader', async () => {
     const { server, log } = await start();
     seed(server, 600, ['mission-1', 'mission-2', 'task-1']);
     const all = positionsIn(server);
@@ -184,7 +184,7 @@ describe('what operators and scavenges take away', () => {
     expect(await log.head()).toBe(head);
     const after = await new Follower(log).has(left.length);
     expect(after.events.map(({ position }) => position)).toEqual(left);
-    // Whoever goes on after an event that is gone.
+    // Readers that continue after a removed event.
     for (const position of [all[0], all[1], all[7], all[299], all[598]]) {
       const rest = await collect(log.readAll({ after: position ?? 0n }));
       expect(rest.map((event) => event.position)).toEqual(left.filter((p) => p > (position ?? 0n)));
@@ -196,7 +196,7 @@ describe('what operators and scavenges take away', () => {
     expect(after.ids.slice(-3)).toEqual(idsOf(events));
   });
 
-  it('is asked for by both, and both hold', async () => {
+  it('is combined with a truncation, so that both take effect', async () => {
     const { server, log } = await start();
     await log.append('mission-1', newEvents(10), 'no-stream');
     const setMetadata = (json: string) =>
@@ -221,7 +221,7 @@ describe('what operators and scavenges take away', () => {
 });
 
 describe('a place between events', () => {
-  it('can be gone on after', async () => {
+  it('is a valid position to read after', async () => {
     const { server, log } = await start();
     seed(server, 300, ['mission-1']);
     seedForeign(server, 100);

@@ -8,7 +8,7 @@ import { quiet } from '../../../support/quiet.js';
 import { Random } from '../../../support/random.js';
 import { Follower, idsIn, openLog, seed, startServer } from './setup.js';
 
-/** Two nodes of a cluster, the first of which leads; and how a log names them. */
+/** Two nodes of a cluster, the first of which is the leader, and the address of the cluster. */
 async function startCluster(): Promise<{ nodes: readonly [StandIn, StandIn]; urls: readonly string[] }> {
   const leader = await startServer();
   const follower = await startServer({ store: leader.store, role: 'follower' });
@@ -16,14 +16,14 @@ async function startCluster(): Promise<{ nodes: readonly [StandIn, StandIn]; url
   return { nodes: [leader, follower], urls: [leader.url, follower.url, cluster] };
 }
 
-/** Makes one node the leader, or none. */
+/** Makes one node the leader, or no node. */
 function elect(nodes: readonly StandIn[], leader?: StandIn): void {
   for (const node of nodes) node.role = 'follower';
   if (leader !== undefined) leader.role = 'leader';
 }
 
 describe('a cluster', () => {
-  it('is asked at its leader, whichever node is named', async () => {
+  it('is called at its leader, whichever node is named', async () => {
     const { nodes, urls } = await startCluster();
     for (const url of urls) {
       const log = await openLog(url);
@@ -42,7 +42,7 @@ describe('a cluster', () => {
     }
   });
 
-  it('is asked at its leader although a node is preferred that follows', async () => {
+  it('is called at its leader although a follower is preferred', async () => {
     const { urls } = await startCluster();
     const log = await openLog(`${urls[2] ?? ''}&nodePreference=follower`);
     const { position } = await log.append(newStream(), [newEvent()], 'no-stream');
@@ -86,7 +86,7 @@ describe('a cluster', () => {
     });
   }
 
-  it('goes on when its leader is gone, when both nodes are named', async () => {
+  it('continues when its leader is gone, if both nodes are named', async () => {
     const { nodes, urls } = await startCluster();
     const log = await openLog(urls[2] ?? '');
     const follower = await new Follower(log).has(0);
@@ -103,7 +103,7 @@ describe('a cluster', () => {
     await follower.has(6);
   });
 
-  it('goes on although a node of it does not answer', async () => {
+  it('continues although one of its nodes does not answer', async () => {
     const { nodes, urls } = await startCluster();
     nodes[1].stall();
     const startedAt = performance.now();
@@ -113,7 +113,7 @@ describe('a cluster', () => {
     nodes[1].unstall();
   });
 
-  it('that does not answer at all is let go of when a log cannot be opened', async () => {
+  it('that does not answer at all is disconnected when a log cannot be opened', async () => {
     const { nodes, urls } = await startCluster();
     for (const node of nodes) node.stall();
     const controller = new AbortController();

@@ -8,15 +8,15 @@ import { Store } from '../../../support/eventstore/store.js';
 import { quiet } from '../../../support/quiet.js';
 import { Random } from '../../../support/random.js';
 
-/** The longest until another has the lease of one that is gone, in milliseconds: several times what it takes. */
+/** The longest time until another core takes the lease of one that is gone, in milliseconds: several times the usual. */
 const LEASE_MS = 30_000;
-/** How soon another has it of one that lets go, in milliseconds: less than anyone waits for one that is gone. */
+/** How soon another core takes a released lease, in milliseconds: less than the wait for a holder that is gone. */
 const AT_ONCE_MS = 9_000;
-/** How long chance has its way, in milliseconds. */
+/** How long random faults occur, in milliseconds. */
 const CHANCE_MS = Number(process.env['LEASE_SECONDS'] ?? 25) * 1_000;
 const TIMEOUT_MS = 150_000;
 
-/** A core that seeks the lease, by a way of its own to the one server. */
+/** A core that tries to take the lease, with its own connection to the one server. */
 interface Seeker {
   readonly door: StandIn;
   readonly lease: Lease;
@@ -24,7 +24,7 @@ interface Seeker {
 
 type OnFinished = TestContext['onTestFinished'];
 
-/** So many seekers on one log. */
+/** Starts a number of seekers on one log. */
 async function seekers(count: number, onFinished: OnFinished): Promise<Seeker[]> {
   const store = new Store();
   return Promise.all(
@@ -44,7 +44,7 @@ async function seekers(count: number, onFinished: OnFinished): Promise<Seeker[]>
   );
 }
 
-/** Looks all the time at who holds the lease, and states that it is never two, and under an epoch that only rises. */
+/** Continuously checks who holds the lease, and asserts that it is never two, and that the epoch only rises. */
 class Lookout {
   readonly #seekers: readonly Seeker[];
   readonly #stopping = new AbortController();
@@ -66,7 +66,7 @@ class Lookout {
     let last: Seeker | undefined;
     let epoch = -1n;
     for (;;) {
-      // What is so when it is told to stop is looked at too.
+      // The state when it is stopped is checked too.
       const isLast = this.#stopping.signal.aborted;
       const holders = this.#seekers.filter(({ lease }) => lease.isHeld);
       expect(holders.length).toBeLessThanOrEqual(1);
@@ -86,7 +86,7 @@ class Lookout {
 
 const holderOf = (all: readonly Seeker[]) => all.find(({ lease }) => lease.isHeld);
 
-/** Waits for something, and says how long it took, in milliseconds. Tests that run at the same time cannot poll. */
+/** Waits for a condition, and returns how long it took, in milliseconds. Concurrent tests cannot use `expect.poll`. */
 async function until(isSo: () => boolean, timeoutMs = LEASE_MS): Promise<number> {
   const since = performance.now();
   while (!isSo()) {
@@ -108,7 +108,7 @@ afterEach(() => {
 
 describe('a lease', () => {
   it.concurrent(
-    'is held by one, and by another at once when that one lets go',
+    'is held by one, and by another soon after the first releases it',
     async ({ onTestFinished: onFinished }) => {
       const all = await seekers(4, onFinished);
       const lookout = new Lookout(all);
@@ -148,14 +148,14 @@ describe('a lease', () => {
   }
 
   it.concurrent(
-    'is never held by two, whatever becomes of the ways to the server',
+    'is never held by two, whatever happens to the connections to the server',
     async ({ onTestFinished: onFinished }) => {
       const random = new Random(3);
       const all = await seekers(5, onFinished);
       const lookout = new Lookout(all);
       const endsAt = performance.now() + CHANCE_MS;
       while (performance.now() < endsAt) {
-        // Mostly the holder's: others' do not matter.
+        // Mostly the holder's connection: those of the others do not matter.
         const { door } = random.chance(0.7) ? (holderOf(all) ?? random.pick(all)) : random.pick(all);
         const dice = random.next();
         if (dice < 0.3) door.drop();
@@ -190,7 +190,7 @@ describe('a lease', () => {
     ).toEqual([{ $maxCount: 20 }]);
   });
 
-  it('is not held by a machine that slept: its steady clock stood still', async () => {
+  it('is not held by a machine that slept while its steady clock stood still', async () => {
     const [seeker] = await seekers(1, onTestFinished);
     await untilHeld([seeker!]);
     const now = Date.now();

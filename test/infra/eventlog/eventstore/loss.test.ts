@@ -16,14 +16,14 @@ async function serverWithLog(): Promise<{ server: StandIn; open: () => Promise<E
   return { server, open };
 }
 
-describe('a server that was put back to an older backup', () => {
-  it('is refused by a log that has seen what was lost: it takes nothing more, and says what to do', async () => {
+describe('a server that was restored from an older backup', () => {
+  it('is refused by a log that has seen the lost events: it accepts no more calls, and reports what to do', async () => {
     const { server, open } = await serverWithLog();
     const log = await open();
     await log.append(newStream(), newEvents(3), 'any');
     const backup = server.store.snapshot();
     const { position } = await log.append(newStream(), newEvents(3), 'any');
-    // It has seen all there is before anything is lost.
+    // It has seen every event before any is lost.
     let seen = 0;
     const following = (async () => {
       for await (const batch of log.subscribe({ after: 0n, signal: new AbortController().signal }))
@@ -37,7 +37,7 @@ describe('a server that was put back to an older backup', () => {
     await expect(following).rejects.toMatchObject({
       code: 'LOG_CORRUPT',
       message: expect.stringMatching(
-        new RegExp(`was seen to go to ${position}: it has lost events.*Stop all cores.*replay missions --reset`),
+        new RegExp(`was read up to ${position} before: it has lost events.*Stop all cores.*replay missions --reset`),
       ),
     });
     for (const refused of [
@@ -48,11 +48,11 @@ describe('a server that was put back to an older backup', () => {
     ]) {
       await expectLogError(refused, 'LOG_CORRUPT');
     }
-    // One that has seen nothing of it takes the log as it is.
+    // A log that has seen none of them accepts the server's state.
     expect(await collect((await open()).readAll())).toHaveLength(3);
   });
 
-  it('is refused by who goes on after what was lost', async () => {
+  it('is refused by a subscription that continues after the lost events', async () => {
     const { server, open } = await serverWithLog();
     const log = await open();
     await log.append(newStream(), newEvents(3), 'any');

@@ -7,11 +7,11 @@ import { quiet } from '../../../support/quiet.js';
 import { Running, tally } from '../../projector/support.js';
 import { Follower, openLog, seedForeign, start } from './setup.js';
 
-/** How a server may lose what it had after a position. */
+/** The ways in which a server may lose the events after a position. */
 const LOSSES = {
   'is cut off': (server: Awaited<ReturnType<typeof start>>['server'], position: bigint) =>
     server.store.truncateTo(position),
-  'is put back, and goes on with records of others': (
+  'is restored, and continues with records of others': (
     server: Awaited<ReturnType<typeof start>>['server'],
     position: bigint,
   ) => {
@@ -34,7 +34,7 @@ describe('a log that has lost events', () => {
       await follower.until('end', () => follower.isOver, 5_000);
       expect(follower.error).toMatchObject({ name: 'LogError', code: 'LOG_CORRUPT' });
       expect((follower.error as Error).message).toContain(
-        `The log ends at ${position} and was seen to go to ${through}: it has lost events`,
+        `The log ends at ${position}, but was read up to ${through} before: it has lost events`,
       );
       expect(follower.events).toHaveLength(10);
       const another = await openLog(server.url);
@@ -43,7 +43,7 @@ describe('a log that has lost events', () => {
     });
   }
 
-  it('says where it ends now, although nobody noticed', async () => {
+  it('reports its new end, although the loss was not noticed', async () => {
     const { server, log } = await start();
     const { position } = await log.append('mission-1', newEvents(5), 'no-stream');
     const later = await log.append('mission-1', newEvents(5), 4n);
@@ -54,7 +54,7 @@ describe('a log that has lost events', () => {
     expect(await log.head()).toBe(position);
   });
 
-  it('ends a subscription that only looks again when the log has grown past what was lost', async () => {
+  it('ends a slow subscription although the log has meanwhile grown past the lost events', async () => {
     const { server, log } = await start();
     const { position } = await log.append('mission-1', newEvents(5), 'no-stream');
     await log.append('mission-1', newEvents(5), 4n);
@@ -92,7 +92,7 @@ describe('a log that has lost events', () => {
     });
   });
 
-  it('is refused by it too once others are in the place of what it has folded', async () => {
+  it('is refused by a projection also when other events are in the place of those it has folded', async () => {
     const { server, log } = await start();
     await log.append('mission-1', newEvents(5), 'no-stream');
     const running = await Running.begin(tally(), log);
@@ -101,7 +101,7 @@ describe('a log that has lost events', () => {
     await running.caughtUp();
     await running.stop();
     server.store.restoreOlder(backup);
-    // Another core, which has folded none of what is lost, goes on.
+    // Another core, which has folded none of the lost events, continues.
     await (await openLog(server.url)).append('mission-1', newEvents(50), 4n);
     await expect(running.open(tally(), await openLog(server.url))).rejects.toMatchObject({
       code: 'LOG_DIVERGED',
@@ -109,7 +109,7 @@ describe('a log that has lost events', () => {
     });
   });
 
-  it('is another log once it is renamed: whoever knew the old one is refused', async () => {
+  it('is another log once it is renamed: a projection of the old one is refused', async () => {
     const { server, log } = await start();
     const { position } = await log.append('mission-1', newEvents(5), 'no-stream');
     await log.append('mission-1', newEvents(5), 4n);

@@ -18,7 +18,7 @@ describe('a reader that is slower than the server', () => {
     ['24.10.0', true],
     ['23.10.0', false],
     ['22.10.0', true],
-  ])('may go on after any batch, on a %s (checkpoints at the end of the log: %s)', async (serverVersion, isAtEnd) => {
+  ])('may continue after any batch, on server %s (checkpoints at the end: %s)', async (serverVersion, isAtEnd) => {
     const { server, log } = await start({ serverVersion });
     server.announceCheckpointsBeyondHead(isAtEnd);
     const random = new Random(7);
@@ -51,7 +51,7 @@ describe('a reader that is slower than the server', () => {
 });
 
 describe('a checkpoint beyond the end of the log', () => {
-  it('is not believed, for an event comes to lie there', async () => {
+  it('is ignored, because a later event takes this position', async () => {
     const { server, log } = await start();
     server.announceCheckpointsBeyondHead(true);
     seed(server, 100, ['mission-1']);
@@ -68,7 +68,7 @@ describe('a checkpoint beyond the end of the log', () => {
     expect(await collect(log.readAll({ after: through }))).toHaveLength(1);
   });
 
-  it('is not believed in the middle of the log either, nor is one that is ahead of what was said', async () => {
+  it('is ignored in the middle of the log too, and so is one that is ahead of the delivered events', async () => {
     const { server, log } = await start();
     seed(server, 2_000, ['mission-1', 'task-1']);
     const positions = positionsIn(server);
@@ -86,7 +86,7 @@ describe('a checkpoint beyond the end of the log', () => {
     expect(followed.events).toHaveLength(2_000);
   });
 
-  it('does not keep a projection from being taken up again', async () => {
+  it('does not prevent a projection from being resumed', async () => {
     const { server, log } = await start();
     server.announceCheckpointsBeyondHead(true);
     const running = await Running.begin(tally(), log);
@@ -103,11 +103,11 @@ describe('a checkpoint beyond the end of the log', () => {
   });
 });
 
-describe('a checkpoint just where the next event lies', () => {
+describe('a checkpoint exactly at the next event', () => {
   const HEAD = 1_000n;
   const records = new EventCodec('');
 
-  /** An event of ours, or a checkpoint that says that everything before it was looked through. */
+  /** An event of the log, or a checkpoint that reports that everything before it was scanned. */
   const said = fc
     .uniqueArray(fc.record({ at: fc.bigInt(1n, HEAD + 100n), isEvent: fc.boolean(), isMarked: fc.boolean() }), {
       selector: ({ at }) => at,
@@ -135,7 +135,7 @@ describe('a checkpoint just where the next event lies', () => {
     };
   }
 
-  it('does not stand for that event, however it is cut', async () => {
+  it('does not count as that event, however the messages are grouped', async () => {
     await fc.assert(
       fc.asyncProperty(
         said,

@@ -2,11 +2,11 @@ import { describe, expect, it } from 'vitest';
 import { collect, idsOf, newEvent, newEvents, newStream } from '../../../support/events.js';
 import { Follower, idsIn, positionsIn, seed, seedForeign, start } from './setup.js';
 
-/** Before 23.10 a server does not say when a subscription has caught up. */
+/** Before 23.10 a server does not report when a subscription has caught up. */
 const VERSIONS = ['22.10.0', '23.10.0', '24.10.0'];
 
 describe.each(VERSIONS)('a %s server', (serverVersion) => {
-  it('is read to the end by filters that nothing matches', async () => {
+  it('is read to the end with filters that no event matches', async () => {
     const { server, log } = await start({ serverVersion });
     seed(server, 500, ['mission-1', 'task-1']);
     await log.append('job-1', [newEvent()], 'no-stream');
@@ -27,7 +27,7 @@ describe.each(VERSIONS)('a %s server', (serverVersion) => {
     }
   });
 
-  it('is read to the end when that is a tombstone or a truncated stream', async () => {
+  it('is read to an end that is a tombstone or a truncated stream', async () => {
     const { server, log } = await start({ serverVersion });
     seed(server, 100, ['mission-1', 'task-1']);
     await log.truncate('task-1', 40n);
@@ -41,7 +41,7 @@ describe.each(VERSIONS)('a %s server', (serverVersion) => {
     await new Follower(log, { filter }).has(0);
   });
 
-  it('is followed, from the past into what comes', async () => {
+  it('is followed, from existing into new events', async () => {
     const { server, log } = await start({ serverVersion });
     const { position } = await log.append(newStream(), newEvents(200), 'no-stream');
     const all = await new Follower(log).has(200);

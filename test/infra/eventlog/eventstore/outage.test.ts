@@ -8,9 +8,9 @@ import { collect, idsOf, newEvent, newEvents, newStream } from '../../../support
 import { quiet } from '../../../support/quiet.js';
 import { Follower, idsIn, openLog, seed, start, startServer } from './setup.js';
 
-/** The longest that anyone waits for a server that is gone, in milliseconds: twice what it takes; */
+/** The longest wait for a server that is gone, in milliseconds: twice the usual. */
 const LONGEST_MS = 20_000;
-/** and once it is known to be, or for a server that is back: less than who does not know it waits. */
+/** The longest wait once the outage is known, or the server is back, in milliseconds: less than before it is known. */
 const KNOWN_MS = 8_000;
 
 const CALLS: Readonly<Record<string, (log: EventLog) => Promise<unknown>>> = {
@@ -31,7 +31,9 @@ async function refusal(call: Promise<unknown>): Promise<{ code: string; message:
 }
 
 describe.concurrent('an outage of more than ten seconds', () => {
-  it('is told to all who ask, in time and with what to do, and mends by itself', async ({ onTestFinished: after }) => {
+  it('is reported to every caller, in time and with what to do, and ends without a restart', async ({
+    onTestFinished: after,
+  }) => {
     const { server, log } = await start({}, after);
     await log.append('mission-1', newEvents(3), 'no-stream');
     seed(server, 3_000, ['mission-3']);
@@ -51,13 +53,13 @@ describe.concurrent('an outage of more than ten seconds', () => {
       Promise.all(Object.entries(CALLS).map(async ([name, call]) => ({ name, ...(await refusal(call(log))) })));
     for (const { name, code, message, ms } of await refusals()) {
       expect({ name, code }).toEqual({ name, code: 'LOG_UNAVAILABLE' });
-      expect(message).toMatch(/^esdb:\/\/127\.0\.0\.1:\d+ cannot be reached now/);
+      expect(message).toMatch(/^esdb:\/\/127\.0\.0\.1:\d+ cannot be reached at present/);
       expect(message).not.toContain('\n');
       expect(ms).toBeLessThan(LONGEST_MS);
     }
     const undecided = await appending;
     expect(undecided).toMatchObject({ code: 'LOG_UNAVAILABLE' });
-    expect(undecided.message).toContain('may have been recorded or not: ask again with the same idempotency key');
+    expect(undecided.message).toContain('may or may not have been recorded: repeat it with the same idempotency key');
 
     const late = [new Follower(log), new Follower(second)];
     for (const { name, code, ms } of await refusals()) {
@@ -85,7 +87,7 @@ describe.concurrent('an outage of more than ten seconds', () => {
     await past.return?.();
   });
 
-  it('is told to who opens a log meanwhile; closing and ending a subscription do not wait for it', async ({
+  it('is reported to a caller that opens a log meanwhile; closing and ending a subscription do not wait for it', async ({
     onTestFinished: after,
   }) => {
     const { server, log } = await start({}, after);
@@ -115,13 +117,13 @@ describe.concurrent('an outage of more than ten seconds', () => {
     await openLog(url, after);
   });
 
-  it('is what a server with TLS seems to have to who comes without', async ({ onTestFinished: after }) => {
+  it('is reported for a server with TLS that is called without TLS', async ({ onTestFinished: after }) => {
     const server = await startServer({ tls: certificateFor('localhost') }, after);
     const { code, message, ms } = await refusal(
       EventStoreLog.open(readAddress(`esdb://127.0.0.1:${server.port}?tls=false`), quiet),
     );
     expect(code).toBe('LOG_UNAVAILABLE');
-    expect(message).toMatch(/^esdb:.*hangs up at once: if it has TLS, leave out tls=false\.$/);
+    expect(message).toMatch(/^esdb:.*closes the connection immediately: if it uses TLS, remove tls=false\.$/);
     expect(ms).toBeLessThan(LONGEST_MS);
   });
 });

@@ -8,7 +8,7 @@ import { idsIn, openLog, startServer } from './setup.js';
 
 const PASSWORD = 'swordfish';
 
-/** What is said to who opens a log, and how long that takes, in milliseconds. */
+/** The error of opening a log, and how long it took, in milliseconds. */
 async function refusal(url: string): Promise<{ code: string; message: string; ms: number }> {
   const startedAt = performance.now();
   const [outcome] = await Promise.allSettled([EventStoreLog.open(readAddress(url), quiet)]);
@@ -20,7 +20,7 @@ async function refusal(url: string): Promise<{ code: string; message: string; ms
   return { code, message, ms: performance.now() - startedAt };
 }
 
-describe('an append that is larger than the server takes', () => {
+describe('an append that is larger than the server accepts', () => {
   it.each([100_000, 1024 * 1024])('is refused with the limit of %i and the option for it', async (maxAppendSize) => {
     const server = await startServer({ maxAppendSize });
     const log = await openLog(server.url);
@@ -30,7 +30,7 @@ describe('an append that is larger than the server takes', () => {
       name: 'LogError',
       code: 'LOG_TOO_LARGE',
       message: expect.stringMatching(
-        new RegExp(`takes at most ${maxAppendSize} bytes at a time; raise its MaxAppendSize`),
+        new RegExp(`accepts at most ${maxAppendSize} bytes at a time; raise its MaxAppendSize`),
       ),
     });
     await log.append(newStream(), [newEvent()], 'any');
@@ -38,7 +38,7 @@ describe('an append that is larger than the server takes', () => {
   });
 });
 
-describe('a server that asks for a user and a password', () => {
+describe('a server that requires a user and a password', () => {
   it('is opened with them', async () => {
     const server = await startServer({ tls: certificateFor('localhost'), users: { sheratan: PASSWORD } });
     const log = await openLog(server.url);
@@ -51,7 +51,7 @@ describe('a server that asks for a user and a password', () => {
     await openLog(server.url);
   });
 
-  it('refuses others at once, in one line and without the password', async () => {
+  it('refuses others immediately, in one line and without the password', async () => {
     const server = await startServer({ tls: certificateFor('localhost'), users: { sheratan: PASSWORD } });
     const urls = [
       server.url.replace(PASSWORD, `not-${PASSWORD}`),
@@ -61,13 +61,13 @@ describe('a server that asks for a user and a password', () => {
     for (const url of urls) {
       const { code, message, ms } = await refusal(url);
       expect(code).toBe('LOG_DENIED');
-      expect(message).toMatch(/^esdb:\/\/localhost:\d+ refuses us: give EVENTSTORE_URL a user and password .*\.$/);
+      expect(message).toMatch(/^esdb:\/\/localhost:\d+ refuses access: give EVENTSTORE_URL a user and password .*\.$/);
       expect(message).not.toContain(PASSWORD);
       expect(ms).toBeLessThan(5_000);
     }
   });
 
-  it('is told of by appends and readers when it refuses what it let in before', async () => {
+  it('is reported by appends and readers when it refuses a login that it accepted before', async () => {
     const users: Record<string, string> = { sheratan: PASSWORD };
     const server = await startServer({ tls: certificateFor('localhost'), users });
     const log = await openLog(server.url);
@@ -75,7 +75,7 @@ describe('a server that asks for a user and a password', () => {
     const reading = (async () => {
       for await (const _ of log.subscribe({ after: 0n, signal: AbortSignal.timeout(20_000) }));
     })();
-    // It may be told before it is asked.
+    // It may reject before it is awaited.
     reading.catch(() => undefined);
     users['sheratan'] = 'changed';
     server.drop();
@@ -91,7 +91,7 @@ describe('a secure connection that cannot be made', () => {
   it.each([
     ['whose authority is not named', (url: string) => url.replace(/&tlsCAFile=[^&]*/, ''), 'localhost'],
     ['whose certificate is of another host', (url: string) => url, 'elsewhere'],
-  ] as const)('to a server %s is refused at once, in one line', async (_, change, host) => {
+  ] as const)('to a server %s is refused immediately, in one line', async (_, change, host) => {
     const server = await startServer({ tls: certificateFor(host) });
     const { code, message, ms } = await refusal(change(server.url));
     expect(code).toBe('LOG_DENIED');
@@ -99,7 +99,7 @@ describe('a secure connection that cannot be made', () => {
     expect(ms).toBeLessThan(5_000);
   });
 
-  it('to a server without TLS is refused at once, in one line', async () => {
+  it('to a server without TLS is refused immediately, in one line', async () => {
     const server = await startServer();
     const { code, message, ms } = await refusal(`esdb://localhost:${server.port}?tls=true`);
     expect(code).toBe('LOG_DENIED');

@@ -5,7 +5,7 @@ import { start } from './setup.js';
 
 const SOME = 60;
 
-/** What nobody has caught since; it would end a process that is no test. */
+/** Collects unhandled rejections from now on, which would end a process outside of a test. */
 function watchUncaught(): unknown[] {
   const uncaught: unknown[] = [];
   const note = (error: unknown) => void uncaught.push(error);
@@ -14,19 +14,19 @@ function watchUncaught(): unknown[] {
   return uncaught;
 }
 
-it('appends more at a time to a server that takes its time than the client can hold', async () => {
+it('appends more at a time to a slow server than the client can hold', async () => {
   const latency = 1_500;
   const { log } = await start({ latency });
   const since = performance.now();
 
   await Promise.all(Array.from({ length: SOME }, () => log.append(newStream(), [newEvent()], 'no-stream')));
 
-  // One goes ahead on a new connection; 15 at a time would take four times as long as all of the others together.
+  // One append is sent first on a new connection; 15 at a time would take four times as long as all others together.
   expect(performance.now() - since).toBeLessThan(latency * 4);
 });
 
 it.each([10, 1_000, 20_000])(
-  'never has the client hold too much, of %i bytes each, when nothing passes',
+  'never makes the client hold too many appends, of %i bytes each, on a stalled connection',
   async (bytes) => {
     const { server, log } = await start();
     const uncaught = watchUncaught();

@@ -10,10 +10,10 @@ import { collect, idsOf, newMetadata } from '../../../support/events.js';
 import { startStandIn } from '../../../support/log-server.js';
 import { quiet } from '../../../support/quiet.js';
 
-/** The longest a test waits for something to come about, in milliseconds. */
+/** The longest that a test waits for a condition, in milliseconds. */
 const PATIENCE_MS = 30_000;
 
-/** Does something when a test is over. Tests that run side by side each have one of their own. */
+/** Runs a function when a test is over. Concurrent tests each have their own. */
 type AfterTest = (cleanUp: () => Promise<void>) => void;
 
 /** A server for one test. */
@@ -39,7 +39,7 @@ export async function start(
   return { server, log: await openLog(server.url, after) };
 }
 
-/** Writes events of ours past the log, to streams in turn, faster than by appends. */
+/** Writes events of the log directly to the server, to streams in turn, faster than by appends. */
 export function seed(server: StandIn, count: number, streams: readonly string[]): void {
   const { correlationId: $correlationId, causationId: $causationId, ...others } = newMetadata();
   const metadata = Buffer.from(JSON.stringify({ ...others, $correlationId, $causationId }));
@@ -55,20 +55,20 @@ export function seed(server: StandIn, count: number, streams: readonly string[])
   );
 }
 
-/** Writes records of somebody else. */
+/** Writes records of another application. */
 export function seedForeign(server: StandIn, count: number, stream = 'other-1'): void {
   server.store.seed(Array.from({ length: count }, () => ({ stream, id: randomUUID() })));
 }
 
-/** Where the events of a stream are that were written past the log, or all of them. */
+/** The positions of the log's events on the server: all, or those that match a filter. */
 export function positionsIn(server: StandIn, filter?: EventFilter): bigint[] {
   const ours = server.store.events.filter(({ type }) => type === 'MissionUpdated');
   return ours.filter(({ stream, type }) => matches(filter, { stream, type } as RecordedEvent)).map((e) => e.position);
 }
 
 /**
- * States that whoever goes on after any of these batches misses nothing: what was delivered up to a batch is all there
- * is up to its `through`, once each.
+ * Asserts that a reader that continues after any of these batches misses nothing: the events delivered up to a batch are
+ * all those up to its `through`, once each.
  */
 export function expectResumable(batches: readonly EventBatch[], positions: readonly bigint[], after = 0n): void {
   const delivered: bigint[] = [];
@@ -80,7 +80,7 @@ export function expectResumable(batches: readonly EventBatch[], positions: reado
   }
 }
 
-/** A reader that goes on in the background, until its log is closed. */
+/** A reader that follows a log in the background, until the log is closed. */
 export class Follower {
   readonly batches: EventBatch[] = [];
   error: unknown;
@@ -98,7 +98,7 @@ export class Follower {
     return idsOf(this.events);
   }
 
-  /** Waits until it has been given so many events, and is at the end of the log. */
+  /** Waits until it has received this number of events, and is at the end of the log. */
   async has(count: number): Promise<this> {
     await this.until(`${count} events`, () => this.events.length >= count && this.batches.at(-1)?.live === true);
     return this;
@@ -129,7 +129,7 @@ export async function idsIn(log: EventLog): Promise<string[]> {
   return idsOf(await collect(log.readAll()));
 }
 
-/** What nobody has caught since; it would end a process that is no test. */
+/** Collects unhandled errors from now on, which would end a process outside of a test. */
 export function watchUncaught(): unknown[] {
   const uncaught: unknown[] = [];
   const note = (error: unknown) => void uncaught.push(error);

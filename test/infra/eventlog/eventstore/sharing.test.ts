@@ -5,10 +5,10 @@ import { collect, idsOf, newEvents } from '../../../support/events.js';
 import { quiet } from '../../../support/quiet.js';
 import { Follower, idsIn, openLog, startServer } from './setup.js';
 
-describe('logs on one server, told apart by what their streams begin with', () => {
-  it('do not see each other, and have ids, ends and streams of their own', async () => {
+describe('logs on one server, distinguished by their stream prefixes', () => {
+  it('do not see each other, and have separate ids, ends and streams', async () => {
     const server = await startServer();
-    // The name of each but the last is the beginning of another's.
+    // Each prefix but the last is a prefix of another one.
     const prefixes = ['', 'mission.', 'mission.a', 'mission.a.', 'other_'];
     const logs = await Promise.all(
       prefixes.map((prefix) => openLog(prefix === '' ? server.url : `${server.url}&streamPrefix=${prefix}`)),
@@ -41,7 +41,7 @@ describe('logs on one server, told apart by what their streams begin with', () =
     expect(left).toEqual([6, 0, 2, 6, 6]);
   });
 
-  it('are renamed each for itself', async () => {
+  it('are renamed separately', async () => {
     const server = await startServer();
     const urls = [server.url, `${server.url}&streamPrefix=other.`];
     const ids = await Promise.all(urls.map(async (url) => (await openLog(url)).logId));
@@ -51,7 +51,7 @@ describe('logs on one server, told apart by what their streams begin with', () =
   });
 });
 
-describe('logs opened at once on a new server', () => {
+describe('logs opened concurrently on a new server', () => {
   it('agree on one id', async () => {
     for (let round = 0; round < 5; round += 1) {
       const server = await startServer();
@@ -65,12 +65,12 @@ describe('logs opened at once on a new server', () => {
     }
   });
 
-  it('refuse one whose name is not to be read', async () => {
+  it('refuse a log whose id is unreadable', async () => {
     const server = await startServer();
     server.store.seed([{ stream: 'sheratan-log', type: 'LogNamed' }]);
     await expect(EventStoreLog.open(readAddress(server.url), quiet)).rejects.toMatchObject({
       code: 'LOG_CORRUPT',
-      message: expect.stringContaining("The stream 'sheratan-log' does not say which log this is"),
+      message: expect.stringContaining("The last event of stream 'sheratan-log' has no valid log id"),
     });
   });
 });

@@ -5,11 +5,11 @@ import { describe, expect, it, vi } from 'vitest';
 import { collect, newEvent, newEvents, newStream } from '../../../support/events.js';
 import { Follower, idsIn, openLog, seed, start, startServer } from './setup.js';
 
-/** How long what must come about may take, in milliseconds. */
+/** The longest wait for an expected condition, in milliseconds. */
 const PATIENCE = { timeout: 10_000 };
 
-describe.concurrent('a connection that nothing passes', () => {
-  it('is given up by who waits for an answer', async ({ onTestFinished: after }) => {
+describe.concurrent('a stalled connection', () => {
+  it('is replaced when a caller waits for an answer', async ({ onTestFinished: after }) => {
     const { server, log } = await start({}, after);
     await log.append('mission-1', newEvents(3), 'no-stream');
     seed(server, 3_000, ['mission-2']);
@@ -52,8 +52,8 @@ describe.concurrent('a connection that nothing passes', () => {
     await vi.waitFor(() => expect(server.connections).toBe(1), PATIENCE);
   });
 
-  it('is given up by its keep-alive when nobody asks', async ({ onTestFinished: after }) => {
-    // The client says that it is short.
+  it('is replaced by its keep-alive when there are no calls', async ({ onTestFinished: after }) => {
+    // The client warns that the interval is short.
     const warn = vi.spyOn(console, 'warn').mockReturnValue();
     after(() => {
       warn.mockRestore();
@@ -70,7 +70,7 @@ describe.concurrent('a connection that nothing passes', () => {
     await live.has(1);
   });
 
-  it('does not keep a log from being closed', async ({ onTestFinished: after }) => {
+  it('does not prevent a log from being closed', async ({ onTestFinished: after }) => {
     const { server, log } = await start({}, after);
     const live = await new Follower(log).has(0);
     server.stall();
@@ -84,8 +84,8 @@ describe.concurrent('a connection that nothing passes', () => {
   });
 });
 
-describe('connections that are torn fifty times under load', () => {
-  it('leave nothing behind', async () => {
+describe('connections that break fifty times under load', () => {
+  it('leave no resources behind', async () => {
     const server = await startServer({ noise: 0 });
     const logs = [await openLog(server.url), await openLog(server.url)];
     const followers = await Promise.all(logs.map((log) => new Follower(log).has(0)));
@@ -111,14 +111,14 @@ describe('connections that are torn fifty times under load', () => {
     await tear(15);
     const before = remains();
     await tear(50);
-    // What was under way when it was looked at is no longer there soon after; what is left behind is.
+    // Pending work that the first check found is gone soon after; leaked resources are not.
     await vi.waitFor(() => {
       const later = remains();
       expect(server.subscriptions).toBeLessThanOrEqual(2 * logs.length);
       expect(later.handles).toBeLessThan(before.handles + 10);
       expect(later.heapMiB).toBeLessThan(before.heapMiB + 12);
     }, PATIENCE);
-    // Whatever was torn while it connected had a wait of a second before another attempt.
+    // A connection that broke while connecting waits a second before another attempt.
     await delay(2_000);
     await vi.waitFor(() => expect(server.connections).toBe(logs.length), PATIENCE);
 
@@ -130,7 +130,7 @@ describe('connections that are torn fifty times under load', () => {
   });
 });
 
-/** What the process holds. */
+/** The resources that the process holds. */
 function remains(): { handles: number; heapMiB: number } {
   setFlagsFromString('--expose-gc');
   const collectGarbage = runInNewContext('gc') as () => void;

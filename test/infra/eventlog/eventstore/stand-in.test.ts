@@ -16,7 +16,7 @@ import type { StandInOptions } from '../../../support/eventstore/stand-in.js';
 import type { Store } from '../../../support/eventstore/store.js';
 import { Watch } from '../../../support/eventstore/watch.js';
 
-/** How long what must come about may take, in milliseconds. */
+/** The longest wait for an expected condition, in milliseconds. */
 const PATIENCE = { timeout: 10_000 };
 
 async function setUp(options: StandInOptions = {}) {
@@ -29,7 +29,7 @@ function seed(store: Store, stream: string, count: number, dataBytes = 10): void
   store.seed(Array.from({ length: count }, (_, i) => ({ stream, type: `e${i}`, data: Buffer.alloc(dataBytes) })));
 }
 
-/** Subscribes to `$all`, to some streams with a checkpoint every so many records if told. */
+/** Subscribes to `$all`, or to some of its streams with checkpoints at an interval of records. */
 function subscribe(
   client: EventStoreDBClient,
   options: SubscribeToAllOptions = {},
@@ -50,14 +50,14 @@ function subscribe(
   return { subscription, watch: watched.watch };
 }
 
-/** The two calls that append: the client takes the second when it is given credentials. */
+/** The two calls that append: the client uses the second when it is given credentials. */
 const forms: readonly [name: string, options: AppendToStreamOptions][] = [
   ['a batch append', {}],
   ['a single append', { credentials: { username: 'admin', password: 'changeit' } }],
 ];
 
 describe.each(forms)('%s', (_name, form) => {
-  it('says which revision was expected and which there is', async () => {
+  it('reports the expected and the actual revision', async () => {
     const { client } = await setUp();
     await client.appendToStream('s-1', newEvents('a', 'b'), { ...form, expectedRevision: 'no_stream' });
     const refuse = (stream: string, expectedRevision: bigint | 'no_stream' | 'stream_exists', actualVersion: unknown) =>
@@ -76,7 +76,7 @@ describe.each(forms)('%s', (_name, form) => {
     expect(appended.nextExpectedRevision).toBe(2n);
   });
 
-  it('is not repeated at its revision: it is told its last revision and position', async () => {
+  it('is not stored again at its revision: the answer is its last revision and position', async () => {
     const { client, store } = await setUp();
     const [a, b, c] = newEvents('a', 'b', 'c');
     const first = await client.appendToStream('s-1', [a!, b!], { ...form, expectedRevision: 'no_stream' });
@@ -94,7 +94,7 @@ describe.each(forms)('%s', (_name, form) => {
     expect(await typesOf(client, 's-1')).toEqual(['a', 'b', 'c']);
   });
 
-  it('is not repeated at any revision as long as its ids are remembered, stream by stream', async () => {
+  it('is not stored again at any revision as long as its ids are remembered, for each stream', async () => {
     const { client, store } = await setUp();
     const [a, b] = newEvents('a', 'b');
     const first = await client.appendToStream('s-1', [a!, b!], form);
@@ -130,7 +130,7 @@ describe.each(forms)('%s', (_name, form) => {
     await expect(appending).rejects.toMatchObject({ type: 'stream-deleted', streamName: 's-1' });
   });
 
-  it('fails as it is told to, applied or not', async () => {
+  it('fails as configured, applied or not', async () => {
     const { client, standIn } = await setUp();
     const timeout = form.credentials === undefined ? 'deadline-exceeded' : 'timeout';
     const told = [
@@ -149,7 +149,7 @@ describe.each(forms)('%s', (_name, form) => {
     }
   });
 
-  it('names the leader, to which the client goes', async () => {
+  it('names the leader, to which the client then connects', async () => {
     const { client, standIn } = await setUp();
     const other = await start();
     standIn.faults.onAppend('notLeader', 1, { after: 1, leader: other.endpoint });
@@ -173,7 +173,7 @@ describe.each(forms)('%s', (_name, form) => {
 });
 
 describe('an append in batches', () => {
-  it('is gathered from its chunks', async () => {
+  it('is assembled from its chunks', async () => {
     const { client, store } = await setUp();
     const types = Array.from({ length: 20 }, (_, i) => `e${i}`);
     const appends = ['s-1', 's-2'].map((stream) =>
@@ -184,7 +184,7 @@ describe('an append in batches', () => {
     expect(store.size).toBe(5 + 40);
   });
 
-  it('takes the others on its stream with it when the stream fails', async () => {
+  it('fails the other appends of its stream when the stream fails', async () => {
     const { client, standIn, store } = await setUp({ latency: 500 });
     const before = store.size;
     standIn.faults.onAppend('unavailable', 1, { after: 1 });
@@ -196,7 +196,7 @@ describe('an append in batches', () => {
 });
 
 describe('a stream', () => {
-  it('is read with what was written to it', async () => {
+  it('is read with the events that were written to it', async () => {
     const { client } = await setUp();
     const json = jsonEvent({ type: 'json', data: { a: 1 }, metadata: { $causationId: 'b' } });
     const binary = binaryEvent({ type: 'binary', data: Buffer.from([0, 255]), metadata: Buffer.from([1]) });
@@ -232,7 +232,7 @@ describe('a stream', () => {
     expect(events[0]!.created.getTime()).toBeLessThanOrEqual(Date.now());
   });
 
-  it('is read from and to where it is told', async () => {
+  it('is read from and to the given revisions', async () => {
     const { client, store } = await setUp();
     seed(store, 's-1', 100);
     const types = (from: number, to: number) => {
@@ -254,7 +254,7 @@ describe('a stream', () => {
     await expect(typesOf(client, 's-1')).rejects.toMatchObject({ type: 'stream-not-found', streamName: 's-1' });
   });
 
-  it('hides what its metadata says, which stays in $all until a scavenge', async () => {
+  it('hides the events that its metadata excludes, which remain in $all until a scavenge', async () => {
     const { client, store } = await setUp();
     seed(store, 's-1', 10);
     await client.setStreamMetadata('s-1', { truncateBefore: 4 });
@@ -276,7 +276,7 @@ describe('a stream', () => {
     expect(await typesOf(client, 's-1')).toEqual([]);
   });
 
-  it('gets a tombstone, whether it was there or not', async () => {
+  it('gets a tombstone, whether it existed or not', async () => {
     const { client, store } = await setUp();
     await client.appendToStream('s-1', newEvents('a', 'b'));
     await expect(client.tombstoneStream('s-1', { expectedRevision: 0n })).rejects.toMatchObject({
@@ -300,7 +300,7 @@ describe('a stream', () => {
     expect(left.map(({ type }) => type)).toEqual(['$streamDeleted', '$streamDeleted']);
   });
 
-  it('is deleted, and goes on when it is written again', async () => {
+  it('is deleted, and continues when it is written again', async () => {
     const { client } = await setUp();
     await client.appendToStream('s-1', newEvents('a', 'b'));
     await client.deleteStream('s-1');
@@ -312,7 +312,7 @@ describe('a stream', () => {
 });
 
 describe('$all', () => {
-  it('holds records of nobody, at positions that rise and leave gaps', async () => {
+  it('has records of the server itself, and positions that rise with gaps', async () => {
     const { client, store } = await setUp({ noise: 7 });
     for (let i = 0; i < 30; i += 1) await client.appendToStream(`s-${i}`, newEvents('a'));
     const events = await readAll(client);
@@ -327,7 +327,7 @@ describe('$all', () => {
     expect(store.events.some(({ end }, i) => end !== store.events[i + 1]?.position)).toBe(true);
   });
 
-  it('is read forwards from a position with what is there, and backwards with what is before', async () => {
+  it('is read forwards from a position inclusively, and backwards exclusively', async () => {
     const { client, store } = await setUp();
     seed(store, 's-1', 100);
     const { position } = (await readAll(client)).find(({ type }) => type === 'e50')!;
@@ -351,7 +351,7 @@ describe('$all', () => {
 });
 
 describe('a subscription', () => {
-  it('brings the past, says that it caught up, and goes on', async () => {
+  it('delivers existing events, reports that it has caught up, and continues', async () => {
     const { client, store, standIn } = await setUp();
     seed(store, 's-1', 100);
     const { watch } = subscribe(client);
@@ -401,7 +401,7 @@ describe('a subscription', () => {
     ['a pattern of streams', streamNameFilter({ regex: '^[ab]-2$' }), ['b', 'd']],
     ['prefixes of types', eventTypeFilter({ prefixes: ['a', 'f'] }), ['a', 'f']],
     ['a pattern of types', eventTypeFilter({ regex: '[cd]' }), ['c', 'd']],
-  ])('brings what a filter by %s lets through', async (_name, filter, expected) => {
+  ])('delivers the events that match a filter by %s', async (_name, filter, expected) => {
     const { client } = await setUp();
     const streams = ['a-1', 'a-2', 'b-1', 'b-2', 'c-1', 'c-2'];
     for (const [i, stream] of streams.entries()) await client.appendToStream(stream, newEvent('abcdef'[i]!));
@@ -411,12 +411,12 @@ describe('a subscription', () => {
     expect(watch.events.filter(isOurs)).toEqual(expected);
   });
 
-  it('with a filter gets a checkpoint each so many records, in the past and live', async () => {
+  it('with a filter gets checkpoints at the given interval, for existing and new records', async () => {
     const { client, store } = await setUp();
     seed(store, 'others', 95);
     const { watch } = subscribe(client, {}, { prefixes: ['s-'], every: 40 });
     await watch.until(({ seen }) => seen.includes('caughtUp'));
-    // A page that has nothing for us gives where it begins.
+    // A page without a match reports the position where it begins.
     expect(watch.seen).toEqual([0n, store.events[39]!.end, store.events[79]!.end, 'caughtUp'].slice(1));
     seed(store, 'others', 40);
     await watch.until(({ checkpoints }) => checkpoints.includes(store.head));
@@ -436,7 +436,7 @@ describe('a subscription', () => {
     expect(watch.checkpoints).toEqual([]);
   });
 
-  it('of older servers says less', async () => {
+  it('of older servers reports less', async () => {
     const seenOf = async (serverVersion: string) => {
       const { client, store } = await setUp({ serverVersion });
       seed(store, 'others', 40);
@@ -452,7 +452,7 @@ describe('a subscription', () => {
     expect(await seenOf('22.10.5')).toEqual(['a', 'b']);
   });
 
-  it('beyond the end brings nothing up to there, from 24.2', async () => {
+  it('beyond the end delivers nothing up to that position, from 24.2', async () => {
     const seenOf = async (serverVersion: string) => {
       const { client, store } = await setUp({ serverVersion });
       const beyond = store.end + 500n;
@@ -488,7 +488,7 @@ describe('a subscription', () => {
 });
 
 describe('the server', () => {
-  it('tears connections, and still has what was written', async () => {
+  it('breaks connections, and still has the written events', async () => {
     const { client, standIn, store } = await setUp();
     const inner = subscribe(connect(standIn.innerUrl));
     const { watch } = subscribe(client);
@@ -518,7 +518,7 @@ describe('the server', () => {
     expect(await typesOf(client, 's-1')).toEqual(['a', 'c']);
   });
 
-  it('lets nothing pass, and then all of it', async () => {
+  it('stalls, and then delivers everything', async () => {
     const { client, standIn, store } = await setUp();
     await client.appendToStream('s-1', newEvents('a'));
     standIn.stall();
@@ -549,7 +549,7 @@ describe('the server', () => {
     expect(standIn.subscriptions).toBe(0);
   });
 
-  it('fails reads and subscriptions, at once or after some events', async () => {
+  it('fails reads and subscriptions, immediately or after some events', async () => {
     const { client, standIn, store } = await setUp();
     seed(store, 's-1', 10);
     standIn.faults.onRead('unavailable');
@@ -594,7 +594,7 @@ describe('the server', () => {
     await watch.until(({ checkpoints }) => checkpoints.includes(123_456_789n));
   });
 
-  it('loses what came last, and gives its positions to what comes next', async () => {
+  it('loses the last events, and gives their positions to the next ones', async () => {
     const { client, standIn, store } = await setUp();
     const [a, b] = newEvents('a', 'b');
     const first = await client.appendToStream('s-1', [a!]);
@@ -622,7 +622,7 @@ describe('a cluster', () => {
     return { leader, follower, ports: `127.0.0.1:${leader.port},127.0.0.1:${follower.port}` };
   }
 
-  it('is found by its nodes or by one of them, and the leader preferred', async () => {
+  it('is found by all of its nodes or by one of them, and the leader is preferred', async () => {
     const { leader, follower, ports } = await setUpCluster();
     await connect(`esdb://${ports}?tls=false`).appendToStream('s-1', newEvents('a'));
     await connect(`esdb+discover://127.0.0.1:${follower.port}?tls=false`).appendToStream('s-1', newEvents('b'));
@@ -635,7 +635,7 @@ describe('a cluster', () => {
     expect(await typesOf(client, 's-1')).toEqual(['a', 'b', 'c']);
   });
 
-  it('sends those who need the leader to it, whoever that is', async () => {
+  it('sends clients that need the leader to the current leader', async () => {
     const { leader, follower } = await setUpCluster();
     const client = connect(follower.url);
     const refused = { type: 'not-leader', leader: { port: leader.port } };
@@ -656,7 +656,7 @@ describe('a cluster', () => {
 describe('access', () => {
   const users = { admin: 'changeit', 'o:ps': 'p@ss:word' };
 
-  it('is over TLS, by a certificate for this host', async () => {
+  it('is over TLS, with a certificate for this host', async () => {
     const standIn = await start({ tls: certificateFor('localhost') });
     await connect(standIn.url).appendToStream('s-1', newEvents('a'));
     const unknown = `esdb://localhost:${standIn.port}?tls=true`;
@@ -665,7 +665,7 @@ describe('access', () => {
     await expect(connect(elsewhere.url).appendToStream('s-1', newEvents('b'))).rejects.toThrow(/altnames/);
   });
 
-  it('is for those who say who they are', async () => {
+  it('requires a user and a password', async () => {
     const standIn = await start({ tls: certificateFor('localhost'), users });
     const client = connect(standIn.url);
     await client.appendToStream('s-1', newEvents('a'));

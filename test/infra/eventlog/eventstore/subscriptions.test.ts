@@ -5,19 +5,19 @@ import { collect, follow, newEvents, newStream } from '../../../support/events.j
 import { Random } from '../../../support/random.js';
 import { expectResumable, Follower, idsIn, positionsIn, seed, seedForeign, start } from './setup.js';
 
-/** What may become of an open subscription. */
+/** What a server may do to an open subscription. */
 const ENDINGS: Readonly<Record<string, (server: StandIn) => void>> = {
   'ends it without an error': (server) => server.endSubscriptions(),
-  'breaks it off': (server) => server.failSubscriptions('broken'),
-  'says that it is unavailable': (server) => server.failSubscriptions('unavailable'),
-  'says that it is not the leader': (server) => server.failSubscriptions('notLeader'),
-  'tears the connection': (server) => server.drop(),
+  'breaks it': (server) => server.failSubscriptions('broken'),
+  'reports that it is unavailable': (server) => server.failSubscriptions('unavailable'),
+  'reports that it is not the leader': (server) => server.failSubscriptions('notLeader'),
+  'breaks the connection': (server) => server.drop(),
   'delivers something twice': (server) => server.duplicate(),
 };
 
 describe('when the server', () => {
   for (const [what, happen] of Object.entries(ENDINGS)) {
-    it(`${what}, a reader of the past misses nothing and is given nothing twice`, async () => {
+    it(`${what}, a reader of existing events misses nothing and receives nothing twice`, async () => {
       const { server, log } = await start();
       const random = new Random(11);
       seed(server, 1_500, ['mission-1', 'task-1', 'mission-2']);
@@ -40,7 +40,7 @@ describe('when the server', () => {
       expect(followed.events).toHaveLength(1_900);
     });
 
-    it(`${what}, a live reader misses nothing and is given nothing twice`, async () => {
+    it(`${what}, a live reader misses nothing and receives nothing twice`, async () => {
       const { server, log } = await start();
       const random = new Random(12);
       const followers = [
@@ -67,8 +67,8 @@ describe('when the server', () => {
   }
 });
 
-describe('subscriptions at the server', () => {
-  it('are one for all live readers, and none when nobody reads', async () => {
+describe('subscriptions on the server', () => {
+  it('are one for all live readers, and none without readers', async () => {
     const { server, log } = await start();
     seed(server, 500, ['mission-1']);
     const controller = new AbortController();
@@ -88,7 +88,7 @@ describe('subscriptions at the server', () => {
     await expect.poll(() => server.subscriptions).toBe(0);
   });
 
-  it('are let go of by reads that are left off in the middle', async () => {
+  it('are ended when a read is abandoned in the middle', async () => {
     const { server, log } = await start();
     seed(server, 2_000, ['mission-1']);
     for (let i = 0; i < 10; i += 1) {
@@ -98,7 +98,7 @@ describe('subscriptions at the server', () => {
     await expect.poll(() => server.subscriptions).toBe(0);
   });
 
-  it('are tried again when the server refuses them at first', async () => {
+  it('are retried when the server refuses them at first', async () => {
     const { server, log } = await start();
     seed(server, 300, ['mission-1']);
     for (const fault of ['unavailable', 'notLeader', 'broken'] as const) {
@@ -109,7 +109,7 @@ describe('subscriptions at the server', () => {
     }
   });
 
-  it('are not asked for in haste when the server ends each at once', async () => {
+  it('are not opened in rapid succession when the server ends each immediately', async () => {
     const { server, log } = await start();
     seed(server, 300, ['mission-1']);
     let asked = 0;

@@ -9,11 +9,11 @@ import { collect, newEvent, newEvents, newStream, revisionsTo } from '../../../s
 import { Random } from '../../../support/random.js';
 import { positionsIn, seed, seedForeign, start } from './setup.js';
 
-/** How often connections are torn at the most. */
+/** The most times that connections are broken. */
 const MAX_TEARS = 100;
-/** What tears a read, or lets go of the client that reads. */
+/** Events that break a read, or replace the client that reads. */
 const TEARS: Readonly<Record<string, (server: StandIn, log: EventLog) => void>> = {
-  'the connection is torn': (server) => server.drop(),
+  'the connection breaks': (server) => server.drop(),
   'an append meets a timeout': (server, log) => {
     server.faults.onAppend('timeout');
     void log.append(newStream(), [newEvent()], 'any');
@@ -24,7 +24,7 @@ const TEARS: Readonly<Record<string, (server: StandIn, log: EventLog) => void>> 
   },
 };
 
-describe('a read goes on where it was', () => {
+describe('a read resumes where it stopped', () => {
   for (const [what, tear] of Object.entries(TEARS)) {
     it.each(['forward', 'backward'] as const)(
       `when ${what} in the middle of a long stream, read %s`,
@@ -44,7 +44,7 @@ describe('a read goes on where it was', () => {
       },
     );
 
-    it(`when ${what} in the middle of everything`, async () => {
+    it(`when ${what} in the middle of a read of all streams`, async () => {
       const { server, log } = await start();
       seed(server, 5_000, ['mission-1', 'task-1']);
       const positions = positionsIn(server);
@@ -59,7 +59,7 @@ describe('a read goes on where it was', () => {
       expect(seen).toEqual(positions);
     });
 
-    it(`when ${what} while the end of the log is looked for`, async () => {
+    it(`when ${what} during the search for the end of the log`, async () => {
       const { server, log } = await start();
       const { position } = await log.append('mission-1', newEvents(3), 'no-stream');
       seedForeign(server, 8_000);
@@ -97,12 +97,12 @@ describe('a read goes on where it was', () => {
 });
 
 describe('a change is made once', () => {
-  it('though connections are torn all the time', async () => {
+  it('although connections keep breaking', async () => {
     const { server, log } = await start();
     const random = new Random(31);
     let isDone = false;
     const tearing = (async () => {
-      // On a machine that does much else nothing might come through between two.
+      // On a busy machine, no call might succeed between two breaks.
       for (let tears = 0; tears < MAX_TEARS && !isDone; tears += 1) {
         await delay(random.between(1, 40));
         server.drop();
@@ -125,7 +125,7 @@ describe('a change is made once', () => {
     }
   });
 
-  it('though the answer to a tombstone or a truncation is lost', async () => {
+  it('although the answer to a tombstone or a truncation is lost', async () => {
     const { server, log } = await start();
     await log.append('mission-1', newEvents(5), 'no-stream');
     server.faults.onAppend('dropAfter');
@@ -162,7 +162,7 @@ describe('after an outage', () => {
         await delay(2_000);
         await server.accept();
         await call(log);
-        // And one that is made while it lasts.
+        // Also a call that is made during the outage.
         await server.refuse();
         const made = Promise.allSettled([call(log)]);
         await delay(1_000);
@@ -173,7 +173,7 @@ describe('after an outage', () => {
   });
 });
 
-describe('an error that has only a number', () => {
+describe('an error of gRPC, which has only a status code', () => {
   const raw = (code: number, details = 'something') =>
     Object.assign(new Error(`${code} SOMETHING: ${details}`), { code, details, metadata: new Metadata() });
 
@@ -185,12 +185,12 @@ describe('an error that has only a number', () => {
     [2, 'reconnect', 'LOG_UNAVAILABLE'],
     [4, 'reconnect', 'LOG_UNAVAILABLE'],
     [13, 'reconnect', 'LOG_UNAVAILABLE'],
-  ])('%i is taken for what it means', (code, remedy, logCode) => {
+  ])('%i has the right remedy and code', (code, remedy, logCode) => {
     expect(remedyFor(raw(code))).toBe(remedy);
     expect(toLogError(raw(code), 'esdb://there:2113')).toMatchObject({ name: 'LogError', code: logCode });
   });
 
-  it('is taken for the same as the kind the client makes of it', () => {
+  it('has the same remedy as the error class that the client makes from it', () => {
     const error = raw(14);
     expect(remedyFor(error)).toBe(remedyFor(new UnavailableError(error as never)));
   });
