@@ -1,5 +1,5 @@
 import type { Fact } from './event.js';
-import type { Json, JsonObject } from './json.js';
+import { isJsonObject, type Json, type JsonObject } from './json.js';
 
 /** The first line that an operator can begin; line 1 begins with the first policy. */
 const FIRST_BEGUN_LINE = 2;
@@ -272,8 +272,6 @@ export function meetsWithout(policy: Policy, gone: ReadonlySet<string>, reached:
 }
 
 const isText = (value: unknown): value is string => typeof value === 'string';
-const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /**
  * Whether the data of an event about replication has the shape of its type. A read model receives no other data: a value of
@@ -304,7 +302,7 @@ export function isReplicationFact({ type, data }: Fact<ReplicationFact['type'], 
       return (
         areWhole('policyVersion', 'writerEpoch', 'line', 'quorumSequence', 'quorumEpoch') &&
         Array.isArray(hosts) &&
-        hosts.every((one: unknown) => isObject(one) && isText(one['host']) && isAcknowledged(one)) &&
+        hosts.every((one: unknown) => isJsonObject(one) && isText(one['host']) && isAcknowledged(one)) &&
         isAbsentOr(fields['elected'], isWonElection) &&
         isAbsentOr(fields['restored'], (restored) => typeof restored === 'boolean') &&
         isAbsentOr(fields['dishonestWeight'], isWhole) &&
@@ -314,11 +312,11 @@ export function isReplicationFact({ type, data }: Fact<ReplicationFact['type'], 
 }
 
 function withoutHead(one: Json): Json {
-  return isObject(one) ? { ...one, head: null } : one;
+  return isJsonObject(one) ? { ...one, head: null } : one;
 }
 
 function isPolicyHost(one: unknown): boolean {
-  if (!isObject(one)) return false;
+  if (!isJsonObject(one)) return false;
   const { host, url, verifyKey, weight, confirmed } = one;
   return [host, url, verifyKey].every(isText) && Number.isSafeInteger(weight) && typeof confirmed === 'boolean';
 }
@@ -332,15 +330,15 @@ function isAcknowledged({ sequence, head }: Readonly<Record<string, unknown>>): 
 }
 
 function isCountedHead(head: unknown): boolean {
-  return isObject(head) && ['line', 'epoch', 'quorum'].every((name) => isWhole(head[name])) && isSigned(head['signed']);
+  return isJsonObject(head) && ['line', 'epoch', 'quorum'].every((name) => isWhole(head[name])) && isSigned(head['signed']);
 }
 
 function isWonElection(elected: unknown): boolean {
-  return isObject(elected) && ['line', 'epoch', 'base'].every((name) => isWhole(elected[name]));
+  return isJsonObject(elected) && ['line', 'epoch', 'base'].every((name) => isWhole(elected[name]));
 }
 
 function isProof(proof: unknown): boolean {
-  if (!isObject(proof)) return false;
+  if (!isJsonObject(proof)) return false;
   const { kind, head, against } = proof;
   return PROOF_KINDS.some((known) => known === kind) && isSigned(head) && (against === null || isSigned(against));
 }

@@ -1,12 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Connection, SqliteError } from '../../sqlite/connection.js';
+import { findFormat, markFormat, type FileFormat } from '../../sqlite/file-format.js';
 import { LogError } from '../errors.js';
 import { newLogId } from '../log-id.js';
 
-/** The version of the file's schema, stored in `user_version`. */
-const FORMAT_VERSION = 1;
-/** Identifies the file as a Sheratan log: "ShLg". */
-const APPLICATION_ID = 0x53684c67;
+/** The marks of a log: "ShLg". */
+const FORMAT: FileFormat = { applicationId: 0x53684c67, version: 1 };
 /** How long to retry the switch of a new file to WAL while another process opens it, in milliseconds. */
 const MAX_SWITCH_MS = 5_000;
 /** The wait between two tries of the switch, in milliseconds. */
@@ -78,32 +77,25 @@ async function switchToWal(connection: Connection): Promise<void> {
 
 /** Refuses a file that is not a log, or whose format this build does not know, before anything is changed in it. */
 async function refuseForeign(connection: Connection, path: string): Promise<void> {
-  const [marks] = await connection.all<{ application_id: number; user_version: number; tables: number }>(
-    `SELECT application_id, user_version, (SELECT count(*) FROM sqlite_schema) AS tables
-     FROM pragma_application_id, pragma_user_version`,
-  );
-  if (marks === undefined || (marks.application_id === 0 && marks.user_version === 0 && marks.tables === 0)) return;
-  if (marks.application_id !== APPLICATION_ID) {
+  const found = await findFormat(connection, FORMAT);
+  if (found.is === 'FOREIGN')
     throw new LogError(
       'LOG_FAILED',
       `${path} is a database of another application; choose another SHERATAN_DATA_DIR.`,
       undefined,
       path,
     );
-  }
-  if (marks.user_version !== FORMAT_VERSION) {
+  if (found.is === 'OTHER_VERSION')
     throw new LogError(
       'LOG_FAILED',
-      `${path} has format ${String(marks.user_version)}; this version of Sheratan reads format ${String(FORMAT_VERSION)}. Upgrade Sheratan.`,
+      `${path} has format ${found.version}; this version of Sheratan reads format ${FORMAT.version}. Upgrade Sheratan.`,
       undefined,
       path,
     );
-  }
 }
 
 async function readOrCreate(connection: Connection, path: string): Promise<string> {
-  const [format] = await connection.all<{ user_version: number }>('PRAGMA user_version');
-  if (format?.user_version === 0) await create(connection);
+  if ((await findFormat(connection, FORMAT)).is === 'NEW') await create(connection);
   const [row] = await connection.all<{ value: string }>("SELECT value FROM log WHERE key = 'log_id'");
   if (row === undefined)
     throw new LogError(
@@ -118,9 +110,7 @@ async function readOrCreate(connection: Connection, path: string): Promise<strin
 async function create(connection: Connection): Promise<void> {
   await connection.exec(SCHEMA);
   await connection.run("INSERT INTO log (key, value) VALUES ('log_id', ?)", [newLogId()]);
-  await connection.exec(
-    `PRAGMA user_version = ${String(FORMAT_VERSION)}; PRAGMA application_id = ${String(APPLICATION_ID)};`,
-  );
+  await markFormat(connection, FORMAT);
 }
 
 /**

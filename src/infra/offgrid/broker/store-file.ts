@@ -1,14 +1,13 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Connection } from '../../sqlite/connection.js';
+import { findFormat, markFormat, type FileFormat } from '../../sqlite/file-format.js';
 import { ProcessLock } from '../../sqlite/process-lock.js';
 
-/** The version of the file's layout, in `user_version`. */
-const FORMAT_VERSION = 1;
+/** The marks of a broker's file: "ShBr". */
+const FORMAT: FileFormat = { applicationId: 0x53684272, version: 1 };
 /** How long to wait for another broker that may be stopping, in milliseconds. */
 const LOCK_WAIT_MS = 500;
-/** Identifies the file as a broker's: "ShBr". */
-const APPLICATION_ID = 0x53684272;
 
 /**
  * `position` is the order in which records were created; a value is never reused. `meta` and `prices` are JSON in Python's
@@ -96,21 +95,17 @@ export async function openStoreFile(folder: string): Promise<StoreFile> {
 }
 
 async function prepare(writer: Connection, path: string): Promise<void> {
-  const [marks] = await writer.all<{ application_id: number; user_version: number; tables: number }>(
-    `SELECT application_id, user_version, (SELECT count(*) FROM sqlite_schema) AS tables
-     FROM pragma_application_id, pragma_user_version`,
-  );
-  const isNew = marks === undefined || (marks.application_id === 0 && marks.tables === 0);
-  if (!isNew && (marks.application_id !== APPLICATION_ID || marks.user_version !== FORMAT_VERSION)) {
+  const { is } = await findFormat(writer, FORMAT);
+  if (is !== 'NEW' && is !== 'OURS') {
     throw new StoreError(
       'BROKER_FORMAT',
       `${path} is not a file that this version of Sheratan can read. Upgrade Sheratan, or move the file away: a broker is only advisory.`,
     );
   }
   await writer.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;');
-  if (!isNew) return;
+  if (is !== 'NEW') return;
   await writer.transaction('BEGIN IMMEDIATE', async () => {
     await writer.exec(SCHEMA);
-    await writer.exec(`PRAGMA user_version = ${FORMAT_VERSION}; PRAGMA application_id = ${APPLICATION_ID};`);
+    await markFormat(writer, FORMAT);
   });
 }

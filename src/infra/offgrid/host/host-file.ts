@@ -1,12 +1,12 @@
 import pLimit from 'p-limit';
 import { Connection, SqliteError } from '../../sqlite/connection.js';
+import { findFormat, markFormat, type FileFormat, type FoundFormat } from '../../sqlite/file-format.js';
 import { Pool } from '../../sqlite/pool.js';
 import type { Fingerprint } from '../protocol/fields.js';
 import { RefusalError } from './refusal-error.js';
 
-/** Identifies the file as a host's: "ShHo". */
-const APPLICATION_ID = 0x5368486f;
-const FORMAT_VERSION = 2;
+/** The marks of a host's file: "ShHo". */
+const FORMAT: FileFormat = { applicationId: 0x5368486f, version: 2 };
 /** The number of pages in the write-ahead log after which SQLite copies it into the file. */
 const WAL_AUTOCHECKPOINT_PAGES = 4_000;
 /** The number of connections for reading. */
@@ -149,22 +149,13 @@ interface Opened {
   readonly usedBytes: number;
 }
 
-interface Marks {
-  readonly application_id: number;
-  readonly user_version: number;
-  readonly tables: number;
-}
-
 /** Only one process at a time gets here, because it holds the lock of the folder. */
 async function openConnection(path: string, fingerprint: Fingerprint | undefined): Promise<Opened> {
   const connection = await Connection.open(path, 'write');
   try {
-    const [marks] = await connection.all<Marks & Record<string, number>>(
-      `SELECT application_id, user_version, (SELECT count(*) FROM sqlite_schema) AS tables
-       FROM pragma_application_id, pragma_user_version`,
-    );
-    const isNew = marks === undefined || (marks.application_id === 0 && marks.tables === 0);
-    if (!isNew) assertFormat(path, marks);
+    const found = await findFormat(connection, FORMAT);
+    const isNew = found.is === 'NEW';
+    if (!isNew) assertFormat(path, found);
     else if (fingerprint === undefined) throw new Error(`${path} is empty.`);
     await connection.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;');
     await connection.exec(`PRAGMA wal_autocheckpoint = ${WAL_AUTOCHECKPOINT_PAGES};`);
@@ -172,7 +163,7 @@ async function openConnection(path: string, fingerprint: Fingerprint | undefined
       await connection.transaction('BEGIN IMMEDIATE', async () => {
         await connection.exec(SCHEMA);
         await connection.run('INSERT INTO host VALUES (?)', [fingerprint ?? '']);
-        await connection.exec(`PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${FORMAT_VERSION};`);
+        await markFormat(connection, FORMAT);
       });
     const [row] = await connection.all<{ bytes: number }>("SELECT bytes FROM totals WHERE name = 'used'");
     return { connection, usedBytes: row?.bytes ?? 0 };
@@ -183,12 +174,12 @@ async function openConnection(path: string, fingerprint: Fingerprint | undefined
   }
 }
 
-function assertFormat(path: string, { application_id: application, user_version: version }: Marks): void {
-  if (application !== APPLICATION_ID) throw new Error(`${path} is not a host's file; choose another data folder.`);
-  if (version === 1)
+function assertFormat(path: string, found: FoundFormat): void {
+  if (found.is === 'FOREIGN') throw new Error(`${path} is not a host's file; choose another data folder.`);
+  if (found.is !== 'OTHER_VERSION') return;
+  if (found.version === 1)
     throw new Error(
       `${path} was written by protocol 1. Move its folder away and start the host with an empty one: a running core ships everything again. To read the file without that core, use the build that wrote it.`,
     );
-  if (version !== FORMAT_VERSION)
-    throw new Error(`${path} is a host's file of format ${version}; this build reads format ${FORMAT_VERSION}.`);
+  throw new Error(`${path} is a host's file of format ${found.version}; this build reads format ${FORMAT.version}.`);
 }
