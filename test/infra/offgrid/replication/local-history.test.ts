@@ -17,7 +17,9 @@ describe('the own log, as an election asks,', () => {
     expect(() => ownHistoryOf(lacking, 9)).toThrow(
       expect.objectContaining({
         code: 'LOG_CORRUPT',
-        message: expect.stringMatching(/has 10 replicated events.* won an election with 11.*restore --repair/) as string,
+        message: expect.stringMatching(
+          /has 10 replicated events.* won an election with 11.*restore --repair/,
+        ) as string,
       }) as Error,
     );
   });

@@ -81,7 +81,7 @@ describe('one who opens the events of an origin', () => {
     const text = seal(root.firstDataKey, place, 'not an event');
     const opener = new EnvelopeReader(root, ORIGIN);
     expect(() => opener.open({ sequence: 1, etype: 10, ts: 0, sealed: text })).toThrow(
-      `Event 1 of '${ORIGIN}' opens, but what was sealed there is no event.`,
+      `Event 1 of '${ORIGIN}' opens, but what was sealed there is not an event.`,
     );
   });
 });

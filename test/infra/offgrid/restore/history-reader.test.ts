@@ -159,7 +159,7 @@ describe('a history', () => {
     await expect((await read([x], hosts)).read()).rejects.toThrow('too few hosts');
     const { counted, leftOut } = await (await read([x], [...hosts, heard('c', null)])).read();
     expect(counted.map(({ host }) => host)).toEqual(['b', 'c']);
-    expect(leftOut).toMatchObject([{ host: { host: 'a' }, why: 'the history says that it was suspended' }]);
+    expect(leftOut).toMatchObject([{ host: { host: 'a' }, why: 'the history records that it was suspended' }]);
   });
 
   it('that a host stops giving while it is read again is not taken short', async () => {
@@ -187,7 +187,7 @@ describe('a history', () => {
     const accepted = await (await read([x, y], hosts, lost)).readWithLoss(chosen(x));
     expect(accepted).toMatchObject({ length: 2, holes: [1], tree: { sequence: 2 } });
     const none = await read([x, y], hosts, (event) => x.events.includes(event));
-    await expect(none.readWithLoss(chosen(x))).rejects.toThrow('Not one event');
+    await expect(none.readWithLoss(chosen(x))).rejects.toThrow('No event that the hosts show');
   });
 
   it('is given up where more of it is lost than there may be holes', async () => {
@@ -218,7 +218,7 @@ describe('a history', () => {
     const often = await read([x], [heard('a', x.tree(1))], gone(16));
     await expect(often.readWithLoss(undefined)).resolves.toMatchObject({ length: 22, holes: [2, 3, 4, 5, 6, 7, 8, 9] });
     const always = await read([x], [heard('a', x.tree(1))], gone(Infinity));
-    await expect(always.readWithLoss(undefined)).rejects.toThrow('again and again');
+    await expect(always.readWithLoss(undefined)).rejects.toThrow('repeatedly give events');
   });
 
   it('is taken up to what is no declared hole, where that is given first and withheld after', async () => {

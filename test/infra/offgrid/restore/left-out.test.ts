@@ -90,7 +90,7 @@ describe('a host that shows what the origin has signed, and does not give it,', 
     ]);
 
     const why = await refusalOf(readBackForTest({ root, hosts: [liar, b, c] }));
-    expect(why).toContain('more was at quorum than can be had');
+    expect(why).toContain('more events were at quorum than the');
     expect(why).toMatch(new RegExp(`\\(${liar.id}\\) shows [^;]* of which ${longer} were at quorum`));
     liar.lie = undefined;
     const read = await readBackForTest({ root, hosts: [liar, b, c] });
@@ -127,11 +127,11 @@ describe('the weight of a host', () => {
       [c, b],
     ] as const) {
       const refused = await refusalOf(readBackForTest({ root, hosts: [a, other] }));
-      expect(refused).toContain('more than 1 of the weight 3 must answer, and 1 does. Not heard:');
+      expect(refused).toContain('more than 1 of the weight 3 to answer; 1 did. Not heard:');
       expect(refused).toContain(`${missing.id}). Suspended, and not counted: ${a.url} (${a.id}).`);
     }
     const told = await refusalOf(readBackForTest({ root, hosts: [b, c], dishonestWeight: 1 }));
-    expect(told).toContain('more than 2 of the weight 3 must answer (1 of it may lie), and 2 does.');
+    expect(told).toContain('more than 2 of the weight 3 to answer (1 of it may be dishonest); 2 did.');
     for (const hosts of [
       [b, c],
       [a, b, c],
@@ -208,6 +208,6 @@ describe('a host that has signed a higher epoch itself, over the first events al
     expect(read.troubles).toContainEqual(expect.stringMatching(`^${front.url} is dishonest.*left out`));
     // Nothing but who has signed it is wrong with it.
     signed = signTree(invented, root.signingKey);
-    expect(await refusalOf(readBackForTest({ root, hosts }))).toContain('more was at quorum than can be had');
+    expect(await refusalOf(readBackForTest({ root, hosts }))).toContain('more events were at quorum than the');
   });
 });

@@ -65,7 +65,7 @@ describe('what is read back', () => {
     const { a, b, c, root } = await threeHosts();
     await Promise.all([b.stop(), c.stop()]);
     await expect(readBackForTest({ root, hosts: [a, b, c] })).rejects.toThrow(
-      /too few hosts answer for themselves.*--accept-loss/,
+      /too few hosts were verified.*--accept-loss/,
     );
   });
 
@@ -169,7 +169,7 @@ describe('an accepted loss', () => {
   it('takes events of hosts whose keys nobody has named: each is what its origin has sealed', async () => {
     const { a, b, c, root, all } = await threeHosts();
     const unnamed = [a, b, c].map(({ url }) => ({ url }));
-    await expect(readBackForTest({ root, hosts: unnamed })).rejects.toThrow('Hosts count when their keys are named');
+    await expect(readBackForTest({ root, hosts: unnamed })).rejects.toThrow('Hosts count only when their keys are named');
     const read = await readWithLoss({ root, hosts: unnamed });
     expect(await replicatedEvents(read.log)).toEqual(all);
   });
