@@ -129,7 +129,9 @@ describe('a restore that hears a liar alone, who signs for an enormous epoch, wh
       expect(about).toEqual([
         expect.stringMatching(`${liar} is dishonest: it signs for what the origin has not said.*It is left out`),
       ]);
-      expect(restore.errors.at(-1)).toBe('sheratan: No host has answered with a valid head. Start the hosts, or check --hosts.');
+      expect(restore.errors.at(-1)).toBe(
+        'sheratan: No host has answered with a valid head. Start the hosts, or check --hosts.',
+      );
       expect(await coreFilesIn(into)).toEqual([]);
     }
     expect((await heads()).slice(1)).toEqual(before.slice(1));

@@ -23,8 +23,8 @@ function why(what: Parameters<typeof whyUnread>[0], changed: Partial<UnreadHisto
   return whyUnread(what, { ...nothing, policies: [], missing: undefined, ...changed });
 }
 
-describe('what is said to whoever must choose between histories', () => {
-  it('is what each is, when its origin signed it, and how much weight shows it', () => {
+describe('the message to an operator who must choose between histories', () => {
+  it('names each history, when its origin signed it, and how much weight shows it', () => {
     const hosts = [heard('a', tree()), heard('b', tree({ root: root(0xbb), sequence: 8 }))];
     const named = (host: string, weight: number) => ({ host, weight, url: '', verifyKey: '', confirmed: true });
     const policies = [{ version: 1, required: 2, hosts: [named('a', 2), named('b', 1)] }];
@@ -44,7 +44,7 @@ describe('what is said to whoever must choose between histories', () => {
     );
   });
 
-  it('has each history among the first, however many hosts show the same, and says how many more there are', () => {
+  it('names each history first, however many hosts show the same, and states how many more there are', () => {
     const many = Array.from({ length: 12 }, (_, i) => heard(`h${i}`, tree()));
     const said = why('FORK', { about: tree(), heard: [...many, heard('other', tree({ root: root(1), sequence: 3 }))] });
     expect(said).toContain('(other) shows 3 events');
