@@ -63,7 +63,7 @@ export function notesOn(
   const showing = (isSo: (tree: Tree) => boolean) =>
     heard.filter(({ head: { tree } }) => tree !== null && isSo(tree.value)).map((host) => shownBy(host));
   const others = showing((tree) => otherEnds.includes(tree)).slice(0, MAX_NAMED);
-  const forked = `Two processes have written in epoch ${history.epoch}. Only one of their histories can have been at quorum, and that one is read: ${wordsOf(history)}. Not taken: ${others.join('; ')}.`;
+  const forked = `Two processes have written in epoch ${history.epoch}. Only one of their histories can have been at quorum, and it is read: ${wordsOf(history)}. Not taken: ${others.join('; ')}.`;
   const lower = showing(({ line }) => line < history.line);
   return [
     ...(others.length === 0 ? [] : [forked]),
