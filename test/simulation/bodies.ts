@@ -17,7 +17,7 @@ export interface SentBatch {
 
 const decoded = new WeakMap<Uint8Array, SentBatch>();
 
-/** What a body says. The same bytes serve every host and every replay, so they are decoded once. */
+/** A decoded body. The same bytes serve every host and every replay, so they are decoded once. */
 export function batchOf(body: Uint8Array): SentBatch {
   const known = decoded.get(body);
   if (known !== undefined) return known;

@@ -19,9 +19,9 @@ vi.mock(
   async () => (await import('./without-protocol.js')).eventsAnswerModule,
 );
 
-/** All controls, and not just the quick ones: SIMULATION_CONTROLS=all; or the names of some. */
+/** Runs all controls, and not only the quick ones, with SIMULATION_CONTROLS=all; or those that it names. */
 const WANTED = process.env['SIMULATION_CONTROLS'];
-/** Within so many seeds a control must be found; the slow ones may take more. */
+/** A control must be found within this many seeds; the slow ones may take more. */
 const SEEDS = Number(process.env['SIMULATION_CONTROL_SEEDS'] ?? (WANTED === undefined ? 60 : 3_000));
 
 const names = (Object.keys(CONTROLS) as Control[]).filter((name) =>
@@ -40,7 +40,7 @@ describe('the simulation misses', () => {
   });
 });
 
-/** Without the ingredient a seed fails; with it, that seed does not. */
+/** Without the ingredient a seed fails; with it, the same seed does not. */
 async function expectFailure(name: Control): Promise<void> {
   let found: string | undefined;
   let seed = 0;
@@ -53,7 +53,7 @@ async function expectFailure(name: Control): Promise<void> {
   expect((await live(name, seed, false)).failure).toBeUndefined();
 }
 
-/** Without the ingredient there is more of something, over all seeds, than with it. */
+/** Without the ingredient something occurs more often, over all seeds, than with it. */
 async function expectMore(name: Control, counted: Counted): Promise<void> {
   const sums = { without: 0, with: 0 };
   for (let seed = 1; seed <= SEEDS; seed += 1)
@@ -70,7 +70,7 @@ async function live(name: Control, seed: number, isWithoutIt: boolean): Promise<
   control.without = isWithoutIt ? name : undefined;
   const { family, more = {} } = controlOf(name);
   const outcome = await simulate(seed, { family, more });
-  // The runner wants to hear from its worker.
+  // Lets the test runner hear from its worker.
   await new Promise((resolve) => setImmediate(resolve));
   return outcome;
 }

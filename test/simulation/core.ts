@@ -17,22 +17,22 @@ import { MemoryOutbox } from './memory-outbox.js';
 import type { SimLog } from './sim-log.js';
 import { pause, VirtualTime, type Life, type VirtualClock } from './virtual-time.js';
 
-/** An event of a mission, as commands make them. */
+/** An event of a mission, as commands create it. */
 interface MissionCreated {
   readonly type: 'MissionCreated';
   readonly data: { readonly missionId: string; readonly title: string };
 }
 export type AnyFact = ReplicationFact | KeyRotated | MissionCreated;
 
-/** What cores live in. */
+/** What cores are given by their world. */
 export interface CoreDependencies {
   readonly clock: VirtualClock;
   readonly random: Random;
   readonly clientOf: (core: SimCore, url: string, life: Life, signal: AbortSignal) => HostClient;
-  /** Is told of every event that a core appends. */
+  /** Called with every event that a core appends. */
   readonly onRecorded: (core: SimCore, event: RecordedEvent) => void;
   readonly onHalted: (core: SimCore, reason: HaltReason) => void;
-  /** Is told that a core has died in the middle of a write. */
+  /** Called when a core has died in the middle of a write. */
   readonly onDeath: (core: SimCore) => void;
   readonly onCrash: (core: SimCore, error: unknown) => void;
   readonly logger: Logger;
@@ -48,21 +48,21 @@ export interface CoreDependencies {
   };
 }
 
-/** What is in a core's folder, beside what is configured. */
+/** What is in a core's folder, beside its configuration. */
 export interface CoreFolder {
   readonly log: SimLog;
   readonly writer: WriterRecord | undefined;
-  /** Of this log, or of one that went on otherwise. */
+  /** Frontiers of this log, or of one that continued differently. */
   readonly frontiers?: MemoryFrontiers;
 }
 
-/** A process that goes on under the epoch and the name of another, as of a virtual machine that was resumed twice. */
+/** A process that continues under the epoch and the name of another, like a virtual machine that was resumed twice. */
 interface Resumed {
   readonly epoch: number;
   readonly writerBytes: Uint8Array;
 }
 
-/** A core on its machine: the log and the writer's record are there when the process is not. */
+/** A core on its machine: the log and the writer's record exist even when the process does not. */
 export class SimCore {
   readonly name: string;
   readonly log: SimLog;
@@ -116,12 +116,14 @@ export class SimCore {
     return this.#outbox.state();
   }
 
-  /** What is in its folder now. @param count of the events of the log, all unless given */
+  /** What is in its folder now. @param count how many events of the log; by default all */
   folder(count?: number): CoreFolder {
     return { log: this.log.copy(count), writer: this.writer, frontiers: this.#frontiers.copy() };
   }
 
-  /** Has the next process take up the epoch and the name of another, which runs. Returns whether that one has an epoch. */
+  /**
+   * Makes the next process take the epoch and the name of another, running one. Returns whether that one has an epoch.
+   */
   resumeAs(other: SimCore): boolean {
     const epoch = other.#replicator?.writer.epoch ?? 0;
     if (epoch === 0 || other.#writerBytes === undefined || other.halted !== undefined) return false;
@@ -138,7 +140,7 @@ export class SimCore {
     this.#leaveLog = this.log.follow(() => {
       this.#foldSoon(life);
     });
-    // What the log says must be known whole before anything is concluded from it.
+    // The state of the log must be completely known before anything is concluded from it.
     this.#foldAll();
     const { clock, random, clientOf, onHalted, onCrash, logger } = this.#ground;
     this.halted = this.writer?.logId === this.log.logId ? this.writer.stopped : undefined;
@@ -182,7 +184,7 @@ export class SimCore {
     );
   }
 
-  /** Ends at once: nothing that was begun goes on, but what has been sent is on its way. */
+  /** Ends immediately: nothing that was begun continues, but what has been sent is still in transit. */
   kill(): void {
     if (isWithout('epochOfProcess')) this.resumeAs(this);
     if (this.#life !== undefined) this.#life.isOver = true;
@@ -191,7 +193,7 @@ export class SimCore {
     this.#leaveLog();
   }
 
-  /** Begins a line with its log, as an operator has it do. */
+  /** Begins a line with its log, as an operator does. */
   async beginLine(): Promise<void> {
     const life = this.#life;
     await this.#replicator?.beginLine();
@@ -278,7 +280,7 @@ export class SimCore {
     await pause(clock, leastMs + random.between(0, faults.maxDelayMs), life);
   }
 
-  /** A write takes its time; the core may not live to see the end of it. */
+  /** A write takes its time; the core may die before it ends. */
   async #survive(life: Life): Promise<void> {
     const { random, faults, onDeath } = this.#ground;
     if (!life.isOver && random.chance(faults.death)) {
@@ -294,5 +296,5 @@ export class SimCore {
   }
 }
 
-/** Bytes of a key; names of writers have fewer. */
+/** Length of a key, in bytes; names of writers have fewer. */
 const KEY_BYTES = 32;

@@ -13,32 +13,39 @@ import type { Troubles } from './troubles.js';
 import type { World } from './world.js';
 
 /**
- * How a seed ends. CONVERGED: a restore, its core and all honest hosts came to one history. HOLED: they did so without an event that nobody
- * had any more, and a second restore found that. NOTHING: no host has any. STUCK: the honest
- * hosts alone cannot meet a policy, or some event is nowhere whole. UNDECLARED: hosts lie that were not declared, and the restore was refused for it. SPARED: what was lost everywhere was
- * of the end only, which no quorum had, so that nothing had to be accepted.
+ * How a seed ends. CONVERGED: a restore, its core and all honest hosts reached one history. HOLED: the same without an
+ * event that no host had any more, as a second restore found. NOTHING: no host has any history. STUCK: the honest hosts
+ * alone cannot meet a policy, or some event is nowhere intact. UNDECLARED: there are dishonest hosts that were not
+ * declared, and the restore was refused for that. SPARED: only events at the end, which were not at quorum, were lost
+ * everywhere, so that no loss had to be accepted.
  */
 export type Ending = 'CONVERGED' | 'HOLED' | 'NOTHING' | 'STUCK' | 'UNDECLARED' | 'SPARED';
 
-/** Within this everything must have come right once nothing fails any more, in milliseconds. */
+/** Within this everything must be right once nothing fails any more, in milliseconds. */
 const DEADLINE_MS = 1_800_000;
-/** Within this everything that is under way has arrived, in milliseconds. */
+/** Within this everything in transit has arrived, in milliseconds. */
 const LATE_MS = 60_000;
-/** Lives of the core after the restore. */
+/** How many times the core is started after the restore. */
 const LIVES = 2;
-/** How often a core goes on for so long that it asks hosts for events that they have signed for, in milliseconds. */
+/**
+ * How often a core runs so long that it asks hosts for events that they have signed for; and how long that is, in
+ * milliseconds.
+ */
 const AUDITED = 0.1;
 const AUDIT_MS = 1_000_000;
-/** How often an event is lost at every host in the end. */
+/** How often an event is lost at every host at the end. */
 const LOSS = 0.1;
-/** How often an operator begins a line because another is in the way. */
+/** How often an operator begins a line because another one is in the way. */
 const MAX_LINES = 8;
 
-/** Faults stop, liars go on: a restore, its core and all honest hosts must come to one history. @throws Violation */
+/**
+ * Faults stop, dishonest hosts continue: a restore, its core and all honest hosts must reach one history.
+ * @throws Violation
+ */
 export async function end(world: World, troubles: Troubles): Promise<Ending> {
   calm(world);
   const { invariants, random } = world;
-  // What is on its way may arrive while hosts are read, or before.
+  // What is in transit may arrive while hosts are read, or before.
   if (random.chance(0.5)) await rest(world);
   const reached = bestOf(world);
   if (reached === undefined) return 'NOTHING';
@@ -56,7 +63,7 @@ export async function end(world: World, troubles: Troubles): Promise<Ending> {
   core.start();
   await world.run(LATE_MS, () => core.halted !== undefined);
   if (core.halted !== undefined) {
-    // What was on its way when the hosts were read has arrived since: the operator restores again.
+    // What was in transit when the hosts were read has arrived since: the operator restores again.
     world.lose(core);
     await rest(world);
     const again = await restored(world, troubles);
@@ -75,7 +82,10 @@ export async function end(world: World, troubles: Troubles): Promise<Ending> {
   return 'CONVERGED';
 }
 
-/** An operator accepts that an event is lost: all comes to one history without it, which reads as such. @throws Violation */
+/**
+ * An operator accepts that an event is lost: all reach one history without it, which reads as such.
+ * @throws Violation
+ */
 async function endWithout(world: World, troubles: Troubles, reached: Reached): Promise<Ending> {
   const hosts = world.hosts.filter(({ isGone }) => !isGone);
   const wanted = wantedOf(honestHosts(world), world.dishonest);
@@ -84,13 +94,13 @@ async function endWithout(world: World, troubles: Troubles, reached: Reached): P
   const whole = await read({});
   if (whole.is === 'RESTORED') return 'SPARED';
   const any = await read({ acceptLoss: true });
-  // What was on its way has arrived meanwhile.
+  // What was in transit has arrived meanwhile.
   const { tree } = bestOf(world) ?? reached;
   const history = toHex(tree.root).slice(0, 16);
   const lossy = any.is === 'RESTORED' ? any : await read({ acceptLoss: true, history });
   check(lossy.is === 'RESTORED', () => `a loss cannot be accepted: ${JSON.stringify(lossy)}`);
   if (lossy.is !== 'RESTORED') return 'STUCK';
-  // Those who lie have shown less than there is, and a restore came out well that should not have.
+  // Dishonest hosts have shown less than exists, and a restore succeeded that should not have.
   if (world.family === 'F2' && !lossy.isLossy) return 'UNDECLARED';
   const { core } = lossy;
   core.start();
@@ -107,8 +117,9 @@ async function endWithout(world: World, troubles: Troubles, reached: Reached): P
 }
 
 /**
- * Takes the content of one event from every host. Not where it is that of a key, without which nothing after it opens, and where the
- * leaf of it is damaged somewhere: that host could not be mended. @returns whether it did
+ * Takes the content of one event from every host. Not for a key event, without which nothing after it opens, and not
+ * where the event's leaf is damaged somewhere: that host could not be mended.
+ * @returns whether it did
  */
 function loseOne(world: World, history: History): boolean {
   const { random, histories } = world;
@@ -133,18 +144,18 @@ function calm(world: World): void {
   }
 }
 
-/** Waits until nothing is on its way any more. */
+/** Waits until nothing is in transit any more. */
 async function rest(world: World): Promise<void> {
   await world.run(LATE_MS);
   world.isCalm = true;
 }
 
-/** Whether there may be two histories, of which an operator says which is to go on. */
+/** Whether there may be two histories, of which an operator decides which continues. */
 function mayChoose({ invariants }: World, { counts }: Troubles): boolean {
   return invariants.isCloned || counts.lines + counts.accepted > 0;
 }
 
-/** Restores from every host that is there; where several lines are shown, an operator chooses. */
+/** Restores from every host that exists; where several lines are shown, an operator chooses. */
 async function restored(world: World, troubles: Troubles): Promise<Recovery> {
   const hosts = world.hosts.filter(({ isGone }) => !isGone);
   const wanted = wantedOf(honestHosts(world), world.dishonest);
@@ -160,7 +171,7 @@ async function restored(world: World, troubles: Troubles): Promise<Recovery> {
   );
 }
 
-/** Whether two processes under one name have gone on otherwise, and honest hosts show both. */
+/** Whether two processes under one name have continued differently, and honest hosts show both. */
 function isForked(world: World): boolean {
   const { histories } = world;
   const heads = honestHeads(world);
@@ -172,7 +183,7 @@ function isForked(world: World): boolean {
   );
 }
 
-/** What a promise comes to, as time passes. */
+/** The result of a promise, as time passes. */
 async function within<T>(world: World, promise: Promise<T>): Promise<T> {
   let outcome: { readonly value: T } | undefined;
   promise.then(
@@ -188,11 +199,11 @@ async function within<T>(world: World, promise: Promise<T>): Promise<T> {
   return outcome!.value;
 }
 
-/** What there must be in the end. */
+/** The conditions at the end. */
 interface Settling {
   /** Whether the core may have to begin a line. */
   readonly mayBeginLine: boolean;
-  /** Whether what is damaged is whole again, too. */
+  /** Whether everything that was damaged must be intact again, too. */
   readonly isWhole: boolean;
 }
 
@@ -203,7 +214,7 @@ async function settle(world: World, core: SimCore, { mayBeginLine, isWhole }: Se
     await world.run(DEADLINE_MS, () => core.halted !== undefined || hasSettled(world, core, isWhole));
     const { halted } = core;
     if (halted === undefined) break;
-    // Another line is shown: the operator wants this one all the same.
+    // Another line is shown: the operator wants this one nevertheless.
     const isLine = halted.message.includes('begin-line') && mayBeginLine && lines < MAX_LINES;
     check(isLine, () => `the restored core stops: ${halted.code} ${halted.message}`);
     lines += 1;
@@ -225,7 +236,7 @@ function hasSettled(world: World, core: SimCore, isWholeAgain: boolean): boolean
   });
 }
 
-/** Whether a host has whole events, but for holes, which nobody has. */
+/** Whether a host has its events intact, except holes, whose content no host has. */
 function isMended({ disk }: SimHost, { state }: SimCore): boolean {
   const rows = disk.state?.rows.head ?? [];
   return rows.every((row, i) => state.holes.has(i + 1) || (isWhole(row) && !row.isDamaged));
@@ -235,7 +246,7 @@ function honestHosts({ hosts }: World): readonly SimHost[] {
   return hosts.filter((host) => !host.isFaulty && !host.isGone);
 }
 
-/** What the honest hosts show as their heads. */
+/** The trees of the honest hosts' heads. */
 function honestHeads(world: World): readonly Tree[] {
   return honestHosts(world).flatMap(({ disk }) => treeOf(disk.state?.head ?? null) ?? []);
 }
@@ -270,7 +281,7 @@ function isEnough(policy: Policy, some: ReadonlySet<string>, dishonest: number):
   return weight - dishonest > totalWeight(policy) - policy.required && weight >= policy.required;
 }
 
-/** Whether each event of a history is whole at an honest host. */
+/** Whether each event of a history is intact at an honest host. */
 function isKept(world: World, history: History): boolean {
   const length = world.histories.lengthOf(history);
   return Array.from({ length }, (_, i) => i).every((i) =>

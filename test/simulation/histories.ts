@@ -5,7 +5,7 @@ import type { Policy, ReplicationPolicySet } from '../../src/domain/replication.
 import { toHex } from '../../src/infra/crypto/bytes.js';
 import type { Tree } from '../../src/infra/offgrid/protocol/tree.js';
 
-/** A history: its last event, and with it all that came before. 0 is the empty one. */
+/** A history, named by its last event, which implies all events before it. 0 is the empty history. */
 export type History = number;
 
 /** What is known of a history. */
@@ -20,7 +20,7 @@ interface Node {
   readonly lost: readonly number[];
 }
 
-/** A history that goes on from another, by the event that it goes on with. */
+/** A history that continues another, by the event that it continues it with. */
 interface Child {
   readonly event: Pick<RecordedEvent, 'etype' | 'metadata'>;
   readonly history: History;
@@ -30,8 +30,8 @@ interface Child {
 export type KnownPolicy = PolicyOnHistory & { readonly policy: Policy };
 
 /**
- * Every history of replicated events that there ever was, as a trie. What cores and hosts have is compared by it, and not by the
- * Merkle trees of the product, which may be at fault.
+ * Every history of replicated events that ever existed, as a trie. What cores and hosts have is compared by it, and not
+ * by the Merkle trees of the product, which may be at fault.
  */
 export class Histories {
   readonly #nodes: Node[] = [{ parent: 0, length: 0, line: 1, begun: 0, policies: [], lost: [] }];
@@ -42,13 +42,13 @@ export class Histories {
   /** How often a hole was put into a log. */
   holes = 0;
 
-  /** A number for an event that is made now: no two of a world have the same. */
+  /** A number for a new event: no two events of a world have the same. */
   newNumber(): number {
     this.#events += 1;
     return this.#events;
   }
 
-  /** The history that goes on with an event. */
+  /** The history that continues another with an event. */
   next(from: History, event: Pick<RecordedEvent, 'id' | 'type' | 'data' | 'etype' | 'metadata'>): History {
     const { id, type, data } = event;
     if (type === 'HistoryHole') return this.#withHole(from, data as unknown as HistoryHole['data']);
@@ -63,7 +63,7 @@ export class Histories {
     if (type === 'ReplicationPolicySet') {
       const { version, hosts, required, line: begins = 1, holes } = data as unknown as ReplicationPolicySet['data'];
       const isLost = (sequence: number) => (begins > line ? (holes ?? []) : lost).includes(sequence);
-      // Of two of one version the first is the one, unless it is a hole in the log that has the second.
+      // Of two policies of one version the first counts, unless it is a hole in the log that has the second.
       if (!policies.some((known) => known.policy.version === version && !isLost(known.sequence))) {
         if (begins > line) [line, begun, lost] = [begins, next, holes ?? []];
         policies = [...policies, { policy: { version, hosts, required }, line, sequence: length }];
@@ -74,7 +74,7 @@ export class Histories {
     return next;
   }
 
-  /** The history that went on with the event that a hole stands for. */
+  /** The history that continued with the event that a hole stands for. */
   #withHole(from: History, { etype, ts }: HistoryHole['data']): History {
     const found = (this.#children.get(from) ?? []).filter(
       ({ event }) => event.etype === etype && Date.parse(event.metadata.at) === ts,
@@ -123,7 +123,10 @@ export class Histories {
     return x;
   }
 
-  /** Learns the roots of a tree that a core has signed for its own log. @throws Error when one of them is another history's */
+  /**
+   * Learns the roots of a tree that a core has signed for its own log.
+   * @throws Error when one is the root of another history
+   */
   learn(log: History, { line, begun, sequence, root, quorum, quorumRoot }: Tree): void {
     this.#learn(root, this.first(log, sequence));
     this.#learn(quorumRoot, this.first(log, quorum));

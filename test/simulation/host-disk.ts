@@ -20,23 +20,23 @@ import type { SignedThing } from '../../src/infra/offgrid/protocol/signed.js';
 import type { Random } from '../support/random.js';
 import { pause, type Life, type VirtualClock } from './virtual-time.js';
 
-/** An event as a disk has it. Rows are never changed: an older state of the disk has the older ones. */
+/** An event as a disk has it. Rows are never changed: an older state of the disk keeps the older rows. */
 export interface DiskRow extends WholeEvent {
   readonly isDamaged: boolean;
-  /** The leaf as it was written, where it has become another. */
+  /** The leaf as it was written, if it has changed since. */
   readonly written?: Uint8Array;
 }
 
-/** All that a host keeps of the origin. */
+/** Everything that a host keeps of the origin. */
 export interface DiskState extends StoredOrigin {
   readonly rows: Readonly<Record<HistoryName, readonly DiskRow[]>>;
 }
 
-/** What a disk does to those who write. */
+/** What a disk does to writes. */
 export interface DiskFaults {
-  /** Whether there is no room now. */
+  /** Whether there is no space now. */
   isFull: boolean;
-  /** How often a write fails though there is room. */
+  /** How often a write fails although there is space. */
   failure: number;
   /** The longest that a write takes, in milliseconds. */
   maxDelayMs: number;
@@ -50,14 +50,14 @@ export class HostDisk {
   /** Trees that were refused as forks. */
   forks = 0;
   #state: DiskState | undefined;
-  /** Is told of each change, except those that are put on it from outside. */
+  /** Called with each change, except those that are put on it from outside. */
   onChanged: (after: DiskState, before: DiskState | undefined) => void = () => undefined;
 
   get state(): DiskState | undefined {
     return this.#state;
   }
 
-  /** What is on it becomes something else, as it is never written: an older state, or a damaged one. */
+  /** Replaces what is on it, as no write does: with an older state, or a damaged one. */
   replace(state: DiskState | undefined): void {
     this.#state = state;
   }
@@ -89,14 +89,14 @@ function withRows(state: DiskState, sequences: readonly number[], change: (row: 
   };
   const { head, staged } = state.rows;
   const rows = { head: changed(head), staged: changed(staged) };
-  // What the histories have in common is stored once.
+  // Events that the histories have in common are stored once.
   for (const sequence of sequences)
     if (head[sequence - 1] === staged[sequence - 1] && staged[sequence - 1] !== undefined)
       rows.staged[sequence - 1] = rows.head[sequence - 1]!;
   return { ...state, rows };
 }
 
-/** A host's store on its disk, for as long as the host lives. A write comes whole onto the disk, or not at all. */
+/** A host's store on its disk, for as long as the host lives. A write reaches the disk completely, or not at all. */
 export class MemoryReplicaStore implements ReplicaStore {
   readonly #disk: HostDisk;
   readonly #clock: VirtualClock;
@@ -266,22 +266,22 @@ export class MemoryReplicaStore implements ReplicaStore {
     if (faults.isFull || this.#random.chance(faults.failure))
       throw new RefusalError({ code: 'FULL', message: 'The disk is full.' });
     this.#disk.write(change());
-    // A host may die between writing and saying so.
+    // A host may die between writing and reporting that it has.
     await pause(this.#clock, this.#random.between(0, 1), this.#life);
   }
 }
 
-/** An event as it comes onto a disk: of a hole, with a content that is not its own. */
+/** An event as it reaches a disk: of a hole, with a content that is not its own. */
 function written({ sealed, ...event }: LeafEvent): DiskRow {
   return { ...event, sealed: sealed ?? new Uint8Array(), isDamaged: sealed === null };
 }
 
-/** Whether an event is what its leaf says. */
+/** Whether an event agrees with its leaf. */
 export function isWhole(row: DiskRow): boolean {
   return equalBytes(addressOf(row.sealed), row.eid) && hasLeaf(row);
 }
 
-/** Whether type, time and address are what a leaf says. */
+/** Whether type, time and address agree with the leaf. */
 export function hasLeaf(row: DiskRow): boolean {
   return equalBytes(leafHash(encodeEntry(row)), row.leaf);
 }

@@ -17,7 +17,7 @@ import { batchOf } from './bodies.js';
 import { HostDisk, MemoryReplicaStore } from './host-disk.js';
 import type { VirtualClock } from './virtual-time.js';
 
-/** Who a host is: the same in every seed, for keys are dear. */
+/** The identities of hosts: the same in every seed, because keys are expensive. */
 interface Identity {
   readonly id: string;
   readonly verifyKey: VerifyKey;
@@ -32,7 +32,7 @@ const IDENTITIES = Array.from({ length: MAX_HOSTS }, (_, i): Identity => {
   return { id: fingerprintOf(toBase64(key)), verifyKey: key, signingKey };
 });
 
-/** What a host is asked, as it comes over the network. */
+/** A request to a host, as it arrives over the network. */
 export type Request =
   | { readonly is: 'claim' | 'ship' | 'mend'; readonly body: Uint8Array }
   | { readonly is: 'head'; readonly challenge: Uint8Array }
@@ -41,10 +41,10 @@ export type Request =
   | { readonly is: 'events'; readonly query: EventsQuery }
   | { readonly is: 'damaged'; readonly query: DamagedQuery };
 
-/** What a host that lies makes of a request. Undefined: what the honest host behind it says. */
+/** How a dishonest host answers a request. Undefined: as the honest host behind it answers. */
 export type Lie = (request: Request, host: SimHost) => Promise<Uint8Array> | undefined;
 
-/** What a host is like. */
+/** The traits of a host. */
 export interface HostTraits {
   readonly weight: number;
   readonly skewMs: number;
@@ -60,9 +60,9 @@ export class SimHost {
   lie: Lie | undefined;
   /** Whether it may be put back to an older state. */
   isRolledBack = false;
-  /** It is lost, with all that it had. */
+  /** It is lost, with everything that it had. */
   isGone = false;
-  /** Is told what the honest host refuses. */
+  /** Called with what the honest host refuses. */
   onRefused: (refusal: RefusalError, request: Request) => void = () => undefined;
   readonly #origin: string;
   readonly #clock: VirtualClock;
@@ -81,7 +81,7 @@ export class SimHost {
     this.start();
   }
 
-  /** Whether nothing that it says can be relied on: it counts against the weight that may lie. */
+  /** Whether none of its statements is reliable: it counts towards the weight that may be dishonest. */
   get isFaulty(): boolean {
     return this.lie !== undefined || this.isRolledBack;
   }
@@ -103,7 +103,7 @@ export class SimHost {
     });
   }
 
-  /** Ends at once: what was not on the disk is lost, and nobody gets an answer. */
+  /** Ends immediately: what was not on the disk is lost, and no request is answered. */
   kill(): void {
     if (this.#life !== undefined) this.#life.isOver = true;
     this.#life = undefined;
@@ -144,7 +144,7 @@ export class SimHost {
     }
   }
 
-  /** Looks at all that it has, as a scrub does. */
+  /** Checks everything that it has, as a scrub does. */
   async scrub(): Promise<void> {
     const replica = this.#replica;
     if (replica === undefined || this.disk.state === undefined) return;

@@ -15,28 +15,28 @@ import type { Histories, History } from './histories.js';
 import type { DiskRow, DiskState } from './host-disk.js';
 import type { SimHost } from './host.js';
 
-/** Above this epochs are burnt. */
+/** An epoch above this shows that epochs are wasted. */
 const MAX_EPOCHS = 400;
 
-/** Something is not as it was promised. */
+/** A promise does not hold. */
 export class Violation extends Error {
   override readonly name = 'Violation';
 }
 
-/** @throws Violation unless something holds @param message is asked only then */
+/** @throws Violation unless something holds @param message called only then */
 export function check(holds: boolean, message: () => string): void {
   if (!holds) throw new Violation(message());
 }
 
-/** What was reported as replicated. */
+/** A history that was reported as replicated. */
 export interface Reported {
   readonly history: History;
   readonly line: number;
   readonly begun: History;
   readonly epoch: number;
-  /** Those whose heads were counted. */
+  /** The hosts whose heads were counted. */
   readonly hosts: ReadonlySet<SimHost>;
-  /** A loss of it was accepted. */
+  /** Whether a loss of it was accepted. */
   isLost: boolean;
 }
 
@@ -49,7 +49,7 @@ interface Election {
   readonly hosts: ReadonlySet<SimHost>;
 }
 
-/** A tree that was sent, with the history that it is of. */
+/** A tree that was sent, with its history. */
 interface Shown {
   readonly tree: Tree;
   readonly history: History;
@@ -61,7 +61,7 @@ interface Shown {
 export class Invariants {
   readonly histories: Histories;
   readonly reported: Reported[] = [];
-  /** Every tree that was ever sent, in the order they were. */
+  /** Every tree that was ever sent, in order. */
   readonly pool: SentBatch[] = [];
   readonly counts = {
     elections: 0,
@@ -73,21 +73,21 @@ export class Invariants {
     FORKED: 0,
     COMMITTED: 0,
   };
-  /** Whether a process was resumed twice: what is of one writer may then be of two. */
+  /** Whether a process was resumed twice: what belongs to one writer may then come from two. */
   isCloned = false;
   /**
-   * Whether the condition of the promise was not met somewhere: an election, or a quorum, without an honest host in common with
-   * the other. Only where hosts lie that were not declared can that be.
+   * Whether the condition of the promise was not met somewhere: an election, or a quorum, without an honest host in
+   * common with the other. That is possible only where there are dishonest hosts that were not declared.
    */
   isDeceived = false;
   readonly #hosts: readonly SimHost[];
-  /** Whether hosts lie that were not declared. */
+  /** Whether there are dishonest hosts that were not declared. */
   readonly #isUndeclared: boolean;
   readonly #shown = new Map<SentBatch, Shown>();
   readonly #elections: Election[] = [];
   readonly #reached = new WeakMap<SimCore, Map<SimHost, { readonly sequence: number; readonly epoch: number }>>();
 
-  /** What the head of a host was found to be. */
+  /** The verified frontier of each host's head. */
   readonly #frontiers = new Map<SimHost, { rows: readonly DiskRow[]; size: number; frontier: MerkleFrontier }>();
 
   constructor(histories: Histories, hosts: readonly SimHost[], isUndeclared: boolean) {
@@ -96,7 +96,7 @@ export class Invariants {
     this.#isUndeclared = isUndeclared;
   }
 
-  /** Whether what is found may follow from lies that were not declared. */
+  /** Whether a violation may result from dishonest hosts that were not declared. */
   get isExcused(): boolean {
     return this.#isUndeclared && this.isDeceived;
   }
@@ -138,7 +138,7 @@ export class Invariants {
     const log = core.log.history();
     const [line, won] = [this.histories.lineOf(log), core.state.elected?.epoch ?? 0];
     const has = (history: History) => this.histories.has(log, history);
-    // What was never at quorum, and is older than the election that the log has won, is nothing to stop for.
+    // A tree that was never at quorum, and is older than the election that the log has won, is no reason to stop.
     const isOff = ({ history, quorum, tree, begun }: Shown) =>
       tree.line >= line && (!has(begun) || !has(quorum) || ((tree.line > line || tree.epoch >= won) && !has(history)));
     check([...this.#shown.values()].some(isOff), () => `${core.name} stops without a reason: ${code} ${message}`);
@@ -152,7 +152,7 @@ export class Invariants {
     check(now !== undefined, () => `${host.url} has no head any more`);
     if (now === undefined) return;
     check(compareRank(now, was) >= 0, () => `the head of ${host.url} falls: ${words(was)} to ${words(now)}`);
-    // Without this rule what follows from it is looked for, and not that it is gone.
+    // Without this rule, the control searches for what follows from its absence, and not for the absence.
     check(
       now.sequence >= now.base || isWithout('base'),
       () => `the head of ${host.url} is not complete: ${words(now)}`,
@@ -181,7 +181,7 @@ export class Invariants {
     check(!isWrong, () => `${host.url} refuses an honest writer: ${message}`);
   }
 
-  /** A reported history in words. */
+  /** A description of a reported history. */
   name({ history, line, begun, epoch }: Reported): string {
     return `${this.histories.lengthOf(history)} events of epoch ${epoch} in line ${line} (begun at ${begun})`;
   }
@@ -192,7 +192,7 @@ export class Invariants {
     return head !== undefined && this.histories.has(this.histories.ofRoot(head.root), history);
   }
 
-  /** The line of a host's head: one that was begun later may be there by now. */
+  /** The line of a host's head: it may already be a line that was begun later. */
   #lineOf(host: SimHost): number {
     return treeOf(host.disk.state?.head ?? null)?.line ?? 0;
   }
@@ -219,7 +219,7 @@ export class Invariants {
     for (const shown of this.#shown.values()) this.#isBelowBase(shown, election);
   }
 
-  /** Those who have granted, without those whose events a restored log leaves out. */
+  /** The hosts that have granted, without those whose events a restored log leaves out. */
   #electorate(core: SimCore): ReadonlySet<SimHost> {
     const hosts = new Set<SimHost>();
     const own = core.state.elected?.epoch ?? 0;
@@ -276,7 +276,9 @@ export class Invariants {
       );
   }
 
-  /** What a tree of an epoch says was at quorum is below the base of every later election of its line, and on its log. */
+  /**
+   * The quorum that a tree of an epoch states is below the base of every later election of its line, and on its log.
+   */
   #isBelowBase({ tree, quorum, begun }: Shown, election: Election): void {
     if (election.begun !== begun || election.epoch <= tree.epoch || this.isCloned || this.#isUndeclared) return;
     check(
@@ -292,14 +294,14 @@ export class Invariants {
     check(!isAccused || host.isFaulty, () => `${host.url} is honest, and is ${state}: ${why}`);
   }
 
-  /** What a head says of its events follows from them. */
+  /** What a head states of its events follows from them. */
   #isWhole(host: SimHost, { rows, places }: DiskState, { sequence, root }: Tree): void {
     const { head } = rows;
     check(
       head.length === sequence && places.head.sequence === sequence,
       () => `${host.url} has ${head.length} of ${sequence} events`,
     );
-    // Rows are never changed: where the last is the same, so are those before it.
+    // Rows are never changed: if the last is the same, so are those before it.
     const last = this.#frontiers.get(host);
     const isOn = last !== undefined && last.size > 0 && last.rows[last.size - 1] === head[last.size - 1];
     const frontier = isOn ? last.frontier.copy() : new MerkleFrontier(sha256);
@@ -322,7 +324,7 @@ export class Invariants {
 
 const opened = new WeakMap<SignedThing<'tree'>, Tree>();
 
-/** What a tree says. */
+/** The content of a tree. */
 export function treeOf(signed: SignedThing<'tree'> | null): Tree | undefined {
   if (signed === null) return undefined;
   const known = opened.get(signed) ?? openTree(signed, ORIGIN_KEY).value;

@@ -23,24 +23,26 @@ interface Manners {
   readonly head: number;
   readonly events: number;
   readonly entries: number;
-  /** Speaks of events that are damaged there. */
+  /** Reports events as damaged. */
   readonly damaged: number;
-  /** Answers each claim with FENCED, and that claim. */
+  /** Answers each claim with FENCED and that same claim. */
   readonly echoes: boolean;
-  /** Shows nothing to who claims, and the highest there is afterwards. */
+  /** Shows nothing to a core that claims, and the highest tree afterwards. */
   readonly isTwoFaced: boolean;
-  /** Takes part in everything and keeps nothing: whoever asks what there is gets to see what there was before. */
+  /** Takes part in everything and keeps nothing: asked for its head, it shows an earlier one. */
   readonly isSly: boolean;
-  /** Signs with a key that nobody has pinned. */
+  /** Signs with a key that no one has pinned. */
   readonly forges: boolean;
 }
 
-/** A host that lies. It has its own key, every tree that the origin has ever signed, and the claims that it was sent. */
+/**
+ * A dishonest host. It has its own key, every tree that the origin has ever signed, and the claims that it was sent.
+ */
 export class Liar {
   readonly #host: SimHost;
   readonly #random: Random;
   readonly #manners: Manners;
-  /** Every tree that was ever sent to anybody. */
+  /** Every tree that was ever sent to any host. */
   readonly #pool: readonly SentBatch[];
   readonly #claims: SignedThing<'claim'>[] = [];
 
@@ -58,7 +60,7 @@ export class Liar {
     };
   }
 
-  /** What it makes of a request; undefined: the truth. */
+  /** Its answer to a request; undefined: the honest one. */
   answer(request: Request): Promise<Uint8Array> | undefined {
     const { claim, ship, head, events, entries, echoes, isTwoFaced, isSly } = this.#manners;
     const random = this.#random;
@@ -115,14 +117,14 @@ export class Liar {
     return this.#tell(request, kept);
   }
 
-  /** A tree that there was, or none. */
+  /** An earlier tree, or none. */
   #before(): Partial<Head> {
     const whole = this.#pool.filter(({ tree }) => isComplete(tree));
     const one = whole[this.#random.between(-1, whole.length - 1)];
     return { tree: one?.batch.tree ?? null, staged: null };
   }
 
-  /** Withholds contents, or gives others. */
+  /** Withholds contents, or gives wrong ones. */
   async #onEvents(request: Request): Promise<Uint8Array> {
     const [isAll, isWrong] = [this.#random.chance(0.5), this.#random.chance(0.5)];
     const events = decodeStoredEvents(await this.#host.serveHonestly(request));
@@ -134,7 +136,7 @@ export class Liar {
     return Buffer.concat(told.map((event) => encodeStoredEvent(event)));
   }
 
-  /** Any trees that the origin has signed; now and then one that nobody has. */
+  /** Any trees that the origin has signed; sometimes one that it has not. */
   #lie(): Partial<Head> {
     const random = this.#random;
     const { isTwoFaced, forges } = this.#manners;
@@ -157,7 +159,7 @@ export class Liar {
     return this.#random.pick(this.#pool);
   }
 
-  /** A claim that it holds back, or one that nobody has made. */
+  /** A claim that it has withheld, or one that no core has made. */
   #fence(): SignedThing<'claim'> {
     const held = this.#random.pick(this.#claims);
     if (!this.#manners.forges) return held;
@@ -165,7 +167,7 @@ export class Liar {
     return signClaim(claim, STRANGER);
   }
 
-  /** A head over a request: what is not said is as it is. */
+  /** A head over a request: fields that are not given are honest. */
   async #tell(request: Request, said: Partial<Head>): Promise<Uint8Array> {
     const { identity, disk } = this.#host;
     const { key = null, head = null, staged = null, claim = null } = disk.state ?? {};

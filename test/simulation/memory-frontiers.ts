@@ -1,6 +1,6 @@
 import type { FrontierCache, KeptFrontier } from '../../src/infra/offgrid/replication/ports.js';
 
-/** Frontiers in memory, closer to each other than the product keeps them: a history of a simulation is short. */
+/** Frontiers in memory, closer together than the product keeps them: a simulated history is short. */
 export class MemoryFrontiers implements FrontierCache {
   readonly spacing = 3;
   readonly #kept: Map<number, KeptFrontier>;

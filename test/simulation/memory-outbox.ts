@@ -17,7 +17,7 @@ export class MemoryOutbox {
   readonly #tables = new Map<string, Map<string, AnyRow>>(
     Object.keys(outbox.tables).map((name) => [name, new Map<string, AnyRow>()]),
   );
-  /** What was read last, until something is folded. */
+  /** The state that was read last, until something is folded. */
   #state: ReplicationState | undefined;
 
   fold(event: RecordedEvent): void {
@@ -37,7 +37,7 @@ export class MemoryOutbox {
     handler.fold(rows as unknown as Rows<Tables>, event);
   }
 
-  /** The replicated events after a number, at most so many. */
+  /** The replicated events after a number, at most `limit`. */
   entries(after: number, limit: number): readonly EntryRow[] {
     const entries = this.#tables.get('entries');
     const found: AnyRow[] = [];
@@ -49,7 +49,7 @@ export class MemoryOutbox {
     return found as unknown as EntryRow[];
   }
 
-  /** What a replicator reads of it; the product reads the same rows from a file. */
+  /** What a replicator reads of the outbox; the product reads the same rows from a file. */
   state(): ReplicationState {
     this.#state ??= this.#read();
     return this.#state;
@@ -106,7 +106,7 @@ export class MemoryOutbox {
 
 const known = new Map<string, unknown>();
 
-/** The same text is read again and again, by every core. */
+/** Every core parses the same text many times. */
 function parsed(text: string): unknown {
   const value: unknown = known.get(text) ?? JSON.parse(text);
   if (known.size > 500) known.clear();

@@ -5,9 +5,9 @@ import type { Random } from '../support/random.js';
 import type { Request, SimHost } from './host.js';
 import type { Life, VirtualClock } from './virtual-time.js';
 
-/** How long an answer is waited for, in milliseconds. */
+/** How long to wait for an answer, in milliseconds. */
 const TIMEOUT_MS = 10_000;
-/** How long an overtaken request may be on its way, in milliseconds. */
+/** How long an overtaken request may be in transit, in milliseconds. */
 const LATE_MS = 30_000;
 /** Requests that are kept to be sent again. */
 const MAX_KEPT = 200;
@@ -23,29 +23,29 @@ export interface Weather {
   busy: number;
 }
 
-/** Who asks. */
+/** The process that asks. */
 export interface Asker {
   readonly name: string;
   readonly life: Life;
-  /** Requests are given up when one of them comes. */
+  /** Requests are aborted when one of these aborts. */
   readonly signals: readonly (AbortSignal | undefined)[];
 }
 
-/** A request that a host has got, or may have. */
+/** A request that a host has received, or may have. */
 interface Sent {
   readonly host: SimHost;
   readonly request: Request;
 }
 
-/** The ways to the hosts: they delay, lose, repeat and reorder, and may be cut. */
+/** The links to the hosts: they delay, lose, repeat and reorder, and may be cut. */
 export class Network {
   readonly weather: Weather;
   readonly #clock: VirtualClock;
   readonly #random: Random;
-  /** Until when ways are cut. */
+  /** The time until which links are cut. */
   readonly #cutUntil = new Map<string, number>();
   readonly #sent: Sent[] = [];
-  /** Is told of every answer that somebody gets. */
+  /** Called with every answer that arrives. */
   readonly #trace: (line: () => string) => void;
 
   constructor(weather: Weather, clock: VirtualClock, random: Random, trace: (line: () => string) => void) {
@@ -55,7 +55,7 @@ export class Network {
     this.#trace = trace;
   }
 
-  /** Nothing comes through between the two for a while. */
+  /** Nothing passes between the two for a while. */
   cut(name: string, host: SimHost, ms: number): void {
     const way = `${name} ${host.url}`;
     this.#cutUntil.set(way, Math.max(this.#cutUntil.get(way) ?? 0, this.#clock.now + ms));
@@ -67,7 +67,7 @@ export class Network {
     Object.assign(this.weather, { loss: 0, duplication: 0, lateness: 0, busy: 0, maxDelayMs: 20 } satisfies Weather);
   }
 
-  /** Sends a claim or batch again that was sent before. @param isForwarded whether a batch may go to another host */
+  /** Sends a claim or batch again. @param isForwarded whether a batch may go to another host */
   replay(hosts: readonly SimHost[], isForwarded: boolean): void {
     const candidates = isForwarded ? this.#sent.filter(({ request }) => request.is === 'ship') : this.#sent;
     if (candidates.length === 0) return;
@@ -84,7 +84,7 @@ export class Network {
     return this.#send(host, asker, request.is, () => host.serve(request));
   }
 
-  /** Asks who a host is. @throws HostFailure */
+  /** Asks a host for its identity. @throws HostFailure */
   meet(host: SimHost, asker: Asker): Promise<Uint8Array> {
     return this.#send(host, asker, 'keys', () => Promise.resolve(host.identity.verifyKey));
   }
@@ -161,7 +161,9 @@ export class Network {
   }
 }
 
-/** What a client makes of what a host refuses with. Anything else is a fault of the host, and is told as it is. */
+/**
+ * The error of a client for a refusal of the host. Any other error is a fault of the host, and is passed on as it is.
+ */
 function failureOf(error: unknown): Error {
   if (!(error instanceof RefusalError)) return error instanceof Error ? error : new Error(String(error));
   const refusal = decodeRefusal(error.body);

@@ -5,8 +5,9 @@ import { sha256 } from '../../src/infra/crypto/sha256.js';
 import type * as Signing from '../../src/infra/crypto/signing.js';
 
 /**
- * Signatures that take no time, in the place of src/infra/crypto/signing.js: a hash over the public key and the bytes. Whoever
- * knows a public key could forge them, but nobody in the simulation does; its forger signs with a key of its own.
+ * Signatures that take no time, in place of src/infra/crypto/signing.js: a hash over the public key and the bytes.
+ * Anyone who knows a public key could forge them, but nothing in the simulation does; its forger signs with a key of
+ * its own.
  */
 
 const real = await vi.importActual<typeof Signing>('../../src/infra/crypto/signing.js');
@@ -30,7 +31,7 @@ export function publicKeyText(key: KeyObject): string {
   return text;
 }
 
-/** 64 bytes, as a signature has. */
+/** 64 bytes, the length of a signature. */
 function signed(publicKey: Uint8Array, bytes: Uint8Array): Uint8Array {
   const hash = sha256(publicKey, bytes);
   const signature = new Uint8Array(2 * hash.byteLength);

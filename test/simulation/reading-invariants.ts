@@ -12,13 +12,13 @@ import { check, treeOf, type Invariants, type Reported } from './invariants.js';
 export interface Reading {
   readonly read: ReadHistory;
   readonly history: History;
-  /** What had been reported when it began: what was reported meanwhile may be missing. */
+  /** How much had been reported when it began: what was reported meanwhile may be missing. */
   readonly reportedBefore: number;
-  /** Whether nothing came to hosts meanwhile, and every host that is there answered, from the beginning. */
+  /** Whether, from the beginning, no host received anything, and every host that is up answered. */
   readonly isCalm: boolean;
 }
 
-/** Holds what was read back to what was ever reported. */
+/** Compares what was read back with everything that was ever reported. */
 export class ReadingInvariants {
   readonly counts = { readings: 0, exact: 0, silent: 0 };
   readonly #invariants: Invariants;
@@ -69,7 +69,7 @@ export class ReadingInvariants {
     return true;
   }
 
-  /** What goes on from the history that counts is read too, up to the first policy, where it can be had. */
+  /** What continues the history that counts is read too, up to the first policy, where it can be obtained. */
   #isRead(tree: Tree, { best, base }: ReadHistory, history: History): void {
     const histories = this.#histories;
     const shown = histories.ofRoot(tree.root);
@@ -108,7 +108,7 @@ export class ReadingInvariants {
   }
 }
 
-/** Whether a host has each event of a tree, as its head or staged. */
+/** Whether a host has each event of a tree, in its head or staged. */
 function hasWhole({ disk }: SimHost, { root }: Tree): boolean {
   const { head = null, staged = null, rows } = disk.state ?? {};
   const isOfIt = (signed: SignedThing<'tree'> | null) => {

@@ -6,16 +6,16 @@ import { check } from './invariants.js';
 import { readHistory, restoredFolder, type Restored, type RestoreOptions } from './restore.js';
 import type { World } from './world.js';
 
-/** What is read back, from whom. */
+/** What is read back, and from which hosts. */
 export interface RecoveryOptions {
   readonly hosts: readonly SimHost[];
   readonly acceptLoss?: boolean;
   readonly history?: string;
-  /** What the restored core is to replicate to. */
+  /** What the restored core replicates to. */
   readonly wanted: WantedPolicy;
 }
 
-/** What came of it. */
+/** The result of a recovery. */
 export type Recovery =
   | { readonly is: 'RESTORED'; readonly core: SimCore; readonly isLossy: boolean }
   | { readonly is: 'REFUSED'; readonly why: string };
@@ -32,7 +32,7 @@ export async function recover(world: World, options: RecoveryOptions): Promise<R
   const reportedBefore = invariants.reported.length;
   const restored = await attempt(reading);
   if (typeof restored === 'string') {
-    // Roots are of ids and keys that are made up anew each time.
+    // Roots depend on ids and keys that are new each time.
     world.note(() => `${name} refuses: ${restored.replace(/root [0-9a-f]{8}/g, 'its root')}`);
     return { is: 'REFUSED', why: restored };
   }
@@ -47,7 +47,7 @@ export async function recover(world: World, options: RecoveryOptions): Promise<R
 }
 
 /**
- * Reads back beside a core that runs, as a drill does: what is read is on its log, and no shorter than its quorum.
+ * Reads back beside a running core, as a drill does: what is read is on its log, and no shorter than its quorum.
  * @param isAlone whether no other core has ever been made from its log
  * @throws Violation
  */
@@ -89,7 +89,7 @@ function readingOf(
   };
 }
 
-/** What was read; or why nothing was. */
+/** What was read; or why nothing was read. */
 async function attempt(options: RestoreOptions): Promise<Restored | string> {
   try {
     return await readHistory(options);

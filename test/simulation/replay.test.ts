@@ -7,7 +7,7 @@ import { VirtualClock } from './virtual-time.js';
 const OPTIONS = { timeout: 120_000 };
 
 describe('a seed', () => {
-  it('is lived through twice in the same way, and comes out well with real signatures and sizes', OPTIONS, async () => {
+  it('runs twice in the same way, and succeeds with real signatures and sizes', OPTIONS, async () => {
     for (const [i, family] of FAMILIES.entries()) {
       const [first, second] = [
         await simulate(i + 1, { family, isTraced: true }),
@@ -18,18 +18,18 @@ describe('a seed', () => {
     }
   });
 
-  it('comes to the same whether it is written down or not', OPTIONS, async () => {
+  it('has the same outcome with a trace and without one', OPTIONS, async () => {
     const [first, second] = [await simulate(7), await simulate(7, { isTraced: true })];
     expect([first.counts, first.ending]).toEqual([second.counts, second.ending]);
   });
 
-  it('is another than the next', OPTIONS, async () => {
+  it('differs from the next', OPTIONS, async () => {
     const digests = new Set<string>();
     for (const seed of [1, 2, 3, 4]) digests.add(digestOf(await simulate(seed, { isTraced: true })));
     expect(digests.size).toBe(4);
   });
 
-  it('without troubles comes to rest with everything replicated, and stops nobody', OPTIONS, async () => {
+  it('without troubles ends with everything replicated, and halts no core', OPTIONS, async () => {
     for (const seed of [1, 2, 3]) {
       const { failure, counts } = await simulate(seed, { family: 'F0', isCalm: true });
       expect([seed, failure, counts['stops']]).toEqual([seed, undefined, 0]);
@@ -38,7 +38,7 @@ describe('a seed', () => {
 });
 
 describe('the virtual clock', () => {
-  it('does what is due in the order of time, everything that follows before the next instant', async () => {
+  it('runs what is due in the order of time, with all that follows from it before the next instant', async () => {
     const clock = new VirtualClock(new Random(1));
     const begun = clock.now;
     const done: string[] = [];
@@ -55,7 +55,7 @@ describe('the virtual clock', () => {
     expect(clock.now - begun).toBe(100);
   });
 
-  it('lets the seed decide between what is due at once', async () => {
+  it('lets the seed decide the order of what is due at the same instant', async () => {
     const orderOf = async (seed: number) => {
       const clock = new VirtualClock(new Random(seed));
       const done: number[] = [];

@@ -9,7 +9,7 @@ import type { SimHost } from './host.js';
 import { SimLog } from './sim-log.js';
 import { VirtualTime, type Life, type VirtualClock } from './virtual-time.js';
 
-/** What is read back, and with what. */
+/** What is read back, and how. */
 export interface RestoreOptions {
   readonly hosts: readonly SimHost[];
   readonly dishonestWeight: number;
@@ -31,7 +31,7 @@ export interface Restored {
   readonly log: SimLog;
 }
 
-/** Reads a history back, with the product's own reader, over the virtual network. @throws RestoreError */
+/** Reads a history back, with the product's reader, over the virtual network. @throws RestoreError */
 export async function readHistory(options: RestoreOptions): Promise<Restored> {
   const { hosts, dishonestWeight, acceptLoss, history, clock, random, histories, life } = options;
   const logs: SimLog[] = [];
@@ -60,7 +60,7 @@ export async function readHistory(options: RestoreOptions): Promise<Restored> {
   return { read, log };
 }
 
-/** The folder of a core that goes on with what was read. */
+/** The folder of a core that continues with what was read. */
 export function restoredFolder({ read, log }: Restored, { clock, dishonestWeight }: RestoreOptions): CoreFolder {
   const fact = restoredFact(read, { origin: ORIGIN, dishonestWeight });
   log.record(fact, ORIGIN, new Date(clock.now).toISOString());

@@ -1,7 +1,7 @@
 import type { Random } from '../support/random.js';
 import type { HostDisk } from './host-disk.js';
 
-/** One event on a disk is not what was written any more: its content, its leaf or its time. */
+/** An event on a disk with a change in its content, its leaf or its time. */
 export function rotten(disk: HostDisk, random: Random): void {
   const [head, staged] = [disk.state?.rows.head.length ?? 0, disk.state?.rows.staged.length ?? 0];
   const length = Math.max(head, staged);

@@ -7,14 +7,16 @@ import type { Weather } from './network.js';
 import type { VirtualClock } from './virtual-time.js';
 
 /**
- * What may go wrong beside crashes, networks and copies. F0: hosts are honest. F1: some lie, and their weight is declared. F2:
- * some lie, and nobody has said so. F3: the folders of some are put back to older copies, and their weight is declared. F13:
- * both. FV: a running process is resumed twice.
+ * What may go wrong beside crashes, networks and copies. F0: hosts are honest. F1: some are dishonest, and their weight
+ * is declared. F2: some are dishonest, and their weight is not declared. F3: the folders of some are put back to older
+ * copies, and their weight is declared. F13: both. FV: a running process is resumed twice.
  */
 export const FAMILIES = ['F0', 'F1', 'F13', 'F2', 'F3', 'FV'] as const;
 export type Family = (typeof FAMILIES)[number];
 
-/** How much is sent or asked for at a time, in bytes: from one event to all there are. A seed has some of these. */
+/**
+ * How much is sent or asked for at a time, in bytes: from one event to all of them. A seed uses some of these sizes.
+ */
 export const TRANSFER_BYTES: readonly (readonly number[])[] = [
   [1],
   [1, 1_200],
@@ -23,7 +25,7 @@ export const TRANSFER_BYTES: readonly (readonly number[])[] = [
   [10_000],
 ];
 
-/** What the network of a seed is like. */
+/** The network conditions of a seed. */
 export function weatherOf(random: Random): Weather {
   return {
     loss: random.pick([0, 0.02, 0.15]),
@@ -34,7 +36,7 @@ export function weatherOf(random: Random): Weather {
   };
 }
 
-/** The hosts of a seed, and which of them are what the family has. The last one is always honest. */
+/** The hosts of a seed, and which of them have the faults of its family. The last one is always honest. */
 export function newHosts(
   family: Family,
   random: Random,
@@ -46,7 +48,7 @@ export function newHosts(
   const isPair =
     (count > 4 && (family === 'F13' || random.chance(0.2))) || (count > 3 && family === 'F2' && random.chance(0.5));
   const weights = Array.from({ length: count }, (_, i) => ((hasFaulty && i < 2) || random.chance(0.8) ? 1 : 2));
-  // With W ≥ 3f + 1 those that lie are outvoted, and not missed.
+  // With W ≥ 3f + 1 dishonest hosts are outvoted, and not needed.
   for (let i = 2; hasFaulty && i < count && sumOf(weights) < 3 * (isPair ? 2 : 1) + 1; i += 1) weights[i] = 2;
   const hosts = weights.map((weight, i) => {
     const traits = { weight, skewMs: random.between(-7_200_000, 7_200_000) };
@@ -62,10 +64,10 @@ export function newHosts(
   return { hosts, liars };
 }
 
-/** A policy of some hosts. @param dishonest the weight that may lie, as it is declared */
+/** A policy of some hosts. @param dishonest the declared weight that may be dishonest */
 export function newPolicy(family: Family, random: Random, hosts: readonly SimHost[], dishonest: number): WantedPolicy {
   const drawn = hosts.filter(() => random.chance(dishonest > 0 ? 0.95 : 0.85));
-  // Too few to outvote those that may lie are seldom named.
+  // Policies with too few hosts to outvote the dishonest ones are rare.
   const isFew = sumOf(drawn.map(({ traits }) => traits.weight)) <= 3 * dishonest && random.chance(0.8);
   const named = isFew ? hosts : drawn.length === 0 ? [random.pick(hosts)] : drawn;
   const wanted = named.map(({ url, identity, traits }) => ({

@@ -1,18 +1,18 @@
 import { FAMILIES, type Family } from './scenery.js';
 import { simulate, type Outcome } from './simulate.js';
 
-/** How many seeds are lived through, the first, and the only family, where one is wanted. */
+/** How many seeds are run, the first of them, and the only family, if one is wanted. */
 const SEEDS = Number(process.env['SIMULATION_SEEDS'] ?? 2_000);
 const FIRST = Number(process.env['SIMULATION_FIRST'] ?? process.env['TEST_SEED'] ?? 1);
 const FAMILY = FAMILIES.find((family) => family === process.env['SIMULATION_FAMILY']);
-/** What a seed may take on a machine that does much else, in milliseconds. */
+/** The time that a seed may take on a busy machine, in milliseconds. */
 const SEED_MS = 1_000;
 /** Lines of the trace of a failing seed that are shown. */
 const SHOWN_LINES = 120;
-/** The most failing seeds that are told of. */
+/** The most failing seeds that are reported. */
 const MAX_FAILURES = 5;
 
-/** Seeds, one after the other. */
+/** A range of seeds. */
 export interface Seeds {
   readonly first: number;
   readonly count: number;
@@ -20,14 +20,14 @@ export interface Seeds {
   readonly timeout: number;
 }
 
-/** One half of the seeds: the two are lived through side by side. */
+/** One half of the seeds: the two halves run side by side. */
 export function seedsOf(half: 'first' | 'second'): Seeds {
   const ofFirst = Math.ceil(SEEDS / 2);
   const count = half === 'first' ? ofFirst : SEEDS - ofFirst;
   return { first: half === 'first' ? FIRST : FIRST + ofFirst, count, timeout: 120_000 + count * SEED_MS };
 }
 
-/** Lives through seeds, and tells what came of them. Resolves what the failing ones have to say; nothing when none fails. */
+/** Runs seeds, and prints a summary. Resolves the reports of the failing ones; empty when none fails. */
 export async function play({ first, count }: Seeds): Promise<{ readonly failures: string; readonly tally: Tally }> {
   const tally = new Tally();
   if (count === 0) return { failures: '', tally };
@@ -37,10 +37,10 @@ export async function play({ first, count }: Seeds): Promise<{ readonly failures
     const outcome = await simulate(seed, { family: FAMILY });
     tally.add(outcome);
     if (outcome.failure !== undefined) failures.push(await told(outcome));
-    // The runner wants to hear from its worker.
+    // Lets the test runner hear from its worker.
     await new Promise((resolve) => setImmediate(resolve));
   }
-  // On a machine that does much else, the time of the processor says more.
+  // On a busy machine, the processor time is more telling.
   const perThousand = (ms: number) => Math.round((ms / tally.seeds) * 1_000);
   const processorMs = perThousand((process.cpuUsage().user - worked) / 1_000);
   console.log(
@@ -49,14 +49,14 @@ export async function play({ first, count }: Seeds): Promise<{ readonly failures
   return { failures: failures.join('\n\n'), tally };
 }
 
-/** A failing seed with its trace: it is lived through again, in the same way, which comes to the same. */
+/** A failing seed with its trace: it is run again, in the same way, with the same outcome. */
 async function told({ seed, family, failure }: Outcome): Promise<string> {
   const { trace } = await simulate(seed, { family, isTraced: true });
   const again = `SIMULATION_FIRST=${seed} SIMULATION_SEEDS=1 SIMULATION_FAMILY=${family} npx vitest run test/simulation/first-half.test.ts`;
   return `seed ${seed} of family ${family}: ${failure ?? ''}\n${trace.slice(-SHOWN_LINES).join('\n')}\nAgain: ${again}`;
 }
 
-/** What came of seeds, by family. */
+/** The outcomes of seeds, by family. */
 export class Tally {
   seeds = 0;
   readonly #families = new Map<Family, Map<string, number>>();
@@ -71,7 +71,7 @@ export class Tally {
     }
   }
 
-  /** Whether seeds end as they are meant to: those that end otherwise prove less. Too few of them say nothing. */
+  /** Whether seeds end as intended: those that end otherwise prove less. Too few seeds show nothing. */
   get isTelling(): boolean {
     const honest = this.#families.get('F0');
     const of = honest?.get('seeds') ?? 0;

@@ -30,18 +30,18 @@ import type { Asker, Network } from './network.js';
 const CHALLENGE_BYTES = 32;
 const CLAIM_CHALLENGE_BYTES = 16;
 
-/** What a client is made of. */
+/** Options of a client. */
 export interface SimClientOptions {
   readonly host: SimHost;
   readonly network: Network;
   readonly asker: Omit<Asker, 'signals'>;
   readonly random: Random;
   readonly signal?: AbortSignal;
-  /** Is told of every batch, before it is sent. */
+  /** Called with every batch, before it is sent. */
   readonly onShip?: (batch: SentBatch) => void;
 }
 
-/** A host over the virtual network: bodies and answers are the bytes that they are over HTTP. */
+/** A host over the virtual network: bodies and answers are the same bytes as over HTTP. */
 export class SimClient implements HostClient {
   readonly url: string;
   readonly #options: SimClientOptions;

@@ -6,10 +6,10 @@ import { schemaVersionOf } from '../../src/domain/upcast.js';
 import type { Append, AppendResult, EventLog, ReadAllOptions } from '../../src/infra/eventlog/eventlog.js';
 import type { Histories, History } from './histories.js';
 
-/** Between the positions of two events: a log may have gaps. */
+/** The distance between the positions of two events: a log may have gaps. */
 const STRIDE = 10;
 
-/** A log in memory. What is appended is durable at once: who appends decides when that is. */
+/** A log in memory. What is appended is durable immediately: the caller decides when that is. */
 export class SimLog implements EventLog {
   readonly logId: string;
   readonly events: RecordedEvent[] = [];
@@ -31,7 +31,7 @@ export class SimLog implements EventLog {
     return copy;
   }
 
-  /** The replicated events, all of them or the first. */
+  /** The history of all replicated events, or of the first ones. */
   history(length = this.length): History {
     const history = this.#history[length];
     if (history === undefined) throw new Error(`log ${this.logId} has no ${length} events`);
@@ -49,7 +49,7 @@ export class SimLog implements EventLog {
     return event;
   }
 
-  /** Tells of every append, until what is returned is called. */
+  /** Reports every append, until the returned function is called. */
   follow(onAppended: () => void): () => void {
     this.#followers.add(onAppended);
     return () => {
@@ -95,7 +95,7 @@ export class SimLog implements EventLog {
     for (const event of this.events.slice(from, from + limit)) yield event;
   }
 
-  /** From its end, as it is all that is asked for. */
+  /** Reads from the end, which is all that is asked for. */
   async *readStream(stream: string): AsyncIterable<RecordedEvent> {
     for (const event of this.events.toReversed()) if (event.stream === stream) yield event;
   }

@@ -7,10 +7,12 @@ import type { More } from './steps.js';
 import { Troubles } from './troubles.js';
 import { World } from './world.js';
 
-/** How long the first quorum is waited for before anything is done to it, in milliseconds: most troubles need something to lose. */
+/**
+ * How long to wait for the first quorum before trouble begins, in milliseconds: most troubles need something to lose.
+ */
 const FIRST_QUORUM_MS = 30_000;
 
-/** What became of a seed. */
+/** The outcome of a seed. */
 export interface Outcome {
   readonly seed: number;
   readonly family: Family;
@@ -20,28 +22,28 @@ export interface Outcome {
   readonly counts: Readonly<Record<string, number>>;
 }
 
-/** How a seed is lived through. */
+/** Options for running a seed. */
 export interface SimulateOptions {
-  /** Whether what happens is written down. */
+  /** Whether a trace is written. */
   readonly isTraced?: boolean;
-  /** The family, where it does not follow from the seed. */
+  /** The family, if it does not follow from the seed. */
   readonly family?: Family | undefined;
-  /** What there is of troubles, but for what the family has. */
+  /** Which troubles there are, beside those of the family. */
   readonly isCalm?: boolean;
-  /** What there is more of. */
+  /** Steps that are taken more often. */
   readonly more?: More;
 }
 
-/** The trace in short: the same for the same seed. */
+/** A digest of the trace: the same for the same seed. */
 export function digestOf({ trace, failure, counts }: Outcome): string {
   return createHash('sha256')
     .update(`${failure ?? ''} ${JSON.stringify(counts)}\n${trace.join('\n')}`)
     .digest('hex');
 }
 
-/** Lives through one seed. */
+/** Runs one seed. */
 export async function simulate(seed: number, options: SimulateOptions = {}): Promise<Outcome> {
-  // Most errors are how things are said in the product: to tell where they come from takes longer than all else.
+  // Most errors are part of the product's control flow: capturing their stacks would take longer than everything else.
   const { stackTraceLimit } = Error;
   Error.stackTraceLimit = options.isTraced === true ? stackTraceLimit : 0;
   const world = new World(seed, options.isTraced === true, options.family);

@@ -3,8 +3,8 @@ import type * as TransferSize from '../../src/infra/offgrid/protocol/transfer-si
 import { transfers } from './transfers.js';
 
 /**
- * Batches and pages that end anywhere, in the place of src/infra/offgrid/protocol/transfer-size.js: the sizes that the protocol
- * has suit links and disks; a history of a simulation would be one batch. The world says how much is sent at a time.
+ * Batches and pages that end anywhere, in place of src/infra/offgrid/protocol/transfer-size.js: the sizes of the
+ * protocol suit links and disks; a simulated history would be one batch. The world decides how much is sent at a time.
  */
 
 const real = await vi.importActual<typeof TransferSize>('../../src/infra/offgrid/protocol/transfer-size.js');

@@ -1,6 +1,6 @@
 import type { Random } from '../support/random.js';
 
-/** Each kind of step, and how often it is taken unless the seed has it otherwise. */
+/** Each kind of step, and how often it is taken by default. */
 const STEPS = {
   ...{ append: 40, crash: 3, stop: 0.7, hostDies: 5, hostIsGone: 0.15, cut: 3, full: 1, replay: 3, forward: 1 },
   ...{ copy: 1.5, putBack: 2.5, lease: 0.7, restore: 1.5, restoreWithLoss: 0.25, drill: 1, policy: 2.5 },
@@ -11,7 +11,7 @@ export type Step = keyof typeof STEPS;
 /** How many times as often a kind of step is taken. */
 export type More = Readonly<Partial<Record<Step, number>>>;
 
-/** Steps that take nothing away: what there is without any trouble. */
+/** Steps that take nothing away: those of a seed without troubles. */
 const CALM: ReadonlySet<Step> = new Set<Step>(['append', 'drill', 'hurry']);
 /** Steps that are taken as often in every seed. */
 const STEADY: ReadonlySet<Step> = new Set<Step>(['part']);

@@ -7,18 +7,21 @@ import { drill, recover } from './recovery.js';
 import { Odds, type More, type Step } from './steps.js';
 import type { World } from './world.js';
 
-/** The most cores that run at once, and copies that are kept. */
+/** The most cores that run at the same time, and the most copies that are kept. */
 const MAX_RUNNING = 2;
 const MAX_COPIES = 6;
-/** How often a copy goes on where it does not reach the hosts that the others reach, or while the first reaches none. */
+/**
+ * How often a copy continues where it does not reach the hosts that the others reach, or while the first core reaches
+ * none.
+ */
 const PARTED = 0.4;
 const SILENT = 0.4;
-/** How often those who write as one are parted once both were elected. */
+/** How often two cores that write as one are parted once both were elected. */
 const SPLIT = 0.5;
 /** How often another operator begins a line at the same time. */
 const TWIN_LINES = 0.4;
 
-/** Does to a world what a seed has in store for it. */
+/** Applies the troubles of a seed to a world. */
 export class Troubles {
   readonly counts = { steps: 0, restores: 0, refused: 0, accepted: 0, drills: 0, clones: 0, copies: 0, lines: 0 };
   readonly #world: World;
@@ -27,7 +30,7 @@ export class Troubles {
   readonly #saved = new Map<SimHost, { readonly state: DiskState | undefined }[]>();
   readonly #mayPart: boolean;
   #isOver = false;
-  /** Whether no core is given any command. */
+  /** Whether no core receives any command. */
   #isStill = false;
   #appended = 0;
   #restoring = 0;
@@ -38,13 +41,13 @@ export class Troubles {
     this.#odds = new Odds(world.random, isCalm, more);
   }
 
-  /** Whether there has been but one log, and nothing was made from it. */
+  /** Whether there has been only one log, and nothing was made from it. */
   get isAlone(): boolean {
     const { restores, copies, clones, lines } = this.counts;
     return !this.#isOver && restores + copies + clones + lines === 0;
   }
 
-  /** Begins, once something has been replicated, and tells how long it goes on, in milliseconds. */
+  /** Begins, once something has been replicated, and returns how long it continues, in milliseconds. */
   begin(): number {
     const { random, cores, hosts } = this.#world;
     for (const core of cores) this.#copy(core);
@@ -55,7 +58,7 @@ export class Troubles {
     return steps * paceMs;
   }
 
-  /** Nothing more is done. */
+  /** Ends: nothing more is done. */
   end(): void {
     this.#isOver = true;
   }
@@ -81,7 +84,7 @@ export class Troubles {
       this.#take(this.#odds.draw(), random.pick(working));
       return;
     }
-    // Nothing goes on by itself: an operator does something about it, one thing after the other.
+    // Nothing continues automatically: an operator acts, one step after the other.
     const idle = cores.filter((core) => !core.isUp && core.halted === undefined);
     if (idle.length > 0 && random.chance(0.5)) random.pick(idle).start();
     else if (this.#restoring === 0)
@@ -182,7 +185,7 @@ export class Troubles {
     }
   }
 
-  /** An older copy goes on when it reaches nobody but liars, and a host that was down meanwhile. */
+  /** An older copy continues when it reaches only dishonest hosts, and a host that was down meanwhile. */
   #deceive(core: SimCore): void {
     const { random, clock, hosts, network } = this.#world;
     const behind = hosts.filter((host) => !host.isFaulty && host.isUp);
@@ -202,7 +205,7 @@ export class Troubles {
     });
   }
 
-  /** A copy of a core has begun to go on: perhaps neither gets to know of the other soon. */
+  /** A copy of a core has begun to continue: perhaps neither learns of the other soon. */
   #setApart(core: SimCore): void {
     if (!this.#mayPart) return;
     const { random, hosts, network } = this.#world;
@@ -244,7 +247,7 @@ export class Troubles {
     });
   }
 
-  /** Ends a core as an operator does. */
+  /** Stops a core as an operator does. */
   #stop(core: SimCore): void {
     const { replicator } = core;
     void replicator?.stop().then(() => {
@@ -259,7 +262,7 @@ export class Troubles {
     if (this.#copies.length > MAX_COPIES) this.#copies.splice(this.#world.random.between(0, MAX_COPIES - 1), 1);
   }
 
-  /** An older copy of a folder goes on, perhaps torn, perhaps beside the one that it was taken of. */
+  /** An older copy of a folder continues, perhaps torn, perhaps beside the core that it was taken from. */
   #putBack(core: SimCore): void {
     const { random } = this.#world;
     if (this.#copies.length === 0) return;
@@ -269,7 +272,7 @@ export class Troubles {
     const others = [...this.#copies, now].filter((other) => other.log.logId === log.logId);
     // Torn: its log is of one moment, and its writer's record of another, or lost.
     const torn = random.chance(0.2) || others.length === 0 ? undefined : random.pick(others).writer;
-    // Onto the machine of the core, where what may be deleted is as the core has left it; or onto another.
+    // Onto the machine of the core, with the deletable files as the core has left them; or onto another machine.
     const left = log.logId === now.log.logId && random.chance(0.5) ? now.frontiers : frontiers?.copy();
     const folder = { log: log.copy(), writer: random.chance(0.4) ? torn : writer, ...(left && { frontiers: left }) };
     const copy = this.#world.newCore(folder, core.wanted);
@@ -279,7 +282,7 @@ export class Troubles {
     this.#setApart(core);
   }
 
-  /** Copies that lack something of a core's quorum, where there are any: most go on from all that counts. */
+  /** Copies that lack something of a core's quorum, if any: most copies continue from everything that counts. */
   #worthPuttingBack(core: SimCore): readonly CoreFolder[] {
     const { quorum } = core.state;
     const short = this.#copies.filter(({ log }) => log.logId === core.log.logId && log.length < quorum);
@@ -312,7 +315,7 @@ export class Troubles {
         else if (recovery.isLossy) this.counts.accepted += 1;
         if (recovery.is === 'REFUSED' || this.#isOver) return;
         recovery.core.start();
-        // Who restores takes the old core for lost: it is, or not.
+        // An operator who restores believes that the old core is lost: it is, or it is not.
         if (random.chance(0.5))
           for (const other of world.cores) if (other !== recovery.core && random.chance(0.7)) other.kill();
       },
@@ -338,11 +341,12 @@ export class Troubles {
   #beginLine(core: SimCore): void {
     this.counts.lines += 1;
     const before = core.folder();
-    // What goes wrong with the log is told, and may be tried again.
+    // A failure of the log is reported, and the operator may try again.
     core.beginLine().catch(() => undefined);
     const { random, clock, hosts, dishonest } = this.#world;
     if (!this.#mayPart || core.state.policies.length === 0 || !random.chance(TWIN_LINES)) return;
-    // Another operator begins one with a copy, of the same number for all that is known there, and perhaps with other hosts.
+    // Another operator begins one with a copy, with the same number as far as is known there, and perhaps with other
+    // hosts.
     const some = hosts.filter(({ isGone }) => !isGone && (dishonest > 0 || random.chance(0.5)));
     const copy = this.#world.newCore(before, some.length > 0 ? this.#world.newPolicy(some) : core.wanted);
     this.counts.copies += 1;
@@ -386,10 +390,10 @@ export class Troubles {
     else this.#setApart(core);
   }
 
-  /** Two cores under one name are elected alike; then each reaches some of the hosts, and somebody reads from all. */
+  /** Two cores under one name are both elected; then each reaches some of the hosts, and a reader reads from all. */
   #split(core: SimCore, twin: SimCore, patience = 100): void {
     const { random, clock, hosts, network } = this.#world;
-    // What one of them is told now, the other would not have.
+    // What one of them is given now, the other would not have.
     this.#isStill = true;
     clock.after(100, () => {
       const areElected = [core, twin].every(({ isWorking, replicator }) => isWorking && replicator?.writer.isElected);

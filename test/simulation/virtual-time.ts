@@ -10,12 +10,12 @@ interface Entry {
   action: (() => void) | undefined;
 }
 
-/** Virtual milliseconds that a run begins with: some day of 2031. */
+/** Virtual time at which a run begins, in milliseconds: a day of 2031. */
 const START_MS = Date.UTC(2031, 4, 1);
 
 /**
- * A clock that stands still until everything that can happen at an instant has happened, and then goes on to the next
- * instant at which something will. What happens at one instant happens in an order that the seed decides.
+ * A clock that stands still until everything that can happen at an instant has happened, and then advances to the next
+ * instant at which something will. The seed decides the order of what happens at one instant.
  */
 export class VirtualClock {
   readonly #random: Random;
@@ -32,7 +32,7 @@ export class VirtualClock {
     return this.#now;
   }
 
-  /** Does something after so many milliseconds. Returns what calls it off. */
+  /** Calls `action` after so many milliseconds. Returns a function that cancels it. */
   after(ms: number, action: () => void): () => void {
     this.#order += 1;
     const entry: Entry = { at: this.#now + ms, tie: this.#random.next(), order: this.#order, action };
@@ -42,7 +42,10 @@ export class VirtualClock {
     };
   }
 
-  /** Lets time pass, for so many milliseconds or until there is nothing to wait for. @param isOver is asked at each step */
+  /**
+   * Lets time pass, for so many milliseconds or until there is nothing to wait for.
+   * @param isOver checked at each step
+   */
   async run(ms: number, isOver: () => boolean = () => false): Promise<void> {
     const end = this.#now + ms;
     for (;;) {
@@ -93,19 +96,19 @@ function isBefore(a: Entry, b: Entry): boolean {
   return a.tie === b.tie ? a.order < b.order : a.tie < b.tie;
 }
 
-/** Resolves once no promise is left that can go on by itself: Node runs a tick only when it has run every microtask. */
+/** Resolves once no promise can continue without time passing: Node runs a tick only after every microtask. */
 function settled(): Promise<void> {
   return new Promise((resolve) => {
     process.nextTick(resolve);
   });
 }
 
-/** Who lives and may die: what it waited for then never comes. */
+/** The life of a process: once it is over, what the process waited for never arrives. */
 export interface Life {
   readonly isOver: boolean;
 }
 
-/** Resolves after a while, at once after none, unless whoever waits has died. */
+/** Resolves after a while, immediately after none, unless the process that waits has died. */
 export function pause(clock: VirtualClock, ms: number, life: Life): Promise<void> {
   if (ms === 0 && !life.isOver) return Promise.resolve();
   return new Promise((resolve) => {
@@ -115,7 +118,7 @@ export function pause(clock: VirtualClock, ms: number, life: Life): Promise<void
   });
 }
 
-/** The time of one core. @param skewMs what its clock is ahead */
+/** The time of one core. @param skewMs how far its clock is ahead */
 export class VirtualTime implements Time {
   readonly #clock: VirtualClock;
   readonly #random: Random;

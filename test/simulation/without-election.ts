@@ -14,7 +14,7 @@ export function decideElection(ballot: Election.Ballot): Election.Outcome {
   if (isWithout('ownRank')) return real.decideElection({ ...ballot, own: { ...own, epoch: 0 } });
   if (isWithout('dishonestWeight')) return real.decideElection({ ...ballot, dishonest: 0 });
   if (isWithout('electorate')) {
-    // Whoever has granted is enough.
+    // The hosts that have granted are enough.
     const some = policies.map(({ hosts }) => hosts.filter(({ host }) => granted.has(host)));
     const few = some.map((hosts) => ({ hosts, required: hosts.reduce((sum, { weight }) => sum + weight, 0) }));
     return real.decideElection({ ...ballot, policies: few });

@@ -24,7 +24,7 @@ export async function decideBatch(batch: Batch, context: Context): Promise<Decis
   return real.decideBatch(batch, { ...context, state: { ...state, head: belowOf(state.head), known: null } });
 }
 
-/** A tree as if its line had begun where another's did. */
+/** A tree as if its line had begun where another tree's did. */
 function begunAs({ value: { begun } }: Batch['tree'], tree: Context['state']['head']): Context['state']['head'] {
   return tree && { ...tree, value: { ...tree.value, begun } };
 }

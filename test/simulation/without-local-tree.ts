@@ -15,7 +15,7 @@ export class LocalTree extends real.LocalTree {
   }
 }
 
-/** Frontiers of which each is taken to end with what the log has there. */
+/** Frontiers of which each is taken to end with the entry that the log has there. */
 function believed(cache: FrontierCache, window: Parts[0]): FrontierCache {
   return {
     spacing: cache.spacing,

@@ -14,18 +14,18 @@ import { SimClient } from './sim-client.js';
 import { transfers } from './transfers.js';
 import { VirtualClock, type Life } from './virtual-time.js';
 
-/** What the replicator may complain of: failures that were injected, and what it found out. */
+/** Errors that the replicator may log because of failures that were injected. */
 const EXPECTED = /^(the disk is full|nobody knows whether|The outbox has not caught up)/;
-/** What it says at the level of an error when it has found something out. */
+/** Errors that the replicator logs when it has found something out. */
 const FOUND_OUT = /is suspended:|counts for nothing/;
 
-/** Roots follow from how keys are wrapped, which is another way each time: all else is the same for the same seed. */
+/** Roots depend on how keys are wrapped, which differs each time: everything else is the same for the same seed. */
 const ROOT = /\broot [0-9a-f]{8}/g;
 
-/** Steps of the clock in which a seed is over: the longest take a tenth of them. */
+/** Steps of the clock within which a seed must end: the longest seeds take a tenth of them. */
 const MAX_STEPS = 60_000;
 
-/** What a seed is lived in: its hosts, its cores, and what is between them. */
+/** What a seed runs in: its hosts, its cores, and the network between them. */
 export class World {
   readonly family: Family;
   readonly random: Random;
@@ -35,12 +35,12 @@ export class World {
   readonly network: Network;
   readonly invariants: Invariants;
   readonly readings: ReadingInvariants;
-  /** The weight of hosts that may lie, as cores and restores are told. */
+  /** The weight of hosts that may be dishonest, as cores and restores are configured. */
   readonly dishonest: number;
   readonly faults: CoreDependencies['faults'];
-  /** Whether nothing fails any more but hosts that lie, and nothing is on its way. */
+  /** Whether nothing fails any more except dishonest hosts, and nothing is in transit. */
   isCalm = false;
-  /** Every core whose machine is there, running or not. */
+  /** Every core whose machine exists, running or not. */
   readonly cores: SimCore[] = [];
   readonly trace: string[] = [];
   readonly #isTraced: boolean;
@@ -49,7 +49,7 @@ export class World {
   #names = 0;
   #steps = 0;
 
-  /** @param isTraced whether what happens is written down, which takes time */
+  /** @param isTraced whether events are written to the trace, which takes time */
   constructor(seed: number, isTraced: boolean, family = FAMILIES[seed % FAMILIES.length]!) {
     const random = new Random(seed);
     this.family = family;
@@ -104,7 +104,7 @@ export class World {
     };
   }
 
-  /** Lets time pass. @throws what went wrong meanwhile */
+  /** Lets time pass. @throws the first failure meanwhile */
   async run(ms: number, isOver: () => boolean = () => false): Promise<void> {
     await this.clock.run(ms, () => {
       this.#steps += 1;
@@ -116,7 +116,7 @@ export class World {
     if (this.#failure !== undefined) throw this.#failure;
   }
 
-  /** Writes down what happens, where that is wanted. */
+  /** Adds a line to the trace, if there is one. */
   note(line: () => string): void {
     if (this.#isTraced) this.trace.push(`${this.clock.now % 10_000_000} ${line().replace(ROOT, 'root …')}`);
   }
@@ -125,7 +125,7 @@ export class World {
     this.#failure ??= error instanceof Error ? error : new Error(String(error));
   }
 
-  /** What goes wrong within a callback ends the run. */
+  /** A failure within a callback ends the run. */
   guard(work: () => void): void {
     try {
       work();
@@ -158,7 +158,7 @@ export class World {
     if (index >= 0) this.cores.splice(index, 1);
   }
 
-  /** A core that has died begins another process, unless its machine is lost meanwhile. */
+  /** A core that has died begins another process, unless its machine has been lost meanwhile. */
   #revive(core: SimCore): void {
     this.note(() => `${core.name} dies`);
     this.clock.after(this.random.between(0, 4_000), () => {
@@ -166,7 +166,7 @@ export class World {
     });
   }
 
-  /** A host as somebody who reads reaches it. */
+  /** The client with which a reader reaches a host. */
   clientFor(name: string, host: SimHost, life: Life): HostClient {
     const { network, random } = this;
     return new SimClient({ host, network, random, asker: { name, life } });
@@ -199,7 +199,7 @@ export class World {
     };
   }
 
-  /** The product must not complain of anything but what was done to it. */
+  /** The product must not log errors beyond those that were injected. */
   #logger(): Logger {
     const complain = (said: unknown, message?: string) => {
       const text = typeof said === 'string' ? said : (message ?? '');
@@ -214,7 +214,7 @@ export class World {
     const say = (said: unknown, message?: string) => {
       this.note(() => `log: ${typeof said === 'string' ? said : (message ?? '')}`);
     };
-    // A core that takes no more commands says so; one that cannot go on says by what error.
+    // A halted core logs a reason without an error; one that has failed logs the error.
     const give = (said: unknown, message?: string) => {
       (typeof said === 'object' && said !== null && 'err' in said ? complain : say)(said, message);
     };
@@ -224,7 +224,7 @@ export class World {
   }
 }
 
-/** Data as the trace has it: without what is random beyond the seed. */
+/** Data as the trace shows it: without what is random beyond the seed. */
 function briefly(data: object): string {
   const { state, sequence, why, line, policyVersion, writerEpoch, quorumSequence, version, required, hosts, elected } =
     data as Readonly<Record<string, unknown>>;

@@ -121,7 +121,9 @@ describe('a host that answers a drill well and a restore badly', () => {
     expect(green.output).toContain('dishonesty    hosts of weight 0 may have lied without harm');
     const declared = await drill(dataDir, alone, '--dishonest-weight', '1');
     expect(declared.code).not.toBe(0);
-    expect(declared.errors.at(-1)).toMatch(/By policy 1 more than 1 of the weight 2 must answer \(1 of it may lie\)/);
+    expect(declared.errors.at(-1)).toMatch(
+      /Policy 1 requires more than 1 of the weight 2 to answer \(1 of it may be dishonest\)/,
+    );
     const key = await recoveryKeyOf(dataDir);
     await core.kill();
     liar.lie = 'oldTree';

@@ -131,7 +131,9 @@ describe('a restore that hears a liar alone, who signs for an enormous epoch, wh
           `${liar} is dishonest: it signed a head with a statement that is not the origin's.*It is left out`,
         ),
       ]);
-      expect(restore.errors.at(-1)).toBe('sheratan: No host answers for itself. Start the hosts, or check --hosts.');
+      expect(restore.errors.at(-1)).toBe(
+        'sheratan: No host has answered with a valid head. Start the hosts, or check --hosts.',
+      );
       expect(await coreFilesIn(into)).toEqual([]);
     }
     expect((await heads()).slice(1)).toEqual(before.slice(1));
@@ -221,7 +223,7 @@ describe('two histories of one epoch, of a process that was resumed twice,', () 
     expect(refused.code).toBe(78);
     const why = refused.errors.at(-1);
     expect(why).toMatch(
-      /^sheratan: Two processes have written in epoch 2, and it cannot be told which of their histories was at quorum: .*, or choose one: --accept-loss --history <first 8 digits of its root>\.$/,
+      /^sheratan: Two processes have written in epoch 2, and the hosts do not show which of their histories was at quorum: .*, or choose one: --accept-loss --history <first 8 digits of its root>\.$/,
     );
     for (const [i, events] of [
       [1, length + 2],

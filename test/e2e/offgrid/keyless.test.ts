@@ -322,7 +322,8 @@ describe('somebody without a key, before every host of a core, who changes', () 
 });
 
 /** What a restore says that gives nothing. */
-const NOTHING = /^(No host answers for itself|Events that were at quorum may be missing|Not all of the first)/;
+const NOTHING =
+  /^(No host has answered with a valid head|Events that were at quorum may be missing|Not all of the first)/;
 
 /** Three hosts with somebody without a key before each, and what a core that is gone has left there. */
 async function leftBehind() {

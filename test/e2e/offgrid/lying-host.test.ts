@@ -99,7 +99,7 @@ describe('a host that signs', () => {
       const isForged = kind === 'STATEMENT';
       const ofHosts = troubles.filter((trouble) => trouble.includes('http'));
       expect(ofHosts).toEqual(isForged ? [expect.stringMatching(`${front.url} is dishonest`)] : []);
-      const caught = { host: { host: liar.id }, why: 'the history says that it was suspended' };
+      const caught = { host: { host: liar.id }, why: 'the history records that it was suspended' };
       expect(leftOut).toMatchObject(isForged ? [] : [caught]);
 
       liar.lie = undefined;
@@ -267,7 +267,7 @@ describe('a host that signs for events and keeps none', () => {
     expect(await restore()).toMatchObject({ length: 4 });
     await honest.close();
     await expect(restored(core, [{ url: front.url, id: liar.id }])).rejects.toThrow(
-      `Not all of the first 4 events can be got`,
+      `Not all of the first 4 events that the origin has signed can be obtained`,
     );
   });
 });

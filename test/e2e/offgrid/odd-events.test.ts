@@ -168,7 +168,7 @@ describe('a restore of a history with events that cannot be folded', () => {
     await ship([...beginning(), ['MissionCreated', 'mission-a', {}, 11], mission('b')]);
     const { code, errors, dataDir } = await restored();
     expect(code).not.toBe(0);
-    expect(errors.at(-1)).toMatch(/Event 3 of 'core-v2' opens, but was sealed as number 11 .* the restore stops here/);
+    expect(errors.at(-1)).toMatch(/Event 3 of 'core-v2' opens, but was sealed as number 11 .* The restore stops here/);
     expect(await readdir(dataDir)).toEqual([]);
   });
 });

@@ -83,18 +83,18 @@ describe('where one of two hosts must sign', () => {
     const refused = await restoreInto(elsewhere, key, [a]);
     expect(refused.code).not.toBe(0);
     expect(refused.errors.at(-1)).toMatch(
-      /Events that were at quorum may be missing: too few hosts answer for themselves.*--accept-loss/,
+      /Events that were at quorum may be missing: too few hosts were verified.*--accept-loss/,
     );
     expect(refused.errors.at(-1)).toMatch(
       new RegExp(`They show: ${urls[0]} \\(${hosts[0].identity.id}\\) shows 3 events of epoch 1 in line 1`),
     );
     expect(refused.errors.at(-1)).toContain(
-      `By policy 1 more than 1 of the weight 2 must answer, and 1 does. Not heard: ${urls[1]} (${hosts[1].identity.id}).`,
+      `Policy 1 requires more than 1 of the weight 2 to answer; 1 did. Not heard: ${urls[1]} (${hosts[1].identity.id}).`,
     );
 
     const unpinned = await restoreInto(elsewhere, key, urls);
     expect(unpinned.code).not.toBe(0);
-    expect(unpinned.errors.at(-1)).toMatch(/Hosts count when their keys are named, and none is: .*--accept-loss/);
+    expect(unpinned.errors.at(-1)).toMatch(/Hosts count only when their keys are named, and none is: .*--accept-loss/);
     for (const named of [a, b]) expect(unpinned.errors.at(-1)).toContain(named);
 
     const stranger = await restoreInto(elsewhere, key, [a, `${hosts[1].url}#${'0'.repeat(32)}`]);
@@ -143,7 +143,7 @@ describe('a host that tears every connection', () => {
     for (const { code, errors } of await Promise.all(restores)) {
       expect(errors).toEqual([
         expect.stringMatching(/^sheratan: http:\S+ There was no answer.*It is left out\.$/),
-        'sheratan: No host answers for itself. Start the hosts, or check --hosts.',
+        'sheratan: No host has answered with a valid head. Start the hosts, or check --hosts.',
       ]);
       expect(code).toBe(78);
     }

@@ -94,7 +94,9 @@ describe('a host that shows a history that was set aside, which the origin has s
     expect([again.length, again.best.epoch]).toEqual([all, 2]);
     expect(await replicatedEvents(again.log)).toEqual(events);
     const alone = readBackForTest({ root, hosts: [hosts[0]!] });
-    await expect(alone).rejects.toThrow(`Not all of the first ${length + 9} events can be got`);
+    await expect(alone).rejects.toThrow(
+      `Not all of the first ${length + 9} events that the origin has signed can be obtained`,
+    );
     await core.stop();
 
     // The core that knows what it had signed for calls it what it is.

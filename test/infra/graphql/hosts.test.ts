@@ -166,7 +166,7 @@ describe('setHostState', () => {
       expect(await set(node, ids[2], state)).toMatchObject({
         code: 'HOST_STATE',
         state: 'RETIRED',
-        message: expect.stringContaining('for good'),
+        message: expect.stringContaining('permanently'),
       });
     }
     expect(await set(node, ids[2], 'RETIRED')).toMatchObject({ host: { state: 'RETIRED' } });

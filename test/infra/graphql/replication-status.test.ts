@@ -225,7 +225,7 @@ describe('a core whose log is not its own', () => {
     const node = await settledCore([await newHost()]);
     await restarted(node, () => rm(corePaths(node.folder).keyring));
     expect(await statusOf(node)).toMatchObject({ degraded: true, refusal: 'KEYRING_MISSING' });
-    await expectRefusal(node, 'KEYRING_MISSING', /keyring is gone/);
+    await expectRefusal(node, 'KEYRING_MISSING', /keyring is missing/);
   });
 });
 

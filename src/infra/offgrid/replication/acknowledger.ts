@@ -17,12 +17,12 @@ import type { ReplicationState } from './replication-state.js';
 import { signedTextOf } from './signed-text.js';
 import type { Writer } from './writer.js';
 
-/** Acknowledgements are recorded at most this often, in milliseconds, unless somebody waits for one. */
+/** Acknowledgements are recorded at most this often, in milliseconds, unless a caller waits for one. */
 const INTERVAL_MS = 250;
-/** How long a failed recording is left, in milliseconds. */
+/** How long to wait after a failed recording, in milliseconds. */
 const RETRY_MS = 1_000;
 
-/** What an acknowledgement came to. */
+/** The result of an acknowledgement. */
 export interface Acknowledged {
   /** The quorum sequence before. */
   readonly before: number;
@@ -33,7 +33,7 @@ export interface Acknowledged {
   readonly reached: Reached;
 }
 
-/** What is recorded, and by whom. */
+/** Dependencies of an acknowledger. */
 export interface AcknowledgerDependencies {
   readonly origin: string;
   readonly journal: Journal;
@@ -62,7 +62,7 @@ export class Acknowledger {
     this.#dependencies = dependencies;
   }
 
-  /** A head of a host counts. */
+  /** Called when a head of a host counts. */
   counted(host: string, signed: SignedThing<'head'>, { line, epoch, sequence, quorum }: Tree): void {
     if (epoch !== this.#epoch || line !== this.#line) {
       [this.#epoch, this.#line] = [epoch, line];
@@ -77,13 +77,13 @@ export class Acknowledger {
     this.#arrived.notify();
   }
 
-  /** What a host has signed for no longer counts. */
+  /** Forgets what a host has signed for: it no longer counts. */
   forget(host: string): void {
     this.#reached.delete(host);
     this.#fresh.delete(host);
   }
 
-  /** Somebody waits for a quorum, until they call what is returned. */
+  /** A caller waits for a quorum, until it calls the returned function. */
   hurry(): () => void {
     this.#urgency += 1;
     this.#urgent.notify();
@@ -109,7 +109,7 @@ export class Acknowledger {
     await this.flush();
   }
 
-  /** Records what has arrived, before it ends. */
+  /** Records the heads that have arrived. */
   async flush(): Promise<void> {
     await this.#inTurn(() => this.#record()).catch((error: unknown) => {
       this.#dependencies.logger.error({ err: error }, 'the last acknowledgements cannot be recorded');

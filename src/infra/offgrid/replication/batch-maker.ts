@@ -12,25 +12,25 @@ import type { LocalTree } from './local-tree.js';
 import { beginningOf, type ReplicationState } from './replication-state.js';
 import type { Writer } from './writer.js';
 
-/** Batches kept for the next host: they name none, so the same bytes serve all. */
+/** Batches kept for the next host: they name no host, so the same bytes serve all. */
 const MAX_KEPT = 4;
 
-/** A batch that is ready to go. */
+/** A batch that is ready to be shipped. */
 export interface Batch {
-  /** How many events it has; 0: it renews the tree. */
+  /** The number of its events; 0 when it only renews the tree. */
   readonly count: number;
   readonly body: Uint8Array;
   readonly statement: Statement<'tree', Tree>;
-  /** The tree over what a host has once it has taken it. */
+  /** The tree over what a host has once it has taken the batch. */
   readonly tree: MerkleFrontier;
 }
 
-/** The epoch has ended: nothing is signed, shipped or judged in it any more. */
+/** The epoch has ended: nothing more is signed, shipped or checked in it. */
 export class EpochEnded extends Error {
   override readonly name = 'EpochEnded';
 }
 
-/** What batches are made from. */
+/** Dependencies of a batch maker. */
 export interface BatchMakerDependencies {
   readonly origin: string;
   readonly root: RootKey;
@@ -41,7 +41,7 @@ export interface BatchMakerDependencies {
   readonly time: Pick<Time, 'now'>;
 }
 
-/** Makes batches, each with the tree that its events lead to, signed by this process. */
+/** Makes batches, each with the tree that results from its events, signed by this process. */
 export class BatchMaker {
   readonly #dependencies: BatchMakerDependencies;
   readonly #kept = new LRUCache<string, Batch>({ max: MAX_KEPT });
@@ -50,13 +50,16 @@ export class BatchMaker {
     this.#dependencies = dependencies;
   }
 
-  /** The batch of the events that follow a tree, at most so many bytes of them beyond the first; undefined when there are none. */
+  /**
+   * The batch of the events that follow a tree, at most `maxBytes` of them beyond the first; undefined when there are
+   * none.
+   */
   async after(from: MerkleFrontier, maxBytes: number, writer: Writer): Promise<Batch | undefined> {
     const events = await this.#dependencies.envelopes.take(from.size, MAX_BATCH_EVENTS, maxBytes);
     return events.length === 0 ? undefined : this.#make(from, events, writer);
   }
 
-  /** A batch of no events, which tells what has changed beside. @param tree of at least one event */
+  /** A batch without events, which shows changes such as a risen quorum. @param tree of at least one event */
   renewal(tree: MerkleFrontier, writer: Writer): Promise<Batch> {
     return this.#make(tree, [], writer);
   }
@@ -69,7 +72,7 @@ export class BatchMaker {
     const sequence = from.size + events.length;
     const name = [epoch, base, line, begun, from.size, sequence].join(' ');
     const kept = this.#kept.get(name);
-    // What a quorum has since the batch was made is told with the next.
+    // A quorum that has risen since the batch was made is sent with the next batch.
     if (kept !== undefined && (kept.count > 0 || kept.statement.value.quorum === signable)) return kept;
     const tree = events.length === 0 ? from : await this.#dependencies.tree.grown(from, events);
     const statement = await this.#sign(tree, { epoch, base, quorum: signable, line, writer: id }, begun);

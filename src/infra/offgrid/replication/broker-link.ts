@@ -5,25 +5,28 @@ import type { Acknowledged } from './acknowledger.js';
 
 /** The kind of the records of a core's batches. */
 const KIND = 'replica';
-/** Batches that are told of at most at a time: the broker is advisory, so the oldest are dropped beyond. */
+/** The most batches kept to be reported: the broker is advisory, so the oldest are dropped beyond that. */
 const MAX_BATCHES = 256;
 /** How long a broker that does not answer is left alone, in milliseconds. */
 const PAUSE_MS = 10_000;
 /** How often the hosts' scores are asked for, in milliseconds. */
 const SCORES_MS = 30_000;
 
-/** What the broker is to be told of. */
+/** A batch to be reported to the broker. */
 interface Batch {
   readonly id: string;
   readonly from: number;
   readonly to: number;
   readonly required: number;
   isCreated: boolean;
-  /** Hosts whose acks it has. */
+  /** Hosts whose acknowledgements the broker has. */
   readonly acked: Set<string>;
 }
 
-/** Tells a broker which batches a quorum has, host by host, and asks it how the hosts do; best effort, and never in the way. */
+/**
+ * Reports to a broker which hosts have which batches, and asks it for the hosts' scores; best effort: nothing waits for
+ * it.
+ */
 export class BrokerLink {
   readonly #client: BrokerClient;
   readonly #origin: string;
@@ -44,12 +47,12 @@ export class BrokerLink {
     void this.#ask(signal);
   }
 
-  /** A host's score, 0–1; undefined when the broker did not say. */
+  /** A host's score, 0–1; undefined when the broker has given none. */
   scoreOf(host: string): number | undefined {
     return this.#scores.get(host);
   }
 
-  /** Something was acknowledged. */
+  /** Queues an acknowledgement to be reported. */
   acknowledged({ before, quorum, required, reached }: Acknowledged): void {
     this.#reached = reached;
     if (quorum > before) {
@@ -61,7 +64,7 @@ export class BrokerLink {
     this.#wake();
   }
 
-  /** Ends it; a request under way is not waited for. */
+  /** Stops; does not wait for a request in progress. */
   stop(): void {
     this.#stopping.abort();
     this.#wake();
@@ -94,7 +97,7 @@ export class BrokerLink {
       await this.#client.ack({ id, kind: KIND, nodeId: host });
       acked.add(host);
     }
-    // Whoever comes later is not waited for.
+    // Hosts that are added later are not waited for.
     if (acked.size === this.#reached.size) this.#batches = this.#batches.filter((other) => other !== batch);
   }
 
@@ -114,7 +117,7 @@ export class BrokerLink {
   #failed(error: unknown): void {
     if (this.#isAway || this.#stopping.signal.aborted) return;
     this.#isAway = true;
-    if (error instanceof BrokerError) this.#logger.info(`the broker is of no help now: ${error.message}`);
-    else this.#logger.error({ err: error }, 'the broker cannot be told');
+    if (error instanceof BrokerError) this.#logger.info(`the broker cannot be used now: ${error.message}`);
+    else this.#logger.error({ err: error }, 'the exchange with the broker has failed');
   }
 }

@@ -3,21 +3,27 @@ import { weightThatMayLie } from '../../../domain/reading.js';
 import type { Policy } from '../../../domain/replication.js';
 import type { Replicator } from './replicator.js';
 
-/** Events that a host keeps without their counting for anything yet. */
+/** Events that a host keeps staged: they do not count yet. */
 export interface StagedEvents {
-  /** The fingerprint. */
+  /** The fingerprint of the host. */
   readonly host: string;
-  /** How many first events of a history it has so. */
+  /** How many first events of a history it has staged. */
   readonly events: number;
 }
 
 /** Whether what this core ships counts, and what it lacks for that. */
 export interface ElectionStatus {
-  /** Whether hosts enough have shown that nothing newer than its log exists; null when it is not the one that replicates. */
+  /**
+   * Whether enough hosts have shown that nothing newer than its log exists; null when it is not the one that
+   * replicates.
+   */
   readonly elected: boolean | null;
   /** The weight of hosts that must still be heard before it is; 0 once it is. */
   readonly missingWeight: number | null;
-  /** The weight of the hosts heard that may lie, forget or have been put back without harm; null while too few are heard. */
+  /**
+   * The weight of the hosts heard that may be dishonest, have forgotten or have been rolled back without harm; null
+   * while too few are heard.
+   */
   readonly mayLie: number | null;
   readonly staged: readonly StagedEvents[];
   /** Epochs that this process has claimed. */
@@ -28,7 +34,11 @@ export interface ElectionStatus {
 
 const NONE = { staged: [], epochs: 0, leftOut: 0 };
 
-/** How the election of a replicator stands. @param policies in play @param dishonest the weight of hosts that may lie */
+/**
+ * The state of a replicator's election.
+ * @param policies in play
+ * @param dishonest the weight of hosts that may be dishonest
+ */
 export function electionStatus(
   replicator: Replicator | undefined,
   policies: readonly Pick<Policy, 'hosts' | 'required'>[],

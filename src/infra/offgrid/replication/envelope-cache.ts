@@ -6,20 +6,20 @@ import type { ShippedEvent } from '../protocol/event.js';
 import type { Sealer } from '../protocol/sealer.js';
 import type { Backlog, ShippingState } from './ports.js';
 
-/** Envelopes kept for the next host, in bytes: hosts that keep up are sent the same ones. */
+/** The most bytes of envelopes kept for the next host: hosts that keep up receive the same ones. */
 const MAX_WINDOW_BYTES = 8 * 1024 * 1024;
-/** Batches kept for the next host as they were put together. */
+/** The most batches kept, as assembled, for the next host. */
 const MAX_BATCHES = 4;
-/** Events sealed before others get a turn: about a millisecond's worth. */
+/** Events sealed before other work gets a turn: about one millisecond's worth. */
 const SLICE = 50;
 
-/** The sealed events of the origin. The newest that were read are kept, so that not every host has them sealed anew. */
+/** The sealed events of the origin. The newest ones read are kept, so that they are not sealed again for each host. */
 export class EnvelopeCache {
   readonly #backlog: Backlog;
   readonly #sealer: Sealer;
   readonly #time: Pick<Time, 'turn'>;
   readonly #known: () => ShippingState;
-  /** One read at a time at the end of the window: the next finds what the one before read. */
+  /** One read at a time at the end of the window: the next finds what the previous one has read. */
   readonly #inTurn = pLimit(1);
   readonly #batches = new LRUCache<string, readonly ShippedEvent[]>({ max: MAX_BATCHES });
   #events: ShippedEvent[] = [];
@@ -33,8 +33,8 @@ export class EnvelopeCache {
   }
 
   /**
-   * Events after a sequence, at most so many and, beyond the first, so many bytes; none when there are no more. Hosts that
-   * keep up are given the same list.
+   * The events after a sequence, at most `maxEvents` and, beyond the first, `maxBytes`; empty when there are no more.
+   * Hosts that keep up receive the same list.
    */
   async take(after: number, maxEvents: number, maxBytes: number): Promise<readonly ShippedEvent[]> {
     const events = this.#kept(after) ?? (await this.#inTurn(() => this.#read(after)));
@@ -48,7 +48,7 @@ export class EnvelopeCache {
   async #read(after: number): Promise<readonly ShippedEvent[]> {
     const kept = this.#kept(after);
     if (kept !== undefined) return kept;
-    // What is known at one time: which key seals an event follows from the events before it.
+    // One snapshot of the state: which key seals an event depends on the events before it.
     const known = this.#known();
     const limit = Math.min(MAX_BATCH_EVENTS, known.head - after);
     if (limit <= 0) return [];
@@ -67,7 +67,7 @@ export class EnvelopeCache {
     return index >= 0 && index < this.#events.length ? this.#events.slice(index, index + MAX_BATCH_EVENTS) : undefined;
   }
 
-  /** What continues the window makes it longer; what lies beyond it begins another; what lies before it is not kept. */
+  /** An event that continues the window extends it; one beyond it begins a new window; one before it is not kept. */
   #keep(sealed: readonly ShippedEvent[]): void {
     const [next] = sealed;
     const last = this.#events.at(-1)?.sequence;

@@ -6,18 +6,18 @@ import type { Time } from '../../platform/clock.js';
 import type { Logger } from '../../platform/logger.js';
 import type { ShippingState } from './ports.js';
 
-/** How long the log is left when it cannot be read or written, in milliseconds. */
+/** How long to wait after the log could not be read or written, in milliseconds. */
 const RETRY_MS = 1_000;
 
-/** Why nothing is shipped, though nothing is wrong with the hosts. */
+/** Why nothing is shipped, for a reason other than the hosts. */
 export type Refusal = 'OTHER_ORIGIN' | 'OTHER_ROOT_KEY';
 
-/** What the first key is made with. */
+/** Dependencies of the first key. */
 export interface FirstKeyDependencies {
   readonly origin: string;
   readonly root: RootKey;
   readonly known: () => ShippingState;
-  /** Resolves once what was recorded is known. */
+  /** Resolves once the recorded key is known. */
   readonly record: (fact: KeyRotated) => Promise<void>;
   readonly time: Time;
   /** @param length in bytes */
@@ -25,7 +25,10 @@ export interface FirstKeyDependencies {
   readonly logger: Logger;
 }
 
-/** Whose the log is: its first key is made here. Resolves why nothing may be shipped, if so, or when the signal comes. */
+/**
+ * Decides whether the log is this origin's; makes its first key where it has none. Resolves why nothing may be shipped;
+ * undefined when it may be, or when the signal aborts.
+ */
 export async function refusalOf(
   { origin, root, known, record, time, randomBytes, logger }: FirstKeyDependencies,
   signal: AbortSignal,
@@ -33,7 +36,7 @@ export async function refusalOf(
   while (known().keys.length === 0 && !signal.aborted) {
     try {
       await record(newKey(root, origin, 1, randomBytes(KEY_BYTES)));
-      // An outbox that does not show it by now would have key after key recorded.
+      // Without this wait, an outbox that does not show the key yet would cause key after key to be recorded.
       if (known().keys.length === 0) await time.sleep(RETRY_MS, signal);
     } catch (error) {
       logger.error({ err: error }, 'the first key cannot be recorded; trying again');
@@ -45,18 +48,18 @@ export async function refusalOf(
   const rootKeyId = known().keys[0]?.rootKeyId;
   if (named !== origin) {
     logger.error(
-      `Nothing is replicated: this log is that of origin '${named ?? ''}', and SHERATAN_ORIGIN is '${origin}'.`,
+      `Nothing is replicated: this log belongs to origin '${named ?? ''}', and SHERATAN_ORIGIN is '${origin}'. Set SHERATAN_ORIGIN to the origin of the log.`,
     );
     return 'OTHER_ORIGIN';
   }
   if (rootKeyId === root.id) return undefined;
   logger.error(
-    `Nothing is replicated: this log is sealed with root key ${rootKeyId ?? ''}, and the keyring holds ${root.id}. Put back the key it had: sheratan keys import.`,
+    `Nothing is replicated: this log is sealed with root key ${rootKeyId ?? ''}, and the keyring holds ${root.id}. Import the recovery key of the log: sheratan keys import.`,
   );
   return 'OTHER_ROOT_KEY';
 }
 
-/** A new key epoch. @param bytes of the key, random */
+/** The event that begins a key epoch. @param bytes of the key, random */
 export function newKey(root: RootKey, origin: string, keyEpoch: number, bytes: Uint8Array): KeyRotated {
   const key = dataKey(bytes);
   const wrappedKey = root.wrap(key, origin, keyEpoch);

@@ -12,16 +12,16 @@ import type { EnvelopeCache } from './envelope-cache.js';
 import type { LocalHistory } from './local-history.js';
 import type { ShippingState } from './ports.js';
 
-/** How much is mended beside shipping, in bytes a second. */
+/** How much is mended beside shipping, in bytes per second. */
 const MEND_BYTES_PER_SECOND = 64 * 1024;
-/** What is mended at once, in bytes: a second's worth. */
+/** How much one request mends, in bytes: one second's worth. */
 const MEND_BYTES = MEND_BYTES_PER_SECOND;
-/** How long a host that says that something is damaged is left between two attempts to mend it, in milliseconds. */
+/** How long a host that reports damage is left between two attempts to mend it, in milliseconds. */
 const MEND_EVERY_MS = 60_000;
-/** How often an event is asked for that a host has signed for, in milliseconds: four an hour. */
+/** How often a host is asked for an event that it has signed for, in milliseconds: four times an hour. */
 const AUDIT_EVERY_MS = 900_000;
 
-/** What a host is cared for with. */
+/** Dependencies of the care for a host. */
 export interface CareDependencies {
   readonly origin: string;
   readonly host: string;
@@ -29,12 +29,12 @@ export interface CareDependencies {
   readonly history: LocalHistory;
   readonly time: Time;
   readonly state: () => Pick<ShippingState, 'holes'>;
-  /** Whether the host is one to be dealt with. */
+  /** Whether the host is one to exchange events with. */
   readonly isServed: () => boolean;
   readonly logger: Logger;
 }
 
-/** Brings back to a host what is damaged there, and looks now and then whether it has what it has signed for. */
+/** Sends a host again what is damaged there, and checks from time to time whether it has what it has signed for. */
 export class HostCare {
   readonly #client: HostClient;
   readonly #dependencies: CareDependencies;
@@ -48,7 +48,7 @@ export class HostCare {
     this.#dependencies = dependencies;
   }
 
-  /** How often the host has given back another event than it has signed for, or none. */
+  /** How often the host has returned another event than the one it signed for, or none. */
   get failedAudits(): number {
     return this.#failedAudits;
   }
@@ -80,13 +80,13 @@ export class HostCare {
           if (isServed()) await this.#audit();
         }
       } catch (error) {
-        // A host that cannot be reached is told of by those who ship to it.
-        if (!(error instanceof HostFailure)) logger.error({ err: error, host }, 'a host cannot be cared for');
+        // The loop that ships to a host reports when it cannot be reached.
+        if (!(error instanceof HostFailure)) logger.error({ err: error, host }, 'a host cannot be mended or audited');
       }
     }
   }
 
-  /** How many of a host's events are the first ones of the own log; 0 when its head is not on it. */
+  /** How many of a host's events are the first events of the local log; 0 when its head is not on it. */
   async #common(): Promise<number> {
     const tree = this.#head?.tree?.value;
     if (tree === undefined) return 0;
@@ -108,7 +108,7 @@ export class HostCare {
         signal,
       );
     }
-    if (mended > 0) logger.warn(`${mended} events that were damaged at host ${host} are whole there again`);
+    if (mended > 0) logger.warn(`${mended} events that were damaged at host ${host} are intact there again`);
   }
 
   async #mendEach(sequences: readonly number[], signal: AbortSignal): Promise<number> {
@@ -132,7 +132,9 @@ export class HostCare {
     return mended;
   }
 
-  /** Whether a host gives back what it has signed for. Contents prove nothing against it: what is wrong is mended. */
+  /**
+   * Whether a host returns what it has signed for. Wrong content proves nothing against it: the event is sent again.
+   */
   async #audit(): Promise<void> {
     const { origin, host, time, logger } = this.#dependencies;
     const common = await this.#common();
@@ -149,7 +151,7 @@ export class HostCare {
       equalBytes(event.sealed, own.sealed);
     if (isWhole) return;
     this.#failedAudits += 1;
-    logger.warn(`host ${host} does not give back event ${sequence}, which it has signed for; it is sent again`);
+    logger.warn(`host ${host} does not return event ${sequence}, which it has signed for; the event is sent again`);
     await this.#client.mend(origin, [own]);
   }
 

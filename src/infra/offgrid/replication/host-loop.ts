@@ -17,35 +17,35 @@ import { type HostMemory, HostSession, type SessionDependencies, ShipError } fro
 import type { HostRecord } from './replication-state.js';
 import { signedTextOf, signedThingOf } from './signed-text.js';
 
-/** How long one that refuses an event, or has another key pinned, is left alone, in milliseconds. */
+/** How long a host that refuses an event, or has another key pinned, is left alone, in milliseconds. */
 const BLOCKED_MS = 600_000;
-/** How long what is under way may take once the loop was told to stop, in milliseconds. */
+/** How long requests in progress may take once the loop is stopped, in milliseconds. */
 const STOP_MS = 2_000;
 
-/** How a host is got on with, beside what the log knows. */
+/** This core's contact with a host, beside what the log knows. */
 export interface HostContact {
-  /** Whether the last thing that was tried with it came to something. */
+  /** Whether the last attempt succeeded. */
   readonly isReached: boolean;
   readonly failures: number;
   readonly lastError: string | undefined;
-  /** What it has shown last. */
+  /** The head that it has shown last. */
   readonly head: GoodHead | undefined;
-  /** How often it has given back another event than it has signed for, or none. */
+  /** How often it has returned another event than the one it signed for, or none. */
   readonly failedAudits: number;
 }
 
-/** What a loop works with. */
+/** Dependencies of a loop. */
 export interface LoopDependencies extends SessionDependencies, Omit<CareDependencies, 'host' | 'isServed' | 'state'> {
-  /** A client that gives up with the signal. */
+  /** A client that gives up when the signal aborts. */
   readonly clientOf: (host: PolicyHost, signal: AbortSignal) => HostClient;
-  /** A head of a host counts. */
+  /** Called when a head of a host counts. */
   readonly counted: (host: string, head: GoodHead, tree: Tree) => void;
   /** Records another state, and resolves once it is known. */
   readonly changeState: (host: HostChange) => Promise<void>;
   readonly logger: Logger;
 }
 
-/** Another state of a host. */
+/** A change of a host's state. */
 export interface HostChange {
   readonly host: string;
   readonly state: HostState;
@@ -57,8 +57,8 @@ export interface HostChange {
 /**
  * Keeps one host supplied. It holds sessions, one after the other; after a failure it leaves the host alone for a while
  * that grows. A host that refuses an event, or has another key pinned (BLOCKED), is tried again every ten minutes; one
- * without room (FULL) every minute; one that has proven itself dishonest (SUSPENDED) waits for an operator. Nothing here
- * holds up another host.
+ * without space (FULL) every minute; one that has proven itself dishonest (SUSPENDED) waits for an operator. No loop
+ * delays another host.
  */
 export class HostLoop {
   readonly host: PolicyHost;
@@ -74,9 +74,9 @@ export class HostLoop {
   #isReached = false;
   #lastError: string | undefined;
   #head: GoodHead | undefined;
-  /** Whether a BLOCKED host is tried though it is. */
+  /** Whether the host is tried although it is BLOCKED. */
   #isTrial = false;
-  /** Whether it is to be tried, however it went before. */
+  /** Whether the host is to be tried regardless of earlier failures. */
   #isWanted = false;
 
   constructor(host: PolicyHost, dependencies: LoopDependencies) {
@@ -100,19 +100,19 @@ export class HostLoop {
     return { isReached, failures, lastError, head, failedAudits: this.#care.failedAudits };
   }
 
-  /** What the host has signed for before counts for nothing: it is reinstated with what it then shows. */
+  /** What the host signed for before no longer counts: it is reinstated with what it then shows. */
   forget(): void {
     this.#memory.counted = undefined;
   }
 
-  /** Tries again now, though a try that is about to fail is under way. */
+  /** Tries again now, even while an attempt that is about to fail is in progress. */
   retry(): void {
     this.#failures = 0;
     this.#isWanted = true;
     this.#nudged.notify();
   }
 
-  /** What the host knows is completed, unless that takes too long. */
+  /** Stops. The host still receives what is known, unless that takes too long. */
   async stop(): Promise<void> {
     this.#stopping.abort();
     const ended = new AbortController();
@@ -162,8 +162,8 @@ export class HostLoop {
   }
 
   /**
-   * Waits, unless the epoch or the state of the host is another, or an operator wants it tried now. Resolves false when the
-   * signal, the epoch or the state ended it.
+   * Waits until the time is over, the epoch or the state of the host changes, or an operator wants it tried now. Resolves
+   * false when the signal, the epoch or the state ended the wait.
    */
   async #pause(ms: number, signal: AbortSignal): Promise<boolean> {
     const { time, writer, changed } = this.#dependencies;
@@ -192,7 +192,7 @@ export class HostLoop {
       onCounted: (head, tree) => {
         dependencies.counted(host, head, tree);
       },
-      // A claim is easily granted: only what it then takes shows that nothing is wrong any more.
+      // A claim is easily granted: only what the host then takes shows that nothing is wrong any more.
       onSupplied: () => this.#supplied(),
     });
     await session.run(signal);
@@ -214,7 +214,7 @@ export class HostLoop {
     return { host, hostKey: keyOf(verifyKey), origin, originKey: verifyKeyOf(root.verifyKey) };
   }
 
-  /** What a failure means. Returns how long to leave the host alone, in milliseconds. */
+  /** Decides what a failure means. Returns how long to leave the host alone, in milliseconds. */
   async #judge(error: unknown, epoch: number): Promise<number> {
     if (error instanceof DishonestHostError) return this.#accuse(error);
     const { cause, batch } = error instanceof ShipError ? error : { cause: error, batch: undefined };
@@ -264,7 +264,7 @@ export class HostLoop {
     return this.#fail(cause, refusal?.code === 'BUSY' ? refusal.wait * 1_000 : 0);
   }
 
-  /** Whether a refusal shows what ends the epoch. What the origin has not signed in it changes nothing. */
+  /** Whether a refusal shows what ends the epoch. Content that the origin has not signed has no effect. */
   async #hears(refusal: Refusal, epoch: number): Promise<boolean> {
     const { writer, origin } = this.#dependencies;
     const { host, originKey } = this.#expected();
@@ -283,7 +283,10 @@ export class HostLoop {
     }
   }
 
-  /** Counts a failure. Returns how long to leave the host alone, in milliseconds. @param askedMs by the host */
+  /**
+   * Counts a failure. Returns how long to leave the host alone, in milliseconds.
+   * @param askedMs the wait that the host asked for
+   */
   #fail(error: unknown, askedMs = 0): number {
     const { logger, time } = this.#dependencies;
     const message = error instanceof Error ? error.message : String(error);
@@ -310,7 +313,7 @@ export class HostLoop {
     return 0;
   }
 
-  /** Records another state, unless it is known, or an operator has set the host aside meanwhile. */
+  /** Records another state, unless it is known, or the host has been set aside meanwhile. */
   async #change(state: HostState, sequence: number, why: string, proof?: HostProof): Promise<void> {
     const { host } = this.host;
     const known = this.#state();
@@ -331,13 +334,13 @@ export class HostLoop {
 }
 
 function pinned(origin: string, { message }: HostFailure): string {
-  return `It has another key for '${origin}', pinned by whoever claimed the name there first. If that was no one, stop the host and forget the key there: sheratan host reset-key --origin ${origin}. (${message})`;
+  return `It has pinned another key for '${origin}', of the core that claimed the name there first. If there is no such core, stop the host and remove the key there: sheratan host reset-key --origin ${origin}. (${message})`;
 }
 
-/** @throws HostFailure NONSENSE when the key that a policy names is none */
+/** @throws HostFailure NONSENSE when the verify key in the policy is not valid */
 function keyOf(verifyKey: string): VerifyKey {
   const key = fromBase64(verifyKey);
-  if (!isVerifyKey(key)) throw new HostFailure('NONSENSE', 'The verify key that the policy names is none.');
+  if (!isVerifyKey(key)) throw new HostFailure('NONSENSE', 'The verify key in the policy is not valid.');
   return key;
 }
 

@@ -25,14 +25,14 @@ import type { LocalHistory } from './local-history.js';
 import type { ReplicationState } from './replication-state.js';
 import type { Writer } from './writer.js';
 
-/** How long a host is left in silence before it is asked for its head, in milliseconds. */
+/** A host that was sent nothing for this long is asked for its head, in milliseconds. */
 const SILENCE_MS = 10_000;
-/** A quorum that rose is told when nothing was shipped for this, */
+/** A risen quorum is sent to a host when nothing was shipped to it for this long, in milliseconds, */
 const RENEW_AFTER_MS = 2_000;
 /** and at most this often, in milliseconds. */
 const RENEW_EVERY_MS = 10_000;
 
-/** What a session works with. */
+/** Dependencies of a session. */
 export interface SessionDependencies {
   readonly origin: string;
   readonly root: RootKey;
@@ -41,34 +41,34 @@ export interface SessionDependencies {
   readonly batches: BatchMaker;
   readonly time: Time;
   readonly state: () => ReplicationState;
-  /** More events, or another state of things. */
+  /** Resolves when there are more events, when the state has changed, or when the signal aborts. */
   readonly changed: (signal: AbortSignal) => Promise<void>;
 }
 
-/** What is known of a host from one session to the next. */
+/** What is remembered of a host between sessions. */
 export interface HostMemory {
   /** How large a batch may be, in bytes. */
   maxBytes: number;
   /** The head that was counted last. */
   counted: Counted | undefined;
-  /** The epoch that it has granted last. */
+  /** The epoch that the host granted last. */
   granted: number;
-  /** Whether its answers to where histories part cannot be relied on. */
+  /** Whether its answers on where the histories diverge are unreliable. */
   isMisleading: boolean;
 }
 
-/** Who is told how a session goes, and whether it is to go on. */
+/** Receives the progress of a session, and decides whether it continues. */
 export interface SessionOwner {
   readonly isServed: () => boolean;
-  /** The host has answered with a good head. */
+  /** The host has answered with a valid head. */
   readonly onHead: (head: GoodHead) => void;
   /** A head counts. */
   readonly onCounted: (head: GoodHead, tree: Tree) => void;
-  /** The host has taken a batch, or has everything. */
+  /** The host has taken a batch, or has all events. */
   readonly onSupplied: () => Promise<void>;
 }
 
-/** A batch came to nothing. */
+/** A batch could not be shipped. */
 export class ShipError extends Error {
   override readonly name = 'ShipError';
   override readonly cause: HostFailure;
@@ -82,8 +82,9 @@ export class ShipError extends Error {
 }
 
 /**
- * One conversation with one host under one epoch: claim, find what it has of the own history, ship the rest, and go on as
- * events come. It ends with an error, with the signal, with the epoch, or when the host is to be left alone.
+ * One conversation with one host under one epoch: claim, find how much of the local history the host has, ship the
+ * rest, and continue as events arrive. It ends with an error, with the signal, with the epoch, or when the host is no
+ * longer served.
  */
 export class HostSession {
   readonly #expected: Expected;
@@ -137,26 +138,26 @@ export class HostSession {
         next = found === undefined ? this.#prepare(tree) : Promise.resolve(found);
         continue;
       }
-      // The next batch is made while this one is under way.
+      // The next batch is made while this one is in transit.
       const shipping = this.#ship(batch);
       next = this.#prepare(batch.tree);
       await shipping;
       ({ tree } = batch);
       await this.#owner.onSupplied();
     }
-    // What is known of the quorum outlives this process.
+    // The known quorum must outlive this process.
     if (signal.aborted && this.#isOfEpoch() && this.#lacksQuorum(tree))
       await this.#ship(await batches.renewal(tree, writer));
   }
 
   #prepare(tree: MerkleFrontier): Promise<Batch | undefined> {
     const preparing = this.#dependencies.batches.after(tree, this.#memory.maxBytes, this.#dependencies.writer);
-    // It is awaited in its turn, if there is one; until then a failure is nobody's.
+    // The promise may never be awaited; without this handler its failure would be unhandled.
     preparing.catch(() => undefined);
     return preparing;
   }
 
-  /** How long until a host that has all events is to be told what has changed beside, in milliseconds. */
+  /** How long until a host that has all events needs a renewed tree, in milliseconds; Infinity when it needs none. */
   #renewalIn(tree: MerkleFrontier): number {
     const { writer, time } = this.#dependencies;
     if (!writer.isElected || tree.size === 0) return Infinity;
@@ -173,8 +174,8 @@ export class HostSession {
   }
 
   /**
-   * Waits for news, or until a tree is to be renewed. After a silence the host is asked for its head. Resolves the next batch where
-   * there is one already: events may have come since the last look, while a batch was under way.
+   * Waits for a change, or until the tree must be renewed. After a silence the host is asked for its head. Resolves the
+   * next batch if one is ready: events may have arrived since the last check, while a batch was in transit.
    */
   async #idle(tree: MerkleFrontier, signal: AbortSignal): Promise<Batch | undefined> {
     const { changed, time } = this.#dependencies;
@@ -217,7 +218,7 @@ export class HostSession {
     );
   }
 
-  /** Asks for the head; claims again where the host has forgotten the claim. */
+  /** Asks for the head; claims again if the host has forgotten the claim. */
   async #ask(): Promise<GoodHead> {
     const { origin, writer } = this.#dependencies;
     const head = await this.#judged(() => this.#client.head(origin));
@@ -251,8 +252,8 @@ export class HostSession {
   }
 
   /**
-   * Asks for a head, verifies it, and draws what follows from it.
-   * @param check what it must have, beside
+   * Asks for a head, verifies it, and acts on it.
+   * @param check throws unless the head has what the request demands
    * @throws DishonestHostError, HostFailure, EpochEnded
    */
   async #judged(ask: () => Promise<HeadAnswer>, check: (head: GoodHead) => void = () => undefined): Promise<GoodHead> {
@@ -270,14 +271,14 @@ export class HostSession {
     return head;
   }
 
-  /** Whether a head says nothing but what this process has just signed. */
+  /** Whether a head shows nothing but what this process has just signed. */
   #isOwnWord({ tree, staged }: GoodHead): boolean {
     const taken = this.#taken;
     if (taken === undefined || !this.#dependencies.writer.isElected || staged !== null) return false;
     return tree !== null && tree.value.epoch === taken.epoch && equalBytes(tree.value.root, taken.root);
   }
 
-  /** A head counts when it is of this line and epoch, on the log, and nothing of it is damaged but holes. */
+  /** A head counts when it is of this line and epoch and on the log, and all its damaged events are holes. */
   async #count(head: GoodHead): Promise<void> {
     const { writer, state, history } = this.#dependencies;
     const tree = head.tree?.value;
@@ -289,7 +290,7 @@ export class HostSession {
     this.#owner.onCounted(head, tree);
   }
 
-  /** Whether events that are damaged at the host, so many of them, are holes: nobody has these. */
+  /** Whether a host's damaged events, `damaged` in number, are all holes: no host has their content. */
   async #areHoles(damaged: number): Promise<boolean> {
     const { origin, state } = this.#dependencies;
     const { holes } = state();
@@ -298,7 +299,7 @@ export class HostSession {
     for (let after = 0, seen = 0; seen < damaged;) {
       const { sequences } = await this.#client.damaged(origin, { after, limit: MAX_DAMAGED });
       const last = sequences.at(-1) ?? after;
-      // An answer that says nothing more contradicts the head.
+      // An answer that lists no further events contradicts the count in the head.
       if (last <= after || !sequences.every((sequence) => holes.has(sequence))) return false;
       [after, seen] = [last, seen + sequences.length];
     }
@@ -306,7 +307,7 @@ export class HostSession {
     return true;
   }
 
-  /** The tree of those of a host's events that are the first ones of the own log. */
+  /** The tree over those of a host's events that are the first events of the local log. */
   async #inCommon({ tree, staged }: GoodHead): Promise<MerkleFrontier> {
     const { history } = this.#dependencies;
     let common = 0;
@@ -321,7 +322,10 @@ export class HostSession {
     return common === 0 ? new MerkleFrontier(sha256) : history.at(common);
   }
 
-  /** How many of a host's first events are the own ones, by the roots it gives: when they are wrong, batches are for nothing. */
+  /**
+   * How many of a host's first events are those of the local log, by the roots it reports. Wrong roots only waste
+   * batches.
+   */
   async #search(of: HistoryName, length: number): Promise<number> {
     const { origin, history, state } = this.#dependencies;
     let [found, high] = [0, Math.min(state().head, length)];

@@ -7,10 +7,10 @@ import { isComplete, type Tree } from '../protocol/tree.js';
 import type { LocalTree } from './local-tree.js';
 import { beginningOf, type Outbox, type ReplicationState } from './replication-state.js';
 
-/** Roots, and answers, that are remembered: a log only grows, so they stay right. */
+/** How many roots, and answers, are remembered: a log only grows, so they remain correct. */
 const MAX_REMEMBERED = 1_000;
 
-/** The history of the own log, as what hosts show is compared with it. */
+/** The history of the local log, with which the trees that hosts show are compared. */
 export class LocalHistory {
   readonly #tree: LocalTree;
   readonly #outbox: Pick<Outbox, 'catchUp'>;
@@ -18,7 +18,7 @@ export class LocalHistory {
   readonly #answers = new LRUCache<string, boolean>({ max: MAX_REMEMBERED });
   readonly #roots = new LRUCache<number, Uint8Array>({ max: MAX_REMEMBERED });
 
-  /** @param state what the log says now */
+  /** @param state the present state of the log */
   constructor(tree: LocalTree, outbox: Pick<Outbox, 'catchUp'>, state: () => ReplicationState) {
     this.#tree = tree;
     this.#outbox = outbox;
@@ -26,23 +26,25 @@ export class LocalHistory {
   }
 
   /**
-   * Whether the first events of the own log have this root.
-   * @throws Error when it cannot be told, because not all of the log is known
+   * Whether the first events of the local log have this root.
+   * @throws Error when that cannot be decided, because not all of the log is known
    */
   async has(sequence: number, root: Uint8Array): Promise<boolean> {
     const name = nameOf(sequence, root);
     const known = this.#answers.get(name);
     if (known !== undefined) return known;
-    // Another core on this log may have appended and shipped what is not known here yet.
+    // Another core on this log may have appended and shipped events that are not known here yet.
     if (sequence > this.#state().head && !(await this.#outbox.catchUp()))
-      throw new Error('The outbox has not caught up with the log, so what a host shows cannot be compared with it.');
+      throw new Error(
+        'The outbox has not caught up with the log, so the tree that a host shows cannot be compared with it.',
+      );
     if (sequence > this.#state().head) return false;
     const answer = equalBytes(await this.rootAt(sequence), root);
     this.#answers.set(name, answer);
     return answer;
   }
 
-  /** Remembers a root of the own log that was worked out elsewhere. */
+  /** Remembers a root of the local log that was computed elsewhere. */
   remember(sequence: number, root: Uint8Array): void {
     this.#roots.set(sequence, root);
     this.#answers.set(nameOf(sequence, root), true);
@@ -60,11 +62,11 @@ export class LocalHistory {
   /** The tree over the first events. @throws Error when there are fewer */
   async at(sequence: number): Promise<MerkleFrontier> {
     const tree = await this.#tree.at(sequence);
-    if (tree === undefined) throw new Error(`the log does not give event ${sequence}`);
+    if (tree === undefined) throw new Error(`the log does not return event ${sequence}`);
     return tree;
   }
 
-  /** What a tree says, and how that stands to the own log. */
+  /** What a tree states, and how it relates to the local log. */
   async shown(tree: Tree): Promise<Shown> {
     const { line, epoch, sequence, quorum, writer } = tree;
     return {
@@ -82,8 +84,8 @@ function nameOf(sequence: number, root: Uint8Array): string {
 }
 
 /**
- * The own log as an election asks. A log that knows of no election (a new one, or one that protocol 1 left) was elected on all it had
- * when its process began.
+ * The local log in the form that an election needs. A log without a recorded election (a new one, or one that protocol
+ * 1 left) counts as elected on all events it had when its process began.
  * @param length how many events it had then
  * @throws LogError LOG_CORRUPT when it was elected on more events than it has
  */
@@ -93,7 +95,7 @@ export function ownHistoryOf(state: ReplicationState, length: number): OwnHistor
   if (base > head)
     throw new LogError(
       'LOG_CORRUPT',
-      `The log has ${head} replicated events, and an election was won with ${base}: events are missing at its end. Repair it (sheratan restore --repair), or restore it.`,
+      `The log has ${head} replicated events, but it won an election with ${base}: events are missing at its end. Repair it (sheratan restore --repair), or restore it.`,
     );
   return { line, epoch: elected?.epoch ?? 0, base: Math.max(base, begun), quorum, isRestored };
 }

@@ -7,7 +7,7 @@ import type { ShippedEvent } from '../protocol/event.js';
 import type { EnvelopeCache } from './envelope-cache.js';
 import type { FrontierCache } from './ports.js';
 
-/** Trees kept for the next host. */
+/** How many grown trees are kept for the next host. */
 const MAX_GROWN = 4;
 
 /** The Merkle tree over the origin's own events, at any size. */
@@ -15,10 +15,10 @@ export class LocalTree {
   readonly #envelopes: Pick<EnvelopeCache, 'take'>;
   readonly #cache: FrontierCache;
   readonly #onProgress: (size: number, of: number) => void;
-  /** What was grown last. Trees are not changed once they are given out. */
+  /** The trees grown last. A tree is not changed once it has been returned. */
   #grown: readonly { readonly from: MerkleFrontier; readonly to: MerkleFrontier }[] = [];
 
-  /** @param onProgress is told how many events a tree has by now, of those it is to have */
+  /** @param onProgress receives how many events a tree has so far, and how many it will have */
   constructor(
     envelopes: Pick<EnvelopeCache, 'take'>,
     cache: FrontierCache,
@@ -31,8 +31,8 @@ export class LocalTree {
 
   /**
    * The tree over the first events.
-   * @param afresh works it all out again: what was kept may be damaged
-   * @returns undefined when there are not so many events
+   * @param afresh computes everything again: cached frontiers may be damaged
+   * @returns undefined when there are fewer events
    */
   async at(size: number, afresh = false): Promise<MerkleFrontier | undefined> {
     const kept = afresh ? undefined : await this.#keptBelow(size);
@@ -47,7 +47,7 @@ export class LocalTree {
     return frontier;
   }
 
-  /** The tree with the events that come next, and keeps what makes it quick to get there again. */
+  /** A tree with the next events appended. The result is cached, so that it is quick to get again. */
   async grown(from: MerkleFrontier, events: readonly ShippedEvent[]): Promise<MerkleFrontier> {
     const size = from.size + events.length;
     // Hosts that keep up grow the same trees.
@@ -58,7 +58,10 @@ export class LocalTree {
     return to;
   }
 
-  /** Passes over what was kept of another history: the log may have been put back from a copy, and gone on elsewhere. */
+  /**
+   * Drops cached frontiers of another history: the log may have been put back from a copy, and have continued
+   * differently.
+   */
   async #keptBelow(size: number): Promise<MerkleFrontier | undefined> {
     for (;;) {
       const kept = await this.#cache.below(size);

@@ -21,30 +21,30 @@ import { appendFact } from './replication-events.js';
 import type { Outbox, ReplicationState } from './replication-state.js';
 import type { Replicator } from './replicator.js';
 
-/** How long the outbox may take to show what there is, in milliseconds. */
+/** How long the outbox may take to show a recorded event, in milliseconds. */
 const CAUGHT_UP_MS = 5_000;
-/** How often something is tried again that others were faster with. */
+/** How often an operation is tried again after a conflict with another. */
 const MAX_CONFLICTS = 5;
 
-/** Why nothing is replicated, though nothing is wrong with the hosts. */
+/** Why nothing is replicated, for a reason other than the hosts. */
 export type NotReplicated = 'OTHER_ORIGIN' | 'OTHER_ROOT_KEY' | 'KEYRING_MISSING';
 
-/** The states that an operator gives a host; the others it comes into by itself. */
+/** The states that an operator can give a host; the other states are set automatically. */
 export type SettableState = Extract<HostState, 'ACTIVE' | 'SUSPENDED' | 'RETIRED'>;
 
-/** Who asks, and in which request. */
+/** Who requests an operation, and in which request. */
 export interface Author {
   readonly actor: string;
   readonly correlationId: string;
 }
 
-/** What an operation came to: where the log shows it, at the latest, or why it was not done. */
+/** The result of an operation: the log position by which its effect is visible, or why it was not done. */
 export type Operated<More = unknown> =
   ({ readonly done: true; readonly position: bigint } & More) | { readonly done: false; readonly problem: Problem };
 
 type Refused = Extract<Operated, { done: false }>;
 
-/** What operations are carried out with. */
+/** Dependencies of the operations. */
 export interface OperationsDependencies {
   readonly origin: string;
   readonly log: EventLog;
@@ -59,7 +59,9 @@ export interface OperationsDependencies {
   readonly newKey: (keyEpoch: number) => KeyRotated | undefined;
 }
 
-/** What operators do about hosts and keys. One at a time; each judges by an outbox that shows what came before. */
+/**
+ * What operators do about hosts and keys. Operations run one at a time, each on an outbox that shows those before it.
+ */
 export class Operations {
   readonly #dependencies: OperationsDependencies;
   readonly #queue = new KeyedQueue();
@@ -68,7 +70,7 @@ export class Operations {
     this.#dependencies = dependencies;
   }
 
-  /** Tries a host again at once; one that is BLOCKED or FULL is ACTIVE from then on. */
+  /** Tries a host again immediately; a BLOCKED or FULL host becomes ACTIVE. */
   retryHost(id: string, by: Author): Promise<Operated> {
     return this.#onHost(id, async (host) => {
       const { replicator, outbox } = this.#dependencies;
@@ -85,8 +87,8 @@ export class Operations {
   }
 
   /**
-   * Gives a host a state. RETIRED is for good, and only once the others have signed for all that a quorum has: what
-   * nobody else keeps would be lost with it, and without enough others nothing could be signed for again.
+   * Gives a host a state. RETIRED is permanent, and allowed only once the others have signed for everything at quorum:
+   * what no other host keeps would be lost with this one, and without enough others no new event could reach a quorum.
    */
   async setHostState(id: string, state: SettableState, why: string, by: Author): Promise<Operated> {
     const problem = new Checks().text('why', why, 0, LIMITS.reasonLength).problem();
@@ -94,11 +96,14 @@ export class Operations {
     return this.#onHost(id, async (host, known) => {
       if (host.state === state) return { done: true, position: this.#dependencies.outbox.position };
       if (host.state === 'RETIRED')
-        return hostState(host, `Host '${id}' is RETIRED, for good. Start it on an empty folder: it is another then.`);
+        return hostState(
+          host,
+          `Host '${id}' is RETIRED permanently. Start it on an empty folder: it is then a new host.`,
+        );
       if (state === 'RETIRED' && !isDispensable(id, known))
         return hostState(
           host,
-          `Host '${id}' cannot be retired yet: without it, the other hosts of the policy have not the weight it requires, or have not signed for all of events 1–${known.quorum}, or do not show yet that a quorum has these. Add hosts to OFFGRID_STORAGE_HOSTS, or wait until they have caught up.`,
+          `Host '${id}' cannot be retired yet: without it, the other hosts of the policy do not have the weight it requires, or have not signed for all of events 1–${known.quorum}, or do not show yet that these are at quorum. Add hosts to OFFGRID_STORAGE_HOSTS, or wait until the others have caught up.`,
         );
       const position = await this.#record(this.#changed(host, state, why), by);
       if (state === 'ACTIVE') this.#dependencies.replicator()?.retry(id);
@@ -106,7 +111,7 @@ export class Operations {
     });
   }
 
-  /** Vouches for a host's key: a policy that says so, and is otherwise the latest. */
+  /** Confirms a host's key, with a policy that marks it as confirmed and is otherwise the latest. */
   confirmHost(id: string, by: Author): Promise<Operated> {
     return this.#onHost(id, async (host, first) => {
       let known = first;
@@ -127,7 +132,7 @@ export class Operations {
     });
   }
 
-  /** Begins a key epoch: what comes after it is sealed with another key. */
+  /** Begins a key epoch: later events are sealed with another key. */
   rotateKey(by: Author): Promise<Operated<{ readonly keyEpoch: number }>> {
     return this.#inQueue(async (known) => {
       const { origin, newKey, log } = this.#dependencies;
@@ -155,8 +160,8 @@ export class Operations {
   }
 
   /**
-   * Begins a line with this core's own log, above every line that a host has shown: what was at quorum in older lines binds
-   * it no more, and the policies of hosts that are lost for good end. A core that was halted goes on.
+   * Begins a line with this core's log, above every line that a host has shown: what was at quorum in older lines no
+   * longer binds it, and the policies of permanently lost hosts end. A core that was halted continues.
    * @param named the name of the origin, as a person has typed it
    */
   beginLine(named: string, by: Author): Promise<Operated<{ readonly line: number }>> {
@@ -171,7 +176,7 @@ export class Operations {
     });
   }
 
-  /** Forgets why this core was halted: it claims the hosts again, and is judged anew. */
+  /** Clears the reason why this core was halted: it claims the hosts again, and its log is checked again. */
   resumeWriter(): Promise<Operated> {
     return this.#withReplicator(async ({ writer }) => {
       if (writer.halted === undefined) return refused('This core is not halted: there is nothing to resume.');
@@ -180,7 +185,7 @@ export class Operations {
     });
   }
 
-  /** What is done by the core that replicates, whether it is halted or not. */
+  /** Runs what only the core that replicates can do, whether it is halted or not. */
   #withReplicator<More extends object>(
     work: (replicator: Pick<Replicator, 'beginLine' | 'writer'>) => Promise<More | Refused>,
   ): Promise<Operated<More>> {
@@ -193,7 +198,9 @@ export class Operations {
         if (refusal !== undefined) return refusal;
         const replicator = running();
         if (replicator === undefined)
-          return refused('Another core of this log replicates it, or replication has just begun. Ask that core.');
+          return refused(
+            'Another core of this log replicates it, or replication has just begun here. Send the request to that core, or try again in a moment.',
+          );
         const more = await work(replicator);
         return 'problem' in more ? more : { done: true, position: outbox.position, ...more };
       },
@@ -224,7 +231,7 @@ export class Operations {
     );
   }
 
-  /** Nothing is changed where nothing is replicated. */
+  /** Refuses a change where nothing is replicated. */
   #refused({ origin }: ShippingState): Refused | undefined {
     const refusal = this.#dependencies.refusal();
     if (refusal !== undefined) return refused(REFUSALS[refusal]);
@@ -247,19 +254,21 @@ export class Operations {
 }
 
 const WAITING = overloaded('changes of replication wait');
-const NOT_CAUGHT_UP = 'The outbox has not caught up with the log, so it is not known how the hosts are. Try again.';
+const NOT_CAUGHT_UP = 'The outbox has not caught up with the log, so the state of the hosts is not known. Try again.';
 
 const REFUSALS: Readonly<Record<NotReplicated, string>> = {
-  OTHER_ORIGIN: 'Nothing is replicated: the log is that of another origin than SHERATAN_ORIGIN.',
+  OTHER_ORIGIN:
+    'Nothing is replicated: the log belongs to another origin than SHERATAN_ORIGIN. Set SHERATAN_ORIGIN to the origin of the log.',
   OTHER_ROOT_KEY:
-    'Nothing is replicated: the log is sealed with another root key than the keyring holds. Put back the key it had: sheratan keys import.',
+    'Nothing is replicated: the log is sealed with another root key than the one in the keyring. Import the recovery key of the log: sheratan keys import.',
   KEYRING_MISSING:
-    'Nothing is replicated: the keyring is gone, and the log is sealed with its key. Put the recovery key back: sheratan keys import.',
+    'Nothing is replicated: the keyring is missing, and the log is sealed with its key. Import the recovery key: sheratan keys import.',
 };
 
 /**
- * Whether what a quorum has signed for stays signed for without a host, and can go on to be. The hosts that stay must also
- * show that the policy in force is: whoever restores from them would ask for those of the one before it.
+ * Whether everything at quorum remains at quorum without a host, and later events can still reach a quorum. The
+ * remaining hosts must also show that the policy in force is at quorum: a restore from them would otherwise require the
+ * hosts of the policy before it.
  */
 function isDispensable(id: string, { policies, hosts, quorum, quorumEpoch }: ReplicationState): boolean {
   const retired = [...hosts.values()].filter((host) => host.state === 'RETIRED').map(({ host }) => host);

@@ -8,44 +8,47 @@ import type { Logger } from '../../platform/logger.js';
 import { HostFailure } from '../protocol/host-client.js';
 import type { Journal, ShippingState } from './ports.js';
 
-/** How often those who answered with a strange key are looked at again, in milliseconds. */
+/** How often a URL that answered with an unexpected key is asked again, in milliseconds. */
 const STRANGER_MS = 30_000;
 /** How long the first policy waits for hosts that have not been met yet, in milliseconds. */
 const FIRST_POLICY_MS = 5_000;
-/** How long a failed recording is left, in milliseconds. */
+/** How long to wait after a failed recording, in milliseconds. */
 const RETRY_MS = 1_000;
 
-/** What a policy is kept with. */
+/** Dependencies of a policy reconciler. */
 export interface PolicyDependencies {
   readonly origin: string;
   readonly wanted: WantedPolicy;
-  /** Who answers at a URL. */
+  /** Resolves the host that answers at a URL. */
   readonly whoIsAt: (url: string) => Promise<MetHost>;
   readonly journal: Journal;
   readonly time: Time;
   readonly logger: Logger;
   readonly known: () => ShippingState;
-  /** The line that the next policy begins, and whether that is all it is for; undefined when it goes on with the log's. */
+  /**
+   * The line that the next policy begins, and whether a policy is due for that alone; undefined when it continues the
+   * log's line.
+   */
   readonly nextLine?: () => { readonly line: number; readonly isDue: boolean } | undefined;
   readonly changed: (signal: AbortSignal) => Promise<void>;
 }
 
-/** Meets the hosts that are wanted, and records the policy that follows when it is another than the log's. */
+/** Meets the wanted hosts, and records the policy that follows when it differs from the log's. */
 export class PolicyReconciler {
   readonly #dependencies: PolicyDependencies;
   readonly #met = new Map<string, MetHost>();
-  /** Why a URL counts for nothing. */
+  /** Why a URL does not count. */
   readonly #failures = new Map<string, string>();
-  /** One policy at a time: the next follows from it. */
+  /** One policy at a time: the next follows from the one before. */
   readonly #inTurn = pLimit(1);
   /**
-   * Whether a policy may leave out who was not met. What follows the first policy needs a quorum under that as well: if it
-   * named but two of three hosts, nothing could ever be done without both.
+   * Whether a policy may leave out hosts that were not met. The policy after the first needs a quorum under the first
+   * as well: if that named only two of three hosts, nothing could ever be done without both.
    */
   #mayLeaveOut: boolean;
-  /** What was recorded last by this process. */
+  /** The policy that this process recorded last. */
   #recorded: Policy | undefined;
-  /** The version of another core's policy that was complained of. */
+  /** The version of another core's policy that was warned about. */
   #yieldedTo = 0;
 
   constructor(dependencies: PolicyDependencies) {
@@ -53,12 +56,12 @@ export class PolicyReconciler {
     this.#mayLeaveOut = this.#current() !== undefined;
   }
 
-  /** Why a wanted URL counts for nothing, if it does. */
+  /** Why a wanted URL does not count; undefined when no reason is known. */
   failureOf(url: string): string | undefined {
     return this.#failures.get(url);
   }
 
-  /** Who answered at a wanted URL, if somebody did. */
+  /** The host that answered at a wanted URL, if any. */
   metAt(url: string): MetHost | undefined {
     return this.#met.get(url);
   }
@@ -69,7 +72,7 @@ export class PolicyReconciler {
     for (const { policy } of known().policies)
       if (mayDivide(policy))
         logger.warn(
-          `policy ${policy.version} has ${policy.required} of ${totalWeight(policy)} sign: two halves could each sign for another history. Set OFFGRID_REQUIRED_ACKS to more than half.`,
+          `policy ${policy.version} requires ${policy.required} of ${totalWeight(policy)} to sign: two halves could sign for different histories. Set OFFGRID_REQUIRED_ACKS to more than half.`,
         );
     if (!this.#mayLeaveOut) {
       await firstOf<unknown>(signal, (waiting) => [Promise.all(meeting), time.sleep(FIRST_POLICY_MS, waiting)]);
@@ -116,16 +119,19 @@ export class PolicyReconciler {
     this.#recorded = policy;
   }
 
-  /** Another core of this log wants another policy: it has the last word, or the two would have it in turn for ever. */
+  /**
+   * Another core of this log wants another policy. That core's policy remains: otherwise the two would replace it in
+   * turn forever.
+   */
   #yieldTo(other: Policy | undefined): void {
     if (other === undefined || other.version === this.#yieldedTo) return;
     this.#yieldedTo = other.version;
     this.#dependencies.logger.warn(
-      `Policy ${other.version} is not what OFFGRID_STORAGE_HOSTS and OFFGRID_REQUIRED_ACKS say here: another core of this log has other settings. It is left as it is; give both the same settings.`,
+      `Policy ${other.version} differs from OFFGRID_STORAGE_HOSTS and OFFGRID_REQUIRED_ACKS of this core: another core of this log has other settings. The policy is not changed; give both cores the same settings.`,
     );
   }
 
-  /** Finds out who answers at a URL, until it is one who may count. */
+  /** Asks which host answers at a URL, until it is one that may count. */
   async #meet(url: string, signal: AbortSignal): Promise<void> {
     const { time, whoIsAt, wanted, logger } = this.#dependencies;
     const one = wanted.hosts.find((host) => host.url === url);
@@ -141,14 +147,14 @@ export class PolicyReconciler {
           await this.#set();
           return;
         }
-        const trouble = `${url} answers with the key ${met.host}, which is not the one it had; it counts for nothing. If that is right, name it in OFFGRID_STORAGE_HOSTS: ${url}#${met.host}`;
+        const trouble = `${url} answers with the key ${met.host}, which is not the expected one; the host counts for nothing. If the key is right, name it in OFFGRID_STORAGE_HOSTS: ${url}#${met.host}`;
         if (this.#failures.get(url) !== trouble) logger.error({ host: url }, trouble);
         this.#failures.set(url, trouble);
       } catch (error) {
         failures += 1;
         waitMs = backoffMs(failures, time.random());
         this.#failures.set(url, error instanceof Error ? error.message : String(error));
-        if (!(error instanceof HostFailure)) logger.error({ err: error, host: url }, 'a host cannot be met');
+        if (!(error instanceof HostFailure)) logger.error({ err: error, host: url }, 'a host cannot be contacted');
       }
       await time.sleep(waitMs, signal);
     }

@@ -6,7 +6,7 @@ import type { Projector } from '../../projector/projector.js';
 import { entryPlaces, replicationRows, type ReplicationRows } from '../../readmodels/outbox/outbox-rows.js';
 import type { HostRecord, Outbox, ReplicationState } from './replication-state.js';
 
-/** How long the outbox is waited for, in milliseconds. */
+/** How long to wait for the outbox, in milliseconds. */
 const CATCH_UP_MS = 2_000;
 
 const NOTHING = {
@@ -59,12 +59,12 @@ export class ProjectedBacklog implements Outbox {
   }
 }
 
-/** An event that is sealed under another number than the outbox gives it could never be opened again. */
+/** An event that is sealed under another number than the outbox gives it could never be opened. @throws LogError */
 function assertPlaced(found: ReplicatedEvent | undefined, id: number, position: bigint): void {
   if (found?.sequence === id && found.event.position === position) return;
   throw new LogError(
     'LOG_CORRUPT',
-    `outbox.db has replicated event ${id} at position ${position}, and the log has another there. Delete outbox.db while the core is stopped: it is built again from the log.`,
+    `outbox.db has replicated event ${id} at position ${position}, but the log has another event there. Stop the core and delete outbox.db: it is rebuilt from the log.`,
   );
 }
 

@@ -4,12 +4,12 @@ import type { Projector } from '../../projector/projector.js';
 import { Waiters } from '../../projector/waiters.js';
 import { replicatedThrough } from '../../readmodels/outbox/outbox-rows.js';
 
-/** How long the outbox is left when it cannot be read, in milliseconds. */
+/** How long to wait after the outbox could not be read, in milliseconds. */
 const RETRY_MS = 1_000;
 
 /**
- * Tells when a quorum has signed for a place in the log. While anybody waits, each commit of the outbox is followed by
- * one look into it, for all who wait.
+ * Reports when a quorum has signed up to a position of the log. While callers wait, each commit of the outbox is
+ * followed by one read of it, for all of them.
  */
 export class QuorumWatch {
   readonly #outbox: Projector;
@@ -24,9 +24,11 @@ export class QuorumWatch {
     this.#logger = logger;
   }
 
-  /** Resolves true once a quorum has signed for everything up to a position; false after the timeout, or once it is over. */
+  /**
+   * Resolves true once a quorum has signed for everything up to a position; false after the timeout, or once dismissed.
+   */
   reaches(position: bigint, timeoutMs: number): Promise<boolean> {
-    // What was signed for stays so.
+    // What a quorum has signed for remains signed for.
     if (position <= this.#through) return Promise.resolve(true);
     if (this.#stopping.signal.aborted) return Promise.resolve(false);
     const reached = this.#waiters.wait(position, timeoutMs);
@@ -34,12 +36,12 @@ export class QuorumWatch {
     return reached;
   }
 
-  /** Those who wait are told that it was not reached. */
+  /** Resolves all waits with false. */
   dismiss(): void {
     this.#waiters.dismiss();
   }
 
-  /** The same, and from now on nobody waits. */
+  /** Resolves all waits with false, and every later one. */
   stop(): void {
     this.#stopping.abort();
     this.dismiss();
@@ -62,7 +64,10 @@ export class QuorumWatch {
 
   async #read(): Promise<bigint> {
     const through = await this.#outbox.file.read(replicatedThrough);
-    if (through === undefined) throw new Error('outbox.db has a quorum beyond the last event it has: it is damaged.');
+    if (through === undefined)
+      throw new Error(
+        'outbox.db is damaged: its quorum lies beyond its last event. Stop the core and delete outbox.db: it is rebuilt from the log.',
+      );
     return through;
   }
 }

@@ -8,13 +8,13 @@ import { newId } from '../../platform/ids.js';
 import type { Projector } from '../../projector/projector.js';
 import type { Journal } from './ports.js';
 
-/** How long the outbox may take to show what was recorded, in milliseconds. */
+/** How long the outbox may take to show a recorded event, in milliseconds. */
 const PROJECTED_TIMEOUT_MS = 10_000;
 
-/** Whom these events are by. */
+/** The actor of these events. */
 const ACTOR = 'process:replicator';
 
-/** Appends what the replicator has to say about replication. */
+/** Appends the facts that the replicator records. */
 export class ReplicationEvents implements Journal {
   readonly #log: EventLog;
   readonly #outbox: Projector;
@@ -35,7 +35,7 @@ export class ReplicationEvents implements Journal {
   }
 }
 
-/** Appends a fact to the stream it belongs to, and tells where. @throws LogError as `append` does */
+/** Appends a fact to the stream it belongs to, and returns its position. @throws LogError as `append` does */
 export async function appendFact(
   log: EventLog,
   fact: ReplicationFact | KeyRotated,

@@ -10,13 +10,13 @@ export interface HostRecord extends KnownHost {
   readonly head: CountedHead | null;
 }
 
-/** What the log says of replication, folded. */
+/** The replication state of a log, folded from its events. */
 export interface ReplicationState extends ShippingState {
   readonly hosts: ReadonlyMap<string, HostRecord>;
   readonly line: number;
-  /** The line that is to be begun, before which nothing is claimed; undefined when none is. */
+  /** The line that is to be begun, before which nothing is claimed; undefined when there is none. */
   readonly nextLine: number | undefined;
-  /** The number of the policy that began the line; 0 before the first. */
+  /** The number of the policy event that began the line; 0 before the first. */
   readonly begun: number;
   /** The epoch that the quorum was reached under; 0 before protocol 2. */
   readonly quorumEpoch: number;
@@ -24,19 +24,19 @@ export interface ReplicationState extends ShippingState {
   readonly elected: { readonly epoch: number; readonly base: number } | undefined;
   /** Whether the log was restored from hosts, and has not won an election since. */
   readonly isRestored: boolean;
-  /** The weight of hosts that may lie, as the restore of this log was told. */
+  /** The weight of hosts that may be dishonest, as given to the restore of this log. */
   readonly dishonestWeight: number;
 }
 
 /**
- * The number of the event whose root tells a line from others of its number. Line 1 is nobody's choice: it begins with the log,
- * which may have many events when its first policy comes.
+ * The number of the event whose root distinguishes a line from other lines of the same number. Line 1 is not begun by
+ * choice: it begins with the log, which may have many events when its first policy is set.
  */
 export function beginningOf({ line, begun }: Pick<ReplicationState, 'line' | 'begun'>): number {
   return line === 1 ? 0 : begun;
 }
 
-/** The newest policy once more, as an event that no other copy of the log has. */
+/** The newest policy again, as an event that no other copy of the log has. */
 export function policyAgain({ policies }: ReplicationState, origin: string): readonly ReplicationPolicySet[] {
   const newest = policies.at(-1)?.policy;
   if (newest === undefined) return [];
@@ -46,13 +46,13 @@ export function policyAgain({ policies }: ReplicationState, origin: string): rea
 /** The log, as replication reads it. */
 export interface Outbox extends Backlog {
   known(): Promise<ReplicationState>;
-  /** Resolves true once all is known that is in the log by now; false when that takes too long. */
+  /** Resolves true once everything now in the log is known; false when that takes too long. */
   catchUp(): Promise<boolean>;
 }
 
 /** Where the writer's record is kept. */
 export interface WriterStore {
   load(): Promise<WriterRecord | undefined>;
-  /** It is on the disk when this returns. */
+  /** The record is on the disk when this returns. */
   save(record: WriterRecord): Promise<void>;
 }

@@ -22,22 +22,22 @@ import { Replicator } from './replicator.js';
 import { SqliteFrontiers } from './sqlite-frontiers.js';
 import { WriterFile } from './writer-file.js';
 
-/** How often the lease is looked at, in milliseconds. */
+/** How often the lease is checked, in milliseconds. */
 const LOOK_MS = 500;
 
-/** What replication is started with. */
+/** Dependencies of replication. */
 export interface ReplicationDependencies {
   readonly settings: OffgridSettings;
   readonly paths: CorePaths;
   readonly log: EventLog;
   readonly outbox: Projector;
-  /** Of several cores on a log, one replicates. */
+  /** Held by the one core of a log that replicates. */
   readonly duty: Lease;
   readonly clock: Clock;
   readonly logger: Logger;
 }
 
-/** Replication as one core has it: while it holds the lease, its replicator runs. */
+/** Replication in one core: its replicator runs while the core holds the lease. */
 export class Replication {
   readonly backlog: ProjectedBacklog;
   readonly settings: OffgridSettings;
@@ -78,8 +78,8 @@ export class Replication {
   }
 
   /**
-   * Starts it. A core without a keyring whose log has keys has lost it, and gets no other.
-   * @throws KeyringError; Error when a file of it is damaged
+   * Starts replication. A core without a keyring whose log has keys has lost the keyring, and gets no new one.
+   * @throws KeyringError; Error when the keyring or the writer's record is damaged
    */
   static async start(dependencies: ReplicationDependencies): Promise<Replication> {
     const { settings, paths, log, logger } = dependencies;
@@ -87,7 +87,7 @@ export class Replication {
     const root = (await readKeyring(paths.keyring, keyPassphrase)) ?? (await newRoot(dependencies));
     if (root === undefined)
       logger.error(
-        `Nothing is replicated: ${paths.keyring} is gone, and this log is sealed with its key. Put the recovery key back: sheratan keys import.`,
+        `Nothing is replicated: ${paths.keyring} is missing, and this log is sealed with its key. Import the recovery key: sheratan keys import.`,
       );
     if (keyPassphrase !== undefined) await wrap(paths.keyring, keyPassphrase, logger);
     const frontiers = await SqliteFrontiers.open(paths.frontiers, `${log.logId}/${origin}`);
@@ -102,29 +102,29 @@ export class Replication {
     return this.#replicator;
   }
 
-  /** Why this core takes no more commands, if it does not. */
+  /** Why this core takes no more commands; undefined while it takes them. */
   get halted(): HaltReason | undefined {
     return this.#halted;
   }
 
-  /** Why nothing is shipped, though nothing is wrong with the hosts. */
+  /** Why nothing is shipped, for a reason other than the hosts; undefined without one. */
   get refusal(): NotReplicated | undefined {
     return this.#root === undefined ? 'KEYRING_MISSING' : this.#replicator?.refusal;
   }
 
-  /** What the broker thinks of a host, 0–1; undefined when it did not say. */
+  /** The broker's score of a host, 0–1; undefined when it has given none. */
   scoreOf(host: string): number | undefined {
     return this.#broker.scoreOf(host);
   }
 
-  /** Somebody waits for a quorum, until they call what is returned. */
+  /** A caller waits for a quorum, until it calls the returned function. */
   hurry(): () => void {
     return this.#replicator?.hurry() ?? (() => undefined);
   }
 
   /**
-   * Resolves true once a quorum has signed for everything up to a position, which it is hurried to do; false when that
-   * takes longer than it may, or will not come.
+   * Resolves true once a quorum has signed for everything up to a position, and hurries that; false when it takes
+   * longer than the timeout of the settings, or cannot happen.
    */
   async isReplicated(position: bigint): Promise<boolean> {
     if (this.#halted !== undefined || this.refusal !== undefined) return false;
@@ -136,7 +136,7 @@ export class Replication {
     }
   }
 
-  /** Whoever waits for a quorum is answered now, with what was reached. */
+  /** Answers all who wait for a quorum now, with what was reached. */
   letGo(): void {
     this.#quorum.stop();
   }
@@ -152,7 +152,7 @@ export class Replication {
   async #run(signal: AbortSignal): Promise<void> {
     const { duty, clock, logger } = this.#dependencies;
     const time = systemTime(clock);
-    // What the log says of replication must be known whole before anything is concluded from it.
+    // The replication state must be completely known before anything is concluded from it.
     const isCaughtUp = () => this.backlog.catchUp();
     while (!signal.aborted) {
       try {
@@ -203,14 +203,14 @@ export class Replication {
 async function wrap(keyring: string, passphrase: string, logger: Logger): Promise<void> {
   try {
     if (await wrapKeyring(keyring, passphrase))
-      logger.info(`${keyring} had no passphrase, and is wrapped with SHERATAN_KEY_PASSPHRASE now`);
+      logger.info(`${keyring} had no passphrase, and is now wrapped with SHERATAN_KEY_PASSPHRASE`);
   } catch (error) {
-    // It opens all the same.
+    // The keyring can be opened nevertheless.
     logger.warn({ err: error }, `${keyring} has no passphrase, and cannot be wrapped`);
   }
 }
 
-/** The root key of a new core; undefined when the log has keys of another. */
+/** The root key of a new core; undefined when the log already has keys of another. */
 async function newRoot({ settings, paths, log }: ReplicationDependencies): Promise<RootKey | undefined> {
   for await (const _ of log.readAll({ filter: { types: ['KeyRotated'] }, limit: 1 })) return undefined;
   return openKeyring(paths.keyring, settings.keyPassphrase);

@@ -20,18 +20,18 @@ import type { Outbox, ReplicationState, WriterStore } from './replication-state.
 import { StateCache } from './state-cache.js';
 import { Writer } from './writer.js';
 
-/** How often it is said how far a tree is that takes long, in milliseconds. */
+/** How often the progress of a slow tree is logged, in milliseconds. */
 const SAY_EVERY_MS = 2_000;
-/** Bytes of the name of a writer. */
+/** Length of the random part of a writer's name, in bytes. */
 const WRITER_BYTES = 8;
 
-/** What a replicator is made of. */
+/** Dependencies of a replicator. */
 export interface ReplicatorDependencies {
   readonly origin: string;
   readonly root: RootKey;
   readonly logId: string;
   readonly wanted: WantedPolicy;
-  /** The weight of hosts that may lie. */
+  /** The weight of hosts that may be dishonest. */
   readonly dishonestWeight: number;
   readonly outbox: Outbox;
   readonly journal: Journal;
@@ -40,16 +40,16 @@ export interface ReplicatorDependencies {
   readonly time: Time;
   /** @param length in bytes */
   readonly randomBytes: (length: number) => Uint8Array;
-  /** A client of whoever is at a URL, or of one host there; it gives up with the signal. */
+  /** A client for any host at a URL, or for one host there; it gives up when the signal aborts. */
   readonly clientOf: (url: string, host: string | undefined, signal: AbortSignal) => HostClient;
   readonly logger: Logger;
-  /** Is told why this core must take no more commands; undefined: it may again. */
+  /** Called with the reason why this core must take no more commands; with undefined when it may again. */
   readonly onHalted: (reason: HaltReason | undefined) => void;
-  /** Is told of every acknowledgement that is recorded. */
+  /** Called with every acknowledgement that is recorded. */
   readonly onAcknowledged?: (acknowledged: Acknowledged) => void;
 }
 
-/** What it works with. */
+/** The parts of a replicator. */
 interface Workings {
   readonly state: StateCache;
   readonly writer: Writer;
@@ -58,7 +58,7 @@ interface Workings {
   readonly tree: LocalTree;
 }
 
-/** Ships replicated events to the hosts of the policy until it is told to stop, and records what they have signed for. */
+/** Ships replicated events to the hosts of the policy until it is stopped, and records what they have signed for. */
 export class Replicator {
   readonly #dependencies: ReplicatorDependencies;
   readonly #state: StateCache;
@@ -105,7 +105,7 @@ export class Replicator {
     this.#running = this.#run(signal);
   }
 
-  /** Takes up what the log and the writer's record say, and begins. @throws Error when the record is damaged */
+  /** Loads the state of the log and the writer's record, and starts. @throws Error when the record is damaged */
   static async start(dependencies: ReplicatorDependencies): Promise<Replicator> {
     const { origin, root, logId, outbox, journal, store, frontiers, time, randomBytes, logger } = dependencies;
     const state = await StateCache.open(outbox, journal);
@@ -125,7 +125,7 @@ export class Replicator {
     return new Replicator(dependencies, { state, writer, history, envelopes, tree });
   }
 
-  /** Hosts are told what is known, unless that takes too long. */
+  /** Stops. Hosts still receive what is known, unless that takes too long. */
   async stop(): Promise<void> {
     this.#stopping.abort();
     await this.#running;
@@ -139,35 +139,36 @@ export class Replicator {
     return this.#refusal;
   }
 
-  /** How a host is got on with. */
+  /** The contact with a host; undefined when there is none. */
   contactOf(host: string): HostContact | undefined {
     return this.#loops.get(host)?.contact;
   }
 
-  /** Why a wanted URL counts for nothing, if it does. */
+  /** Why a wanted URL does not count; undefined when no reason is known. */
   failureOf(url: string): string | undefined {
     return this.#policy.failureOf(url);
   }
 
-  /** Who answered at a wanted URL, if somebody did. */
+  /** The host that answered at a wanted URL, if any. */
   metAt(url: string): MetHost | undefined {
     return this.#policy.metAt(url);
   }
 
-  /** Waits until how the hosts are got on with may have changed, or the signal. */
+  /** Waits until the contact with the hosts may have changed, or the signal aborts. */
   changed(signal: AbortSignal): Promise<void> {
     return this.#state.changed(signal);
   }
 
-  /** Somebody waits for a quorum, until they call what is returned. */
+  /** A caller waits for a quorum, until it calls the returned function. */
   hurry(): () => void {
     return this.#acknowledger.hurry();
   }
 
   /**
-   * Begins a line with the own log, above every line that was shown: what older lines had at quorum binds it no more, and the
-   * policies of hosts that are lost for good end. Resolves its number; the next policy, which follows, begins it.
-   * @param record of the event that says so; by this process unless given
+   * Begins a line with the local log, above every line that was shown: what was at quorum in older lines no longer
+   * binds it, and the policies of permanently lost hosts end. Resolves the line's number; the next policy, which
+   * follows, begins it.
+   * @param record records the event; by default this process records it
    */
   async beginLine(record: (fact: Fact) => Promise<unknown> = (fact) => this.#state.record([fact])): Promise<number> {
     const { origin } = this.#dependencies;
@@ -188,7 +189,7 @@ export class Replicator {
 
   async #run(signal: AbortSignal): Promise<void> {
     const { root, origin, time, randomBytes, logger } = this.#dependencies;
-    // What arrives while the loops end is still recorded.
+    // Heads that arrive while the loops end are still recorded.
     const ending = new AbortController();
     const following = Promise.all([
       this.#state.follow(time, logger, ending.signal),
@@ -207,7 +208,7 @@ export class Replicator {
     } catch (error) {
       logger.fatal({ err: error }, 'replication has ended');
     }
-    // A log that is not replicated is still known.
+    // The state of a log that is not replicated is still kept up to date.
     if (!signal.aborted)
       await new Promise<void>((resolve) =>
         signal.addEventListener('abort', () => {
@@ -218,7 +219,7 @@ export class Replicator {
     await following;
   }
 
-  /** What becomes of the writer is news for everyone who waits. */
+  /** Reports changes of the writer to all who wait for the state. */
   async #passOn(signal: AbortSignal): Promise<void> {
     const { logger, onHalted } = this.#dependencies;
     let told: HaltReason | undefined;
@@ -236,7 +237,7 @@ export class Replicator {
     }
   }
 
-  /** What the log says of its line, and of hosts that are set aside, holds at once. */
+  /** Applies immediately what the log records of its line and of hosts that are not served. */
   async #followLine(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       const changed = this.#state.changed(signal);
@@ -252,7 +253,7 @@ export class Replicator {
     }
   }
 
-  /** One loop for each host of the policies, of those to come as well. */
+  /** One loop for each host of the policies in play. */
   async #keepLoops(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       const hosts = new Map<string, PolicyHost>();
@@ -268,7 +269,7 @@ export class Replicator {
       }
       if (this.#state.current.policies === policies) await this.#state.changed(signal);
     }
-    // What hosts are told last is what is known by now.
+    // The last tree that hosts receive must show the quorum known by now.
     await this.#acknowledger.flush();
     await Promise.all([...this.#loops.values()].map((loop) => loop.stop()));
   }
@@ -283,22 +284,23 @@ export class Replicator {
 type Fact = Parameters<Journal['record']>[0][number];
 
 /**
- * The line that the next policy begins: one that is to be begun; or that of a log which protocol 1 replicated. Its hosts have
- * gone, and with them what they had signed for; in its line, their policy would be in play for ever.
+ * The line that the next policy begins: one that must be begun, or the next one of a log that protocol 1 replicated.
+ * The hosts of such a log are gone, and so is what they signed for; in its line, their policy would remain in play
+ * forever.
  */
 function nextLineOf({ nextLine, quorum, quorumEpoch, line }: ReplicationState) {
   if (nextLine !== undefined) return { line: nextLine, isDue: true };
   return quorum > 0 && quorumEpoch === 0 ? { line: line + 1, isDue: false } : undefined;
 }
 
-/** Says how far a tree is that takes longer than two seconds: that of a long log is worked out once. */
+/** Logs the progress of a tree that takes longer than two seconds: the tree of a long log is computed once. */
 function progressOf(time: Pick<Time, 'now'>, logger: Logger): (size: number, of: number) => void {
   let since: number | undefined;
   return (size, of) => {
     const now = time.now().getTime();
     since ??= now;
     if (now - since >= SAY_EVERY_MS) {
-      logger.info(`working out the roots of the own events: ${size} of ${of}`);
+      logger.info(`computing the Merkle tree of this log: ${size} of ${of} events`);
       since = now;
     }
     if (size === of) since = undefined;
@@ -306,8 +308,8 @@ function progressOf(time: Pick<Time, 'now'>, logger: Logger): (size: number, of:
 }
 
 /**
- * Who answers, as a policy names him. Anybody may say that he is a host: only who knows OFFGRID_AUTH_KEY answers the second
- * question, whatever it is.
+ * The host that answers, as a policy names it. Any server can state that it is a host: only one that knows
+ * OFFGRID_AUTH_KEY can answer the second request, even with a refusal.
  * @throws HostFailure
  */
 async function metBy(client: HostClient, origin: string): Promise<MetHost> {

@@ -7,7 +7,7 @@ export function signedTextOf({ content, signature }: SignedThing): SignedText {
   return [toBase64(content), toBase64(signature)];
 }
 
-/** A signed thing from how the log keeps it; it is not verified. */
+/** A signed thing from the form in which the log keeps it; it is not verified. */
 export function signedThingOf<Kind extends SignedKind>(
   kind: Kind,
   [content, signature]: SignedText,

@@ -5,12 +5,12 @@ import { Connection } from '../../sqlite/connection.js';
 import { packPeaks, unpackPeaks } from '../protocol/peaks.js';
 import type { FrontierCache, KeptFrontier } from './ports.js';
 
-/** In the file's `user_version`; what another build kept is thrown away. */
+/** Stored in the file's `user_version`; frontiers in another format are discarded. */
 const FORMAT = 2;
 
 /**
- * Frontiers in a file that may be deleted at any time, and that is not synced: what is lost is worked out again. What
- * belongs to another log or origin is thrown away.
+ * Frontiers in a file that may be deleted at any time, and that is not synced: lost frontiers are computed again.
+ * Frontiers of another log or origin are discarded.
  */
 export class SqliteFrontiers implements FrontierCache {
   readonly spacing = 1_024;
@@ -59,7 +59,7 @@ export class SqliteFrontiers implements FrontierCache {
     const { size } = frontier;
     const peaks = packPeaks(frontier.peaks);
     const row = [size, lastEntry, Buffer.concat([peaks, checksum(size, lastEntry, peaks)])];
-    // On a full disk it is not kept.
+    // A frontier that cannot be written, as on a full disk, is not kept.
     await this.#connection.run('INSERT OR REPLACE INTO frontiers VALUES (?, ?, ?)', row).catch(() => undefined);
   }
 
@@ -78,7 +78,7 @@ interface FrontierRow {
   readonly peaks: Uint8Array;
 }
 
-/** A frontier as it was put; undefined when it is damaged: what follows from it is signed. */
+/** A frontier as it was put; undefined when it is damaged, because what is computed from it is signed. */
 function keptIn({ size, last_entry: lastEntry, peaks: stored }: FrontierRow): KeptFrontier | undefined {
   const peaks = stored.subarray(0, -HASH_BYTES);
   if (!equalBytes(stored.subarray(-HASH_BYTES), checksum(size, lastEntry, peaks))) return undefined;

@@ -5,15 +5,15 @@ import { Nudge } from '../../platform/nudge.js';
 import type { Journal } from './ports.js';
 import type { Outbox, ReplicationState } from './replication-state.js';
 
-/** How long the log is left when it cannot be read, in milliseconds. */
+/** How long to wait after the outbox could not be read, in milliseconds. */
 const RETRY_MS = 1_000;
 
-/** What the log says of replication, kept up to date. */
+/** The replication state of the log, kept up to date. */
 export class StateCache {
   readonly #outbox: Outbox;
   readonly #journal: Journal;
   readonly #changed = new Nudge();
-  /** One reading at a time, so that none that began earlier ends later. */
+  /** One read at a time, so that none that began earlier ends later. */
   readonly #inTurn = pLimit(1);
   #current: ReplicationState;
 
@@ -31,17 +31,17 @@ export class StateCache {
     return this.#current;
   }
 
-  /** Resolves when something may have changed, or the signal comes. */
+  /** Resolves when something may have changed, or the signal aborts. */
   changed(signal: AbortSignal): Promise<void> {
     return this.#changed.wait(signal);
   }
 
-  /** Wakes everyone who waits. */
+  /** Wakes all who wait. */
   notify(): void {
     this.#changed.notify();
   }
 
-  /** What the log says, once all is known that is in it by now. @throws Error when that takes too long */
+  /** The state once everything now in the log is known. @throws Error when that takes too long */
   async latest(): Promise<ReplicationState> {
     if (!(await this.#outbox.catchUp()))
       throw new Error('The outbox has not caught up with the log, so nothing can be concluded from it yet.');
@@ -49,13 +49,13 @@ export class StateCache {
     return this.#current;
   }
 
-  /** What is recorded is durable, and known here, when this returns: the next conclusion is drawn from it. */
+  /** The facts are durable, and known here, when this returns: the next decision is based on them. */
   async record(facts: Parameters<Journal['record']>[0]): Promise<void> {
     await this.#journal.record(facts);
     await this.#read();
   }
 
-  /** Keeps up with the log until the signal comes. */
+  /** Keeps up with the log until the signal aborts. */
   async follow(time: Time, logger: Logger, signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       const changed = this.#outbox.changed(signal);

@@ -12,11 +12,11 @@ import type { Replication } from './replication.js';
 /** A host lags when it has not signed for an event that is older than this, in milliseconds. */
 const LATE_MS = 10_000;
 
-/** A storage host: what the log knows of it, and how this core gets on with it. */
+/** A storage host: what the log knows of it, and this core's contact with it. */
 export interface HostStatus {
   /** The fingerprint of its verify key. */
   readonly id: string;
-  /** What it is called: host and port of its URL. */
+  /** Its display name: host and port of its URL. */
   readonly name: string;
   readonly url: string;
   readonly state: HostState;
@@ -25,39 +25,39 @@ export interface HostStatus {
   readonly confirmed: boolean;
   /** 0 when the latest policy does not name it. */
   readonly weight: number;
-  /** Up to here it has signed. */
+  /** The sequence up to which it has signed. */
   readonly sequence: number;
   /** How many events it has not signed for. */
   readonly behind: number;
   readonly lastAcknowledgedAt: string | null;
-  /** Whether the last try came to something; null when this core is not the one that replicates, or has not tried. */
+  /** Whether the last attempt succeeded; null when this core is not the one that replicates, or has not tried. */
   readonly reached: boolean | null;
   readonly lastError: string | null;
-  /** How many events it says are damaged there; null when this core is not the one that replicates, or has not heard it. */
+  /** How many events it reports as damaged; null when this core is not the one that replicates, or has not heard it. */
   readonly damaged: number | null;
-  /** How often it gave back another event than it has signed for, or none, to this core; null as `damaged` is. */
+  /** How often it returned another event than the one it signed for, or none, to this core; null as `damaged` is. */
   readonly failedAudits: number | null;
-  /** What it has proven against itself; null unless it is suspended for that. */
+  /** The proof of its dishonesty; null unless it is suspended for that. */
   readonly proof: (Pick<HostProof, 'kind'> & { readonly at: string }) | null;
-  /** How old the tree is that it shows, in seconds; null as `damaged` is. */
+  /** The age of the tree that it shows, in seconds; null as `damaged` is. */
   readonly treeAgeSeconds: number | null;
-  /** The broker's, 0–1. */
+  /** The broker's score, 0–1; null when it has given none. */
   readonly score: number | null;
 }
 
-/** A configured URL that counts for nothing yet. */
+/** A configured URL that does not count yet. */
 export interface UnmetUrl {
   readonly url: string;
   /** Null when this core is not the one that replicates, or has not tried. */
   readonly trouble: string | null;
 }
 
-/** How far replication has got, and what is in its way. */
+/** The progress of replication, and what hinders it. */
 export interface ReplicationStatus extends ElectionStatus {
   readonly enabled: boolean;
-  /** What this core is called on the hosts; null where nothing is, or was, replicated. */
+  /** The name of this core's log on the hosts; null where nothing is, or was, replicated. */
   readonly origin: string | null;
-  /** How often a loss was accepted, or a line begun, plus 1. */
+  /** The number of the log's line, from 1. It rises when a loss is accepted or a line is begun. */
   readonly line: number;
   readonly writerEpoch: number;
   readonly keyEpoch: number;
@@ -71,9 +71,9 @@ export interface ReplicationStatus extends ElectionStatus {
   /** The age of the oldest pending event; 0 when none is, or nothing is replicated. */
   readonly lagSeconds: number;
   /**
-   * Whether anything is in the way of every event on every host: it has stopped or is refused, there is no policy, a
-   * configured URL counts for nothing, or a host of the latest policy is not ACTIVE, is not reached, or has not signed
-   * for an event that is older than ten seconds.
+   * Whether anything keeps any event from any host: replication has stopped or is refused, there is no policy, a
+   * configured URL does not count, or a host of the latest policy is not ACTIVE, is not reached, or has not signed for
+   * an event that is older than ten seconds.
    */
   readonly degraded: boolean;
   readonly stopped: HaltReason | null;
@@ -82,7 +82,7 @@ export interface ReplicationStatus extends ElectionStatus {
   readonly unmet: readonly UnmetUrl[];
 }
 
-/** Reads how replication is. @param replication undefined where nothing is replicated */
+/** Reads the status of replication. @param replication undefined where nothing is replicated */
 export async function readStatus(
   db: Kysely<OutboxDatabase>,
   replication: Replication | undefined,
@@ -162,7 +162,7 @@ function toHost(
   };
 }
 
-/** URLs that are configured, but stand for no host of the latest policy; those of RETIRED hosts are left out for good. */
+/** Configured URLs that stand for no host of the latest policy, except those of RETIRED hosts. */
 function unmetUrls(
   { settings, replicator }: Replication,
   policy: Policy | undefined,

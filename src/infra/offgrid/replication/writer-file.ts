@@ -16,7 +16,7 @@ const recordSchema = z.strictObject({
   stopped: haltReason.exactOptional(),
 }) satisfies z.ZodType<WriterRecord>;
 
-/** What protocol 1 kept: one epoch for each folder, and a writer whose name begins with the log's. */
+/** The record of protocol 1: one epoch for each folder, and a writer whose name begins with the log's id. */
 const firstSchema = z
   .strictObject({
     epoch,
@@ -26,7 +26,7 @@ const firstSchema = z
   })
   .transform(({ epoch: claimed, writer, stopped }): WriterRecord => {
     const record = { logId: writer.slice(0, writer.indexOf(':')), epoch: claimed };
-    // Nobody is stopped by a claim any more: whether another writes is judged anew.
+    // A claim no longer stops a writer: whether another one writes is checked again.
     if (stopped === undefined || stopped.code === 'FENCED') return record;
     return { ...record, stopped: { code: stopped.code, message: stopped.message } };
   });

@@ -15,25 +15,25 @@ import { ownHistoryOf, type LocalHistory } from './local-history.js';
 import type { Journal } from './ports.js';
 import { policyAgain, type ReplicationState, type WriterStore } from './replication-state.js';
 
-/** A host that came to nothing so often since an epoch was claimed cannot answer. */
+/** A host that has failed this often since an epoch was claimed counts as unable to answer. */
 const MAX_FAILURES = 3;
-/** How long a claim of another log is left, in milliseconds: one of the two must get to ship. */
+/** How long to wait after a claim of another log, in milliseconds: one of the two must get to ship. */
 const OTHER_LOG_MS = 10_000;
-/** How long a failure of the disk is left, or a line waited for that is to be begun, in milliseconds. */
+/** How long to wait after a failure of the disk, or for a line that is to be begun, in milliseconds. */
 const RETRY_MS = 1_000;
 
-/** What a writer stands on. */
+/** Dependencies of a writer. */
 export interface WriterDependencies {
   readonly origin: string;
   readonly logId: string;
   readonly store: WriterStore;
   readonly journal: Journal;
   readonly history: LocalHistory;
-  /** What is known of the log. */
+  /** The known state of the log. */
   readonly state: () => ReplicationState;
-  /** What the log says, once all is known that is in it. @throws Error when that takes too long */
+  /** The state once everything now in the log is known. @throws Error when that takes too long */
   readonly latest: () => Promise<ReplicationState>;
-  /** The weight of hosts that may lie, as this core was told. */
+  /** The weight of hosts that may be dishonest, as this core is configured. */
   readonly dishonestWeight: number;
   readonly newWriterId: () => string;
   readonly time: Time;
@@ -42,8 +42,8 @@ export interface WriterDependencies {
 
 /**
  * One process of a core as a writer. It claims an epoch of its own; what it ships counts once so many hosts have granted the
- * epoch, and shown that nothing newer than its log exists, that whatever was at quorum is on the log. A claim of another
- * makes it claim again; only a history that the origin has signed, and that is not on the log, stops it.
+ * epoch, and have shown nothing newer than its log, that everything that was at quorum must be on the log. Another process's
+ * claim makes it claim again; only a history that the origin has signed, and that is not on the log, halts it.
  */
 export class Writer {
   /** Epochs that this process has claimed, and hosts that its elections have left out. */
@@ -52,10 +52,10 @@ export class Writer {
   /** How many events the log had when the process began. */
   readonly #length: number;
   readonly #changed = new Nudge();
-  /** One change at a time: each is decided on what the one before has left. */
+  /** One change at a time: each is decided on the result of the one before. */
   readonly #inTurn = pLimit(1);
   readonly #granted = new Map<string, GoodHead>();
-  /** Hosts that have refused the claim, or failed so often. */
+  /** How often each host has failed since the epoch was claimed; MAX_FAILURES for one that refused the claim. */
   readonly #failures = new Map<string, number>();
   #record: WriterRecord | undefined;
   #id = '';
@@ -67,9 +67,9 @@ export class Writer {
   #waitMs: number | undefined = 0;
   #seen = 0;
   #sawLine = 0;
-  /** Hosts that have granted the epoch, and count for nothing in its election. */
+  /** Hosts that have granted the epoch, but do not count in its election. */
   #strange: ReadonlySet<string> = new Set();
-  /** Epochs that ended since something was counted. */
+  /** Epochs that ended since a head was last counted. */
   #ended = 0;
 
   private constructor(dependencies: WriterDependencies, length: number, record: WriterRecord | undefined) {
@@ -84,17 +84,17 @@ export class Writer {
     return new Writer(dependencies, length, record?.logId === dependencies.logId ? record : undefined);
   }
 
-  /** The epoch that is claimed; 0 between two. */
+  /** The claimed epoch; 0 between two epochs. */
   get epoch(): number {
     return this.#waitMs === undefined ? (this.#record?.epoch ?? 0) : 0;
   }
 
-  /** The line of the log when the epoch was claimed: nothing is signed in another. */
+  /** The line of the log when the epoch was claimed: nothing is signed in another line. */
   get line(): number {
     return this.#line;
   }
 
-  /** What this process is called in claims and trees: another with each epoch. */
+  /** The name of this process in claims and trees: a new one with each epoch. */
   get id(): string {
     return this.#id;
   }
@@ -108,12 +108,12 @@ export class Writer {
     return this.#base !== NOT_ELECTED;
   }
 
-  /** How many events this process may say were at quorum. */
+  /** How many events this process may state to have been at quorum. */
   get signable(): number {
     return this.#signable;
   }
 
-  /** Why it writes no more. */
+  /** Why it no longer writes; undefined while it may. */
   get halted(): HaltReason | undefined {
     return this.#record?.stopped;
   }
@@ -123,7 +123,7 @@ export class Writer {
     return this.#granted;
   }
 
-  /** Those of them that count in its election. */
+  /** The hosts in `granted` that count in the election. */
   get grantors(): ReadonlySet<string> {
     return new Set([...this.#granted.keys()].filter((host) => !this.#strange.has(host)));
   }
@@ -133,7 +133,7 @@ export class Writer {
     return this.#sawLine;
   }
 
-  /** Resolves when something has changed, or the signal comes. */
+  /** Resolves when something has changed, or the signal aborts. */
   changed(signal: AbortSignal): Promise<void> {
     return this.#changed.wait(signal);
   }
@@ -157,7 +157,7 @@ export class Writer {
     }
   }
 
-  /** A host has granted the claim of an epoch, or shows another head since. */
+  /** A host has granted the claim of an epoch, or has shown another head since. */
   heard(host: string, epoch: number, head: GoodHead): Promise<void> {
     return this.#inTurn(async () => {
       if (!this.#isCurrent(epoch)) return;
@@ -168,7 +168,7 @@ export class Writer {
     });
   }
 
-  /** A claim, or what follows it, came to nothing at a host. */
+  /** A claim, or a later request, failed at a host. @param isAnswer whether the host has answered with a refusal */
   failed(host: string, epoch: number, isAnswer: boolean): Promise<void> {
     return this.#inTurn(async () => {
       if (!this.#isCurrent(epoch) || this.isElected) return;
@@ -177,19 +177,19 @@ export class Writer {
     });
   }
 
-  /** A host counts for nothing any more, or must grant the claim again. */
+  /** A host no longer counts, or must grant the claim again. */
   forget(host: string): void {
     this.#granted.delete(host);
   }
 
-  /** A host refuses with a tree of this origin. */
+  /** A host has refused with a tree of this origin. */
   refused(host: string, epoch: number, tree: Tree): Promise<void> {
     return this.#inTurn(async () => {
       if (this.#isCurrent(epoch)) await this.#meetTree(host, tree, 'head');
     });
   }
 
-  /** A host has granted another claim of this origin. Resolves false when that is no answer: the claim is older, or the own one. */
+  /** A host has granted another claim of this origin. Resolves false when it has no effect: it is older, or the own claim. */
   fenced(epoch: number, by: Claim): Promise<boolean> {
     return this.#inTurn(async () => {
       if (!this.#isCurrent(epoch)) return true;
@@ -197,21 +197,21 @@ export class Writer {
       const isOtherLog = logOf(by.writer) !== this.#dependencies.logId;
       const { isRestored } = await this.#dependencies.latest();
       this.#dependencies.logger.info(
-        `a host has granted epoch ${by.epoch} to ${isOtherLog ? 'a core with another log' : 'another process of this log'}: claiming again, above it`,
+        `a host has granted epoch ${by.epoch} to ${isOtherLog ? 'a core with another log' : 'another process of this log'}: claiming a higher epoch`,
       );
       this.#end(by.epoch, isOtherLog && !isRestored ? OTHER_LOG_MS : 0);
       return true;
     });
   }
 
-  /** What the log says is of this line: in another, or one that is to be begun, the process claims again. */
+  /** Applies the line of the log: when the epoch is of another, or a line is to be begun, the process claims again. */
   ofLine(state: Pick<ReplicationState, 'line' | 'nextLine'>): Promise<void> {
     return this.#inTurn(() => {
       if (this.#isCurrent(this.epoch) && !this.#isOfLine(state)) this.#end(0);
     });
   }
 
-  /** A head was counted, and so many events are known to be at quorum, durably. */
+  /** A head was counted, and it is durably recorded that the first `quorum` events are at quorum. */
   counted(epoch: number, quorum: number): void {
     if (!this.#isCurrent(epoch)) return;
     this.#ended = 0;
@@ -220,7 +220,7 @@ export class Writer {
     this.#changed.notify();
   }
 
-  /** Forgets why it was stopped: it claims again, and is judged again. */
+  /** Clears the reason why it was halted: it claims again, and its log is checked again. */
   resume(): Promise<void> {
     return this.#inTurn(async () => {
       const { logId, store } = this.#dependencies;
@@ -260,7 +260,7 @@ export class Writer {
     this.#changed.notify();
   }
 
-  /** The epoch is over; the next begins above what was seen, after a while. */
+  /** Ends the epoch. The next one begins above `seen`, after a wait of at least `leastMs`. */
   #end(seen: number, leastMs = 0): void {
     const { time } = this.#dependencies;
     this.#seen = Math.max(this.#seen, seen);
@@ -314,7 +314,7 @@ export class Writer {
     await journal.record([...(state.isRestored ? policyAgain(state, origin) : []), elected]);
     for (const { by, shown } of leftOut)
       logger.warn(
-        `host ${by} shows event ${shown.sequence} of epoch ${shown.epoch}: what this restored log does not have of that was never at quorum, and is set aside there, as evidence`,
+        `host ${by} shows event ${shown.sequence} of epoch ${shown.epoch}: those of its events that this restored log does not have were never at quorum, and the host sets them aside as evidence`,
       );
     this.#base = base;
     this.#signable = signable;
@@ -341,7 +341,7 @@ export class Writer {
       return { shown, what: decideMeeting(shown, { own, epoch, writer: this.#id }, of) };
     };
     if ((await decide(state())).what === 'GO_ON') return;
-    // Nothing is ended on what may be old.
+    // An epoch must not end on a state that may be outdated.
     const { shown, what } = await decide(await latest());
     switch (what) {
       case 'GO_ON':
@@ -359,18 +359,18 @@ export class Writer {
 
   async #stopFor(stop: Stop): Promise<void> {
     const state = await this.#dependencies.latest();
-    // Whatever is in the way of an epoch is not in the way of the line that was begun meanwhile.
+    // What hinders the epoch does not hinder a line that was begun meanwhile.
     if (!this.#isOfLine(state)) return;
     const code = stop.news === 'FORKED' ? 'FORKED' : 'BEHIND';
     const line = this.#sawLine === 0 ? {} : { line: this.#sawLine };
     await this.#halt({ code, message: haltMessage(stop, state), ...line });
   }
 
-  /** Ends it until an operator resumes it. */
+  /** Halts the writer until an operator resumes it. */
   async #halt(stopped: HaltReason): Promise<void> {
     const { logId, store } = this.#dependencies;
     const record = { logId, epoch: this.#record?.epoch ?? this.epoch, stopped };
-    // It writes no more, even when that cannot be kept.
+    // It must write no more, even if the record cannot be saved.
     this.#record = record;
     this.#base = NOT_ELECTED;
     this.#changed.notify();

@@ -2,13 +2,13 @@ import { isReplicated } from '../../../domain/event.js';
 import type { EventLog } from '../../eventlog/eventlog.js';
 import { eventText } from '../protocol/event-text.js';
 
-/** How a history that was read back stands to a log. */
+/** How a history that was read back compares with a log. */
 export interface Comparison {
   /** How many of its first events are the first replicated events of the log. */
   readonly same: number;
-  /** Where the last of these lies in the log. */
+  /** The position in the log of the last of these. */
   readonly position: bigint;
-  /** Whether the log has another event next; when all are the same, or it has no more, it has not. */
+  /** Whether the log has a different event next; false when all are the same, or the log has no more. */
   readonly isOther: boolean;
 }
 

@@ -14,18 +14,18 @@ import type { EntryList } from './entry-list.js';
 import { LOOK_MS } from './hedge.js';
 import { UsualTime } from './usual-time.js';
 
-/** A host that let so many pages time out is asked last. */
+/** A host with this many timeouts is asked last. */
 const MAX_TIMEOUTS = 2;
-/** How long, and how often at least, a host is asked for a page that it did not give for a reason that may pass. */
+/** How long, in milliseconds, and at least how often a host is asked for a page that it did not give for a temporary reason. */
 const PATIENCE_MS = 300_000;
 const MIN_TRIES = 4;
-/** How many pages may wait for those before them, in bytes and in number. */
+/** The most that pages may wait for those before them, in bytes and in number. */
 const MAX_AHEAD_BYTES = 16 * 1024 * 1024;
 const MAX_AHEAD = 64;
-/** What an envelope is taken to have before any has come, in bytes. */
+/** The assumed size of an envelope before any has arrived, in bytes. */
 const USUAL_BYTES = 700;
 
-/** A host that contents are got from, and how far its histories go on the one that is read. */
+/** A host that contents are fetched from, and how far its histories agree with the one that is read. */
 export interface ContentSource {
   readonly host: string;
   readonly client: Pick<HostClient, 'events'>;
@@ -55,21 +55,21 @@ export class MissingEventError extends Error {
   }
 }
 
-/** What contents are fetched with. */
+/** Dependencies of a content fetcher. */
 export interface FetcherDependencies {
   readonly origin: string;
   readonly time: Time;
-  /** Something is wrong with what a host gives. */
+  /** Called when something is wrong with what a host gives. */
   readonly onTrouble: (host: string, why: string) => void;
 }
 
-/** A run of events that is got as one. */
+/** A run of events that is fetched as one. */
 interface Page {
   readonly from: number;
   readonly to: number;
-  /** Null: nobody is asked for it. */
+  /** Null: no host is asked for it. */
   readonly contents: ({ readonly sealed: Uint8Array; readonly host: string } | null | undefined)[];
-  /** How often each host has failed to give it, and since when; `isFinal`: it has not what is missing. */
+  /** How often each host has failed to give it, and since when; `isFinal`: the host does not have what is missing. */
   readonly failures: Map<string, { readonly tries: number; readonly since: number; readonly isFinal: boolean }>;
   readonly asked: Set<Asking>;
 }
@@ -90,12 +90,12 @@ interface Worker {
 }
 
 /**
- * Gets the contents of a history, each by its address, from several hosts at once: what one does not give, gives wrong, or
- * gives too slowly, is taken from another.
+ * Fetches the contents of a history, each by its address, from several hosts at the same time: what one does not give, gives
+ * wrong, or gives too slowly, is taken from another.
  */
 export class ContentFetcher {
   readonly #dependencies: FetcherDependencies;
-  /** Hosts that were waited for as long as any is: until one answers again, it is not waited for any more. */
+  /** Hosts that were waited for as long as allowed: until one of them answers again, it is no longer waited for. */
   readonly #gone = new Set<string>();
 
   constructor(dependencies: FetcherDependencies) {
@@ -103,7 +103,7 @@ export class ContentFetcher {
   }
 
   /**
-   * The events after one, up to another, in order.
+   * The events after the event `after`, up to the event `to`, in order.
    * @throws MissingEventError when no host gives one
    */
   async *read(
@@ -115,8 +115,8 @@ export class ContentFetcher {
   }
 
   /**
-   * The same, past those that no host gives, up to the last event that a host shows to have.
-   * @param lost of which it is known that nobody has them: nobody is asked
+   * Like `read`, but past events that no host gives, up to the last event that a host shows to have.
+   * @param lost events that are known to be lost: no host is asked for them
    */
   readPast(
     list: EntryList,
@@ -144,7 +144,7 @@ export class ContentFetcher {
 
 /** One reading. */
 class Run {
-  /** What nobody is asked for; undefined: what nobody gives ends the reading. */
+  /** Events that no host is asked for; undefined: an event that no host gives ends the reading. */
   readonly #lost: ReadonlySet<number> | undefined;
   readonly #list: EntryList;
   readonly #to: number;
@@ -215,7 +215,7 @@ class Run {
     }
   }
 
-  /** Gives up what is under way. */
+  /** Aborts the requests in progress. */
   async end(): Promise<void> {
     this.#ending.abort();
     for (const page of this.#pages) for (const { giveUp } of page.asked) giveUp.abort();
@@ -237,7 +237,7 @@ class Run {
     }
   }
 
-  /** What a host is asked for next: the first page that nobody is asked for, or that is late with others. */
+  /** What a host is asked for next: the first page that no host is asked for, or that is late at others. */
   #pick(worker: Worker): Page | undefined {
     const isLast = worker.timeouts >= MAX_TIMEOUTS;
     for (const page of this.#pages) {
@@ -294,7 +294,7 @@ class Run {
       return 0;
     } catch (error) {
       if (!(error instanceof HostFailure)) throw error;
-      // Another was faster, or it is over.
+      // Another host was faster, or the reading has ended.
       if (giveUp.signal.aborted) return 0;
       return this.#failed(worker, page, error);
     } finally {
@@ -315,14 +315,14 @@ class Run {
     const { tries, since } = page.failures.get(host) ?? { tries: 0, since: now };
     const { refusal } = error;
     if (tries + 1 >= MIN_TRIES && now - since > PATIENCE_MS) this.#gone.add(host);
-    // What it has not any more does not come back by asking.
+    // What the host no longer has does not return by asking again.
     const isFinal = refusal?.code === 'NOT_FOUND' || this.#gone.has(host);
     page.failures.set(host, { tries: tries + 1, since, isFinal });
     onTrouble(host, error.message);
     return Math.max(refusal?.code === 'BUSY' ? refusal.wait * 1_000 : 0, backoffMs(worker.failures, time.random()));
   }
 
-  /** Resolves false when the host has not, or not right, what it shows. */
+  /** Resolves false when the host does not give what it shows, or gives it wrong. */
   async #fill(worker: Worker, page: Page, signal: AbortSignal): Promise<boolean> {
     const { origin, time } = this.#dependencies;
     const { host, client, reach } = worker.source;
@@ -380,7 +380,7 @@ function isWhole({ contents }: Page): boolean {
   return contents.every((content) => content !== undefined);
 }
 
-/** The first event of a page that is missing, from one on. */
+/** The first missing event of a page, from `start` on. */
 function nextMissing({ from, contents }: Page, start: number): number | undefined {
   const index = contents.findIndex((content, i) => content === undefined && from + i >= start);
   return index < 0 ? undefined : from + index;

@@ -4,7 +4,7 @@ import type { EntryList } from './entry-list.js';
 import type { HeardHost } from './host-survey.js';
 
 /**
- * Where the contents of a list may be got, from hosts that are left out as well: an address says what is right.
+ * The sources for the contents of a list. They include hosts that are left out: the address shows what is right.
  * @param listOf the entries of a tree, where they are known
  */
 export function contentSources(

@@ -16,27 +16,30 @@ const ROWS = `SELECT ${COLUMNS} FROM events NOT INDEXED WHERE position > ? AND p
 /** What is left of a damaged row: any of it may be wrong, and of another type than it should be. */
 export type Remains = Readonly<Record<Exclude<keyof EventRow, 'data' | 'metadata'>, unknown>>;
 
-/** Positions, one after the other, whose events are damaged or gone. */
+/** Consecutive positions whose events are damaged or missing. */
 export interface Gap {
   readonly kind: 'gap';
   readonly from: number;
   readonly to: number;
-  /** By position, where there is a row at all. */
+  /** By position, where a row exists. */
   readonly remains: ReadonlyMap<number, Remains>;
-  /** How many replicated events before it are whole. */
+  /** How many intact replicated events precede it. */
   readonly before: number;
-  /** The next replicated event that is whole. */
+  /** The next intact replicated event. */
   readonly next: RecordedEvent | undefined;
 }
 
-/** A KeyRotated that is whole, and how many replicated events before it are. */
+/** An intact KeyRotated, and how many intact replicated events precede it. */
 export interface Rotation {
   readonly kind: 'rotation';
   readonly data: JsonObject;
   readonly before: number;
 }
 
-/** Reads every row up to a position. Returns the gaps, and the keys between them, in order. @throws RepairError */
+/**
+ * Reads every row up to a position. Returns the gaps, and the keys between them, in order.
+ * @throws RepairError when too many events are damaged
+ */
 export async function findDamage(
   connection: Connection,
   end: number,
@@ -51,7 +54,7 @@ export async function findDamage(
     damaged += 1;
     if (damaged > MAX_DAMAGED)
       throw new RepairError(
-        `More than ${MAX_DAMAGED} events are damaged. Run \`sheratan restore\` into an empty folder: it reads everything anew.`,
+        `More than ${MAX_DAMAGED} events are damaged. Run \`sheratan restore\` into an empty folder: it reads everything again from the hosts.`,
       );
     gap ??= { from: position, to: position, remains: new Map() };
     gap.to = position;
@@ -85,7 +88,7 @@ export async function findDamage(
   return found;
 }
 
-/** A page of the file that SQLite cannot read takes some rows with it: the others are read one by one. */
+/** A page of the file that SQLite cannot read makes some rows unreadable: the others are read one by one. */
 async function readRows(connection: Connection, after: number, upTo: number): Promise<readonly EventRow[]> {
   try {
     return await connection.all<EventRow>(ROWS, [after, upTo]);
@@ -99,7 +102,7 @@ async function readRows(connection: Connection, after: number, upTo: number): Pr
   }
 }
 
-/** Whether a row is one that the log wrote: an event, or what a truncation left of one. */
+/** Whether a row is as the log wrote it: an event, or what a truncation left of one. */
 function isWhole(row: EventRow): boolean {
   if (row.etype !== 0 || (row.type !== TRUNCATED && row.type !== TOMBSTONE)) return isIntact(row);
   return row.data === '' && row.metadata === '' && typeof row.stream === 'string' && Number.isSafeInteger(row.revision);

@@ -12,7 +12,7 @@ import type { Filling } from './gap-filler.js';
 
 /** Positions copied by one statement. */
 const COPIED = 10_000;
-/** A time as rows have it. */
+/** The format of a time in a row. */
 const INSTANT = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
 
 const COLUMNS = 'position, stream, revision, id, type, etype, data, metadata, recorded_at, checksum';
@@ -23,7 +23,7 @@ const NEXT = 'SELECT coalesce(max(revision), -1) + 1 AS next FROM mended.events 
 const STREAM_WITH_HOLES =
   'SELECT stream FROM events GROUP BY stream HAVING count(*) <> max(revision) + 1 OR min(revision) <> 0 LIMIT 1';
 
-/** A row that was written where one was damaged or gone. */
+/** A row that was written where one was damaged or missing. */
 export interface Written {
   readonly position: number;
   readonly stream: string;
@@ -32,8 +32,8 @@ export interface Written {
 }
 
 /**
- * A damaged `log.db`, which nobody else may have open. It is read only: what can be had of it goes into a file beside it,
- * which takes its place in one step, once it has been found whole. The damaged one is kept.
+ * A damaged `log.db`, which no other process may have open. It is only read: what can be recovered from it goes into a
+ * file beside it, which takes its place in one step once it has been found intact. The damaged file is kept.
  */
 export class DamagedFile {
   readonly path: string;
@@ -49,7 +49,7 @@ export class DamagedFile {
     return `${this.path}.repaired`;
   }
 
-  /** Where the damaged one is kept. */
+  /** Where the damaged file is kept. */
   get kept(): string {
     return `${this.path}.damaged`;
   }
@@ -59,7 +59,7 @@ export class DamagedFile {
     let connection: Connection | undefined;
     try {
       connection = await Connection.open(path, 'write');
-      // Leaving WAL needs everybody else to be gone, and folds what is in the write-ahead log back into the file.
+      // Leaving WAL mode requires that no other process has the file open, and moves the write-ahead log back into it.
       await connection.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = DELETE; BEGIN EXCLUSIVE; COMMIT;');
       return new DamagedFile(path, connection);
     } catch (error) {
@@ -68,7 +68,7 @@ export class DamagedFile {
     }
   }
 
-  /** The position of its last row, and the log's id if it still says so. @throws RepairError */
+  /** The position of its last row, and the log's id if it can still be read. @throws RepairError */
   async place(): Promise<{ readonly end: number; readonly logId: string | undefined }> {
     const [last] = await this.#all<{ position: number | null }>('SELECT max(position) AS position FROM events');
     const [named] = await this.#connection
@@ -85,7 +85,7 @@ export class DamagedFile {
     });
   }
 
-  /** Whether SQLite finds the file in order, which says nothing of what the rows hold. */
+  /** Whether SQLite finds the file in order; the content of the rows is not checked. */
   async isInOrder(): Promise<boolean> {
     const [result] = await this.#connection
       .all<{ integrity_check: string }>('PRAGMA integrity_check(1)')
@@ -94,9 +94,9 @@ export class DamagedFile {
   }
 
   /**
-   * Writes the mended log beside this one. Returns what was put into the gaps.
-   * @param spare the stream of acknowledgements, where a row does not say which it was in
-   * @throws RepairError when what the hosts gave does not continue what the log has
+   * Writes the mended log beside this one. Returns the rows that were put into the gaps.
+   * @param spare the stream of acknowledgements, for a row that does not show its stream
+   * @throws RepairError when an event that a host gave does not continue the log
    */
   async mend(
     fillings: readonly Filling[],
@@ -119,9 +119,12 @@ export class DamagedFile {
       return written;
     } catch (error) {
       if (!(error instanceof SqliteError) || error.code !== 'SQLITE_CONSTRAINT') throw explained(error, this.path);
-      throw new RepairError('The rows of the log contradict each other: restore it whole, into an empty folder.', {
-        cause: error,
-      });
+      throw new RepairError(
+        'The rows of the log contradict each other. Restore the complete log into an empty folder.',
+        {
+          cause: error,
+        },
+      );
     } finally {
       await this.#connection.run('DETACH mended');
     }
@@ -137,7 +140,7 @@ export class DamagedFile {
     await syncFolder(dirname(this.path));
   }
 
-  /** Throws away what was written beside it. */
+  /** Deletes what was written beside it. */
   async discard(): Promise<void> {
     for (const suffix of ['', '-wal', '-shm']) await rm(`${this.mended}${suffix}`, { force: true });
   }
@@ -154,7 +157,7 @@ export class DamagedFile {
     }
   }
 
-  /** Writes an event of a host's as the log had it: the same bytes, in the same place. */
+  /** Writes an event from a host as the log had it: the same bytes, in the same place. */
   async #put({ position, remains, fetched }: Filling): Promise<Written> {
     if (fetched === undefined) throw new Error(`nothing was fetched for position ${position}`);
     const { event, from } = fetched;
@@ -163,7 +166,7 @@ export class DamagedFile {
     const next = await this.#next(stream);
     if (revision !== next)
       throw new RepairError(
-        `${from} has another history than this log: its event ${event.sequence} is revision ${revision} of '${stream}', and ${next} is what is missing at position ${position}. Restore into an empty folder instead: \`sheratan restore\`.`,
+        `${from} has another history than this log: its event ${event.sequence} is revision ${revision} of '${stream}', but revision ${next} is missing at position ${position}. Restore into an empty folder instead: \`sheratan restore\`.`,
       );
     const [encoded] = encodeAppend(stream, [{ id, type, etype, data, metadata }], 'HISTORY');
     if (encoded === undefined) throw new Error('an event was encoded to nothing');
@@ -172,7 +175,7 @@ export class DamagedFile {
     return { position, stream, revision, type };
   }
 
-  /** Leaves of an event that nobody else has what a truncation leaves of one: its place. */
+  /** For an event that no host has, keeps what a truncation keeps: its place. */
   async #empty({ position, remains }: Filling, spare: string): Promise<Written> {
     const { stream: named, revision: said, id } = remains ?? {};
     const isOfSpare = remains?.type === 'ReplicasAcknowledged' || remains?.etype === ETYPES.ReplicasAcknowledged;
@@ -199,7 +202,7 @@ export class DamagedFile {
   }
 }
 
-/** States that SQLite finds a log's file in order, and that no revision is missing. @throws RepairError, LogError */
+/** Checks that SQLite finds a log's file in order, and that no revision is missing. @throws RepairError, LogError */
 export async function assertInOrder(path: string): Promise<void> {
   const { connection } = await openLogFile(path);
   try {
@@ -209,7 +212,7 @@ export async function assertInOrder(path: string): Promise<void> {
       throw new RepairError(`The mended log is not in order: ${result?.integrity_check ?? 'it cannot be checked'}.`);
     if (holed !== undefined)
       throw new RepairError(
-        `The log would not be whole: events of stream '${holed.stream}' would be missing still. Restore it whole, into an empty folder: \`sheratan restore\`.`,
+        `The mended log would be incomplete: events of stream '${holed.stream}' would still be missing. Restore the complete log into an empty folder: \`sheratan restore\`.`,
       );
   } finally {
     await connection.close();
@@ -230,7 +233,7 @@ function explained(error: unknown, path: string): unknown {
     case 'SQLITE_NOTADB':
     case 'SQLITE_ERROR':
       return new RepairError(
-        `SQLite itself cannot read ${path} (${error.message}): there is nothing to mend it from. Restore the whole log from the hosts: set SHERATAN_DATA_DIR to an empty folder, and run \`sheratan restore\`.`,
+        `SQLite itself cannot read ${path} (${error.message}), so the file cannot be mended. Restore the complete log from the hosts: set SHERATAN_DATA_DIR to an empty folder, and run \`sheratan restore\`.`,
       );
     default:
       return error;

@@ -15,15 +15,15 @@ import { UsualTime } from './usual-time.js';
 /** Entries asked for at first: 16 KiB. */
 const FIRST_ENTRIES = 390;
 
-/** How often all who may have a list are asked, where the reason of a failure may pass. */
+/** How often all hosts that may have a list are asked, when the reason for a failure may pass. */
 const MAX_ROUNDS = 8;
-/** Lists of which more entries are lost than this are got from another host first. */
+/** A list with more lost entries than this is taken from another host first. */
 const MANY_LOST = 100;
 
-/** How many ways there may be to put lost entries together. */
+/** The most combinations of lost entries that are tried. */
 const MAX_ATTEMPTS = 64;
 
-/** Who has a tree, in which of its histories, and what was got there so far. */
+/** A host that may have a tree, in which of its histories, and what was fetched from it so far. */
 interface Holder {
   readonly host: HeardHost;
   readonly of: HistoryName;
@@ -31,24 +31,24 @@ interface Holder {
   at: number;
   /** How many entries it is asked for at a time. */
   most: number;
-  /** Since when it is waited for, in milliseconds. */
+  /** The time since which it is waited for, in milliseconds. */
   since: number;
   isUseless: boolean;
 }
 
-/** What entries are collected with. */
+/** Dependencies of an entry collector. */
 export interface CollectorDependencies {
   readonly origin: string;
   readonly hosts: readonly HeardHost[];
   readonly time: Pick<Time, 'now' | 'sleep' | 'random'>;
   readonly onProgress: (entries: number, of: number) => void;
-  /** Something is wrong with what a host gives. */
+  /** Called when something is wrong with what a host gives. */
   readonly onTrouble: (host: HeardHost, why: string) => void;
 }
 
 /**
- * Gets the lists of entries that trees are over. A list is the one that has the root that the origin has signed, whoever
- * gives it; entries that one host has lost are taken from another.
+ * Fetches the lists of entries that trees are computed from. A list is right when it has the root that the origin has
+ * signed, whichever host gives it; entries that one host has lost are taken from another.
  */
 export class EntryCollector {
   readonly #dependencies: CollectorDependencies;
@@ -56,14 +56,14 @@ export class EntryCollector {
   /** How long hosts usually take, and how often they were late. */
   readonly #usual = new Map<string, UsualTime>();
   readonly #late = new Map<string, number>();
-  /** Hosts that gave nothing however often they were asked: they are not waited for any more. */
+  /** Hosts that gave nothing in any round: they are no longer waited for. */
   readonly #gone = new Set<string>();
 
   constructor(dependencies: CollectorDependencies) {
     this.#dependencies = dependencies;
   }
 
-  /** The list of a tree's entries, or a longer one that begins with it; undefined when nobody gives it. */
+  /** The list of a tree's entries, or a longer one that begins with it; undefined when no host gives it. */
   async listOf(tree: Tree): Promise<EntryList | undefined> {
     const known = this.known(tree.sequence, tree.root);
     if (known !== undefined) return known;
@@ -85,7 +85,7 @@ export class EntryCollector {
     return undefined;
   }
 
-  /** The list from the first of some hosts that gives it: where one is late, the next is asked as well. */
+  /** The list from the first of some hosts that gives it: when one is late, the next is asked as well. */
   #collectOf(tree: Tree, holders: readonly Holder[], most: number): Promise<EntryList | undefined> {
     const { time } = this.#dependencies;
     // A host that does not answer for one of its histories does not answer for the other.
@@ -104,7 +104,7 @@ export class EntryCollector {
             return list;
           } catch (error) {
             if (!(error instanceof HostFailure)) throw error;
-            // Another was faster.
+            // Another host was faster.
             if (!signal.aborted) this.#failed(holder, error);
             return undefined;
           }
@@ -121,7 +121,7 @@ export class EntryCollector {
   }
 
   #failed(holder: Holder, { code, message }: HostFailure): void {
-    // What it has not any more does not come back by asking.
+    // What the host no longer has does not return by asking again.
     if (code === 'NOT_FOUND') holder.isUseless = true;
     if (code === 'TIMEOUT') holder.most = entriesIn(sizeAfterTimeout(bytesOf(holder.most)));
     this.#dependencies.onTrouble(holder.host, message);
@@ -139,8 +139,8 @@ export class EntryCollector {
   }
 
   /**
-   * Those that show the tree first; then the others, which may have it as the beginning of what they show. Who was late is asked
-   * last of each.
+   * First the hosts that show the tree; then the others, which may have it as the beginning of what they show. In each
+   * group, hosts that were late come last.
    */
   #holdersOf(tree: Tree): readonly Holder[] {
     const showing: Holder[] = [];
@@ -159,6 +159,7 @@ export class EntryCollector {
   }
 
   /**
+   * Collects the list of a tree from one host; undefined when the host does not give it.
    * @param most how many entries the host may have lost
    * @throws HostFailure when it may give them later
    */
@@ -187,7 +188,7 @@ export class EntryCollector {
     return undefined;
   }
 
-  /** Room for the entries of a tree, with what is known of them. */
+  /** A buffer for the entries of a tree, with the known ones filled in. */
   async #begin(tree: Tree, holder: Holder, signal: AbortSignal): Promise<Uint8Array> {
     const from = await this.#prefixOf(tree, holder, signal);
     const bytes = new Uint8Array(tree.sequence * ENTRY_BYTES);
@@ -196,7 +197,10 @@ export class EntryCollector {
     return bytes;
   }
 
-  /** The longest known list that the history of a host begins with, by the roots it gives: when they are wrong, so is the whole. */
+  /**
+   * The longest known list that the history of a host begins with, by the roots it gives: if these are wrong, so is the
+   * result.
+   */
   async #prefixOf(tree: Tree, { host, of }: Holder, signal: AbortSignal): Promise<EntryList | undefined> {
     const { origin } = this.#dependencies;
     const shorter = this.#lists.filter(({ length }) => length <= tree.sequence);
@@ -207,7 +211,9 @@ export class EntryCollector {
     return undefined;
   }
 
-  /** Fills in the entries that have not been got yet. Resolves false when the host does not give as many as it is asked for. */
+  /**
+   * Fetches the entries that are still missing. Resolves false when the host does not give as many as it is asked for.
+   */
   async #fill(bytes: Uint8Array, holder: Holder, signal: AbortSignal): Promise<boolean> {
     const { origin, time, onProgress, onTrouble } = this.#dependencies;
     const { host, of } = holder;
@@ -217,7 +223,7 @@ export class EntryCollector {
       const limit = Math.min(holder.most, length - holder.at);
       const entries = await host.client.entries(origin, { of, after: holder.at, limit }, signal);
       if (entries.length !== limit) {
-        onTrouble(host, `it gives ${entries.length} entries, and was asked for ${limit}`);
+        onTrouble(host, `it gives ${entries.length} entries, but was asked for ${limit}`);
         return false;
       }
       for (const [i, entry] of entries.entries()) bytes.set(entry, (holder.at + i) * ENTRY_BYTES);
@@ -230,15 +236,15 @@ export class EntryCollector {
     return true;
   }
 
-  /** Takes what the host has lost from the others that may have it. */
+  /** Takes the entries that the host has lost from the others that may have them. */
   async #replaceLost(bytes: Uint8Array, holder: Holder, holders: readonly Holder[]): Promise<void> {
     for (const { host, of } of holders.filter((other) => other !== holder && !this.#gone.has(other.host.host)))
       await this.#replaceFrom(host, of, bytes, lostIn(bytes));
   }
 
   /**
-   * The list of a tree, with what is lost taken from hosts whose histories are shorter, or others: their first events may
-   * be the same. Which of them are is told by the root alone, so what they give is tried in turn.
+   * The list of a tree, with lost entries taken from hosts whose histories are shorter, or others: their first events
+   * may be the same. Only the root shows which of them are, so the entries they give are tried in turn.
    */
   async #withBeginnings(tree: Tree, bytes: Uint8Array, lost: readonly number[]): Promise<EntryList | undefined> {
     if (lost.length === 0 || lost.length > MANY_LOST) return undefined;
@@ -264,7 +270,7 @@ export class EntryCollector {
         filled.set(entry, (sequence - 1) * ENTRY_BYTES);
         rest = Math.floor(rest / entries.length);
       }
-      // There are no more.
+      // All combinations have been tried.
       if (rest > 0) return undefined;
       const list = new EntryList(filled);
       if (list.hasRoot(tree.sequence, tree.root)) return list;
@@ -300,7 +306,7 @@ function entriesIn(bytes: number): number {
   return Math.ceil(bytes / ENTRY_BYTES);
 }
 
-/** The numbers of entries that are none: what a host has lost, it gives as zeros. */
+/** The numbers of lost entries: a host gives zeros for what it has lost. */
 function lostIn(bytes: Uint8Array): readonly number[] {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const lost: number[] = [];
@@ -309,7 +315,7 @@ function lostIn(bytes: Uint8Array): readonly number[] {
   return lost;
 }
 
-/** Numbers that follow one another, as pages. */
+/** Consecutive numbers, as pages. */
 function runsOf(sequences: readonly number[]): readonly { readonly after: number; readonly limit: number }[] {
   const runs: { after: number; limit: number }[] = [];
   for (const sequence of sequences) {

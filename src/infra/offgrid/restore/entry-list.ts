@@ -6,7 +6,7 @@ import { decodeEntry, ENTRY_BYTES, type Entry } from '../protocol/entry.js';
 /** A frontier is remembered at every multiple of this. */
 const STEP = 4_096;
 
-/** The entries of a history: entry n is that of event n. */
+/** The entries of a history: entry n is the entry of event n. */
 export class EntryList {
   readonly #bytes: Uint8Array;
   readonly #frontiers: MerkleFrontier[] = [new MerkleFrontier(sha256)];
@@ -20,17 +20,17 @@ export class EntryList {
     return this.#bytes.byteLength / ENTRY_BYTES;
   }
 
-  /** The entry of an event, from 1. @throws ProtocolError when it is none */
+  /** The entry of an event, from 1. @throws ProtocolError when the bytes are not an entry */
   at(sequence: number): Entry {
     return decodeEntry(this.bytesOf(sequence - 1, sequence));
   }
 
-  /** The bytes of the entries after one, up to another. */
+  /** The bytes of the entries after the entry `after`, up to the entry `to`. */
   bytesOf(after: number, to: number): Uint8Array {
     return this.#bytes.subarray(after * ENTRY_BYTES, to * ENTRY_BYTES);
   }
 
-  /** The root over the first entries; undefined when there are not so many. */
+  /** The root over the first entries; undefined when there are fewer. */
   rootAt(count: number): Uint8Array | undefined {
     if (count > this.length) return undefined;
     const step = Math.min(Math.floor(count / STEP), this.#frontiers.length - 1);
@@ -43,13 +43,13 @@ export class EntryList {
     return frontier.root();
   }
 
-  /** Whether so many of the first entries have a root. */
+  /** Whether the first `count` entries have a root. */
   hasRoot(count: number, root: Uint8Array): boolean {
     const own = this.rootAt(count);
     return own !== undefined && equalBytes(own, root);
   }
 
-  /** How many of the first entries are those of another list. */
+  /** How many first entries the two lists have in common. */
   common(other: EntryList): number {
     const most = Math.min(this.length, other.length);
     let [same, differ] = [0, most + 1];

@@ -6,44 +6,46 @@ import type { RootKey } from '../../crypto/root-key.js';
 import { eventOf, type EventContent } from '../protocol/event-text.js';
 import type { NumberedEvent } from '../protocol/event.js';
 
-/** An event that came back whole, with its number. */
+/** An event that was opened, with its number. */
 export interface OpenedEvent extends EventContent {
   readonly sequence: number;
   readonly etype: number;
 }
 
-/** An event is not what its origin sealed at this place. */
+/** An envelope is not what the origin sealed at this place. */
 export class NotSealedHere extends Error {
   override readonly name = 'NotSealedHere';
 }
 
-/** What the origin sealed at a place is no event. Every host gives the same: another has nothing better. */
+/**
+ * What the origin sealed at a place is not an event. Every host gives the same bytes: asking another one is useless.
+ */
 export class NotAnEvent extends Error {
   override readonly name = 'NotAnEvent';
 }
 
 const NAMES = new Map<number, string>(Object.entries(ETYPES).map(([type, etype]) => [etype, type]));
 
-/** Opens the events of an origin one after the other, learning its keys on the way. */
+/** Opens the events of an origin in order, learning its keys on the way. */
 export class EnvelopeReader {
   readonly #root: RootKey;
   readonly #origin: string;
   readonly #epochs = new Set<number>();
   #key: DataKey;
 
-  /** @param key of the epoch to begin in; that of the first unless given */
+  /** @param key of the epoch to begin in; by default the key of the first epoch */
   constructor(root: RootKey, origin: string, key: DataKey = root.firstDataKey) {
     this.#root = root;
     this.#origin = origin;
     this.#key = key;
   }
 
-  /** What the next event is opened with, unless it is a KeyRotated. */
+  /** The key that opens the next event, unless that is a KeyRotated. */
   get key(): DataKey {
     return this.#key;
   }
 
-  /** Another that has learnt what this one has. */
+  /** Another reader that has learnt the same keys. */
   copy(): EnvelopeReader {
     const copy = new EnvelopeReader(this.#root, this.#origin, this.#key);
     for (const epoch of this.#epochs) copy.#epochs.add(epoch);
@@ -51,8 +53,8 @@ export class EnvelopeReader {
   }
 
   /**
-   * Opens the next event, whose type may be one that this build does not know. One that is refused changes nothing: the same
-   * place may be opened again.
+   * Opens the next event, whose type may be unknown to this build. A refused event changes nothing: the same place may
+   * be opened again.
    * @throws NotSealedHere, NotAnEvent
    */
   open({ sequence, etype, ts: at, sealed }: NumberedEvent): OpenedEvent {
@@ -65,19 +67,19 @@ export class EnvelopeReader {
     }
     const event = eventOf(text);
     if (event === undefined)
-      throw new NotAnEvent(`Event ${sequence} of '${this.#origin}' opens, but what was sealed there is no event.`);
+      throw new NotAnEvent(`Event ${sequence} of '${this.#origin}' opens, but what was sealed there is not an event.`);
     const expected = isEventType(event.type) ? ETYPES[event.type] : undefined;
     if (expected === undefined ? NAMES.has(etype) : expected !== etype)
       throw new NotAnEvent(
-        `Event ${sequence} of '${this.#origin}' opens, but was sealed as number ${etype} (${NAMES.get(etype) ?? 'unknown'}) and says that it is a ${event.type}.`,
+        `Event ${sequence} of '${this.#origin}' opens, but was sealed as number ${etype} (${NAMES.get(etype) ?? 'unknown'}) and states the type ${event.type}.`,
       );
     this.learn(event);
     return { ...event, etype, sequence };
   }
 
   /**
-   * Takes the key of an event that was opened. A KeyRotated that begins no epoch of this log, or holds no key of its root,
-   * has no effect, here and in the outbox.
+   * Takes the key of an event that was opened. A KeyRotated that begins no epoch of this log, or holds no key of its
+   * root key, has no effect, here and in the outbox.
    */
   learn({ type, data }: Pick<EventContent, 'type' | 'data'>): void {
     if (type !== 'KeyRotated' || !isKeyRotated(data)) return;

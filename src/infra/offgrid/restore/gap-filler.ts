@@ -8,34 +8,34 @@ import type { HostHistory } from './host-histories.js';
 import type { KnownKeys } from './known-keys.js';
 import type { OutboxNumbers } from './outbox-numbers.js';
 
-/** What goes to a damaged position: an event of a host's, or what a truncation leaves, for a local event. */
+/** What fills a damaged position: an event from a host, or, for a local event, what a truncation leaves. */
 export interface Filling {
   readonly position: number;
   readonly remains: Remains | undefined;
   readonly fetched: Fetched | undefined;
 }
 
-/** An event with who gave it: URL and fingerprint, for people. */
+/** An event with the host that gave it: URL and fingerprint, for display. */
 export interface Fetched {
   readonly event: OpenedEvent;
   readonly from: string;
 }
 
-/** What filling works with. */
+/** Dependencies of a gap filler. */
 export interface FillingDependencies {
   readonly origin: string;
   readonly root: RootKey;
-  /** Those before the gap; they grow with what is fetched. */
+  /** The keys before the gap; those that are fetched are added. */
   readonly keys: KnownKeys;
   readonly outbox: OutboxNumbers | undefined;
-  /** What the hosts have; undefined where nobody was asked. */
+  /** A history of the hosts; undefined when no host was asked. */
   readonly history: HostHistory | undefined;
 }
 
-/** Finds what belongs into the gaps of a log, one gap after the other. */
+/** Finds what belongs in the gaps of a log, one gap after the other. */
 export class GapFiller {
   readonly #dependencies: FillingDependencies;
-  /** What was fetched to count by, lest it be fetched again. */
+  /** Events that were fetched for counting, so that they are not fetched again. */
   readonly #fetched = new Map<number, Fetched>();
 
   constructor(dependencies: FillingDependencies) {
@@ -43,9 +43,10 @@ export class GapFiller {
   }
 
   /**
+   * Finds the fillings of a gap.
    * @param first the number of the first replicated event of the gap, if there is one
    * @returns the fillings, and the positions for which no host has anything
-   * @throws RepairError when it cannot be told which of the events are replicated
+   * @throws RepairError when it cannot be decided which of the events are replicated
    */
   async fill(gap: Gap, first: number): Promise<{ readonly fillings: Filling[]; readonly empty: number[] }> {
     const replicated = (await this.#rememberedIn(gap, first)) ?? (await this.#countedIn(gap, first));
@@ -68,7 +69,10 @@ export class GapFiller {
     return { fillings, empty };
   }
 
-  /** Which positions of a gap hold replicated events, by the outbox; undefined when it does not know, or counts otherwise. */
+  /**
+   * Which positions of a gap hold replicated events, by the outbox; undefined when it does not know, or its numbers
+   * differ.
+   */
   async #rememberedIn({ from, to }: Gap, first: number): Promise<ReadonlySet<number> | undefined> {
     const { outbox } = this.#dependencies;
     if (outbox === undefined || outbox.through < to) return undefined;
@@ -77,7 +81,7 @@ export class GapFiller {
     return new Set(numbers.keys());
   }
 
-  /** The same, from what the rows still say and from how many events the hosts have in between. */
+  /** The same, from what the rows still show and from how many events the hosts have in between. */
   async #countedIn(gap: Gap, first: number): Promise<ReadonlySet<number>> {
     const replicated = new Set<number>();
     const unclear: number[] = [];
@@ -92,11 +96,14 @@ export class GapFiller {
     if (count === replicated.size) return replicated;
     if (count === most) return new Set([...replicated, ...unclear]);
     throw new RepairError(
-      `What was at the positions ${gap.from} to ${gap.to} cannot be told from the log, outbox.db and the hosts that answer. Run it again when more hosts answer, or \`sheratan restore\` into an empty folder.`,
+      `The log, outbox.db and the hosts that answer do not show what was at the positions ${gap.from} to ${gap.to}. Run the repair again when more hosts answer, or run \`sheratan restore\` into an empty folder.`,
     );
   }
 
-  /** How many events the hosts have before one, from a number on; undefined when they do not show it. */
+  /**
+   * How many events the hosts have from the number `first` to before the event `next`; undefined when they do not show
+   * it.
+   */
   async #countUntil(
     next: RecordedEvent | undefined,
     first: number,
@@ -120,7 +127,7 @@ export class GapFiller {
     return equalBytes(keys.seal({ sequence, event }).eid, entry.eid);
   }
 
-  /** Fetches events by their addresses, and opens them. @throws RepairError when one opens to no event */
+  /** Fetches events by their addresses, and opens them. @throws RepairError when one does not open */
   async #fetch(from: number, to: number): Promise<void> {
     const { origin, root, keys, history } = this.#dependencies;
     if (history === undefined) return;
@@ -132,7 +139,7 @@ export class GapFiller {
       } catch (error) {
         if (!(error instanceof NotAnEvent) && !(error instanceof NotSealedHere)) throw error;
         throw new RepairError(
-          `Event ${sequence} of '${origin}' was got as the origin has signed it, and does not open: ${error.message} Give the recovery key of this log (--key -), and check SHERATAN_ORIGIN.`,
+          `Event ${sequence} of '${origin}' was fetched as the origin has signed it, but does not open: ${error.message} Give the recovery key of this log (--key -), and check SHERATAN_ORIGIN.`,
           { cause: error },
         );
       }
@@ -140,7 +147,7 @@ export class GapFiller {
   }
 }
 
-/** Whether an event is a replicated one, as far as its damaged row tells. */
+/** Whether an event is replicated, by its damaged row; undefined when the row does not show it. */
 function isReplicatedRow(remains: Remains | undefined): boolean | undefined {
   if (remains === undefined) return undefined;
   const { type, etype } = remains;

@@ -2,14 +2,14 @@ import type { Time } from '../../platform/clock.js';
 import { firstOf, LinkedSignal } from '../../platform/linked-signal.js';
 import { Nudge } from '../../platform/nudge.js';
 
-/** How often it is looked whether something is late, in milliseconds. */
+/** How often it is checked whether something is late, in milliseconds. */
 export const LOOK_MS = 250;
 
-/** Something that one host is asked for, and another may be as well. */
+/** A request to one host for something that another host may give as well. */
 export interface Attempt<T> {
-  /** Resolves undefined when nothing comes of it, or the signal comes. */
+  /** Resolves undefined when it gives nothing, or the signal aborts. */
   run(signal: AbortSignal): Promise<T | undefined>;
-  /** Whether what is waited for takes so many times as long as it is waited for alone. */
+  /** Whether the wait exceeds `times` the time that a single attempt may take. */
   isLate(times: number): boolean;
 }
 
@@ -20,8 +20,8 @@ interface Running<T> {
 }
 
 /**
- * What the first attempt gives that gives something. They are made in order, the next one when the one before has come to nothing
- * or is late: then two are under way, and when both take twice as long the older is given up for a third.
+ * Resolves the result of the first attempt that gives one. Attempts begin in order, the next when the one before has
+ * given nothing or is late: then two run, and when both take twice as long, the older is aborted for a third.
  * @throws what an attempt throws
  */
 export async function hedged<T>(attempts: Iterable<Attempt<T>>, time: Pick<Time, 'sleep'>): Promise<T | undefined> {

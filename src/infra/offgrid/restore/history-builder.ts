@@ -2,27 +2,27 @@ import type { ContentSource } from './content-fetcher.js';
 import type { EntryList } from './entry-list.js';
 import type { KnownPolicy, KnownState } from './history-notes.js';
 
-/** A history that hosts show: its entries, and the line that it is of. */
+/** A history that hosts show: its entries, and its line. */
 export interface Story {
   readonly list: EntryList;
   readonly line: number;
 }
 
-/** What histories are got into: a log that is built, or one that is there and compared with them. */
+/** The target of a reading: a log that is built, or an existing log that histories are compared with. */
 export interface HistoryBuilder<Log> {
   /**
-   * Gets the first events of a list. Resolves the number of the first that cannot be had, though the history does not say that
-   * nobody has it; undefined when all are there.
+   * Gets the first events of a list. Resolves the number of the first that cannot be obtained, and that the history
+   * does not declare as held by no host; undefined when all are present.
    */
   get(story: Story, to: number, sources: readonly ContentSource[]): Promise<number | undefined>;
-  /** The same, past those that cannot be had, up to the last that can. Resolves how many there are then. */
+  /** Like `get`, but past events that cannot be obtained, up to the last that can. Resolves how many there are then. */
   getPast(story: Story, to: number, sources: readonly ContentSource[]): Promise<number>;
-  /** What has the first events of a list, which were got, and no others. */
+  /** The log with exactly the first events of a list, which must have been obtained before. */
   finish(list: EntryList, length: number): Promise<Log>;
-  /** The policies on the first events of a list, as far as they were got. */
+  /** The policies on the first events of a list, as far as these were obtained. */
   policies(list: EntryList, to: number): readonly KnownPolicy[];
-  /** Which of the first events of a list nobody has, as far as they were got. */
+  /** Which of the first events of a list no host has, as far as these were obtained. */
   holes(list: EntryList, to: number): readonly number[];
-  /** How hosts came into other states on the first events of a list, as far as they were got. */
+  /** The changes of host states on the first events of a list, as far as these were obtained. */
   states(list: EntryList, to: number): readonly KnownState[];
 }

@@ -5,14 +5,17 @@ import { isReplicationFact, type HostState, type Policy } from '../../../domain/
 /** A policy with its version. */
 export type KnownPolicy = PolicyOnHistory & { readonly policy: Policy };
 
-/** A host came into a state with an event. */
+/** An event that gave a host a state. */
 export interface KnownState {
   readonly sequence: number;
   readonly host: string;
   readonly state: HostState;
 }
 
-/** What a history says of policies and hosts, as the outbox folds it: of two policies of one version the first is the one. */
+/**
+ * The policies and host states of a history, folded as the outbox does: of two policies of one version the first
+ * counts.
+ */
 export class HistoryNotes {
   readonly #origin: string;
   readonly #policies: KnownPolicy[] = [];
@@ -27,12 +30,12 @@ export class HistoryNotes {
     return this.#policies.filter(({ sequence }) => sequence <= to);
   }
 
-  /** How hosts came into other states on the first events. */
+  /** The changes of host states on the first events. */
   states(to: number): readonly KnownState[] {
     return this.#states.filter(({ sequence }) => sequence <= to);
   }
 
-  /** Takes the next event. */
+  /** Takes note of the next event. */
   note(sequence: number, { type, data }: { readonly type: string; readonly data: JsonObject }): void {
     if (data['origin'] !== this.#origin) return;
     if (type === 'HostStateChanged' && isReplicationFact({ type, data })) {

@@ -21,83 +21,83 @@ import type { KnownPolicy, KnownState } from './history-notes.js';
 import { shownTrees, type HeardHost } from './host-survey.js';
 import { notesOn, whyUnread } from './why-unread.js';
 
-/** What a reading is made with. */
+/** Dependencies of a history reader. */
 export interface ReaderDependencies<Log> {
   readonly heard: readonly HeardHost[];
   readonly collector: EntryCollector;
   readonly builder: HistoryBuilder<Log>;
-  /** The weight of hosts that may lie. */
+  /** The weight of hosts that may be dishonest. */
   readonly dishonest: number;
-  /** Whether whoever reads may accept a loss. */
+  /** Whether the caller may accept a loss. */
   readonly mayAcceptLoss: boolean;
   readonly onTrouble: (message: string) => void;
 }
 
-/** A history that hosts gave back, and that holds what was ever at quorum. */
+/** A history that hosts gave back, and that holds everything that was ever at quorum. */
 export interface ReadHistory<Log = EventLog> {
   readonly log: Log;
   /** How many events it has. */
   readonly length: number;
-  /** How many of them are those of the tree that counts; what comes after was not in a head of its epoch yet. */
+  /** How many of them are events of the tree that counts; later ones were not in a head of its epoch yet. */
   readonly base: number;
   /** The tree that counts. */
   readonly best: Tree;
   readonly quorum: number;
-  /** The epoch of the tree that says so; 0 when none does. */
+  /** The epoch of the tree that states the quorum; 0 when none does. */
   readonly quorumEpoch: number;
   /** The policies on it, in the order they were set. */
   readonly policies: readonly KnownPolicy[];
-  /** The numbers of events whose content nobody has, since a loss was accepted once. */
+  /** The numbers of events whose content no host has, because a loss was accepted before. */
   readonly holes: readonly number[];
   readonly counted: readonly HeardHost[];
-  /** Hosts that were heard, and count for nothing, with why. */
+  /** Hosts that were heard, but do not count, with the reason. */
   readonly leftOut: readonly { readonly host: HeardHost; readonly why: string }[];
-  /** The weight of hosts that may have lied without harm. */
+  /** The weight of hosts that may have been dishonest without harm. */
   readonly mayLie: number;
   /** The highest epoch that any tree or claim shows. */
   readonly epoch: number;
 }
 
-/** A history that was taken though more may have been at quorum. It goes on in a line of its own. */
+/** A history that was taken although more may have been at quorum. It continues in a line of its own. */
 export interface AcceptedHistory<Log = EventLog> {
   readonly log: Log;
   /** How many events it has. */
   readonly length: number;
-  /** The tree that it is of. */
+  /** The tree whose first events it has. */
   readonly tree: Tree;
   /** The line that it begins: above every line that was shown. */
   readonly line: number;
   readonly policies: readonly KnownPolicy[];
-  /** The numbers of events whose content nobody has. */
+  /** The numbers of events whose content no host has. */
   readonly holes: readonly number[];
   /** The highest epoch that any tree or claim shows. */
   readonly epoch: number;
-  /** Why nothing was read without loss. */
+  /** Why nothing could be read without loss. */
   readonly loss: string;
 }
 
-/** A tree that was shown, as the rules see it, with what it is. */
+/** A shown tree as the rules take it, with the tree itself. */
 interface Known extends ShownTree {
   readonly tree: Tree;
 }
 
-/** How often a loss is accepted anew when hosts no longer give what they gave: who lies could go on for ever. */
+/** How often a loss is accepted again when hosts no longer give what they gave: a dishonest host could repeat it forever. */
 const MAX_TURNS = 8;
 
-/** So many of the first events of a tree. */
+/** A number of first events of a tree. */
 interface Reached {
   readonly tree: Tree;
   readonly length: number;
 }
 
-/** Reads the one history of an origin back, by docs/protocol.md, "Reading": asks the rules, and gets what they ask for. */
+/** Reads back the one history of an origin, by docs/protocol.md, "Reading": asks the rules, and gets what they ask for. */
 export class HistoryReader<Log> {
   readonly #dependencies: ReaderDependencies<Log>;
   readonly #known = new Map<Tree, Known>();
   readonly #lists = new Map<Tree, EntryList>();
-  /** The first event that no host gives, of each tree that was tried; 0 when it was got whole. */
+  /** Of each tree that was tried, the first event that no host gives; 0 when the tree was obtained completely. */
   readonly #tried = new Map<Tree, number>();
-  /** What was found on each tree that was tried: the log may be of another by the time it is asked for. */
+  /** What was found on each tree that was tried: the builder may hold another tree by the time it is asked for. */
   readonly #found = new Map<
     Tree,
     { readonly policies: readonly KnownPolicy[]; readonly states: readonly KnownState[] }
@@ -116,7 +116,7 @@ export class HistoryReader<Log> {
   }
 
   /**
-   * Reads, and takes what can be had where nothing is read: a loss is accepted.
+   * Reads; where nothing can be read, takes what can be obtained: a loss is accepted.
    * @param chosen the first digits of the root of a tree, hexadecimal: it is taken, and nothing else
    * @throws RestoreError when there is nothing, or something must be chosen first
    */
@@ -141,7 +141,7 @@ export class HistoryReader<Log> {
         if (read !== undefined) return read;
         continue;
       }
-      // Hosts that the history says were caught are read, and not counted.
+      // Hosts that the history records as suspended are read, but not counted.
       for (const host of found) suspended.add(host);
     }
   }
@@ -171,7 +171,7 @@ export class HistoryReader<Log> {
   async #accept(loss: string, chosen: string | undefined): Promise<AcceptedHistory<Log>> {
     const reader = this.#reader(new Set());
     const shown = chosen === undefined ? undefined : this.#chosen(chosen);
-    // What could not be got a while ago may be there now.
+    // What could not be obtained before may be available now.
     this.#tried.clear();
     for (let turn = 1; turn <= MAX_TURNS;) {
       const accepted = decideAcceptedLoss(reader, this.#shown(shown) ?? undefined);
@@ -182,7 +182,7 @@ export class HistoryReader<Log> {
       if (accepted.is === 'FORKED')
         throw new RestoreError(this.#whyUnread('FORK', accepted.tips[0] && treeOf(accepted.tips[0])));
       const taken = accepted.is === 'TAKEN' ? { tree: treeOf(accepted.tree), length: accepted.length } : undefined;
-      // Without any, the history that can be read furthest. Lists were got in the order of their ranks, the highest first.
+      // Without any, the history that can be read furthest. Lists were collected in the order of rank, the highest first.
       const goesOn = taken === undefined ? [...this.#lists.keys()] : this.#goingOn(taken.tree, taken.length);
       const reached = (await this.#past(taken?.length ?? 0, shown === undefined ? goesOn : [shown])) ?? taken;
       if (reached === undefined) throw new RestoreError(this.#whyUnread('NOTHING', undefined));
@@ -203,14 +203,14 @@ export class HistoryReader<Log> {
     return { log, length, tree, line, policies, holes, epoch: this.#highestEpoch(), loss };
   }
 
-  /** The trees of a line in which the first events of one of them go on, the longest first. */
+  /** The trees of a line that continue the first `length` events of one of them, the longest first. */
   #goingOn(tree: Tree, length: number): readonly Tree[] {
     const isSo = (other: Tree) =>
       other.line === tree.line && equalBytes(other.begun, tree.begun) && this.#common(tree, other) >= length;
     return [...this.#lists.keys()].filter(isSo).sort((a, b) => b.sequence - a.sequence);
   }
 
-  /** The first tree of which more events can be had than were taken, when holes are left where nobody gives an event. */
+  /** The first tree of which more events than `taken` can be obtained, with holes for events that no host gives. */
   async #past(taken: number, trees: readonly Tree[]): Promise<Reached | undefined> {
     const { builder } = this.#dependencies;
     for (const tree of trees) {
@@ -246,8 +246,8 @@ export class HistoryReader<Log> {
   }
 
   /**
-   * The log of the first events of a tree; undefined when nobody gives one of them any more, though somebody did before: that is
-   * known of the tree from now on.
+   * The log of the first events of a tree; undefined when no host gives one of them any more, although one did before: that is
+   * then recorded of the tree.
    */
   async #finished({ tree, length }: Reached): Promise<Log | undefined> {
     const { builder } = this.#dependencies;
@@ -258,7 +258,7 @@ export class HistoryReader<Log> {
     return undefined;
   }
 
-  /** The tree whose root begins with digits. @throws RestoreError unless there is one */
+  /** The tree whose root begins with digits. @throws RestoreError unless exactly one root does */
   #chosen(digits: string): Tree {
     const found = this.#trees().filter(({ root }) => digits !== '' && toHex(root).startsWith(digits));
     const [tree] = found;
@@ -283,7 +283,7 @@ export class HistoryReader<Log> {
     return { tree: treeOf(tail?.tree ?? history), length: tail?.length ?? history.sequence };
   }
 
-  /** How trees stand to each other is told by their entries. */
+  /** The entries show how trees relate to each other. */
   async #collectLists(): Promise<void> {
     const { collector } = this.#dependencies;
     const ranked = [...this.#trees()].sort((a, b) => compareRank(b, a));
@@ -313,7 +313,7 @@ export class HistoryReader<Log> {
   #missing(tree: Tree): readonly number[] | undefined {
     const missing = this.#tried.get(tree);
     if (missing !== undefined) return missing === 0 ? [] : [missing];
-    // What is missing of another tree is missing of each that has it.
+    // What is missing of another tree is missing of each tree that has it.
     for (const [other, absent] of this.#tried) if (absent > 0 && absent <= this.#common(tree, other)) return [absent];
     return undefined;
   }
@@ -322,7 +322,7 @@ export class HistoryReader<Log> {
     return this.#found.get(tree)?.policies ?? [];
   }
 
-  /** The hosts that a history leaves SUSPENDED. */
+  /** The hosts that are SUSPENDED at the end of a history. */
   #suspendedOn({ tree, length }: { readonly tree: Tree; readonly length: number }): ReadonlySet<string> {
     const states = new Map<string, HostState>();
     for (const { sequence, host, state } of this.#found.get(tree)?.states ?? [])
@@ -330,7 +330,7 @@ export class HistoryReader<Log> {
     return new Set([...states].filter(([, state]) => state === 'SUSPENDED').map(([host]) => host));
   }
 
-  /** How many of the first events of two trees are the same, as far as their entries tell. */
+  /** How many of the first events of two trees are the same, as far as their entries show. */
   #common(a: Tree, b: Tree): number {
     const [longer, shorter] = a.sequence < b.sequence ? [b, a] : [a, b];
     if (a.sequence === b.sequence && equalBytes(a.root, b.root)) return a.sequence;
@@ -340,7 +340,7 @@ export class HistoryReader<Log> {
     return shorterList === undefined ? 0 : Math.min(shorter.sequence, longerList.common(shorterList));
   }
 
-  /** Whether the first events of a tree have a root. */
+  /** Whether the first `count` events of a tree have a root. */
   #has(tree: Tree, count: number, root: Uint8Array): boolean {
     return count <= tree.sequence && this.#lists.get(tree)?.hasRoot(count, root) === true;
   }
@@ -361,7 +361,7 @@ export class HistoryReader<Log> {
 
   #listOf(tree: Tree): EntryList {
     const list = this.#lists.get(tree);
-    if (list === undefined) throw new Error('a history was read whose entries nobody gave');
+    if (list === undefined) throw new Error('a history was read whose entries no host gave');
     return list;
   }
 
@@ -384,6 +384,6 @@ function treeOf(shown: ShownTree): Tree {
 
 function whyLeftOut({ host, isPinned, head }: HeardHost, suspended: ReadonlySet<string>): string {
   if (!isPinned) return 'its key is not named';
-  if (suspended.has(host)) return 'the history says that it was suspended';
-  return `what it shows (event ${head.tree?.value.sequence ?? 0} of epoch ${head.tree?.value.epoch ?? 0}) cannot be got, or too few hosts show it`;
+  if (suspended.has(host)) return 'the history records that it was suspended';
+  return `what it shows (event ${head.tree?.value.sequence ?? 0} of epoch ${head.tree?.value.epoch ?? 0}) cannot be obtained, or too few hosts show it`;
 }

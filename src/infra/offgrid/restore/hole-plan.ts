@@ -13,10 +13,10 @@ import type { EntryList } from './entry-list.js';
 import { NotSealedHere, EnvelopeReader, type OpenedEvent } from './envelope-reader.js';
 import { RestoreError } from './errors.js';
 
-/** Whom a hole is by. */
+/** The actor of a hole. */
 const ACTOR = 'process:restore';
 
-/** A part of a history: what follows the first `after` events, up to the event `to`. */
+/** A part of a history: the events after the event `after`, up to the event `to`. */
 export interface Part {
   readonly origin: string;
   readonly root: RootKey;
@@ -25,15 +25,15 @@ export interface Part {
   readonly to: number;
   readonly sources: readonly ContentSource[];
   readonly fetcher: Pick<ContentFetcher, 'readPast'>;
-  /** What has learnt the keys of the events before. */
+  /** The reader that has learnt the keys of the events before. */
   readonly envelopes: EnvelopeReader;
 }
 
-/** Which events of a part of a history nobody gives, and where in the log what stands for them goes. */
+/** Which events of a part of a history no host gives, and where in the log the holes for them go. */
 export class HolePlan {
-  /** The last event that somebody gives. */
+  /** The last event that a host gives. */
   readonly last: number;
-  /** The events before it that nobody does. */
+  /** The events before it that no host gives. */
   readonly missing: ReadonlySet<number>;
   readonly #origin: string;
   readonly #places: ReadonlyMap<number, StreamPlace>;
@@ -46,9 +46,10 @@ export class HolePlan {
   }
 
   /**
-   * Reads a part of a history to its end. An event that does not open is as good as missing: the key that it was sealed with may be.
+   * Reads a part of a history to its end. An event that does not open counts as missing: the key that it was sealed
+   * with may be missing.
    * @param log with the events before
-   * @param declared what is a hole whether somebody gives it or not
+   * @param declared events that are holes whether a host gives them or not
    * @throws RestoreError when the revisions of streams do not fit what is missing; NotAnEvent
    */
   static async of(
@@ -76,7 +77,7 @@ export class HolePlan {
     const found = places.of(missing);
     if (found === undefined)
       throw new RestoreError(
-        `Of the events ${after + 1} to ${last} of '${origin}', ${missing.length} cannot be had, and streams lack others than these: no log can hold the rest.`,
+        `Of the events ${after + 1} to ${last} of '${origin}', ${missing.length} cannot be obtained, and streams lack other events than these: no log can hold the rest.`,
       );
     const spare = `${replicationStream(origin)}/holes`;
     let revision = await lastRevision(log, spare);
@@ -87,7 +88,7 @@ export class HolePlan {
     return new HolePlan(origin, last, new Map(placed));
   }
 
-  /** What stands in the log for an event that is missing; undefined for one that is not. */
+  /** The hole that stands in the log for a missing event; undefined for one that is not missing. */
   holeOf(sequence: number, { etype, ts, eid }: Entry): OpenedEvent | undefined {
     const place = this.#places.get(sequence);
     if (place === undefined) return undefined;
@@ -100,12 +101,12 @@ export class HolePlan {
 }
 
 /**
- * The holes that a part of a history itself declares, by the policies that began lines where a loss was accepted. They stay holes
- * where a host that has such an event has come back: what was done since was done without it.
+ * The holes that a part of a history itself declares, by the policies that began lines where a loss was accepted. They
+ * remain holes when a host that has such an event returns: what was done since was done without it.
  */
 export async function declaredHoles(part: Part): Promise<ReadonlySet<number>> {
   const { origin, root, list, after, to, sources, fetcher, envelopes } = part;
-  // A key may be one of the holes, and another of its epoch what the log went on with: each that there is may fit.
+  // A key may be one of the holes, and the log may have continued with another key of its epoch: any known key may fit.
   const keys: DataKey[] = [envelopes.key];
   const declared = new Set<number>();
   for (let sequence = after + 1; sequence <= to; sequence += 1) {
@@ -131,14 +132,16 @@ export async function declaredHoles(part: Part): Promise<ReadonlySet<number>> {
   }
 }
 
-/** The key that a KeyRotated holds, if it is one of this root. */
+/** The key that a KeyRotated holds, if it is wrapped with this root key. */
 function keyIn({ type, data }: OpenedEvent, root: RootKey, origin: string): DataKey | undefined {
   if (type !== 'KeyRotated' || !isKeyRotated(data)) return undefined;
   const { wrappedKey, keyEpoch, keyId } = data;
   return root.unwrap(wrappedKey, { origin, keyEpoch, keyId });
 }
 
-/** The holes that an event of a log declares: the policy that begins a line, and what announces one. */
+/**
+ * The holes that an event of a log declares: a policy that begins a line, or the acknowledgement that announces one.
+ */
 export function holesBy({ type, data }: Pick<OpenedEvent, 'type' | 'data'>, origin: string): readonly number[] {
   if (type !== 'ReplicationPolicySet' && type !== 'ReplicasAcknowledged') return [];
   if (data['origin'] !== origin || !isReplicationFact({ type, data })) return [];

@@ -6,20 +6,23 @@ import type { EntryCollector } from './entry-collector.js';
 import type { EntryList } from './entry-list.js';
 import { shownTrees, type HeardHost } from './host-survey.js';
 
-/** A history that hosts have, whose entries have a root that the origin has signed. */
+/** A history that hosts have. Its entries have a root that the origin has signed. */
 export interface HostHistory {
   readonly list: EntryList;
-  /** The events from one number to another, both included, as far as a host gives them. @param known are not fetched again */
+  /**
+   * The events from one number to another, both included, as far as a host gives them.
+   * @param known not fetched again
+   */
   fetch(
     from: number,
     to: number,
     known: { has(sequence: number): boolean },
   ): Promise<ReadonlyMap<number, FetchedEvent>>;
-  /** A host, for people: URL and fingerprint. */
+  /** The name of a host for display: URL and fingerprint. */
   nameOf(host: string): string;
 }
 
-/** What the histories of hosts are got with. */
+/** Dependencies of the histories of hosts. */
 export interface HistoriesDependencies {
   readonly heard: readonly HeardHost[];
   readonly collector: EntryCollector;

@@ -6,10 +6,10 @@ import type { Tree } from '../protocol/tree.js';
 import { DishonestHostError, verifyHead, type Expected, type GoodHead } from '../protocol/verify-head.js';
 import { verifyKeyOf } from '../protocol/verify-key.js';
 
-/** How long those that do not answer are waited for where the others may be enough, in milliseconds. */
+/** How long to wait for hosts that do not answer when the others may be enough, in milliseconds. */
 const SOON_MS = 10_000;
 
-/** A host that was heard: it has answered with a good head. */
+/** A host that was heard: it has answered with a valid head. */
 export interface HeardHost {
   readonly url: string;
   readonly host: string;
@@ -19,25 +19,25 @@ export interface HeardHost {
   readonly client: HostClient;
 }
 
-/** Every tree that hosts show, as a head's or as staged. */
+/** Every tree that hosts show, in a head or as staged. */
 export function shownTrees(heard: readonly Pick<HeardHost, 'head'>[]): Tree[] {
   return heard.flatMap(({ head }) => [head.tree, head.staged]).flatMap((opened) => (opened ? [opened.value] : []));
 }
 
-/** A host that is heard by nobody. */
+/** A host that was not heard. */
 export interface UnheardHost {
   readonly url: string;
   /** A sentence that names the host. */
   readonly why: string;
 }
 
-/** Who answered, and who did not. */
+/** The hosts that answered, and those that did not. */
 export interface HostSurvey {
   readonly heard: readonly HeardHost[];
   readonly unheard: readonly UnheardHost[];
 }
 
-/** What hosts are asked with. */
+/** The hosts to ask, and what they are asked with. */
 export interface SurveyRequest {
   readonly origin: string;
   readonly root: RootKey;
@@ -45,18 +45,18 @@ export interface SurveyRequest {
   readonly clientOf: (url: string, host?: string) => HostClient;
 }
 
-/** A survey that was not waited for to its end. */
+/** A survey that was not waited for to the end. */
 export interface EarlySurvey extends HostSurvey {
-  /** The survey of all; undefined when this is it. */
+  /** The survey of all hosts; undefined when this is it. */
   readonly all: Promise<HostSurvey> | undefined;
 }
 
-/** Asks hosts for their heads over fresh challenges. One host under two URLs is one. */
+/** Asks hosts for their heads over fresh challenges. One host under two URLs counts once. */
 export async function surveyHosts({ hosts, ...request }: SurveyRequest): Promise<HostSurvey> {
   return surveyOf(await Promise.all(hosts.map((address) => ask(address, request))));
 }
 
-/** The same, and waits no longer than a while for those that do not answer. */
+/** Like `surveyHosts`, but waits at most SOON_MS for hosts that do not answer. */
 export async function surveyHostsSoon(
   { hosts, ...request }: SurveyRequest,
   time: Pick<Time, 'sleep'>,
@@ -70,7 +70,7 @@ export async function surveyHostsSoon(
     return answer;
   });
   const all = Promise.all(answers).then(surveyOf);
-  // Who does not wait for it does not want to know what becomes of it.
+  // A caller that does not wait for it ignores its failure.
   all.catch(() => undefined);
   const waiting = new AbortController();
   const whole = await Promise.race([all, time.sleep(SOON_MS, waiting.signal)]);
@@ -80,7 +80,7 @@ export async function surveyHostsSoon(
 
 function surveyOf(answers: readonly (HeardHost | UnheardHost)[]): HostSurvey {
   const heard = answers.filter((answer) => 'head' in answer);
-  // Of two ways to one host, that by which it is pinned.
+  // Of two addresses of one host, the pinned one is used.
   const pinnedFirst = [...heard.filter(({ isPinned }) => isPinned), ...heard.filter(({ isPinned }) => !isPinned)];
   const once = pinnedFirst.filter(({ host }, i) => pinnedFirst.findIndex((other) => other.host === host) === i);
   return { heard: once, unheard: answers.filter((answer) => 'why' in answer) };

@@ -7,7 +7,7 @@ import type { AddressedEvent, ShippedEvent } from '../protocol/event.js';
 import { Sealer, WrongRootError } from '../protocol/sealer.js';
 import { RepairError } from './errors.js';
 
-/** The keys of a log, as its KeyRotated events tell them one after the other. */
+/** The keys of a log, as its KeyRotated events give them one after the other. */
 export class KnownKeys {
   readonly all: KnownKey[] = [];
   readonly #root: RootKey;
@@ -20,7 +20,7 @@ export class KnownKeys {
     this.#sealer = new Sealer(root, origin);
   }
 
-  /** Takes a KeyRotated, if it begins an epoch of this log. */
+  /** Takes the key of a KeyRotated, if it begins an epoch of this log. */
   learn(sequence: number, data: JsonObject): void {
     if (!isKeyRotated(data)) return;
     const first = { origin: this.#origin, rootKeyId: this.all[0]?.rootKeyId ?? data.rootKeyId };
@@ -29,18 +29,18 @@ export class KnownKeys {
     this.all.push({ sequence, keyEpoch, keyId, rootKeyId, wrappedKey });
   }
 
-  /** The key that seals an event, unless it is a KeyRotated. @throws RepairError when the root is another */
+  /** The key that seals an event, unless it is a KeyRotated. @throws RepairError when the root key is another */
   at(sequence: number): DataKey {
     const epoch = sealingEpoch(this.all, { sequence, type: '' });
     return epoch === undefined ? this.#root.firstDataKey : this.#withRoot(() => this.#sealer.keyOf(epoch));
   }
 
-  /** Seals an event as the replicator does. @throws RepairError when the root is another */
+  /** Seals an event as the replicator does. @throws RepairError when the root key is another */
   seal(event: ReplicatedEvent): AddressedEvent {
     return this.#withRoot(() => this.#sealer.seal(event, this.all));
   }
 
-  /** The same, of an event that may be one of the log's holes. @throws RepairError when the root is another */
+  /** Like `seal`, for an event that may be one of the log's holes. @throws RepairError when the root key is another */
   shipped(event: ReplicatedEvent, holes: ReadonlySet<number>): ShippedEvent {
     return this.#withRoot(() => this.#sealer.shipped(event, { keys: this.all, holes }));
   }

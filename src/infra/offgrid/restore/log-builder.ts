@@ -20,18 +20,20 @@ const NO_HOLES: ReadonlySet<number> = new Set();
 const NO_ENTRIES = new EntryList(new Uint8Array());
 /** Events copied at a time from one log to the next. */
 const PAGE = 1_000;
-/** How often holes are planned anew where hosts no longer give what they gave: who lies could go on for ever. */
+/**
+ * How often holes are planned again when hosts no longer give what they gave: a dishonest host could repeat it forever.
+ */
 const MAX_PLANS = 8;
 
-/** What a log is built with. */
+/** Dependencies of a log builder. */
 export interface BuilderDependencies {
   readonly origin: string;
   readonly root: RootKey;
-  /** An empty log. The one that it was built from is still open then; both are closed by whoever made them. */
+  /** Makes an empty log. The log that it is built from is still open then; the maker of both closes them. */
   readonly newLog: () => Promise<EventLog>;
   readonly fetcher: Pick<ContentFetcher, 'read' | 'readPast'>;
   readonly onProgress: (sequence: number, of: number) => void;
-  /** Something cannot be had. */
+  /** Called when something cannot be obtained. */
   readonly onTrouble: (message: string) => void;
 }
 
@@ -42,18 +44,18 @@ interface Build {
   list: EntryList;
   written: number;
   readonly notes: HistoryNotes;
-  /** The numbers of those that are HistoryHoles. */
+  /** The numbers of the events that are HistoryHoles. */
   readonly holes: number[];
 }
 
-/** What is wanted of a history. */
+/** The part of a history that is wanted. */
 interface Wanted {
   readonly list: EntryList;
   readonly to: number;
   readonly sources: readonly ContentSource[];
 }
 
-/** Builds a log of the events that hosts give back. When another history is wanted, it begins again with what both have. */
+/** Builds a log of the events that hosts give. When another history is wanted, it begins again with what both share. */
 export class LogBuilder implements HistoryBuilder<EventLog> {
   readonly #dependencies: BuilderDependencies;
   #build: Build | undefined;
@@ -63,8 +65,8 @@ export class LogBuilder implements HistoryBuilder<EventLog> {
   }
 
   /**
-   * Gets the first events of a list into the log, with a hole for each that the history itself says nobody has. Resolves the
-   * number of the first other that no host gives; undefined when all are there.
+   * Gets the first events of a list into the log, with a hole for each that the history itself declares as held by no
+   * host. Resolves the number of the first other event that no host gives; undefined when all are present.
    * @throws RestoreError when an event opens to nothing that a log can hold
    */
   async get({ list, line }: Story, to: number, sources: readonly ContentSource[]): Promise<number | undefined> {
@@ -83,8 +85,8 @@ export class LogBuilder implements HistoryBuilder<EventLog> {
   }
 
   /**
-   * Gets the first events of a list into the log, with a hole for each that no host gives before one that a host does. Resolves how many
-   * events there are then.
+   * Gets the first events of a list into the log, with a hole for each that no host gives before one that a host does.
+   * Resolves how many events the log then has.
    * @throws RestoreError when an event opens to nothing that a log can hold
    */
   async getPast({ list, line }: Story, to: number, sources: readonly ContentSource[]): Promise<number> {
@@ -97,7 +99,7 @@ export class LogBuilder implements HistoryBuilder<EventLog> {
       const plan = await whole(HolePlan.of(rest, build.log, lost));
       const gone = await this.#follow(build, rest, plan, plan.last);
       if (gone === undefined) return Math.min(build.written, to);
-      // Whoever gave it then does not now: from here on it counts as lost.
+      // The host that gave it when holes were planned does not give it now: from here on it counts as lost.
       lost.add(gone);
     }
     throw new RestoreError(GIVEN_AND_WITHHELD);
@@ -112,7 +114,10 @@ export class LogBuilder implements HistoryBuilder<EventLog> {
     return gone ?? missing;
   }
 
-  /** Appends what comes, with holes as they were planned. @returns the first event that was there then, and cannot be had now */
+  /**
+   * Appends events as they arrive, with holes as planned.
+   * @returns the first event that a host gave when holes were planned, and that cannot be obtained now
+   */
   async #follow(build: Build, { list, sources }: Part, plan: HolePlan, end: number): Promise<number | undefined> {
     const range = { after: build.written, to: end };
     const pages = this.#dependencies.fetcher.readPast(list, range, sources, plan.missing);
@@ -122,9 +127,9 @@ export class LogBuilder implements HistoryBuilder<EventLog> {
   }
 
   /**
-   * Appends what comes.
-   * @param holeOf what stands for an event
-   * @returns the first that cannot be had
+   * Appends events as they arrive.
+   * @param holeOf the hole that stands for an event, if any
+   * @returns the first event that cannot be obtained
    */
   async #append(
     build: Build,
@@ -162,26 +167,26 @@ export class LogBuilder implements HistoryBuilder<EventLog> {
     return { origin, root, fetcher, envelopes, after, ...wanted };
   }
 
-  /** The log of the first events of a list, which have been got, and no others. */
+  /** The log with exactly the first events of a list, which must have been obtained before. */
   async finish(list: EntryList, length: number): Promise<EventLog> {
     const on = await this.#on(list, length);
     const build = on.written > length ? await this.#begin(on, length) : on;
-    if (build.written < length) throw new Error(`of ${length} events of a history, ${build.written} were got`);
+    if (build.written < length) throw new Error(`only ${build.written} of ${length} events of a history were obtained`);
     return build.log;
   }
 
-  /** The policies on the first events of a list, as far as they were got. */
+  /** The policies on the first events of a list, as far as these were obtained. */
   policies(list: EntryList, to: number): readonly KnownPolicy[] {
     return this.#build?.notes.policies(this.#known(list, to)) ?? [];
   }
 
-  /** Which of the first events of a list are holes, as far as they were got. */
+  /** Which of the first events of a list are holes, as far as these were obtained. */
   holes(list: EntryList, to: number): readonly number[] {
     const known = this.#known(list, to);
     return this.#build?.holes.filter((sequence) => sequence <= known) ?? [];
   }
 
-  /** How hosts came into other states on the first events of a list, as far as they were got. */
+  /** The changes of host states on the first events of a list, as far as these were obtained. */
   states(list: EntryList, to: number): readonly KnownState[] {
     return this.#build?.notes.states(this.#known(list, to)) ?? [];
   }
@@ -204,7 +209,7 @@ export class LogBuilder implements HistoryBuilder<EventLog> {
     return build;
   }
 
-  /** Another log with the first events of the one there was. */
+  /** A new log with the first events of the previous one. */
   async #begin(before: Build | undefined, count: number): Promise<Build> {
     const { origin, root, newLog } = this.#dependencies;
     const { list } = before ?? { list: NO_ENTRIES };
@@ -236,7 +241,7 @@ async function* firstOf(log: EventLog, count: number): AsyncIterable<readonly Hi
   if (page.length > 0) yield page;
 }
 
-/** Ends a restore where an event can never be stored. */
+/** Runs work. @throws RestoreError where an event can never be stored */
 async function whole<R>(work: Promise<R>): Promise<R> {
   try {
     return await work;
@@ -250,7 +255,7 @@ function note(build: Build, event: HistoryEvent): void {
   build.notes.note(build.written, event);
 }
 
-/** What ends a restore where an event can never be stored; undefined for any other error. */
+/** The error that ends a restore where an event can never be stored; undefined for any other error. */
 function unstorable(error: unknown): RestoreError | undefined {
   const isSo =
     error instanceof NotAnEvent ||
@@ -258,7 +263,7 @@ function unstorable(error: unknown): RestoreError | undefined {
     (error instanceof LogError && error.code === 'EVENT_INVALID');
   if (!isSo) return undefined;
   return new RestoreError(
-    `${error.message} No log can hold it, and what comes after it cannot be numbered without it: the restore stops here.`,
+    `${error.message} No log can hold this event, and the events after it cannot be numbered without it. The restore stops here.`,
     { cause: error },
   );
 }

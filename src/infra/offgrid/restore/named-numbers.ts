@@ -1,4 +1,4 @@
-/** Numbers that are named; of more it is said how many they are. */
+/** The most numbers that are named; of further ones only the count is given. */
 const MAX_NAMED = 20;
 
 /** Numbers as a message names them: the first of them, and how many more there are. */

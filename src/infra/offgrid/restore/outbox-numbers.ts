@@ -3,17 +3,17 @@ import { readGeneration } from '../../projector/projection-file.js';
 import { entriesBetween } from '../../readmodels/outbox/outbox-rows.js';
 import { Connection, SqliteError } from '../../sqlite/connection.js';
 
-/** What `outbox.db` remembers of a log: which positions hold replicated events, and under which numbers. */
+/** What `outbox.db` records of a log: which positions hold replicated events, and under which numbers. */
 export interface OutboxNumbers {
   readonly logId: string;
-  /** It has seen everything up to here. */
+  /** The position up to which it has folded the log. */
   readonly through: number;
-  /** By position. */
+  /** The numbers of replicated events, by position. */
   between(from: number, to: number): Promise<ReadonlyMap<number, number>>;
   close(): Promise<void>;
 }
 
-/** @returns undefined when there is none, or it is damaged too */
+/** Opens the numbers in an outbox file. @returns undefined when the file does not exist, or is damaged too */
 export async function openOutboxNumbers(path: string): Promise<OutboxNumbers | undefined> {
   if (!existsSync(path)) return undefined;
   let file: Connection | undefined;

@@ -7,7 +7,7 @@ import { HistoryNotes, type KnownPolicy, type KnownState } from './history-notes
 import { holesBy } from './hole-plan.js';
 import type { KnownKeys } from './known-keys.js';
 
-/** A log that is there, as the hosts would have it: nothing is got, and what it does not have cannot be had. */
+/** An existing log in place of one that is built: nothing is fetched, and what it does not have cannot be obtained. */
 export class OwnLog implements HistoryBuilder<OwnLog> {
   readonly entries: EntryList;
   /** How many events it has, local ones included. */
@@ -23,8 +23,8 @@ export class OwnLog implements HistoryBuilder<OwnLog> {
   }
 
   /**
-   * Reads a whole log, and seals its replicated events as each was sealed when it was shipped.
-   * @param keys without any yet; they are learnt on the way
+   * Reads a complete log, and seals each of its replicated events as it was sealed when it was shipped.
+   * @param keys empty; they are learnt on the way
    * @throws LogError LOG_CORRUPT; RepairError when the root key is another
    */
   static async read(

@@ -19,51 +19,52 @@ import { namedNumbers } from './named-numbers.js';
 import { openOutboxNumbers, type OutboxNumbers } from './outbox-numbers.js';
 import { OwnLog } from './own-log.js';
 
-/** What is to be mended, and from where. */
+/** The log to be mended, and the hosts to mend it from. */
 export interface RepairRequest {
   /** The path of `log.db`. */
   readonly log: string;
-  /** The path of `outbox.db`, which may not be there. */
+  /** The path of `outbox.db`, which need not exist. */
   readonly outbox: string;
   readonly origin: string;
   readonly root: RootKey;
   readonly hosts: readonly HostAddress[];
-  /** The weight of hosts that may lie. */
+  /** The weight of hosts that may be dishonest. */
   readonly dishonestWeight: number;
 }
 
-/** What a repair works with. */
+/** Dependencies of a repair. */
 export interface RepairDependencies {
   readonly clientOf: (url: string, host?: string) => HostClient;
   readonly clock: Clock;
   readonly time: Time;
-  /** How far each part of it is: in entries of the hosts, or in positions of the log. */
+  /** The progress of each part: in entries of the hosts, or in positions of the log. */
   readonly onProgress: (what: 'search' | 'entries' | 'copy' | 'verify', done: number, of: number) => void;
-  /** What went wrong with whom, while it goes on. */
+  /** Called with a problem that does not end the repair, and the host that has it. */
   readonly onTrouble: (message: string) => void;
 }
 
 /** An event that was mended. */
 export interface Mended extends Written {
-  /** Who gave it; undefined when nobody could, and only its place is left. */
+  /** The event and the host that gave it; undefined when no host could give it, and only its place is left. */
   readonly fetched: Fetched | undefined;
 }
 
-/** What a repair came to. */
+/** The result of a repair. */
 export interface Repaired {
   readonly mended: readonly Mended[];
-  /** Events of the log that were read at the end. */
+  /** How many events of the log were read at the end. */
   readonly events: number;
-  /** Hosts whose head is on the log; none when none was asked. */
+  /** Hosts whose head is on the log; empty when no host was asked. */
   readonly agree: readonly HeardHost[];
   /** Where the damaged file is kept; undefined when there was nothing to mend. */
   readonly kept: string | undefined;
 }
 
 /**
- * Mends a log that nobody uses: each event that is damaged or gone is taken from a host, verified, and put back where it
- * was. All of it or nothing: the file is replaced once the mended one has been read whole, and is what is read back from the
- * hosts, as far as that goes. A local event cannot be had again: its place is kept, as a truncation keeps it.
+ * Mends a log that no process uses: each damaged or missing event is taken from a host, verified, and put back where it
+ * was. It mends all or nothing: the file is replaced once the mended one has been read completely, and agrees with what
+ * is read back from the hosts, as far as that reaches. A local event cannot be recovered: its place is kept, as a
+ * truncation keeps it.
  * @throws RepairError, with nothing changed
  */
 export async function repair(request: RepairRequest, dependencies: RepairDependencies): Promise<Repaired> {
@@ -89,7 +90,7 @@ async function repairFile(
   const { clock, onProgress } = dependencies;
   const { end: last, logId } = await file.place();
   const known = logId === undefined || outbox?.logId === logId ? outbox : undefined;
-  // What the outbox has folded was there, even if it was last.
+  // Events that the outbox has folded existed, even if the log has lost them at its end.
   const end = Math.max(last, known?.through ?? 0);
   const found = await file.damage(end, (position) => {
     onProgress('search', position, end);
@@ -128,7 +129,7 @@ class Hosts {
     this.#dependencies = dependencies;
   }
 
-  /** What they have, the history of the highest rank first. */
+  /** The histories that they have, the highest rank first. */
   async *histories(): AsyncIterable<HostHistory> {
     const { origin } = this.#request;
     const { time } = this.#dependencies;
@@ -141,7 +142,8 @@ class Hosts {
   }
 
   /**
-   * The hosts whose heads are on a log, once it was found to be what is read back from all of them; none when none was asked.
+   * The hosts whose heads are on a log, once it was found to be what is read back from all of them; empty when no host
+   * was asked.
    * @throws RepairError when it is another history
    */
   async agreeWith(own: OwnLog): Promise<readonly HeardHost[]> {
@@ -149,7 +151,7 @@ class Hosts {
     const { collector } = this.#asked;
     const { dishonestWeight: dishonest } = this.#request;
     const { namedHosts } = own;
-    // Whom the own log names need not be named again.
+    // Hosts that the log itself names need not be named again.
     const heard = this.#asked.heard.map((host) => ({ ...host, isPinned: host.isPinned || namedHosts.has(host.host) }));
     const { onTrouble } = this.#dependencies;
     const reader = new HistoryReader({
@@ -160,7 +162,7 @@ class Hosts {
     } catch (error) {
       if (!(error instanceof RestoreError)) throw error;
       throw new RepairError(
-        `The mended log would not be what the hosts have: they have, or follow, another history, or too few of them answer. Nothing was changed. Run it again when more hosts answer, or restore into an empty folder instead: \`sheratan restore\`. ${error.message}`,
+        `The mended log would not be what the hosts have: they have, or follow, another history, or too few of them answer. Nothing was changed. Run the repair again when more hosts answer, or restore into an empty folder instead: \`sheratan restore\`. ${error.message}`,
         { cause: error },
       );
     }
@@ -194,8 +196,8 @@ interface FillingBase {
 }
 
 /**
- * Fills every gap: without the hosts, where only local events are damaged; else from the first of their histories that has
- * all of it.
+ * Fills every gap: without the hosts when only local events are damaged; otherwise from the first of their histories
+ * that has all missing events.
  */
 async function fillAll(
   found: readonly (Gap | Rotation)[],
@@ -213,7 +215,7 @@ async function fillAll(
   throw refused ?? alone.refused;
 }
 
-/** Fills gap after gap: how many replicated events are before each, and the keys, follow from those before. */
+/** Fills the gaps in order: how many replicated events are before each, and the keys, follow from those before. */
 async function attempt(
   found: readonly (Gap | Rotation)[],
   base: FillingBase,
@@ -245,5 +247,5 @@ async function attempt(
 }
 
 function unmendable(positions: readonly number[]): string {
-  return `No host gives back the events at these positions: ${namedNumbers(positions)}. Nothing was changed. Bring hosts into reach that have them (--hosts) and run this again. What no host ever had is lost with this file: save the rest (sheratan export --unreplicated --skip-damaged FILE), restore into an empty folder (sheratan restore), and judge what was saved afresh there (sheratan import --rebase FILE).`;
+  return `No host gives back the events at these positions: ${namedNumbers(positions)}. Nothing was changed. Make hosts that have them reachable (--hosts), and run this again. Events that no host ever had are lost with this file: save the rest (sheratan export --unreplicated --skip-damaged FILE), restore into an empty folder (sheratan restore), and decide the saved commands again there (sheratan import --rebase FILE).`;
 }

@@ -13,36 +13,36 @@ import { HistoryReader, type AcceptedHistory, type ReadHistory } from './history
 import { surveyHosts, surveyHostsSoon, type HeardHost, type HostSurvey } from './host-survey.js';
 import { LogBuilder } from './log-builder.js';
 
-/** What is to be restored, and how sure it must be. */
+/** What is to be restored, and with what certainty. */
 export interface RestoreRequest {
   readonly origin: string;
   readonly root: RootKey;
   readonly hosts: readonly HostAddress[];
-  /** The weight of hosts that may lie. */
+  /** The weight of hosts that may be dishonest. */
   readonly dishonestWeight: number;
   /**
-   * Takes what can be had where nothing is read without loss, from hosts too whose keys are not named. Undefined: whoever reads
-   * cannot.
+   * Takes what can be obtained where nothing can be read without loss, also from hosts whose keys are not named.
+   * Undefined: the caller cannot accept a loss.
    */
   readonly acceptLoss?: boolean;
-  /** The first digits of the root that is chosen then. */
+  /** The first digits of the root of the history that is chosen then. */
   readonly history?: string;
 }
 
-/** What a restore works with. */
+/** Dependencies of a restore. */
 export interface RestoreDependencies {
   readonly clientOf: (url: string, host?: string) => HostClient;
-  /** An empty log beside those that were made before. */
+  /** Makes an empty log beside those made before. */
   readonly newLog: () => Promise<EventLog>;
   readonly time: Time;
   readonly onProgress: (what: 'entries' | 'events', done: number, of: number) => void;
-  /** What went wrong with whom, while it goes on. */
+  /** Called with a problem that does not end the restore, and the host that has it. */
   readonly onTrouble: (message: string) => void;
 }
 
 /**
- * Gets back what hosts have of an origin. It reads, and does nothing else: nothing is claimed, and a core that may still be
- * alive is left alone. Hosts that do not answer soon are waited for only where the others are not enough, or a loss is accepted.
+ * Reads back what hosts have of an origin. It only reads: nothing is claimed, and a core that may still run is not
+ * disturbed. Hosts that do not answer soon are waited for only when the others are not enough, or a loss is accepted.
  * @throws RestoreError
  */
 export async function readBack(
@@ -59,7 +59,7 @@ export async function readBack(
     return await readFrom(soon, request, dependencies);
   } catch (error) {
     if (!(error instanceof RestoreError)) throw error;
-    onTrouble('Those who have answered are not enough: the others are waited for.');
+    onTrouble('The hosts that have answered are not enough: the others are waited for.');
     return readFrom(await all, request, dependencies);
   }
 }
@@ -77,7 +77,7 @@ async function readFrom(
   const useful = heard.filter(({ isPinned }) => isPinned || acceptLoss);
   if (useful.length === 0 && heard.length > 0) throw new RestoreError(unnamed(heard, mayAcceptLoss));
   for (const { url, host, isPinned } of heard)
-    if (!isPinned) onTrouble(`${url} counts for nothing: its key is not named. It says that it is ${url}#${host}.`);
+    if (!isPinned) onTrouble(`${url} counts for nothing: its key is not named. It states that it is ${url}#${host}.`);
   const names = new Map(useful.map(({ url, host }) => [host, `${url} (${host})`]));
   const collector = new EntryCollector({
     ...{ origin, hosts: useful, time },
@@ -107,9 +107,9 @@ async function readFrom(
 }
 
 /**
- * What a log that was read back says of itself, as its last event: on what it was elected, what was at quorum, and that it was
- * restored; or, where a loss was accepted, that its next policy begins a line. Its core is elected like any other before
- * anything of it counts.
+ * The last event of a log that was read back. It states on what the log was elected, what was at quorum, and that it
+ * was restored; or, where a loss was accepted, that its next policy begins a line. The core must be elected like any
+ * other before anything of it counts.
  */
 export function restoredFact(
   read: ReadHistory | AcceptedHistory,
@@ -135,12 +135,12 @@ function fact(data: ReplicasAcknowledged['data']): ReplicasAcknowledged {
   return { type: 'ReplicasAcknowledged', data };
 }
 
-/** The record of the writer that a restored core begins with: its first epoch is above all that was seen. */
+/** The writer's record that a restored core begins with: its first epoch is above every epoch that was seen. */
 export function restoredWriter({ epoch, log }: ReadHistory | AcceptedHistory): WriterRecord {
   return { logId: log.logId, epoch };
 }
 
 function unnamed(heard: readonly HeardHost[], mayAcceptLoss: boolean): string {
   const named = heard.map(({ url, host }) => `${url}#${host}`).join(',');
-  return `Hosts count when their keys are named, and none is: nothing would show that these are the hosts that signed. They say that they are --hosts '${named}': compare that with what \`sheratan keys export\` printed, and name them${mayAcceptLoss ? '; or take what there is: --accept-loss' : ''}.`;
+  return `Hosts count only when their keys are named, and none is: nothing shows that these are the hosts that signed. They state that they are --hosts '${named}'. Compare that with what \`sheratan keys export\` printed, and name them${mayAcceptLoss ? ', or take what can be obtained: --accept-loss' : ''}.`;
 }

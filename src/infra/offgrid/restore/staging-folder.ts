@@ -5,12 +5,12 @@ import { corePathsIn, type CorePaths } from '../../platform/core-paths.js';
 import { syncFolder } from '../../platform/files.js';
 import { RestoreError } from './errors.js';
 
-/** What a folder may hold and still be restored into. */
+/** What a folder may hold and still be the target of a restore. */
 const KEPT: ReadonlySet<string> = new Set(['keyring.json']);
 
 /**
- * A core's folder in the making, beside the one that it is to become: there is a whole core at the end, or none. What a
- * restore that was cut short has left is thrown away.
+ * A core's folder in the making, beside the folder that it becomes: at the end there is a complete core, or none. The
+ * remains of a restore that was interrupted are deleted.
  */
 export class StagingFolder {
   readonly paths: CorePaths;
@@ -21,7 +21,10 @@ export class StagingFolder {
     this.paths = corePathsIn(`${target}.restoring`);
   }
 
-  /** Ends what a restore that was killed while it finished has left: the folder that was there before is put back, or is in the way. */
+  /**
+   * Completes the work of a restore that was killed while it finished: the previous folder is put back, or deleted when
+   * the new one is in its place.
+   */
   static async recover(target: string): Promise<void> {
     const before = beforeOf(target);
     if (!existsSync(before)) return;
@@ -30,7 +33,7 @@ export class StagingFolder {
     await syncFolder(dirname(target));
   }
 
-  /** @throws RestoreError when there is a core already */
+  /** @throws RestoreError when the folder already holds a core */
   static async open(target: string): Promise<StagingFolder> {
     const there = existsSync(target) ? await readdir(target) : [];
     const other = there.find((name) => !KEPT.has(name));
@@ -43,18 +46,18 @@ export class StagingFolder {
     return stage;
   }
 
-  /** Begins again with nothing. */
+  /** Begins again with an empty folder. */
   async clear(): Promise<void> {
     await rm(this.paths.folder, { recursive: true, force: true });
     await mkdir(this.paths.folder, { recursive: true });
   }
 
-  /** Leaves nothing behind. */
+  /** Deletes the folder. */
   async discard(): Promise<void> {
     await rm(this.paths.folder, { recursive: true, force: true });
   }
 
-  /** Makes it the core's folder. */
+  /** Puts the folder in the place of the core's folder. */
   async finish(): Promise<void> {
     const before = beforeOf(this.#target);
     await syncFolder(this.paths.folder);
@@ -65,7 +68,7 @@ export class StagingFolder {
   }
 }
 
-/** Where the folder is kept while another takes its place. */
+/** Where the previous folder is kept while the new one takes its place. */
 function beforeOf(target: string): string {
   return `${target}.before`;
 }

@@ -1,7 +1,7 @@
-/** What takes longer than this, and than three times what is usual for a host, is late, in milliseconds. */
+/** An answer is late when it takes longer than this, in milliseconds, and than three times what is usual for a host. */
 const LATE_MS = 5_000;
 const LATE_TIMES = 3;
-/** Answers by which it is known how long a host usually takes. */
+/** How many last answers determine how long a host usually takes. */
 const MAX_TIMES = 15;
 
 /** How long a host usually takes to answer, by its last answers. */

@@ -6,7 +6,7 @@ import { readBackForTest } from '../../../support/offgrid/reading-back.js';
 import { ReplicatingCore, WAIT } from '../../../support/offgrid/replicating-core.js';
 import { coreOfThree } from '../../../support/offgrid/three-hosts.js';
 
-it('a restored log that leaves a host out lacks the weight of another until that is heard', async () => {
+it('a restored log that leaves a host out lacks the weight of another host until that one is heard', async () => {
   const { a, b, c, core, settings, length } = await coreOfThree();
   const { root } = core;
   await Promise.all([b.stop(), c.stop()]);
@@ -18,7 +18,7 @@ it('a restored log that leaves a host out lacks the weight of another until that
   await read.log.close();
   let answer: () => void = () => undefined;
   const silence = new Promise<void>((resolve) => (answer = resolve));
-  // It says nothing, for as long as that takes: one that cannot be reached would soon not be waited for.
+  // The host is silent for as long as that takes: an unreachable one would soon not be waited for.
   const between = (client: HostClient) => (client.url === c.url ? overSilentLink(client, silence) : client);
   const restored = await ReplicatingCore.start({ ...settings, folder: read.folder, root, between });
   const status = async () => {

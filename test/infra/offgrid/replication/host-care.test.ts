@@ -33,7 +33,7 @@ describe('what is damaged at a host', () => {
     expect(await core.settles()).toBe(length + 1);
   });
 
-  it('is left for a minute at a time while the host is not dealt with, and mended once it is', async () => {
+  it('is left for a minute at a time while the host is not served, and mended once it is', async () => {
     const ending = new AbortController();
     let [now, sleeps, asked, isServed] = [0, 0, 0, false];
     const time: Time = {
@@ -69,7 +69,7 @@ describe('an audit', () => {
   const HOUR_MS = 3_600_000;
   const history = History.begin().on(50);
 
-  /** An hour, or more, with a host that gives back what it is told to. */
+  /** An hour, or more, with a host that returns what the test gives it. */
   async function hours(count: number, give: (sequence: number) => Uint8Array | null) {
     const asked: number[] = [];
     const mended: number[] = [];
@@ -113,7 +113,7 @@ describe('an audit', () => {
     return { asked, mended, failed: care.failedAudits };
   }
 
-  it('asks for four events an hour, anywhere in the history, and is content with what it is given', async () => {
+  it('asks for four events an hour, anywhere in the history, and accepts what it is given', async () => {
     const { asked, mended, failed } = await hours(5, (sequence) => history.events[sequence - 1]!.sealed);
     expect(asked.length).toBe(19);
     expect(new Set(asked).size).toBeGreaterThan(15);

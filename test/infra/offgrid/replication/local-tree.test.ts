@@ -12,7 +12,7 @@ import { encodeEntry } from '../../../../src/infra/offgrid/protocol/entry.js';
 import type { AddressedEvent } from '../../../../src/infra/offgrid/protocol/event.js';
 import { Connection } from '../../../../src/infra/sqlite/connection.js';
 
-/** Events there are: more than lie between two frontiers that are kept. */
+/** The number of events: more than lie between two cached frontiers. */
 const COUNT = 1_500;
 const KEPT = 1_024;
 
@@ -27,7 +27,7 @@ function rootOf(count: number): string {
   return toHex(tree.root());
 }
 
-/** What is taken of the window is counted. */
+/** Counts the events that are taken from the window. */
 class Window implements Pick<EnvelopeCache, 'take'> {
   taken = 0;
 
@@ -59,8 +59,8 @@ const root = async (size: number, afresh = false) => {
   return found && toHex(found.root());
 };
 
-describe('the tree of the own events', () => {
-  it('has the root of the first events, at any size, and is none beyond the last', async () => {
+describe('the tree of the local events of a log', () => {
+  it('has the root of the first events, at any size, and is undefined beyond the last', async () => {
     for (const size of [0, 1, 2, 511, KEPT - 1, KEPT, KEPT + 1, COUNT]) expect(await root(size)).toBe(rootOf(size));
     expect(await tree.at(COUNT + 1)).toBeUndefined();
   });
@@ -75,7 +75,7 @@ describe('the tree of the own events', () => {
     }
   });
 
-  it('says how far it is, to the end', async () => {
+  it('reports its progress, to the end', async () => {
     const said: number[][] = [];
     const telling = new LocalTree(window, cache, (size, of) => said.push([size, of]));
     await telling.at(COUNT, true);
@@ -83,15 +83,15 @@ describe('the tree of the own events', () => {
     expect(said.length).toBeGreaterThan(1);
   });
 
-  it('is not worked out again from the beginning', async () => {
+  it('is not computed again from the beginning', async () => {
     await tree.at(COUNT);
     window.taken = 0;
     expect(await root(KEPT + 10)).toBe(rootOf(KEPT + 10));
-    // Those that come next, and the one that what is kept ends with.
+    // The next events, and the last event of the cached frontier.
     expect(window.taken).toBe(11);
   });
 
-  it('grows by what comes next, the same for whoever grows it, and leaves what it grew from', async () => {
+  it('grows by the next events, the same for every caller, and does not change the tree it grew from', async () => {
     const from = (await tree.at(1_000))!;
     const batch = events.slice(1_000, 1_200);
     const [one, other] = [await tree.grown(from, batch), await tree.grown(from.copy(), batch)];
@@ -100,7 +100,7 @@ describe('the tree of the own events', () => {
     expect(await cache.below(COUNT)).toMatchObject({ frontier: { size: KEPT } });
   });
 
-  it('grows from where it is, though others of its size grew too', async () => {
+  it('grows from its own beginning, although other trees of its size grew too', async () => {
     const right = (await tree.at(100))!;
     const wrong = new MerkleFrontier(sha256);
     for (const event of events.slice(1, 101)) wrong.append(encodeEntry(event));
@@ -110,8 +110,8 @@ describe('the tree of the own events', () => {
   });
 });
 
-describe('what is kept of the tree', () => {
-  it('may be wrong: worked out afresh it is right, and kept right', async () => {
+describe('the cached frontiers of the tree', () => {
+  it('may be wrong: computed again the tree is right, and the cache is corrected', async () => {
     await tree.grown((await tree.at(1_000))!, events.slice(1_000, COUNT));
     const wrong = new MerkleFrontier(sha256, KEPT, [new Uint8Array(32)]);
     await cache.put({ frontier: wrong, lastEntry: encodeEntry(events[KEPT - 1]!) });
@@ -121,7 +121,7 @@ describe('what is kept of the tree', () => {
   });
 
   it.each(["x'0102'", "x''", 'zeroblob(length(peaks))', "cast(peaks || x'00' AS BLOB)"])(
-    'may rot: %s is not taken for a frontier, whatever is signed rests on it',
+    'may rot: %s is not taken for a frontier, because trees computed from it are signed',
     async (rotten) => {
       await tree.at(COUNT);
       const file = await Connection.open(path, 'write');
@@ -133,7 +133,7 @@ describe('what is kept of the tree', () => {
     },
   );
 
-  it('may rot in the last of it alone: the one before is taken', async () => {
+  it('may rot in the last one only: the one before is taken', async () => {
     await cache.put({ frontier: (await tree.at(10))!, lastEntry: encodeEntry(events[9]!) });
     await tree.at(COUNT);
     const file = await Connection.open(path, 'write');
@@ -142,7 +142,7 @@ describe('what is kept of the tree', () => {
     expect(await cache.below(COUNT)).toMatchObject({ frontier: { size: 10 } });
   });
 
-  it('may be of a history that the log left: what comes before it was left is taken', async () => {
+  it('may be of a history that the log has left: those before the divergence are taken', async () => {
     const branch = [...events, ...events].map((event, i) => ({ ...event, sequence: i + 1 }));
     const leaving = KEPT + 100;
     const isOther = (i: number) => i >= leaving;
@@ -161,7 +161,7 @@ describe('what is kept of the tree', () => {
     expect(toHex(after.root())).not.toBe(toHex(before.root()));
     expect(toHex(after.root())).toBe(toHex((await new LocalTree(taken(others), cache).at(size, true))!.root()));
     expect(window.count).toBe(size - KEPT + 2);
-    // What the log left is not come back to.
+    // The history that the log has left is not used again.
     expect(toHex((await new LocalTree(taken(others), cache).at(size))!.root())).toBe(toHex(after.root()));
   });
 
@@ -174,7 +174,7 @@ describe('what is kept of the tree', () => {
     expect(found && toHex(found.root())).toBe(rootOf(KEPT - 1));
   });
 
-  it('is thrown away when another build kept it', async () => {
+  it('are discarded when another build wrote them', async () => {
     await cache.close();
     const file = await Connection.open(path, 'write');
     await file.exec('DROP TABLE frontiers; CREATE TABLE frontiers (size INTEGER PRIMARY KEY, peaks BLOB NOT NULL);');
@@ -186,7 +186,7 @@ describe('what is kept of the tree', () => {
     expect(await cache.below(COUNT)).toMatchObject({ frontier: { size: KEPT } });
   });
 
-  it('may find no room', async () => {
+  it('may not fit on the disk', async () => {
     const file = await Connection.open(path, 'write');
     await file.exec(
       'DROP TABLE frontiers; CREATE TABLE frontiers (size INTEGER PRIMARY KEY CHECK (size < 0), last_entry, peaks);',

@@ -13,7 +13,7 @@ import { ReplicatingCore, wanted, WAIT } from '../../../support/offgrid/replicat
 
 const BY = { at: new Date().toISOString(), actor: 'operator', correlationId: 'c' };
 
-/** A core with two honest hosts, and one that begins to lie when it is told to; two are a quorum. */
+/** A core with two honest hosts, and one that begins to lie on request; two are a quorum. */
 async function setUp(lie?: LieName) {
   const [behind, b, c] = await Promise.all([newHost(), newHost(), newHost()]);
   const liar = await LyingHost.of(behind, lie);
@@ -22,7 +22,7 @@ async function setUp(lie?: LieName) {
   return { liar, behind, b, c, core, stateOf };
 }
 
-/** What is proof, by its kind, and whether the host lies from the first. */
+/** Lies that are proof, with the kind, and whether the host lies from the beginning. */
 const PROVEN: readonly (readonly [LieName, HostProof['kind']])[] = [
   ['inventedTree', 'STATEMENT'],
   ['inventedStaged', 'STATEMENT'],
@@ -30,14 +30,14 @@ const PROVEN: readonly (readonly [LieName, HostProof['kind']])[] = [
   ['unclaimed', 'CLAIM'],
 ];
 
-/** What is none. */
+/** Lies that prove nothing. */
 const UNPROVEN: readonly LieName[] = [
   ...(['replayedHead', 'otherKey', 'otherHost', 'fencedByEcho', 'busy', 'other', 'hollow', 'withoutHmac'] as const),
   ...(['garbage', 'stalled', 'tooLarge', 'picky', 'broken', 'pinned'] as const),
 ];
 
 describe('a host that proves itself dishonest', () => {
-  it.each(PROVEN)('%s: it is suspended at once, and the others go on', async (lie, kind) => {
+  it.each(PROVEN)('%s: it is suspended immediately, and the others continue', async (lie, kind) => {
     const { liar, behind, b, c, core, stateOf } = await setUp(lie);
     await expect.poll(() => stateOf(liar.id), WAIT).toBe('SUSPENDED');
     await core.record(3);
@@ -47,7 +47,7 @@ describe('a host that proves itself dishonest', () => {
     ]);
     const [change] = (await core.events('HostStateChanged')) as unknown as { proof: HostProof }[];
     expect(change?.proof.kind).toBe(kind);
-    // Whoever reads the log can judge it.
+    // Any reader of the log can verify the proof.
     const key = verifyKey(Buffer.from(behind.identity.verifyKey, 'base64'), 'the key');
     expect(openHead(signedThingOf('head', change!.proof.head), key).value.host).toBe(liar.id);
     expect(change?.proof.against === null).toBe(kind === 'STATEMENT');
@@ -66,8 +66,8 @@ describe('a host that proves itself dishonest', () => {
   });
 });
 
-describe('a host that says what proves nothing', () => {
-  it.each(UNPROVEN)('%s: it is not called a liar, and the others go on', async (lie) => {
+describe('a host with a false answer that proves nothing', () => {
+  it.each(UNPROVEN)('%s: it is not suspended, and the others continue', async (lie) => {
     const { liar, b, c, core, stateOf } = await setUp(lie);
     await core.record(3);
     expect(await core.settles()).toBeGreaterThanOrEqual(5);
@@ -78,7 +78,7 @@ describe('a host that says what proves nothing', () => {
     expect((await core.events('HostStateChanged')).filter(({ proof }) => proof !== undefined)).toEqual([]);
   });
 
-  it('full: it is FULL, and ACTIVE again once there is room', async () => {
+  it('full: it is FULL, and ACTIVE again once there is space', async () => {
     const { liar, core, stateOf } = await setUp('full');
     await core.record(1);
     await core.settles();
@@ -88,7 +88,7 @@ describe('a host that says what proves nothing', () => {
     await expect.poll(() => stateOf(liar.id), WAIT).toBe('ACTIVE');
   });
 
-  it('too large: it is sent one event after the other, and has them all', async () => {
+  it('too large: it is sent one event after the other, and takes them all', async () => {
     const { liar, core, stateOf } = await setUp('tooLarge');
     await core.record(20);
     const length = await core.settles();
@@ -97,7 +97,7 @@ describe('a host that says what proves nothing', () => {
     expect(await core.events('HostStateChanged')).toEqual([]);
   });
 
-  it('that one event is no good: it is BLOCKED at it, which is named, and goes on when it is tried again', async () => {
+  it('that one event is invalid: it is BLOCKED at that event, which is named, and continues when it is tried again', async () => {
     const { liar, core, stateOf } = await setUp('picky');
     await core.record(20);
     const length = await core.settles();
@@ -107,7 +107,7 @@ describe('a host that says what proves nothing', () => {
     ]);
     liar.lie = undefined;
     core.replicator.retry(liar.id);
-    // That it was BLOCKED is an event, too.
+    // The state BLOCKED was recorded as an event, too.
     const held = async () => (await core.known()).hosts.get(liar.id)?.sequence;
     await expect.poll(held, WAIT).toBeGreaterThanOrEqual(length);
     await expect.poll(() => stateOf(liar.id), WAIT).toBe('ACTIVE');
@@ -123,7 +123,7 @@ describe('a host that says what proves nothing', () => {
     await expect.poll(() => stateOf(liar.id), WAIT).toBe('ACTIVE');
   });
 
-  it('that it has others, and gives wrong roots: it is sent everything once it tells the truth', async () => {
+  it('that it has other events, with wrong roots: it is sent everything once it answers honestly', async () => {
     const { liar, core } = await setUp('other');
     await core.record(3);
     const length = await core.settles();
@@ -132,8 +132,8 @@ describe('a host that says what proves nothing', () => {
   });
 });
 
-describe('somebody who says that he is a host', () => {
-  it('and does not know OFFGRID_AUTH_KEY is named in no policy: those are who know it', async () => {
+describe('a server that pretends to be a host', () => {
+  it('and does not know OFFGRID_AUTH_KEY is named in no policy: hosts that know it are', async () => {
     const hosts = [await newHost(), await newHost()];
     const fronts = await Promise.all(hosts.map(({ url }) => Front.of(url)));
     let [lies, isHonest] = [0, false];
@@ -156,8 +156,8 @@ describe('somebody who says that he is a host', () => {
   });
 });
 
-describe('a host that was set aside while it was asked', () => {
-  it.each(['SUSPENDED', 'RETIRED'] as const)('%s: what it answers late changes nothing', async (state) => {
+describe('a host that was set aside during a request', () => {
+  it.each(['SUSPENDED', 'RETIRED'] as const)('%s: its late answer changes nothing', async (state) => {
     const { liar, core, stateOf } = await setUp();
     await core.settles();
     await core.record(1);

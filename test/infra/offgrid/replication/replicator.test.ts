@@ -44,7 +44,7 @@ describe('a core and its hosts', () => {
     });
   });
 
-  it('tells hosts what is at quorum: two seconds after, and before it stops', async () => {
+  it('sends hosts a risen quorum: two seconds after, and before it stops', async () => {
     const { a, b, c, core, settings, length } = await coreOfThree();
     const quorums = () => Promise.all([a, b, c].map(async (host) => (await host.head(core.root)).tree?.quorum));
     await expect.poll(quorums, WAIT).toEqual([length, length, length]);
@@ -57,7 +57,7 @@ describe('a core and its hosts', () => {
     await ReplicatingCore.start({ ...settings, folder: core.folder, root: core.root });
   });
 
-  it('with one host of three stages there what it records, and none of it is at quorum before a second is heard', async () => {
+  it('with one host of three stages its events there, and none is at quorum before a second host is heard', async () => {
     const { a, b, c, core, settings, length } = await coreOfThree();
     await core.stop();
     await Promise.all([b.stop(), c.stop()]);
@@ -73,7 +73,7 @@ describe('a core and its hosts', () => {
     await expect.poll(() => lengthAt(c, core), WAIT).toBe(length + 4);
   });
 
-  it('takes a host in that has nothing, and one that has come in place of another', async () => {
+  it('supplies a host that has nothing, and one that replaces another', async () => {
     const { a, b, core, settings, length } = await coreOfThree();
     await core.stop();
     const d = await RestartableHost.start();
@@ -99,7 +99,7 @@ describe('a core and its hosts', () => {
 });
 
 describe('two cores of one origin', () => {
-  it('the original has gone on: its old copy is BEHIND, and stays so', async () => {
+  it('the original has continued: its old copy is BEHIND, and remains so', async () => {
     const { core, settings, length } = await coreOfThree();
     await core.stop();
     const copy = await core.copy();
@@ -116,7 +116,7 @@ describe('two cores of one origin', () => {
     await old.stop();
     const again = await ReplicatingCore.start({ ...settings, folder: copy, root: core.root });
     await expect.poll(() => again.halted?.code, WAIT).toBe('BEHIND');
-    // Once it is resumed it is judged anew.
+    // Once it is resumed, its log is checked again.
     await again.stop();
     const file = join(copy, 'writer.json');
     const { stopped: _, ...record } = JSON.parse(await readFile(file, 'utf8')) as Record<string, unknown>;
@@ -126,7 +126,7 @@ describe('two cores of one origin', () => {
     await expect.poll(() => resumed.halted?.code, WAIT).toBe('BEHIND');
   });
 
-  it('an old copy goes on beside a host that lags: what it records is staged there, and nothing is set aside', async () => {
+  it('an old copy continues with a host that lags: its events are staged there, and nothing is set aside', async () => {
     const { a, b, c, core, settings, length } = await coreOfThree();
     await core.stop();
     const copy = await core.copy();
@@ -170,7 +170,7 @@ describe('two cores of one origin', () => {
     await expect.poll(() => one.halted?.code ?? other.halted?.code, WAIT).toBe('FORKED');
   });
 
-  it('on one log both go on: the later claims above the first, and whatever they record is at quorum', async () => {
+  it('on one log both continue: the later claims above the first, and everything they record reaches a quorum', async () => {
     const { core, settings, length } = await coreOfThree();
     const second = await ReplicatingCore.start({ ...settings, shared: core });
     await expect.poll(async () => (await core.known()).elected?.epoch, WAIT).toBeGreaterThan(1);
@@ -180,8 +180,8 @@ describe('two cores of one origin', () => {
   });
 });
 
-describe('two cores of one log that are told of other hosts', () => {
-  it('do not take turns: the one that came last has its way, and both go on', async () => {
+describe('two cores of one log with different hosts in their settings', () => {
+  it('do not take turns: the policy of the later one remains, and both continue', async () => {
     const { a, b, c, core, length } = await coreOfThree();
     const second = await ReplicatingCore.start({ hosts: wanted(a, b, c), required: 3, shared: core });
     const policies = async () => (await core.events('ReplicationPolicySet')).map(({ required }) => required);
@@ -214,7 +214,7 @@ describe('hosts that fail', () => {
     expect(await core.settles()).toBe(length + 5);
   });
 
-  it('one that has another key pinned for the name is BLOCKED, and not called a liar', async () => {
+  it('one that has another key pinned for the name is BLOCKED, and not suspended', async () => {
     const [a, b, c] = (await hosts(3)) as [RestartableHost, RestartableHost, RestartableHost];
     const stranger = await ReplicatingCore.start({ hosts: wanted(a) });
     await stranger.settles();
@@ -229,7 +229,7 @@ describe('hosts that fail', () => {
 });
 
 describe('a line', () => {
-  it('is begun where a quorum is lost for good: nothing of the log is, and the rest goes on', async () => {
+  it('is begun when a quorum is lost permanently: the log loses nothing, and the other hosts continue', async () => {
     const { a, b, c, core, length } = await coreOfThree();
     await core.stop();
     await Promise.all([b.stop(), c.stop()]);
@@ -269,7 +269,7 @@ describe('a line', () => {
     await expect.poll(() => again.halted?.code, WAIT).toBe('BEHIND');
   });
 
-  it('is begun above what a host has shown, though too few are heard to stop the core', async () => {
+  it('is begun above a line that a host has shown, although too few hosts are heard to halt the core', async () => {
     const { a, b, c, core, settings } = await coreOfThree();
     await core.stop();
     const copy = await core.copy();

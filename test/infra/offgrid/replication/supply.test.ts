@@ -7,16 +7,16 @@ import { LyingHost } from '../../../support/offgrid/lying-host.js';
 import { ReplicatingCore, wanted, WAIT } from '../../../support/offgrid/replicating-core.js';
 import { newFolder, newHost } from '../../../support/offgrid/host.js';
 
-/** The host is asked for its head after this silence; what waits for that was overlooked. */
+/** The host is asked for its head after this silence; an event that waits for that was overlooked. */
 const SILENCE_MS = 10_000;
 
-it('an event that comes while the last batch is under way is shipped once that is answered', async () => {
+it('an event that arrives while the last batch is in transit is shipped once that is answered', async () => {
   const host = await newHost();
   const front = await LyingHost.of(host);
   const other = await LyingHost.of(await newHost());
   const core = await ReplicatingCore.start({ hosts: wanted(front, other), required: 2 });
   await core.settles();
-  // While the other says nothing, this core is not elected, and nothing is acknowledged: that would be news for who waits.
+  // While the other is silent, this core is not elected, and nothing is acknowledged: that would wake the session.
   await core.stop();
   other.lie = 'stalled';
   const { folder, root } = core;
@@ -58,7 +58,7 @@ it('a core that gets its hosts late seals each event once, for both', { timeout:
 
   const read = vi.spyOn(ProjectedBacklog.prototype, 'events');
   const core = await ReplicatingCore.start({ folder, hosts: wanted(await newHost(), await newHost()), required: 2 });
-  // So much takes a machine with other things to do a while.
+  // A busy machine needs a while for so much.
   await expect
     .poll(async () => (await core.known()).quorum, { timeout: 150_000, interval: 100 })
     .toBeGreaterThan(events);

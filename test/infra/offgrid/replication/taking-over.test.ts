@@ -28,7 +28,7 @@ describe('a core’s folder of protocol 1', () => {
     const before = await replicatedEvents(log);
     await log.close();
     const core = await ReplicatingCore.start({ ...today, hosts: wanted(a, b), required: 2 });
-    // What it had was at quorum at hosts of protocol 1, until its line begins.
+    // Its events were at quorum at hosts of protocol 1, until its line begins.
     await expect.poll(async () => (await core.known()).line, WAIT).toBe(2);
     const length = await core.settles();
     expect(length).toBe(before.length + 1);
@@ -50,7 +50,7 @@ describe('a core’s folder of protocol 1', () => {
     expect(await next.known()).toMatchObject({ line: 2, elected: { epoch: epoch + 1 } });
   });
 
-  it('waits for its new hosts, and calls nothing replicated before they have it', async () => {
+  it('waits for its new hosts, and reports nothing as replicated before they have it', async () => {
     const [a, b] = [await RestartableHost.start(), await RestartableHost.start()];
     const today = await folderOfToday();
     await b.stop();

@@ -11,7 +11,7 @@ async function fileWith(content?: unknown) {
 }
 
 describe('the record of a writer', () => {
-  it('is none at first, and what was saved then', async () => {
+  it('is undefined at first, and afterwards the saved one', async () => {
     const file = await fileWith();
     expect(await file.load()).toBeUndefined();
     const record = { logId: 'abc', epoch: 7, stopped: { code: 'BEHIND', message: 'It is old.' } } as const;
@@ -26,7 +26,7 @@ describe('the record of a writer', () => {
       { stopped: { code: 'FORKED', message: 'Two.' } },
       { stopped: { code: 'FORKED', message: 'Two.' } },
     ],
-    ['not that it was fenced: nobody is stopped by a claim', { stopped: { code: 'FENCED', message: 'Another.' } }, {}],
+    ['not that it was fenced: a claim stops no writer', { stopped: { code: 'FENCED', message: 'Another.' } }, {}],
   ])('of protocol 1 keeps %s', async (_what, had, has) => {
     const file = await fileWith({ epoch: 9, writer: 'abc:0123456789abcdef', isElected: true, ...had });
     expect(await file.load()).toEqual({ logId: 'abc', epoch: 9, ...has });
@@ -40,7 +40,7 @@ describe('the record of a writer', () => {
     ['no log', { epoch: 1 }],
     ['what it does not know', { logId: 'abc', epoch: 1, more: true }],
     ['an unknown reason', { logId: 'abc', epoch: 1, stopped: { code: 'TIRED', message: '' } }],
-  ])('that has %s is damaged, and says what to do', async (_what, content) => {
+  ])('that has %s is damaged, and the error states what to do', async (_what, content) => {
     await expect((await fileWith(content)).load()).rejects.toThrow('is damaged. Move it away');
   });
 });

@@ -13,7 +13,7 @@ import {
 import { EntryList } from '../../../../src/infra/offgrid/restore/entry-list.js';
 import { History, ORIGIN } from '../../../support/offgrid/by-hand.js';
 
-/** A clock by which so many seconds pass in one. */
+/** A clock that runs so many times as fast. */
 const faster = (times: number): Time => ({
   now: () => new Date(performance.now() * times),
   sleep: (ms, signal) => delay(ms / times, undefined, { signal }).catch(() => undefined),
@@ -21,13 +21,13 @@ const faster = (times: number): Time => ({
   random: () => 0.5,
 });
 const time = faster(50);
-/** For what waits for minutes, and is not judged by seconds. */
+/** For tests that wait for minutes, and do not measure seconds. */
 const patient = faster(500);
 
 const history = History.begin().on(600, { bytes: 200 });
 const list = new EntryList(Buffer.concat(history.events.map((event) => encodeEntry(entryOf(event)))));
 
-/** What a host makes of being asked; undefined: it answers. */
+/** How a host reacts to a request; undefined: it answers. */
 type Trick = (query: EventsQuery, signal: AbortSignal | undefined) => Promise<readonly StoredEvent[] | undefined>;
 
 class Host implements ContentSource {
@@ -85,7 +85,7 @@ async function read(hosts: readonly Host[], { after = 0, to = history.length, pa
   return { events, troubles, seconds: (time.now().getTime() - begun) / 1_000 };
 }
 
-/** What is read past the events that nobody gives, by their numbers; negative: nobody gives it. */
+/** The numbers that are read past the events that no host gives; negative: no host gives it. */
 async function readPast(hosts: readonly Host[], lost: readonly number[] = []) {
   const troubles: string[] = [];
   const onTrouble = (host: string) => troubles.push(host);
@@ -99,11 +99,11 @@ async function readPast(hosts: readonly Host[], lost: readonly number[] = []) {
 const numbered = (to: number, ...lost: readonly number[]) =>
   Array.from({ length: to }, (_, i) => (lost.includes(i + 1) ? -i - 1 : i + 1));
 
-/** How often a host was asked for the same. */
+/** How often a host was asked for the same event. */
 const times = ({ asked }: Host) =>
   [...new Set(asked.map(({ after }) => after))].map((page) => asked.filter(({ after }) => after === page).length);
 
-describe('contents that nobody gives', () => {
+describe('contents that no host gives', () => {
   const lacking = (name: string, ...lost: readonly number[]) =>
     new Host(name, (query) => Promise.resolve(new Host(name).page(query, (sequence) => !lost.includes(sequence))));
 
@@ -117,7 +117,7 @@ describe('contents that nobody gives', () => {
   it('are not asked for when that is known', async () => {
     const { numbers, troubles } = await readPast([lacking('a', 9, 400)], [9, 400]);
     expect([numbers, troubles]).toEqual([numbered(600, 9, 400), []]);
-    // Nor are they taken from who has them.
+    // They are not taken from a host that has them either.
     expect((await readPast([new Host('a')], [9, 400])).numbers).toEqual(numbered(600, 9, 400));
   });
 
@@ -125,7 +125,7 @@ describe('contents that nobody gives', () => {
     const silent = new Host('b', () => Promise.reject(new HostFailure('UNREACHABLE', 'It is down.')));
     const { numbers } = await readPast([lacking('a', 9, 200, 400, 590), silent]);
     expect(numbers).toEqual(numbered(600, 9, 200, 400, 590));
-    // A page may be asked for twice before the first that lacks something is come to.
+    // A page may be asked for twice before the first page that lacks something is reached.
     expect(times(silent).filter((count) => count > 2)).toHaveLength(1);
   });
 
@@ -151,7 +151,7 @@ describe('contents that nobody gives', () => {
 });
 
 describe('contents', () => {
-  it('are got in order, from all hosts at once, in pages that grow', async () => {
+  it('are fetched in order, from all hosts at the same time, in pages that grow', async () => {
     const hosts = [new Host('a'), new Host('b')];
     const { events, troubles } = await read(hosts);
     expect(events).toEqual(history.numbered(1, 600));
@@ -162,7 +162,7 @@ describe('contents', () => {
     expect(Math.max(...others.map(({ bytes }) => bytes))).toBeGreaterThan(16 * 1024);
   });
 
-  it('are got from one event to another, and none at all', async () => {
+  it('are fetched from one event to another, or none at all', async () => {
     expect((await read([new Host('a')], { after: 590, to: 595 })).events).toEqual(history.numbered(591, 595));
     expect((await read([new Host('a')], { after: 600 })).events).toEqual([]);
   });
@@ -176,7 +176,7 @@ describe('contents', () => {
     expect(events).toEqual(history.numbered(1, 600));
   });
 
-  it('are judged by their addresses', async () => {
+  it('are verified by their addresses', async () => {
     const wrong = new Host('liar', (query) =>
       Promise.resolve(new Host('x').page(query).map((event) => ({ ...event, sealed: history.events[0]!.sealed }))),
     );
@@ -185,7 +185,7 @@ describe('contents', () => {
     expect(troubles[0]).toContain('liar: it does not give all of the events');
   });
 
-  it('are got from where each host has them: the head, or what is staged', async () => {
+  it('are fetched from where each host has them: the head, or the staged history', async () => {
     const [a, b] = [new Host('a', undefined, 300, 600), new Host('b', undefined, 400)];
     const { events, troubles } = await read([a, b]);
     expect(events).toEqual(history.numbered(1, 600));
@@ -206,7 +206,7 @@ describe('contents', () => {
     await expect(read([])).rejects.toMatchObject({ sequence: 1 });
   });
 
-  it('are asked for again where the reason may pass', async () => {
+  it('are asked for again when the reason of the failure may pass', async () => {
     let times = 0;
     const host = new Host('a', () => {
       times += 1;
@@ -245,7 +245,7 @@ describe('contents', () => {
     expect((await read([slow])).events).toHaveLength(600);
   });
 
-  it('are got from a host that let pages time out where no other has them', async () => {
+  it('are fetched from a host that let pages time out when no other has them', async () => {
     let times = 0;
     const slow = new Host('slow', () => {
       times += 1;
@@ -255,7 +255,7 @@ describe('contents', () => {
     expect(events).toEqual(history.numbered(1, 600));
   });
 
-  it('are waited for where a host comes back', async () => {
+  it('are waited for when a host returns', async () => {
     const from = performance.now();
     const gone = new Host('gone', () =>
       performance.now() - from < 600

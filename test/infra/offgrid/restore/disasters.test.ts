@@ -12,7 +12,7 @@ import {
 } from '../../../support/offgrid/replicating-core.js';
 import { replicatedEvents, threeHosts } from '../../../support/offgrid/three-hosts.js';
 
-/** For what takes a machine with other things to do a while. */
+/** For tests that take a busy machine a while. */
 const LONG = { timeout: 240_000 };
 
 /** A client that ships so many batches to one host, whose link is then down. */
@@ -28,7 +28,7 @@ function downAfter(batches: number, url: string): (client: HostClient) => HostCl
 }
 
 describe('two restores in a row', () => {
-  it('give back all that was at quorum, though a host that lagged was caught half way', LONG, async () => {
+  it('give back everything at quorum, although a host that lagged was caught half way', LONG, async () => {
     const { a, b, c, root, settings, core } = await threeHosts();
     await c.stop();
     const living = await ReplicatingCore.start({ ...settings, folder: core.folder, root });
@@ -61,7 +61,7 @@ describe('two restores in a row', () => {
   });
 });
 
-describe('hosts that have less than was at quorum, as one of them knows,', () => {
+describe('hosts that have less than was at quorum, as one of them shows,', () => {
   it('give nothing back: the number is named', async () => {
     const { a, b, c, root, settings, core, length } = await threeHosts();
     await b.stop();
@@ -72,7 +72,7 @@ describe('hosts that have less than was at quorum, as one of them knows,', () =>
     await living.record(300);
     const longer = await living.settles();
     await living.stop();
-    // What comes to a host that lags says what is at quorum.
+    // The tree that a lagging host receives states the quorum.
     await c.restart();
     const again = { ...settings, folder: core.folder, root, between: downAfter(2, c.url) };
     const next = await ReplicatingCore.start(again);
@@ -112,7 +112,7 @@ describe('a process that was resumed twice', () => {
 });
 
 describe('a line that was begun later, or elsewhere,', () => {
-  /** Accepts a loss with what one host has, and goes on with two others that are new. */
+  /** Accepts a loss with the events of one host, and continues with two new ones. */
   async function goOn(root: Parameters<typeof readWithLoss>[0]['root'], host: RestartableHost) {
     const read = await readWithLoss({ root, hosts: [host] });
     await read.log.close();
@@ -126,7 +126,7 @@ describe('a line that was begun later, or elsewhere,', () => {
     return { added, settings, length };
   }
 
-  it('is not passed over by who restores from hosts of the older one, months later', async () => {
+  it('is not passed over by a restore from hosts of the older one, months later', async () => {
     const { a, b, c, root, length } = await threeHosts();
     await Promise.all([b.stop(), c.stop()]);
     const { added, length: longer } = await goOn(root, a);
@@ -139,7 +139,7 @@ describe('a line that was begun later, or elsewhere,', () => {
     expect(longer).toBeGreaterThan(length);
   });
 
-  it('by two operators, each of whom heard other hosts, is refused and named wherever the two meet', async () => {
+  it('by two operators, each of whom heard other hosts, is refused and named when a restore hears both', async () => {
     const { a, b, c, root } = await threeHosts();
     await Promise.all([b.stop(), c.stop()]);
     const one = await goOn(root, a);

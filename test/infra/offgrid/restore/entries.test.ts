@@ -36,11 +36,11 @@ describe('a list of entries', () => {
 interface Shown {
   readonly head?: History;
   readonly staged?: History;
-  /** Makes another of what it gives. */
+  /** Changes the entries that it gives. */
   readonly give?: (entry: Uint8Array, sequence: number) => Uint8Array;
   readonly roots?: Uint8Array;
   readonly failure?: HostFailure;
-  /** How often it fails; always unless given. */
+  /** How often it fails; by default always. */
   readonly times?: number;
   /** Whether it never answers. */
   readonly isStalled?: boolean;
@@ -106,7 +106,7 @@ const zero =
     lost.includes(sequence) ? new Uint8Array(entry.byteLength) : entry;
 
 describe('the entries of a tree', () => {
-  it('are got in pages that grow, once, and those of a shorter tree with them', async () => {
+  it('are fetched in pages that grow, once, together with those of a shorter tree', async () => {
     const a = host('a', { head: history });
     const { get, troubles } = collectorOf(a);
     expect(isWhole(await get(history), history)).toBe(true);
@@ -119,7 +119,7 @@ describe('the entries of a tree', () => {
     expect([a.asked.length, shorter.length, troubles]).toEqual([2, 0, []]);
   });
 
-  it('of what is staged go on from what is known', async () => {
+  it('of a staged tree continue from the known ones', async () => {
     const longer = history.on(30);
     const a = host('a', { head: history, staged: longer });
     const { get } = collectorOf(a);
@@ -128,7 +128,7 @@ describe('the entries of a tree', () => {
     expect(a.asked.at(-1)).toEqual({ of: 'staged', after: 1_000, limit: 30 });
   });
 
-  it('that a host gives wrong are got from another that shows the tree, or has a longer one', async () => {
+  it('that a host gives wrong are fetched from another that shows the tree, or has a longer one', async () => {
     const swapped = (entry: Uint8Array, sequence: number) => (sequence === 5 ? entriesOf(history)[7]! : entry);
     const [a, b] = [host('a', { head: history, give: swapped }), host('b', { head: history.on(9) })];
     const { get, troubles } = collectorOf(a, b);
@@ -136,7 +136,7 @@ describe('the entries of a tree', () => {
     expect(troubles).toEqual(['a: the entries that it gives do not have the root that the origin has signed']);
   });
 
-  it('that each host has lost others of are put together', async () => {
+  it('are put together when each host has lost different ones', async () => {
     const [a, b, c] = [
       host('a', { head: history, give: zero(3, 500) }),
       host('b', { head: history, give: zero(500, 900) }),
@@ -147,7 +147,7 @@ describe('the entries of a tree', () => {
     expect(troubles).toEqual([]);
   });
 
-  it('that the only host with a history has lost are got from one whose history parts from it later', async () => {
+  it('that the only host with a history has lost are fetched from one whose history diverges later', async () => {
     const [a, b] = [
       host('a', { head: history, give: zero(3, 4) }),
       host('b', { head: history.on(2, { at: 500, name: 'b' }) }),
@@ -156,20 +156,20 @@ describe('the entries of a tree', () => {
     expect(isWhole(await get(history), history)).toBe(true);
   });
 
-  it('that the only host with a history has lost are put together from several that part from it', async () => {
+  it('that the only host with a history has lost are put together from several that diverge from it', async () => {
     const parted = (at: number, name: string) => history.on(2, { at, name });
     const { get } = collectorOf(
       host('a', { head: history, give: zero(3, 400) }),
       host('b', { head: parted(2, 'b') }),
       host('c', { head: parted(500, 'c'), give: zero(3) }),
       host('d', { staged: parted(10, 'd') }),
-      // It is longer, and another: what it has in their place is not what was lost.
+      // It is longer, and different: the entries in their place are not the lost ones.
       host('e', { head: history.on(2_000, { at: 1, name: 'e' }) }),
     );
     expect(isWhole(await get(history), history)).toBe(true);
   });
 
-  it('are got though a host fails, or gives wrong roots', async () => {
+  it('are fetched although a host fails, or gives wrong roots', async () => {
     const failure = new HostFailure('TIMEOUT', 'It is slow.');
     const longer = history.on(30);
     const a = host('a', { head: history, failure });
@@ -180,7 +180,7 @@ describe('the entries of a tree', () => {
     expect(troubles[0]).toBe('a: It is slow.');
   });
 
-  it('are got from another when a host does not answer, which is asked last from then on', async () => {
+  it('are fetched from another when a host does not answer, which is then asked last', async () => {
     let now = 0;
     const passing = {
       now: () => new Date(now),
@@ -222,7 +222,7 @@ describe('the entries of a tree', () => {
     expect(a.asked.length).toBe(9);
   });
 
-  it('are got where they stopped coming, once they come again', async () => {
+  it('are fetched from where they stopped, once the host answers again', async () => {
     const failure = new HostFailure('UNREACHABLE', 'It is gone.');
     const a = host('a', { head: history, failure, times: 3 });
     const { get, troubles } = collectorOf(a);
@@ -231,7 +231,7 @@ describe('the entries of a tree', () => {
     expect(a.asked.map(({ after }) => after)).toEqual([0, 0, 0, 0, 390]);
   });
 
-  it('are not asked for one by one of another, because one gives none', async () => {
+  it('are not requested one by one from another host because one gives none', async () => {
     const all = Array.from({ length: 1_000 }, (_, i) => i + 1);
     const [a, b] = [host('a', { head: history, give: zero(...all) }), host('b', { head: history })];
     const { get } = collectorOf(a, b);
@@ -239,7 +239,7 @@ describe('the entries of a tree', () => {
     expect(b.asked).toHaveLength(2);
   });
 
-  it('are none where nobody gives them', async () => {
+  it('are undefined when no host gives them', async () => {
     const { get } = collectorOf(
       host('a', { head: history, give: zero(30) }),
       host('b', { head: history.on(0, { at: 10 }) }),

@@ -27,7 +27,7 @@ function rotated(sequence: number, key: DataKey, keyEpoch: number) {
   return sealed(sequence, root.firstDataKey, 'KeyRotated', keyringStream(ORIGIN), data);
 }
 
-describe('one who opens the events of an origin', () => {
+describe('a reader that opens the events of an origin', () => {
   it('learns the key of each epoch, and of two of one epoch keeps the first', () => {
     const opener = new EnvelopeReader(root, ORIGIN);
     opener.open(sealed(1, root.firstDataKey, 'MissionCreated', 'mission-a', {}));
@@ -40,7 +40,7 @@ describe('one who opens the events of an origin', () => {
     expect(opener.open(sealed(6, other, 'MissionCreated', 'mission-c', {})).stream).toBe('mission-c');
   });
 
-  it('passes over keys that are none of this origin and root, and opens what comes after with the one it has', () => {
+  it('passes over keys of another origin or root, and opens later events with the key it has', () => {
     const opener = new EnvelopeReader(root, ORIGIN);
     opener.open(rotated(1, first, 1));
     const good = { origin: ORIGIN, keyEpoch: 2, keyId: toHex(other.id), rootKeyId: root.id };
@@ -71,17 +71,17 @@ describe('one who opens the events of an origin', () => {
   it.each([
     ['a type under the number of another', 'MissionCreated', 11],
     ['an unknown type under the number of a known one', 'Unheard', 10],
-  ])('stops at %s: no host has anything better', (_what, type, etype) => {
+  ])('stops at %s: every host has the same', (_what, type, etype) => {
     const opener = new EnvelopeReader(root, ORIGIN);
     expect(() => opener.open(sealed(1, root.firstDataKey, type, 'mission-a', {}, etype))).toThrow(NotAnEvent);
   });
 
-  it('stops at what opens to no event', () => {
+  it('stops at an envelope that does not hold an event', () => {
     const place = { origin: ORIGIN, sequence: 1, etype: 10, at: 0 };
     const text = seal(root.firstDataKey, place, 'not an event');
     const opener = new EnvelopeReader(root, ORIGIN);
     expect(() => opener.open({ sequence: 1, etype: 10, ts: 0, sealed: text })).toThrow(
-      `Event 1 of '${ORIGIN}' opens, but what was sealed there is no event.`,
+      `Event 1 of '${ORIGIN}' opens, but what was sealed there is not an event.`,
     );
   });
 });

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { hedged, type Attempt } from '../../../../src/infra/offgrid/restore/hedge.js';
 import { UsualTime } from '../../../../src/infra/offgrid/restore/usual-time.js';
 
-/** An attempt that ends when it is told to, or given up. */
+/** An attempt that ends when the test ends it, or when it is aborted. */
 function attempt() {
   const state = { isMade: false, isGivenUp: false, lateness: 0, end: (_value?: string, _error?: Error) => {} };
   const made: Attempt<string> = {
@@ -40,7 +40,7 @@ function begun(count: number) {
 }
 
 describe('attempts', () => {
-  it('are made one after the other while they come to nothing, and the first that gives something ends it', async () => {
+  it('are made one after the other while they give nothing, and the first result ends them', async () => {
     const { attempts, outcome, made } = begun(3);
     await turns();
     expect(made()).toEqual([true, false, false]);
@@ -52,7 +52,7 @@ describe('attempts', () => {
     expect(made()).toEqual([true, true, false]);
   });
 
-  it('are two at a time when one is late; the slower is given up once the other has given something', async () => {
+  it('are two at a time when one is late; the slower is aborted once the other has given a result', async () => {
     const { attempts, outcome, made } = begun(3);
     await turns();
     attempts[0]!.lateness = 1;
@@ -63,7 +63,7 @@ describe('attempts', () => {
     expect(attempts.map(({ isGivenUp }) => isGivenUp)).toEqual([true, false, false]);
   });
 
-  it('are not three at a time: when two take twice as long, the older is given up for the third', async () => {
+  it('are not three at a time: when two take twice as long, the older is aborted for the third', async () => {
     const { attempts, outcome, made } = begun(3);
     await turns();
     attempts[0]!.lateness = 2;
@@ -79,7 +79,7 @@ describe('attempts', () => {
     expect(await outcome).toBe('c');
   });
 
-  it('come to nothing when each does, and when there are none', async () => {
+  it('give nothing when none of them does, or when there are none', async () => {
     const { attempts, outcome } = begun(2);
     for (const { end } of attempts) {
       await turns();
@@ -90,7 +90,7 @@ describe('attempts', () => {
     expect(await hedged([], time)).toBeUndefined();
   });
 
-  it('end with what one throws', async () => {
+  it('end with the error that one throws', async () => {
     const { attempts, outcome } = begun(2);
     await turns();
     attempts[0]!.end(undefined, new Error('It is broken.'));

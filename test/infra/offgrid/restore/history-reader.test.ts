@@ -54,7 +54,7 @@ class Story {
     return new Story(events);
   }
 
-  /** The history that goes on from this one's first events with other missions. */
+  /** A history that continues this one's first events with other missions. */
   parting(at: number, ...others: readonly string[]): Story {
     const filled = Story.of([...Array.from({ length: at }, () => 'here'), ...others]);
     return new Story([...this.events.slice(0, at), ...filled.events.slice(at)]);
@@ -90,8 +90,8 @@ const heard = (host: string, tree: Tree | null, staged: Tree | null = null) =>
   }) as unknown as HeardHost;
 
 /**
- * Reads histories; what is `withheld` is given by nobody.
- * @param withheld asked with how often the event was come to, and the how-many-th reading that is
+ * Reads histories; no host gives an event that is `withheld`.
+ * @param withheld called with how often the event was requested, and the number of the reading
  */
 async function read(
   stories: readonly Story[],
@@ -142,11 +142,11 @@ const P1 = { policy: 'abc', version: 1 };
 const P2 = { policy: 'def', version: 2 };
 
 describe('a history', () => {
-  it('is judged by its own policies, whatever was read in between', async () => {
+  it('is checked against its own policies, whatever was read in between', async () => {
     const x = Story.of([P1, 'one', P2, 'two', 'three']);
     const y = x.parting(2, 'other', 'another');
     const hosts = [heard('a', x.tree(3, 5)), heard('b', y.tree(2)), heard('c', y.tree(2))];
-    await expect((await read([x, y], hosts)).read()).rejects.toThrow(/too few hosts|was at quorum/);
+    await expect((await read([x, y], hosts)).read()).rejects.toThrow(/too few hosts|were at quorum/);
     const enough = [...hosts, heard('d', x.tree(3, 5)), heard('e', x.tree(3, 5))];
     const { length, log, counted } = await (await read([x, y], enough)).read();
     expect([length, counted.length]).toEqual([5, 5]);
@@ -159,10 +159,10 @@ describe('a history', () => {
     await expect((await read([x], hosts)).read()).rejects.toThrow('too few hosts');
     const { counted, leftOut } = await (await read([x], [...hosts, heard('c', null)])).read();
     expect(counted.map(({ host }) => host)).toEqual(['b', 'c']);
-    expect(leftOut).toMatchObject([{ host: { host: 'a' }, why: 'the history says that it was suspended' }]);
+    expect(leftOut).toMatchObject([{ host: { host: 'a' }, why: 'the history records that it was suspended' }]);
   });
 
-  it('that a host stops giving while it is read again is not taken short', async () => {
+  it('that a host stops giving while it is read again is not shortened', async () => {
     const x = Story.of([P1, 'one', 'two']);
     const [y, z] = [x.parting(2, 'a', 'b'), x.parting(1, 'c', 'd', 'e', 'f')];
     const hosts = [heard('a', y.tree(2)), heard('b', z.tree(1)), heard('c', x.tree(1))];
@@ -172,14 +172,14 @@ describe('a history', () => {
     expect(accepted).toMatchObject({ length: 4 });
   });
 
-  it('that nobody can list is not taken, and does not keep another from being taken', async () => {
+  it('whose entries no host gives is not taken, and does not keep another from being taken', async () => {
     const [x, unlisted] = [Story.of([P1, 'one']), Story.of([P1, 'lost', 'lost'])];
     const hosts = [heard('a', unlisted.tree(9)), heard('b', null, x.tree(1))];
     const accepted = await (await read([x], hosts)).readWithLoss(undefined);
     expect(accepted).toMatchObject({ length: 2, line: 2 });
   });
 
-  it('that was chosen is taken, and no other in its place, though its first event is lost', async () => {
+  it('that was chosen is taken, and no other in its place, although its first event is lost', async () => {
     const [x, y] = [Story.of([P1, 'one']), Story.of([P1, 'two', 'three'])];
     const lost = (event: NumberedEvent) => event === x.events[0];
     const hosts = [heard('a', x.tree(1)), heard('b', y.tree(2))];
@@ -187,10 +187,10 @@ describe('a history', () => {
     const accepted = await (await read([x, y], hosts, lost)).readWithLoss(chosen(x));
     expect(accepted).toMatchObject({ length: 2, holes: [1], tree: { sequence: 2 } });
     const none = await read([x, y], hosts, (event) => x.events.includes(event));
-    await expect(none.readWithLoss(chosen(x))).rejects.toThrow('Not one event');
+    await expect(none.readWithLoss(chosen(x))).rejects.toThrow('No event that the hosts show');
   });
 
-  it('is given up where more of it is lost than there may be holes', async () => {
+  it('is refused when more events are lost than there may be holes', async () => {
     const x = Story.of([P1, 'one', ...Array.from({ length: MAX_HOLES + 1 }, () => 'lost'), 'last']);
     const lost = ({ sequence }: NumberedEvent) => sequence > 2 && sequence < x.events.length;
     const accepted = await (await read([x], [heard('a', x.tree(1))], lost)).readWithLoss(undefined);
@@ -210,18 +210,18 @@ describe('a history', () => {
     expect(types).toEqual(['ReplicationPolicySet', 'HistoryHole', created, 'HistoryHole', created]);
   });
 
-  it('is given up where hosts give one event after the other, and then give it no more', async () => {
+  it('is refused when hosts give one event after the other, and then withhold it', async () => {
     const x = Story.of([P1, 'lost', ...Array.from({ length: 20 }, (_, i) => `${i}`)]);
-    // The first two readings end at the second event. Then, in turns, holes are planned, and the events got.
+    // The first two readings end at the second event. Then, in turns, holes are planned and events are fetched.
     const gone = (most: number) => (event: NumberedEvent, _: number, reading: number) =>
       event === x.events[1] || (reading % 2 === 0 && reading <= most && event.sequence === reading / 2 + 1);
     const often = await read([x], [heard('a', x.tree(1))], gone(16));
     await expect(often.readWithLoss(undefined)).resolves.toMatchObject({ length: 22, holes: [2, 3, 4, 5, 6, 7, 8, 9] });
     const always = await read([x], [heard('a', x.tree(1))], gone(Infinity));
-    await expect(always.readWithLoss(undefined)).rejects.toThrow('again and again');
+    await expect(always.readWithLoss(undefined)).rejects.toThrow('repeatedly give events');
   });
 
-  it('is taken up to what is no declared hole, where that is given first and withheld after', async () => {
+  it('is taken up to an event that is not a declared hole, when that is given first and withheld later', async () => {
     const x = Story.of([P1, 'one', 'two', { ...P1, version: 2, line: 2, holes: [2] }, 'three', 'four']);
     const gone = (event: NumberedEvent, times: number) => event.sequence === 2 || (event.sequence === 5 && times > 1);
     const hosts = ['a', 'b', 'c'].map((host) => heard(host, x.tree(1, 0, 6, 2)));
@@ -231,7 +231,7 @@ describe('a history', () => {
     expect(messages).toContainEqual(expect.stringContaining('no host gives event 5'));
   });
 
-  it('that was read besides others says what was not taken', async () => {
+  it('that was read beside others is reported with those that were not taken', async () => {
     const x = Story.of([P1, 'one']);
     const [left, right] = [x.parting(2, 'a', 'b'), x.parting(2, 'c')];
     const hosts = [heard('a', left.tree(1)), heard('b', right.tree(1)), heard('c', right.tree(1))];
@@ -245,7 +245,7 @@ describe('a history', () => {
     ]);
   });
 
-  it('is chosen by digits that no other has', async () => {
+  it('is chosen by digits of its root that no other has', async () => {
     const x = Story.of([P1, 'one']);
     const reader = await read([x], [heard('a', x.tree(1))]);
     await expect(reader.readWithLoss('')).rejects.toThrow('No host shows a history');

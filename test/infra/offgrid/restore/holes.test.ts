@@ -8,7 +8,7 @@ import { readBackForTest, readWithLoss } from '../../../support/offgrid/reading-
 import { ReplicatingCore, RestartableHost, wanted, WAIT } from '../../../support/offgrid/replicating-core.js';
 import { replicatedEvents, threeHosts } from '../../../support/offgrid/three-hosts.js';
 
-/** The content of some events is not at a host any more. */
+/** A host no longer has the content of some events. */
 async function lose(host: RestartableHost, ...sequences: readonly number[]): Promise<void> {
   await host.stop();
   const sql = `UPDATE events SET sealed = x'00' WHERE sequence IN (${sequences.join(', ')}) RETURNING sequence`;
@@ -45,12 +45,12 @@ async function threeWithoutOne() {
 }
 
 describe('an event that no host gives any more', () => {
-  it('is a hole where a loss is accepted, and the rest is whole', async () => {
+  it('is a hole when a loss is accepted, and the rest is intact', async () => {
     const { rest, lost, restored } = await threeWithoutOne();
     expect(restored.filter(({ type }) => type !== 'HistoryHole')).toEqual(rest);
     const hole = restored[lost - 1];
     expect(hole).toMatchObject({ type: 'HistoryHole', data: { origin: ORIGIN, sequence: lost, etype: 10 } });
-    // It was the last of its stream, so nothing tells which that was.
+    // It was the last of its stream, so nothing shows which stream that was.
     expect(hole).toMatchObject({ stream: `replication-${ORIGIN}/holes`, revision: 0n });
   });
 
@@ -81,7 +81,7 @@ describe('an event that no host gives any more', () => {
     const core = await ReplicatingCore.start({ hosts: wanted(a, b, c), required: 3, folder: read.folder, root });
     await core.settles();
     await core.stop();
-    // As many as before, and not the same.
+    // As many as before, but not the same.
     await b.stop();
     await inHostFile(b.folder, `UPDATE events SET sealed = x'00', damaged = 1 WHERE sequence = ${other}`, 'write');
     await inHostFile(b.folder, `UPDATE events SET damaged = 0 WHERE sequence = ${lost}`, 'write');
@@ -101,7 +101,7 @@ describe('an event that no host gives any more', () => {
     expect(quorum).toBeLessThan(head);
   });
 
-  it('stays lost though a host that has it comes back: what was done since was done without it', async () => {
+  it('remains lost when a host that has it returns: what was done since was done without it', async () => {
     const { a, b, c, root, rest, length, lost } = await hostsOfMissions();
     await c.stop();
     for (const host of [a, b]) await lose(host, lost);
@@ -124,7 +124,7 @@ describe('an event that no host gives any more', () => {
     }
   });
 
-  it('lies in its stream where others of that came after it', async () => {
+  it('lies in its stream when other events of that stream follow it', async () => {
     const { a, b, c, root, core, settings } = await threeHosts({ events: 3 });
     const living = await ReplicatingCore.start({ ...settings, folder: core.folder, root });
     const metadata = { at: '2026-01-01T00:00:00.000Z', actor: 'a', correlationId: 'c', causationId: 'c' };
@@ -144,7 +144,7 @@ describe('an event that no host gives any more', () => {
     const lost = all.findIndex(({ type }) => type === 'MissionUpdated') + 1;
     for (const host of [a, b, c]) await lose(host, lost, length);
     const read = await readWithLoss({ root, hosts: [a, b, c] });
-    // What nobody has of the end is not there.
+    // Events at the end that no host has are not in the log.
     expect([read.length, read.holes]).toEqual([length - 1, [lost]]);
     const restored = (await replicatedEvents(read.log)) as Told[];
     expect(restored.map(({ stream }) => stream)).toEqual(all.slice(0, -1).map(({ stream }) => stream));

@@ -11,7 +11,7 @@ import { readBackForTest } from '../../../support/offgrid/reading-back.js';
 import { copyOf, ReplicatingCore, RestartableHost, wanted, WAIT } from '../../../support/offgrid/replicating-core.js';
 import { coreOfThree, replicatedEvents, threeHosts } from '../../../support/offgrid/three-hosts.js';
 
-/** A host that may lie, two others that are honest, and a core of all three, which runs: two are a quorum, and each has everything. */
+/** A host that may lie, two honest ones, and a running core of all three: two are a quorum, and each has everything. */
 async function liarAndTwo() {
   const behind = await newHost();
   const liar = await LyingHost.of(behind);
@@ -21,11 +21,11 @@ async function liarAndTwo() {
   await core.settles();
   await core.record(20);
   await core.settles();
-  // The tree of what comes last says that all before it was at quorum.
+  // The tree of the last event states that all before it was at quorum.
   await core.record(1);
   const length = await core.settles();
   const { root } = core;
-  /** What the liar would say if it did not lie. */
+  /** The honest answer in place of the dishonest host's. */
   const truth = new Reader(behind, root);
   const sequences = async () =>
     (await Promise.all([truth.head(), b.head(root), c.head(root)])).map(({ tree }) => tree?.sequence);
@@ -58,7 +58,7 @@ describe('a host that shows what the origin has signed, and does not give it,', 
     expect(read.leftOut[0]?.why).toContain(`event ${length + 5} of epoch 1`);
     expect(read.troubles).toContainEqual(expect.stringMatching(`${liar.url}.*${liar.id}.*does not give all`));
 
-    // The rest must be enough alone, and for as many liars as there may be.
+    // The rest must be enough alone, for as many dishonest hosts as there may be.
     const [one, sure] = [
       { root, hosts: [liar, b] },
       { root, hosts: [liar, b, c], dishonestWeight: 1 },
@@ -70,7 +70,7 @@ describe('a host that shows what the origin has signed, and does not give it,', 
     for (const asked of [one, sure]) expect((await readBackForTest(asked)).length).toBe(length + 5);
   });
 
-  it('has its signed quorum held against the others: nothing is read, and the number is named', async () => {
+  it('shows by its signed quorum that the others lack events: nothing is read, and the number is named', async () => {
     const { liar, truth, b, c, core, root, length } = await liarAndTwo();
     await b.stop();
     const older = await copyOf(b.folder);
@@ -90,7 +90,7 @@ describe('a host that shows what the origin has signed, and does not give it,', 
     ]);
 
     const why = await refusalOf(readBackForTest({ root, hosts: [liar, b, c] }));
-    expect(why).toContain('more was at quorum than can be had');
+    expect(why).toContain('more events were at quorum than the');
     expect(why).toMatch(new RegExp(`\\(${liar.id}\\) shows [^;]* of which ${longer} were at quorum`));
     liar.lie = undefined;
     const read = await readBackForTest({ root, hosts: [liar, b, c] });
@@ -99,7 +99,7 @@ describe('a host that shows what the origin has signed, and does not give it,', 
 });
 
 describe('the weight of a host', () => {
-  it('is nothing when it shows what the origin has not signed: one other of three is too few', async () => {
+  it('does not count when it shows what the origin has not signed: one other of three is too few', async () => {
     const { liar, b, core, root, length } = await liarAndTwo();
     await core.stop();
     expect((await readBackForTest({ root, hosts: [liar, b] })).length).toBe(length);
@@ -109,7 +109,7 @@ describe('the weight of a host', () => {
     expect(why).toContain(`${liar.url} (${liar.id})`);
   });
 
-  it('is nothing when the history says that it is SUSPENDED, though it is honest now', async () => {
+  it('does not count when the history records that it is SUSPENDED, although it is honest now', async () => {
     const { a, b, c, core, length } = await coreOfThree();
     const { root } = core;
     for (const other of [b, c])
@@ -127,11 +127,11 @@ describe('the weight of a host', () => {
       [c, b],
     ] as const) {
       const refused = await refusalOf(readBackForTest({ root, hosts: [a, other] }));
-      expect(refused).toContain('more than 1 of the weight 3 must answer, and 1 does. Not heard:');
+      expect(refused).toContain('more than 1 of the weight 3 to answer; 1 did. Not heard:');
       expect(refused).toContain(`${missing.id}). Suspended, and not counted: ${a.url} (${a.id}).`);
     }
     const told = await refusalOf(readBackForTest({ root, hosts: [b, c], dishonestWeight: 1 }));
-    expect(told).toContain('more than 2 of the weight 3 must answer (1 of it may lie), and 2 does.');
+    expect(told).toContain('more than 2 of the weight 3 to answer (1 of it may be dishonest); 2 did.');
     for (const hosts of [
       [b, c],
       [a, b, c],
@@ -163,8 +163,8 @@ async function flipBit(host: RestartableHost, sequence: number, column: 'eid' | 
   await change(host, sequence, `${column} = x'${bytes.toString('hex')}'`);
 }
 
-describe('hosts that are honest, and whose files are rotten,', () => {
-  it('give everything, whatever each has lost of another event, and whoever is asked first', async () => {
+describe('honest hosts whose files are damaged', () => {
+  it('give everything, whatever each has lost, and whichever is asked first', async () => {
     const { a, b, c, root, length, all } = await threeHosts();
     await Promise.all([a.stop(), b.stop(), c.stop()]);
     const missions = (all as { type: string }[]).flatMap(({ type }, i) => (type === 'MissionCreated' ? [i + 1] : []));
@@ -206,8 +206,8 @@ describe('a host that has signed a higher epoch itself, over the first events al
     expect(await replicatedEvents(read.log)).toEqual(all);
     expect(read.counted.map(({ host }) => host)).toEqual([b.id, c.id]);
     expect(read.troubles).toContainEqual(expect.stringMatching(`^${front.url} is dishonest.*left out`));
-    // Nothing but who has signed it is wrong with it.
+    // Only its signer is wrong.
     signed = signTree(invented, root.signingKey);
-    expect(await refusalOf(readBackForTest({ root, hosts }))).toContain('more was at quorum than can be had');
+    expect(await refusalOf(readBackForTest({ root, hosts }))).toContain('more events were at quorum than the');
   });
 });

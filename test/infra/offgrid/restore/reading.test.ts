@@ -7,7 +7,7 @@ import { copyOf, ReplicatingCore, RestartableHost, wanted, WAIT } from '../../..
 import { replicatedEvents, threeHosts } from '../../../support/offgrid/three-hosts.js';
 
 describe('what is read back', () => {
-  it('is all that was replicated, and says what it rests on', { timeout: 240_000 }, async () => {
+  it('is everything that was replicated, with what it rests on', { timeout: 240_000 }, async () => {
     const { a, b, c, root, length, all } = await threeHosts({ events: 1_500 });
     const read = await readBackForTest({ root, hosts: [a, b, c] });
     expect(read).toMatchObject({ length, base: length, quorum: length, quorumEpoch: 1, mayLie: 1, epoch: 1 });
@@ -15,7 +15,7 @@ describe('what is read back', () => {
     expect([read.troubles, read.leftOut]).toEqual([[], []]);
   });
 
-  it('changes nothing at the hosts, and leaves a core that lives alone', async () => {
+  it('changes nothing at the hosts, and does not disturb a running core', async () => {
     const { a, b, c, root, settings, core, length } = await threeHosts();
     const living = await ReplicatingCore.start({ ...settings, folder: core.folder, root });
     await living.settles();
@@ -32,13 +32,13 @@ describe('what is read back', () => {
     expect((await living.known()).elected?.epoch).toBe(2);
   });
 
-  it('is a core’s folder, which goes on', async () => {
+  it('is a core’s folder, which continues', async () => {
     const { a, b, c, root, settings, length, all } = await threeHosts();
     const read = await readBackForTest({ root, hosts: [a, b] });
     await read.log.close();
     const core = await ReplicatingCore.start({ ...settings, folder: read.folder, root });
     await core.record(3);
-    // Its policy is recorded once more: whoever goes on with the old copy is BEHIND from then on.
+    // Its policy is recorded again: a core that continues with the old copy is BEHIND from then on.
     expect(await core.settles()).toBe(length + 4);
     expect((await replicatedEvents(core.log)).slice(0, length)).toEqual(all);
     expect(await core.known()).toMatchObject({ isRestored: false, elected: { epoch: 2, base: length } });
@@ -46,12 +46,12 @@ describe('what is read back', () => {
   });
 
   // Two logs leave each other's claims alone for ten seconds, more than once.
-  it('the core that it was restored from is BEHIND when it comes back', { timeout: 240_000 }, async () => {
+  it('the core that it was restored from is BEHIND when it returns', { timeout: 240_000 }, async () => {
     const { a, b, c, root, settings, core } = await threeHosts();
     const read = await readBackForTest({ root, hosts: [a, b, c] });
     await read.log.close();
     const restored = await ReplicatingCore.start({ ...settings, folder: read.folder, root });
-    // Once it was elected it has recorded its policy once more, which the old one does not have.
+    // Once elected, it has recorded its policy again, and the old core does not have that event.
     await expect.poll(async () => (await restored.known()).isRestored, WAIT).toBe(false);
     await restored.settles();
     const old = await ReplicatingCore.start({ ...settings, folder: core.folder, root });
@@ -61,15 +61,15 @@ describe('what is read back', () => {
     expect(restored.halted).toBeUndefined();
   });
 
-  it('is refused when too few hosts are heard, with what they are', async () => {
+  it('is refused when too few hosts are heard, and the message names them', async () => {
     const { a, b, c, root } = await threeHosts();
     await Promise.all([b.stop(), c.stop()]);
     await expect(readBackForTest({ root, hosts: [a, b, c] })).rejects.toThrow(
-      /too few hosts answer for themselves.*--accept-loss/,
+      /too few hosts were verified.*--accept-loss/,
     );
   });
 
-  it('says how much weight may lie: none, of two of three', async () => {
+  it('states how much weight may be dishonest: none, with two of three', async () => {
     const { a, b, c, root } = await threeHosts();
     expect((await readBackForTest({ root, hosts: [a, b] })).mayLie).toBe(0);
     const sure = { root, hosts: [a, b], dishonestWeight: 1 };
@@ -77,7 +77,7 @@ describe('what is read back', () => {
     expect((await readBackForTest({ ...sure, hosts: [a, b, c] })).length).toBeGreaterThan(20);
   });
 
-  it('has each event though in each host another is rotten', async () => {
+  it('has each event although each host has lost another one', async () => {
     const { a, b, c, root, length, all } = await threeHosts();
     for (const [i, host] of [a, b, c].entries()) {
       await host.stop();
@@ -111,7 +111,7 @@ describe('what is read back', () => {
     expect(await replicatedEvents(read.log)).toEqual(all);
   });
 
-  it('takes the history of the quorum, and not that of an old copy that went on beside a host', async () => {
+  it('takes the history of the quorum, and not the one of an old copy that continued with one host', async () => {
     const { a, b, c, root, settings, core, length } = await threeHosts();
     const copy = await copyOf(core.folder);
     await c.stop();
@@ -140,12 +140,12 @@ describe('what is read back', () => {
 });
 
 describe('an accepted loss', () => {
-  it('is none where nothing is lost', async () => {
+  it('changes nothing when nothing is lost', async () => {
     const { a, b, c, root } = await threeHosts();
     await expect(readWithLoss({ root, hosts: [a, b, c] })).rejects.toThrow('nothing was lost');
   });
 
-  it('takes what the hosts have that are left, and goes on in a line of its own, with hosts of its own', async () => {
+  it('takes what the remaining hosts have, and continues in a line of its own, with new hosts', async () => {
     const { a, b, c, root, length, all } = await threeHosts();
     await Promise.all([b.stop(), c.stop()]);
     await expect(readBackForTest({ root, hosts: [a] })).rejects.toThrow('too few hosts');
@@ -159,17 +159,19 @@ describe('an accepted loss', () => {
     const longer = await core.settles();
     expect(await core.known()).toMatchObject({ line: 2, quorum: longer, isRestored: false });
     await expect.poll(async () => (await d.head(root)).tree, WAIT).toMatchObject({ line: 2, sequence: longer });
-    // Whoever reads from a host of the old line and one of the new is told of both.
+    // A reading from a host of the old line and one of the new reports both.
     await b.restart();
     const again = await readBackForTest({ root, hosts: [a, b, d] });
     expect([again.length, again.best.line]).toEqual([longer, 2]);
     await expect(readBackForTest({ root, hosts: [b] })).rejects.toThrow('too few hosts');
   });
 
-  it('takes events of hosts whose keys nobody has named: each is what its origin has sealed', async () => {
+  it('takes events of hosts whose keys are not named: each is what its origin has sealed', async () => {
     const { a, b, c, root, all } = await threeHosts();
     const unnamed = [a, b, c].map(({ url }) => ({ url }));
-    await expect(readBackForTest({ root, hosts: unnamed })).rejects.toThrow('Hosts count when their keys are named');
+    await expect(readBackForTest({ root, hosts: unnamed })).rejects.toThrow(
+      'Hosts count only when their keys are named',
+    );
     const read = await readWithLoss({ root, hosts: unnamed });
     expect(await replicatedEvents(read.log)).toEqual(all);
   });
@@ -191,14 +193,14 @@ describe('an accepted loss', () => {
   });
 });
 
-describe('a host that lies to who reads', () => {
+describe('a host that lies to a reader', () => {
   const LIES: readonly LieName[] = [
     ...(['inventedTree', 'inventedStaged', 'replayedHead', 'otherKey', 'otherHost', 'withoutHmac', 'garbage'] as const),
     ...(['wrongContents', 'withheld', 'wrongEntries', 'oldTree', 'busy'] as const),
     ...(['stalled', 'stalledEntries', 'stalledEvents'] as const),
   ];
 
-  it.each(LIES)('%s: everything is read all the same, from the others', { timeout: 120_000 }, async (lie) => {
+  it.each(LIES)('%s: everything is read nevertheless, from the others', { timeout: 120_000 }, async (lie) => {
     const [behind, b, c] = [await newHost(), await newHost(), await newHost()];
     const liar = await LyingHost.of(behind);
     const core = await ReplicatingCore.start({ hosts: wanted(liar, b, c), required: 2 });
@@ -214,7 +216,7 @@ describe('a host that lies to who reads', () => {
     const read = await readBackForTest({ root: core.root, hosts: [liar, b, c] });
     expect(read.length).toBe(length);
     expect(await replicatedEvents(read.log)).toEqual(all);
-    // Who has gone silent is not waited for as long as he would be if he were needed.
+    // A silent host is not waited for as long as one that is needed.
     if (lie.startsWith('stalled')) expect(Date.now() - begun).toBeLessThan(29_000);
   });
 });

@@ -32,7 +32,7 @@ function rowsOf(log: string): Promise<EventRow[]> {
   return onFile(log, (file) => file.all<EventRow>('SELECT * FROM events ORDER BY position'));
 }
 
-/** What two hosts have signed for, the file of its log, and what is used to mend it. */
+/** A log that two hosts have signed for, its file, and what is needed to mend it. */
 class Lost {
   readonly log: string;
   readonly rows: readonly EventRow[];
@@ -98,13 +98,13 @@ class Lost {
   }
 }
 
-/** A row without what nobody but the lost row could tell. */
+/** A row without what only the lost row could show. */
 function contentOf({ recorded_at: _, checksum: __, ...content }: EventRow) {
   return content;
 }
 
 it(
-  'gives the log back as it was, or leaves the file as it is, whatever bit is flipped and whatever page is lost',
+  'restores the log as it was, or leaves the file unchanged, whichever bit is flipped and whichever page is lost',
   async () => {
     const lost = await Lost.make();
     const { log, rows, bytes } = lost;
@@ -148,7 +148,7 @@ it(
 );
 
 it(
-  'brings back the newest events too, where only outbox.db knows of them, and keeps the damaged file',
+  'restores the newest events too, which only outbox.db knows of, and keeps the damaged file',
   async () => {
     const lost = await Lost.make();
     const { log, rows } = lost;
@@ -166,7 +166,7 @@ it(
 );
 
 it(
-  'refuses a log that is not the one the hosts have signed for: nothing of theirs is mixed into it',
+  'refuses a log that is not the one the hosts have signed for: none of their events is mixed into it',
   async () => {
     const lost = await Lost.make();
     const { log, rows } = lost;

@@ -23,7 +23,7 @@ describe('the stage of a restore', () => {
     expect([existsSync(before), existsSync(stage.paths.folder)]).toEqual([false, false]);
   });
 
-  it('gives the keyring back after a kill between the two renames', async () => {
+  it('puts the keyring back after a kill between the two renames', async () => {
     const { target, before } = await staged();
     await rename(target, before);
     await StagingFolder.recover(target);
@@ -31,7 +31,7 @@ describe('the stage of a restore', () => {
     expect(existsSync(before)).toBe(false);
   });
 
-  it('leaves a whole core alone after a kill between the last rename and the end', async () => {
+  it('does not change a complete core after a kill between the last rename and the end', async () => {
     const { target, before, stage } = await staged();
     await rename(target, before);
     await rename(stage.paths.folder, target);

@@ -23,16 +23,16 @@ function why(what: Parameters<typeof whyUnread>[0], changed: Partial<UnreadHisto
   return whyUnread(what, { ...nothing, policies: [], missing: undefined, ...changed });
 }
 
-describe('what is said to whoever must choose between histories', () => {
-  it('is what each is, when its origin signed it, and how much weight shows it', () => {
+describe('the message to an operator who must choose between histories', () => {
+  it('names each history, when its origin signed it, and how much weight shows it', () => {
     const hosts = [heard('a', tree()), heard('b', tree({ root: root(0xbb), sequence: 8 }))];
     const named = (host: string, weight: number) => ({ host, weight, url: '', verifyKey: '', confirmed: true });
     const policies = [{ version: 1, required: 2, hosts: [named('a', 2), named('b', 1)] }];
     expect(why('FORK', { about: tree(), heard: hosts, policies })).toBe(
-      'Two processes have written in epoch 3, and it cannot be told which of their histories was at quorum: ' +
+      'Two processes have written in epoch 3, and the hosts do not show which of their histories was at quorum: ' +
         'http://a (a, of weight 2) shows 9 events of epoch 3 in line 1, root aaaaaaaa, of which 7 were at quorum, signed at 2026-01-02T00:00:00.000Z; ' +
         'http://b (b) shows 8 events of epoch 3 in line 1, root bbbbbbbb, of which 7 were at quorum, signed at 2026-01-02T00:00:00.000Z. ' +
-        'Bring more hosts into reach, or choose one: --accept-loss --history <first 8 digits of its root>.',
+        'Make more hosts reachable, or choose one: --accept-loss --history <first 8 digits of its root>.',
     );
   });
 
@@ -44,11 +44,11 @@ describe('what is said to whoever must choose between histories', () => {
     );
   });
 
-  it('has each history among the first, however many hosts show the same, and says how many more there are', () => {
+  it('names each history first, however many hosts show the same, and states how many more there are', () => {
     const many = Array.from({ length: 12 }, (_, i) => heard(`h${i}`, tree()));
     const said = why('FORK', { about: tree(), heard: [...many, heard('other', tree({ root: root(1), sequence: 3 }))] });
     expect(said).toContain('(other) shows 3 events');
     expect(said.match(/ shows /g)).toHaveLength(8);
-    expect(said).toContain('; 5 more. Bring');
+    expect(said).toContain('; 5 more. Make');
   });
 });
