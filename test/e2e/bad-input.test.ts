@@ -107,7 +107,7 @@ describe('a log.db that is damaged or another is refused with one message that s
     const { output } = await sheratan(['replay', 'missions', '--reset'], dataDir);
     // What clients hold positions of may be gone: they are told, by a log of another name.
     const [, was, now] =
-      /^log (\w{6}) has lost events: it is log (\w{6}) now, and positions of \1 are refused$/.exec(output[0] ?? '') ??
+      /^log (\w{6}) has lost events: its new id is (\w{6}), and positions of \1 are refused$/.exec(output[0] ?? '') ??
       [];
     expect(now).not.toBe(was);
     expect(output[1]).toContain(`replayed up to ${now}:`);
@@ -140,7 +140,7 @@ describe('an older copy of a log that went on beyond what a read model has folde
     await refuses('serve', dataDir, message);
     await refuses('replay', dataDir, message);
     const { output } = await sheratan(['replay', 'missions', '--reset'], dataDir);
-    expect(output[0]).toMatch(/^log (\w{6}) has lost events: it is log \w{6} now, and positions of \1 are refused$/);
+    expect(output[0]).toMatch(/^log (\w{6}) has lost events: its new id is \w{6}, and positions of \1 are refused$/);
     expect(await sheratan(['replay', 'outbox', '--reset'], dataDir)).toMatchObject({ code: 0 });
     const core = await Sheratan.serve(dataDir);
     await core.live();

@@ -50,7 +50,7 @@ describe('a core does not start, and says in one line what to do,', () => {
     const dataDir = await newDataDir();
     await writeFile(join(dataDir, 'core'), '');
     await refusesToStart(dataDir, /^sheratan: EEXIST.*core.*SHERATAN_DATA_DIR/);
-    await refusesToStart(join(dataDir, 'core', 'data'), /^sheratan: ENOTDIR.*core.*a folder is needed where a file is/);
+    await refusesToStart(join(dataDir, 'core', 'data'), /^sheratan: ENOTDIR.*core.*a file is in the place of a folder/);
   });
 
   it('when folders are where its files should be', async () => {

@@ -154,8 +154,8 @@ describe('sheratan restore --repair', () => {
     const what = `${place}: MissionCreated, event ${sequenceOf(a)}, from `;
     const givers = hosts.map(({ url, identity }) => `${what}${url} (${identity.id})`);
     expect(output.filter((line) => givers.includes(line))).toHaveLength(1);
-    expect(output.at(-5)).toBe(`8 events mended; ${rows.length} read and found whole`);
-    expect(output.at(-1)).toBe('Prove the read models: sheratan verify');
+    expect(output.at(-5)).toBe(`8 events repaired; ${rows.length} events read and found intact`);
+    expect(output.at(-1)).toBe('Verify the read models: sheratan verify');
     // When a row that is gone was recorded nobody else knows: it is said to be when it happened.
     const { metadata } = rows[g - 1]!;
     const { at } = JSON.parse(String(metadata)) as { at: string };
@@ -166,7 +166,7 @@ describe('sheratan restore --repair', () => {
 
     const again = await repair(dataDir);
     expect(again).toMatchObject({ code: 0, errors: [] });
-    expect(again.output).toEqual([expect.stringMatching(/is whole: there is nothing to mend up to position \d+$/)]);
+    expect(again.output).toEqual([expect.stringMatching(/is intact up to position \d+: there is nothing to repair$/)]);
   });
 
   it('mends bits flipped in the file itself, where they spoil its index too, without an outbox.db to count by', async () => {
@@ -274,9 +274,9 @@ describe('sheratan export --unreplicated', () => {
     const other = await Sheratan.serve(elsewhere);
     const taken = await sheratan(['import', '--rebase', file], elsewhere);
     expect(taken).toMatchObject({ code: 0, errors: [] });
-    expect(taken.output[0]).toBe('unreplicated.ndjson: 2 read, 2 added, 0 there already, 0 refused');
+    expect(taken.output[0]).toBe('unreplicated.ndjson: 2 read, 2 added, 0 already present, 0 refused');
     const again = await sheratan(['import', '--rebase', file], elsewhere);
-    expect(again.output[0]).toBe('unreplicated.ndjson: 2 read, 0 added, 2 there already, 0 refused');
+    expect(again.output[0]).toBe('unreplicated.ndjson: 2 read, 0 added, 2 already present, 0 refused');
     const { mission } = await other.gql('query ($id: ID!) { mission(id: $id) { title } }', { id: ids[0] });
     expect(mission).toEqual({ title: 'Not shipped' });
   });

@@ -101,7 +101,7 @@ describe('sheratan replay', () => {
   it('names the projections there are when it is asked for another', async () => {
     const { code, errors } = await sheratan(['replay', 'inbox'], await newDataDir());
     expect(code).toBe(78);
-    expect(errors).toEqual(["sheratan: There is no projection 'inbox'. There are: missions, outbox."]);
+    expect(errors).toEqual(["sheratan: There is no projection 'inbox'. Name one of: missions, outbox."]);
   });
 
   it('says so when there is no log, and makes no file', async () => {
@@ -142,7 +142,9 @@ describe('beside a running core', () => {
     for (const option of ['--reset', '--prune']) {
       const refused = await sheratan(['replay', option], dataDir);
       expect(refused).toMatchObject({ code: 78, output: [] });
-      expect(refused.errors).toEqual(['sheratan: A core runs on this data folder; stop it for --reset or --prune.']);
+      expect(refused.errors).toEqual([
+        'sheratan: A core runs on this data folder. Stop it before you use --reset or --prune.',
+      ]);
     }
     await core.stop();
     expect(await slots(dataDir)).toMatchObject([{ slot: 'live', number: 2 }, { slot: 'prev' }]);
@@ -172,7 +174,7 @@ describe('beside a running core', () => {
     await lock?.release();
     expect(refused).toMatchObject({ code: 78, output: [] });
     expect(refused.errors).toEqual([
-      expect.stringMatching(/^sheratan: The core at http\S+ is another data folder's; .* Try again in a moment\.$/),
+      expect.stringMatching(/^sheratan: The core at http\S+ runs on another data folder\. .* Try again in a moment\.$/),
     ]);
     expect(await stranger.projection()).toMatchObject({ state: 'LIVE', generation: 1 });
   });

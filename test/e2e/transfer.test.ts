@@ -45,15 +45,15 @@ describe('sheratan import of the prototype', () => {
     const first = await sheratan(['import', folder], dataDir);
     expect(first).toMatchObject({ code: 0, errors: [] });
     expect(first.output).toEqual([
-      'missions.jsonl: 2 read, 2 added, 0 there already, 0 bad',
-      'tasks.jsonl: 1 read, 1 added, 0 there already, 0 bad',
-      'jobs.jsonl: not there',
+      'missions.jsonl: 2 read, 2 added, 0 already present, 0 bad',
+      'tasks.jsonl: 1 read, 1 added, 0 already present, 0 bad',
+      'jobs.jsonl: missing',
       expect.stringMatching(/^3 records in \d+\.\d s; the log is at [0-9a-z]{6}:3$/),
     ]);
     const second = await sheratan(['import', folder], dataDir);
     expect(second.output.slice(0, 2)).toEqual([
-      'missions.jsonl: 2 read, 0 added, 2 there already, 0 bad',
-      'tasks.jsonl: 1 read, 0 added, 1 there already, 0 bad',
+      'missions.jsonl: 2 read, 0 added, 2 already present, 0 bad',
+      'tasks.jsonl: 1 read, 0 added, 1 already present, 0 bad',
     ]);
     expect(second).toMatchObject({ code: 0, errors: [] });
   });
@@ -63,7 +63,7 @@ describe('sheratan import of the prototype', () => {
     const folder = await legacyFolder({ missions: [mission('m1'), ...broken, mission('m2')] });
     const { code, output, errors } = await sheratan(['import', folder], await newDataDir());
     expect(code).toBe(1);
-    expect(output[0]).toBe('missions.jsonl: 27 read, 2 added, 0 there already, 25 bad');
+    expect(output[0]).toBe('missions.jsonl: 27 read, 2 added, 0 already present, 25 bad');
     expect(errors).toHaveLength(21);
     expect(errors[0]).toMatch(/^missions\.jsonl:2: the line is not JSON/);
     expect(errors[19]).toMatch(/^missions\.jsonl:21: the line is not JSON/);
@@ -89,7 +89,7 @@ describe('sheratan import of the prototype', () => {
       sheratan(['import', dataDir], dataDir),
     ]);
     expect(missing).toMatchObject({ code: 78, output: [] });
-    expect(missing.errors).toEqual([expect.stringMatching(/^sheratan: .*nowhere.*there is no such file or folder/)]);
+    expect(missing.errors).toEqual([expect.stringMatching(/^sheratan: .*nowhere.*the file or folder does not exist/)]);
     expect(other).toMatchObject({ code: 78, output: [] });
     expect(other.errors).toEqual([expect.stringMatching(/^sheratan: .* has no missions\.jsonl\. Name /)]);
     expect(await readdir(dataDir)).toEqual([]);
@@ -122,7 +122,7 @@ describe('sheratan import of the prototype', () => {
 
     const again = await sheratan(['import', folder], dataDir);
     expect(again).toMatchObject({ code: 0, errors: [] });
-    expect(again.output[0]).toBe('missions.jsonl: 5 read, 0 added, 5 there already, 0 bad');
+    expect(again.output[0]).toBe('missions.jsonl: 5 read, 0 added, 5 already present, 0 bad');
     expect(await eventsOf(dataDir)).toEqual(whole);
     const [mended, expected] = await Promise.all([digestOf(dataDir), digestOf(undisturbed)]);
     expect(mended).toBe(expected);
@@ -160,7 +160,7 @@ describe('beside a running core', () => {
     const elsewhere = await newDataDir();
     const imported = await sheratan(['import', file], elsewhere);
     expect(imported).toMatchObject({ code: 0, errors: [] });
-    expect(imported.output[0]).toBe('log.ndjson: 9 read, 9 added, 0 there already, 0 bad');
+    expect(imported.output[0]).toBe('log.ndjson: 9 read, 9 added, 0 already present, 0 bad');
     expect(await eventsOf(elsewhere)).toEqual(await eventsOf(dataDir));
     expect(await digestOf(elsewhere)).toBe(digest);
   });
@@ -226,7 +226,7 @@ describe('sheratan export', () => {
     const elsewhere = await newDataDir();
     const imported = await sheratan(['import', file], elsewhere);
     expect(imported).toMatchObject({ code: 0, errors: [] });
-    expect(imported.output[0]).toBe('log.ndjson: 8 read, 8 added, 0 there already, 0 bad');
+    expect(imported.output[0]).toBe('log.ndjson: 8 read, 8 added, 0 already present, 0 bad');
   });
 
   it('names what is wrong with where it shall write to, and with a folder that has no log', async () => {
@@ -240,7 +240,7 @@ describe('sheratan export', () => {
       code: 78,
       errors: [`sheratan: ${dataDir} is a folder. Name a file to write to.`],
     });
-    expect(nowhere).toMatchObject({ code: 78, errors: [expect.stringContaining('there is no such file or folder')] });
+    expect(nowhere).toMatchObject({ code: 78, errors: [expect.stringContaining('the file or folder does not exist')] });
     expect(noLog).toMatchObject({
       code: 78,
       errors: [expect.stringMatching(/There is no log at .*SHERATAN_DATA_DIR/)],
@@ -257,6 +257,6 @@ describe('sheratan import of an export', () => {
     const { code, output: said, errors } = await sheratan(['import', file], await newDataDir());
     expect(code).toBe(1);
     expect(errors).toEqual([expect.stringMatching(/^log\.ndjson:2: the line is not JSON/)]);
-    expect(said[0]).toBe('log.ndjson: 9 read, 8 added, 0 there already, 1 bad');
+    expect(said[0]).toBe('log.ndjson: 9 read, 8 added, 0 already present, 1 bad');
   });
 });

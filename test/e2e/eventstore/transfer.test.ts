@@ -59,10 +59,10 @@ describe('sheratan copy', { timeout: 240_000 }, () => {
     const { code, output, errors } = await sheratan(['copy', '--from', source, '--to', url], source, FILE);
     expect({ code, errors }).toEqual({ code: 0, errors: [] });
     expect(output).toEqual([
-      expect.stringMatching(/^\d+ events copied in \d+\.\d s; [0-9a-z]{6}:\d+ is what [0-9a-z]{6}:\d+ was$/),
+      expect.stringMatching(/^\d+ events copied in \d+\.\d s; position [0-9a-z]{6}:\d+ is now [0-9a-z]{6}:\d+$/),
       expect.stringMatching(/^source {2}\d+ events {2}[0-9a-f]{64}$/),
       expect.stringMatching(/^target {2}\d+ events {2}[0-9a-f]{64}$/),
-      'the same. Read models are built anew on the target: start a core on it with a new data folder',
+      'The logs are the same. Start a core on the target with a new data folder: it rebuilds the read models.',
     ]);
     const digest = await digestOf(FILE, source);
     expect(await digestOf(env)).toBe(digest);
@@ -83,7 +83,9 @@ describe('sheratan copy', { timeout: 240_000 }, () => {
       expect({ code, output }).toEqual({ code: 78, output: [] });
       return errors.at(-1);
     };
-    expect(await refusal(dataDir, dataDir)).toBe('sheratan: --from and --to name the same log.');
+    expect(await refusal(dataDir, dataDir)).toBe(
+      'sheratan: --from and --to name the same log. Name two different logs.',
+    );
     expect(await refusal(nowhere, dataDir)).toMatch(/^sheratan: --from: there is no log at .*Name a data folder, or/);
     expect(await refusal(dataDir, 'esdb://admin:secret@')).toMatch(/^sheratan: --to: it must be esdb:(?!.*secret)/);
     expect(await refusal(dataDir, other)).toMatch(

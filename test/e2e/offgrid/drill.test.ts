@@ -43,7 +43,7 @@ describe('a drill', () => {
       await host.restart({ folder: old[i]! });
     }
     const { code, output } = await drill(dataDir, at);
-    expect(output.at(-1)).toBe('TOO FEW: this core knows 5 events to be at quorum, and the hosts give back 3');
+    expect(output.at(-1)).toBe('TOO FEW: this core knows that 5 events are at quorum, but the hosts give back only 3');
     expect(code).toBe(1);
   });
 
@@ -57,14 +57,14 @@ describe('a drill', () => {
 
     const late = await drill(older, at);
     expect(late.errors.at(-1)).toBe(
-      'sheratan: The hosts have 4 events, and this log 3: it is older than what was shipped.',
+      'sheratan: The hosts have 4 events and this log has only 3: this log is older than what was shipped.',
     );
     expect(late.code).toBe(1);
 
     const alone = await Sheratan.serve(other);
     await newMission(alone, { title: 'of its copy, which ships nothing' });
     const parted = await drill(other, at);
-    expect(parted.output.at(-1)).toBe("DIFFERENT: event 4 of the hosts is another than this core's");
+    expect(parted.output.at(-1)).toBe('DIFFERENT: event 4 of the hosts is not event 4 of this core');
     expect(parted.code).toBe(1);
     // Nothing was claimed, and nobody is stopped.
     expect(await newMission(again, {}, 'REPLICATED')).toMatchObject({ durability: 'REPLICATED' });
@@ -94,7 +94,7 @@ describe('a host that answers a drill well and a restore badly', () => {
     const at = [`${liar.url}#${liar.id}`, ...[b, c].map(({ url, identity }) => `${url}#${identity.id}`)];
     const green = await drill(dataDir, at);
     expect(green).toMatchObject({ code: 0 });
-    expect(green.output).toContain('dishonesty    hosts of weight 1 may have lied without harm');
+    expect(green.output).toContain('dishonesty    hosts of weight 1 may have been dishonest without harm');
     const key = await recoveryKeyOf(dataDir);
     await core.kill();
     for (const lie of LIED) {
@@ -118,7 +118,7 @@ describe('a host that answers a drill well and a restore badly', () => {
     const [alone, both] = [[`${liar.url}#${liar.id}`], [`${liar.url}#${liar.id}`, `${b.url}#${b.identity.id}`]];
     const green = await drill(dataDir, alone);
     expect(green).toMatchObject({ code: 0 });
-    expect(green.output).toContain('dishonesty    hosts of weight 0 may have lied without harm');
+    expect(green.output).toContain('dishonesty    hosts of weight 0 may have been dishonest without harm');
     const declared = await drill(dataDir, alone, '--dishonest-weight', '1');
     expect(declared.code).not.toBe(0);
     expect(declared.errors.at(-1)).toMatch(/By policy 1 more than 1 of the weight 2 must answer \(1 of it may lie\)/);

@@ -168,7 +168,7 @@ describe('sheratan hosts evidence', () => {
       }
       const nothing = await Sheratan.run(['hosts', 'evidence', honest.identity.id], dataDir);
       expect(nothing.code).toBe(1);
-      expect(nothing.output).toEqual([expect.stringContaining(`Nothing is held against host ${honest.identity.id}`)]);
+      expect(nothing.output).toEqual([expect.stringContaining(`There is no proof against host ${honest.identity.id}`)]);
     },
   );
 });
@@ -195,7 +195,7 @@ describe('hosts that must sign are gone for good', () => {
     // A copy of the folder tells where the core of the original listens.
     const copy = await copyOf(dataDir);
     expect(await refused(['hosts', 'begin-line', 'core-v2'], copy, env)).toContain(
-      `runs on ${dataDir}, and not on ${copy}`,
+      `runs on ${dataDir}, not on ${copy}`,
     );
     expect(await statusOf(core)).toMatchObject({ line: 1, elected: false });
 
@@ -271,13 +271,13 @@ describe('sheratan writer resume', () => {
     // The other history is of the epoch that was restored.
     await expect.poll(stopped, WAIT).toBe('FORKED');
     const { writerEpoch } = await statusOf(core);
-    expect(await done(['writer', 'resume'], elsewhere)).toContain('judged anew');
+    expect(await done(['writer', 'resume'], elsewhere)).toContain('checked again');
     // Nothing is other than it was, and so is the judgement.
     await expect.poll(stopped, WAIT).toBe('FORKED');
 
     tail.cut();
     far.mend();
-    expect(await done(['writer', 'resume'], elsewhere)).toContain('judged anew');
+    expect(await done(['writer', 'resume'], elsewhere)).toContain('checked again');
     await expect.poll(() => statusOf(core), WAIT).toMatchObject({ stopped: null, elected: true, line: 1 });
     expect((await statusOf(core)).writerEpoch).toBeGreaterThan(writerEpoch);
     expect(await newMission(core, { title: 'after' }, 'REPLICATED')).toMatchObject(REPLICATED);

@@ -130,7 +130,7 @@ describe('a core that was restored while the old one is alive', () => {
     expect(await restoreInto(again, await recoveryKeyOf(dataDir), pinned)).toMatchObject({ code: 0 });
     const taken = await Sheratan.run(['import', '--rebase', file], again, replicating(urls));
     expect(taken).toMatchObject({ code: 0, errors: [] });
-    expect(taken.output[0]).toBe('unreplicated.ndjson: 1 read, 1 added, 0 there already, 0 refused');
+    expect(taken.output[0]).toBe('unreplicated.ndjson: 1 read, 1 added, 0 already present, 0 refused');
 
     const core = await Sheratan.serve(again, replicating(urls, PATIENT));
     expect(await newMission(core, { title: 'goes on' }, 'REPLICATED')).toMatchObject({ durability: 'REPLICATED' });

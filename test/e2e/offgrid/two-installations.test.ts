@@ -99,7 +99,7 @@ describe('an export of one installation, imported into another', () => {
     await settled(two.core, 3);
     const imported = await Sheratan.run(['import', path], two.dataDir, two.env);
     expect(imported.code).toBe(0);
-    expect(imported.output[0]).toMatch(/: \d+ read, 20 added, 0 there already, 0 bad, \d+ set aside$/);
+    expect(imported.output[0]).toMatch(/: \d+ read, 20 added, 0 already present, 0 bad, \d+ set aside$/);
     // What it calls replicated is on its own host, and nowhere else.
     await expectPromisesKept(two, ['by van 2', ...Array.from({ length: 20 }, () => 'by van 1')]);
   });

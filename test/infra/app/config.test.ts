@@ -100,7 +100,7 @@ describe('the settings of the hosts', () => {
     ],
     ['OFFGRID_ALLOW_MINORITY', 'yes', /true or false/],
     ['OFFGRID_DISHONEST_WEIGHT', '-1', /whole number/],
-    ['OFFGRID_DISHONEST_WEIGHT', '2', /less than the weight that must have signed, 2:/],
+    ['OFFGRID_DISHONEST_WEIGHT', '2', /less than the weight that must sign, 2:/],
     ['OFFGRID_BROKER_URL', 'nowhere', /must be http/],
     ['OFFGRID_STORAGE_ENABLED', 'yes', /true or false/],
     ['OFFGRID_CHUNK_THRESHOLD', '1.5', /whole number/],
@@ -133,7 +133,7 @@ describe('the settings of the hosts', () => {
     );
     // Half of the weight is as little as less than half: two halves could each sign for another history.
     const four = { OFFGRID_STORAGE_HOSTS: 'http://127.0.0.1:1*3,http://127.0.0.1:2' };
-    expect(refusal({ ...four, OFFGRID_REQUIRED_ACKS: '2' })).toMatch(/more than half of the weight .*, 4,/);
+    expect(refusal({ ...four, OFFGRID_REQUIRED_ACKS: '2' })).toMatch(/more than half of the weight .*, 4:/);
     expect(readConfig({ ...four, OFFGRID_REQUIRED_ACKS: '3' }).offgrid).toMatchObject({ requiredAcks: 3 });
   });
 
@@ -141,7 +141,7 @@ describe('the settings of the hosts', () => {
     const env = { OFFGRID_DISHONEST_WEIGHT: '1' };
     expect(readConfig(env).offgrid).toMatchObject({ dishonestWeight: 1 });
     expect(refusal({ ...env, OFFGRID_REQUIRED_ACKS: '1', OFFGRID_ALLOW_MINORITY: 'true' })).toMatch(
-      /^OFFGRID_DISHONEST_WEIGHT: '1' must be less than the weight that must have signed, 1:/,
+      /^OFFGRID_DISHONEST_WEIGHT: '1' must be less than the weight that must sign, 1:/,
     );
     expect(refusal({ ...env, OFFGRID_STORAGE_HOSTS: 'http://127.0.0.1:1' })).toMatch(/^OFFGRID_DISHONEST_WEIGHT: /);
   });
@@ -214,7 +214,7 @@ describe('SHERATAN_BIND', () => {
     'may be %s for a core with tokens only, and for others without',
     (bind) => {
       expect(() => assertTokens(readConfig({ SHERATAN_BIND: bind }))).toThrow(
-        `SHERATAN_API_TOKENS: must be set (token:role[,…], roles viewer, worker, operator) before SHERATAN_BIND goes beyond loopback; it is '${bind}'`,
+        `SHERATAN_API_TOKENS: must be set (token:role[,…], roles viewer, worker, operator) because SHERATAN_BIND is beyond loopback: '${bind}'`,
       );
       const config = readConfig({ SHERATAN_BIND: bind, SHERATAN_API_TOKENS: `${TOKEN}:viewer` });
       expect(config).toMatchObject({ bind });

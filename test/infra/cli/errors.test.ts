@@ -32,14 +32,16 @@ describe('what a person is told of an error', () => {
     const folder = await newDataDir();
     const file = join(folder, 'file');
     await writeFile(file, 'text '.repeat(1_000));
-    expect(explain(await failure(mkdir(file)))).toMatch(/file.* \(a folder is needed where a file is: /);
-    expect(explain(await failure(mkdir(join(file, 'x'))))).toMatch(/file.* \(a folder is needed where a file is: /);
-    expect(explain(await failure(writeFile(folder, '')))).toMatch(/ \(a file is needed where a folder is: /);
+    expect(explain(await failure(mkdir(file)))).toMatch(/file.* \(a file is in the place of a folder: /);
+    expect(explain(await failure(mkdir(join(file, 'x'))))).toMatch(/file.* \(a file is in the place of a folder: /);
+    expect(explain(await failure(writeFile(folder, '')))).toMatch(/ \(a folder is in the place of a file: /);
     expect(explain(await failure(Connection.open(join(folder, 'no', 'log.db'), 'write')))).toMatch(
-      /log\.db.* \(check that the folder may be written/,
+      /log\.db.* \(check that the folder can be written/,
     );
     const connection = await Connection.open(file, 'write');
-    expect(explain(await failure(connection.run('BEGIN EXCLUSIVE')))).toMatch(/file.* \(the file is damaged: delete/);
+    expect(explain(await failure(connection.run('BEGIN EXCLUSIVE')))).toMatch(
+      /file.* \(the file is damaged: if it is a lock, delete/,
+    );
     await connection.close();
   });
 

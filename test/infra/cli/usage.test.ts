@@ -8,14 +8,14 @@ type Ran = Awaited<ReturnType<typeof Sheratan.run>>;
 const NOWHERE = '/nowhere';
 
 const HELP = {
-  up: ['restarted if they die', 'Ctrl-C'],
+  up: ['restarts those that end', 'Ctrl-C'],
   serve: ['GraphQL', 'playground', 'within 10 s'],
-  replay: ['[name]', 'missions', '--reset', '--prune', 'Where a core runs'],
+  replay: ['[name]', 'missions', '--reset', '--prune', 'If a core runs'],
   verify: ['row by row', 'beside a running core', 'Exit code 1'],
   import: ['<path>', 'missions.jsonl', '--strict', '--rebase', 'adds nothing', 'exit code 1', 'Examples:'],
   host: ['--name', '--port', 'fingerprint', 'OFFGRID_HOST_KEY', 'reset-key', 'drop-evidence', 'Example:'],
   broker: ['--policy', 'advisory', 'max_age_s'],
-  export: ['[file]', 'stdout', '--skip-damaged', '--unreplicated', 'same digests'],
+  export: ['[file]', 'stdout', '--skip-damaged', '--unreplicated', 'same digest'],
   restore: [
     '--hosts',
     '--key',
@@ -24,22 +24,22 @@ const HELP = {
     '--dishonest-weight',
     '--drill',
     '--repair',
-    'reads and does nothing else',
+    'only reads',
     'Example:',
   ],
-  hosts: ['key', 'evidence', 'begin-line', 'lost ones'],
-  writer: ['resume', 'judged anew'],
+  hosts: ['key', 'evidence', 'begin-line', 'loss of hosts'],
+  writer: ['resume', 'checked again'],
 };
 
 /** Commands of a command. */
 const NESTED: readonly (readonly [args: readonly string[], parts: readonly string[]])[] = [
   [
     ['host', 'reset-key'],
-    ['--origin <origin>', '--name', 'at a host that is stopped', 'pins his'],
+    ['--origin <origin>', '--name', 'a stopped host', 'pins another key'],
   ],
   [
     ['host', 'drop-evidence'],
-    ['--origin <origin>', '--name', 'at a host that is stopped', 'signed for stays'],
+    ['--origin <origin>', '--name', 'a stopped host', 'what is staged'],
   ],
   [
     ['hosts', 'key'],
@@ -47,15 +47,15 @@ const NESTED: readonly (readonly [args: readonly string[], parts: readonly strin
   ],
   [
     ['hosts', 'evidence'],
-    ['<fingerprint>', 'SUSPENDED', 'anybody can verify it'],
+    ['<fingerprint>', 'SUSPENDED', 'anyone can verify it'],
   ],
   [
     ['hosts', 'begin-line'],
-    ['<origin>', 'lost for good', 'BEHIND', 'given up'],
+    ['<origin>', 'lost permanently', 'BEHIND', 'given up'],
   ],
   [
     ['writer', 'resume'],
-    ['BEHIND, FORKED', 'gone, or was put right'],
+    ['BEHIND, FORKED', 'gone or has been corrected'],
   ],
 ];
 

@@ -15,7 +15,7 @@ describe('the report on a verification', () => {
     expect(reportOn(found)).toEqual({
       exitCode: 1,
       lines: [
-        'missions: DIFFERS at position 7: in no row that was found',
+        'missions: DIFFERS at position 7: no row that differs was found',
         '  digests   aa (stored), bb (replayed)',
         'Rebuild it from the log: sheratan replay missions',
       ],
