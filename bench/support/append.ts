@@ -22,7 +22,7 @@ export function appendRate(events: readonly Prepared[], callers: number): Promis
   });
 }
 
-/** How many rows a second `work` writes into a file that EmbeddedLog made, with the log's pragmas. */
+/** How many rows per second `work` writes into a file that EmbeddedLog made, with the log's pragmas. */
 export function rawRate(
   rows: readonly EventRow[],
   work: (database: RawDatabase, values: readonly (readonly unknown[])[]) => Promise<void>,

@@ -11,7 +11,7 @@ beforeAll(async () => {
 });
 afterAll(() => server.stop());
 
-/** Builds the read model of a log anew, in a folder of its own, and answers with its digest. */
+/** Rebuilds the read model of a log in a folder of its own, and returns its digest. */
 async function digestOf(env: Readonly<Record<string, string>>, dataDir?: string): Promise<string> {
   const { code, output, errors } = await sheratan(['replay'], dataDir ?? (await newDataDir()), env);
   expect({ code, errors }).toEqual({ code: 0, errors: [] });
@@ -21,7 +21,7 @@ async function digestOf(env: Readonly<Record<string, string>>, dataDir?: string)
 const FILE = { EVENTSTORE_URL: '' };
 
 describe('the same data', { timeout: 240_000 }, () => {
-  it('comes to the same rows on a server as in a file, and there again when it is exported and imported', async () => {
+  it('gives the same rows on a server as in a file, and again after an export and an import', async () => {
     const folder = await legacyFolder(history(6, 20));
     const onServer = { EVENTSTORE_URL: server.newLogUrl() };
     const inFile = await newDataDir();
@@ -45,7 +45,7 @@ describe('the same data', { timeout: 240_000 }, () => {
 });
 
 describe('sheratan copy', { timeout: 240_000 }, () => {
-  it('moves a log to a server and back, however often it is killed, and proves it by digests', async () => {
+  it('moves a log to a server and back, however often it is killed, and confirms it by digests', async () => {
     const source = await dataDirOf(history(20, 60));
     const url = server.newLogUrl();
     const env = { EVENTSTORE_URL: url };
@@ -72,7 +72,7 @@ describe('sheratan copy', { timeout: 240_000 }, () => {
     expect(await digestOf(FILE, back)).toBe(digest);
   });
 
-  it('says in one line what is wrong with where it shall copy from or to', async () => {
+  it('reports in one line what is wrong with its source or target', async () => {
     const dataDir = await dataDirOf(history(1, 1));
     const other = await dataDirOf(history(2, 2));
     const nowhere = await newDataDir();

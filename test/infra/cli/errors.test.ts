@@ -14,7 +14,7 @@ const failure = (work: Promise<unknown>): Promise<unknown> =>
     (error: unknown) => error,
   );
 
-describe('what a person is told of an error', () => {
+describe('the message of an error for the operator', () => {
   it('is its message, with its code where it has one of ours', () => {
     expect(explain(new ConfigError('SHERATAN_PORT: must be a port'))).toBe('SHERATAN_PORT: must be a port');
     expect(explain(new CliError('Name a file.'))).toBe('Name a file.');
@@ -51,8 +51,8 @@ describe('what a person is told of an error', () => {
   });
 });
 
-describe('an error for the person at the terminal', () => {
-  it('ends the process with the code of what only a person can mend, unless it has another', () => {
+describe('an error for the operator', () => {
+  it('ends the process with the code of errors that an operator must correct, unless it has another', () => {
     expect(new CliError('x').exitCode).toBe(CONFIG_EXIT_CODE);
     expect(new CliError('x', 1).exitCode).toBe(1);
   });

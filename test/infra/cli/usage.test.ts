@@ -4,7 +4,7 @@ import { Sheratan } from '../../support/core.js';
 
 type Ran = Awaited<ReturnType<typeof Sheratan.run>>;
 
-/** Nothing here gets as far as to a data folder. */
+/** No command here reaches its data folder. */
 const NOWHERE = '/nowhere';
 
 const HELP = {
@@ -82,7 +82,7 @@ const WRONG: readonly (readonly [args: readonly string[], message: string])[] = 
 
 const ran = new Map<string, Ran>();
 
-/** What a command line gave. They are run once, a few at a time: most of what they take is the start of a process. */
+/** The result of a command line. Each is run once, a few at a time: most of the time is the start of a process. */
 function resultOf(args: readonly string[]): Ran {
   const result = ran.get(args.join(' '));
   if (result === undefined) throw new Error(`sheratan ${args.join(' ')} was not run`);
@@ -119,7 +119,7 @@ describe('the help of sheratan', () => {
     expect(names(resultOf(['--help']).output.join('\n'))).toEqual(names(source));
   });
 
-  it('has the defaults that docs/configuration.md has, which names the same settings', async () => {
+  it('has the same defaults as docs/configuration.md, which names the same settings', async () => {
     const source = await readFile('src/infra/app/config.ts', 'utf8');
     const schema = source.slice(source.indexOf('const schema'), source.indexOf('/** Secrets are named'));
     const rows = [...(await readFile('docs/configuration.md', 'utf8')).matchAll(/^\| `([A-Z_]+)` +\| (.+?) +\| /gm)];
@@ -135,7 +135,7 @@ describe('the help of sheratan', () => {
     }
   });
 
-  it.each(Object.entries(HELP))('of %s says what it does, what it takes, and where it ends', (name, parts) => {
+  it.each(Object.entries(HELP))('of %s describes what it does, its options, and how it ends', (name, parts) => {
     const { code, output, errors } = resultOf([name, '--help']);
     expect({ code, errors }).toEqual({ code: 0, errors: [] });
     const text = output.join(' ').replace(/\s+/g, ' ');
@@ -144,7 +144,7 @@ describe('the help of sheratan', () => {
     expect(resultOf(['help', name]).output).toEqual(output);
   });
 
-  it.each(NESTED)('of %j says what it does and what it takes', (args, parts) => {
+  it.each(NESTED)('of %j describes what it does and its options', (args, parts) => {
     const { code, output, errors } = resultOf([...args, '--help']);
     expect({ code, errors }).toEqual({ code: 0, errors: [] });
     const text = output.join(' ').replace(/\s+/g, ' ');
@@ -160,28 +160,28 @@ describe('the help of sheratan', () => {
 });
 
 describe('the version', () => {
-  it('is that of the package', async () => {
+  it('is the version of the package', async () => {
     const { version } = JSON.parse(await readFile('package.json', 'utf8')) as { version: string };
     for (const option of ['--version', '-V'])
       expect(resultOf([option])).toMatchObject({ code: 0, output: [version], errors: [] });
   });
 });
 
-describe('what is built', () => {
+describe('the built program', () => {
   it('can be run by its name, as npx does', async () => {
     expect((await stat('bin/main.js')).mode & 0o111).toBe(0o111);
   });
 });
 
 describe('a command line that is wrong', () => {
-  it.each(WRONG)('%j ends with exit code 1 and says what is wrong and where to look', (args, message) => {
+  it.each(WRONG)('%j ends with exit code 1 and reports what is wrong and where to look', (args, message) => {
     const { code, output, errors } = resultOf(args);
     expect({ code, output }).toEqual({ code: 1, output: [] });
     expect(errors[0]).toBe(message);
     expect(errors.at(-1)).toMatch(/\(see sheratan .*--help\)/);
   });
 
-  it('is told what may have been meant', () => {
+  it('gets a suggestion of what may have been meant', () => {
     expect(resultOf(['repaly']).errors).toContain('(Did you mean replay?)');
     expect(resultOf(['import', '--stricct', 'x']).errors).toContain('(Did you mean --strict?)');
   });
