@@ -5,7 +5,7 @@ import { spawnSync } from 'node:child_process';
 const url = process.env.EVENTSTORE_URL ?? '';
 if (url === '') {
   console.error(
-    "Set EVENTSTORE_URL to the server to test against, such as 'esdb://127.0.0.1:2113?tls=false'; docs/eventstore.md says\n" +
+    "Set EVENTSTORE_URL to the server to test against, such as 'esdb://127.0.0.1:2113?tls=false'; docs/eventstore.md shows\n" +
       'how to start one. Each test uses its own streams there. `npm test` needs no server: it has a stand-in.',
   );
   process.exit(2);

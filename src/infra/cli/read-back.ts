@@ -54,7 +54,7 @@ export async function readFromHosts(
 ): Promise<ReadHistory | AcceptedHistory> {
   const clients = new HostClients(offgrid.authKey, systemClock);
   const progress = new PartsProgress('restore');
-  // Several histories can have the same trouble; it is reported once.
+  // Several histories can have the same fault; it is reported once.
   const told = new Set<string>();
   try {
     return await readBack(
