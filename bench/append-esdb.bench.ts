@@ -1,7 +1,7 @@
 /**
- * Appends to a server against its bare client doing the same: the same events, at the same revisions, to a stand-in for
- * an EventStoreDB server in a process of its own. A hundred callers, each on a stream of its own, then a single one. Each
- * run has a stand-in that has just begun, for it keeps everything.
+ * Appends to a server, compared with its bare client: the same events, at the same revisions, to a stand-in for an
+ * EventStoreDB server in a process of its own. A hundred callers, each on its own stream, then a single caller. Each run
+ * has a new stand-in, because a stand-in keeps everything.
  */
 import { bareAppendRate, serverAppendRate } from './support/append-esdb.js';
 import { perSecondText, result, Rounds, setting } from './support/measure.js';

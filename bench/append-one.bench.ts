@@ -1,5 +1,5 @@
 /**
- * One caller, one append at a time, against the disk's own limit: single autocommit inserts of the same rows into the
+ * One caller, one append at a time, compared with the limit of the disk: single autocommit inserts of the same rows into the
  * same table with the same pragmas (WAL, synchronous=FULL), through a prepared statement of the `sqlite3` package.
  */
 import { appendRate, rawRate } from './support/append.js';

@@ -1,7 +1,7 @@
 /**
- * What a head costs: the host signs one for each batch, over the origin's tree and claim, and the core verifies all three.
- * Against it, the bare calls of the libraries on the same bytes: DAG-CBOR and Ed25519. Bytes and microseconds are printed
- * beside.
+ * The cost of a head: the host signs one for each batch, over the origin's tree and claim, and the core verifies all three.
+ * It is compared with the bare calls of the libraries on the same bytes, DAG-CBOR and Ed25519. Bytes and microseconds are
+ * printed as well.
  */
 import { randomBytes, sign } from 'node:crypto';
 import { decode, encode } from '@ipld/dag-cbor';
@@ -16,7 +16,7 @@ import { verifyKeyOf } from '../src/infra/offgrid/protocol/verify-key.js';
 import { perSecond, perSecondText, result, Rounds, setting } from './support/measure.js';
 
 const FLOOR = 0.5;
-/** What is signed is read back first, as strictly as whoever gets it reads it. */
+/** What is signed is read back first, as strictly as its receiver reads it. */
 const SIGN_FLOOR = 0.3;
 const HEADS = setting('BENCH_HEADS', 2_000);
 const [origin, host] = [RootKey.generate(), RootKey.generate()];

@@ -1,7 +1,7 @@
 /**
- * createMission over HTTP from 64 connections, each asking again once it is answered, against a mutation on the same core
- * that takes and returns the same and keeps nothing: what HTTP and GraphQL cost by themselves. PROJECTED is what clients
- * get unless they ask otherwise: fsynced in the log and in the read models. Every answer is checked.
+ * createMission over HTTP from 64 connections, each sending its next request after an answer, compared with a mutation on
+ * the same core that takes and returns the same and keeps nothing: the cost of HTTP and GraphQL alone. PROJECTED is what
+ * clients get by default: fsynced in the log and in the read models. Every answer is checked.
  */
 import autocannon from 'autocannon';
 import { withCore } from './support/core.js';
@@ -18,7 +18,7 @@ const FIELDS = 'id title description metadata tags status closedReason createdAt
 const input = { title: 'Map the ridge', description: 'North face first', metadata: { grid: 'C4' }, tags: ['survey'] };
 const latencies = new Map<string, number[]>();
 
-/** Answers a second; the 99th percentile of the latency is noted. */
+/** Returns answers per second; the 99th percentile of the latency is recorded. */
 async function drive(url: string, name: string, field: string, consistency: string): Promise<number> {
   const query = `mutation ($input: CreateMissionInput!, $consistency: Consistency!) {
     ${field}(input: $input, consistency: $consistency) {
@@ -49,7 +49,7 @@ await inScratch((folder) =>
       nothing: () => drive(url, 'nothing', 'doNothing', 'PROJECTED'),
       appended: () => drive(url, 'appended', 'createMission', 'APPENDED'),
     };
-    // The first round is for the compiler.
+    // The first round warms up the compiler.
     for (const run of Object.values(contestants)) await run();
     latencies.clear();
     const rates = await Rounds.run(rounds, contestants);

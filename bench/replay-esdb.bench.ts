@@ -3,8 +3,8 @@
  * our log, and by hand, which is the limit: the bare client's subscription, folded and written by code for these tables
  * alone. Each run is in a process of its own, and both must end with the same rows.
  *
- * How memory grows is seen beside a history that is longer. From a shorter one it says little: until about 50,000 events
- * what grows is the garbage that V8 lets be, by hand no less; what that comes to is printed, too.
+ * The growth of memory is measured with a longer history. A shorter one shows little: up to about 50,000 events, what grows
+ * is garbage that V8 has not collected, by hand as well. That growth is printed too.
  */
 import { median, perSecondText, result, Rounds, setting } from './support/measure.js';
 import { assertSameRows, replayOnce, type ReplaySource } from './support/replay.js';
@@ -13,10 +13,10 @@ import { withHistory } from './support/seeded.js';
 const FLOOR = 0.8;
 const PEAK_MIB = 300;
 const PEAK_GROWTH = 1.3;
-/** A fifth as many events, and thrice as many. */
+/** A fifth as many events, and three times as many. */
 const SHORTER = 1 / 5;
 const LONGER = 3;
-/** Runs on each of those. */
+/** How many runs there are on each of those. */
 const MEMORY_RUNS = 3;
 const count = setting('BENCH_REPLAY_EVENTS', 100_000);
 
@@ -26,7 +26,7 @@ async function peakMiB(log: ReplaySource): Promise<number> {
   return median(peaks);
 }
 
-/** Answers with the peaks of the rounds. */
+/** Returns the peaks of the rounds. */
 async function compare(log: ReplaySource): Promise<number[]> {
   await assertSameRows(['ours', 'by-hand'], log);
   const peaks: number[] = [];

@@ -2,7 +2,7 @@
  * Replays a generated log into `missions.db` three ways, each run in a process of its own: by the projector following the
  * log (`replay`), by its rebuild (`rebuild`), and by hand, which is the limit: code written for these tables alone. All
  * read the same log and must end with the same rows. Rounds are on BENCH_REPLAY_EVENTS events; one more is on
- * BENCH_EVENTS, for how rates and memory grow.
+ * BENCH_EVENTS, to show how rates and memory grow.
  */
 import { join } from 'node:path';
 import { writeHistory } from './support/history.js';

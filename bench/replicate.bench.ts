@@ -1,9 +1,9 @@
 /**
- * A core that is started with 100,000 events in its log and its read models, and none on a host, ships them to two hosts,
- * each a process of its own on this machine, until a quorum (both) has signed for all. Against it, each stage alone: reading the log, making envelopes of events, and the
- * two hosts taking batches that were made beforehand; the ratio is to the slowest of these. Printed beside it is what one
- * host takes that has the machine to itself. `replicate-memory-growth` is the
- * core's peak memory with 100,000 events behind against that with 10,000.
+ * A core that starts with 100,000 events in its log and its read models, and none on a host, ships them to two hosts, each
+ * in a process of its own on this machine, until a quorum (both) has signed for all. It is compared with each stage alone:
+ * reading the log, making envelopes of events, and the two hosts accepting batches that were made before; the ratio is to
+ * the slowest of these. The rate of one host that has the machine to itself is printed as well. `replicate-memory-growth`
+ * is the core's peak memory with 100,000 events behind, compared with 10,000.
  */
 import { median, perSecondText, result, setting } from './support/measure.js';
 import { Replicated, type Round } from './support/replicate.js';

@@ -1,7 +1,7 @@
 /**
- * 100,000 events of 512 bytes restored from a host, a process of its own on this machine, into a log that is durable when
- * it ends; against reading and opening them alone, from the same host. The read models, which a restore builds afterwards,
- * have benches of their own.
+ * 100,000 events of 512 bytes restored from a host in a process of its own on this machine, into a log that is durable at
+ * the end; compared with only reading and opening them, from the same host. The read models, which a restore builds
+ * afterwards, have their own benches.
  */
 import { perSecondText, result, Rounds, setting } from './support/measure.js';
 import { Restored } from './support/restore.js';

@@ -1,7 +1,7 @@
 /**
- * Sealing texts of events of 512 bytes into envelopes, against the bare calls of libsodium that this cannot do without,
- * on the same bytes: the keyed hash that is the nonce, and the cipher. Beside it, all that the replicator does with an
- * event before it is shipped: canonical JSON, envelope, address.
+ * Sealing texts of events of 512 bytes into envelopes, compared with the bare calls of libsodium that this needs, on the
+ * same bytes: the keyed hash that is the nonce, and the cipher. Also printed: all that the replicator does with an event
+ * before it is shipped (canonical JSON, envelope, address).
  */
 import { encode } from '@ipld/dag-cbor';
 import { seal } from '../src/infra/crypto/envelope.js';

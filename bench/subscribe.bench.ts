@@ -1,6 +1,6 @@
 /**
- * How long changes take to reach 100 subscribers, while 200 evenly spaced mutations a second are made. A latency runs from
- * the time the command took, just before its commit, to the arrival in another process: it holds the fsync as well.
+ * How long changes take to reach 100 subscribers, while 200 evenly spaced mutations per second are made. A latency runs from
+ * the time of the command, just before its commit, to the arrival in another process: it includes the fsync.
  * `subscribe` is missionChanged, through the read model; `subscribe-events` is eventRecorded, from the log.
  */
 import { setTimeout as delay } from 'node:timers/promises';
@@ -30,7 +30,7 @@ async function mutate(url: string): Promise<void> {
   if (!answer.includes('"id"')) throw new Error(answer);
 }
 
-/** Makes mutations evenly. Resolves once all are answered. */
+/** Sends mutations at an even rate. Resolves once all are answered. */
 async function drive(url: string, count: number): Promise<void> {
   const start = performance.now();
   const answers: Promise<void>[] = [];
@@ -42,7 +42,7 @@ async function drive(url: string, count: number): Promise<void> {
   await Promise.all(answers);
 }
 
-/** Drives one round; answers with the percentiles asked for. */
+/** Runs one round; returns the requested percentiles. */
 async function measure(url: string, query: string, percentiles: readonly number[]): Promise<number[]> {
   const count = seconds * MUTATIONS_PER_SECOND;
   const subscribers = await Subscribers.connect(url, query, SUBSCRIBERS);

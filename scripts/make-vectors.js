@@ -1,5 +1,5 @@
-// Writes test/vectors/*.json from the build (`npm run build` first). It gives the same bytes each time: what is checked in
-// changes only where vectors are added, for a vector that changes is an envelope that nobody can open any more.
+// Writes test/vectors/*.json from the build (run `npm run build` first). Each run gives the same bytes: the committed files
+// change only where vectors are added, because a changed vector is an envelope that can no longer be opened.
 import { createHash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { encode } from '@ipld/dag-cbor';
@@ -71,7 +71,7 @@ const ofLength = (length) => {
   return event('mission-m1', 3, 'MissionUpdated', { description: 'x'.repeat(length - without.length) });
 };
 
-/** Name, key epoch, origin, sequence, etype, text: the numbers are where CBOR changes the length of what it writes. */
+/** Name, key epoch, origin, sequence, etype, text: the numbers are those at which CBOR changes its length. */
 const sealed = [
   ['an event', 0, 'core-1', 1, 10, event('mission-m1', 0, 'MissionCreated', created)],
   ['an event of the second key', 1, 'core-1', 1, 10, event('mission-m1', 0, 'MissionCreated', created)],

@@ -7,11 +7,11 @@ import { perSecond } from './measure.js';
 import { prepareEvents, type Prepared } from './rows.js';
 import { withStandIn } from './stand-in.js';
 
-/** Appends before those that count: the server's code is interpreted at first. */
+/** Appends for warming up: the server's code is interpreted at first. */
 const WARM_UP_EVENTS = 3_000;
 const WARM_UP_CALLERS = 100;
 
-/** How many events a second our log puts into a server that has just begun. */
+/** How many events per second our log appends to a new server. */
 export function serverAppendRate(events: readonly Prepared[], callers: number): Promise<number> {
   return withWarmServer(async (url) => {
     const log = await EventStoreLog.open(readAddress(url), pino({ level: 'error' }));
@@ -25,7 +25,7 @@ export function serverAppendRate(events: readonly Prepared[], callers: number): 
   });
 }
 
-/** How many events a second the bare client puts into a server that has just begun. */
+/** How many events per second the bare client appends to a new server. */
 export function bareAppendRate(events: readonly Prepared[], callers: number): Promise<number> {
   return withWarmServer((url) => rateOfBare(url, events, callers));
 }

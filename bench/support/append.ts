@@ -8,7 +8,7 @@ import { RawDatabase } from './raw.js';
 import type { Prepared } from './rows.js';
 import { inScratch } from './scratch.js';
 
-/** How many events a second a new log takes from so many callers, each waiting for its answer before its next append. */
+/** How many events per second a new log takes from `callers` callers, each waiting for an answer before its next append. */
 export function appendRate(events: readonly Prepared[], callers: number): Promise<number> {
   return inScratch(async (folder) => {
     const log = await EmbeddedLog.open(join(folder, 'log.db'), systemClock);
@@ -22,7 +22,7 @@ export function appendRate(events: readonly Prepared[], callers: number): Promis
   });
 }
 
-/** How many rows a second `work` writes into a file that EmbeddedLog made, with the log's pragmas. */
+/** How many rows per second `work` writes into a file that EmbeddedLog made, with the log's pragmas. */
 export function rawRate(
   rows: readonly EventRow[],
   work: (database: RawDatabase, values: readonly (readonly unknown[])[]) => Promise<void>,

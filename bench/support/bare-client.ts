@@ -1,7 +1,7 @@
 import { BACKWARDS, END, EventStoreDBClient, jsonEvent, NO_STREAM } from '@eventstore/db-client';
 import type { Prepared } from './rows.js';
 
-/** The client that our log is measured against, connected: that it connects is no part of what is measured. */
+/** The connected client that our log is compared with; connecting is not part of the measurement. */
 export async function connectBare(url: string): Promise<EventStoreDBClient> {
   const client = EventStoreDBClient.connectionString(url);
   for await (const _ of client.readAll({ direction: BACKWARDS, fromPosition: END, maxCount: 1 }));

@@ -9,7 +9,7 @@ interface LogRow {
   readonly metadata: string;
 }
 
-/** The events of a log file, read by the `sqlite3` package alone: the next while those before are used. */
+/** The events of a log file, read with only the `sqlite3` package: the next batch is read while the previous one is used. */
 export async function* eventsOfFile(log: RawDatabase): AsyncGenerator<Iterable<HandEvent>> {
   const page = log.prepare(
     'SELECT position, revision, type, data, metadata FROM events WHERE position > ? ORDER BY position LIMIT ?',
@@ -24,7 +24,7 @@ export async function* eventsOfFile(log: RawDatabase): AsyncGenerator<Iterable<H
   }
 }
 
-/** One at a time, when it is folded: so none of them grows old. */
+/** One event at a time, when it is folded, so that the garbage collector promotes none. */
 function* parsed(rows: readonly LogRow[]): Generator<HandEvent> {
   for (const { position, revision, type, data, metadata } of rows) {
     yield {

@@ -3,7 +3,7 @@ import { EventCodec } from '../../src/infra/eventlog/eventstore/event-codec.js';
 import { missions } from '../../src/projections/missions.js';
 import { BATCH, type HandData, type HandEvent, type HandMetadata } from './by-hand.js';
 
-/** The events of a server until it says that those are all, by a subscription of its bare client. */
+/** The events of a server until it reports the end, by a subscription of its bare client. */
 export async function* eventsOfServer(client: EventStoreDBClient): AsyncGenerator<HandEvent[]> {
   const prefixes = new EventCodec('').prefixes(
     missions.categories === 'ALL' ? {} : { categories: missions.categories },

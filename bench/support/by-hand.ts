@@ -9,7 +9,7 @@ export const BATCH = 1_000;
 
 type Row = (string | number | null)[];
 
-/** An event as it is folded. */
+/** An event in the form in which it is folded. */
 export interface HandEvent {
   readonly position: number;
   readonly revision: number;
@@ -18,7 +18,7 @@ export interface HandEvent {
   readonly metadata: HandMetadata;
 }
 
-/** The fields that the events of missions, tasks and jobs have among them. */
+/** All fields that events of missions, tasks and jobs may have. */
 export interface HandData {
   readonly missionId: string;
   readonly taskId: string;
@@ -76,7 +76,7 @@ const STATS = {
   CANCELLED: 7,
 } as const;
 
-/** A table's rows: those remembered, and those to be written. */
+/** The rows of a table: those in memory, and those to be written. */
 class HandTable {
   readonly rows = new Map<string, Row>();
   readonly changed = new Map<string, Row>();
@@ -106,7 +106,7 @@ class HandTable {
     return row;
   }
 
-  /** The parameter that writes what has changed; from then on it counts as written. */
+  /** Returns the parameter that writes the changed rows, which count as written from then on. */
   take(): string | undefined {
     if (this.changed.size === 0) return undefined;
     const json = JSON.stringify([...this.changed.values()]);
@@ -120,10 +120,10 @@ class HandTable {
 }
 
 /**
- * What a projector is measured against: the rows of `missions.db` made by code written for them and nothing else. The
- * same tables, indexes and pragmas, the same events at a time, reading ahead while the batch before is written, rows as
- * arrays folded in place, and only the jobs that are not finished kept in memory, as no event changes one that is. It
- * checks nothing: no checksums, no halts, no checkpoint but the position.
+ * The limit that a projector is compared with: the rows of `missions.db` made by code written only for them. It has the
+ * same tables, indexes, pragmas and batch size, reads ahead while the previous batch is written, folds rows as arrays in
+ * place, and keeps only unfinished jobs in memory, because no event changes a finished one. It checks nothing: no
+ * checksums, no halts, no checkpoint except the position.
  */
 class ByHand {
   readonly #missions: HandTable;
@@ -262,7 +262,7 @@ class ByHand {
     return row;
   }
 
-  /** Says what to write; `changed` may then be folded on. */
+  /** Returns what to write; folding may then continue with `changed`. */
   take(): () => Promise<void> {
     const missionsJson = this.#missions.take();
     const tasksJson = this.#tasks.take();
@@ -282,8 +282,8 @@ function increase(row: Row, column: number, by: number): void {
 }
 
 /**
- * Makes `missions.db` at `path` by hand, from events that come batch after batch: the next is read while this one is
- * folded and those before are written. Answers how many events a second.
+ * Makes `missions.db` at `path` by hand, from events in batches: the next is read while this one is folded and the previous
+ * ones are written. Returns events per second.
  */
 export async function replayByHand(
   batches: AsyncIterable<Iterable<HandEvent>>,

@@ -1,6 +1,6 @@
 import type { Prepared } from './rows.js';
 
-/** So many callers append the events, each those of its own streams, and each waits for an answer before its next one. */
+/** Callers append the events, each those of its own streams, and each waits for an answer before its next append. */
 export async function inTurns(
   events: readonly Prepared[],
   callers: number,

@@ -11,10 +11,10 @@ const EVENTS_PER_MISSION = 10_000;
 const TASKS_PER_MISSION = 10;
 /** Missions worked on at the same time. */
 const OPEN_MISSIONS = 10;
-/** Jobs that wait, at least, and at most. */
+/** The least and the most jobs that wait. */
 const MIN_PENDING = 50;
 const MAX_PENDING = 2_000;
-/** Jobs that are being worked on, at most. */
+/** The most jobs that are being worked on. */
 const MAX_RUNNING = 100;
 /** Time between two events, in ms. */
 const STEP_MS = 20;
@@ -40,8 +40,8 @@ interface OpenJob {
 
 /**
  * What a core would have recorded while working on missions: jobs dominate, most are created, dispatched and completed,
- * a few fail, are tried again or are cancelled. The same seed gives the same rows. Members are named in the order of
- * canonical JSON, so that JSON.stringify writes it.
+ * a few fail, are tried again or are cancelled. The same seed gives the same rows. Members are in the order of canonical
+ * JSON, so that JSON.stringify writes canonical JSON.
  */
 class History {
   readonly #random: Random;
@@ -164,7 +164,7 @@ class History {
 
   #update(): void {
     const mission = this.#random.pick(this.#missions);
-    // Updates go to a stream of their own kind, so that nothing has to remember revisions of missions.
+    // Updates go to separate streams, so that revisions of missions need not be remembered.
     if (mission.toCreate < 2) return;
     const task = this.#random.pick(mission.tasks);
     const name = `Sector ${this.#random.below(1_000)}`;
@@ -223,7 +223,7 @@ export function* historyRows(count: number): Generator<readonly EventRow[]> {
   }
 }
 
-/** Makes a log of at least `count` events, fast: in large batches and without waiting for the disk. Answers how many. */
+/** Makes a log of at least `count` events, fast: in large batches and without waiting for the disk. Returns how many. */
 export async function writeHistory(path: string, count: number): Promise<number> {
   await (await EmbeddedLog.open(path, systemClock)).close();
   const database = await RawDatabase.open(path);

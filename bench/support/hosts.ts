@@ -28,7 +28,7 @@ export async function claim(client: HostClient, root: RootKey): Promise<void> {
   await client.claim(ORIGIN, { key: verifyKeyOf(root.verifyKey), claim: signed });
 }
 
-/** Makes the batches that any host may be sent which was claimed and has nothing. */
+/** Makes batches that fit any claimed host that has nothing. */
 export function prepareBatches(root: RootKey, events: readonly AddressedEvent[]): Uint8Array[] {
   const tree = new MerkleFrontier(sha256);
   const nothing = tree.root();

@@ -8,14 +8,14 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? Number.NaN) + upper) / 2;
 }
 
-/** How many a second `work` does, when it does `count`. */
+/** How many operations per second `work` does, when it does `count`. */
 export async function perSecond(count: number, work: () => Promise<void>): Promise<number> {
   const start = performance.now();
   await work();
   return (count * 1_000) / (performance.now() - start);
 }
 
-/** Tells whoever waits how far a bench is. */
+/** Prints the progress of a bench. */
 export function progress(message: string): void {
   process.stderr.write(`  ${message}\n`);
 }
@@ -26,7 +26,7 @@ export class Rounds {
 
   /**
    * Lets each contestant run once a round, in turn, so that a disk or a machine that slows down slows all of them.
-   * @param contestants by name: a run, answering with its rate
+   * @param contestants by name: a run, which returns its rate
    */
   static async run(rounds: number, contestants: Readonly<Record<string, () => Promise<number>>>): Promise<Rounds> {
     const result = new Rounds();
@@ -42,7 +42,7 @@ export class Rounds {
     return median(this.#of(name));
   }
 
-  /** The median of the rounds' own ratios: what slows a whole round cancels out. */
+  /** The median of the ratios of the rounds: what slows a complete round cancels out. */
   ratio(name: string, limit: string): number {
     const limits = this.#of(limit);
     return median(this.#of(name).map((rate, round) => rate / (limits[round] ?? Number.NaN)));
@@ -61,7 +61,7 @@ export function perSecondText(rate: number): string {
   return `${Math.round(rate).toLocaleString('en')}/s`;
 }
 
-/** Prints the one line a bench is read by, and fails the process when the figure misses its bound. */
+/** Prints the result line of a bench, and fails the process when the figure misses its bound. */
 export function result(name: string, ratio: number, bound: { floor: number } | { ceiling: number }, figures: string) {
   const met = 'floor' in bound ? ratio >= bound.floor : ratio <= bound.ceiling;
   const wanted = 'floor' in bound ? `≥ ${bound.floor}` : `≤ ${bound.ceiling}`;

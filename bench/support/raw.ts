@@ -1,6 +1,6 @@
 import sqlite3 from 'sqlite3';
 
-/** The `sqlite3` package with promises and prepared statements, and nothing else: what limits are measured with. */
+/** The `sqlite3` package with only promises and prepared statements, for measuring limits. */
 export class RawDatabase {
   readonly #database: sqlite3.Database;
   readonly #statements: RawStatement[] = [];

@@ -38,7 +38,7 @@ async function replayHand(): Promise<number> {
     const log = await RawDatabase.open(source);
     return replayByHand(eventsOfFile(log), path, count).finally(() => log.close());
   }
-  // The client takes long to load, and most do without it.
+  // The client takes long to load, and most runs do not need it.
   const [{ connectBare }, { eventsOfServer }] = await Promise.all([
     import('./bare-client.js'),
     import('./by-hand-server.js'),
@@ -51,7 +51,7 @@ async function openLog(): Promise<EventLog> {
   return isServer ? (await openServer(readAddress(source), logger)).log : EmbeddedLog.open(source, systemClock);
 }
 
-/** The projector's own ways: following the log, or rebuilding since the file's version is another. */
+/** The projector's two ways: following the log, or rebuilding because the file has another version. */
 async function project(): Promise<number> {
   const log = await openLog();
   if (kind === 'rebuild') {

@@ -14,7 +14,7 @@ export interface ReplaySource {
   readonly events: number;
 }
 
-/** What one replay was like. */
+/** The measurements of one replay. */
 interface ReplayRun {
   readonly rate: number;
   readonly peakMiB: number;
@@ -32,10 +32,10 @@ export function replayOnce(kind: ReplayKind, { place, events }: ReplaySource, di
   });
 }
 
-/** @throws Error when one kind makes other rows than another */
+/** @throws Error when two kinds make different rows */
 export async function assertSameRows(kinds: readonly ReplayKind[], source: ReplaySource): Promise<void> {
   const digests = [];
   for (const kind of kinds) digests.push((await replayOnce(kind, source, true)).digest);
   if (new Set(digests).size !== 1) throw new Error(`the rows differ: ${digests.join(', ')}`);
-  progress(`the ${kinds.length} ways lead to the same rows`);
+  progress(`the ${kinds.length} ways give the same rows`);
 }

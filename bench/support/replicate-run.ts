@@ -1,7 +1,7 @@
 /**
  * A core in a process of its own that ships what it has until a quorum has signed for all: `node replicate-run.js
- * <events>`. Prints, as JSON, how many events a second that was, from when it is started, and its peak memory. With no
- * events to ship, it projects what it has.
+ * <events>`. Prints, as JSON, events per second from its start, and its peak memory. With no events to ship, it projects
+ * what it has.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { pino } from 'pino';

@@ -12,11 +12,11 @@ import { writeHistory } from './history.js';
 import { AUTH_KEY, claim, clientOf, firstLine, ORIGIN, prepareBatches, withHosts } from './hosts.js';
 import { perSecond, perSecondText, progress } from './measure.js';
 
-/** Events that sealing alone is measured with. */
+/** How many events the measurement of sealing alone uses. */
 const SEALED_AT_MOST = 20_000;
 const RUN = fileURLToPath(new URL('./replicate-run.js', import.meta.url));
 
-/** What one round came to: events a second, and the core's peak memory. */
+/** The results of one round: events per second, and the core's peak memory. */
 export interface Round {
   readonly ours: number;
   readonly read: number;
@@ -26,7 +26,7 @@ export interface Round {
   readonly peakMiB: number;
 }
 
-/** A core's data folder with events that it has projected and no host has seen, and what is measured with it. */
+/** A core's data folder with events that are projected but on no host, and the measurements with it. */
 export class Replicated {
   readonly #folder: string;
   readonly #events: readonly ReplicatedEvent[];
@@ -96,7 +96,7 @@ export class Replicated {
     });
   }
 
-  /** Hosts alone, all at once, which are sent batches that are made already. */
+  /** Hosts alone, all at the same time, which receive batches that were made before. */
   async #hostRate(count: number): Promise<number> {
     return withHosts(count, this.#folder, async (urls) => {
       const work: (() => Promise<void>)[] = [];
@@ -127,7 +127,7 @@ export class Replicated {
   }
 }
 
-/** Runs a core until it has shipped so many events, or, with none to ship, until it has projected what it has. */
+/** Runs a core until it has shipped this many events, or, with none to ship, until it has projected what it has. */
 async function runCore(count: number, env: Readonly<Record<string, string>>) {
   const [line] = await firstLine(RUN, [String(count)], env, () => Promise.resolve());
   return JSON.parse(line) as { rate: number; peakMiB: number };

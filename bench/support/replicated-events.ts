@@ -1,7 +1,7 @@
 import { ETYPES, type ReplicatedEvent } from '../../src/domain/event.js';
 import { prepareEvents } from './rows.js';
 
-/** Streams that the events are dealt out to. */
+/** The number of streams that the events are distributed over. */
 const STREAMS = 100;
 
 /** Events of 512 bytes with their numbers. @param first the number of the first */

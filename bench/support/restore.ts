@@ -21,7 +21,7 @@ import { replicatedEvents } from './replicated-events.js';
 
 const time = systemTime(systemClock);
 
-/** A host that has events, and what is measured with it. */
+/** A host that has events, and the measurements with it. */
 export class Restored {
   readonly #scratch: string;
   readonly #count: number;
@@ -48,7 +48,7 @@ export class Restored {
     });
   }
 
-  /** Events a second into a new log. */
+  /** Events per second into a new log. */
   rate(): Promise<number> {
     const path = join(this.#scratch, `${randomBytes(4).toString('hex')}.db`);
     return perSecond(this.#count, async () => {
@@ -64,7 +64,7 @@ export class Restored {
     });
   }
 
-  /** Events a second that are read and opened, and then dropped. */
+  /** Events per second that are read and opened, and then dropped. */
   async readingRate(): Promise<number> {
     return perSecond(this.#count, async () => {
       const [origin, root, hosts] = [ORIGIN, this.#root, [this.#host]];

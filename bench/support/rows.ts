@@ -4,7 +4,7 @@ import { checksumOf, type EventRow } from '../../src/infra/eventlog/embedded/eve
 import type { NewEvent } from '../../src/infra/eventlog/eventlog.js';
 import { Random } from './random.js';
 
-/** An event for a stream, and the row it must become. */
+/** An event for a stream, and the row that it must become. */
 export interface Prepared {
   readonly stream: string;
   readonly revision: number;
@@ -16,7 +16,7 @@ export interface Prepared {
 const EVENT_BYTES = 512;
 const START_MS = Date.UTC(2026, 0, 1);
 
-/** `count` events of 512 bytes, dealt out to `streams` streams in turn, with the rows they become. */
+/** `count` events of 512 bytes, distributed over `streams` streams in turn, with the rows that they become. */
 export function prepareEvents(count: number, streams: number): Prepared[] {
   const random = new Random(7);
   const names = Array.from({ length: streams }, () => random.uuid(START_MS));

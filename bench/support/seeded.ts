@@ -9,12 +9,12 @@ import type { ReplaySource } from './replay.js';
 
 /**
  * Runs `work` with a stand-in for an EventStoreDB server, in this process, that holds a history of at least `count`
- * events, just as our log and the client would have written them.
+ * events, exactly as our log and the client would have written them.
  */
 export async function withHistory<R>(count: number, work: (log: ReplaySource) => Promise<R>): Promise<R> {
   const standIn = await StandIn.start();
   try {
-    // A log begins where it was given its name.
+    // A log begins with the record of its name.
     await (await EventStoreLog.open(readAddress(standIn.url), pino({ level: 'error' }))).close();
     let events = 0;
     for (const rows of historyRows(count)) {

@@ -1,6 +1,6 @@
 /**
- * A core with one more mutation that does nothing, in a process of its own: `node serve-run.js <data folder>`. Prints
- * where it listens; stops when its input ends.
+ * A core with an additional mutation that does nothing, in a process of its own: `node serve-run.js <data folder>`. Prints
+ * its address; stops when its input ends.
  */
 import 'reflect-metadata';
 import { pino } from 'pino';

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import WebSocket from 'ws';
 
-/** Subscribers to one document, each on a connection of its own; they note how long each value took to reach them. */
+/** Subscribers to one document, each on its own connection, which record how long each value took to arrive. */
 export class Subscribers {
   /** Milliseconds from the time in a value to its arrival. */
   latencies: number[] = [];

@@ -2,13 +2,13 @@ import type { RecordedEvent } from '../../src/domain/event.js';
 import { EVENT_OF, type Ledger, type Request } from './ledger.js';
 import { replicatedOf } from './replicas.js';
 
-/** Compares a log with what clients were told; a log it has seen before must go on from there. */
+/** Compares a log with the answers that clients received; a log that it has seen before must continue from there. */
 export class Audit {
   #before: readonly string[] = [];
-  /** How many answers have been found to be REPLICATED. */
+  /** How many answers were found to be REPLICATED. */
   #replicated = 0;
 
-  /** What does not hold, in words. */
+  /** What is wrong, as text. */
   check(events: readonly RecordedEvent[], ledger: Ledger): string[] {
     const now = events.map(({ position, stream, revision, id }) => `${position} ${stream} ${revision} ${id}`);
     const changed = this.#before.filter((event, i) => event !== now[i]).map((event) => `changed or gone: ${event}`);
@@ -25,7 +25,7 @@ export class Audit {
     ];
   }
 
-  /** Answered as REPLICATED: by then every host had it, with all before it. */
+  /** What was answered as REPLICATED was on every host by then, with all events before it. */
   #claimed(events: readonly RecordedEvent[], { replicated }: Ledger): string[] {
     const fresh = replicated.slice(this.#replicated);
     this.#replicated = replicated.length;
@@ -40,7 +40,7 @@ export class Audit {
   }
 }
 
-/** Positions ascend, revisions have no gaps, ids are there once. */
+/** Positions ascend, revisions have no gaps, ids are unique. */
 function misplaced(events: readonly RecordedEvent[]): string[] {
   const wrong: string[] = [];
   const ids = new Set<string>();
@@ -58,7 +58,7 @@ function misplaced(events: readonly RecordedEvent[]): string[] {
   return wrong;
 }
 
-/** Finds the request behind each event: it is one that was sent, or a process's doing. */
+/** Finds the request behind each event: one that was sent, or an action of a process. */
 function attribute(events: readonly RecordedEvent[], ledger: Ledger) {
   const senders = new Map(ledger.requests.flatMap((request) => request.sent.map((id) => [id, request] as const)));
   const recorded = new Map<Request, RecordedEvent[]>();
@@ -83,7 +83,7 @@ function attribute(events: readonly RecordedEvent[], ledger: Ledger) {
   return { recorded, wrong };
 }
 
-/** Whatever was asked is in the event as it was asked. */
+/** The event has the input of its request. */
 function invented({ position, type, data, stream }: RecordedEvent, { input }: Request): string[] {
   const { id, limit: _, leaseSeconds: __, worker, ...fields } = input;
   const other = Object.entries(fields).filter(([name, value]) => JSON.stringify(data[name]) !== JSON.stringify(value));
@@ -95,8 +95,8 @@ function invented({ position, type, data, stream }: RecordedEvent, { input }: Re
 }
 
 /**
- * Counts the attempts under way of each claim. A claim that is repeated is given the jobs it still holds; when it holds
- * none any more, for their leases ran out, it is given others: so it is what it holds at a time that is limited.
+ * Counts the open attempts of each claim. A repeated claim gets the jobs that it still holds; when it holds none, because
+ * their leases expired, it gets others. So the limit applies to what it holds at one time.
  */
 class Claims {
   readonly #holders = new Map<string, Request>();
@@ -127,7 +127,7 @@ function brokenPromises({ name, key, sent, answer }: Request, events: readonly R
   if (answer === undefined) return [];
   if ('refused' in answer) return events.length === 0 ? [] : [`${what} was refused and is recorded`];
   const { places } = answer;
-  // A claim that was sent again is told of its jobs as they are by then.
+  // The answer to a repeated claim has the jobs as they are by then.
   const isExact = name !== 'claimJobs' || sent.length === 1;
   if (isExact && places.length !== events.length)
     return [`${what} was told of ${places.length} events; ${events.length} are there`];

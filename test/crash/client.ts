@@ -5,11 +5,11 @@ import type { Random } from '../support/random.js';
 import type { Ledger, Place, Request } from './ledger.js';
 import type { Replicas } from './replicas.js';
 
-/** Refusals that are right: what was asked of can have ended, or run out, in the meantime. */
+/** Correct refusals: the object of a request can have ended or expired in the meantime. */
 const FAIR = new Set(['MISSION_CLOSED', 'STALE_ATTEMPT', 'JOB_FINISHED']);
 /** How many of the newest missions and tasks are worked on, so that clients meet. */
 const NEWEST = 12;
-/** How often a quorum is waited for, where there are hosts. */
+/** How often a request waits for a quorum, if there are hosts. */
 const REPLICATED = 0.15;
 /** How often a job is so large that hosts keep it as a file. */
 const LARGE_JOBS = 0.04;
@@ -23,7 +23,7 @@ export interface Served {
 
 let lastNumber = 0;
 
-/** Asks one thing after another until the core is gone. */
+/** Sends one request after another until the core is gone. */
 export async function work(served: Served, ledger: Ledger, random: Random, worker: string): Promise<void> {
   for (;;) {
     const again = random.chance(0.7) ? ledger.lost.shift() : undefined;
@@ -32,7 +32,7 @@ export async function work(served: Served, ledger: Ledger, random: Random, worke
   }
 }
 
-/** Sends a request and notes what it was told. Resolves false when the core is gone. */
+/** Sends a request and notes the answer. Resolves false when the core is gone. */
 export async function send({ core, replicas }: Served, ledger: Ledger, request: Request): Promise<boolean> {
   const correlation = `request-${++lastNumber}`;
   request.sent.push(correlation);
@@ -46,7 +46,7 @@ export async function send({ core, replicas }: Served, ledger: Ledger, request: 
     return false;
   }
   if (name === 'claimJobs' && body.errors?.[0]?.extensions?.code === 'CONSISTENCY_TIMEOUT') {
-    // Its read model cannot say yet what the key got before: nothing was claimed, and it may be asked again.
+    // Its read model cannot show yet what the key received before: nothing was claimed, and the request may be repeated.
     ledger.lost.push(request);
     return true;
   }
@@ -62,7 +62,7 @@ export async function send({ core, replicas }: Served, ledger: Ledger, request: 
   }
   if (result.durability === 'REPLICATED' && replicas !== undefined)
     ledger.replicated.push({ position: positionOf(result), held: await replicas.held() });
-  // What is not REPLICATED in time is answered as what it is.
+  // A change that is not REPLICATED in time is answered with the durability that it has.
   else if (result.durability !== (consistency === 'REPLICATED' ? 'PROJECTED' : consistency))
     ledger.surprises.push(`${name} was answered as ${result.durability}`);
   request.answer = { places: learn(ledger, name, result) };
@@ -91,7 +91,7 @@ function learn(ledger: Ledger, name: Request['name'], result: Untyped): Place[] 
       return [place('task', result.task)];
     case 'claimJobs':
       return (result.jobs as Untyped[]).map((job) => {
-        // An answer that took longer than the lease shows a job that nobody holds any more.
+        // An answer that took longer than the lease shows a job that no worker holds any more.
         if (job.worker !== null) ledger.held.push({ id: job.id, worker: job.worker, attempt: job.attempt });
         return place('job', job);
       });

@@ -17,7 +17,7 @@ const ROUND_TIMEOUT_MS = 30_000;
 const END_TIMEOUT_MS = 420_000;
 
 /**
- * Where the log is: tests that are run on a server have it there; others have it in a file, and some on a stand-in. Those
+ * Where the log is: on the server if the tests run against one; otherwise in a file, and for some on a stand-in. Machines
  * with a file replicate to hosts, which are killed as well.
  */
 const PLACES =
@@ -29,7 +29,7 @@ const PLACES =
     : [{ place: 'the server', rounds: ROUNDS, server: undefined, hasHosts: false }];
 
 it.each(PLACES)(
-  `with its log on $place, loses, doubles and invents nothing when it is killed $rounds times (TEST_SEED=${SEED})`,
+  `with its log on $place, a core loses, duplicates and invents nothing when it is killed $rounds times (TEST_SEED=${SEED})`,
   async ({ place, rounds, server, hasHosts }) => {
     const standIn = await server?.();
     onTestFinished(async () => standIn?.stop());
@@ -54,7 +54,7 @@ it.each(PLACES)(
         }
         expect(await machine.settle()).toEqual([]);
       } finally {
-        // What one has found is enough; the other is not left behind with processes that nobody ends.
+        // One fault is enough; the other machine must not leave processes behind.
         round = rounds;
       }
     };

@@ -13,10 +13,10 @@ import { EnvelopeReader } from '../../src/infra/offgrid/restore/envelope-reader.
 import { ORIGIN } from '../support/offgrid/by-hand.js';
 import type { KilledHost } from './killed-host.js';
 
-/** What is asked for at a time. */
+/** How many events are requested at a time. */
 const PAGE = { of: 'head', limit: 500, bytes: 256 * 1024 } as const;
 
-/** What a host has, unsealed with the core's keyring, is the replicated events of the log: all of them, in order, once. */
+/** What a host has, unsealed with the core's keyring, must be all replicated events of the log, in order, once. */
 export function auditHost(host: KilledHost, replicated: readonly RecordedEvent[], dataDir: string): Promise<string[]> {
   return host.ask((heard) => audit(host, heard, replicated, dataDir));
 }
@@ -58,8 +58,8 @@ async function audit(
   const [tree, staged] = [head.tree?.value, head.staged?.value];
   if (tree?.sequence !== returned.length) say(`it has ${returned.length} events, and signs for ${tree?.sequence}`);
   if (tree === undefined || !isOnIt(tree)) say('it signs for a root that its events do not have');
-  if (head.damaged !== 0) say(`it says that ${head.damaged} events are damaged`);
-  // A core that was killed before it was elected leaves what it had staged: the same events under its own epoch.
+  if (head.damaged !== 0) say(`it reports ${head.damaged} damaged events`);
+  // A core that was killed before its election leaves what it had staged: the same events under its own epoch.
   if (staged !== undefined && !isOnIt(staged)) say('what is staged there is not of the log');
 
   const [rows] = await host.inFile<Readonly<Record<string, number>>>(
@@ -71,11 +71,11 @@ async function audit(
   if (rows?.['events'] !== count || rows['addresses'] !== count)
     say(`its file has other events: ${JSON.stringify(rows)}`);
   if (rows?.['tails'] !== 0 || rows['evidence'] !== 0 || rows['memory'] !== 0)
-    say(`it has what nobody should have sent: ${JSON.stringify(rows)}`);
+    say(`it has what no core should have sent: ${JSON.stringify(rows)}`);
   return wrong;
 }
 
-/** All that a host has of its head, as it gives it. */
+/** All events of a host's head, as the host gives them. */
 async function allOf({ client }: HeardHost, say: (what: string) => void): Promise<NumberedEvent[]> {
   const events: NumberedEvent[] = [];
   for (;;) {

@@ -13,7 +13,7 @@ import { ORIGIN } from '../support/offgrid/by-hand.js';
 import { AUTH_KEY } from '../support/offgrid/host.js';
 import { quietPort } from '../support/ports.js';
 
-/** The longest a host may take to say where it listens, in milliseconds. */
+/** The longest that a host may take to print its address, in milliseconds. */
 const PATIENCE_MS = 60_000;
 
 /** A `sheratan host` that is killed and started again on the same folder and port. */
@@ -38,12 +38,12 @@ export class KilledHost {
     this.#env = env;
   }
 
-  /** One that does not run yet. */
+  /** A host that does not run yet. */
   static async create(dataDir: string, name: string, env: Readonly<Record<string, string>>): Promise<KilledHost> {
     return new KilledHost(dataDir, name, await quietPort(), env);
   }
 
-  /** Starts it. @param killAt how far into its start it is killed first, from 0 to 1, if it is */
+  /** Starts it. @param killAt the point of its start at which it is killed first, from 0 to 1; by default it is not */
   async start(killAt?: number): Promise<void> {
     if (killAt !== undefined) {
       this.#spawn();
@@ -70,8 +70,8 @@ export class KilledHost {
   }
 
   /**
-   * What is wrong with its head: it is signed by the same host, does not rank below the one before, and has the same first
-   * events, for there is one log and one history of it.
+   * Returns what is wrong with its head: it must be signed by the same host, not rank below the previous head, and have the
+   * same first events, because the log has one history.
    */
   check(): Promise<string[]> {
     return this.ask(async ({ head, client }) => {
@@ -87,7 +87,7 @@ export class KilledHost {
     });
   }
 
-  /** Asks it as somebody does who restores: its head is fresh, and signed with the key it has had from the first. */
+  /** Asks it as a restore does: its head must be fresh, and signed with the key that it had from the start. */
   async ask<R>(use: (host: HeardHost) => Promise<R>): Promise<R> {
     const root = await readKeyring(corePaths(this.#dataDir).keyring, undefined);
     if (root === undefined) throw new Error('the core has no keyring');
@@ -114,7 +114,7 @@ export class KilledHost {
     return row?.sequence ?? 0;
   }
 
-  /** Looks into its file. */
+  /** Reads from its file. */
   async inFile<R>(sql: string): Promise<R[]> {
     // Open for a moment only: while another has the file open, a host that starts need not recover it.
     const file = await Connection.open(join(this.folder, 'host.db'), 'read');

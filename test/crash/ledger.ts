@@ -1,4 +1,4 @@
-/** What a client was told: which event its request became. */
+/** What an answer states: the event that the request became. */
 export interface Place {
   readonly stream: string;
   readonly revision: bigint;
@@ -11,15 +11,15 @@ export interface Replicated {
   readonly held: readonly number[];
 }
 
-/** One thing a client wants, however often it had to ask. */
+/** One request of a client, however often it was sent. */
 export interface Request {
   readonly name: keyof typeof EVENT_OF;
   readonly input: Readonly<Record<string, unknown>>;
   readonly consistency: 'APPENDED' | 'PROJECTED' | 'REPLICATED';
   readonly key?: string;
-  /** The correlation id of each time it was sent. */
+  /** The correlation id of each attempt. */
   readonly sent: string[];
-  /** What it was told, if the answer arrived. */
+  /** The answer, if it arrived. */
   answer?: { readonly places: readonly Place[] } | { readonly refused: string };
 }
 
@@ -42,7 +42,7 @@ export interface Held {
   readonly attempt: number;
 }
 
-/** What clients know, from answers alone: what they asked, what they were told, and what they can work on. */
+/** What clients know only from answers: their requests, the answers, and what they can work on. */
 export class Ledger {
   readonly requests: Request[] = [];
   readonly missions: string[] = [];
@@ -51,7 +51,7 @@ export class Ledger {
   /** Requests under a key whose answer was lost; they are sent again. */
   readonly lost: Request[] = [];
   readonly replicated: Replicated[] = [];
-  /** What no request should have been answered with. */
+  /** Answers that no request should have received. */
   readonly surprises: string[] = [];
 
   get answered(): number {

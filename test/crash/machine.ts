@@ -18,16 +18,16 @@ import { replicatedOf, type Replicas } from './replicas.js';
 /** Clients at a time. */
 const CLIENTS = 6;
 /**
- * The least and the most a core is left to work before it is killed, in milliseconds, where it starts within a second: one
- * that takes longer to start has a machine that is busy, and gets no more done in a longer life.
+ * The least and the most time that a core works before it is killed, in milliseconds, if it starts within a second: a core
+ * that takes longer to start is on a busy machine, and does no more in a longer life.
  */
 const LIFE_MS = [50, 500] as const;
 const USUAL_START_MS = 1_000;
 /** How often a core is killed while it starts. */
 const EARLY_KILLS = 0.12;
-/** How often a rebuild is under way when it is killed. */
+/** How often a rebuild is running when it is killed. */
 const REBUILDS = 0.3;
-/** How long hosts may take to catch up, and how often they are looked at meanwhile, in milliseconds. */
+/** How long hosts may take to catch up, and how often they are checked meanwhile, in milliseconds. */
 const CATCH_UP_MS = 60_000;
 const LOOK_MS = 100;
 
@@ -46,8 +46,8 @@ export class Machine {
   #disturbance: Promise<string[]> = Promise.resolve([]);
 
   /**
-   * @param env settings of its core, beside the folder
-   * @param replicas what it replicates to, if it does; they die as well
+   * @param env settings of its core, besides the folder
+   * @param replicas the hosts that it replicates to, if any; they are killed as well
    */
   constructor(folder: string, seed: number, env: Readonly<Record<string, string>> = {}, replicas?: Replicas) {
     this.#folder = folder;
@@ -56,7 +56,7 @@ export class Machine {
     this.#random = new Random(seed);
   }
 
-  /** Starts the core, looks whether all is well, lets clients work, and kills it and hosts. Resolves with what is not well. */
+  /** Starts the core, checks it, lets clients work, and kills it and hosts. Resolves with what is wrong. */
   async round(isThorough: boolean): Promise<string[]> {
     if (this.#random.chance(EARLY_KILLS)) await this.#killWhileStarting();
     const core = await this.#start();
@@ -83,7 +83,7 @@ export class Machine {
     return wrong;
   }
 
-  /** Starts once more, asks again what was not answered, repeats some of what was, and proves the read model. */
+  /** Starts again, repeats what was not answered and some of what was, and verifies the read model. */
   async settle(): Promise<string[]> {
     const disturbed = [...(await this.#disturbance), ...(await this.#restoreFromEach())];
     const core = await this.#start();
@@ -94,13 +94,13 @@ export class Machine {
     for (const request of answered.filter(({ name }) => name !== 'claimJobs').slice(-200)) {
       const before = request.answer;
       await send(served, this.ledger, request);
-      // A request that was refused may be carried out when it is made again: what it was refused for can have changed.
+      // A refused request may succeed when it is repeated: the reason for the refusal can have changed.
       if (
         before !== undefined &&
         'places' in before &&
         JSON.stringify(request.answer, big) !== JSON.stringify(before, big)
       )
-        this.ledger.surprises.push(`${request.name} ${request.key ?? ''} was answered otherwise when it was repeated`);
+        this.ledger.surprises.push(`${request.name} ${request.key ?? ''} got another answer when it was repeated`);
     }
     const wrong = [...disturbed, ...(await this.audit()), ...(await this.#told(core)), ...(await this.#replay())];
     const events = await this.events();
@@ -111,7 +111,7 @@ export class Machine {
     return this.#replicas === undefined ? wrong : [...wrong, ...(await this.#settleHosts(this.#replicas))];
   }
 
-  /** Restores from each host as the last kill has left it. */
+  /** Restores from each host as the last kill left it. */
   async #restoreFromEach(): Promise<string[]> {
     const replicated = this.ledger.replicated.map(({ position }) => position);
     return (await this.#replicas?.restoreFromEach(await this.events(), replicated)) ?? [];
@@ -131,7 +131,7 @@ export class Machine {
       if (code !== 0) return [`a projection is not what a replay gives: ${output.join('\n')}`];
       const events = await this.events();
       const atHead = `equal at position ${events.at(-1)?.position ?? 0n} `;
-      // Leases run out at any time: what came at the end is projected and shipped when the core is there again.
+      // Leases expire at any time: the last events are projected and shipped when the core runs again.
       if (output.filter((line) => line.includes(atHead)).length === 2 && (await isComplete())) {
         const digest = /^missions: .*\ndigest (\S+)$/m.exec(output.join('\n'))?.[1] ?? '';
         return [...(await this.audit()), ...(await replicas.audit(events, digest))];
@@ -140,7 +140,7 @@ export class Machine {
     }
   }
 
-  /** Compares the log, as another process reads it, with what clients were told. */
+  /** Compares the log, as another process reads it, with the answers of clients. */
   async audit(): Promise<string[]> {
     return this.#audit.check(await this.events(), this.ledger);
   }
@@ -187,14 +187,14 @@ export class Machine {
     return [...(await this.#compare(missions)).wrong, ...(await this.#compare(outbox)).wrong];
   }
 
-  /** The digest that a core tells of its missions is theirs. */
+  /** The digest that a core shows for its missions must be correct. */
   async #told(core: Sheratan): Promise<string[]> {
     for (;;) {
       const { digest, position } = await core.live();
       const found = await this.#compare(missions);
-      // Leases run out at any time.
+      // Leases expire at any time.
       if (position.endsWith(`:${found.position}`) !== true) continue;
-      return found.digest === digest ? found.wrong : [`the core tells of digest ${digest}, and it is ${found.digest}`];
+      return found.digest === digest ? found.wrong : [`the core shows digest ${digest}, but it is ${found.digest}`];
     }
   }
 

@@ -12,20 +12,20 @@ import type { Random } from '../support/random.js';
 import { auditHost } from './host-audit.js';
 import { KilledHost } from './killed-host.js';
 
-/** How often the core's death takes hosts with it, or nearly. */
+/** How often hosts are killed with the core, or shortly after. */
 const TOGETHER = 0.25;
-/** How much later than the core they die then at the most, in milliseconds. */
+/** How much later than the core they are killed then, at most, in milliseconds. */
 const NEARLY_MS = 30;
-/** The latest otherwise, after the core, in milliseconds: while it starts again. */
+/** How much later otherwise, at most, in milliseconds: while the core starts again. */
 const LATER_MS = 500;
 /** How often both hosts are killed. */
 const BOTH = 0.1;
-/** How often a host is killed again while it starts, and how often it is left dead for a while. */
+/** How often a host is killed again while it starts, and how often it remains stopped for a while. */
 const EARLY_KILLS = 0.1;
 const LEFT_DEAD = 0.3;
-/** For how long at the most, in milliseconds. */
+/** How long it remains stopped, at most, in milliseconds. */
 const DEAD_MS = 800;
-/** How long a mutation waits for a quorum, in seconds: less than a core lives. */
+/** How long a mutation waits for a quorum, in seconds: less than a core runs. */
 const REPLICATED_TIMEOUT_S = '0.2';
 
 /** The hosts of a machine: a quorum is both. */
@@ -63,7 +63,7 @@ export class Replicas {
     return { kills: sum(({ totals }) => totals.kills), duringStart: sum(({ totals }) => totals.duringStart) };
   }
 
-  /** Kills hosts while a core lives, with it or soon after, and starts them again. Resolves with what is not well then. */
+  /** Kills hosts while a core runs, with it or soon after, and starts them again. Resolves with what is wrong then. */
   async disturb(coreLifeMs: number, random: Random): Promise<string[]> {
     const victims = random.chance(BOTH) ? this.#hosts : [random.pick(this.#hosts)];
     const afterMs = random.chance(TOGETHER)
@@ -89,7 +89,7 @@ export class Replicas {
     return Promise.all(this.#hosts.map((host) => host.stored()));
   }
 
-  /** Whether a quorum has signed for so many events, and the core knows it. */
+  /** Whether a quorum has signed for this many events, and the core knows it. */
   async isComplete(count: number): Promise<boolean> {
     const outbox = await Connection.open(corePaths(this.#dataDir).outbox, 'read');
     try {
@@ -103,7 +103,7 @@ export class Replicas {
   }
 
   /**
-   * What the hosts have that the log has not, or the other way round; and whether what is restored from them is the same.
+   * Returns how the events of hosts and log differ, and whether what is restored from the hosts is the same.
    * @param events of the log, which no core has open
    * @param digest of its missions
    */
@@ -122,8 +122,8 @@ export class Replicas {
   }
 
   /**
-   * Restores from each host alone, as they are when the core was killed: either must have all that was ever at quorum, for a
-   * quorum is both.
+   * Restores from each host alone, as they are after the core was killed: each must have all events that were ever at quorum,
+   * because a quorum is both.
    * @param events of the log, which no core has open
    * @param answered positions that were answered as REPLICATED
    */
@@ -136,7 +136,7 @@ export class Replicas {
     for (const host of hosts.split(',')) {
       const { restored, why } = await this.#restoreFrom(host, key);
       if (restored === undefined) {
-        if (least > 0) wrong.push(`${least} events were at quorum, and ${host} alone does not give them: ${why}`);
+        if (least > 0) wrong.push(`${least} events were at quorum, but ${host} alone does not give them: ${why}`);
         continue;
       }
       if (restored.length < least) wrong.push(`${host} alone gives ${restored.length} of ${least} events at quorum`);
@@ -146,16 +146,16 @@ export class Replicas {
     return wrong;
   }
 
-  /** Restores as the machine's own `keys export` says one does. */
+  /** Restores as the output of the machine's own `keys export` describes. */
   async #restore(replicated: readonly RecordedEvent[], digest: string): Promise<string[]> {
     const { key, hosts } = await this.#exported();
     const stateOf = () => Promise.all(this.#hosts.map((host) => host.inFile('SELECT * FROM origins')));
     const before = JSON.stringify(await stateOf());
     const { restored, shown, why } = await this.#restoreFrom(hosts, key);
     if (restored === undefined) return [why];
-    const wrong = shown === digest ? [] : [`the restored missions have digest ${shown}, and not ${digest}`];
+    const wrong = shown === digest ? [] : [`the restored missions have digest ${shown}, not ${digest}`];
     if (textsOf(restored) !== textsOf(replicated))
-      wrong.push(`${restored.length} events were restored, and are not the ${replicated.length} there were`);
+      wrong.push(`${restored.length} events were restored, which are not the ${replicated.length} replicated ones`);
     if (JSON.stringify(await stateOf()) !== before) wrong.push('the restore has changed what a host keeps');
     const evidence = await Promise.all(this.#hosts.map((host) => host.inFile('SELECT 1 FROM evidence')));
     return [...wrong, ...(evidence.flat().length === 0 ? [] : ['the restore left evidence of a fork'])];
@@ -169,14 +169,14 @@ export class Replicas {
     return { key, hosts };
   }
 
-  /** What travels of the log that is restored, and the digest of its missions; or why there is none. */
+  /** The replicated events of the restored log and the digest of its missions, or why there is none. */
   async #restoreFrom(hosts: string, key: string) {
     const dataDir = await newDataDir();
     const env = { ...this.env, SHERATAN_RECOVERY_KEY: key };
     const { code, output, errors } = await Sheratan.run(['restore', '--hosts', hosts], dataDir, env);
     const why = `the restore ended with ${code}: ${errors.join('\n')}`;
     if (code !== 0) return { why };
-    // What stays with a copy of a log, a restore records itself.
+    // Local events are not shipped; the restore records its own.
     const restored = replicatedOf(await withLogOf(dataDir, {}, (log) => collect(log.readAll())));
     const [shown] = output.flatMap((line) => /^missions +([0-9a-f]{64})$/.exec(line)?.[1] ?? []);
     return { restored, shown, why };

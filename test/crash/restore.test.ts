@@ -23,9 +23,9 @@ import { Random } from '../support/random.js';
 import { replicatedOf } from './replicas.js';
 import { SEED } from '../support/seed.js';
 
-/** How often a restore is killed: more to look for what is rare. */
+/** How often a restore is killed; set it higher to look for rare faults. */
 const ROUNDS = Number(process.env['RESTORE_CRASH_ROUNDS'] ?? 20);
-/** A restore is run to its end after so many that were killed in the same folder. */
+/** After this many killed restores in the same folder, one is run to its end. */
 const KILLS_OF_A_FOLDER = 4;
 const MISSIONS = 150;
 const TIMEOUT_MS = 240_000 + ROUNDS * 20_000;
@@ -36,7 +36,7 @@ class Original {
   readonly env: Readonly<Record<string, string>>;
   readonly #root: RootKey;
   readonly #texts: readonly string[];
-  /** Of its missions. */
+  /** The digest of its missions. */
   readonly #digest: string;
 
   private constructor(urls: readonly string[], root: RootKey, texts: readonly string[], digest: string) {
@@ -47,7 +47,7 @@ class Original {
     this.#digest = digest;
   }
 
-  /** A core whose hosts have signed for all of it, and that is gone. */
+  /** A lost core whose hosts have signed for all of it. */
   static async make(): Promise<Original> {
     const hosts = [await newHost(), await newHost()];
     const urls = hosts.map(({ url, identity }) => `${url}#${identity.id}`);
@@ -70,7 +70,7 @@ class Original {
     await writeKeyring(keyring, this.#root, undefined);
   }
 
-  /** States that a folder is that of a whole core, and holds nothing of the restores before. */
+  /** States that a folder holds a complete core, and nothing of the restores before. */
   async expectIn(dataDir: string, why: string): Promise<void> {
     const { keyring, writer } = corePaths(dataDir);
     const { texts, digest, logId, head, positions } = await contentsOf(dataDir);
@@ -82,7 +82,7 @@ class Original {
   }
 }
 
-/** The replicated events of a log, and the digest of its missions; both read models are proved by a replay. */
+/** The replicated events of a log, and the digest of its missions; both read models are verified by a replay. */
 async function contentsOf(dataDir: string) {
   const paths = corePaths(dataDir);
   const log = await EmbeddedLog.open(paths.log, systemClock);
@@ -93,7 +93,7 @@ async function contentsOf(dataDir: string) {
       await verify(paths.outbox, outbox, log, dataDir),
     ];
     expect([shown.difference, sent.difference]).toEqual([undefined, undefined]);
-    // One that stops may have recorded at last what its hosts have, and not have folded it.
+    // A core that stops may have recorded last what its hosts have, without folding it.
     const positions = [shown.position, sent.position];
     return { texts, digest: shown.storedDigest, logId: log.logId, head: await log.head(), positions };
   } finally {
@@ -101,7 +101,7 @@ async function contentsOf(dataDir: string) {
   }
 }
 
-/** Whether there is a core in a folder; a keyring alone is none. */
+/** Whether a folder holds a core; a keyring alone is not a core. */
 async function hasCore(dataDir: string): Promise<boolean> {
   const { folder } = corePaths(dataDir);
   const names = existsSync(folder) ? await readdir(folder) : [];
@@ -113,13 +113,13 @@ function hasBuilt({ output }: Sheratan): boolean {
   return output.some((line) => line.startsWith('missions '));
 }
 
-/** Resolves when something has come about, or the restore has ended. */
+/** Resolves when a condition holds, or the restore has ended. */
 async function until(restore: Sheratan, isSo: () => boolean): Promise<void> {
   while (!restore.hasEnded && !isSo()) await delay(1);
 }
 
 it(
-  `a restore that is killed ${ROUNDS} times leaves no core or a whole one, and ends well when it is run again (TEST_SEED=${SEED})`,
+  `a restore that is killed ${ROUNDS} times leaves no core or a complete one, and succeeds when it is run again (TEST_SEED=${SEED})`,
   { timeout: TIMEOUT_MS },
   async () => {
     const random = new Random(SEED);
@@ -135,9 +135,9 @@ it(
       expect(left, why).toEqual([]);
     };
 
-    // One that is left alone tells how long each part of it takes.
+    // An undisturbed restore shows how long each part takes.
     const first = await newDataDir();
-    // By how much shorter it was when one was not killed in time: the machine may have had more to do at first.
+    // How much shorter a restore was when it was not killed in time: the machine may have been busier at first.
     let pace = 1;
     const startedAt = performance.now();
     const whole = restored(first);
@@ -169,7 +169,7 @@ it(
       if (random.chance(0.5)) await original.giveKeyring(dataDir);
     };
     for (let round = 1; round <= ROUNDS; round += 1) {
-      // What a restore that was cut short has left, with something of its own in it.
+      // What an interrupted restore has left, with a file that is not its own.
       if (existsSync(restoring(dataDir))) await writeFile(join(restoring(dataDir), 'left-behind'), 'by the last one');
       const begunAt = performance.now();
       const restore = restored(dataDir);
@@ -198,7 +198,7 @@ it(
     console.log(`crash: restore, seed ${SEED}, ${JSON.stringify(totals)}`);
     expect(totals.halfWay).toBeGreaterThanOrEqual(Math.floor(ROUNDS / 6));
 
-    // A core starts on what was restored last, and its hosts have all of it.
+    // A core starts on the last restored folder, and its hosts have all of it.
     if (!(await hasCore(dataDir))) await toItsEnd(dataDir, 'the last restore');
     const core = await Sheratan.serve(dataDir, original.env);
     await settled(core, MISSIONS);

@@ -23,9 +23,9 @@ const GOLDEN = join(import.meta.dirname, '../golden/0.1');
 /** Folders that are taken over, and how often each core is killed meanwhile. */
 const FOLDERS = Number(process.env['TAKE_OVER_CRASH_FOLDERS'] ?? 1);
 const KILLS = 4;
-/** By so many requests to hosts a core may get further each time before it is killed: it takes over in about 15. */
+/** How many more requests to hosts a core may make each time before it is killed: taking over needs about 15. */
 const REQUESTS = 4;
-/** How long after it listens it is killed at the latest, in milliseconds. */
+/** The longest time from its listening until it is killed, in milliseconds. */
 const LIFE_MS = 15_000;
 const TIMEOUT_MS = 120_000 + FOLDERS * 180_000;
 
@@ -39,12 +39,12 @@ async function eventsOf(dataDir: string): Promise<RecordedEvent[]> {
   return collect(log.readAll()).finally(() => log.close());
 }
 
-/** In which line the last policy of a log is. */
+/** The line of the last policy of a log. */
 function lineOf(events: readonly RecordedEvent[]): unknown {
   return events.findLast(({ type }) => type === 'ReplicationPolicySet')?.data['line'] ?? 1;
 }
 
-/** Kills a core at one of its requests to hosts: the host has taken it, and the answer is lost, or never got it. */
+/** Kills a core at one of its requests to hosts: the host has accepted it and the answer is lost, or never received it. */
 function killAt(core: Sheratan, fronts: readonly Front[], last: number, isTaken: boolean): Promise<void> {
   let asked = 0;
   return new Promise((resolve) => {
@@ -83,7 +83,7 @@ it(
         const core = new Sheratan(['serve'], dataDir, env);
         onTestFinished(() => core.kill());
         const asked = killAt(core, fronts, random.between(1, REQUESTS * kill), random.chance(0.5));
-        // It may speak to hosts before it says where it listens.
+        // It may send requests to hosts before it prints its address.
         await Promise.race([asked, core.listening().then(() => delay(LIFE_MS))]);
         await core.kill();
         totals.kills += 1;
@@ -99,7 +99,7 @@ it(
       const { digest } = await core.live();
       const readers = hosts.map((host) => new Reader(host, root, expected.origin));
       const quorums = () => Promise.all(readers.map(async (reader) => (await reader.head()).tree?.quorum));
-      // Hosts are told of a quorum a while after it is one; a core that stops does not wait long for them.
+      // Hosts learn of a quorum some time after it is reached; a core that stops does not wait long for them.
       await expect.poll(quorums, WAIT).toEqual([status.headSequence, status.headSequence]);
       expect(await core.stop()).toMatchObject({ code: 0 });
       expect(digest).toBe(digestBefore);

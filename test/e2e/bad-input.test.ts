@@ -6,12 +6,12 @@ import { dataDirOf, history, sheratan, withLogOf } from '../infra/transfer/suppo
 import { Sheratan } from '../support/core.js';
 import { newEvents } from '../support/events.js';
 
-/** What a core that was stopped left: its log and its read model. */
+/** What a stopped core left: its log and its read model. */
 let log: Buffer;
 let missions: Buffer;
 let digest = '';
 
-// Once; but only a test may have a folder that goes with it.
+// Done once. It is a beforeEach because only a test may have a folder that is removed with it.
 beforeEach(async () => {
   if (digest !== '') return;
   const dataDir = await dataDirOf(history(4, 5));
@@ -20,7 +20,7 @@ beforeEach(async () => {
   missions = await readFile(corePaths(dataDir).missions);
 });
 
-/** A data folder as that core left it, but for these files. */
+/** A data folder as that core left it, except for these files. */
 async function dataDirWith(files: { readonly log?: Buffer; readonly missions?: Buffer }): Promise<string> {
   const dataDir = await dataDirOf({});
   const paths = corePaths(dataDir);
@@ -31,14 +31,14 @@ async function dataDirWith(files: { readonly log?: Buffer; readonly missions?: B
   return dataDir;
 }
 
-/** Runs a command that must end with exit code 78 and say one thing. */
+/** Runs a command that must end with exit code 78 and one message. */
 async function refuses(command: string, dataDir: string, message: RegExp): Promise<void> {
   const { code, output, errors } = await sheratan([command], dataDir);
   expect(errors).toEqual([expect.stringMatching(message)]);
   expect({ code, output }).toEqual({ code: 78, output: [] });
 }
 
-/** The read model, after the core has started by itself. */
+/** The digest of the read model, after a core has started on the folder. */
 async function digestOnceStarted(dataDir: string): Promise<string> {
   const core = await Sheratan.serve(dataDir);
   const status = await core.live();
@@ -55,7 +55,7 @@ function withHole(file: Buffer): Buffer {
 
 const GARBAGE = Buffer.from('This is not a database. '.repeat(1_000));
 
-describe('a log.db that is damaged or another is refused with one message that says what to do:', () => {
+describe('a damaged log.db, or another file in its place, is refused with one message that states what to do:', () => {
   it.each([
     ['garbage', () => GARBAGE, /^sheratan: LOG_CORRUPT: .*log\.db is damaged\..*restore the file from a copy/],
     ['cut short', () => log.subarray(0, log.length - 8192), /^sheratan: LOG_CORRUPT: .*log\.db is damaged.*restore/],
@@ -105,9 +105,9 @@ describe('a log.db that is damaged or another is refused with one message that s
     await refuses('serve', dataDir, message);
     await refuses('replay', dataDir, message);
     const { output } = await sheratan(['replay', 'missions', '--reset'], dataDir);
-    // What clients hold positions of may be gone: they are told, by a log of another name.
+    // Events whose positions clients hold may be lost: the new id of the log lets clients know.
     const [, was, now] =
-      /^log (\w{6}) has lost events: it is log (\w{6}) now, and positions of \1 are refused$/.exec(output[0] ?? '') ??
+      /^log (\w{6}) has lost events: its new id is (\w{6}), and positions of \1 are refused$/.exec(output[0] ?? '') ??
       [];
     expect(now).not.toBe(was);
     expect(output[1]).toContain(`replayed up to ${now}:`);
@@ -117,10 +117,10 @@ describe('a log.db that is damaged or another is refused with one message that s
   });
 });
 
-describe('an older copy of a log that went on beyond what a read model has folded', () => {
+describe('an older copy of a log that continued beyond what a read model has folded', () => {
   it.each([
     ['what the read model folds', 'mission-m0', 'MissionUpdated', { missionId: 'm0', title: 'Lost' }],
-    ['what it passes over', 'replication-o', 'ReplicasAcknowledged', { origin: 'o' }],
+    ['what it ignores', 'replication-o', 'ReplicasAcknowledged', { origin: 'o' }],
   ])('is refused where it lacks %s, and accepted only on demand', async (_, stream, type, data) => {
     const dataDir = await dataDirWith({});
     const { log: path } = corePaths(dataDir);
@@ -140,7 +140,7 @@ describe('an older copy of a log that went on beyond what a read model has folde
     await refuses('serve', dataDir, message);
     await refuses('replay', dataDir, message);
     const { output } = await sheratan(['replay', 'missions', '--reset'], dataDir);
-    expect(output[0]).toMatch(/^log (\w{6}) has lost events: it is log \w{6} now, and positions of \1 are refused$/);
+    expect(output[0]).toMatch(/^log (\w{6}) has lost events: its new id is \w{6}, and positions of \1 are refused$/);
     expect(await sheratan(['replay', 'outbox', '--reset'], dataDir)).toMatchObject({ code: 0 });
     const core = await Sheratan.serve(dataDir);
     await core.live();
@@ -166,7 +166,7 @@ describe('a missions.db that is damaged', () => {
     ['garbage', () => GARBAGE],
     ['cut short', () => missions.subarray(0, 4096 * 3 + 100)],
     ['cut to a few bytes', () => missions.subarray(0, 50)],
-  ])('is refused, saying that it can be deleted, and rebuilt once it is: %s', async (_, content) => {
+  ])('is refused with the advice to delete it, and rebuilt once it is deleted: %s', async (_, content) => {
     const dataDir = await dataDirWith({ missions: content() });
     const { missions: path } = corePaths(dataDir);
     await refuses(
@@ -189,12 +189,12 @@ describe('a missions.db that is damaged', () => {
     );
   });
 
-  it('is built anew when it is empty, or is not there', async () => {
+  it('is rebuilt when it is empty or missing', async () => {
     const dataDir = await dataDirWith({ missions: Buffer.alloc(0) });
     expect(await digestOnceStarted(dataDir)).toBe(digest);
   });
 
-  it('is thrown away by replay --reset, whatever it holds', async () => {
+  it('is deleted by replay --reset, whatever it holds', async () => {
     const dataDir = await dataDirWith({ missions: GARBAGE });
     expect((await sheratan(['replay', 'missions', '--reset'], dataDir)).output[1]).toBe(digest);
     expect((await sheratan(['verify'], dataDir)).output[1]).toBe(digest);

@@ -22,12 +22,12 @@ const CHUNK_BYTES = 1_024;
 const MIN_LENGTH = 12;
 const DATE = /^\d{4}-\d\d-\d\dT/;
 
-/** A text that nothing else says. */
+/** A text that occurs nowhere else. */
 function unheardOf(what: string): string {
   return `${what} ${randomBytes(12).toString('base64url')}`;
 }
 
-/** What the prototype knew: in every field that takes any text, one that nothing else says. */
+/** Data of the prototype: every free text field has a text that occurs nowhere else. */
 function records() {
   const ids = {
     missions: [randomUUID(), `first.${randomBytes(9).toString('hex')}`],
@@ -71,7 +71,7 @@ function textsOf(value: unknown): string[] {
   return Object.entries(value).flatMap(([name, inner]) => [...(Array.isArray(value) ? [] : [name]), ...textsOf(inner)]);
 }
 
-/** All that events say of missions, tasks and jobs, and what all events and their streams are called. */
+/** All texts of events of missions, tasks and jobs, and the names of all events and streams. */
 function needlesOf(events: readonly RecordedEvent[], given: readonly unknown[]): Needle[] {
   const said = events
     .filter(({ metadata }) => !metadata.actor.startsWith('process:'))
@@ -79,11 +79,11 @@ function needlesOf(events: readonly RecordedEvent[], given: readonly unknown[]):
   const names = events.flatMap(({ id, stream, type }) => [id, stream, type]);
   const texts = [...textsOf(given), ...said, ...names];
   const telling = texts.filter((text) => text.length >= MIN_LENGTH && !DATE.test(text));
-  // Names of fields are said by the schema: they are no secret, and not looked for.
+  // Names of fields are in the schema: they are not secret, and not searched for.
   return [...new Set(telling)].filter((text) => !/^[a-z]+([A-Z][a-z]+)+$/.test(text)).map(textNeedle);
 }
 
-/** The keys that only the core and the paper have, and the one that the machines share. */
+/** The keys that only the core and the paper have, and the key that the machines share. */
 function keysOf(root: RootKey, events: readonly RecordedEvent[], origin: string, authKey: string): Needle[] {
   const recovery = formatRecoveryKey(root);
   const keys = events
@@ -118,7 +118,7 @@ async function isReplicated(dataDir: string, atLeast: number): Promise<boolean> 
 
 describe('what hosts and broker keep', () => {
   it(
-    'says nothing of what it is about: no text, no id, no stream, and no key',
+    'reveals no text, no id, no stream and no key',
     async () => {
       const dataDir = await newDataDir();
       const { ids, ...imported } = records();
@@ -138,7 +138,7 @@ describe('what hosts and broker keep', () => {
       onTestFinished(() => machine.kill());
       await machine.listening();
 
-      // What is done with it from then on is as secret.
+      // Changes made from then on are as secret.
       const change = async (name: string, input: object) => {
         const headers = { 'x-correlation-id': unheardOf('request').replace(' ', '-') };
         const variables = { input: { ...input, idempotencyKey: unheardOf('key') }, consistency: 'PROJECTED' };

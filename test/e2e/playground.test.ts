@@ -5,7 +5,7 @@ import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { findChromium, openBrowser, VIEWPORT } from '../support/browser.js';
 import { newDataDir, Sheratan } from '../support/core.js';
 
-/** Where the picture of the README is, and what is set when it is to be made anew. */
+/** Where the picture of the README is, and the variable that has it made again. */
 const PICTURES = 'docs/pictures';
 const MAKES_PICTURE = process.env['UPDATE_PICTURES'] === '1';
 const PNG_SIGNATURE = '89504e470d0a1a0a';
@@ -31,7 +31,7 @@ async function createMission(core: Sheratan, title: string): Promise<void> {
 }
 
 describe('the playground', () => {
-  it('is made of files of this node alone', async () => {
+  it('consists only of files of this node', async () => {
     const core = await Sheratan.serve(await newDataDir());
     const response = await fetch(core.url);
     expect(response.url).toBe(`${core.url}/playground/`);
@@ -69,7 +69,7 @@ describe('the playground', () => {
 
       await page.getByText('(Send subscription Live)').click();
       await vi.waitFor(() => expect(sent.join()).toContain('"type":"subscribe"'), { timeout: PATIENCE_MS });
-      // That it was sent does not say that it has arrived: the first change is made until it is seen.
+      // A subscription that was sent may not have arrived yet: the first change is repeated until it is seen.
       await vi.waitFor(
         async () => {
           await createMission(core, 'Map the northern ridge');
@@ -82,7 +82,7 @@ describe('the playground', () => {
         await result.getByText(`"${title}"`).waitFor();
       }
 
-      // "Reloaded doc" goes by itself.
+      // The message "Reloaded doc" disappears automatically.
       await page.locator('.toast-close-button').waitFor({ state: 'detached' });
       const path = join(await pictureFolder(), 'playground.png');
       await page.screenshot({ path });

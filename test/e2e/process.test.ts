@@ -23,14 +23,14 @@ async function createMission(core: Sheratan, input: object = {}): Promise<{ id?:
   return errors === undefined ? { id: data.createMission.mission.id } : { error: errors[0] };
 }
 
-/** States that a core does not start: it ends with exit code 78 and says one thing. */
+/** States that a core does not start: it ends with exit code 78 and one message. */
 async function refusesToStart(dataDir: string, message: RegExp, env: Readonly<Record<string, string>> = {}) {
   const { code, output, errors } = await sheratan(['serve'], dataDir, env);
   expect(errors).toEqual([expect.stringMatching(message)]);
   expect({ code, output }).toEqual({ code: 78, output: [] });
 }
 
-describe('a core does not start, and says in one line what to do,', () => {
+describe('a core does not start, and states in one line what to do,', () => {
   it('when its port is in use', async () => {
     const port = await takenPort();
     const message = new RegExp(`^sheratan: .*EADDRINUSE.*127\\.0\\.0\\.1:${port}.*set SHERATAN_PORT to another`);
@@ -50,7 +50,7 @@ describe('a core does not start, and says in one line what to do,', () => {
     const dataDir = await newDataDir();
     await writeFile(join(dataDir, 'core'), '');
     await refusesToStart(dataDir, /^sheratan: EEXIST.*core.*SHERATAN_DATA_DIR/);
-    await refusesToStart(join(dataDir, 'core', 'data'), /^sheratan: ENOTDIR.*core.*a folder is needed where a file is/);
+    await refusesToStart(join(dataDir, 'core', 'data'), /^sheratan: ENOTDIR.*core.*a file is in the place of a folder/);
   });
 
   it('when folders are where its files should be', async () => {
@@ -79,7 +79,7 @@ describe('a core does not start, and says in one line what to do,', () => {
 });
 
 describe('SIGTERM under load', () => {
-  it('ends a core with exit code 0 within 10 s, and all it had acknowledged is there afterwards', async () => {
+  it('ends a core with exit code 0 within 10 s, and everything it acknowledged is recorded', async () => {
     const dataDir = await newDataDir();
     const core = await Sheratan.serve(dataDir);
     const acknowledged: string[] = [];
@@ -102,7 +102,7 @@ describe('SIGTERM under load', () => {
 });
 
 describe('a full disk', () => {
-  it('refuses mutations, saying what to do; queries go on, and mutations once there is room; nothing is lost', async () => {
+  it('refuses mutations and states what to do; queries continue, mutations too once there is space; nothing is lost', async () => {
     const disk = join(await newDataDir(), 'disk');
     const unmount = await mountSmallDisk(disk, DISK_BYTES);
     onTestFinished(async () => {

@@ -14,12 +14,12 @@ import { User } from '../support/user.js';
 const EVENTS = 80_000;
 /** People at work meanwhile. */
 const USERS = 3;
-/** Who looks on without a rest once a rebuild is near its end, and how many events before it: a switch takes little time. */
+/** Clients that query without a pause near the end of a rebuild, and how many events before it: a switch is short. */
 const WATCHERS = 4;
 const NEAR_EVENTS = EVENTS / 8;
-/** How often progress is looked at, in milliseconds. */
+/** How often progress is read, in milliseconds. */
 const POLL_MS = 50;
-/** How long people work on after the switch, in milliseconds, and how often those who look on look by then. */
+/** How long people continue after the switch, in milliseconds, and how many queries the watchers make by then. */
 const AFTERWARDS_MS = 500;
 const LOOKS = WATCHERS * 10;
 const TIMEOUT_MS = 300_000;
@@ -62,7 +62,7 @@ function numberOf(position: string): number {
   return Number(position.split(':')[1]);
 }
 
-/** The status once a rebuild has folded so much of its history, which it must not have ended by then. */
+/** The status once a rebuild has folded this share of its history; the rebuild must not have ended by then. */
 async function rebuiltUpTo(core: Sheratan, share: number): Promise<Untyped> {
   for (;;) {
     const status = await core.projection(STATUS);
@@ -72,7 +72,7 @@ async function rebuiltUpTo(core: Sheratan, share: number): Promise<Untyped> {
   }
 }
 
-/** Looks at the newest mission again and again: what was seen once is not unseen. */
+/** Queries the newest mission repeatedly: what was seen once never disappears. */
 async function watch(core: Sheratan, isEnough: () => boolean, looked: { count: number }): Promise<void> {
   for (let seen = { position: 0, totalCount: 0 }; !isEnough(); looked.count += 1) {
     const { missions } = await core.gql('{ missions(first: 1) { totalCount edges { node { position } } } }');
@@ -83,7 +83,7 @@ async function watch(core: Sheratan, isEnough: () => boolean, looked: { count: n
   }
 }
 
-/** States that the read model is what a replay makes of the log, as `sheratan verify` finds beside the running core. */
+/** States that the read model equals a replay of the log, as `sheratan verify` finds beside the running core. */
 async function expectVerified(folder: string, digest: string): Promise<void> {
   const { code, output } = await Sheratan.run(['verify'], folder);
   expect(output).toEqual([
@@ -97,7 +97,7 @@ async function expectVerified(folder: string, digest: string): Promise<void> {
 
 describe('a rebuild in a running core', () => {
   it(
-    'shows how far it is, while people read, write and follow as if there were none, before and after its switch',
+    'shows its progress, while people read, write and subscribe as usual, before and after its switch',
     async () => {
       const { core, folder, generation } = await serveHistory();
       const follower = new Subscriber(`${core.url.replace('http', 'ws')}/graphql`);
@@ -169,7 +169,7 @@ describe('a rebuild in a running core', () => {
   );
 
   it(
-    'is dropped when it is cancelled, and goes on from where it was when the core is killed',
+    'is dropped when it is cancelled, and continues where it was when the core is killed',
     async () => {
       const { core, folder, generation } = await serveHistory();
       const user = new User(core, 'User');

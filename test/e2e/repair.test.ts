@@ -15,10 +15,10 @@ import { quiet } from '../support/quiet.js';
 
 const WAIT = { timeout: 120_000, interval: 50 };
 const TIMEOUT_MS = 120_000;
-/** Where nobody listens. */
+/** Addresses at which no host listens. */
 const AWAY = [{ url: 'http://127.0.0.1:9' }, { url: 'http://127.0.0.1:10' }];
 
-/** What a core that was stopped left, once both hosts had signed for all of it; and the rows of its log. */
+/** What a stopped core left once both hosts had signed for all of it, and the rows of its log. */
 let template: string;
 let rows: Row[];
 let hosts: RunningHost[] = [];
@@ -96,7 +96,7 @@ function damage(dataDir: string, ...statements: readonly string[]): Promise<void
   });
 }
 
-/** Flips one bit of a file where a text stands. */
+/** Flips one bit of a file at the place of a text. */
 async function flipAt(path: string, text: string): Promise<void> {
   const bytes = await readFile(path);
   const at = bytes.indexOf(text);
@@ -105,7 +105,7 @@ async function flipAt(path: string, text: string): Promise<void> {
   await writeFile(path, bytes);
 }
 
-/** @param to the hosts that are asked; those that the core knows unless given */
+/** @param to the hosts that are asked; by default those that the core knows */
 function repair(dataDir: string, to?: readonly { readonly url: string }[]) {
   const given = to === undefined ? [] : ['--hosts', to.map(({ url }) => url).join(',')];
   return sheratan(['restore', '--repair', ...given], dataDir, replicating(hosts));
@@ -122,7 +122,7 @@ function sequenceOf(position: number): number {
     .length;
 }
 
-/** States that a log is what it was, and the read models are those of it. */
+/** States that a log is unchanged and that the read models match it. */
 async function expectAsBefore(dataDir: string): Promise<void> {
   expect(await rowsOf(dataDir)).toEqual(rows);
   const verified = await sheratan(['verify'], dataDir);
@@ -131,7 +131,7 @@ async function expectAsBefore(dataDir: string): Promise<void> {
 }
 
 describe('sheratan restore --repair', () => {
-  it('puts back, byte for byte, what was flipped in any column and what is gone, and names host and place', async () => {
+  it('restores, byte for byte, what was flipped in any column and what is missing, and names host and place', async () => {
     const [a = 0, b = 0, c = 0, d = 0, e = 0, f = 0, g = 0] = positionsOf('MissionCreated');
     const [key = 0] = positionsOf('KeyRotated');
     const dataDir = await stoppedCore();
@@ -154,9 +154,9 @@ describe('sheratan restore --repair', () => {
     const what = `${place}: MissionCreated, event ${sequenceOf(a)}, from `;
     const givers = hosts.map(({ url, identity }) => `${what}${url} (${identity.id})`);
     expect(output.filter((line) => givers.includes(line))).toHaveLength(1);
-    expect(output.at(-5)).toBe(`8 events mended; ${rows.length} read and found whole`);
-    expect(output.at(-1)).toBe('Prove the read models: sheratan verify');
-    // When a row that is gone was recorded nobody else knows: it is said to be when it happened.
+    expect(output.at(-5)).toBe(`8 events repaired; ${rows.length} events read and found intact`);
+    expect(output.at(-1)).toBe('Verify the read models: sheratan verify');
+    // No host knows when a missing row was recorded: the time of its event is used.
     const { metadata } = rows[g - 1]!;
     const { at } = JSON.parse(String(metadata)) as { at: string };
     const after = await rowsOf(dataDir);
@@ -166,10 +166,10 @@ describe('sheratan restore --repair', () => {
 
     const again = await repair(dataDir);
     expect(again).toMatchObject({ code: 0, errors: [] });
-    expect(again.output).toEqual([expect.stringMatching(/is whole: there is nothing to mend up to position \d+$/)]);
+    expect(again.output).toEqual([expect.stringMatching(/is intact up to position \d+: there is nothing to repair$/)]);
   });
 
-  it('mends bits flipped in the file itself, where they spoil its index too, without an outbox.db to count by', async () => {
+  it('repairs bits flipped in the file itself, which damage its index too, even without an outbox.db', async () => {
     const dataDir = await stoppedCore();
     const { log, outbox } = corePaths(dataDir);
     const [first = 0, , third = 0] = positionsOf('MissionCreated');
@@ -186,9 +186,9 @@ describe('sheratan restore --repair', () => {
 
   it.each([
     ['gives other contents', 'wrongContents', 'does not give all of the events'],
-    ['says that each event is damaged', 'withheld', 'does not give all of the events'],
+    ['reports each event as damaged', 'withheld', 'does not give all of the events'],
     ['answers without its HMAC', 'withoutHmac', 'or has another OFFGRID_AUTH_KEY'],
-  ] as const)('names a host that %s, and takes from another what it does not give', async (_what, lie, said) => {
+  ] as const)('names a host that %s, and takes from another host what it does not give', async (_what, lie, said) => {
     const dataDir = await stoppedCore();
     const [position = 0] = positionsOf('MissionCreated');
     await damage(dataDir, `UPDATE events SET data = '{}' WHERE position = ${position}`);
@@ -196,14 +196,14 @@ describe('sheratan restore --repair', () => {
     const { code, output, errors } = await repair(dataDir, [liar, hosts[1]!]);
     expect(errors).toEqual([expect.stringContaining(liar.url)]);
     expect(errors[0]).toContain(said);
-    // None of it is the host's own word against itself.
+    // None of this is signed by the host as proof against itself.
     expect(errors[0]).not.toContain('dishonest');
     expect(output[0]).toContain(`event ${sequenceOf(position)}, from ${hosts[1]!.url} (${hosts[1]!.identity.id})`);
     expect(code).toBe(0);
     await expectAsBefore(dataDir);
   });
 
-  it('changes nothing when no host can be reached, and says which events it could not have', async () => {
+  it('changes nothing when no host can be reached, and reports which events it could not get', async () => {
     const dataDir = await stoppedCore();
     const [position = 0] = positionsOf('MissionCreated');
     await damage(dataDir, `UPDATE events SET data = '{}' WHERE position = ${position}`);
@@ -220,8 +220,8 @@ describe('sheratan restore --repair', () => {
 
   it.each([
     ['local events', 0],
-    ['the last event, which read models are held to', -1],
-  ])('keeps the place of %s, and says that the rest of it is lost', async (_, which) => {
+    ['the last event, which read models are compared with', -1],
+  ])('keeps the place of %s, and reports that their content is lost', async (_, which) => {
     const dataDir = await stoppedCore();
     const position = positionsOf('ReplicasAcknowledged').at(which) ?? 0;
     if (which < 0) expect(position).toBe(rows.length);
@@ -256,7 +256,7 @@ describe('sheratan restore --repair', () => {
 });
 
 describe('sheratan export --unreplicated', () => {
-  it('saves only what came after the last event that a quorum has signed for, and --rebase takes it elsewhere', async () => {
+  it('saves only what follows the last event that a quorum has signed for, and --rebase imports it elsewhere', async () => {
     const dataDir = await stoppedCore();
     const core = await Sheratan.serve(dataDir, { ...replicating(hosts), OFFGRID_AUTH_KEY: 'not theirs' });
     const ids = [await newMission(core, 'Not shipped'), await newMission(core, 'Nor this')];
@@ -274,9 +274,9 @@ describe('sheratan export --unreplicated', () => {
     const other = await Sheratan.serve(elsewhere);
     const taken = await sheratan(['import', '--rebase', file], elsewhere);
     expect(taken).toMatchObject({ code: 0, errors: [] });
-    expect(taken.output[0]).toBe('unreplicated.ndjson: 2 read, 2 added, 0 there already, 0 refused');
+    expect(taken.output[0]).toBe('unreplicated.ndjson: 2 read, 2 added, 0 already present, 0 refused');
     const again = await sheratan(['import', '--rebase', file], elsewhere);
-    expect(again.output[0]).toBe('unreplicated.ndjson: 2 read, 0 added, 2 there already, 0 refused');
+    expect(again.output[0]).toBe('unreplicated.ndjson: 2 read, 0 added, 2 already present, 0 refused');
     const { mission } = await other.gql('query ($id: ID!) { mission(id: $id) { title } }', { id: ids[0] });
     expect(mission).toEqual({ title: 'Not shipped' });
   });

@@ -10,7 +10,7 @@ import { quietPort } from '../support/ports.js';
 
 const DIGEST = /^digest [0-9a-f]{64}$/;
 
-/** A data folder with a log and the read model built of it; answers with that and its digest. */
+/** Makes a data folder with a log and its read model; returns the folder and the digest. */
 async function replayed(): Promise<{ dataDir: string; digest: string }> {
   const dataDir = await dataDirOf(history(3, 3));
   const { code, output, errors } = await sheratan(['replay'], dataDir);
@@ -33,7 +33,7 @@ async function sql(dataDir: string, statement: string): Promise<Row[]> {
 const slots = async (dataDir: string) => sql(dataDir, 'SELECT slot, number FROM generations ORDER BY slot');
 
 describe('sheratan verify', () => {
-  it('answers with the digest when the read model is what the log says', async () => {
+  it('prints the digest when the read model matches the log', async () => {
     const { dataDir, digest } = await replayed();
     const { code, output, errors } = await sheratan(['verify'], dataDir);
     expect({ code, errors }).toEqual({ code: 0, errors: [] });
@@ -49,7 +49,7 @@ describe('sheratan verify', () => {
     ],
     ["UPDATE jobs SET status = 'PENDING' WHERE id = 'j2-2'", "jobs 'j2-2', column status", '"PENDING"', '"FAILED"'],
     ["DELETE FROM tasks WHERE id = 't4'", "tasks 't4'", 'null', expect.stringContaining('"id":"t4"')],
-  ])('finds what was tampered with (%s), and how to mend it', async (statement, place, stored, rebuilt) => {
+  ])('finds what was tampered with (%s), and states how to correct it', async (statement, place, stored, rebuilt) => {
     const { dataDir, digest } = await replayed();
     await sql(dataDir, statement);
     const { code, output, errors } = await sheratan(['verify'], dataDir);
@@ -66,7 +66,7 @@ describe('sheratan verify', () => {
     expect(await sheratan(['verify'], dataDir)).toMatchObject({ code: 0 });
   });
 
-  it('says so when there is nothing to verify', async () => {
+  it('reports when there is nothing to verify', async () => {
     const { code, output, errors } = await sheratan(['verify'], await dataDirOf({ missions: [] }));
     expect({ code, output }).toEqual({ code: 78, output: [] });
     expect(errors).toEqual([expect.stringMatching(/^sheratan: There is no .*missions\.db\. Run `sheratan replay`/)]);
@@ -74,7 +74,7 @@ describe('sheratan verify', () => {
 });
 
 describe('sheratan replay', () => {
-  it('builds beside the live tables and keeps the previous ones, unless it is told to prune', async () => {
+  it('builds beside the live tables and keeps the previous ones, except with --prune', async () => {
     const { dataDir, digest } = await replayed();
     expect(await slots(dataDir)).toEqual([{ slot: 'live', number: 1 }]);
     expect((await sheratan(['replay'], dataDir)).output[1]).toBe(digest);
@@ -86,7 +86,7 @@ describe('sheratan replay', () => {
     expect(await slots(dataDir)).toEqual([{ slot: 'live', number: 3 }]);
   });
 
-  it('refuses a read model of another log, saying what to do, and begins anew with --reset', async () => {
+  it('refuses a read model of another log, states what to do, and begins again with --reset', async () => {
     const { dataDir, digest } = await replayed();
     await sql(dataDir, "UPDATE generations SET log_id = 'zzzzzz'");
     const refused = await sheratan(['replay'], dataDir);
@@ -98,13 +98,13 @@ describe('sheratan replay', () => {
     expect(await slots(dataDir)).toEqual([{ slot: 'live', number: 1 }]);
   });
 
-  it('names the projections there are when it is asked for another', async () => {
+  it('names the existing projections when it is asked for another', async () => {
     const { code, errors } = await sheratan(['replay', 'inbox'], await newDataDir());
     expect(code).toBe(78);
-    expect(errors).toEqual(["sheratan: There is no projection 'inbox'. There are: missions, outbox."]);
+    expect(errors).toEqual(["sheratan: There is no projection 'inbox'. Name one of: missions, outbox."]);
   });
 
-  it('says so when there is no log, and makes no file', async () => {
+  it('reports when there is no log, and makes no file', async () => {
     const dataDir = join(await newDataDir(), 'data');
     const { code, errors } = await sheratan(['replay'], dataDir);
     expect(code).toBe(78);
@@ -125,7 +125,7 @@ describe('sheratan replay', () => {
 });
 
 describe('beside a running core', () => {
-  it('replay is done by that core, which goes on answering; verify proves the result', async () => {
+  it('replay is done by that core, which continues to answer; verify confirms the result', async () => {
     const { dataDir, digest } = await replayed();
     const core = await Sheratan.serve(dataDir);
     const { code, output, errors } = await sheratan(['replay'], dataDir);
@@ -142,13 +142,15 @@ describe('beside a running core', () => {
     for (const option of ['--reset', '--prune']) {
       const refused = await sheratan(['replay', option], dataDir);
       expect(refused).toMatchObject({ code: 78, output: [] });
-      expect(refused.errors).toEqual(['sheratan: A core runs on this data folder; stop it for --reset or --prune.']);
+      expect(refused.errors).toEqual([
+        'sheratan: A core runs on this data folder. Stop it before you use --reset or --prune.',
+      ]);
     }
     await core.stop();
     expect(await slots(dataDir)).toMatchObject([{ slot: 'live', number: 2 }, { slot: 'prev' }]);
   });
 
-  it('replay shows an operator token where tokens are asked for, and says so when it has none', async () => {
+  it('replay sends an operator token where tokens are required, and reports when it has none', async () => {
     const { dataDir, digest } = await replayed();
     const [viewer, operator] = [`viewer-${'v'.repeat(16)}`, `operator-${'o'.repeat(16)}`];
     await Sheratan.serve(dataDir, { SHERATAN_API_TOKENS: `${viewer}:viewer,${operator}:operator` });
@@ -161,7 +163,7 @@ describe('beside a running core', () => {
     expect(refused.errors).toEqual([expect.stringMatching(/^sheratan: The core at http\S+ refused: /)]);
   });
 
-  it('replay asks no core of another folder that listens where one of this folder did before it was killed', async () => {
+  it('replay uses no core of another folder that listens where a killed core of this folder did', async () => {
     const [{ dataDir }, { dataDir: other }] = [await replayed(), await replayed()];
     const port = String(await quietPort());
     const core = await Sheratan.serve(dataDir, { SHERATAN_PORT: port });
@@ -172,7 +174,7 @@ describe('beside a running core', () => {
     await lock?.release();
     expect(refused).toMatchObject({ code: 78, output: [] });
     expect(refused.errors).toEqual([
-      expect.stringMatching(/^sheratan: The core at http\S+ is another data folder's; .* Try again in a moment\.$/),
+      expect.stringMatching(/^sheratan: The core at http\S+ runs on another data folder\. .* Try again in a moment\.$/),
     ]);
     expect(await stranger.projection()).toMatchObject({ state: 'LIVE', generation: 1 });
   });

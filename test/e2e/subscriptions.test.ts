@@ -22,7 +22,7 @@ const MISSIONS = 100;
 
 /**
  * Changes of each kind in one request; a request of many costs less than many requests. Updates are of the missions
- * there are from the start: whoever misses one of the others does not see it later.
+ * that exist from the start: a client that misses a change of another does not see it later.
  */
 const KINDS = { createMission: 4, createTask: 2, updateMission: 14 };
 const CHANGES_PER_REQUEST = Object.values(KINDS).reduce((sum, count) => sum + count, 0);
@@ -47,7 +47,7 @@ const EVENTS_AFTER = `subscription ($after: Position) { eventRecorded(after: $af
 const MISSION = 'id title revision position';
 const MISSIONS_AFTER = `subscription ($after: Position) { missionChanged(after: $after) { position mission { ${MISSION} } } }`;
 
-/** A core that goes with its test, and its data folder. The tests run at the same time, so each has its own context. */
+/** A core that is removed with its test, and its data folder. The tests run at the same time, so each has its own context. */
 async function serve({ onTestFinished }: TestContext): Promise<Sheratan> {
   const folder = await mkdtemp(join(tmpdir(), 'sheratan-e2e-'));
   onTestFinished(() => rm(folder, { recursive: true, force: true }));
@@ -93,7 +93,7 @@ function manyChanges(): string {
   return `mutation (${fields.map(({ variable }) => variable).join(', ')}) { ${fields.map(({ field }) => field).join('\n')} }`;
 }
 
-/** Makes `CHANGES` changes to a core, by `CLIENTS` clients at a time. Resolves with the problems there were. */
+/** Makes `CHANGES` changes to a core, by `CLIENTS` clients at a time. Resolves with the problems that occurred. */
 async function makeChanges(core: Sheratan, missions: readonly string[], random: Random): Promise<unknown[]> {
   const document = manyChanges();
   const problems: unknown[] = [];
@@ -145,7 +145,7 @@ async function shownMissions(core: Sheratan): Promise<Map<string, Untyped>> {
   return shown;
 }
 
-/** The first place where two lists differ: a list of ten thousand is not to be printed. */
+/** The first place where two lists differ: lists of ten thousand must not be printed. */
 function firstDifference(actual: readonly unknown[], expected: readonly unknown[]) {
   const index = Array.from({ length: Math.max(actual.length, expected.length) }).findIndex(
     (_, i) => JSON.stringify(actual[i]) !== JSON.stringify(expected[i]),
@@ -202,7 +202,7 @@ describe.concurrent('subscriptions', () => {
     // More connections than a lucky client would need.
     expect(Math.min(events.connections, changes.connections)).toBeGreaterThan(10);
 
-    // Who comes when all is done, and stays, finds it in the files.
+    // A client that connects after all changes, and stays connected, gets them from the files.
     const late = new Subscriber(webSocketOf(core));
     context.onTestFinished(() => late.dispose());
     const lateEvents = late.run(EVENTS_AFTER, { after: start });
@@ -253,7 +253,7 @@ describe.concurrent('subscriptions', () => {
         LOG_FEEDS,
         'subscription ($after: Position) { eventRecorded(after: $after) { position event { id type data } } }',
       );
-      // Memory is measured once all of it has been used: a core that has just started has much to load yet.
+      // Memory is measured once every part has been used: a core that has just started still has much to load.
       while (number < LARGE_MISSIONS * 5) await change();
       await Promise.all([...rows, ...logs].map((feed) => feed.take(LARGE_MISSIONS)));
       const before = await core.residentMiB();

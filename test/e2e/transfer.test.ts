@@ -11,7 +11,7 @@ import { Connection } from '../../src/infra/sqlite/connection.js';
 import { dataDirOf, eventsOf, history, job, legacyFolder, mission, sheratan, task } from '../infra/transfer/support.js';
 import { newDataDir, Sheratan } from '../support/core.js';
 
-/** Builds the read model anew and answers with its digest. */
+/** Rebuilds the read model and returns its digest. */
 async function digestOf(dataDir: string): Promise<string> {
   const { code, output, errors } = await sheratan(['replay'], dataDir);
   expect({ code, errors }).toEqual({ code: 0, errors: [] });
@@ -39,21 +39,21 @@ async function countIn(dataDir: string): Promise<number> {
 }
 
 describe('sheratan import of the prototype', () => {
-  it('says what it did with each file, and adds nothing the second time', async () => {
+  it('reports what it did with each file, and adds nothing the second time', async () => {
     const folder = await legacyFolder({ missions: [mission('m1'), mission('m2')], tasks: [task('t1', 'm1')] });
     const dataDir = await newDataDir();
     const first = await sheratan(['import', folder], dataDir);
     expect(first).toMatchObject({ code: 0, errors: [] });
     expect(first.output).toEqual([
-      'missions.jsonl: 2 read, 2 added, 0 there already, 0 bad',
-      'tasks.jsonl: 1 read, 1 added, 0 there already, 0 bad',
-      'jobs.jsonl: not there',
+      'missions.jsonl: 2 read, 2 added, 0 already present, 0 bad',
+      'tasks.jsonl: 1 read, 1 added, 0 already present, 0 bad',
+      'jobs.jsonl: missing',
       expect.stringMatching(/^3 records in \d+\.\d s; the log is at [0-9a-z]{6}:3$/),
     ]);
     const second = await sheratan(['import', folder], dataDir);
     expect(second.output.slice(0, 2)).toEqual([
-      'missions.jsonl: 2 read, 0 added, 2 there already, 0 bad',
-      'tasks.jsonl: 1 read, 0 added, 1 there already, 0 bad',
+      'missions.jsonl: 2 read, 0 added, 2 already present, 0 bad',
+      'tasks.jsonl: 1 read, 0 added, 1 already present, 0 bad',
     ]);
     expect(second).toMatchObject({ code: 0, errors: [] });
   });
@@ -63,7 +63,7 @@ describe('sheratan import of the prototype', () => {
     const folder = await legacyFolder({ missions: [mission('m1'), ...broken, mission('m2')] });
     const { code, output, errors } = await sheratan(['import', folder], await newDataDir());
     expect(code).toBe(1);
-    expect(output[0]).toBe('missions.jsonl: 27 read, 2 added, 0 there already, 25 bad');
+    expect(output[0]).toBe('missions.jsonl: 27 read, 2 added, 0 already present, 25 bad');
     expect(errors).toHaveLength(21);
     expect(errors[0]).toMatch(/^missions\.jsonl:2: the line is not JSON/);
     expect(errors[19]).toMatch(/^missions\.jsonl:21: the line is not JSON/);
@@ -82,20 +82,20 @@ describe('sheratan import of the prototype', () => {
     expect((await eventsOf(dataDir)).map(({ stream }) => stream)).toEqual(['mission-m1']);
   });
 
-  it('says so when there is no such path, or the folder is no such folder', async () => {
+  it('reports when the path does not exist, or is not a folder of the prototype', async () => {
     const dataDir = await newDataDir();
     const [missing, other] = await Promise.all([
       sheratan(['import', join(dataDir, 'nowhere')], dataDir),
       sheratan(['import', dataDir], dataDir),
     ]);
     expect(missing).toMatchObject({ code: 78, output: [] });
-    expect(missing.errors).toEqual([expect.stringMatching(/^sheratan: .*nowhere.*there is no such file or folder/)]);
+    expect(missing.errors).toEqual([expect.stringMatching(/^sheratan: .*nowhere.*the file or folder does not exist/)]);
     expect(other).toMatchObject({ code: 78, output: [] });
     expect(other.errors).toEqual([expect.stringMatching(/^sheratan: .* has no missions\.jsonl\. Name /)]);
     expect(await readdir(dataDir)).toEqual([]);
   });
 
-  it('goes on after kill -9 in the middle, and comes to the events and the digest of one left in peace', async () => {
+  it('continues after kill -9 in the middle, and gives the events and the digest of an undisturbed import', async () => {
     const records = history(5, 40);
     const folder = await legacyFolder(records);
     const jobs = join(folder, 'jobs.jsonl');
@@ -103,7 +103,7 @@ describe('sheratan import of the prototype', () => {
     await promisify(execFile)('mkfifo', [jobs]);
     const dataDir = await newDataDir();
 
-    // It cannot end before it is killed: the last line does not come.
+    // It cannot end before it is killed: the last line does not arrive.
     const killed = new Sheratan(['import', folder], dataDir);
     const feed = createWriteStream(jobs);
     feed.on('error', () => undefined);
@@ -122,7 +122,7 @@ describe('sheratan import of the prototype', () => {
 
     const again = await sheratan(['import', folder], dataDir);
     expect(again).toMatchObject({ code: 0, errors: [] });
-    expect(again.output[0]).toBe('missions.jsonl: 5 read, 0 added, 5 there already, 0 bad');
+    expect(again.output[0]).toBe('missions.jsonl: 5 read, 0 added, 5 already present, 0 bad');
     expect(await eventsOf(dataDir)).toEqual(whole);
     const [mended, expected] = await Promise.all([digestOf(dataDir), digestOf(undisturbed)]);
     expect(mended).toBe(expected);
@@ -130,7 +130,7 @@ describe('sheratan import of the prototype', () => {
 });
 
 describe('beside a running core', () => {
-  it('an import shows in its API, and an export of it becomes the same events and the same digest elsewhere', async () => {
+  it('an import shows in its API, and importing its export elsewhere gives the same events and the same digest', async () => {
     const dataDir = await newDataDir();
     const core = await Sheratan.serve(dataDir);
     const jobs = [
@@ -160,14 +160,14 @@ describe('beside a running core', () => {
     const elsewhere = await newDataDir();
     const imported = await sheratan(['import', file], elsewhere);
     expect(imported).toMatchObject({ code: 0, errors: [] });
-    expect(imported.output[0]).toBe('log.ndjson: 9 read, 9 added, 0 there already, 0 bad');
+    expect(imported.output[0]).toBe('log.ndjson: 9 read, 9 added, 0 already present, 0 bad');
     expect(await eventsOf(elsewhere)).toEqual(await eventsOf(dataDir));
     expect(await digestOf(elsewhere)).toBe(digest);
   });
 });
 
 describe('sheratan export', () => {
-  it('writes the same to stdout as to a file, which it replaces whole', async () => {
+  it('writes the same to stdout as to a file, which it replaces completely', async () => {
     const dataDir = await dataDirOf(history(2, 3));
     const file = join(await newDataDir(), 'log.ndjson');
     await writeFile(file, 'what was there before\n'.repeat(10_000));
@@ -179,7 +179,7 @@ describe('sheratan export', () => {
     expect(await readdir(dirname(file))).toEqual(['log.ndjson']);
   });
 
-  it('ends quietly when its reader has had enough', async () => {
+  it('ends without a message when its reader closes the output', async () => {
     const dataDir = await dataDirOf(history(10, 30));
     const child = spawn(process.execPath, ['bin/main.js', 'export'], {
       env: { ...process.env, SHERATAN_DATA_DIR: dataDir },
@@ -187,13 +187,13 @@ describe('sheratan export', () => {
     });
     child.stdout.once('data', () => child.stdout.destroy());
     const code = new Promise((resolve) => child.once('close', resolve));
-    // How far it is, a slow machine says and a fast one does not.
+    // Progress is shown on a slow machine, and not on a fast one.
     const said = (await text(child.stderr)).split('\n').filter((line) => line !== '' && !line.startsWith('export: '));
     expect(said).toEqual([]);
     expect(await code).toBe(0);
   });
 
-  it('says so when stdout cannot take it', async () => {
+  it('reports when stdout cannot be written', async () => {
     const full = await open('/dev/full', 'w');
     const child = spawn(process.execPath, ['bin/main.js', 'export'], {
       env: { ...process.env, SHERATAN_DATA_DIR: await dataDirOf(history(1, 0)) },
@@ -226,10 +226,10 @@ describe('sheratan export', () => {
     const elsewhere = await newDataDir();
     const imported = await sheratan(['import', file], elsewhere);
     expect(imported).toMatchObject({ code: 0, errors: [] });
-    expect(imported.output[0]).toBe('log.ndjson: 8 read, 8 added, 0 there already, 0 bad');
+    expect(imported.output[0]).toBe('log.ndjson: 8 read, 8 added, 0 already present, 0 bad');
   });
 
-  it('names what is wrong with where it shall write to, and with a folder that has no log', async () => {
+  it('names what is wrong with its target, and with a folder that has no log', async () => {
     const dataDir = await dataDirOf(history(1, 0));
     const [onFolder, nowhere, noLog] = await Promise.all([
       sheratan(['export', dataDir], dataDir),
@@ -240,7 +240,7 @@ describe('sheratan export', () => {
       code: 78,
       errors: [`sheratan: ${dataDir} is a folder. Name a file to write to.`],
     });
-    expect(nowhere).toMatchObject({ code: 78, errors: [expect.stringContaining('there is no such file or folder')] });
+    expect(nowhere).toMatchObject({ code: 78, errors: [expect.stringContaining('the file or folder does not exist')] });
     expect(noLog).toMatchObject({
       code: 78,
       errors: [expect.stringMatching(/There is no log at .*SHERATAN_DATA_DIR/)],
@@ -257,6 +257,6 @@ describe('sheratan import of an export', () => {
     const { code, output: said, errors } = await sheratan(['import', file], await newDataDir());
     expect(code).toBe(1);
     expect(errors).toEqual([expect.stringMatching(/^log\.ndjson:2: the line is not JSON/)]);
-    expect(said[0]).toBe('log.ndjson: 9 read, 8 added, 0 there already, 1 bad');
+    expect(said[0]).toBe('log.ndjson: 9 read, 8 added, 0 already present, 1 bad');
   });
 });

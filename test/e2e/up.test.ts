@@ -7,7 +7,7 @@ import { newDataDir, Sheratan } from '../support/core.js';
 import { mutation } from '../support/documents.js';
 import { takenPort } from '../infra/transfer/support.js';
 
-/** The longest a test waits for something to come about, in milliseconds. */
+/** The longest that a test waits for a condition, in milliseconds. */
 const PATIENCE_MS = 50_000;
 
 /** Starts everything; it is stopped with the test at the latest. */
@@ -35,7 +35,7 @@ function isAlive(pid: number): boolean {
 
 async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
   for (const end = performance.now() + PATIENCE_MS; !(await holds());) {
-    if (performance.now() > end) throw new Error(`waited in vain until ${what}`);
+    if (performance.now() > end) throw new Error(`timed out while waiting until ${what}`);
     await delay(20);
   }
 }
@@ -51,10 +51,10 @@ async function stopsOn(signal: NodeJS.Signals, machine: Sheratan, dataDir: strin
 }
 
 describe('sheratan up', () => {
-  it('starts the core, says where the playground is, and stops all on SIGINT, leaving nothing behind', async () => {
+  it('starts the core, prints the address of the playground, and stops all on SIGINT, leaving nothing behind', async () => {
     const dataDir = await newDataDir();
     const machine = await up(dataDir);
-    await until('all is said', () => machine.output.length >= 4);
+    await until('all lines are printed', () => machine.output.length >= 4);
     expect(machine.output.slice(0, 4)).toEqual([
       `[core] Sheratan is at ${machine.url}`,
       `[core]   playground  ${machine.url}/playground/`,
@@ -70,7 +70,7 @@ describe('sheratan up', () => {
     await stopsOn('SIGTERM', await up(dataDir), dataDir);
   });
 
-  it('starts the core again when it is killed, with all it had acknowledged', async () => {
+  it('starts the core again when it is killed, with everything that it acknowledged', async () => {
     const dataDir = await newDataDir();
     const machine = await up(dataDir);
     const { createMission } = await machine.gql(mutation('createMission'), {
@@ -108,16 +108,18 @@ describe('sheratan up', () => {
   it('stops while it waits to start the core again', async () => {
     const dataDir = await newDataDir();
     const machine = await up(dataDir);
-    // With each time it waits longer: in the end for longer than this test may be held up.
+    // Each wait is longer: the last is longer than this test may be delayed.
     for (const seconds of ['0.5', '1', '2']) {
       await until('there is a core', async () => (await corePid(machine)) !== undefined);
       process.kill((await corePid(machine))!, 'SIGKILL');
-      await until('it says so', () => machine.output.some((line) => line.endsWith(`starting again in ${seconds} s`)));
+      await until('it reports the restart', () =>
+        machine.output.some((line) => line.endsWith(`starting again in ${seconds} s`)),
+      );
     }
     expect(await machine.stop()).toEqual({ code: 0, signal: null });
   });
 
-  it('stops while the core is starting, which listens to no signals yet', async () => {
+  it('stops while the core is starting and does not handle signals yet', async () => {
     const machine = new Sheratan(['up'], await newDataDir(), { OFFGRID_BROKER_URL: '' });
     onTestFinished(() => machine.kill());
     await until('there is a core', async () => (await corePid(machine)) !== undefined);
@@ -125,14 +127,14 @@ describe('sheratan up', () => {
     expect(await machine.ended).toEqual({ code: 0, signal: null });
   });
 
-  it('ends with exit code 78 and one message when it is set up wrong', async () => {
+  it('ends with exit code 78 and one message when a setting is wrong', async () => {
     const machine = new Sheratan(['up'], await newDataDir(), { SHERATAN_PORT: 'http' });
     expect(await machine.ended).toEqual({ code: 78, signal: null });
     expect(machine.output).toEqual([]);
     expect(machine.errors).toEqual(["sheratan: SHERATAN_PORT: 'http' must be a port: 0–65535"]);
   });
 
-  it('ends with exit code 78 and one message when the core cannot start, instead of trying for ever', async () => {
+  it('ends with exit code 78 and one message when the core cannot start, instead of trying forever', async () => {
     const machine = new Sheratan(['up'], await newDataDir(), { SHERATAN_PORT: String(await takenPort()) });
     expect(await machine.ended).toEqual({ code: 78, signal: null });
     expect(machine.output).toEqual([expect.stringMatching(/^\[core\] sheratan: .*EADDRINUSE.*set SHERATAN_PORT/)]);

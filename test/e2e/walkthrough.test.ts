@@ -5,7 +5,7 @@ import { newDataDir, Sheratan } from '../support/core.js';
 import type { Untyped } from '../support/node.js';
 import { quietPort } from '../support/ports.js';
 
-/** The longest a test waits for something to come about. */
+/** The longest that a test waits for a condition. */
 const WAIT = { timeout: 60_000, interval: 50 };
 
 async function json(url: string): Promise<Untyped> {
@@ -75,7 +75,7 @@ describe('the walkthrough', () => {
         { id: 3, key: `mission-${id}`, etype: 10, status: 'completed' },
       ]);
 
-    // The broker was told, by the core of a batch and by the hosts that they are there.
+    // The core has reported a batch to the broker, and the hosts have reported that they run.
     await expect
       .poll(
         async () =>

@@ -14,29 +14,30 @@ import {
 } from '../offgrid/protocol/settings.js';
 import { isLoopback } from '../platform/loopback.js';
 
-/** How a node is set up. Parsed once from environment variables, then frozen. */
+/** The configuration of a node, parsed once from environment variables and frozen. */
 export interface Config {
-  /** Where state lives, one folder a process below it. */
+  /** The folder that holds state, with one folder below it for each process. */
   readonly dataDir: string;
   /** The server that holds the log; without one it is a file in `dataDir`. */
   readonly eventStore: ServerAddress | undefined;
   readonly bind: string;
   readonly port: number;
   readonly apiTokens: readonly ApiToken[];
-  /** Whether the schema may be asked for: on loopback unless told. */
+  /** Whether clients may query the schema; by default only on loopback. */
   readonly introspection: boolean;
   readonly logLevel: string;
   readonly offgrid: OffgridSettings;
 }
 
-/** A setting is not as it must be. One line: which, what it was, what it must be. */
+/** A setting is invalid. The message is one line: the variable, its value, what it must be. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
 }
 
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
+/** The least length of an API token, in characters. */
 const MIN_TOKEN_LENGTH = 16;
-/** Of OFFGRID_AUTH_KEY, beyond loopback. */
+/** The least length of OFFGRID_AUTH_KEY beyond loopback, in characters. */
 const MIN_AUTH_KEY_LENGTH = 16;
 const TOKEN = new RegExp(`^[A-Za-z0-9._~+/=-]{${MIN_TOKEN_LENGTH},200}$`);
 
@@ -114,28 +115,28 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   });
 }
 
-/** A core beyond loopback must know who calls. @throws ConfigError */
+/** Beyond loopback a core needs API tokens. @throws ConfigError */
 export function assertTokens({ bind, apiTokens }: Pick<Config, 'bind' | 'apiTokens'>): void {
   if (isLoopback(bind) || apiTokens.length > 0) return;
   throw new ConfigError(
-    `SHERATAN_API_TOKENS: must be set (token:role[,…], roles ${ROLES.join(', ')}) before SHERATAN_BIND goes beyond loopback; it is '${bind}'`,
+    `SHERATAN_API_TOKENS: must be set (token:role[,…], roles ${ROLES.join(', ')}) because SHERATAN_BIND is beyond loopback: '${bind}'`,
   );
 }
 
-/** @throws ConfigError when some of these addresses are beyond loopback, and the key is not for that */
+/** @throws ConfigError when one of these URLs is beyond loopback and the key may not be used there */
 export function assertAuthKeyFor(urls: readonly string[], offgrid: OffgridSettings): void {
   if (!urls.every(isLocalUrl)) assertOwnAuthKey(offgrid);
 }
 
-/** Beyond loopback nobody else must know the key, or find it by trying. @throws ConfigError */
+/** Beyond loopback the key must be secret, and too long to guess. @throws ConfigError */
 export function assertOwnAuthKey({ authKey }: OffgridSettings): void {
   if (authKey === DEFAULT_AUTH_KEY)
     throw new ConfigError(
-      'OFFGRID_AUTH_KEY: must be set, the same for core, hosts and broker, before any of them goes beyond loopback; it is what everybody knows',
+      'OFFGRID_AUTH_KEY: must be set to the same secret for core, hosts and broker when any of them is beyond loopback; the default key is public',
     );
   if (authKey.length < MIN_AUTH_KEY_LENGTH)
     throw new ConfigError(
-      `OFFGRID_AUTH_KEY: must have at least ${MIN_AUTH_KEY_LENGTH} characters beyond loopback: whoever hears a request can try keys at leisure`,
+      `OFFGRID_AUTH_KEY: must have at least ${MIN_AUTH_KEY_LENGTH} characters beyond loopback: a shorter key can be guessed from one recorded request`,
     );
 }
 
@@ -150,14 +151,14 @@ function offgridSettings(values: z.infer<typeof schema>): OffgridSettings {
   const allowsMinority = values.OFFGRID_ALLOW_MINORITY === 'true';
   if (requiredAcks !== undefined && requiredAcks <= weight / 2 && !allowsMinority) {
     throw new ConfigError(
-      `OFFGRID_REQUIRED_ACKS: '${requiredAcks}' must be more than half of the weight of all OFFGRID_STORAGE_HOSTS, ${weight}, or two halves could each have signed for another history; OFFGRID_ALLOW_MINORITY=true takes it all the same`,
+      `OFFGRID_REQUIRED_ACKS: '${requiredAcks}' must be more than half of the weight of all OFFGRID_STORAGE_HOSTS, ${weight}: otherwise two groups of hosts could sign two different histories. Raise it, or permit this with OFFGRID_ALLOW_MINORITY=true`,
     );
   }
   const dishonestWeight = values.OFFGRID_DISHONEST_WEIGHT;
   const required = requiredAcks ?? majorityOf(weight);
   if (dishonestWeight >= required) {
     throw new ConfigError(
-      `OFFGRID_DISHONEST_WEIGHT: '${dishonestWeight}' must be less than the weight that must have signed, ${required}: so many hosts could never show that nothing is missing`,
+      `OFFGRID_DISHONEST_WEIGHT: '${dishonestWeight}' must be less than the weight that must sign, ${required}: otherwise the hosts could never prove that nothing is missing`,
     );
   }
   return {
@@ -195,7 +196,7 @@ function seconds(min: number, max: number) {
     .refine((value) => value >= min && value <= max, message);
 }
 
-/** What a reader makes of a text; what it throws is what is wrong with the setting. */
+/** Makes a reader of texts a transform of the schema: the message of what it throws becomes the issue. */
 function told<T>(read: (text: string) => T): (text: string, context: z.RefinementCtx) => T {
   return (text, context) => {
     try {

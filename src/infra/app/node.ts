@@ -21,31 +21,31 @@ import { ProcessLock } from '../sqlite/process-lock.js';
 import type { Config } from './config.js';
 import { openLogWhenThere } from './start-log.js';
 
-/** A node that runs. */
+/** A running node. */
 export interface Node {
-  /** Where it listens: `http://host:port`. */
+  /** The address it listens on: `http://host:port`. */
   readonly url: string;
   readonly services: CoreServices;
   /**
-   * Stops accepting, finishes what is in flight, flushes and lets go of its files.
-   * @throws the first error of what could not be closed, after all the rest is
+   * Stops accepting requests, finishes those in flight, flushes and closes its files.
+   * @throws the first error of a part that could not be closed, after all other parts are closed
    */
   stop(): Promise<void>;
 }
 
-/** What a node is given beside its configuration. */
+/** What a node needs besides its configuration. */
 export interface NodeOptions {
   readonly clock: Clock;
   readonly logger: Logger;
-  /** Gives up starting: a server that holds the log is waited for. */
+  /** Aborts the start, which may be waiting for the server that holds the log. */
   readonly signal?: AbortSignal;
-  /** Resolvers of a bench or a test, beside those of the API. */
+  /** Additional resolvers, for benchmarks and tests. */
   readonly resolvers?: readonly ResolverClass[];
 }
 
 /**
- * Builds a running node out of its parts; the one place where they meet.
- * @throws LogError, ProjectionError or the system's error when it cannot start; what was opened is closed again
+ * Builds a running node from its parts; they are connected nowhere else.
+ * @throws LogError, ProjectionError or the system's error when it cannot start; what was opened is closed first
  */
 export async function startNode(config: Config, { clock, logger, signal, resolvers = [] }: NodeOptions): Promise<Node> {
   const paths = corePaths(config.dataDir);
@@ -99,7 +99,7 @@ export async function startNode(config: Config, { clock, logger, signal, resolve
     });
     const server = await startServer({ ...config, port }, services, makeSchema(resolvers), logger);
     opened.push(() => server.close());
-    // Who waits for a quorum is in flight, and may have to wait for longer than there is time to stop.
+    // A mutation that waits for a quorum is in flight too, and may wait longer than a stop may take.
     opened.push(() => Promise.resolve(replication?.letGo()));
     const address: CoreAddress = {
       ...{ url: server.url, logId: log.logId, pid: process.pid },
@@ -109,12 +109,14 @@ export async function startNode(config: Config, { clock, logger, signal, resolve
     opened.push(() => rm(paths.address, { force: true }));
     return { url: server.url, services, stop: closeAll };
   } catch (error) {
-    await closeAll().catch((failure: unknown) => logger.error({ err: failure }, 'could not close what was opened'));
+    await closeAll().catch((failure: unknown) =>
+      logger.error({ err: failure }, 'could not close a part of the node that was opened'),
+    );
     throw error;
   }
 }
 
-/** One process runs a projection. @throws ProjectionError PROJECTION_BUSY */
+/** Takes the lock that only one process on a data folder can hold. @throws ProjectionError PROJECTION_BUSY */
 async function ownProjection(lockPath: string): Promise<ProcessLock> {
   const lock = await ProcessLock.take(lockPath);
   if (lock !== undefined) return lock;

@@ -8,16 +8,16 @@ import { corePaths } from '../platform/core-paths.js';
 import type { Logger } from '../platform/logger.js';
 import type { Config } from './config.js';
 
-/** A log that is open, and the right to do what only one core on it may do. */
+/** An open log, and the leases of this core on it. */
 export interface OpenLog {
   readonly log: EventLog;
-  /** Seeks a lease, for as long as it is not stopped. */
+  /** Tries to take and keep a lease until it is stopped. */
   readonly lease: (name: string) => Lease;
 }
 
 /**
- * Opens the log that a configuration names: on a server, or in the core's folder, which must be there.
- * @param signal gives up waiting for a server
+ * Opens the log that a configuration names: on a server, or in the core's folder, which must exist.
+ * @param signal aborts the wait for a server
  * @throws LogError
  */
 export async function openLog(config: Config, clock: Clock, logger: Logger, signal?: AbortSignal): Promise<OpenLog> {
@@ -26,13 +26,14 @@ export async function openLog(config: Config, clock: Clock, logger: Logger, sign
   return openServer(eventStore, logger, signal);
 }
 
+/** Opens the log in a data folder, whose folder of the core must exist. @throws LogError */
 export function openFile({ dataDir }: Pick<Config, 'dataDir'>, clock: Clock): Promise<EventLog> {
   return EmbeddedLog.open(corePaths(dataDir).log, clock);
 }
 
-/** @throws LogError LOG_UNAVAILABLE when it does not answer for ten seconds; LOG_DENIED */
+/** Opens the log on a server. @throws LogError LOG_UNAVAILABLE when it does not answer for ten seconds; LOG_DENIED */
 export async function openServer(address: ServerAddress, logger: Logger, signal?: AbortSignal): Promise<OpenLog> {
-  // The client takes long to load, and most do without it.
+  // The client takes long to load, and most cores do not need it.
   const { EventStoreLog } = await import('../eventlog/eventstore/eventstore-log.js');
   signal?.throwIfAborted();
   const log = await EventStoreLog.open(address, logger, signal);
@@ -40,8 +41,8 @@ export async function openServer(address: ServerAddress, logger: Logger, signal?
 }
 
 /**
- * Makes the log another log, with the same events: positions handed out before are refused from then on. For a log that
- * has lost events: the positions of those must not be taken for the positions of what comes next.
+ * Gives the log a new id and returns it: positions handed out before are refused from then on. This is for a log that has
+ * lost events, whose positions must not be taken for the positions of later events. @throws LogError
  */
 export async function renameLog(config: Config, logger: Logger): Promise<string> {
   const { eventStore } = config;

@@ -6,18 +6,18 @@ import type { Logger } from '../platform/logger.js';
 import type { Config } from './config.js';
 import { openLog, type OpenLog } from './open-log.js';
 
-/** How long a server that cannot be reached is left alone before it is tried again, in milliseconds. */
+/** The pause before a server that cannot be reached is tried again, in milliseconds. */
 const RETRY_MS = 1_000;
 
-/** What a core starts with once its log is there. */
+/** What a core starts with once its log is open. */
 export interface Start extends OpenLog {
-  /** The port to listen on: where it was waited. */
+  /** The port to listen on: the one on which the core answered while it waited. */
   readonly port: number;
 }
 
 /**
  * Opens the log. A server may come up after the core: until then the core answers that it is not ready, and why.
- * @throws LogError when waiting is of no use; the signal's reason when it comes
+ * @throws LogError when waiting cannot help; the signal's reason when it is aborted
  */
 export async function openLogWhenThere(
   config: Config,

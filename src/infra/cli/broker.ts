@@ -8,18 +8,19 @@ import { systemClock } from '../platform/clock.js';
 import { CliError } from './errors.js';
 import { stopInTime, stopSignal } from './stop.js';
 
+/** How `sheratan broker` runs its broker. */
 export interface RunBrokerOptions {
   readonly dataDir: string;
   readonly name: string;
   readonly bind: string;
   readonly port: number;
   readonly authKey: string;
-  /** A quorum policy as JSON, or the path of a file with one; without it every node counts 1. */
+  /** A quorum policy as JSON, or the path of a file with one; without it every node has weight 1. */
   readonly policy: string | undefined;
   readonly logLevel: string;
 }
 
-/** Runs a broker until it is told to stop (SIGINT, SIGTERM). Resolves with the exit code. @throws CliError */
+/** Runs a broker until a signal stops it (SIGINT, SIGTERM). Resolves with the exit code. @throws CliError */
 export async function runBroker(options: RunBrokerOptions, print: (line: string) => void): Promise<number> {
   const { policy, logLevel, ...rest } = options;
   const logger = pino({ level: logLevel, base: { process: options.name } });
@@ -42,7 +43,7 @@ async function readPolicy(given: string): Promise<QuorumPolicies> {
   }
 }
 
-/** Says what a person can do something about. */
+/** Makes an error that the operator can correct a CliError. */
 function told(error: unknown): never {
   throw error instanceof StoreError ? new CliError(error.message) : error;
 }

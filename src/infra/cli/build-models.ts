@@ -7,10 +7,14 @@ import { CliError } from './errors.js';
 import { withProgress } from './progress.js';
 import { onStderr } from './stderr-logger.js';
 
-/** How long a projection is waited for at a time, in milliseconds. */
+/** How long to wait for a projection before its status is checked again, in milliseconds. */
 const LOOK_MS = 500;
 
-/** Builds the read models, and says the digest of missions: what hosts signed for, in the outbox, is earned again. */
+/**
+ * Builds the read models and returns the digest of missions. The digest of the outbox would not be the one before: hosts
+ * sign again for what they have.
+ * @throws CliError when a read model cannot be written
+ */
 export async function buildModels(paths: CorePaths, log: EventLog, print: (line: string) => void): Promise<string> {
   let digest = '';
   const head = await log.head();
@@ -30,12 +34,12 @@ export async function buildModels(paths: CorePaths, log: EventLog, print: (line:
   return digest;
 }
 
-/** The most events named one by one that could not be folded. */
+/** The most events that are reported one by one because they could not be folded. */
 const MAX_NAMED = 20;
 
 /**
- * Folds up to a position. An event that cannot be folded is skipped, with a word; at one of a newer build the projection
- * stays, for that build to go on. Returns how many were skipped.
+ * Folds up to a position. An event that cannot be folded is skipped and reported. At an event of a newer build the
+ * projection stops, so that the newer build can continue. Returns how many events were skipped.
  */
 async function catchUp(
   projector: Projector,

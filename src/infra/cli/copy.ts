@@ -9,9 +9,9 @@ import { CliError } from './errors.js';
 import { withProgress } from './progress.js';
 import { onStderr } from './stderr-logger.js';
 
-/** `sheratan copy`: a log from a data folder or a server into another. Resolves with the exit code. */
+/** `sheratan copy`: copies a log from a data folder or a server into another. Resolves with the exit code. @throws CliError */
 export async function runCopy(from: string, to: string, print: (line: string) => void): Promise<number> {
-  if (from === to) throw new CliError('--from and --to name the same log.');
+  if (from === to) throw new CliError('--from and --to name the same log. Name two different logs.');
   const source = await open('--from', from, false);
   try {
     const target = await open('--to', to, true);
@@ -34,16 +34,16 @@ async function copy(source: EventLog, target: EventLog, print: (line: string) =>
   );
   const end = await target.head();
   const seconds = ((performance.now() - startedAt) / 1_000).toFixed(1);
-  print(`${copied} events copied in ${seconds} s; ${target.logId}:${end} is what ${source.logId}:${head} was`);
+  print(`${copied} events copied in ${seconds} s; position ${source.logId}:${head} is now ${target.logId}:${end}`);
   const ours = await withProgress('verify source', (update) => digestLog(source, head, update));
   const theirs = await withProgress('verify target', (update) => digestLog(target, end, update));
   print(`source  ${ours.events} events  ${ours.digest}`);
   print(`target  ${theirs.events} events  ${theirs.digest}`);
   if (ours.digest === theirs.digest) {
-    print('the same. Read models are built anew on the target: start a core on it with a new data folder');
+    print('The logs are the same. Start a core on the target with a new data folder: it rebuilds the read models.');
     return 0;
   }
-  print('DIFFERENT: do not use the target. Copy into an empty log again, with nobody else writing to it');
+  print('DIFFERENT: do not use the target. Copy again, into an empty log to which nothing else writes.');
   return 1;
 }
 

@@ -12,16 +12,16 @@ import { showProgress, withProgress } from './progress.js';
 import { hostsOfCore, readFromHosts, reportRead } from './read-back.js';
 import { ScratchLogs } from './scratch-logs.js';
 
-/** What `sheratan restore --drill` is told. */
+/** The options of `sheratan restore --drill`. */
 export interface DrillOptions {
   readonly hosts?: string;
   readonly dishonestWeight: number;
 }
 
 /**
- * `sheratan restore --drill`: reads back into a scratch folder beside a core that may run, and compares event by event. It is
- * green only when the history is this core's, and not shorter than what it knows to be at quorum. Nothing is claimed, and
- * nothing is written but the scratch folder.
+ * `sheratan restore --drill`: restores into a scratch folder beside a core that may run, and compares event by event. The
+ * exit code is 0 only when the history is this core's and not shorter than what this core knows to be at quorum. It claims
+ * nothing at the hosts and writes only to the scratch folder. @throws CliError
  */
 export async function runDrill(
   root: RootKey,
@@ -49,12 +49,12 @@ export async function runDrill(
       return [compared, compared.same === length ? await digest() : ''] as const;
     });
     if (found.isOther) {
-      print(`DIFFERENT: event ${found.same + 1} of the hosts is another than this core's`);
+      print(`DIFFERENT: event ${found.same + 1} of the hosts is not event ${found.same + 1} of this core`);
       return 1;
     }
     if (found.same < length)
       throw new CliError(
-        `The hosts have ${length} events, and this log ${found.same}: it is older than what was shipped.`,
+        `The hosts have ${length} events and this log has only ${found.same}: this log is older than what was shipped.`,
         1,
       );
     const head = await log.head();
@@ -63,9 +63,9 @@ export async function runDrill(
     );
     print(`from hosts    ${theirs}`);
     print(`this core     ${ours}`);
-    if (theirs !== ours) print('DIFFERENT: the same events have another digest here');
+    if (theirs !== ours) print('DIFFERENT: the same events give another digest on this core');
     else if (length < quorum)
-      print(`TOO FEW: this core knows ${quorum} events to be at quorum, and the hosts give back ${length}`);
+      print(`TOO FEW: this core knows that ${quorum} events are at quorum, but the hosts give back only ${length}`);
     else print(`the same: ${length} events could be restored`);
     return theirs === ours && length >= quorum ? 0 : 1;
   } finally {

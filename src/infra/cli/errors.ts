@@ -4,10 +4,10 @@ import { LogError } from '../eventlog/errors.js';
 import { FoldError } from '../projector/batch-folder.js';
 import { ProjectionError } from '../projector/errors.js';
 
-/** The exit code of what only a person can mend: starting again would fail again. */
+/** The exit code of an error that an operator must correct: another start would fail in the same way. */
 export const CONFIG_EXIT_CODE = 78;
 
-/** An error whose message is meant for the person at the terminal. */
+/** An error whose message is meant for the operator. */
 export class CliError extends Error {
   override readonly name = 'CliError';
   readonly exitCode: number;
@@ -20,25 +20,26 @@ export class CliError extends Error {
 
 const SYSTEM_ERRORS: Readonly<Record<string, string>> = {
   EADDRINUSE:
-    'that port is in use: stop what uses it, or choose another: --port of a host or broker, for a core set SHERATAN_PORT to another',
-  EADDRNOTAVAIL: 'this machine has no such address: set SHERATAN_BIND to one of its own',
-  EACCES: 'permission denied: choose a port above 1023, or a folder you may write (SHERATAN_DATA_DIR)',
-  EROFS: 'the folder is read-only: set SHERATAN_DATA_DIR to one that can be written',
+    'the port is in use: stop the program that uses it, or choose another port: pass --port to a host or broker, or set SHERATAN_PORT to another port for a core',
+  EADDRNOTAVAIL: 'this machine does not have that address: set SHERATAN_BIND to an address of this machine',
+  EACCES: 'permission denied: choose a port above 1023, or a folder that you can write to (SHERATAN_DATA_DIR)',
+  EROFS: 'the folder is read-only: set SHERATAN_DATA_DIR to a folder that can be written',
   ENOSPC: 'the disk is full: free space, or use another disk',
-  ENOENT: 'there is no such file or folder',
-  ENOTDIR: 'a folder is needed where a file is: move that file, or name another folder',
-  EEXIST: 'a folder is needed where a file is: move that file, or set SHERATAN_DATA_DIR to another folder',
-  EISDIR: 'a file is needed where a folder is: name another file',
-  SQLITE_CANTOPEN: 'check that the folder may be written, or set SHERATAN_DATA_DIR to another',
+  ENOENT: 'the file or folder does not exist: check the path',
+  ENOTDIR: 'a file is in the place of a folder: move the file, or name another folder',
+  EEXIST: 'a file is in the place of a folder: move the file, or set SHERATAN_DATA_DIR to another folder',
+  EISDIR: 'a folder is in the place of a file: name another file',
+  SQLITE_CANTOPEN: 'check that the folder can be written, or set SHERATAN_DATA_DIR to another folder',
   SQLITE_READONLY: 'the file or its folder is read-only: make it writable, or set SHERATAN_DATA_DIR to another folder',
-  SQLITE_FULL: 'the disk is full: free space, or set SHERATAN_DATA_DIR to another disk',
-  SQLITE_NOTADB: 'the file is damaged: delete it if it is a lock, which holds nothing, or restore it from a copy',
-  ENOTFOUND: 'that host name is not known: set SHERATAN_BIND to an address of this machine',
+  SQLITE_FULL: 'the disk is full: free space, or set SHERATAN_DATA_DIR to a folder on another disk',
+  SQLITE_NOTADB:
+    'the file is damaged: if it is a lock, delete it (a lock holds no data); otherwise restore it from a copy',
+  ENOTFOUND: 'the host name is unknown: set SHERATAN_BIND to an address of this machine',
 };
 
-/** What a person is told of an error: one line that says what to do, or nothing for a defect, which needs its stack. */
+/** The message of an error for the operator: one line, with what to do. Undefined for a defect, which needs its stack. */
 export function explain(error: unknown): string | undefined {
-  // SQLite's messages, and statements quoted with them, may have several.
+  // Messages of SQLite, and the statements that they quote, may have several lines.
   return explanation(error)?.replace(/\s*\n\s*/g, ' ');
 }
 

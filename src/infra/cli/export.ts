@@ -13,17 +13,17 @@ import { CliError } from './errors.js';
 import { withLog } from './open-log.js';
 import { showProgress } from './progress.js';
 
-/** Damaged events shown one by one; the rest are counted. */
+/** The most damaged events that are reported one by one; further ones are only counted. */
 const MAX_SHOWN = 20;
 
-/** What `sheratan export` is told. */
+/** The options of `sheratan export`. */
 export interface ExportOptions {
   readonly skipDamaged: boolean;
-  /** Only what commands made that no quorum has signed for. */
+  /** Export only events of missions, tasks and jobs that no quorum has signed for. */
   readonly unreplicated: boolean;
 }
 
-/** `sheratan export`: the log as NDJSON, to a file or to stdout. Resolves with the exit code. */
+/** `sheratan export`: writes the log as NDJSON to a file or to stdout. Resolves with the exit code. @throws CliError */
 export async function runExport(
   path: string | undefined,
   { skipDamaged, unreplicated }: ExportOptions,
@@ -60,7 +60,7 @@ export async function runExport(
   return damaged === 0 ? 0 : 1;
 }
 
-/** Writes a file whole or not at all: temp, fsync, rename, fsync of the folder. A device or a pipe is written as it is. */
+/** Writes a complete file or none: temporary file, fsync, rename, fsync of the folder. A device or pipe is written directly. */
 async function toFile<R>(path: string, write: (output: Writable) => Promise<R>): Promise<R> {
   const target = await realpath(path).catch(() => path);
   const found = await stat(target).catch(() => undefined);
@@ -78,7 +78,7 @@ async function toFile<R>(path: string, write: (output: Writable) => Promise<R>):
   }
 }
 
-/** Writes a stream to its end; it may fail at any time. */
+/** Writes a stream to its end; rejects as soon as the stream fails. */
 async function written<R>(output: Writable, write: (output: Writable) => Promise<R>): Promise<R> {
   const done = finished(output);
   done.catch(() => undefined);

@@ -12,7 +12,7 @@ import { isLoopback } from '../platform/loopback.js';
 import { CliError } from './errors.js';
 import { stopInTime, stopSignal } from './stop.js';
 
-/** Runs a storage host until it is told to stop. Resolves with the exit code. */
+/** Runs a storage host until a signal stops it. Resolves with the exit code. @throws CliError, ConfigError */
 export async function runHost(
   config: Config,
   { name, port }: { readonly name: string; readonly port: number },
@@ -30,7 +30,7 @@ export async function runHost(
   });
   print(`Host ${name} is at ${host.url}\n  fingerprint ${host.identity.id}\n  data        ${folder}`);
   const stopping = new AbortController();
-  // A host that was given its own key alone is known to no broker.
+  // Without OFFGRID_AUTH_KEY a host cannot sign what it sends to the broker.
   const isKnown = hostKey === undefined || authKey !== DEFAULT_AUTH_KEY;
   const broker = new BrokerClient({ url: brokerUrl, authKey, clock: systemClock });
   const beating = isKnown ? heartbeat(host, broker, logger, stopping.signal) : Promise.resolve();
@@ -42,22 +42,24 @@ export async function runHost(
   return 0;
 }
 
-/** Which origin of which host's folder is meant. */
+/** An origin at a host, which is named by its folder in the data folder. */
 export interface OfHost {
   readonly name: string;
   readonly origin: string;
 }
 
-/** `sheratan host reset-key`: the next to claim the name there pins his key. */
+/** `sheratan host reset-key`: unpins the key of an origin; the next claim of the name pins its own. @throws CliError */
 export function runResetKey({ name, origin }: OfHost, config: Config, print: (line: string) => void): Promise<number> {
   return maintain(origin, async () => {
     const key = await resetKey(join(config.dataDir, name), origin);
-    print(`The key ${toHex(key)} is no longer pinned for '${origin}' at ${name}: the next to claim it pins another.`);
-    print('What was kept under it stays as evidence. To free the room: sheratan host drop-evidence.');
+    print(
+      `The key ${toHex(key)} is no longer pinned for '${origin}' at ${name}: the next claim of this name pins its own key.`,
+    );
+    print('What was kept under it remains as evidence. To free the space, run: sheratan host drop-evidence');
   });
 }
 
-/** `sheratan host drop-evidence`: frees what was set aside. */
+/** `sheratan host drop-evidence`: frees the space of what was set aside. @throws CliError */
 export function runDropEvidence(
   { name, origin }: OfHost,
   config: Config,
@@ -65,12 +67,13 @@ export function runDropEvidence(
 ): Promise<number> {
   return maintain(origin, async () => {
     const { events, bytes } = await dropEvidence(join(config.dataDir, name), origin);
-    print(`${events} events of '${origin}' that were set aside are dropped at ${name}: ${bytes} bytes are free again.`);
+    print(`${events} events of '${origin}' that were set aside at ${name} are dropped; ${bytes} bytes are free again.`);
   });
 }
 
 async function maintain(origin: string, work: () => Promise<void>): Promise<number> {
-  if (!isOrigin(origin)) throw new CliError(`--origin: '${origin}' is not the name of an origin`);
+  if (!isOrigin(origin))
+    throw new CliError(`--origin: '${origin}' must be 1–64 letters, digits, dots, hyphens or underscores`);
   try {
     await work();
     return 0;

@@ -18,37 +18,37 @@ import { knownHost } from './known-hosts.js';
 import { rootKey } from './recovery-key.js';
 import { runningCore } from './running-core.js';
 
-/** `sheratan hosts key`: prints the key that a host is given in the stead of OFFGRID_AUTH_KEY. */
+/** `sheratan hosts key`: prints the key that a host takes instead of OFFGRID_AUTH_KEY. @throws CliError */
 export function printHostKey(host: string, { offgrid }: Config, print: (line: string) => void): number {
   assertFingerprint(host);
   if (offgrid.authKey === DEFAULT_AUTH_KEY)
     throw new CliError(
-      'OFFGRID_AUTH_KEY is not set, and everybody knows what it is then: set it, the same as the core has.',
+      'OFFGRID_AUTH_KEY is not set, and the default key is public. Set it to the key that the core has.',
     );
   print(toHex(hostKeyOf(offgrid.authKey, host)));
   return 0;
 }
 
-/** What a proof contradicts is of this kind. */
+/** What the head of a proof contradicts, by the kind of the proof. */
 const AGAINST: Readonly<Record<ProofKind, string>> = {
-  STATEMENT: 'what its head carries cannot be',
-  BATCH: 'the tree of the batch that it has answered with that head',
-  CLAIM: 'the claim that it has answered with that head',
+  STATEMENT: 'the invalid statement in its head',
+  BATCH: 'the tree of the batch that it answered with this head',
+  CLAIM: 'the claim that it answered with this head',
   RANK: 'the head that was counted before',
 };
 
-/** `sheratan hosts evidence`: prints both sides of what a host has proven against itself, with whether they verify. */
+/** `sheratan hosts evidence`: prints both sides of the proof against a host, and whether they verify. @throws CliError */
 export async function printEvidence(host: string, config: Config, print: (line: string) => void): Promise<number> {
   assertFingerprint(host);
   const row = await hostRow(host, config);
   if (row.proof === null) {
-    print(`Nothing is held against host ${host} (${row.url}); it is ${row.state}.`);
+    print(`There is no proof against host ${host} (${row.url}); it is ${row.state}.`);
     return 1;
   }
   const { kind, head, against } = JSON.parse(row.proof) as HostProof;
   const hostKey = fromBase64(row.verify_key);
   const originKey = verifyKeyOf((await rootKey(undefined, config)).verifyKey);
-  if (!isVerifyKey(hostKey)) throw new CliError(`The verify key that the log has of host ${host} is none.`);
+  if (!isVerifyKey(hostKey)) throw new CliError(`The verify key that the log has for host ${host} is invalid.`);
   print(`host ${host} at ${row.url}, ${kind}, ${row.proven_at ?? ''}: ${row.why}`);
   const sides: [string, SignedText, (text: SignedText) => object][] = [
     ['its head', head, (text) => openHead(signedThingOf('head', text), hostKey).value],
@@ -82,34 +82,36 @@ function read(text: SignedText, open: (text: SignedText) => object): string {
 
 async function hostRow(host: string, config: Config): Promise<HostRow> {
   const { outbox } = corePaths(config.dataDir);
-  if (!existsSync(outbox)) throw new CliError(`There is no ${outbox}. Set SHERATAN_DATA_DIR to the folder of a core.`);
+  if (!existsSync(outbox))
+    throw new CliError(`There is no outbox at ${outbox}. Set SHERATAN_DATA_DIR to the data folder of a core.`);
   const row = await knownHost(host, config);
-  if (row === undefined) throw new CliError(`No policy of this core has named host '${host}'.`);
+  if (row === undefined) throw new CliError(`No policy of this core has named host '${host}'. Check the fingerprint.`);
   return row;
 }
 
-/** `sheratan hosts begin-line`: has the core that runs on this data folder put its own log above all others. */
+/** `sheratan hosts begin-line`: makes the core that runs on this data folder rank its log above all others. @throws CliError */
 export async function beginLine(origin: string, config: Config, print: (line: string) => void): Promise<number> {
   const ask = await runningCore(config);
   const { beginLine: begun } = await ask<{ beginLine: { line?: number; message?: string } }>(
     'mutation ($origin: String!) { beginLine(origin: $origin) { ... on BeginLinePayload { line } ... on Problem { message } } }',
     { origin },
   );
-  if (begun.line === undefined) throw new CliError(begun.message ?? 'The core did not say what came of it.');
+  if (begun.line === undefined) throw new CliError(begun.message ?? 'The core did not report a result. See its log.');
   print(
-    `Line ${begun.line} begins with the next policy, which follows. Nothing older than it stops this core any more.`,
+    `Line ${begun.line} begins with the next policy, which the core records now. Older lines no longer stop this core.`,
   );
   return 0;
 }
 
-/** `sheratan writer resume`: has the core that runs on this data folder forget why it was halted. */
+/** `sheratan writer resume`: makes the core that runs on this data folder forget why it was halted. @throws CliError */
 export async function resumeWriter(config: Config, print: (line: string) => void): Promise<number> {
   const ask = await runningCore(config);
   const { resumeWriter: resumed } = await ask<{ resumeWriter: { position?: string; message?: string } }>(
     'mutation { resumeWriter { ... on ResumeWriterPayload { position } ... on Problem { message } } }',
   );
-  if (resumed.position === undefined) throw new CliError(resumed.message ?? 'The core did not say what came of it.');
-  print('The core claims the hosts again, and is judged anew: see /readyz.');
+  if (resumed.position === undefined)
+    throw new CliError(resumed.message ?? 'The core did not report a result. See its log.');
+  print('The core claims the hosts again and is checked again. See /readyz for the result.');
   return 0;
 }
 

@@ -12,17 +12,20 @@ import { CliError } from './errors.js';
 import { withLog } from './open-log.js';
 import { showProgress } from './progress.js';
 
-/** Bad lines shown one by one; the rest are counted. */
+/** The most bad lines that are reported one by one; further ones are only counted. */
 const MAX_SHOWN = 20;
 
-/** What `sheratan import` is told. */
+/** The options of `sheratan import`. */
 export interface ImportOptions {
   readonly strict: boolean;
-  /** Takes the events of an export as commands, to be judged afresh. */
+  /** Decide the commands behind the events of an export again, instead of copying the events. */
   readonly rebase: boolean;
 }
 
-/** `sheratan import`: the prototype's folder, or a file that `export` wrote. Resolves with the exit code. */
+/**
+ * `sheratan import`: imports the prototype's folder, or a file that `export` wrote. Resolves with the exit code.
+ * @throws CliError
+ */
 export async function runImport(
   path: string,
   { strict, rebase: isRebase }: ImportOptions,
@@ -44,7 +47,7 @@ export async function runImport(
     onBadLine: ({ file, line, reason }: BadLine) => {
       const message = `${file}:${line}: ${reason}`;
       if (strict)
-        throw new CliError(`${message}. Correct it and import again: what is in by now is not added twice.`, 1);
+        throw new CliError(`${message}. Correct it and import again: what was already imported is not added twice.`, 1);
       bad += 1;
       if (bad <= MAX_SHOWN) process.stderr.write(`${message}\n`);
       if (bad === MAX_SHOWN + 1)
@@ -66,14 +69,14 @@ export async function runImport(
     }
   });
   for (const { file, missing, read, added, present, bad: wrong, setAside } of reports) {
-    if (missing === true) print(`${file}: not there`);
+    if (missing === true) print(`${file}: missing`);
     else
       print(
-        `${file}: ${read} read, ${added} added, ${present} there already, ${wrong} ${isRebase ? 'refused' : 'bad'}${setAside === 0 ? '' : `, ${setAside} set aside`}`,
+        `${file}: ${read} read, ${added} added, ${present} already present, ${wrong} ${isRebase ? 'refused' : 'bad'}${setAside === 0 ? '' : `, ${setAside} set aside`}`,
       );
   }
   if (reports.some(({ setAside }) => setAside > 0))
-    print('Set aside: hosts, keys and acknowledgements of the installation that was exported. This one has its own.');
+    print('Set aside: hosts, keys and acknowledgements of the exported installation. This installation has its own.');
   const total = reports.reduce((sum, { read }) => sum + read, 0);
   const seconds = (performance.now() - startedAt) / 1_000;
   print(`${total} records in ${seconds.toFixed(1)} s; the log is at ${head}`);

@@ -8,29 +8,29 @@ import { corePaths } from '../platform/core-paths.js';
 import { knownHosts } from './known-hosts.js';
 import { readRecoveryKey, rootKey } from './recovery-key.js';
 
-/** `sheratan keys export`: prints what an empty machine needs to get everything back. */
+/** `sheratan keys export`: prints what a restore on an empty machine needs. @throws CliError, KeyringError */
 export async function exportKeys(config: Config, print: (line: string) => void): Promise<number> {
   const root = await rootKey(undefined, config);
   const hosts = await knownHosts(config);
-  print('Keep this on paper, away from this machine. Whoever has it can read everything.');
+  print('Keep this on paper, away from this machine. Anyone who has it can read everything.');
   print(`recovery key  ${formatRecoveryKey(root)}`);
   print(`origin        ${config.offgrid.origin}`);
   print(`verify key    ${toHex(verifyKeyOf(root.verifyKey))}`);
   for (const { url, host } of hosts) print(`host          ${url}#${host}`);
   print('');
-  print('On an empty machine, with the OFFGRID_AUTH_KEY of this one if it has one:');
+  print('To restore on an empty machine, with the OFFGRID_AUTH_KEY of this machine if it is set:');
   print(
     `  sheratan restore --hosts '${hosts.map(({ url, host }) => `${url}#${host}`).join(',') || 'URL#FINGERPRINT,…'}' --key -`,
   );
   return 0;
 }
 
-/** `sheratan keys import`: puts a recovery key into the keyring. Never over another. */
+/** `sheratan keys import`: writes a recovery key into the keyring. @throws CliError; KeyringError when there is a keyring */
 export async function importKeys(given: string, config: Config, print: (line: string) => void): Promise<number> {
   const { folder, keyring } = corePaths(config.dataDir);
   const root = await readRecoveryKey(given);
   await mkdir(folder, { recursive: true });
   await writeKeyring(keyring, root, config.offgrid.keyPassphrase);
-  print(`${keyring} holds root key ${root.id} now`);
+  print(`${keyring} now holds root key ${root.id}`);
   return 0;
 }

@@ -13,7 +13,7 @@ export async function knownHosts(config: Config): Promise<readonly Pick<HostRow,
   return (await inOutbox(config, hostsOfPolicy)) ?? [];
 }
 
-/** A host that a policy has named, with all that the outbox knows of it; undefined when none has. */
+/** A host that a policy has named, with all that the outbox knows of it; undefined when no policy has named it. */
 export function knownHost(host: string, config: Config): Promise<HostRow | undefined> {
   return inOutbox(config, (file) => hostByFingerprint(file, host));
 }
@@ -25,14 +25,14 @@ export async function knownQuorum({ logId }: EventLog, config: Config): Promise<
     const live = await readGeneration(file, 'live');
     if (live !== undefined && live.logId !== logId)
       throw new CliError(
-        `${outbox} was built from log ${live.logId}; this is log ${logId}: what hosts have of it is not known. Run \`sheratan replay outbox --reset\`.`,
+        `${outbox} was built from log ${live.logId}; this is log ${logId}: what the hosts have of it is unknown. Run \`sheratan replay outbox --reset\`.`,
       );
     return quorumSequence(file);
   });
   return quorum ?? 0;
 }
 
-/** Reads the outbox; undefined without one. */
+/** Reads the outbox; undefined when there is none. */
 async function inOutbox<R>({ dataDir }: Config, read: (file: Connection) => Promise<R>): Promise<R | undefined> {
   const { outbox } = corePaths(dataDir);
   if (!existsSync(outbox)) return undefined;

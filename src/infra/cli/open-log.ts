@@ -9,7 +9,8 @@ import { onStderr } from './stderr-logger.js';
 
 /**
  * Opens the log of a configuration for one command, also beside a running core.
- * @param create whether there may be none yet
+ * @param create whether a log is created where there is none
+ * @throws CliError, LogError
  */
 export async function withLog<R>(config: Config, create: boolean, work: (log: EventLog) => Promise<R>): Promise<R> {
   if (create || config.eventStore !== undefined) await mkdir(corePaths(config.dataDir).folder, { recursive: true });
@@ -22,7 +23,7 @@ export async function withLog<R>(config: Config, create: boolean, work: (log: Ev
   }
 }
 
-/** @throws CliError when a data folder has no log, and no server is to hold it */
+/** @throws CliError when the data folder has no log and no server holds it */
 export async function assertLog({ dataDir, eventStore }: Config): Promise<void> {
   if (eventStore !== undefined) return;
   const { log } = corePaths(dataDir);

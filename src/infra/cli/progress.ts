@@ -1,20 +1,23 @@
 import cliProgress from 'cli-progress';
 
-/** How often a plain line is printed where there is no terminal, in milliseconds. */
+/** How often a plain line is printed without a terminal, in milliseconds. */
 const LINE_INTERVAL_MS = 2_000;
 
-/** Shows how far something long has got: a bar on a terminal, a line now and then elsewhere. Both go to stderr. */
+/** The progress of a long task on stderr: a bar on a terminal, otherwise a line every LINE_INTERVAL_MS. */
 export interface Progress {
   update(done: number, total: number): void;
   stop(): void;
 }
 
-/** @param unit what is counted: `events`, `records` */
+/**
+ * Begins to show the progress of a task.
+ * @param unit what is counted: `events`, `records`
+ */
 export function showProgress(label: string, unit: string, output: Output = process.stderr): Progress {
   return output.isTTY === true ? bar(label, unit, output) : lines(label, unit, output);
 }
 
-/** Shows how far each part of something long has got, one after the other. */
+/** Shows the progress of each part of a long task, one after the other. */
 export class PartsProgress {
   readonly #label: string;
   readonly #shown = new Map<string, Progress>();
@@ -35,7 +38,7 @@ export class PartsProgress {
   }
 }
 
-/** Shows how far `work` is in positions of a log, for as long as it takes. */
+/** Shows the progress of `work` in positions of a log until it ends. */
 export async function withProgress<R>(
   label: string,
   work: (update: (done: bigint, total: bigint) => void) => Promise<R>,

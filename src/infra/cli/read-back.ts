@@ -14,9 +14,9 @@ import { PartsProgress } from './progress.js';
 import type { ScratchLogs } from './scratch-logs.js';
 
 /**
- * The hosts that a command was given, or those of the settings.
+ * The hosts named on the command line; by default those of the settings.
  * @param given `url#fingerprint,…`
- * @throws CliError; ConfigError when some are beyond loopback, and the key is not for that
+ * @throws CliError; ConfigError when one is beyond loopback and the key may not be used there
  */
 export function hostsOf(given: string | undefined, { offgrid }: Config): readonly HostAddress[] {
   if (given === undefined) return offgrid.hosts;
@@ -37,7 +37,7 @@ function readGiven(given: string): readonly HostAddress[] {
   }
 }
 
-/** Unless told, the hosts of the core at hand, by the keys that it knows them by. @throws CliError */
+/** The hosts named on the command line; by default those that this core knows. @throws CliError, ConfigError */
 export async function hostsOfCore(given: string | undefined, config: Config): Promise<readonly HostAddress[]> {
   const known = given === undefined ? await knownHosts(config) : [];
   if (known.length === 0) return hostsOf(given, config);
@@ -45,7 +45,7 @@ export async function hostsOfCore(given: string | undefined, config: Config): Pr
   return known.map(({ url, host }) => ({ url, fingerprint: host, weight: 1 }));
 }
 
-/** Reads a history back from hosts, and shows how far it is. @throws CliError when nothing is read */
+/** Reads a history back from hosts and shows the progress. @throws CliError when the restore is refused */
 export async function readFromHosts(
   request: Omit<RestoreRequest, 'root' | 'origin'>,
   root: RootKey,
@@ -54,7 +54,7 @@ export async function readFromHosts(
 ): Promise<ReadHistory | AcceptedHistory> {
   const clients = new HostClients(offgrid.authKey, systemClock);
   const progress = new PartsProgress('restore');
-  // Histories share what is wrong with them.
+  // Several histories can have the same fault; it is reported once.
   const told = new Set<string>();
   try {
     return await readBack(
@@ -80,12 +80,12 @@ export async function readFromHosts(
   }
 }
 
-/** Says something went wrong, while a command goes on. */
+/** Reports to the operator what went wrong, while the command continues. */
 export function tell(message: string): void {
   process.stderr.write(`sheratan: ${message}\n`);
 }
 
-/** Prints what was read, and how sure that is. */
+/** Prints what was read, and how certain it is. */
 export function reportRead(
   read: ReadHistory | AcceptedHistory,
   startedAt: number,
@@ -95,19 +95,19 @@ export function reportRead(
   const rate = Math.round(read.length / Math.max(seconds, 0.001));
   print(`${read.length} events read and verified in ${seconds.toFixed(1)} s (${rate}/s)`);
   if (read.holes.length > 0)
-    print(`holes         nobody has the content of these events any more: ${namedNumbers(read.holes)}`);
+    print(`holes         no host has the content of these events any more: ${namedNumbers(read.holes)}`);
   if ('loss' in read) {
     print(`LOSS ACCEPTED ${read.loss}`);
     print(`line          ${read.line} begins with the first policy of the restored core`);
-    print('dishonesty    what hosts of any weight have hidden is lost');
+    print('dishonesty    what hosts of any weight have withheld is lost');
     return;
   }
   const { best, quorum, base, length, counted, leftOut, mayLie } = read;
   print(`history       epoch ${best.epoch} of line ${best.line}; ${quorum} events are known to have been at quorum`);
-  if (length > base) print(`tail          the last ${length - base} events were never at quorum, and are taken too`);
+  if (length > base) print(`tail          the last ${length - base} events were never at quorum, and are restored too`);
   print(`counted       ${counted.map(nameOf).join(', ')}`);
   for (const { host, why } of leftOut) print(`left out      ${nameOf(host)}: ${why}`);
-  print(`dishonesty    hosts of weight ${mayLie} may have lied without harm`);
+  print(`dishonesty    hosts of weight ${mayLie} may have been dishonest without harm`);
 }
 
 function nameOf({ url, host }: HeardHost): string {

@@ -6,7 +6,7 @@ import type { RootKey } from '../crypto/root-key.js';
 import { corePaths } from '../platform/core-paths.js';
 import { CliError } from './errors.js';
 
-/** The recovery key from what was given: the key itself, or `-` for stdin. @throws CliError */
+/** Reads a recovery key: the text itself, or from stdin for `-`. @throws CliError */
 export async function readRecoveryKey(given: string): Promise<RootKey> {
   const key = given === '-' ? await text(process.stdin) : given;
   try {
@@ -16,13 +16,13 @@ export async function readRecoveryKey(given: string): Promise<RootKey> {
   }
 }
 
-/** The root key to work with: the one given, or that of the core's keyring. @throws CliError, KeyringError */
+/** The root key: the given one, or the one in the core's keyring. @throws CliError, KeyringError */
 export async function rootKey(given: string | undefined, config: Config): Promise<RootKey> {
   if (given !== undefined) return readRecoveryKey(given);
   const { keyring } = corePaths(config.dataDir);
   const root = await readKeyring(keyring, config.offgrid.keyPassphrase);
   if (root !== undefined) return root;
   throw new CliError(
-    `There is no ${keyring}. Give the recovery key: --key -, and type it, or set SHERATAN_RECOVERY_KEY. Without it nobody can read what the hosts have.`,
+    `There is no keyring at ${keyring}. Pass --key - and type the recovery key, or set SHERATAN_RECOVERY_KEY. Without the key, what the hosts have cannot be read.`,
   );
 }

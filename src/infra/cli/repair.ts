@@ -12,10 +12,10 @@ import { assertLog } from './open-log.js';
 import { PartsProgress } from './progress.js';
 import { hostsOf, hostsOfCore, tell } from './read-back.js';
 
-/** How long a core that is stopping is waited for, in milliseconds. */
+/** How long to wait for a core that is stopping, in milliseconds. */
 const LOCK_WAIT_MS = 1_000;
 
-/** `sheratan restore --repair`: mends the log of a stopped core from what the hosts have. Resolves with the exit code. */
+/** `sheratan restore --repair`: repairs the log of a stopped core from the hosts. Resolves with the exit code. @throws CliError */
 export async function runRepair(
   root: RootKey,
   { hosts: given, dishonestWeight }: { readonly hosts?: string; readonly dishonestWeight: number },
@@ -26,15 +26,13 @@ export async function runRepair(
   const paths = corePaths(config.dataDir);
   const lock = await ProcessLock.take(paths.missionsLock, LOCK_WAIT_MS);
   if (lock === undefined)
-    throw new CliError(
-      `A core runs on ${paths.folder}. Stop it, then repair its log: it must not be written meanwhile.`,
-    );
+    throw new CliError(`A core runs on ${paths.folder}. Stop it first: its log must not be written during a repair.`);
   const { origin, authKey } = config.offgrid;
   const clients = new HostClients(authKey, systemClock);
   const progress = new PartsProgress('repair');
   try {
     const hosts = await hostsOfCore(given, config).catch((error: unknown) => {
-      // An outbox that is damaged too knows no hosts.
+      // The outbox may be damaged too: then the settings name the hosts.
       if (error instanceof SqliteError) return hostsOf(given, config);
       throw error;
     });
@@ -64,23 +62,22 @@ export async function runRepair(
 
 function report(path: string, { mended, events, agree, kept }: Repaired, print: (line: string) => void): void {
   if (kept === undefined) {
-    print(`${path} is whole: there is nothing to mend up to position ${events}`);
+    print(`${path} is intact up to position ${events}: there is nothing to repair`);
     return;
   }
   for (const row of mended) print(describe(row));
-  print(`${mended.length} events mended; ${events} read and found whole`);
+  print(`${mended.length} events repaired; ${events} events read and found intact`);
   for (const { url, host, head } of agree)
-    print(`the same as ${url} (${host}) signed for, up to event ${head.tree?.value.sequence ?? 0}`);
-  print(`The damaged file is kept: ${kept}. Delete it when you no longer want it.`);
+    print(`the same as what ${url} (${host}) signed for, up to event ${head.tree?.value.sequence ?? 0}`);
+  print(`The damaged file is kept: ${kept}. Delete it when you no longer need it.`);
   const isOutboxBehind = mended.some(({ fetched }) => fetched === undefined);
-  if (isOutboxBehind)
-    print('What was lost had been folded by the outbox: build it anew with `sheratan replay outbox`.');
-  print('Prove the read models: sheratan verify');
+  if (isOutboxBehind) print('The outbox had folded lost events: rebuild it with `sheratan replay outbox`.');
+  print('Verify the read models: sheratan verify');
 }
 
 function describe({ position, stream, revision, type, fetched }: Mended): string {
   const place = `position ${position} (revision ${revision} of '${stream}')`;
-  if (fetched === undefined) return `${place}: emptied, for events of its kind are kept nowhere else`;
+  if (fetched === undefined) return `${place}: emptied, because events of this kind are kept nowhere else`;
   const { event, from } = fetched;
   return `${place}: ${type}, event ${event.sequence}, from ${from}`;
 }

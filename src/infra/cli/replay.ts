@@ -16,23 +16,23 @@ import { showProgress } from './progress.js';
 import { runningCore } from './running-core.js';
 import { onStderr } from './stderr-logger.js';
 
-/** How often the progress of a rebuild is looked at, in milliseconds. */
+/** How often the progress of a rebuild is read, in milliseconds. */
 const POLL_MS = 200;
 
-/** How long a core is given to go, in milliseconds; one that stays is asked to do the work. */
+/** How long to wait for a core that is stopping, in milliseconds; one that still runs then is asked to do the work. */
 const LOCK_WAIT_MS = 200;
 
-/** What `sheratan replay` is told. */
+/** The options of `sheratan replay`. */
 export interface ReplayOptions {
-  /** Throw the projection's file away first; for one that does not belong to this log. */
+  /** Delete the projection's file first; for a file that does not belong to this log. */
   readonly reset: boolean;
   /** Drop the previous generation afterwards. */
   readonly prune: boolean;
 }
 
 /**
- * `sheratan replay`: builds a projection anew from the log. Where a core runs, that core does it, beside its live tables;
- * otherwise it is done here. Resolves with the exit code.
+ * `sheratan replay`: rebuilds a projection from the log. If a core runs on the data folder, that core does it beside its live
+ * tables; otherwise this process does. Resolves with the exit code. @throws CliError
  */
 export async function runReplay(
   name: string,
@@ -42,14 +42,14 @@ export async function runReplay(
 ): Promise<number> {
   const projection = PROJECTIONS.get(name);
   if (projection === undefined)
-    throw new CliError(`There is no projection '${name}'. There are: ${[...PROJECTIONS.keys()].join(', ')}.`);
+    throw new CliError(`There is no projection '${name}'. Name one of: ${[...PROJECTIONS.keys()].join(', ')}.`);
   const paths = corePaths(config.dataDir);
   await assertLog(config);
   await mkdir(paths.folder, { recursive: true });
   const lock = await ProcessLock.take(paths.missionsLock, LOCK_WAIT_MS);
   if (lock === undefined) {
     if (options.reset || options.prune)
-      throw new CliError('A core runs on this data folder; stop it for --reset or --prune.');
+      throw new CliError('A core runs on this data folder. Stop it before you use --reset or --prune.');
     return replayInCore(name, config, print);
   }
   try {
@@ -93,8 +93,8 @@ async function replayHere(
 }
 
 /**
- * Throws the projection's file away. When it had seen events that the log has not, the log has lost them: it becomes
- * another log, lest the positions of lost events be taken for those of what comes next.
+ * Deletes the projection's file. If the projection has seen events that the log does not have, the log has lost them: it
+ * gets a new id, so that positions of lost events are not taken for positions of later events.
  */
 async function discard(path: string, config: Config, print: (line: string) => void): Promise<void> {
   const seen = await liveGeneration(path);
@@ -104,13 +104,13 @@ async function discard(path: string, config: Config, print: (line: string) => vo
   }));
   if (hasLost) {
     print(
-      `log ${logId} has lost events: it is log ${await renameLog(config, onStderr('warn'))} now, and positions of ${logId} are refused`,
+      `log ${logId} has lost events: its new id is ${await renameLog(config, onStderr('warn'))}, and positions of ${logId} are refused`,
     );
   }
   for (const suffix of ['', '-wal', '-shm']) await rm(`${path}${suffix}`, { force: true });
 }
 
-/** What a projection's file has seen, if it can be read. */
+/** The live generation of a projection's file; undefined when it cannot be read. */
 async function liveGeneration(path: string): Promise<Generation | undefined> {
   try {
     const connection = await Connection.open(path, 'read');
@@ -126,7 +126,7 @@ interface Status {
   readonly head: bigint;
 }
 
-/** Shows how a projection gets on until it is live or halted. */
+/** Shows the progress of a projection until it is live or halted. */
 async function follow<S extends Status>(read: () => Promise<S>): Promise<S> {
   const progress = showProgress('replay', 'positions');
   try {

@@ -17,32 +17,32 @@ import { rootKey } from './recovery-key.js';
 import { runRepair } from './repair.js';
 import { ScratchLogs } from './scratch-logs.js';
 
-/** Whom the one event is by that a restore records itself. */
+/** The actor of the one event that a restore itself records. */
 const ACTOR = 'process:restore';
 
-/** What `sheratan restore` is told. */
+/** The options of `sheratan restore`. */
 export interface RestoreOptions {
-  /** `url#fingerprint,…`; those of the settings unless given. */
+  /** `url#fingerprint,…`; by default the hosts of the settings. */
   readonly hosts?: string;
   readonly key?: string;
-  /** The name of the origin, typed to be sure. */
+  /** The name of the origin, typed to confirm. */
   readonly acceptLoss?: string;
-  /** The first digits of the root of the history that is chosen. */
+  /** The first digits of the root of the chosen history. */
   readonly history?: string;
   readonly dishonestWeight: number;
   readonly drill: boolean;
-  /** Mends the log that is there instead. */
+  /** Repair the log in the data folder instead. */
   readonly repair: boolean;
 }
 
-/** `sheratan restore`: a whole core from what the hosts have. Resolves with the exit code. */
+/** `sheratan restore`: restores a core from what the hosts have. Resolves with the exit code. @throws CliError, KeyringError */
 export async function runRestore(
   options: RestoreOptions,
   config: Config,
   print: (line: string) => void,
 ): Promise<number> {
   assertOptions(options, config);
-  // The keyring may be in the folder that was there before.
+  // An interrupted restore may have set aside the folder that has the keyring.
   await StagingFolder.recover(corePaths(config.dataDir).folder);
   const root = await rootKey(options.key ?? process.env['SHERATAN_RECOVERY_KEY'], config);
   if (options.repair) return runRepair(root, options, config, print);
@@ -56,22 +56,22 @@ export async function runRestore(
 
 /** @throws CliError */
 function assertOptions({ repair, drill, acceptLoss, history }: RestoreOptions, { eventStore, offgrid }: Config): void {
-  if (repair && drill) throw new CliError('Give --repair or --drill, not both.');
+  if (repair && drill) throw new CliError('Pass --repair or --drill, not both.');
   if ((repair || drill) && acceptLoss !== undefined)
-    throw new CliError('--accept-loss is for a restore into an empty folder; a drill and a repair accept no loss.');
+    throw new CliError('--accept-loss is only for a restore into an empty folder. Omit it for a drill or a repair.');
   if (history !== undefined && acceptLoss === undefined)
-    throw new CliError('--history chooses what is taken where something is given up: give --accept-loss as well.');
+    throw new CliError('--history chooses a history only when a loss is accepted. Pass --accept-loss as well.');
   if (history !== undefined && !/^[0-9a-f]{8,64}$/.test(history))
-    throw new CliError(`--history: '${history}' must be 8–64 hexadecimal digits of a root, as they were listed`);
+    throw new CliError(`--history: '${history}' must be 8–64 hexadecimal digits of a root, as the restore listed it`);
   if (acceptLoss !== undefined && acceptLoss !== offgrid.origin)
     throw new CliError(
-      `--accept-loss: '${acceptLoss}' must be '${offgrid.origin}', the origin: what only hosts have that are missing is given up for good`,
+      `--accept-loss: '${acceptLoss}' must be '${offgrid.origin}', the origin: what only missing hosts have is given up permanently`,
     );
   if (eventStore !== undefined)
     throw new CliError(
       repair
-        ? 'A repair mends a log in the data folder, and this one is on a server: unset EVENTSTORE_URL to mend the one in the folder.'
-        : 'A restore makes a data folder: unset EVENTSTORE_URL, restore, and move the log to the server with `sheratan copy`.',
+        ? 'A repair works on a log in the data folder, but this log is on a server. To repair the log in the folder, unset EVENTSTORE_URL.'
+        : 'A restore works on a data folder, but this log is on a server. Unset EVENTSTORE_URL, restore, then move the log to the server with `sheratan copy`.',
     );
 }
 

@@ -4,15 +4,15 @@ import type { Config } from '../app/config.js';
 import { corePaths, type CoreAddress } from '../platform/core-paths.js';
 import { CliError } from './errors.js';
 
-/** Asks a running core something, in GraphQL. @throws CliError */
+/** Sends a GraphQL request to the running core and resolves with its data. @throws CliError */
 export type Ask = <Data>(query: string, variables?: Readonly<Record<string, unknown>>) => Promise<Data>;
 
-/** Who asks the core that runs on this data folder, having made sure that it is the one that answers. @throws CliError */
+/** Finds the core that runs on this data folder, and checks that this core is the one that answers. @throws CliError */
 export async function runningCore(config: Config): Promise<Ask> {
   const { url, logId, dataDir } = await addressOf(config);
   if (dataDir !== (await realpath(config.dataDir)))
     throw new CliError(
-      `The core at ${url} runs on ${dataDir}, and not on ${config.dataDir}, which may be a copy of that. Start a core on this one, or name that folder in SHERATAN_DATA_DIR.`,
+      `The core at ${url} runs on ${dataDir}, not on ${config.dataDir}, which may be a copy of it. Start a core on this folder, or set SHERATAN_DATA_DIR to ${dataDir}.`,
     );
   const token = config.apiTokens.find(({ role }) => allows(role, 'operator'))?.token;
   const authorization = token === undefined ? {} : { authorization: `Bearer ${token}` };
@@ -23,7 +23,7 @@ export async function runningCore(config: Config): Promise<Ask> {
       body: JSON.stringify({ query, variables }),
     }).catch(() => {
       throw new CliError(
-        `The core at ${url} does not answer: it is starting or stopping, or another command works on this data folder. Try again in a moment.`,
+        `The core at ${url} does not answer: it is starting or stopping, or another command uses this data folder. Try again in a moment.`,
       );
     });
     const answer = (await response.json().catch(() => ({}))) as { data?: Data; errors?: { message: string }[] };
@@ -32,24 +32,24 @@ export async function runningCore(config: Config): Promise<Ask> {
     }
     return answer.data;
   };
-  // A core that was killed leaves its address behind, where another folder's core may listen by now.
+  // A killed core leaves its address behind, where the core of another folder may listen by now.
   const { projections } = await ask<{ projections: { head: string }[] }>('{ projections { head } }');
   if (projections.some(({ head }) => !head.startsWith(`${logId}:`))) {
     throw new CliError(
-      `The core at ${url} is another data folder's; on this one another command works, or its core is starting. Try again in a moment.`,
+      `The core at ${url} runs on another data folder. On this folder, another command is working or the core is starting. Try again in a moment.`,
     );
   }
   return ask;
 }
 
-/** Where the core that took this data folder last listens, and which log it has. */
+/** The address, log and folder of the core that started last on this data folder. */
 async function addressOf(config: Config): Promise<CoreAddress> {
   const { address } = corePaths(config.dataDir);
   try {
     return JSON.parse(await readFile(address, 'utf8')) as CoreAddress;
   } catch {
     throw new CliError(
-      `Another command works on this data folder, or its core is starting (${address} cannot be read). Try again in a moment.`,
+      `Another command uses this data folder, or its core is starting (${address} cannot be read). Try again in a moment.`,
     );
   }
 }

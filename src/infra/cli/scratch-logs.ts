@@ -4,7 +4,7 @@ import { EmbeddedLog } from '../eventlog/embedded/embedded-log.js';
 import type { EventLog } from '../eventlog/eventlog.js';
 import { systemClock } from '../platform/clock.js';
 
-/** The logs that a reading makes on its way to the one that it ends with. */
+/** The logs that a restore writes while it reads; it ends with one of them. */
 export class ScratchLogs {
   readonly #folder: string;
   readonly #open: { readonly log: EmbeddedLog; readonly path: string }[] = [];
@@ -13,7 +13,7 @@ export class ScratchLogs {
     this.#folder = folder;
   }
 
-  /** Another empty log; those before it stay open. */
+  /** Opens another empty log; the previous ones remain open. */
   async next(): Promise<EventLog> {
     const path = join(this.#folder, `reading-${this.#open.length}.db`);
     const log = await EmbeddedLog.open(path, systemClock, 'ON_CLOSE');
@@ -21,7 +21,7 @@ export class ScratchLogs {
     return log;
   }
 
-  /** Closes all of them, and removes all but one, which is at `path` then. */
+  /** Closes all logs, moves one to `path` and removes the others. */
   async keep(kept: EventLog, path: string): Promise<void> {
     await this.close();
     for (const made of this.#open)

@@ -4,7 +4,7 @@ import { startNode } from '../app/node.js';
 import { systemClock } from '../platform/clock.js';
 import { stopInTime, stopSignal } from './stop.js';
 
-/** Runs a core until it is told to stop (SIGINT, SIGTERM). Resolves with the exit code. */
+/** Runs a core until a signal stops it (SIGINT, SIGTERM). Resolves with the exit code. */
 export async function serve(config: Config, print: (line: string) => void): Promise<number> {
   const logger = pino({ level: config.logLevel, base: { process: 'core' } });
   const stopped = stopSignal();
@@ -19,13 +19,13 @@ export async function serve(config: Config, print: (line: string) => void): Prom
     `  data        ${config.dataDir}`,
     ...(config.eventStore === undefined ? [] : [`  log         ${config.eventStore.shown}`]),
   ];
-  // At once: whoever reads the first line may be gone before the next.
+  // One write: a reader of the first line may close the output before the next.
   print(lines.join('\n'));
   await stopInTime(stopped, logger, () => node.stop());
   return 0;
 }
 
-/** Nothing is wrong when a start is given up. */
+/** An aborted start is not an error. */
 function whenAborted(error: unknown): undefined {
   if (!(error instanceof Error) || error.name !== 'AbortError') throw error;
 }

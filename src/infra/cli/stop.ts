@@ -3,7 +3,7 @@ import type { Logger } from '../platform/logger.js';
 /** How long a stop may take, in milliseconds. */
 const STOP_TIMEOUT_MS = 9_500;
 
-/** Resolves with the first signal to stop. That `sheratan up` is gone, however it ended, is one too. */
+/** Resolves with the first signal to stop; the end of the `sheratan up` that started this process counts as SIGTERM. */
 export function stopSignal(): Promise<NodeJS.Signals> {
   return new Promise((resolve) => {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve(signal));
@@ -13,7 +13,7 @@ export function stopSignal(): Promise<NodeJS.Signals> {
   });
 }
 
-/** Waits until it is time to stop, and does so; a stop that takes too long ends the process. */
+/** Waits for the signal and then stops. A stop of more than STOP_TIMEOUT_MS ends the process with exit code 1. */
 export async function stopInTime(
   stopped: Promise<NodeJS.Signals>,
   logger: Logger,

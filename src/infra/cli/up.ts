@@ -6,14 +6,14 @@ import { isLocalUrl } from '../offgrid/protocol/settings.js';
 import { CONFIG_EXIT_CODE } from './errors.js';
 import { stopSignal } from './stop.js';
 
-/** One process of the machine. */
+/** One process of this machine. */
 export interface Member {
   readonly name: string;
   /** Arguments of `sheratan`. */
   readonly args: readonly string[];
 }
 
-/** What runs on this machine: the core, and of broker and hosts those that the settings name here. */
+/** The processes of this machine: the core, and the broker and the hosts that the settings name on loopback. */
 export function membersOf({ offgrid }: Config): Member[] {
   const core = { name: 'core', args: ['serve'] };
   if (!offgrid.enabled) return [core];
@@ -30,9 +30,9 @@ export function membersOf({ offgrid }: Config): Member[] {
 
 /** The first wait before a process that died is started again, in milliseconds; it doubles. */
 const RESTART_DELAY_MS = 500;
-/** The longest wait. */
+/** The longest wait, in milliseconds. */
 const MAX_RESTART_DELAY_MS = 30_000;
-/** A process that lived this long starts with the first wait again, in milliseconds. */
+/** A process that ran for longer than this begins with the first wait again, in milliseconds. */
 const HEALTHY_MS = 60_000;
 /** How long the processes may take to stop, in milliseconds. */
 const STOP_TIMEOUT_MS = 10_000;
@@ -53,7 +53,7 @@ export async function up(members: readonly Member[], script: string, print: (lin
     let wait = RESTART_DELAY_MS;
     for (;;) {
       const startedAt = performance.now();
-      // Its own process group: a Ctrl-C reaches the children through us alone, once. The channel tells them of our end.
+      // In its own process group a child gets a Ctrl-C once, from this process. The channel closes when this process ends.
       const stdio: StdioOptions = ['ignore', 'pipe', 'pipe', 'ipc'];
       const child = spawn(process.execPath, [script, ...args], { stdio, detached: true });
       children.add(child);
@@ -62,7 +62,7 @@ export async function up(members: readonly Member[], script: string, print: (lin
       }
       const { code, signal } = await exitOf(child);
       children.delete(child);
-      // One that is asked to stop before it listens to signals ends by them; killed is who did not stop.
+      // A child that does not handle signals yet is ended by the first; SIGKILL is for a child that did not stop.
       if (stopping.signal.aborted) return code ?? (signal === 'SIGKILL' ? 1 : 0);
       if (code === CONFIG_EXIT_CODE) {
         stop('SIGTERM');
@@ -77,7 +77,7 @@ export async function up(members: readonly Member[], script: string, print: (lin
   };
 
   void stopSignal().then(stop);
-  // Should this process die without a word, its children must not stay behind.
+  // However this process exits, its children must not outlive it.
   process.once('exit', () => {
     for (const child of children) child.kill('SIGTERM');
   });

@@ -8,7 +8,7 @@ import { CliError } from './errors.js';
 import { withLog } from './open-log.js';
 import { showProgress } from './progress.js';
 
-/** `sheratan verify`: proves the projections against the log. Resolves with the exit code: 1 when one differs. */
+/** `sheratan verify`: compares the projections with the log. Resolves with the exit code: 1 when one differs. @throws CliError */
 export async function runVerify(config: Config, print: (line: string) => void): Promise<number> {
   const paths = corePaths(config.dataDir);
   await access(paths.missions).catch(() => {
@@ -31,7 +31,7 @@ export async function runVerify(config: Config, print: (line: string) => void): 
   });
 }
 
-/** What a verification comes to: it is the digests that say whether the rows are the same. */
+/** The report on a verification and its exit code. The digests decide whether the rows are the same. */
 export function reportOn(result: Verification): { readonly exitCode: number; readonly lines: readonly string[] } {
   const { projection, position, events, storedDigest, replayedDigest, skipped, difference } = result;
   const passedOver = skipped > 0 ? `, ${skipped} skipped` : '';
@@ -39,7 +39,7 @@ export function reportOn(result: Verification): { readonly exitCode: number; rea
     const equal = `${projection}: equal${passedOver} at position ${position} after ${events} events`;
     return { exitCode: 0, lines: [equal, `digest ${storedDigest}`] };
   }
-  const [where, ...values] = difference === undefined ? ['in no row that was found'] : describe(difference);
+  const [where, ...values] = difference === undefined ? ['no row that differs was found'] : describe(difference);
   const lines = [
     `${projection}: DIFFERS at position ${position}${passedOver}: ${where}`,
     ...values,

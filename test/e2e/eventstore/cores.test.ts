@@ -8,8 +8,8 @@ import type { Untyped } from '../../support/node.js';
 import { Subscriber } from '../../support/subscriber.js';
 
 /**
- * How soon another core does what the one that did it no longer can, in milliseconds: within 12 s, as it is documented,
- * where each of its ten looks is made on time.
+ * How soon another core takes over from one that no longer can, in milliseconds: within 12 s, as documented, if each of
+ * its ten checks is made on time.
  */
 const LEASE_MS = 25_000;
 
@@ -61,7 +61,7 @@ describe('two cores on one log', () => {
     expect(digests[0].digest).toBe(digests[1].digest);
   });
 
-  it('answer a request with a key alike, whichever is asked, and record it once', async () => {
+  it('give the same answer to a request with a key, whichever is asked, and record it once', async () => {
     const { cores: both, settings } = await cores(2);
     const input = { title: 'Once', idempotencyKey: 'the-key' };
     const answers = await Promise.all(
@@ -114,7 +114,7 @@ describe('two cores on one log', () => {
     expect(await failures()).toEqual(jobs.map(({ id }: Untyped) => `job-${id}`).sort());
   });
 
-  it('let another have the lease at once when the one that has it is stopped', async () => {
+  it('pass the lease to another immediately when its holder is stopped', async () => {
     const { cores: both } = await cores(2);
     await expect.poll(() => both.filter(holdsLease)).toHaveLength(1);
     const holder = both.find(holdsLease)!;

@@ -14,7 +14,7 @@ const SECONDS = Number(process.env['DROPS_SECONDS'] ?? 30);
 
 /** Clients at a time. */
 const CLIENTS = 6;
-/** How long the server behaves between two troubles, in milliseconds. */
+/** How long the server behaves between two faults, in milliseconds. */
 const CALM_MS = [100, 1_200] as const;
 /** How long it is down at a time, in milliseconds. */
 const DOWN_MS = [50, 800] as const;
@@ -25,8 +25,8 @@ const DOWN_MS = [50, 800] as const;
  */
 const MAX_BEHIND_MS = 9_000;
 /**
- * How much the core may hold at the end beyond what it held in the middle, in MiB: it goes on filling caches that are
- * bounded. Measured: 8 in a minute.
+ * How much more memory the core may hold at the end than in the middle, in MiB: it still fills bounded caches.
+ * Measured: 8 in a minute.
  */
 const MAX_GROWTH_MIB = 40;
 
@@ -47,7 +47,7 @@ async function trouble(server: StandIn, random: Random): Promise<void> {
   }
 }
 
-/** The position of the last event of a mission, task or job there is. */
+/** The position of the last event of a mission, task or job. */
 function headOf(server: StandIn): bigint {
   return server.store.events.findLast(({ stream }) => /(^|\.)(mission|task|job)-/.test(stream))?.position ?? 0n;
 }
@@ -103,13 +103,13 @@ it(
     };
     const [troubles] = await Promise.all([misbehave(), watch(), weigh()]);
     server.faults.clear();
-    // One that is let go of while it connects takes a moment to go.
+    // A connection that is dropped while it connects takes a moment to disappear.
     await expect.poll(() => server.connections).toBeLessThanOrEqual(2);
     await core.kill();
     await Promise.all(clients);
     const wrong = await machine.settle();
 
-    // What is garbage comes and goes; the least of a while is what is held.
+    // Garbage comes and goes; the minimum over a period is what is held.
     const third = Math.floor(heap.length / 3);
     const [middle, end] = [Math.min(...heap.slice(third, -third)), Math.min(...heap.slice(-third))];
     const { requests, answered } = machine.ledger;
@@ -119,7 +119,7 @@ it(
         `heap ${Math.round(middle)} → ${Math.round(end)} MiB`,
     );
     expect(wrong).toEqual([]);
-    // A machine with nothing else to do comes to a hundred times that.
+    // An idle machine reaches a hundred times that.
     expect(answered).toBeGreaterThan(SECONDS);
     expect(Math.max(...behind)).toBeLessThan(MAX_BEHIND_MS);
     expect(end - middle).toBeLessThan(MAX_GROWTH_MIB);

@@ -7,7 +7,7 @@ import { quietPort } from '../../support/ports.js';
 
 /** How long a process may take to listen, or to see that a server is away or is back. */
 const WAIT = { timeout: 60_000 };
-/** How long a core that will not wait for its server may take to say so, beyond what a process takes, in milliseconds. */
+/** How long a core that does not wait for its server may take to report it, beyond the start of a process, in milliseconds. */
 const AT_ONCE_MS = 6_000;
 
 async function standIn(options: StandInOptions = {}): Promise<StandIn> {
@@ -33,7 +33,7 @@ async function answerOf(url: string): Promise<{ status: number; body: unknown }>
 }
 
 describe('a core whose server is down', () => {
-  it('is alive, says why it is not ready, logs that it tries, and comes up when the server does', async () => {
+  it('is alive, reports why it is not ready, logs that it tries, and starts when the server does', async () => {
     const server = await standIn();
     await server.refuse();
     const { core, url } = await startedOn(server);
@@ -61,7 +61,7 @@ describe('a core whose server is down', () => {
     await expect.poll(() => answerOf(`${url}/readyz`), WAIT).toEqual({ status: 200, body: { status: 'ready' } });
   });
 
-  it('stops at once when it is told to while it waits', async () => {
+  it('stops immediately on a signal while it waits', async () => {
     const server = await standIn();
     await server.refuse();
     const { core, url } = await startedOn(server);
@@ -71,7 +71,7 @@ describe('a core whose server is down', () => {
     expect(performance.now() - toldAt).toBeLessThan(AT_ONCE_MS);
   });
 
-  it('is not ready while the server is away later, and is again when it is back', async () => {
+  it('is not ready while the server is away later, and is ready again when the server is back', async () => {
     const server = await standIn();
     const core = await Sheratan.serve(await newDataDir(), { EVENTSTORE_URL: server.url });
     const { createMission } = await core.gql(
@@ -81,7 +81,7 @@ describe('a core whose server is down', () => {
     await expect
       .poll(() => answerOf(`${core.url}/readyz`), WAIT)
       .toEqual({ status: 503, body: { status: 'not ready', reasons: ['log: LOG_UNAVAILABLE'] } });
-    // What is in its read models is answered all the same.
+    // Queries of its read models are still answered.
     const { missions } = await core.gql('{ missions { edges { node { id } } } }');
     expect(missions.edges[0].node.id).toBe(createMission.mission.id);
     const refused = await core.ask('mutation { createMission(input: { title: "T" }) { __typename } }');
@@ -94,14 +94,14 @@ describe('a core whose server is down', () => {
   });
 });
 
-describe('a core that can never reach its server says why in one line, and ends:', () => {
+describe('a core that can never reach its server reports why in one line, and ends:', () => {
   const run = async (url: string) => {
     const startedAt = performance.now();
     const ended = await Sheratan.run(['serve'], await newDataDir(), { EVENTSTORE_URL: url });
     return { ...ended, tookMs: performance.now() - startedAt };
   };
   const refusal = async (url: string) => {
-    // What a process takes here and now: a setting that is wrong ends it before it asks anybody anything.
+    // The time that a process takes on this machine: a wrong setting ends it before it sends any request.
     const { tookMs: processMs } = await run('no address');
     const { code, errors, tookMs } = await run(url);
     expect(tookMs - processMs).toBeLessThan(AT_ONCE_MS);

@@ -11,7 +11,7 @@ beforeAll(async () => {
 });
 afterAll(() => server.stop());
 
-/** Builds the read model of a log anew, in a folder of its own, and answers with its digest. */
+/** Rebuilds the read model of a log in a folder of its own, and returns its digest. */
 async function digestOf(env: Readonly<Record<string, string>>, dataDir?: string): Promise<string> {
   const { code, output, errors } = await sheratan(['replay'], dataDir ?? (await newDataDir()), env);
   expect({ code, errors }).toEqual({ code: 0, errors: [] });
@@ -21,7 +21,7 @@ async function digestOf(env: Readonly<Record<string, string>>, dataDir?: string)
 const FILE = { EVENTSTORE_URL: '' };
 
 describe('the same data', { timeout: 240_000 }, () => {
-  it('comes to the same rows on a server as in a file, and there again when it is exported and imported', async () => {
+  it('gives the same rows on a server as in a file, and again after an export and an import', async () => {
     const folder = await legacyFolder(history(6, 20));
     const onServer = { EVENTSTORE_URL: server.newLogUrl() };
     const inFile = await newDataDir();
@@ -45,7 +45,7 @@ describe('the same data', { timeout: 240_000 }, () => {
 });
 
 describe('sheratan copy', { timeout: 240_000 }, () => {
-  it('moves a log to a server and back, however often it is killed, and proves it by digests', async () => {
+  it('moves a log to a server and back, however often it is killed, and confirms it by digests', async () => {
     const source = await dataDirOf(history(20, 60));
     const url = server.newLogUrl();
     const env = { EVENTSTORE_URL: url };
@@ -59,10 +59,10 @@ describe('sheratan copy', { timeout: 240_000 }, () => {
     const { code, output, errors } = await sheratan(['copy', '--from', source, '--to', url], source, FILE);
     expect({ code, errors }).toEqual({ code: 0, errors: [] });
     expect(output).toEqual([
-      expect.stringMatching(/^\d+ events copied in \d+\.\d s; [0-9a-z]{6}:\d+ is what [0-9a-z]{6}:\d+ was$/),
+      expect.stringMatching(/^\d+ events copied in \d+\.\d s; position [0-9a-z]{6}:\d+ is now [0-9a-z]{6}:\d+$/),
       expect.stringMatching(/^source {2}\d+ events {2}[0-9a-f]{64}$/),
       expect.stringMatching(/^target {2}\d+ events {2}[0-9a-f]{64}$/),
-      'the same. Read models are built anew on the target: start a core on it with a new data folder',
+      'The logs are the same. Start a core on the target with a new data folder: it rebuilds the read models.',
     ]);
     const digest = await digestOf(FILE, source);
     expect(await digestOf(env)).toBe(digest);
@@ -72,7 +72,7 @@ describe('sheratan copy', { timeout: 240_000 }, () => {
     expect(await digestOf(FILE, back)).toBe(digest);
   });
 
-  it('says in one line what is wrong with where it shall copy from or to', async () => {
+  it('reports in one line what is wrong with its source or target', async () => {
     const dataDir = await dataDirOf(history(1, 1));
     const other = await dataDirOf(history(2, 2));
     const nowhere = await newDataDir();
@@ -83,7 +83,9 @@ describe('sheratan copy', { timeout: 240_000 }, () => {
       expect({ code, output }).toEqual({ code: 78, output: [] });
       return errors.at(-1);
     };
-    expect(await refusal(dataDir, dataDir)).toBe('sheratan: --from and --to name the same log.');
+    expect(await refusal(dataDir, dataDir)).toBe(
+      'sheratan: --from and --to name the same log. Name two different logs.',
+    );
     expect(await refusal(nowhere, dataDir)).toMatch(/^sheratan: --from: there is no log at .*Name a data folder, or/);
     expect(await refusal(dataDir, 'esdb://admin:secret@')).toMatch(/^sheratan: --to: it must be esdb:(?!.*secret)/);
     expect(await refusal(dataDir, other)).toMatch(

@@ -12,7 +12,7 @@ const ASLEEP_MS = 4_000;
 const HOUR_MS = 3_600_000;
 
 describe('a laptop that was asleep', () => {
-  it('resumes by itself, though its connections are gone and its hosts began anew meanwhile', async () => {
+  it('resumes automatically, although its connections are gone and its hosts were restarted meanwhile', async () => {
     const folder = await newFolder();
     const host = await HostProcess.start(folder);
     const link = await UnfriendlyLink.to(host.host.url, new Random(1));
@@ -31,7 +31,7 @@ describe('a laptop that was asleep', () => {
     expect(await statusOf(core)).toMatchObject({ stopped: null, writerEpoch: 1 });
   });
 
-  it('resumes though its clock is hours on', async () => {
+  it('resumes although its clock is hours ahead', async () => {
     const link = await UnfriendlyLink.to((await newHost()).url, new Random(1));
     const core = await TestNode.start(replicating([link.url]));
     onTestFinished(() => core.stop());

@@ -23,7 +23,7 @@ import { Random } from '../../support/random.js';
 
 const PATH = `/replica/${ORIGIN}`;
 
-/** A core of two hosts, before each of which is one who sees all requests. */
+/** A core of two hosts, with an observer of all requests in front of each. */
 async function watched() {
   const folders = [await newFolder(), await newFolder()] as const;
   const hosts = [await newHost({ folder: folders[0] }), await newHost({ folder: folders[1] })] as const;
@@ -35,8 +35,8 @@ async function watched() {
 }
 
 /**
- * All that a host keeps of an origin: its events, those of a head beside them, and what was signed. Left out is the name of a
- * history that is staged: a tree that was staged once may be staged again, by anybody, and its events are those of the head.
+ * All that a host keeps of an origin: its events, those of a head beside them, and what was signed. The name of a staged
+ * history is left out: anyone may stage again a tree that was staged once, and its events are those of the head.
  */
 function kept(folder: string): Promise<object[]> {
   return inHostFile(
@@ -48,7 +48,7 @@ function kept(folder: string): Promise<object[]> {
   );
 }
 
-/** Waits until hosts know of all of their events that they are at quorum: the core says nothing new then. */
+/** Waits until hosts know that all of their events are at quorum: the core then has nothing new to send. */
 async function told(folders: readonly string[]): Promise<void> {
   const areTold = () =>
     Promise.all(
@@ -63,7 +63,7 @@ async function told(folders: readonly string[]): Promise<void> {
   await expect.poll(areTold, WAIT).toEqual(folders.map(() => true));
 }
 
-/** What becomes of a request: the code that it is refused with, or what it is answered. */
+/** The outcome of a request: the code of the refusal, or the answer. */
 async function outcomeOf(work: Promise<unknown>): Promise<unknown> {
   try {
     return await work;
@@ -73,12 +73,12 @@ async function outcomeOf(work: Promise<unknown>): Promise<unknown> {
   }
 }
 
-/** Posts what is authenticated for the host, and gives the code it is refused with. */
+/** Posts an authenticated request to the host and returns the code of the refusal. */
 async function post(host: RunningHost, path: string, body: Uint8Array, sent: Sent = {}): Promise<unknown> {
   return outcomeOf(send(host, path, { method: 'POST', body, ...sent }).then(() => 'taken'));
 }
 
-/** The headers of a request that is authenticated anew. */
+/** The headers of a request that is authenticated again. */
 function authenticated(host: RunningHost, { method, path, body, headers }: Exchange): Exchange['headers'] {
   const { id } = host.identity;
   const nonce = randomBytes(16).toString('hex');
@@ -104,7 +104,7 @@ describe('a host that attacks another with the key that all share', () => {
     expect(await outcomeOf(mallory(2).claim(host))).toBe('NOT_SIGNED');
     expect(await outcomeOf(mallory(MAX_EPOCH).claim(host))).toBe('NOT_SIGNED');
 
-    // The key of the core is known to everybody: it is in each head.
+    // The verify key of the core is public: it is in each head.
     const body = await send(host, `${PATH}/head?challenge=${'0'.repeat(64)}`);
     const hostKey = verifyKey(Buffer.from(host.identity.verifyKey, 'base64'), 'the key of the host');
     const { key } = openHead(decodeHeadAnswer(body), hostKey).value;
@@ -133,7 +133,7 @@ describe('a host that attacks another with the key that all share', () => {
         expect(await post(host, `${PATH}/${what}`, junk)).toBe('BAD_REQUEST');
       }
     }
-    // What is mended needs no signature, and must be what was there.
+    // A mended event needs no signature, and must be the one that was there.
     const mended = await send(host, `${PATH}/mend`, {
       method: 'POST',
       body: encodeMend({ events: forged.numbered(1, 9) }),
@@ -145,7 +145,7 @@ describe('a host that attacks another with the key that all share', () => {
     expect(await statusOf(core)).toMatchObject({ stopped: null, writerEpoch: 1 });
   });
 
-  it('changes nothing with what the core said to it, played to another: claims are for one host, and batches say nothing new', async () => {
+  it('changes nothing by replaying what the core sent it to another host: a claim names its host, and a batch has nothing new', async () => {
     const { core, hosts, folders, fronts } = await watched();
     await newMissions(core, 3);
     await settled(core, 5);
@@ -155,7 +155,7 @@ describe('a host that attacks another with the key that all share', () => {
     expect([said.some(isBatch), said.some(isClaim)]).toEqual([true, true]);
     for (const request of said) {
       const outcome = await post(hosts[0], request.path, request.body);
-      // A tree is valid wherever it is found. A claim is not.
+      // A tree is valid at any host. A claim is not.
       expect(outcome).toBe(isClaim(request) ? 'NOT_SIGNED' : 'taken');
     }
     expect(await kept(folders[0])).toEqual(before);
@@ -165,8 +165,8 @@ describe('a host that attacks another with the key that all share', () => {
   });
 });
 
-describe('a host that was given its own key alone', () => {
-  it('cannot speak to another as a core', async () => {
+describe('a host that has only its own key', () => {
+  it('cannot act as a core towards another host', async () => {
     const { hosts, folders, fronts } = await watched();
     await told(folders);
     const before = await kept(folders[0]);
@@ -178,8 +178,8 @@ describe('a host that was given its own key alone', () => {
   });
 });
 
-describe('requests that come', () => {
-  it('twice are of no effect the second time: as they were, or authenticated anew', async () => {
+describe('requests that arrive', () => {
+  it('twice have no effect the second time, whether unchanged or authenticated again', async () => {
     const { core, hosts, folders, fronts } = await watched();
     const again: string[] = [];
     fronts.forEach((front, i) => {
@@ -199,7 +199,7 @@ describe('requests that come', () => {
     expect(await statusOf(core)).toMatchObject({ stopped: null, writerEpoch: 1 });
   });
 
-  it('late, and in another order, are of no effect: also when nobody knows whether they came', async () => {
+  it('late, or in another order, have no effect, even when the core cannot know whether they arrived', async () => {
     const { core, hosts, folders, fronts } = await watched();
     const random = new Random(7);
     const held: (() => Promise<unknown>)[] = [];
@@ -212,7 +212,7 @@ describe('requests that come', () => {
             throw new Error('this one is late');
           }
           if (random.chance(0.5) && held.length > 0) await held.splice(random.between(0, held.length - 1), 1)[0]?.();
-          // Taken, but the answer is lost.
+          // The host accepts it, but the answer is lost.
           if (random.chance(0.2)) {
             await pass(request);
             throw new Error('this answer is lost');
@@ -229,7 +229,7 @@ describe('requests that come', () => {
     for (const late of held) await late();
     expect([await kept(folders[0]), await kept(folders[1])]).toEqual(before);
     await expectOnce(folders, 32);
-    // What was shipped under this epoch is signed by the origin: also the oldest of it says nothing new.
+    // What was shipped under this epoch is signed by the origin: even the oldest part has nothing new.
     for (const request of fronts[0].asked.filter(isBatch)) await post(hosts[0], request.path, request.body);
     expect(await kept(folders[0])).toEqual(before[0]);
     expect(fronts[0].asked.filter(isBatch).some(({ body }) => decodeBatch(body).from === 1)).toBe(true);
@@ -238,12 +238,12 @@ describe('requests that come', () => {
   });
 });
 
-describe('events of which somebody changes something under way', () => {
+describe('events that an attacker changes on the way', () => {
   it.each([
     ['the type', 'etype'],
     ['the time', 'ts'],
   ] as const)(
-    'do not match the root when it is %s: the host takes nothing, and the core sends them again',
+    'do not match the root when it changes %s: the host accepts nothing, and the core sends them again',
     async (_what, member) => {
       const { core, hosts, folders, fronts } = await watched();
       let changed = 0;
@@ -268,7 +268,7 @@ describe('events of which somebody changes something under way', () => {
   );
 });
 
-/** Hosts that have every event once, and nothing beside. */
+/** Hosts that have every event once, and nothing else. */
 async function expectOnce(folders: readonly string[], count: number): Promise<void> {
   for (const folder of folders) {
     const rows = await inHostFile<{ sequence: number }>(folder, 'SELECT sequence FROM events ORDER BY sequence');

@@ -20,7 +20,7 @@ import { evidenceOf, inHostFile, NO_EVIDENCE } from '../../support/offgrid/host-
 import { UnfriendlyLink } from '../../support/offgrid/unfriendly-link.js';
 import { Random } from '../../support/random.js';
 
-/** A core that went on after its backup was taken, and of which the backup is what is left. */
+/** A core that continued after its backup was taken, and of which only the backup is left. */
 async function backInTime() {
   const folder = await newFolder();
   const host = await HostProcess.start(folder);
@@ -41,7 +41,7 @@ async function backInTime() {
   return { folder, link, dataDir, pinned: [`${link.url}#${host.host.identity.id}`] };
 }
 
-/** What a host keeps when the core has gone on: events of the head, and no others. */
+/** What a host keeps when the core has continued: only events of the head. */
 const LATER = { head: 5, events: 5, beside: 0 };
 
 /** How many events a host keeps: of the head, in all, and where what is staged contradicts the head. */
@@ -68,7 +68,7 @@ describe('a backup of the core, put back while the hosts are ahead,', () => {
   it.each([
     { what: 'with the record of its writer', hasRecord: true },
     { what: 'without the record of its writer', hasRecord: false },
-  ])('$what, stops when the first host answers; a restore has everything', async ({ hasRecord }) => {
+  ])('$what, stops when the first host answers; a restore gets everything', async ({ hasRecord }) => {
     const { folder, link, dataDir, pinned } = await backInTime();
     if (!hasRecord) await rm(corePaths(dataDir).writer);
     const core = await Sheratan.serve(dataDir, replicating([link.url]));
@@ -90,7 +90,7 @@ describe('a backup of the core, put back while the hosts are ahead,', () => {
     expect(await evidenceOf(folder)).toEqual(NO_EVIDENCE);
   });
 
-  it('and used before any host answers, is another history that is found out, and never goes on silently', async () => {
+  it('and used before any host answers, is another history, which is detected and never continues silently', async () => {
     const { folder, link, dataDir, pinned } = await backInTime();
     link.cut();
     const core = await Sheratan.serve(dataDir, replicating([link.url]));
@@ -100,7 +100,7 @@ describe('a backup of the core, put back while the hosts are ahead,', () => {
     await isRefused(core, 'BEHIND');
     expect(await titlesOf(core)).toEqual(['another story', 'before']);
     expect(await statusOf(core)).toMatchObject({ headSequence: 4, quorumSequence: 3 });
-    // The host has what it had: what another process has at quorum is not set aside for this.
+    // The host is unchanged: what another process has at quorum is not set aside for this history.
     expect(await evidenceOf(folder)).toEqual(NO_EVIDENCE);
     expect(await countsOf(folder)).toMatchObject([{ head: LATER.head, beside: 0 }]);
     const key = await recoveryKeyOf(dataDir);

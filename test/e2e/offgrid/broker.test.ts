@@ -8,7 +8,7 @@ import { Front, type Handler } from '../../support/offgrid/front.js';
 import { AUTH_KEY, newHost } from '../../support/offgrid/host.js';
 import { newMission, NOBODY, replicating, settled, WAIT } from '../../support/offgrid/machine.js';
 
-/** A core of two hosts, beside a broker. */
+/** A core with two hosts and a broker. */
 async function coreBeside(broker: string): Promise<TestNode> {
   const hosts = [await newHost(), await newHost({ name: 'host-b' })];
   const core = await TestNode.start(
@@ -21,7 +21,7 @@ async function coreBeside(broker: string): Promise<TestNode> {
   return core;
 }
 
-/** Replicates as if there were no broker. */
+/** States that the core replicates as if there were no broker. */
 async function isUnaffected(core: TestNode): Promise<void> {
   await settled(core);
   for (let i = 0; i < 5; i += 1)
@@ -42,7 +42,7 @@ function* forEver(): Generator<Buffer> {
 
 const lies: readonly { what: string; handler: Handler }[] = [
   {
-    what: 'says that all is final, and hosts are what they are not',
+    what: 'makes false statements about records and hosts',
     handler: ({ path }) =>
       json(
         path.startsWith('/hosts')
@@ -52,22 +52,22 @@ const lies: readonly { what: string; handler: Handler }[] = [
   },
   { what: 'refuses everything', handler: () => Promise.resolve({ status: 401, headers: {}, body: Buffer.from('no') }) },
   {
-    what: 'answers what nobody can read',
+    what: 'gives unreadable answers',
     handler: () => Promise.resolve({ status: 200, headers: {}, body: Buffer.alloc(1_000, 0xff) }),
   },
   {
-    what: 'never comes to an end',
+    what: 'never ends an answer',
     handler: () => Promise.resolve({ status: 200, headers: {}, body: Readable.from(forEver()) }),
   },
   { what: 'never answers', handler: () => new Promise(() => undefined) },
 ];
 
 describe('replication beside a broker', () => {
-  it('that is down, goes on', async () => {
+  it('that is down continues', async () => {
     await isUnaffected(await coreBeside(NOBODY));
   });
 
-  it('that is an old one, goes on, and tells it of its batches', async () => {
+  it('that is an old one continues, and reports its batches to it', async () => {
     const broker = await startOldBroker(AUTH_KEY);
     onTestFinished(broker.stop);
     await isUnaffected(await coreBeside(broker.url));
@@ -75,7 +75,7 @@ describe('replication beside a broker', () => {
     await expect.poll(async () => JSON.stringify(await list()), WAIT).toContain('core-v2:');
   });
 
-  it.each(lies)('that $what, goes on', async ({ handler }) => {
+  it.each(lies)('that $what continues', async ({ handler }) => {
     const broker = await Front.of((await newBroker(systemClock)).url);
     broker.handler = handler;
     await isUnaffected(await coreBeside(broker.url));

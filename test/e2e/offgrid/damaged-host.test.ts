@@ -64,7 +64,7 @@ async function flipInRow(folder: string, sequence: number): Promise<void> {
   );
 }
 
-/** The numbers of the events that a host says it has, and of those that it does not give. */
+/** The numbers of the events that a host claims to have, and of those that it does not give. */
 async function givenBy(host: RunningHost) {
   const events = decodeStoredEvents(await send(host, `/replica/${ORIGIN}/events`));
   return {
@@ -81,7 +81,7 @@ describe('a bit that was flipped on a host,', () => {
     '$where, is named by a drill that has that host alone; another gives the event, and the core mends it',
     async ({ flip, sequence }) => {
       const { folder, core, dataDir, hosts, urls, pinned } = await coreOfTwo();
-      // A core that runs would mend it meanwhile.
+      // A running core would mend it meanwhile.
       await core.stop();
       await flip(folder, sequence);
       const alone = await drill(dataDir, pinned.slice(0, 1));
@@ -96,11 +96,11 @@ describe('a bit that was flipped on a host,', () => {
       const { code, output, errors } = await drill(dataDir, pinned);
       expect(output.at(-1)).toBe('the same: 5 events could be restored');
       expect(code).toBe(0);
-      // Whether the damaged one is asked at all is chance; nobody else is named.
+      // Whether the damaged host is asked depends on chance; no other host is named.
       for (const error of errors) expect(error).toContain(`${hosts[0].identity.id}): it does not give`);
       expect(await givenBy(hosts[0])).toEqual({ count: 5, missing: [sequence] });
 
-      // It counts again once it is whole, and is not held to be dishonest.
+      // It counts again once it is intact, and is not considered dishonest.
       const again = await Sheratan.serve(dataDir, replicating(urls));
       expect(await newMission(again, {}, 'REPLICATED')).toMatchObject({ durability: 'REPLICATED' });
       await settled(again, 6);
@@ -114,7 +114,7 @@ describe('a bit that was flipped on a host,', () => {
     },
   );
 
-  it('and that anybody has come upon, is mended by the core that runs, while it goes on', async () => {
+  it('once it is found, is mended by the running core, which continues meanwhile', async () => {
     const { folder, core, hosts } = await coreOfTwo();
     await flipInFile(folder, 4);
     expect(await givenBy(hosts[0])).toEqual({ count: 5, missing: [4] });
@@ -123,7 +123,7 @@ describe('a bit that was flipped on a host,', () => {
     expect(await settled(core, 6)).toMatchObject({ degraded: false, stopped: null });
   });
 
-  it('in the last event, is mended by the next writer, which was restored', async () => {
+  it('in the last event, is mended by the next writer, a restored core', async () => {
     const { folder, core, dataDir, hosts, urls, pinned } = await coreOfTwo();
     const key = await recoveryKeyOf(dataDir);
     await core.kill();

@@ -29,7 +29,7 @@ async function machineOfThree() {
 }
 
 describe('a drill', () => {
-  it('is red where hosts give back less than this core knows to be at quorum', async () => {
+  it('fails where hosts give back less than this core knows to be at quorum', async () => {
     const { hosts, core, dataDir, at } = await machineOfThree();
     for (const host of hosts) await host.stop();
     const old = await Promise.all(hosts.map(({ folder }) => copyOf(folder)));
@@ -43,11 +43,11 @@ describe('a drill', () => {
       await host.restart({ folder: old[i]! });
     }
     const { code, output } = await drill(dataDir, at);
-    expect(output.at(-1)).toBe('TOO FEW: this core knows 5 events to be at quorum, and the hosts give back 3');
+    expect(output.at(-1)).toBe('TOO FEW: this core knows that 5 events are at quorum, but the hosts give back only 3');
     expect(code).toBe(1);
   });
 
-  it('is red where the history is not that of this core, or this core is an older copy', async () => {
+  it('fails where the history is not the one of this core, or this core is an older copy', async () => {
     const { urls, core, dataDir, at } = await machineOfThree();
     await core.kill();
     const [older, other] = [await copyOf(dataDir), await copyOf(dataDir)];
@@ -57,20 +57,20 @@ describe('a drill', () => {
 
     const late = await drill(older, at);
     expect(late.errors.at(-1)).toBe(
-      'sheratan: The hosts have 4 events, and this log 3: it is older than what was shipped.',
+      'sheratan: The hosts have 4 events and this log has only 3: this log is older than what was shipped.',
     );
     expect(late.code).toBe(1);
 
     const alone = await Sheratan.serve(other);
     await newMission(alone, { title: 'of its copy, which ships nothing' });
     const parted = await drill(other, at);
-    expect(parted.output.at(-1)).toBe("DIFFERENT: event 4 of the hosts is another than this core's");
+    expect(parted.output.at(-1)).toBe('DIFFERENT: event 4 of the hosts is not event 4 of this core');
     expect(parted.code).toBe(1);
-    // Nothing was claimed, and nobody is stopped.
+    // Nothing was claimed, and no core is stopped.
     expect(await newMission(again, {}, 'REPLICATED')).toMatchObject({ durability: 'REPLICATED' });
   });
 
-  it('is refused where the outbox is of another log: what hosts have of this one is not known', async () => {
+  it('is refused where the outbox belongs to another log, because what hosts have of this one is unknown', async () => {
     const { core, dataDir, at } = await machineOfThree();
     await core.kill();
     const outbox = await Connection.open(corePaths(dataDir).outbox, 'write');
@@ -85,7 +85,7 @@ describe('a drill', () => {
 describe('a host that answers a drill well and a restore badly', () => {
   const LIED: readonly LieName[] = ['oldTree', 'inventedTree', 'withheld', 'wrongContents', 'wrongEntries', 'garbage'];
 
-  it('changes nothing where the weight that is heard is enough: everything comes back, and it is named', async () => {
+  it('does no harm where the weight that is heard is enough: everything is restored, and the host is named', async () => {
     const [b, c] = [await newHost(), await newHost()];
     const liar = await LyingHost.of(await newHost());
     const { core, dataDir } = await settledMachine([liar.url, b.url, c.url]);
@@ -94,7 +94,7 @@ describe('a host that answers a drill well and a restore badly', () => {
     const at = [`${liar.url}#${liar.id}`, ...[b, c].map(({ url, identity }) => `${url}#${identity.id}`)];
     const green = await drill(dataDir, at);
     expect(green).toMatchObject({ code: 0 });
-    expect(green.output).toContain('dishonesty    hosts of weight 1 may have lied without harm');
+    expect(green.output).toContain('dishonesty    hosts of weight 1 may have been dishonest without harm');
     const key = await recoveryKeyOf(dataDir);
     await core.kill();
     for (const lie of LIED) {
@@ -102,7 +102,7 @@ describe('a host that answers a drill well and a restore badly', () => {
       const elsewhere = await newDataDir();
       const { code, errors } = await restoreInto(elsewhere, key, at);
       expect([lie, code]).toEqual([lie, 0]);
-      // An old tree is the word of the origin, and ranks below the others'.
+      // An old tree is signed by the origin, and ranks below the others' trees.
       if (lie !== 'oldTree') expect(errors.join('\n')).toContain(liar.url);
       const restored = await Sheratan.serve(elsewhere);
       expect(await titlesOf(restored)).toEqual(['kept', 'kept', 'kept']);
@@ -110,7 +110,7 @@ describe('a host that answers a drill well and a restore badly', () => {
     }
   });
 
-  it('was all that the drill rested on where it was heard alone: it said that none may have lied', async () => {
+  it('was the only basis of the drill where it was heard alone, and the drill reported that no host may be dishonest', async () => {
     const [liar, b] = [await LyingHost.of(await newHost()), await newHost()];
     const { core, dataDir } = await settledMachine([liar.url, b.url], { OFFGRID_REQUIRED_ACKS: '2' });
     await newMissions(core, 3, { title: 'kept' });
@@ -118,7 +118,7 @@ describe('a host that answers a drill well and a restore badly', () => {
     const [alone, both] = [[`${liar.url}#${liar.id}`], [`${liar.url}#${liar.id}`, `${b.url}#${b.identity.id}`]];
     const green = await drill(dataDir, alone);
     expect(green).toMatchObject({ code: 0 });
-    expect(green.output).toContain('dishonesty    hosts of weight 0 may have lied without harm');
+    expect(green.output).toContain('dishonesty    hosts of weight 0 may have been dishonest without harm');
     const declared = await drill(dataDir, alone, '--dishonest-weight', '1');
     expect(declared.code).not.toBe(0);
     expect(declared.errors.at(-1)).toMatch(

@@ -36,10 +36,10 @@ import { Random } from '../../support/random.js';
 const HUGE = 2 ** 48 - 1;
 const STRANGER = generateKeyPairSync('ed25519').privateKey;
 
-/** What a restore is told of a host that is reached at a URL. */
+/** How a restore names a host that is reached at a URL. */
 const named = (url: string, { identity }: { readonly identity: { readonly id: string } }) => `${url}#${identity.id}`;
 
-/** A way to a host that may fall silent: who asks then waits, until all are hung up on. */
+/** A link to a host that may fall silent: a caller then waits until all connections are closed. */
 async function silenceable(host: RunningHost) {
   const front = await Front.of(host.url);
   let hangUp: () => void;
@@ -71,7 +71,7 @@ async function silenceable(host: RunningHost) {
   };
 }
 
-/** A way to a host on which it changes what its heads carry, and signs that. */
+/** A link to a host on which the host changes what its heads carry, and signs that. */
 async function lyingWay(host: RunningHost, change: Partial<Head>): Promise<string> {
   const liar = await LyingHost.of(host);
   const front = await Front.of(liar.url);
@@ -87,8 +87,8 @@ async function lyingWay(host: RunningHost, change: Partial<Head>): Promise<strin
 const eventsIn = (dataDir: string) => withLogOf(dataDir, replicatedEvents);
 const coreFilesIn = async (dataDir: string) => (await readdir(dataDir)).filter((name) => name.startsWith('core'));
 
-describe('a restore that hears a liar alone, who signs for an enormous epoch, while a core lives', () => {
-  it('names it and leaves hosts and core as they are; the next, which hears the others, gives all', async () => {
+describe('a restore that hears only a dishonest host, which signs for an enormous epoch, while a core runs', () => {
+  it('names the host and changes neither hosts nor core; the next restore, which hears the others, gives everything', async () => {
     const [a, b, c] = [await newHost(), await newHost(), await newHost()];
     const ways = [await silenceable(b), await silenceable(c)] as const;
     const { core, dataDir } = await settledMachine([a.url, ways[0].url, ways[1].url]);
@@ -146,7 +146,7 @@ describe('a restore that hears a liar alone, who signs for an enormous epoch, wh
       ...{ stopped: null, elected: true, writerEpoch: 1, headSequence: 4, quorumSequence: 4 },
       hosts: [{ state: 'ACTIVE' }, { state: 'ACTIVE' }, { state: 'ACTIVE' }],
     });
-    // It lies on: the others are enough.
+    // The host is still dishonest: the others are enough.
     const again = await Promise.all(
       restores.map(async ({ liar, into }) => ({ liar, into, ...(await restoreInto(into, key, hostsBeside(liar))) })),
     );
@@ -159,13 +159,13 @@ describe('a restore that hears a liar alone, who signs for an enormous epoch, wh
       expect(errors.join('\n')).toContain(`${liar} is dishonest`);
       expect(code).toBe(0);
       expect(await eventsIn(into)).toEqual(all);
-      // Whoever goes on from here claims the second epoch, and not one above what was made up.
+      // A core that continues from here claims the second epoch, not one above the invented epoch.
       expect(await new WriterFile(corePaths(into).writer).load()).toMatchObject({ epoch: 1 });
     }
   });
 });
 
-/** One process that runs twice, elected in one epoch at three hosts: the one then reaches a and b alone, the other c alone. */
+/** A process that runs twice, elected in one epoch at three hosts: one then reaches only a and b, the other only c. */
 async function parted() {
   const { a, b, c, core, root, settings, length } = await threeHosts({ events: 5 });
   const hosts = [a, b, c];
@@ -205,7 +205,7 @@ async function parted() {
 }
 
 describe('two histories of one epoch, of a process that was resumed twice,', () => {
-  it('are told apart where all hosts are heard; of two it is refused, and the one that is chosen goes on', async () => {
+  it('are distinguished where all hosts are heard; with two hosts a restore is refused, and the chosen history continues', async () => {
     const { hosts, root, key, length, histories, digits, at } = await parted();
     const [ofOne, , ofOther] = digits;
     expect(digits).toEqual([ofOne, ofOne, expect.not.stringMatching(`^${ofOne}$`)]);
@@ -242,7 +242,7 @@ describe('two histories of one epoch, of a process that was resumed twice,', () 
 
     const urls = hosts.map(({ url }) => url);
     const restored = await Sheratan.serve(chosen, replicating(urls));
-    // What begins the line is an event more.
+    // The event that begins the line is one more.
     expect(await settled(restored, length + 2)).toMatchObject({ line: 2, stopped: null, headSequence: length + 2 });
     expect(await titlesOf(restored)).toEqual([...Array<string>(5).fill('mission'), 'other']);
     for (const host of hosts)

@@ -37,7 +37,7 @@ async function countOf(url: string): Promise<number> {
 }
 
 describe('a host that is down', () => {
-  it('delays nobody, is shown at once, and catches up by itself when it is back', async () => {
+  it('delays no caller, is shown immediately, and catches up automatically when it is back', async () => {
     const { core, troubled, folder, link } = await besideOneInTrouble();
     await troubled.kill();
     link.sever();
@@ -58,11 +58,11 @@ describe('a host that is down', () => {
 });
 
 describe('a host that is slow', () => {
-  it('delays nobody, shows how far it is behind, and catches up', async () => {
+  it('delays no caller, is shown with how far it is behind, and catches up', async () => {
     const { core, link } = await besideOneInTrouble();
     link.weather = { ...FAIR, delayMs: 4_000 };
     for (let i = 0; i < 10; i += 1) await replicated(core);
-    // Its answer to the first of them is on its way still, or has just come.
+    // Its answer to the first of them has not arrived yet, or has just arrived.
     const { behind, state } = await hostAt(core, link.url);
     expect(state).toBe('ACTIVE');
     expect(behind).toBeGreaterThan(0);
@@ -72,8 +72,8 @@ describe('a host that is slow', () => {
   });
 });
 
-describe('a host that comes and goes', () => {
-  it('delays nobody, and has everything once when it stays', async () => {
+describe('a host that is connected now and then', () => {
+  it('delays no caller, and has every event once when it remains connected', async () => {
     const { core, link, random } = await besideOneInTrouble();
     let isOver = false;
     const flapping = (async () => {
@@ -82,7 +82,7 @@ describe('a host that comes and goes', () => {
         await delay(random.between(10, 60));
         link.mend();
         await delay(random.between(200, 400));
-        // Long enough to get something across: one that never does is left alone for longer and longer.
+        // Long enough to ship something: a host that never accepts anything is tried less and less often.
         while (!isOver && (await hostAt(core, link.url)).lastError !== null) await delay(25);
       }
     })();

@@ -22,10 +22,10 @@ import { Random } from '../../support/random.js';
 
 const MIB = 1024 * 1024;
 const LARGE = { description: 'x'.repeat(10_000) };
-/** One of two hosts is enough, which must be said: reading back asks for both then. */
+/** One of two hosts is enough, which must be permitted explicitly: a restore then needs both. */
 const ONE_OF_TWO = { OFFGRID_REQUIRED_ACKS: '1', OFFGRID_ALLOW_MINORITY: 'true' };
 
-/** A disk of its own, small, with a file on it that is in the way. */
+/** A small disk of its own, with a file that fills part of it. */
 async function smallDisk(bytes: number, filled: number) {
   const disk = join(await newFolder(), 'disk');
   const unmount = await mountSmallDisk(disk, bytes);
@@ -48,7 +48,7 @@ async function fill(core: Sheratan, url: string): Promise<Untyped> {
 }
 
 describe('a host without room', () => {
-  it('by its budget is shown as FULL, holds up nobody, and goes on where it was when it has more', async () => {
+  it('by its budget is shown as FULL, delays no caller, and continues where it stopped when it has more', async () => {
     const folder = await newFolder();
     const small = await HostProcess.start(folder, { budgetBytes: 100_000 });
     const link = await UnfriendlyLink.to(small.host.url, new Random(1));
@@ -63,7 +63,7 @@ describe('a host without room', () => {
     await settled(core, headSequence);
   });
 
-  it('on its disk is shown as FULL, keeps what it signed for, and goes on when there is space', async () => {
+  it('on its disk is shown as FULL, keeps what it signed for, and continues when there is space', async () => {
     const { disk, makeRoom } = await smallDisk(6 * MIB, 5 * MIB);
     const small = await HostProcess.start(join(disk, 'host'));
     const other = await newHost();
@@ -75,7 +75,7 @@ describe('a host without room', () => {
     const { headSequence } = await settled(core);
     const hosts = [`${small.host.url}#${full.id}`, `${other.url}#${other.identity.id}`];
     const drilled = await drill(dataDir, hosts);
-    // The disk goes with the test, and cannot while it is used.
+    // The disk is removed with the test, which is impossible while it is in use.
     await small.stop();
     expect(drilled.errors).toEqual([]);
     expect(drilled.output.at(-1)).toBe(`the same: ${headSequence} events could be restored`);
@@ -83,7 +83,7 @@ describe('a host without room', () => {
 });
 
 describe('a core whose disk is full', () => {
-  it('refuses commands, saying so, and replicates the rest once there is room: nothing is lost or there twice', async () => {
+  it('refuses commands with the reason, and replicates the rest once there is space: nothing is lost or duplicated', async () => {
     const { disk, makeRoom } = await smallDisk(8 * MIB, 4 * MIB);
     const hosts = [await newHost(), await newHost({ name: 'host-b' })];
     const urls = hosts.map(({ url }) => url);
@@ -117,7 +117,7 @@ describe('a core whose disk is full', () => {
       )
       .toBeGreaterThan(0);
     expect(await settled(core, made.length + 2)).toMatchObject({ headSequence: made.length + 2, stopped: null });
-    // The other read model has had no room either, and tries again by itself.
+    // The other read model had no space either, and tries again automatically.
     const missions = async () => (await core.gql('{ missions { totalCount } }')).missions.totalCount;
     await expect.poll(missions, WAIT).toBe(made.length);
     const drilled = await drill(

@@ -30,30 +30,30 @@ import { replicatedEvents } from '../../support/offgrid/three-hosts.js';
 import { Random } from '../../support/random.js';
 
 const CODES = Object.keys(REFUSAL_STATUS) as RefusalCode[];
-/** Those that say something of the host, of who else writes, or of what was sent. */
+/** The refusals that state something about the host, another writer, or what was sent. */
 const GRAVE = ['NOT_SIGNED', 'BAD_REQUEST', 'FULL', 'FENCED', 'OLDER', 'COMMITTED', 'FORKED', 'OTHER'] as const;
 
-/** Where somebody without a key stands: before one host. */
+/** The place of an attacker without a key: in front of one host. */
 interface Place {
   readonly front: Front;
-  /** What was asked and told there while nothing was changed. */
+  /** What was requested and answered there while nothing was changed. */
   readonly seen: { readonly request: Exchange; readonly told: Told }[];
   /** How often something was changed there. */
   lies: number;
   pass: (request: Exchange) => Promise<Told>;
 }
 
-/** What somebody without a key makes of an exchange; `other` is before another host. */
+/** What an attacker without a key does to an exchange; `other` is in front of another host. */
 type Lie = (request: Exchange, at: Place, other: Place) => Promise<Told>;
 type About = (request: Exchange) => boolean;
 
 const isReplica: About = ({ path }) => path.startsWith('/replica/');
 const isKeys: About = ({ path }) => path === '/pubkeys';
 const isBatch: About = ({ method, path }) => method === 'POST' && path.endsWith('/events');
-/** What brings one event: a host that refuses it would be BLOCKED. */
+/** A batch of one event: a host that refuses it would be BLOCKED. */
 const isLoneEvent: About = (request) => isBatch(request) && decodeBatch(request.body).events.length === 1;
 
-/** Somebody on the network, before every host. He sees and changes all that is said, and has no key. */
+/** An attacker on the network, in front of every host: sees and changes all messages, and has no key. */
 class Keyless {
   readonly places: readonly Place[];
   #about: About = () => false;
@@ -92,18 +92,18 @@ class Keyless {
     for (const place of this.places) place.lies = 0;
   }
 
-  /** Passes everything on. */
+  /** Forwards everything unchanged. */
   rests(): void {
     this.#lie = undefined;
   }
 
-  /** Resolves once something was changed before every host, so often at least. */
+  /** Resolves once something was changed in front of every host, at least so often. */
   async hasLied(times = 1): Promise<void> {
     await expect.poll(() => Math.min(...this.places.map(({ lies }) => lies)), WAIT).toBeGreaterThanOrEqual(times);
   }
 }
 
-/** Something in the place of an answer. @param hmac a guess: the host is not asked then; otherwise that of its true answer */
+/** Replaces an answer. @param hmac a guess: the host is not asked then; otherwise the HMAC of its true answer */
 function told(status: number, bodyOf: (at: Place) => Uint8Array, hmac?: string): Lie {
   return async (request, at) => {
     const headers = hmac === undefined ? (await at.pass(request)).headers : { [ANSWER_HEADER]: hmac };
@@ -111,7 +111,7 @@ function told(status: number, bodyOf: (at: Place) => Uint8Array, hmac?: string):
   };
 }
 
-/** A refusal, with what the origin has signed once and everybody on the network has seen. */
+/** A refusal, with something that the origin has signed once and that was visible on the network. */
 function refuses(code: RefusalCode, hmac?: string): Lie {
   const bodyOf = ({ seen }: Place) => {
     const firstOf = (about: About) => seen.find(({ request }) => about(request))?.request.body ?? new Uint8Array();
@@ -122,16 +122,16 @@ function refuses(code: RefusalCode, hmac?: string): Lie {
   return told(REFUSAL_STATUS[code], bodyOf, hmac);
 }
 
-/** Each of these in its turn. */
+/** Each of these in turn. */
 function inTurn(lies: readonly Lie[]): Lie {
   let told = 0;
   return (...exchange) => lies[told++ % lies.length]!(...exchange);
 }
 
-/** What was asked, but for the challenges and places in it. */
+/** A request, without its challenges and places. */
 const kindOf = ({ method, path }: Exchange) => `${method} ${path.split('?', 1).join()}`;
 
-/** What was told once when something like it was asked: here or before another host, the first time or the last. */
+/** An earlier answer to a similar request: from this host or another, the first or the last. */
 function replays(which: 'first' | 'last', where: 'here' | 'there'): Lie {
   return async (request, at, other) => {
     const alike = (where === 'here' ? at : other).seen.filter((one) => kindOf(one.request) === kindOf(request));
@@ -139,7 +139,7 @@ function replays(which: 'first' | 'last', where: 'here' | 'there'): Lie {
   };
 }
 
-/** One bit is another: of what is asked, or of what is told. */
+/** Flips one bit of the request or of the answer. */
 function flips(what: 'request' | 'answer', random: Random): Lie {
   const bent = (body: Buffer) =>
     body.byteLength === 0 ? body : Buffer.from(flipped(body, random.between(0, 2 ** 31)));
@@ -151,7 +151,7 @@ function flips(what: 'request' | 'answer', random: Random): Lie {
 }
 
 const CUT = new Error('This is where it is cut.');
-/** Half of what is told, and nothing more. */
+/** Half of the answer, and nothing more. */
 const cutsInside: Lie = async (request, { pass }) => {
   const { status, headers, body } = await pass(request);
   const whole = body as Buffer;
@@ -175,7 +175,7 @@ const CHANGES: Readonly<Record<string, Lie>> = {
   'half of an answer': cutsInside,
 };
 
-/** What brings a host to refuse in its own words, and with its own HMAC, what the core has sent. */
+/** Changes for which a host itself refuses what the core has sent, with its own HMAC. */
 const OWN_WORDS: Readonly<Record<string, Lie>> = {
   'another path': (request, { pass }) => pass({ ...request, path: '/replica/%zz/events' }),
   'what follows it': ({ body, ...request }, { pass }) =>
@@ -195,7 +195,7 @@ const OTHER_KEYS: Readonly<Record<string, Lie>> = {
   'no success': told(500, () => Buffer.from('{}')),
 };
 
-/** A core of three hosts, before each of which is somebody without a key. */
+/** A core of three hosts, with an attacker without a key in front of each. */
 async function besieged() {
   const folders = [await newFolder(), await newFolder(), await newFolder()];
   const keyless = await Keyless.before(await Promise.all(folders.map((folder) => newHost({ folder }))));
@@ -206,7 +206,7 @@ async function besieged() {
 }
 type Besieged = Awaited<ReturnType<typeof besieged>>;
 
-/** Nobody has been called anything, and nothing waits for an operator. */
+/** States that no host was accused, and that nothing waits for an operator. */
 async function expectUnharmed({ core, folders, keyless }: Besieged, by: string): Promise<void> {
   const { hosts, events } = await core.gql(
     '{ hosts { state proof { kind } } events(filter: { types: ["HostStateChanged"] }) { edges { node { data } } } }',
@@ -217,14 +217,14 @@ async function expectUnharmed({ core, folders, keyless }: Besieged, by: string):
   for (const folder of folders) expect(await evidenceOf(folder), by).toEqual(NO_EVIDENCE);
 }
 
-/** Has the batch of one event changed before every host, and then no more: all have the event in the end, without an operator. */
+/** Changes the batch of one event in front of every host, then stops: all have the event in the end, without an operator. */
 async function survives(siege: Besieged, lie: Lie, by: string): Promise<void> {
   const { core, keyless } = siege;
   const events = 1 + Number((await statusOf(core)).headSequence);
   const before = core.logged.length;
   keyless.lies(isLoneEvent, lie);
   await newMission(core);
-  // It is said once of each host, and only when what follows from the answer was done.
+  // It is logged once for each host, and only after the core has acted on the answer.
   for (const url of keyless.urls)
     await expect.poll(() => core.logged.slice(before).join(''), { ...WAIT, message: by }).toContain(`"${url}"`);
   await expectUnharmed(siege, by);
@@ -233,7 +233,7 @@ async function survives(siege: Besieged, lie: Lie, by: string): Promise<void> {
   await expectUnharmed(siege, by);
 }
 
-/** Starts a process; for a while, whatever it asks is changed. */
+/** Starts a process; for a while, all its requests are changed. */
 async function survivesStart(siege: Besieged, lie: Lie): Promise<void> {
   const { core, keyless } = siege;
   const before = await statusOf(core);
@@ -244,12 +244,12 @@ async function survivesStart(siege: Besieged, lie: Lie): Promise<void> {
   await keyless.hasLied(3);
   await expectUnharmed(siege, 'a start');
   keyless.rests();
-  // An epoch is used up by each process, and by nothing that is said in the name of another.
+  // Each process uses up one epoch; statements in the name of another process use up none.
   expect(await settled(core, events)).toMatchObject({ quorumSequence: events, writerEpoch });
   await expectUnharmed(siege, 'a start');
 }
 
-/** Lies, three of which are told before one host each at a time. */
+/** False answers; three of them are given at a time, each in front of one host. */
 function inThrees({ keyless: { places } }: Besieged, lies: readonly (readonly [what: string, lie: Lie])[]) {
   return Array.from({ length: Math.ceil(lies.length / places.length) }, (_, i) => {
     const some = lies.slice(i * places.length, (i + 1) * places.length);
@@ -258,8 +258,8 @@ function inThrees({ keyless: { places } }: Besieged, lies: readonly (readonly [w
   });
 }
 
-describe('somebody without a key, before every host of a core, who changes', () => {
-  it('answers into any refusal there is harms nobody', async () => {
+describe('an attacker without a key, in front of every host of a core, who changes', () => {
+  it('answers into any refusal does no harm', async () => {
     const siege = await besieged();
     const refusals = [
       ...CODES.map((code) => [code, refuses(code)] as const),
@@ -269,7 +269,7 @@ describe('somebody without a key, before every host of a core, who changes', () 
     for (const codes of [CODES, GRAVE]) await survivesStart(siege, inTurn(codes.map((code) => refuses(code))));
   });
 
-  it('answers in any other way harms nobody: when they are told again, elsewhere, in part, bent or not at all', async () => {
+  it('answers in any other way does no harm: repeated, to another request, in part, corrupted or not at all', async () => {
     const siege = await besieged();
     await newMission(siege.core);
     await settled(siege.core, 3);
@@ -277,7 +277,7 @@ describe('somebody without a key, before every host of a core, who changes', () 
     await survivesStart(siege, inTurn(Object.values(CHANGES)));
   });
 
-  it('the time at which answers come harms nobody: they count when they are there', async () => {
+  it('the time at which answers arrive does no harm: they count when they arrive', async () => {
     const siege = await besieged();
     const { core, keyless } = siege;
     const late: (() => void)[] = [];
@@ -297,7 +297,7 @@ describe('somebody without a key, before every host of a core, who changes', () 
     await expectUnharmed(siege, 'delays');
   });
 
-  it('who a host says it is puts no other in its place: the core goes on with those it knows', async () => {
+  it('the identity of a host cannot replace the host: the core continues with those it knows', async () => {
     const siege = await besieged();
     const { core, keyless } = siege;
     for (const { what, lie } of inThrees(siege, Object.entries(OTHER_KEYS))) {
@@ -312,20 +312,20 @@ describe('somebody without a key, before every host of a core, who changes', () 
     await expectUnharmed(siege, 'the keys of others');
   });
 
-  // Who has no key may change a request so that the host refuses it: that must not count as its word on what the core sent.
+  // Without a key one can change a request so that the host refuses it: that must not count as a refusal of what the core sent.
   it.each(Object.entries(OWN_WORDS))(
-    'a request by %s, for which the host itself refuses it, harms nobody',
+    'a request by %s, for which the host itself refuses it, does no harm',
     async (by, lie) => {
       await survives(await besieged(), lie, by);
     },
   );
 });
 
-/** What a restore says that gives nothing. */
+/** What a restore reports when it gives nothing. */
 const NOTHING =
   /^(No host has answered with a valid head|Events that were at quorum may be missing|Not all of the first)/;
 
-/** Three hosts with somebody without a key before each, and what a core that is gone has left there. */
+/** Three hosts with an attacker without a key in front of each, and what a lost core has left there. */
 async function leftBehind() {
   const hosts = [await newHost(), await newHost(), await newHost()];
   const keyless = await Keyless.before(hosts);
@@ -338,7 +338,7 @@ async function leftBehind() {
   const all = await replicatedEvents(core.log);
   await core.stop();
   const named = hosts.map(({ identity: { id } }, i) => ({ url: keyless.urls[i] ?? '', id }));
-  /** What a restore gives, or why it gives nothing. */
+  /** The result of a restore, or why it gives nothing. */
   const restore = async () => {
     try {
       return await replicatedEvents((await readBackForTest({ root: core.root, hosts: named })).log);
@@ -347,25 +347,25 @@ async function leftBehind() {
       throw error;
     }
   };
-  // Whoever replays what is told to a restore has seen one.
+  // An attacker who replays answers to a restore has seen one.
   expect(await restore()).toEqual(all);
   return { keyless, restore, heads, all };
 }
 
-/** A restore has the true history from the others; where all hosts are misrepresented, it has that, or it says why not. */
+/** A restore gets the true history from the other hosts; where all hosts are misrepresented, it gets it or reports why not. */
 async function restoresOnlyTheTruth(left: Awaited<ReturnType<typeof leftBehind>>, about: About, lie: Lie, by: string) {
   const { keyless, restore, all } = left;
   keyless.lies(about, lie, keyless.places.slice(0, 1));
   expect(await restore(), by).toEqual(all);
   keyless.lies(about, lie);
   expect([all, expect.stringMatching(NOTHING)], by).toContainEqual(await restore());
-  // Where heads come through it gets further, and where something comes through now and then, further still.
+  // Where heads arrive unchanged it gets further, and where some answers do as well, further still.
   const random = new Random(3);
   keyless.lies((request) => about(request) && !request.path.includes('/head?') && random.chance(0.7), lie);
   expect([all, expect.stringMatching(NOTHING)], by).toContainEqual(await restore());
 }
 
-describe('a restore past somebody without a key who changes', () => {
+describe('a restore past an attacker without a key who changes', () => {
   const refusals = Object.fromEntries(CODES.map((code) => [code, refuses(code)]));
   it.each([
     { what: 'answers into refusals', about: isReplica, lies: refusals },
@@ -382,7 +382,7 @@ describe('a restore past somebody without a key who changes', () => {
 });
 
 describe('sheratan restore', () => {
-  it('past somebody without a key says why there is nothing, and has everything once it is let through', async () => {
+  it('past an attacker without a key reports why there is nothing, and gets everything once the way is free', async () => {
     const hosts = [await newHost(), await newHost()];
     const keyless = await Keyless.before(hosts);
     const { core, dataDir } = await settledMachine(keyless.urls);

@@ -16,7 +16,7 @@ import {
 } from '../../support/offgrid/machine.js';
 
 describe('a core whose key file is lost', () => {
-  it('says that nothing is replicated, takes no key but its own, and goes on with that', async () => {
+  it('reports that nothing is replicated, accepts only its own key, and continues with that key', async () => {
     const host = await newHost();
     const { core, dataDir } = await settledMachine([host.url]);
     const key = await recoveryKeyOf(dataDir);
@@ -56,7 +56,7 @@ describe('a core whose key file is lost', () => {
     expect(await statusOf(again)).toMatchObject({ refusal: null, quorumSequence: 3 });
   });
 
-  it('takes no recovery key with a slip of the pen', async () => {
+  it('accepts no recovery key with a typing error', async () => {
     const host = await newHost();
     const { core, dataDir } = await settledMachine([host.url]);
     const key = await recoveryKeyOf(dataDir);
@@ -71,7 +71,7 @@ describe('a core whose key file is lost', () => {
 });
 
 describe('a key file that is wrapped with a passphrase', () => {
-  it('opens with that alone: with another, or none, there is one clear error at the start', async () => {
+  it('opens only with that passphrase: another, or none, gives one clear error at the start', async () => {
     const host = await newHost();
     const passphrase = { SHERATAN_KEY_PASSPHRASE: 'correct horse battery' };
     const { core, dataDir } = await settledMachine([host.url], passphrase);

@@ -20,7 +20,7 @@ import { readBackForTest, type ReadingOptions } from '../../support/offgrid/read
 const WAIT = { timeout: 120_000, interval: 50 };
 const STRANGER = generateKeyPairSync('ed25519').privateKey;
 
-/** A core of two hosts, both of which must sign; one of them lies when it is told to, or does what `front` is told to. */
+/** A core of two hosts, both of which must sign; one is dishonest on demand, or does what `front` is set to. */
 async function besideALiar() {
   const [honest, host] = [await newHost({ name: 'host-a' }), await newHost({ name: 'host-b' })];
   const liar = await LyingHost.of(host);
@@ -71,7 +71,7 @@ const proven: readonly { what: string; lie: LieName; kind: string; why: RegExp; 
     why: /answered a claim of epoch 2 by \S+ with a head that does not grant it/,
   },
   {
-    // It takes the event, and lies when it is asked.
+    // It accepts the event, and is dishonest when it is asked.
     ...{ what: 'an old tree', lie: 'oldTree', kind: 'RANK', quorum: 4 },
     why: /lost or hides event [34] of epoch 1, which it had signed for/,
   },
@@ -92,10 +92,10 @@ describe('a host that signs', () => {
       expect(await statusOf(core)).toMatchObject({ quorumSequence: quorum, degraded: true, stopped: null });
       expect(core.logged.join()).toContain(`host ${liar.id} is suspended`);
 
-      // What was recorded of it is shipped to the other, and a restore has it from there.
+      // What was recorded about it is shipped to the other host, and a restore gets it from there.
       await expect.poll(async () => (await restore()).length, { ...WAIT, timeout: 60_000 }).toBe(5);
       const { troubles, leftOut } = await restore();
-      // What the origin has not said is the word of nobody; what it has said once counts for nothing at a host that was caught.
+      // What the origin never signed has no author; what it signed once does not count at a suspended host.
       const isForged = kind === 'STATEMENT';
       const ofHosts = troubles.filter((trouble) => trouble.includes('http'));
       expect(ofHosts).toEqual(isForged ? [expect.stringMatching(`${front.url} is dishonest`)] : []);
@@ -110,7 +110,7 @@ describe('a host that signs', () => {
   );
 });
 
-/** Does something to the answer to the first batch alone. @returns what was posted since, by path */
+/** Changes only the answer to the first batch. @returns what was posted since then, by path */
 function onFirstBatch(front: Front, what: Handler): string[] {
   const posted: string[] = [];
   front.handler = (request, pass) => {
@@ -121,8 +121,8 @@ function onFirstBatch(front: Front, what: Handler): string[] {
   return posted;
 }
 
-describe('a host that says once what is not so', () => {
-  it('without signing it is asked again, and goes on counting', async () => {
+describe('a host that makes one false statement', () => {
+  it('without signing it is asked again, and still counts', async () => {
     const { core, front, liar } = await besideALiar();
     const posted = onFirstBatch(front, (request) =>
       Promise.resolve(liar.answers(request, 200, Buffer.from('an ox, and an ass'))),
@@ -134,7 +134,7 @@ describe('a host that says once what is not so', () => {
     expect(await shown(core, liar.id)).toMatchObject({ state: 'ACTIVE', sequence: 4, proof: null });
   });
 
-  it('and signs it is suspended for that, though it never lies again', async () => {
+  it('and signs it is suspended for that, although it makes no other', async () => {
     const { core, front, liar } = await besideALiar();
     onFirstBatch(front, async (request, pass) => {
       liar.lie = 'forgetful';
@@ -146,7 +146,7 @@ describe('a host that says once what is not so', () => {
   });
 });
 
-/** Heads that are another's: changed, and signed with some key. */
+/** Heads of another host: changed, and signed with some key. */
 function heads(change: Partial<Head>, liar: LyingHost): Handler {
   return async (request, pass) => {
     const told = await pass(request);
@@ -157,7 +157,7 @@ function heads(change: Partial<Head>, liar: LyingHost): Handler {
 }
 
 const unproven: readonly { what: string; lie?: LieName; handler?: (liar: LyingHost) => Handler; why: RegExp }[] = [
-  { what: 'what nobody can read', lie: 'garbage', why: /^http\S+: .+/ },
+  { what: 'unreadable bytes', lie: 'garbage', why: /^http\S+: .+/ },
   { what: 'without its HMAC', lie: 'withoutHmac', why: /is not host \w+, or has another OFFGRID_AUTH_KEY/ },
   { what: 'what it has signed over another request', lie: 'replayedHead', why: /does not answer the request/ },
   { what: 'that it is another host', lie: 'otherHost', why: /does not answer the request/ },
@@ -197,7 +197,7 @@ describe('a host that answers', () => {
     },
   );
 
-  it('that another key is pinned there is BLOCKED, told what to do, and tried again at once with retryHost', async () => {
+  it('that another key is pinned there is BLOCKED, shown with what to do, and tried again immediately with retryHost', async () => {
     const { core, liar, restore } = await besideALiar();
     liar.lie = 'otherKey';
     await newMission(core);
@@ -216,7 +216,7 @@ describe('a host that answers', () => {
   });
 });
 
-/** Gives events in each other's places. */
+/** Gives events in the wrong order. */
 const wrongOrder: (liar: LyingHost) => Handler = (liar) => async (request, pass) => {
   const told = await pass(request);
   if (!request.path.includes('/events?') || told.status !== 200) return told;
@@ -225,7 +225,7 @@ const wrongOrder: (liar: LyingHost) => Handler = (liar) => async (request, pass)
   return liar.answers(request, 200, Buffer.concat(swapped.map(encodeStoredEvent)));
 };
 
-/** Gives as many entries as it is asked for, and none of its events. */
+/** Gives as many entries as requested, none of which belong to its events. */
 const wrongEntries: (liar: LyingHost) => Handler = (liar) => async (request, pass) => {
   const [, limit] = /\/entries\?.*limit=(\d+)/.exec(request.path) ?? [];
   if (limit === undefined) return pass(request);
@@ -235,14 +235,14 @@ const wrongEntries: (liar: LyingHost) => Handler = (liar) => async (request, pas
 
 const read: readonly { what: string; lie?: LieName; handler?: (liar: LyingHost) => Handler }[] = [
   { what: 'bytes that were not sealed', lie: 'wrongContents' },
-  { what: 'events in each others places', handler: wrongOrder },
+  { what: 'events in the wrong order', handler: wrongOrder },
   { what: 'none of the events', lie: 'withheld' },
   { what: 'entries that are not those of its events', handler: wrongEntries },
   { what: 'fewer entries than it is asked for', lie: 'wrongEntries' },
 ];
 
 describe('a host that gives a restore', () => {
-  it.each(read)('$what is named by it, which takes the other', async ({ lie, handler }) => {
+  it.each(read)('$what is named by the restore, which uses the other host', async ({ lie, handler }) => {
     const { core, liar, front, restore } = await besideALiar();
     await newMission(core, { description: 'A second one' });
     await settled(core, 4);
@@ -256,10 +256,10 @@ describe('a host that gives a restore', () => {
 });
 
 describe('a host that signs for events and keeps none', () => {
-  it('costs nothing beside an honest one; alone, a restore from it is refused and names it', async () => {
+  it('does no harm beside an honest one; a restore from it alone is refused and names it', async () => {
     const { core, liar, host, front, honest, restore } = await besideALiar();
     liar.lie = 'hollow';
-    // It goes on from what it has told last.
+    // It continues from its last statement.
     await new Reader({ url: liar.url, identity: host.identity }, await rootOf(core)).head();
     expect(await newMission(core, {}, 'REPLICATED')).toMatchObject({ durability: 'REPLICATED' });
     // It shows what the origin has signed, so it has proven nothing against itself.
@@ -272,7 +272,7 @@ describe('a host that signs for events and keeps none', () => {
   });
 });
 
-describe('a host that makes up a writer of a higher epoch', () => {
+describe('a host that invents a writer of a higher epoch', () => {
   it.each([
     { what: 'of another log', writerOf: () => 'mallory:12345678', epoch: 99 },
     { what: 'of this log', writerOf: (logId: string) => `${logId}:12345678`, epoch: 2 ** 48 },
@@ -292,7 +292,7 @@ describe('a host that makes up a writer of a higher epoch', () => {
         : pass(request);
     for (let i = 0; i < 3; i += 1)
       expect(await newMission(core, {}, 'REPLICATED')).toMatchObject({ durability: 'REPLICATED' });
-    // It is no answer, and no proof: the host counts for nothing as long as it goes on so.
+    // It is neither an answer nor a proof: the host does not count while it continues to do this.
     await expect
       .poll(() => shown(core, liar.id), WAIT)
       .toMatchObject({
@@ -303,7 +303,7 @@ describe('a host that makes up a writer of a higher epoch', () => {
       });
     for (const other of others) await expect.poll(async () => (await shown(core, other)).sequence, WAIT).toBe(5);
     expect(await statusOf(core)).toMatchObject({ stopped: null, degraded: true, writerEpoch: 1 });
-    // A process that starts claims one above what was granted, and not above what was made up.
+    // A process that starts claims one epoch above the granted one, not above the invented one.
     await core.restart();
     await newMission(core);
     await expect.poll(() => statusOf(core), WAIT).toMatchObject({ stopped: null, writerEpoch: 2, quorumSequence: 6 });

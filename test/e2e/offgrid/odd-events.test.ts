@@ -20,7 +20,7 @@ import { newHost } from '../../support/offgrid/host.js';
 import { replicating, restoreInto, titlesOf, WAIT } from '../../support/offgrid/machine.js';
 import { History, ORIGIN, Process } from '../../support/offgrid/by-hand.js';
 
-/** An event to be sealed: its type, its stream, what it says, and its number where the type has none here. */
+/** An event to be sealed: its type, stream and data, and its number where this build does not know the type. */
 type Said = readonly [type: string, stream: string, data: JsonObject, etype?: number];
 
 let writer: Process;
@@ -94,7 +94,7 @@ function typesIn(dataDir: string): Promise<string[]> {
 }
 
 describe('a restore of a history with events that cannot be folded', () => {
-  it('stores each as it came, with its number; only its effect is left out, with a word and a count', async () => {
+  it('stores each as it arrived, with its number; only its effect is left out, which is reported and counted', async () => {
     const foreign = { origin: 'elsewhere', version: 9, required: 99, hosts: [] };
     const odd: readonly Said[] = [
       ['ReplicationPolicySet', `replication-${ORIGIN}`, { origin: ORIGIN, version: 2 }],
@@ -117,7 +117,7 @@ describe('a restore of a history with events that cannot be folded', () => {
     expect(output.filter((line) => line.includes('has no effect'))).toHaveLength(4);
     expect((await typesIn(dataDir)).slice(0, said.length)).toEqual(said.map(([type]) => type));
 
-    // It goes on: what it ships now has the numbers that follow.
+    // The core continues: what it ships now has the next numbers.
     const core = await Sheratan.serve(dataDir, replicating(pinned));
     expect(await titlesOf(core)).toEqual(['a', 'b']);
     // A restored core records its policy again.
@@ -152,7 +152,7 @@ describe('a restore of a history with events that cannot be folded', () => {
     ).toEqual(['missions', 'outbox']);
     expect((await typesIn(dataDir)).slice(0, said.length)).toEqual(said.map(([type]) => type));
     const core = await Sheratan.serve(dataDir, replicating(pinned));
-    // They go on from where the restore left them, and come upon it anew.
+    // They continue where the restore stopped, and reach the same event again.
     await expect
       .poll(async () => (await core.gql('{ projections { name state error { code } } }')).projections, WAIT)
       .toEqual(['missions', 'outbox'].map((name) => ({ name, state: 'HALTED', error: { code: 'NEWER_EVENT' } })));
@@ -164,7 +164,7 @@ describe('a restore of a history with events that cannot be folded', () => {
     expect(errors[0].extensions).toEqual({ code: 'NEWER_EVENT' });
   });
 
-  it('stops, naming it, at what opens to no event, and leaves nothing behind', async () => {
+  it('stops at content that is not an event, names it, and leaves nothing behind', async () => {
     await ship([...beginning(), ['MissionCreated', 'mission-a', {}, 11], mission('b')]);
     const { code, errors, dataDir } = await restored();
     expect(code).not.toBe(0);

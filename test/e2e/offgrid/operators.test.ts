@@ -49,12 +49,12 @@ class HostCommand {
     return new HostCommand(process, port);
   }
 
-  /** As it prints it. */
+  /** The fingerprint, as the host prints it. */
   get fingerprint(): string {
     return /fingerprint ([0-9a-f]{32})/.exec(this.#process.output.join('\n'))?.[1] ?? '';
   }
 
-  /** As who speaks to it by hand names it. */
+  /** How a test that speaks to it by hand names it. */
   async at() {
     const keys = (await (await fetch(`${this.url}/pubkeys`)).json()) as { ed25519_verify_key: string };
     return { url: this.url, identity: { id: this.fingerprint, verifyKey: keys.ed25519_verify_key } };
@@ -65,14 +65,14 @@ class HostCommand {
   }
 }
 
-/** Runs a command that must come to something. @returns what it printed */
+/** Runs a command that must succeed. @returns what it printed */
 async function done(args: readonly string[], dataDir: string, env: Readonly<Record<string, string>> = {}) {
   const { code, output, errors } = await Sheratan.run(args, dataDir, env);
   expect({ code, errors }).toEqual({ code: 0, errors: [] });
   return output.join('\n');
 }
 
-/** Runs a command that must be refused. @returns what it said */
+/** Runs a command that must be refused. @returns its error messages */
 async function refused(args: readonly string[], dataDir: string, env: Readonly<Record<string, string>> = {}) {
   const { code, output, errors } = await Sheratan.run(args, dataDir, env);
   expect({ isRefused: code !== 0, output }).toEqual({ isRefused: true, output: [] });
@@ -98,7 +98,7 @@ describe('sheratan hosts key', () => {
     expect(key).toMatch(/^[0-9a-f]{64}$/);
     const strangers = await done(['hosts', 'key', '0'.repeat(32)], dataDir, env);
 
-    // With the key of another host it is not the one that the core speaks to.
+    // With the key of another host, it is not the host that the core expects.
     const wrong = await HostCommand.start(dataDir, port, { OFFGRID_HOST_KEY: strangers });
     const core = await Sheratan.serve(await newDataDir(), replicating([`${wrong.url}#${fingerprint}`]));
     const unmet = { url: wrong.url, trouble: expect.stringContaining('another OFFGRID_AUTH_KEY') };
@@ -111,14 +111,14 @@ describe('sheratan hosts key', () => {
     expect(await newMission(core, {}, 'REPLICATED')).toMatchObject(REPLICATED);
   });
 
-  it('is refused for what is no fingerprint, and while everybody knows the key', async () => {
+  it('is refused for an invalid fingerprint, and while the key is the public default', async () => {
     const env = { OFFGRID_AUTH_KEY: AUTH_KEY };
     expect(await refused(['hosts', 'key', 'host-a'], '/nowhere', env)).toContain("'host-a' must be a fingerprint");
     expect(await refused(['hosts', 'key', '0'.repeat(32)], '/nowhere')).toContain('OFFGRID_AUTH_KEY is not set');
   });
 });
 
-/** The sides of the evidence that were printed: what they are, and as they were signed. */
+/** The printed sides of the evidence: the name of each, and what was signed. */
 function sidesOf(text: string): { what: string; content: Buffer; signature: Buffer; said: string }[] {
   const side = /^([^\n]+):\n {2}content {4}([0-9a-f]+)\n {2}signature {2}([0-9a-f]{128})\n {2}([^\n]+)$/gm;
   return [...text.matchAll(side)].map(([, what = '', content = '', signature = '', said = '']) => ({
@@ -126,7 +126,7 @@ function sidesOf(text: string): { what: string; content: Buffer; signature: Buff
   }));
 }
 
-/** Whether an Ed25519 signature over a context and a content verifies, told by node alone. */
+/** Whether an Ed25519 signature over a context and a content verifies, checked only with node. */
 function verifies(kind: string, { content, signature }: { content: Buffer; signature: Buffer }, key: Buffer): boolean {
   const jwk = { kty: 'OKP', crv: 'Ed25519', x: key.toString('base64url') };
   const signed = Buffer.concat([Buffer.from(`sheratan/2 ${kind}\n`), content]);
@@ -139,7 +139,7 @@ describe('sheratan hosts evidence', () => {
     { lie: 'forgetful', kind: 'BATCH', other: 'tree' },
     { lie: 'oldTree', kind: 'RANK', other: 'head' },
   ] satisfies readonly { lie: LieName; kind: string; other: string | undefined }[])(
-    'prints what a host has signed ($lie, $kind) with what that contradicts, and anybody can verify it',
+    'prints what a host has signed ($lie, $kind) with what that contradicts, and anyone can verify it',
     async ({ lie, kind, other }) => {
       const [honest, host] = [await newHost(), await newHost()];
       const liar = await LyingHost.of(host);
@@ -168,13 +168,13 @@ describe('sheratan hosts evidence', () => {
       }
       const nothing = await Sheratan.run(['hosts', 'evidence', honest.identity.id], dataDir);
       expect(nothing.code).toBe(1);
-      expect(nothing.output).toEqual([expect.stringContaining(`Nothing is held against host ${honest.identity.id}`)]);
+      expect(nothing.output).toEqual([expect.stringContaining(`There is no proof against host ${honest.identity.id}`)]);
     },
   );
 });
 
-describe('hosts that must sign are gone for good', () => {
-  it('begin-line makes a living core go on with new ones, once its name is typed; nothing is lost', async () => {
+describe('hosts that must sign are lost permanently', () => {
+  it('begin-line makes a running core continue with new ones, once its name is typed; nothing is lost', async () => {
     const { hosts, urls } = await linked(3);
     const { core: before, dataDir } = await settledMachine(urls);
     await newMission(before, { title: 'on three' });
@@ -192,10 +192,10 @@ describe('hosts that must sign are gone for good', () => {
     expect(await refused(['hosts', 'begin-line', 'core-v1'], dataDir, env)).toContain('core-v2');
     expect(await statusOf(core)).toMatchObject({ line: 1, elected: false });
 
-    // A copy of the folder tells where the core of the original listens.
+    // A copy of the folder has the address of the original's core.
     const copy = await copyOf(dataDir);
     expect(await refused(['hosts', 'begin-line', 'core-v2'], copy, env)).toContain(
-      `runs on ${dataDir}, and not on ${copy}`,
+      `runs on ${dataDir}, not on ${copy}`,
     );
     expect(await statusOf(core)).toMatchObject({ line: 1, elected: false });
 
@@ -214,7 +214,7 @@ describe('hosts that must sign are gone for good', () => {
     expect(await titlesOf(again)).toEqual(['after', 'meanwhile', 'on three']);
   });
 
-  it('restore --accept-loss takes what there is, once its name is typed, and the core goes on in line 2', async () => {
+  it('restore --accept-loss restores what is available, once its name is typed, and the core continues in line 2', async () => {
     const { hosts, urls, pinned } = await linked(3);
     const { core: lost, dataDir } = await settledMachine(urls);
     await newMission(lost, { title: 'on three' });
@@ -244,7 +244,7 @@ describe('hosts that must sign are gone for good', () => {
 });
 
 describe('sheratan writer resume', () => {
-  it('lets a core that was halted be judged anew: it goes on once the host has gone that showed the other history', async () => {
+  it('makes a halted core check again: it continues once the host that showed the other history is gone', async () => {
     const { links, urls, pinned } = await linked(3);
     const [tail, near, far] = links as [UnfriendlyLink, UnfriendlyLink, UnfriendlyLink];
     const { core: before, dataDir } = await settledMachine(urls);
@@ -263,7 +263,7 @@ describe('sheratan writer resume', () => {
     const elsewhere = await newDataDir();
     expect(await restoreInto(elsewhere, key, pinned)).toMatchObject({ code: 0 });
 
-    // The host with the other history answers, and without it those that answer are too few.
+    // The host with the other history answers, and without it too few hosts answer.
     tail.mend();
     far.cut();
     const core = await Sheratan.serve(elsewhere, replicating(urls));
@@ -271,13 +271,13 @@ describe('sheratan writer resume', () => {
     // The other history is of the epoch that was restored.
     await expect.poll(stopped, WAIT).toBe('FORKED');
     const { writerEpoch } = await statusOf(core);
-    expect(await done(['writer', 'resume'], elsewhere)).toContain('judged anew');
-    // Nothing is other than it was, and so is the judgement.
+    expect(await done(['writer', 'resume'], elsewhere)).toContain('checked again');
+    // Nothing has changed, so the result is the same.
     await expect.poll(stopped, WAIT).toBe('FORKED');
 
     tail.cut();
     far.mend();
-    expect(await done(['writer', 'resume'], elsewhere)).toContain('judged anew');
+    expect(await done(['writer', 'resume'], elsewhere)).toContain('checked again');
     await expect.poll(() => statusOf(core), WAIT).toMatchObject({ stopped: null, elected: true, line: 1 });
     expect((await statusOf(core)).writerEpoch).toBeGreaterThan(writerEpoch);
     expect(await newMission(core, { title: 'after' }, 'REPLICATED')).toMatchObject(REPLICATED);
@@ -285,8 +285,8 @@ describe('sheratan writer resume', () => {
   });
 });
 
-describe('a name that a stranger has claimed first at a host', () => {
-  it('is free again after host reset-key, and its room after host drop-evidence; neither while the host runs', async () => {
+describe('a name that another party has claimed first at a host', () => {
+  it('is free again after host reset-key, and its space after host drop-evidence; neither works while the host runs', async () => {
     const [dataDir, port] = [await newDataDir(), await quietPort()];
     const env = { OFFGRID_AUTH_KEY: AUTH_KEY };
     const start = () => HostCommand.start(dataDir, port, env);
@@ -326,7 +326,7 @@ describe('a name that a stranger has claimed first at a host', () => {
     const [, events, bytes] =
       /^(\d+) events of 'core-v2' that were set aside.* (\d+) bytes are free/.exec(await done(drop, dataDir)) ?? [];
     expect(Number(events)).toBe(3);
-    // What it has signed for stays.
+    // What it has signed for remains.
     expect(await held()).toEqual({ events: headSequence, used: before.used - Number(bytes) });
     await start();
     await retryHost(own, again.fingerprint);

@@ -16,7 +16,7 @@ async function linked(count: number): Promise<readonly UnfriendlyLink[]> {
   return links;
 }
 
-/** What is in force, how far that has got, whether anything counts, and how many hosts keep everything, counted or not. */
+/** The policy in force and its progress, whether anything counts, and how many hosts keep everything, counted or not. */
 async function standing(core: Sheratan) {
   const { policyVersion, quorumSequence, headSequence, hosts } = await statusOf(core);
   const { replicationStatus } = await core.gql(
@@ -40,7 +40,7 @@ describe('another policy, by other settings,', () => {
     await first.stop();
 
     // A host is added while an old one is away: under the new policy there would be a quorum, under the old one not even
-    // an election. Those that are there keep what is new, and nothing of it counts.
+    // an election. The hosts that are reachable keep what is new, and none of it counts.
     b.cut();
     const added = await start([a.url, b.url, c.url], 2);
     const before = await newMission(added);

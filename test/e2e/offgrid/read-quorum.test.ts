@@ -32,21 +32,21 @@ async function coreOfTwo(required: number) {
 }
 
 describe('where both of two hosts must sign', () => {
-  it('either of them gives everything back, and so do both; a drill says so beside a running core', async () => {
+  it('either of them gives everything back, and so do both; a drill shows this beside a running core', async () => {
     const { core, dataDir, urls, a, b } = await coreOfTwo(2);
     for (const hosts of [[a], [b], [a, b]]) {
       const { code, output } = await drill(dataDir, hosts);
       expect(output.at(-1)).toBe('the same: 3 events could be restored');
       expect(code).toBe(0);
     }
-    // The core at hand knows its hosts by their keys.
+    // This core knows its hosts by their keys.
     const known = await Sheratan.run(['restore', '--drill'], dataDir, replicating(urls));
     expect(known.output.at(-1)).toBe('the same: 3 events could be restored');
     expect(await newMission(core, {}, 'REPLICATED')).toMatchObject({ durability: 'REPLICATED' });
     expect(await statusOf(core)).toMatchObject({ stopped: null, writerEpoch: 1 });
   });
 
-  it('several policies, keys and states of hosts come back as they were', async () => {
+  it('several policies, keys and states of hosts are restored unchanged', async () => {
     const { core, dataDir, hosts, urls, b } = await coreOfTwo(2);
     const { id } = hosts[0].identity;
     await setHostState(core, id, 'SUSPENDED');
@@ -76,7 +76,7 @@ describe('where both of two hosts must sign', () => {
 });
 
 describe('where one of two hosts must sign', () => {
-  it('one host alone is refused, which fences nobody, and taken when the loss is accepted', async () => {
+  it('one host alone is refused, which fences no core, and accepted when the loss is accepted', async () => {
     const { core, dataDir, hosts, urls, a, b, env } = await coreOfTwo(1);
     const key = await recoveryKeyOf(dataDir);
     const elsewhere = await newDataDir();
@@ -115,7 +115,7 @@ describe('where one of two hosts must sign', () => {
     expect(taken).toMatchObject({ code: 0 });
     expect(taken.output.join('\n')).toMatch(/LOSS ACCEPTED Events that were at quorum may be missing/);
     expect(taken.output.join('\n')).toContain('line          2 begins with the first policy of the restored core');
-    // It has read, and sent nothing.
+    // It has only read, and sent nothing.
     expect(await statusOf(core)).toMatchObject({ stopped: null, writerEpoch: 1, quorumSequence: 4 });
     await core.kill();
     const restored = await Sheratan.serve(elsewhere, replicating(urls, env));
@@ -131,14 +131,14 @@ describe('where one of two hosts must sign', () => {
   });
 });
 
-describe('a host that tears every connection', () => {
-  it('is named by a restore, however soon it does', async () => {
+describe('a host that breaks every connection', () => {
+  it('is named by a restore, however early it does so', async () => {
     const server = createServer((socket) => socket.on('error', () => undefined).resetAndDestroy());
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     onTestFinished(() => void server.close());
     const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
     const key = formatRecoveryKey(RootKey.generate());
-    // Sometimes Node's fetch never says that the connection was torn: its time runs out then.
+    // Sometimes Node's fetch never reports the broken connection: the request then times out.
     const restores = Array.from({ length: 4 }, async () => restoreInto(await newDataDir(), key, [url]));
     for (const { code, errors } of await Promise.all(restores)) {
       expect(errors).toEqual([

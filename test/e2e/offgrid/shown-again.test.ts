@@ -13,7 +13,7 @@ import { ReplicatingCore, RestartableHost, wanted } from '../../support/offgrid/
 import { replicatedEvents } from '../../support/offgrid/three-hosts.js';
 
 describe('a host that answers every claim and batch with a claim that the origin has signed once', () => {
-  it('makes a core claim above it once, and counts for nothing after: the others are a quorum', async () => {
+  it('makes a core claim above it once, and does not count afterwards: the others are a quorum', async () => {
     const [host, b, c] = [await newHost(), await newHost(), await newHost()];
     const liar = await LyingHost.of(host);
     const front = await Front.of(liar.url);
@@ -88,7 +88,7 @@ describe('a host that shows a history that was set aside, which the origin has s
       return head === undefined || tail === undefined ? told : liar.tells(request, { ...head, tree: tail });
     };
     const events = await replicatedEvents(core.log);
-    // Of a history that is longer, and older: it ranks below.
+    // The tree of a longer, older history: it ranks below.
     const hosts = [{ url: shown.url, id: liar.id }, b];
     const again = await readBackForTest({ root, hosts });
     expect([again.length, again.best.epoch]).toEqual([all, 2]);
@@ -99,7 +99,7 @@ describe('a host that shows a history that was set aside, which the origin has s
     );
     await core.stop();
 
-    // The core that knows what it had signed for calls it what it is.
+    // The core knows what the host had signed for, and finds it dishonest.
     const next = await ReplicatingCore.start({
       ...{ ...settings, hosts: wanted(shown, b, c), folder: core.folder, root },
     });

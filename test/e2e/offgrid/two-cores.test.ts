@@ -58,7 +58,7 @@ async function restoredBeside() {
   return { ...parts, folders: [folders[0] ?? '', folders[1] ?? ''] as const, old, dataDir, elsewhere };
 }
 
-/** A core that takes no more commands, and says so. */
+/** States that a core takes no more commands, and reports this. */
 async function expectStopped(core: Sheratan, code: 'BEHIND' | 'FORKED'): Promise<void> {
   await expect.poll(async () => (await statusOf(core)).stopped?.code, WAIT).toBe(code);
   const refused = await core.ask('mutation { createMission(input: { title: "No" }) { __typename } }');
@@ -72,10 +72,10 @@ async function expectStopped(core: Sheratan, code: 'BEHIND' | 'FORKED'): Promise
   expect(await ready.json()).toMatchObject({ reasons: [`replication: ${code}`] });
 }
 
-describe('a core that was restored while the old one is alive', () => {
-  it('ships first: the old one takes no more commands and says why; nothing is accepted twice', async () => {
+describe('a core that was restored while the old one still runs', () => {
+  it('ships first: the old one takes no more commands and reports why; nothing is accepted twice', async () => {
     const { urls, links, folders, old, dataDir, elsewhere } = await restoredBeside();
-    // It says nothing for a while, as a laptop that sleeps.
+    // It is silent for a while, like a laptop that sleeps.
     old.signal('SIGSTOP');
     const restored = await Sheratan.serve(elsewhere, replicating(urls, PATIENT));
     await newMission(restored, { title: 'after' });
@@ -84,14 +84,14 @@ describe('a core that was restored while the old one is alive', () => {
     for (const link of links) link.cut();
     old.signal('SIGCONT');
 
-    // What it has not heard of yet it cannot know: this one is on its own disk alone.
+    // It cannot know of it before it hears from a host: this mission is only on its own disk.
     await newMission(old, { title: 'too late' });
     for (const link of links) link.mend();
     await expectStopped(old, 'BEHIND');
     expect(await titlesOf(old)).toEqual(['before', 'too late']);
     expect(await statusOf(old)).toMatchObject({ quorumSequence: 3, elected: false });
 
-    // The restored one is claimed from as well, and goes on.
+    // The restored core is fenced by this claim as well, and continues.
     expect(await newMission(restored, { title: 'more' }, 'REPLICATED')).toMatchObject({ durability: 'REPLICATED' });
     await settled(restored, 6);
     expect(await titlesOf(restored)).toEqual(['after', 'before', 'more']);
@@ -100,14 +100,14 @@ describe('a core that was restored while the old one is alive', () => {
     expect(a).toHaveLength((await statusOf(restored)).headSequence);
     expect(new Set(a).size).toBe(a.length);
 
-    // It stays stopped, whoever starts it again.
+    // It remains stopped after a restart.
     await old.kill();
     const again = await Sheratan.serve(dataDir, replicating(urls));
     const still = await again.ask('mutation { createMission(input: { title: "No" }) { __typename } }');
     expect(still.errors[0].extensions.code).toBe('REPLICATION_STOPPED');
   });
 
-  it('leaves the old one a way back: what that has alone is exported, and imported into a restore of its own', async () => {
+  it('leaves the old one a way back: what only the old one has is exported, and imported into a new restore', async () => {
     const { urls, pinned, folders, old, dataDir, elsewhere } = await restoredBeside();
     old.signal('SIGSTOP');
     const restored = await Sheratan.serve(elsewhere, replicating(urls, PATIENT));
@@ -118,7 +118,7 @@ describe('a core that was restored while the old one is alive', () => {
     await old.kill();
     await restored.kill();
 
-    // It goes on without hosts for a while.
+    // It continues without hosts for a while.
     const alone = await Sheratan.serve(dataDir);
     await newMission(alone, { title: 'on this disk alone' });
     await alone.kill();
@@ -130,7 +130,7 @@ describe('a core that was restored while the old one is alive', () => {
     expect(await restoreInto(again, await recoveryKeyOf(dataDir), pinned)).toMatchObject({ code: 0 });
     const taken = await Sheratan.run(['import', '--rebase', file], again, replicating(urls));
     expect(taken).toMatchObject({ code: 0, errors: [] });
-    expect(taken.output[0]).toBe('unreplicated.ndjson: 1 read, 1 added, 0 there already, 0 refused');
+    expect(taken.output[0]).toBe('unreplicated.ndjson: 1 read, 1 added, 0 already present, 0 refused');
 
     const core = await Sheratan.serve(again, replicating(urls, PATIENT));
     expect(await newMission(core, { title: 'goes on' }, 'REPLICATED')).toMatchObject({ durability: 'REPLICATED' });
@@ -142,7 +142,7 @@ describe('a core that was restored while the old one is alive', () => {
     expect(a).toHaveLength(8);
   });
 
-  it('stops nobody by being restored; what the old one ships since then stops the restored one', async () => {
+  it('stops no core by being restored; what the old one ships after that stops the restored one', async () => {
     const { urls, folders, old, elsewhere } = await restoredBeside();
     expect(await newMission(old, { title: 'meanwhile' }, 'REPLICATED')).toMatchObject({ durability: 'REPLICATED' });
     expect(await statusOf(old)).toMatchObject({ stopped: null, elected: true, writerEpoch: 1, quorumSequence: 4 });
@@ -151,7 +151,7 @@ describe('a core that was restored while the old one is alive', () => {
     await expectStopped(restored, 'FORKED');
     expect(await titlesOf(restored)).toEqual(['before']);
 
-    // The old one was claimed from, and claims again above that.
+    // The old one was fenced by a claim, and claims again above it.
     expect(await newMission(old, { title: 'after' }, 'REPLICATED')).toMatchObject({ durability: 'REPLICATED' });
     expect(await settled(old, 5)).toMatchObject({ stopped: null, headSequence: 5 });
     expect(await titlesOf(old)).toEqual(['after', 'before', 'meanwhile']);
@@ -159,11 +159,11 @@ describe('a core that was restored while the old one is alive', () => {
   });
 });
 
-/** One of two may sign alone, where that is said to be meant. */
+/** One of two may sign alone, which must be permitted explicitly. */
 const ONE_OF_TWO = { OFFGRID_REQUIRED_ACKS: '1', OFFGRID_ALLOW_MINORITY: 'true' };
 
 describe('a tail that only one host had when the core died', () => {
-  /** A core that is gone; its last three missions are on the first host alone. */
+  /** A lost core whose last three missions are only on the first host. */
   async function halfShipped() {
     const parts = await newHosts();
     const { urls, links, folders } = parts;
@@ -178,20 +178,20 @@ describe('a tail that only one host had when the core died', () => {
     return { ...parts, first: links[0]!, folders: [folders[0]!, folders[1]!] as const, key };
   }
 
-  it('is adopted by a restore that reaches that host, and comes to the other', async () => {
+  it('is adopted by a restore that reaches that host, and is shipped to the other', async () => {
     const { pinned, urls, key, folders } = await halfShipped();
     const dataDir = await newDataDir();
     expect(await restoreInto(dataDir, key, [...pinned].reverse())).toMatchObject({ code: 0 });
     const core = await Sheratan.serve(dataDir, replicating(urls, ONE_OF_TWO));
     await newMission(core, { title: 'after' });
-    // Six that there were, the policy once more, and one.
+    // The six events, the policy again, and one new event.
     expect(await settled(core, 8)).toMatchObject({ headSequence: 8, line: 1 });
     expect(await titlesOf(core)).toEqual(['after', 'on both', 'tail 1', 'tail 2', 'tail 3']);
     expect(await addressesOf(folders[0])).toEqual(await addressesOf(folders[1]));
     for (const folder of folders) expect(await evidenceOf(folder)).toEqual(NO_EVIDENCE);
   });
 
-  it('is set aside as evidence when another story went on without it, in a line of its own; that host goes on', async () => {
+  it('is set aside as evidence when another history continued without it, in a new line; that host continues', async () => {
     const { pinned, urls, first, key, folders } = await halfShipped();
     const dataDir = await newDataDir();
     first.cut();
@@ -204,7 +204,7 @@ describe('a tail that only one host had when the core died', () => {
 
     const core = await Sheratan.serve(dataDir, replicating(urls, ONE_OF_TWO));
     await newMissions(core, 2, { title: 'another story' });
-    // One of the two signs alone, but that nothing newer exists only both can show.
+    // One of the two signs alone, but only both can show that nothing newer exists.
     await expect
       .poll(() => statusOf(core), WAIT)
       .toMatchObject({ line: 2, elected: false, missingWeight: 1, staged: [{ events: FIRST_EVENTS + 4 }] });
@@ -220,7 +220,7 @@ describe('a tail that only one host had when the core died', () => {
 });
 
 describe('a tail that was never at quorum', () => {
-  it('is left out by a restored core whose other hosts are a quorum, and set aside where it is', async () => {
+  it('is left out by a restored core whose other hosts are a quorum, and set aside at its host', async () => {
     const { urls, links, pinned, folders } = await newHosts(3);
     const [first, second, third] = links;
     const { core, dataDir } = await settledMachine(urls);

@@ -18,7 +18,7 @@ import {
 } from '../../support/offgrid/machine.js';
 import { inHostFile } from '../../support/offgrid/host-file.js';
 
-/** An installation with a name and hosts of its own. */
+/** An installation with its own name and hosts. */
 interface Van {
   readonly core: Sheratan;
   readonly dataDir: string;
@@ -55,12 +55,12 @@ async function busyVan(): Promise<Van> {
 async function exportOf({ dataDir, env }: Van, ...options: readonly string[]): Promise<string> {
   const path = join(await newDataDir(), 'van-1.ndjson');
   const { code } = await Sheratan.run(['export', path, ...options], dataDir, env);
-  // Damage that was left out is said with the exit code.
+  // The exit code shows that damaged events were left out.
   expect(code).toBe(options.includes('--skip-damaged') ? 1 : 0);
   return path;
 }
 
-/** Everything that van 2 promises after an import: all of it, and none of van 1, is on its own hosts. */
+/** What van 2 promises after an import: all of its events, and none of van 1, are on its own hosts. */
 async function expectPromisesKept(two: Van, titles: readonly string[]): Promise<void> {
   const { core, dataDir, hosts } = two;
   const made = await newMission(core, { title: 'by van 2, afterwards' }, 'REPLICATED');
@@ -91,7 +91,7 @@ async function expectPromisesKept(two: Van, titles: readonly string[]): Promise<
 }
 
 describe('an export of one installation, imported into another', () => {
-  it('whole: into one that runs already, has missions of its own and fewer events', async () => {
+  it('completely: into one that already runs, has missions of its own and fewer events', async () => {
     const one = await busyVan();
     const path = await exportOf(one);
     const two = await van('van-2', await newDataDir(), [await newHost({ name: 'host-x' })]);
@@ -99,12 +99,12 @@ describe('an export of one installation, imported into another', () => {
     await settled(two.core, 3);
     const imported = await Sheratan.run(['import', path], two.dataDir, two.env);
     expect(imported.code).toBe(0);
-    expect(imported.output[0]).toMatch(/: \d+ read, 20 added, 0 there already, 0 bad, \d+ set aside$/);
-    // What it calls replicated is on its own host, and nowhere else.
+    expect(imported.output[0]).toMatch(/: \d+ read, 20 added, 0 already present, 0 bad, \d+ set aside$/);
+    // What it reports as replicated is on its own host, and nowhere else.
     await expectPromisesKept(two, ['by van 2', ...Array.from({ length: 20 }, () => 'by van 1')]);
   });
 
-  it('into an empty folder: nothing is called replicated before its own hosts have it', async () => {
+  it('into an empty folder: nothing is reported as replicated before its own hosts have it', async () => {
     const one = await busyVan();
     const path = await exportOf(one);
     const dataDir = await newDataDir();
@@ -118,7 +118,7 @@ describe('an export of one installation, imported into another', () => {
     await expectPromisesKept(two, ['alone', ...Array.from({ length: 20 }, () => 'by van 1')]);
   });
 
-  it('what is left of a damaged log: what cannot be read is missing, the rest is its own', async () => {
+  it('as what is left of a damaged log: unreadable events are missing, and the rest is imported', async () => {
     const one = await busyVan();
     await one.core.stop();
     const file = await Connection.open(corePaths(one.dataDir).log, 'write');
@@ -139,7 +139,7 @@ describe('an export of one installation, imported into another', () => {
     await expectPromisesKept(two, ['alone', ...Array.from({ length: left }, () => 'by van 1')]);
   });
 
-  it('what no quorum of the first has: judged again by the second', async () => {
+  it('as what no quorum of the first has: the second decides it again', async () => {
     const one = await busyVan();
     for (const host of one.hosts) await host.close();
     await newMission(one.core, { title: 'kept by no host' });
@@ -150,7 +150,7 @@ describe('an export of one installation, imported into another', () => {
   });
 });
 
-describe('going on in two places', () => {
+describe('continuing in two places', () => {
   it('counts for each what its own hosts have', async () => {
     const one = await busyVan();
     const path = await exportOf(one);

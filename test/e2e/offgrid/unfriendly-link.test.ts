@@ -10,7 +10,7 @@ const STORM = { delayMs: 100, bytesPerSecond: 8_000, loss: 0.05, tear: 0.01 };
 const MISSIONS = 150;
 
 describe('a core on an unfriendly link', () => {
-  it('converges: all of its hosts have everything, once, and in order', { timeout: 240_000 }, async () => {
+  it('converges: all of its hosts have every event once and in order', { timeout: 240_000 }, async () => {
     const folders = [await newFolder(), await newFolder()] as const;
     const links: UnfriendlyLink[] = [];
     for (const folder of folders)

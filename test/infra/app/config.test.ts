@@ -15,11 +15,11 @@ function refusal(env: Readonly<Record<string, string>>): string {
     expect(message).not.toContain('\n');
     return message;
   }
-  throw new Error('it was taken');
+  throw new Error('it was accepted');
 }
 
 describe('the configuration', () => {
-  it('of an empty environment is that of a node on loopback', () => {
+  it('of an empty environment describes a node on loopback', () => {
     expect(readConfig({})).toEqual({
       dataDir: './data',
       bind: '127.0.0.1',
@@ -48,14 +48,14 @@ describe('the configuration', () => {
     });
   });
 
-  it('takes empty settings for unset ones', () => {
+  it('treats empty settings as unset', () => {
     const names = ['DATA_DIR', 'BIND', 'PORT', 'API_TOKENS', 'INTROSPECTION', 'LOG_LEVEL'];
     const empty = Object.fromEntries(names.map((name) => [`SHERATAN_${name}`, '']));
     expect(readConfig(empty)).toEqual(readConfig({}));
     expect(readConfig({ SHERATAN_PORT: undefined })).toEqual(readConfig({}));
   });
 
-  it('leaves the settings of others alone', () => {
+  it('ignores variables that are not settings', () => {
     expect(readConfig({ PATH: '/bin', PORT: 'x', SHERATAN: 'y' })).toEqual(readConfig({}));
   });
 
@@ -65,7 +65,7 @@ describe('the configuration', () => {
 });
 
 describe('the settings of the hosts', () => {
-  it('name each by URL, and the key and the weight it shall have', () => {
+  it('name each by URL, with its key and its weight', () => {
     const fingerprint = '0123456789abcdef0123456789abcdef';
     const env = {
       OFFGRID_STORAGE_HOSTS: `http://127.0.0.1:1/, http://localhost:2#${fingerprint}*3`,
@@ -100,7 +100,7 @@ describe('the settings of the hosts', () => {
     ],
     ['OFFGRID_ALLOW_MINORITY', 'yes', /true or false/],
     ['OFFGRID_DISHONEST_WEIGHT', '-1', /whole number/],
-    ['OFFGRID_DISHONEST_WEIGHT', '2', /less than the weight that must have signed, 2:/],
+    ['OFFGRID_DISHONEST_WEIGHT', '2', /less than the weight that must sign, 2:/],
     ['OFFGRID_BROKER_URL', 'nowhere', /must be http/],
     ['OFFGRID_STORAGE_ENABLED', 'yes', /true or false/],
     ['OFFGRID_CHUNK_THRESHOLD', '1.5', /whole number/],
@@ -125,28 +125,28 @@ describe('the settings of the hosts', () => {
     );
   });
 
-  it('may want less than a majority to sign, where that was said to be meant', () => {
+  it('may require less than a majority only where this is explicitly permitted', () => {
     const env = { OFFGRID_REQUIRED_ACKS: '1', OFFGRID_ALLOW_MINORITY: 'true' };
     expect(readConfig(env).offgrid).toMatchObject({ requiredAcks: 1 });
     expect(refusal({ ...env, OFFGRID_ALLOW_MINORITY: 'false' })).toMatch(
       /^OFFGRID_REQUIRED_ACKS: '1' must be more than half/,
     );
-    // Half of the weight is as little as less than half: two halves could each sign for another history.
+    // Exactly half of the weight is not enough: two halves could each sign another history.
     const four = { OFFGRID_STORAGE_HOSTS: 'http://127.0.0.1:1*3,http://127.0.0.1:2' };
-    expect(refusal({ ...four, OFFGRID_REQUIRED_ACKS: '2' })).toMatch(/more than half of the weight .*, 4,/);
+    expect(refusal({ ...four, OFFGRID_REQUIRED_ACKS: '2' })).toMatch(/more than half of the weight .*, 4:/);
     expect(readConfig({ ...four, OFFGRID_REQUIRED_ACKS: '3' }).offgrid).toMatchObject({ requiredAcks: 3 });
   });
 
-  it('say what weight of hosts may lie, which is less than must have signed', () => {
+  it('set the weight of hosts that may be dishonest, which must be less than the weight that must sign', () => {
     const env = { OFFGRID_DISHONEST_WEIGHT: '1' };
     expect(readConfig(env).offgrid).toMatchObject({ dishonestWeight: 1 });
     expect(refusal({ ...env, OFFGRID_REQUIRED_ACKS: '1', OFFGRID_ALLOW_MINORITY: 'true' })).toMatch(
-      /^OFFGRID_DISHONEST_WEIGHT: '1' must be less than the weight that must have signed, 1:/,
+      /^OFFGRID_DISHONEST_WEIGHT: '1' must be less than the weight that must sign, 1:/,
     );
     expect(refusal({ ...env, OFFGRID_STORAGE_HOSTS: 'http://127.0.0.1:1' })).toMatch(/^OFFGRID_DISHONEST_WEIGHT: /);
   });
 
-  it('name the origins whose names a host keeps, each with its key', () => {
+  it('name the origins that a host serves, each with its key', () => {
     const other = 'd75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a';
     const { origins } = readConfig({ OFFGRID_ORIGINS: ` core-v2=${ORIGIN_KEY} ,van-1=${other}` }).offgrid;
     expect([...origins].map(([name, key]) => [name, Buffer.from(key).toString('hex')])).toEqual([
@@ -155,7 +155,7 @@ describe('the settings of the hosts', () => {
     ]);
   });
 
-  it('may give a host its own key alone, which is not shown when it is none', () => {
+  it('may give a host its own key alone, which is not shown when it is invalid', () => {
     const key = '0123456789abcdef'.repeat(4);
     const { hostKey } = readConfig({ OFFGRID_HOST_KEY: key }).offgrid;
     expect(Buffer.from(hostKey ?? []).toString('hex')).toBe(key);
@@ -169,7 +169,7 @@ describe('the settings of the hosts', () => {
     ['a host', { OFFGRID_STORAGE_HOSTS: 'http://10.0.0.7:8081' }],
     ['one of several hosts', { OFFGRID_STORAGE_HOSTS: 'http://127.0.0.1:8081,http://10.0.0.7:8081' }],
     ['the broker', { OFFGRID_BROKER_URL: 'http://10.0.0.7:9000' }],
-  ])('want a key that not everybody knows, nor finds by trying, where %s is on another machine', (_who, env) => {
+  ])('require a key that is neither public nor easy to guess, where %s is on another machine', (_who, env) => {
     expect(refusal(env)).toMatch(/^OFFGRID_AUTH_KEY: must be set/);
     const short = refusal({ ...env, OFFGRID_AUTH_KEY: 'fifteen letters' });
     expect(short).toMatch(/^OFFGRID_AUTH_KEY: must have at least 16 characters beyond loopback/);
@@ -177,7 +177,7 @@ describe('the settings of the hosts', () => {
     expect(readConfig({ ...env, OFFGRID_AUTH_KEY: 'sixteen letters!' }).offgrid.authKey).toBe('sixteen letters!');
   });
 
-  it('take any key where everything is on this machine', () => {
+  it('accept any key where everything is on this machine', () => {
     expect(readConfig({ OFFGRID_AUTH_KEY: 'short' }).offgrid.authKey).toBe('short');
   });
 });
@@ -214,10 +214,10 @@ describe('SHERATAN_BIND', () => {
   });
 
   it.each(['0.0.0.0', '::', '192.168.1.7', 'node-3.example.org', '128.0.0.1', '::ffff:127.0.0.1', 'localhost.example'])(
-    'may be %s for a core with tokens only, and for others without',
+    'may be %s for a core only with tokens, and for others without',
     (bind) => {
       expect(() => assertTokens(readConfig({ SHERATAN_BIND: bind }))).toThrow(
-        `SHERATAN_API_TOKENS: must be set (token:role[,…], roles viewer, worker, operator) before SHERATAN_BIND goes beyond loopback; it is '${bind}'`,
+        `SHERATAN_API_TOKENS: must be set (token:role[,…], roles viewer, worker, operator) because SHERATAN_BIND is beyond loopback: '${bind}'`,
       );
       const config = readConfig({ SHERATAN_BIND: bind, SHERATAN_API_TOKENS: `${TOKEN}:viewer` });
       expect(config).toMatchObject({ bind });
@@ -271,7 +271,7 @@ describe('SHERATAN_API_TOKENS', () => {
   it.each([
     ['without a role', TOKEN],
     ['of an empty role', `${TOKEN}:`],
-    ['of a role there is not', `${TOKEN}:admin`],
+    ['of an unknown role', `${TOKEN}:admin`],
     ['of a role in another case', `${TOKEN}:Viewer`],
     ['that is too short', `${'x'.repeat(15)}:viewer`],
     ['that is too long', `${'x'.repeat(201)}:viewer`],
@@ -280,7 +280,7 @@ describe('SHERATAN_API_TOKENS', () => {
     ['with a colon in it', `${TOKEN}:${TOKEN}:viewer`],
     ['of other letters', `${'ü'.repeat(20)}:viewer`],
     ['followed by nothing', `${TOKEN}:viewer,`],
-    ['that is bad beside a good one', `${TOKEN}:viewer,secret:operator`],
+    ['that is invalid beside a valid one', `${TOKEN}:viewer,secret:operator`],
   ])('may not be one %s, which is not shown', (_what, tokens) => {
     expect(refusal({ SHERATAN_API_TOKENS: tokens })).toBe(rule);
   });

@@ -4,7 +4,7 @@ import { corePaths } from '../../../src/infra/platform/core-paths.js';
 import { ProcessLock } from '../../../src/infra/sqlite/process-lock.js';
 import { TestNode } from '../../support/node.js';
 
-it('closes everything when it stops, though a part of it cannot be closed, and says so', async () => {
+it('closes everything when it stops, even if one part cannot be closed, and reports the failure', async () => {
   const node = await TestNode.start();
   onTestFinished(() => node.stop());
   const { url } = node;

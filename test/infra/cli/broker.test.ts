@@ -12,7 +12,7 @@ import { BrokerClient } from '../../../src/infra/offgrid/broker/client.js';
 import { AUTH_KEY, newBroker, newFolder } from '../../support/broker/broker.js';
 import { Sheratan } from '../../support/core.js';
 
-/** Runs what was built; `npm test` does that first. */
+/** Runs the built program; `npm test` builds it first. */
 const PROGRAM = `
   import { runBroker } from './dist/infra/cli/broker.js';
   process.exitCode = await runBroker(JSON.parse(process.argv[1]), console.log);
@@ -26,7 +26,7 @@ function optionsFor(dataDir: string, policy?: string): RunBrokerOptions {
   return { ...fixed, dataDir, policy };
 }
 
-/** A broker in a process of its own, killed with the test at the latest. */
+/** A broker in a process of its own, killed at the end of the test at the latest. */
 async function start(
   options: RunBrokerOptions,
 ): Promise<{ child: ChildProcessByStdio<null, Readable, null>; client: BrokerClient }> {
@@ -39,7 +39,7 @@ async function start(
 }
 
 describe('`sheratan broker`', () => {
-  it('knows all it answered after it was killed at work, and stops when told', async () => {
+  it('keeps all that it answered after it was killed, and stops on a signal', async () => {
     const dataDir = await newFolder();
     const { child, client } = await start(optionsFor(dataDir, '{"weight_default": 2}'));
     const answered: string[] = [];
@@ -64,7 +64,7 @@ describe('`sheratan broker`', () => {
     expect(await once(again.child, 'exit')).toEqual([0, null]);
   });
 
-  it('does not start with a policy that cannot be used, and says why', async () => {
+  it('does not start with an unusable policy, and reports why', async () => {
     const dataDir = await newFolder();
     const file = join(dataDir, 'policy.json');
     await writeFile(file, '{"max_age_s": "long"}');
@@ -80,7 +80,7 @@ describe('`sheratan broker`', () => {
     expect(await errorsOf(join(dataDir, 'missing.json'))).toMatch(/cannot be read: .*ENOENT/);
   });
 
-  it('does not start where another broker runs, and says so', async () => {
+  it('does not start where another broker runs, and reports this', async () => {
     const dataDir = await newFolder();
     await newBroker(systemClock, { dataDir });
     const { code, errors } = await Sheratan.run(['broker', '--port', '0'], dataDir);

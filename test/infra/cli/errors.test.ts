@@ -14,7 +14,7 @@ const failure = (work: Promise<unknown>): Promise<unknown> =>
     (error: unknown) => error,
   );
 
-describe('what a person is told of an error', () => {
+describe('the message of an error for the operator', () => {
   it('is its message, with its code where it has one of ours', () => {
     expect(explain(new ConfigError('SHERATAN_PORT: must be a port'))).toBe('SHERATAN_PORT: must be a port');
     expect(explain(new CliError('Name a file.'))).toBe('Name a file.');
@@ -32,14 +32,16 @@ describe('what a person is told of an error', () => {
     const folder = await newDataDir();
     const file = join(folder, 'file');
     await writeFile(file, 'text '.repeat(1_000));
-    expect(explain(await failure(mkdir(file)))).toMatch(/file.* \(a folder is needed where a file is: /);
-    expect(explain(await failure(mkdir(join(file, 'x'))))).toMatch(/file.* \(a folder is needed where a file is: /);
-    expect(explain(await failure(writeFile(folder, '')))).toMatch(/ \(a file is needed where a folder is: /);
+    expect(explain(await failure(mkdir(file)))).toMatch(/file.* \(a file is in the place of a folder: /);
+    expect(explain(await failure(mkdir(join(file, 'x'))))).toMatch(/file.* \(a file is in the place of a folder: /);
+    expect(explain(await failure(writeFile(folder, '')))).toMatch(/ \(a folder is in the place of a file: /);
     expect(explain(await failure(Connection.open(join(folder, 'no', 'log.db'), 'write')))).toMatch(
-      /log\.db.* \(check that the folder may be written/,
+      /log\.db.* \(check that the folder can be written/,
     );
     const connection = await Connection.open(file, 'write');
-    expect(explain(await failure(connection.run('BEGIN EXCLUSIVE')))).toMatch(/file.* \(the file is damaged: delete/);
+    expect(explain(await failure(connection.run('BEGIN EXCLUSIVE')))).toMatch(
+      /file.* \(the file is damaged: if it is a lock, delete/,
+    );
     await connection.close();
   });
 
@@ -49,8 +51,8 @@ describe('what a person is told of an error', () => {
   });
 });
 
-describe('an error for the person at the terminal', () => {
-  it('ends the process with the code of what only a person can mend, unless it has another', () => {
+describe('an error for the operator', () => {
+  it('ends the process with the code of errors that an operator must correct, unless it has another', () => {
     expect(new CliError('x').exitCode).toBe(CONFIG_EXIT_CODE);
     expect(new CliError('x', 1).exitCode).toBe(1);
   });

@@ -2,7 +2,7 @@ import { PassThrough } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { showProgress } from '../../../src/infra/cli/progress.js';
 
-/** What progress is shown on, and what it shows. */
+/** An output for progress, and what is shown on it. */
 class Output extends PassThrough {
   readonly isTTY: boolean;
 
@@ -24,7 +24,7 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-describe('progress where there is no terminal', () => {
+describe('progress without a terminal', () => {
   it('is a plain line every two seconds, however often it moves', () => {
     const output = new Output(false);
     const progress = showProgress('replay', 'positions', output);
@@ -40,7 +40,7 @@ describe('progress where there is no terminal', () => {
     ]);
   });
 
-  it('is nothing for what takes less', () => {
+  it('shows nothing for a task that takes less', () => {
     const output = new Output(false);
     const progress = showProgress('import', 'bytes', output);
     progress.update(10, 10);
@@ -48,7 +48,7 @@ describe('progress where there is no terminal', () => {
     expect(output.text).toBe('');
   });
 
-  it('is complete where there is nothing to do', () => {
+  it('shows 100% where there is nothing to do', () => {
     const output = new Output(false);
     const progress = showProgress('import', 'bytes', output);
     vi.advanceTimersByTime(3_000);
@@ -58,7 +58,7 @@ describe('progress where there is no terminal', () => {
 });
 
 describe('progress on a terminal', () => {
-  it('is a bar that is drawn over itself, and ended', () => {
+  it('is a bar that is redrawn in place and then ended', () => {
     const output = new Output(true);
     const progress = showProgress('export', 'positions', output);
     progress.update(0, 50);

@@ -4,18 +4,18 @@ import { Sheratan } from '../../support/core.js';
 
 type Ran = Awaited<ReturnType<typeof Sheratan.run>>;
 
-/** Nothing here gets as far as to a data folder. */
+/** No command here reaches its data folder. */
 const NOWHERE = '/nowhere';
 
 const HELP = {
-  up: ['restarted if they die', 'Ctrl-C'],
+  up: ['restarts those that end', 'Ctrl-C'],
   serve: ['GraphQL', 'playground', 'within 10 s'],
-  replay: ['[name]', 'missions', '--reset', '--prune', 'Where a core runs'],
+  replay: ['[name]', 'missions', '--reset', '--prune', 'If a core runs'],
   verify: ['row by row', 'beside a running core', 'Exit code 1'],
   import: ['<path>', 'missions.jsonl', '--strict', '--rebase', 'adds nothing', 'exit code 1', 'Examples:'],
   host: ['--name', '--port', 'fingerprint', 'OFFGRID_HOST_KEY', 'reset-key', 'drop-evidence', 'Example:'],
   broker: ['--policy', 'advisory', 'max_age_s'],
-  export: ['[file]', 'stdout', '--skip-damaged', '--unreplicated', 'same digests'],
+  export: ['[file]', 'stdout', '--skip-damaged', '--unreplicated', 'same digest'],
   restore: [
     '--hosts',
     '--key',
@@ -24,22 +24,22 @@ const HELP = {
     '--dishonest-weight',
     '--drill',
     '--repair',
-    'reads and does nothing else',
+    'only reads',
     'Example:',
   ],
-  hosts: ['key', 'evidence', 'begin-line', 'lost ones'],
-  writer: ['resume', 'judged anew'],
+  hosts: ['key', 'evidence', 'begin-line', 'loss of hosts'],
+  writer: ['resume', 'checked again'],
 };
 
 /** Commands of a command. */
 const NESTED: readonly (readonly [args: readonly string[], parts: readonly string[]])[] = [
   [
     ['host', 'reset-key'],
-    ['--origin <origin>', '--name', 'at a host that is stopped', 'pins his'],
+    ['--origin <origin>', '--name', 'a stopped host', 'pins another key'],
   ],
   [
     ['host', 'drop-evidence'],
-    ['--origin <origin>', '--name', 'at a host that is stopped', 'signed for stays'],
+    ['--origin <origin>', '--name', 'a stopped host', 'what is staged'],
   ],
   [
     ['hosts', 'key'],
@@ -47,15 +47,15 @@ const NESTED: readonly (readonly [args: readonly string[], parts: readonly strin
   ],
   [
     ['hosts', 'evidence'],
-    ['<fingerprint>', 'SUSPENDED', 'anybody can verify it'],
+    ['<fingerprint>', 'SUSPENDED', 'anyone can verify it'],
   ],
   [
     ['hosts', 'begin-line'],
-    ['<origin>', 'lost for good', 'BEHIND', 'given up'],
+    ['<origin>', 'lost permanently', 'BEHIND', 'given up'],
   ],
   [
     ['writer', 'resume'],
-    ['BEHIND, FORKED', 'gone, or was put right'],
+    ['BEHIND, FORKED', 'gone or has been corrected'],
   ],
 ];
 
@@ -82,7 +82,7 @@ const WRONG: readonly (readonly [args: readonly string[], message: string])[] = 
 
 const ran = new Map<string, Ran>();
 
-/** What a command line gave. They are run once, a few at a time: most of what they take is the start of a process. */
+/** The result of a command line. Each is run once, a few at a time: most of the time is the start of a process. */
 function resultOf(args: readonly string[]): Ran {
   const result = ran.get(args.join(' '));
   if (result === undefined) throw new Error(`sheratan ${args.join(' ')} was not run`);
@@ -119,7 +119,7 @@ describe('the help of sheratan', () => {
     expect(names(resultOf(['--help']).output.join('\n'))).toEqual(names(source));
   });
 
-  it('has the defaults that docs/configuration.md has, which names the same settings', async () => {
+  it('has the same defaults as docs/configuration.md, which names the same settings', async () => {
     const source = await readFile('src/infra/app/config.ts', 'utf8');
     const schema = source.slice(source.indexOf('const schema'), source.indexOf('/** Secrets are named'));
     const rows = [...(await readFile('docs/configuration.md', 'utf8')).matchAll(/^\| `([A-Z_]+)` +\| (.+?) +\| /gm)];
@@ -135,7 +135,7 @@ describe('the help of sheratan', () => {
     }
   });
 
-  it.each(Object.entries(HELP))('of %s says what it does, what it takes, and where it ends', (name, parts) => {
+  it.each(Object.entries(HELP))('of %s describes what it does, its options, and how it ends', (name, parts) => {
     const { code, output, errors } = resultOf([name, '--help']);
     expect({ code, errors }).toEqual({ code: 0, errors: [] });
     const text = output.join(' ').replace(/\s+/g, ' ');
@@ -144,7 +144,7 @@ describe('the help of sheratan', () => {
     expect(resultOf(['help', name]).output).toEqual(output);
   });
 
-  it.each(NESTED)('of %j says what it does and what it takes', (args, parts) => {
+  it.each(NESTED)('of %j describes what it does and its options', (args, parts) => {
     const { code, output, errors } = resultOf([...args, '--help']);
     expect({ code, errors }).toEqual({ code: 0, errors: [] });
     const text = output.join(' ').replace(/\s+/g, ' ');
@@ -160,28 +160,28 @@ describe('the help of sheratan', () => {
 });
 
 describe('the version', () => {
-  it('is that of the package', async () => {
+  it('is the version of the package', async () => {
     const { version } = JSON.parse(await readFile('package.json', 'utf8')) as { version: string };
     for (const option of ['--version', '-V'])
       expect(resultOf([option])).toMatchObject({ code: 0, output: [version], errors: [] });
   });
 });
 
-describe('what is built', () => {
+describe('the built program', () => {
   it('can be run by its name, as npx does', async () => {
     expect((await stat('bin/main.js')).mode & 0o111).toBe(0o111);
   });
 });
 
 describe('a command line that is wrong', () => {
-  it.each(WRONG)('%j ends with exit code 1 and says what is wrong and where to look', (args, message) => {
+  it.each(WRONG)('%j ends with exit code 1 and reports what is wrong and where to look', (args, message) => {
     const { code, output, errors } = resultOf(args);
     expect({ code, output }).toEqual({ code: 1, output: [] });
     expect(errors[0]).toBe(message);
     expect(errors.at(-1)).toMatch(/\(see sheratan .*--help\)/);
   });
 
-  it('is told what may have been meant', () => {
+  it('gets a suggestion of what may have been meant', () => {
     expect(resultOf(['repaly']).errors).toContain('(Did you mean replay?)');
     expect(resultOf(['import', '--stricct', 'x']).errors).toContain('(Did you mean --strict?)');
   });

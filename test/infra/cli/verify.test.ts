@@ -11,11 +11,11 @@ describe('the report on a verification', () => {
     replayedDigest: 'bb',
   };
 
-  it('says that rows differ whenever their digests do, also when no row was found that does', () => {
+  it('states that rows differ whenever their digests do, even when no differing row was found', () => {
     expect(reportOn(found)).toEqual({
       exitCode: 1,
       lines: [
-        'missions: DIFFERS at position 7: in no row that was found',
+        'missions: DIFFERS at position 7: no row that differs was found',
         '  digests   aa (stored), bb (replayed)',
         'Rebuild it from the log: sheratan replay missions',
       ],
@@ -33,7 +33,7 @@ describe('the report on a verification', () => {
     ]);
   });
 
-  it('says that rows are equal when their digests are', () => {
+  it('states that rows are equal when their digests are', () => {
     const { exitCode, lines } = reportOn({ ...found, replayedDigest: 'aa' });
     expect(exitCode).toBe(0);
     expect(lines).toEqual(['missions: equal at position 7 after 6 events', 'digest aa']);
