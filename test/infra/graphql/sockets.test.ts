@@ -123,7 +123,7 @@ describe('a socket', () => {
       expect(await refusal(node.url, path)).toEqual({
         status: 404,
         type: 'application/json',
-        body: { errors: [{ message: 'WebSockets are served at /graphql.', extensions: { code: 'NOT_FOUND' } }] },
+        body: { errors: [{ message: 'WebSockets are served only at /graphql.', extensions: { code: 'NOT_FOUND' } }] },
       });
     }
   });
@@ -159,7 +159,7 @@ describe('a connection', () => {
     const refused = await client.run(FOLLOW).refused();
     expect(refused).toEqual([
       {
-        message: 'A connection may have 100 operations open; complete some first.',
+        message: 'A connection may have at most 100 open operations. Complete some before you start another.',
         extensions: { code: 'TOO_MANY_OPERATIONS' },
       },
     ]);
@@ -194,11 +194,16 @@ describe('more than 1,000 sockets', () => {
       return raw;
     };
     const sockets: Raw[] = [];
-    // Some at a time: who has not introduced himself after five seconds is closed, which all at once take on a slow machine.
+    // Some at a time: on a slow machine, all at once take longer than the five seconds after which an unauthenticated client is closed.
     while (sockets.length < 1_000) sockets.push(...(await Promise.all(Array.from({ length: 50 }, connect))));
     expect(await refusal(crowded.url, '/graphql')).toMatchObject({
       status: 503,
-      body: { errors: [{ message: 'There are 1000 clients already.', extensions: { code: 'TOO_MANY_CLIENTS' } }] },
+      body: { errors: [
+          {
+            message: 'This node already has 1000 WebSocket clients, the maximum. Try again later.',
+            extensions: { code: 'TOO_MANY_CLIENTS' },
+          },
+        ] },
     });
     const [first] = sockets;
     first?.socket.close();
@@ -286,7 +291,7 @@ describe('with tokens', () => {
     await client.run(FOLLOW).take(1);
     expect(await client.run(CREATE).refused()).toEqual([
       expect.objectContaining({
-        message: 'This needs the role operator; the token has viewer.',
+        message: 'This request requires the role operator; the token has the role viewer.',
         extensions: { code: 'FORBIDDEN' },
       }),
     ]);

@@ -133,7 +133,7 @@ describe('a document', () => {
     ],
   ])('that asks for more than 20,000 rows by pages %s is refused', async (_what, query, rows) => {
     const message = new RegExp(
-      `^This asks for up to ${rows} rows, and may ask for 20000: .* Ask for smaller ones with`,
+      `^The document requests up to ${rows} rows; at most 20000 are allowed, .* Request smaller pages with`,
     );
     expectRefused((await node.ask(query, { n: 1 })).body.errors, 'GRAPHQL_VALIDATION_FAILED', message);
     expectRefused(await overWebSocket(query, { n: 1 }), 'GRAPHQL_VALIDATION_FAILED', message);
@@ -154,7 +154,7 @@ describe('a document', () => {
 
   it('of several operations needs the name of one', async () => {
     const query = 'query A { __typename } query B { projections { name } }';
-    const message = /[Uu]nknown operation|multiple operations|none was named/;
+    const message = /[Uu]nknown operation|multiple operations|no name was given/;
     expectRefused((await node.ask(query)).body.errors, 'OPERATION_RESOLUTION_FAILURE', message);
     expectRefused(await overWebSocket(query), 'OPERATION_RESOLUTION_FAILURE', message);
     const named = await node.post({ query, operationName: 'A' });
@@ -270,7 +270,7 @@ describe('a request', () => {
   it.each(['/graphql', '/api/missions'])('of 2 MiB to %s is refused with 413', async (path) => {
     const body = JSON.stringify({ query: '{ __typename }', title: 'T', padding: 'p'.repeat(LARGE) });
     const answer = await node.fetch(path, { method: 'POST', headers: { 'content-type': 'application/json' }, body });
-    expectBad(answer, 413, 'BODY_TOO_LARGE', /^The body is larger than 1 MiB\. Send less at a time\.$/);
+    expectBad(answer, 413, 'BODY_TOO_LARGE', /^The body is larger than 1 MiB\. Send less data per request\.$/);
   });
 
   it('of 2 MiB that did not say so is refused with 413 as well', async () => {
