@@ -143,7 +143,10 @@ describe('a role', () => {
           status: 403,
           body: {
             errors: [
-              { message: `This request requires the role ${needed}; the token has the role ${role}.`, extensions: { code: 'FORBIDDEN' } },
+              {
+                message: `This request requires the role ${needed}; the token has the role ${role}.`,
+                extensions: { code: 'FORBIDDEN' },
+              },
             ],
           },
         });
@@ -164,7 +167,8 @@ function expectUnauthenticated({ status, headers, body }: Answer): void {
   expect(body).toEqual({
     errors: [
       {
-        message: 'This request requires a bearer token. Send `authorization: Bearer <token>` with one of SHERATAN_API_TOKENS.',
+        message:
+          'This request requires a bearer token. Send `authorization: Bearer <token>` with one of SHERATAN_API_TOKENS.',
         extensions: { code: 'UNAUTHENTICATED' },
       },
     ],

@@ -198,12 +198,14 @@ describe('more than 1,000 sockets', () => {
     while (sockets.length < 1_000) sockets.push(...(await Promise.all(Array.from({ length: 50 }, connect))));
     expect(await refusal(crowded.url, '/graphql')).toMatchObject({
       status: 503,
-      body: { errors: [
+      body: {
+        errors: [
           {
             message: 'This node already has 1000 WebSocket clients, the maximum. Try again later.',
             extensions: { code: 'TOO_MANY_CLIENTS' },
           },
-        ] },
+        ],
+      },
     });
     const [first] = sockets;
     first?.socket.close();

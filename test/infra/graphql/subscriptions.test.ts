@@ -315,7 +315,8 @@ describe('a subscription', () => {
     expect(status).toBe(400);
     expect(body.errors).toEqual([
       {
-        message: 'Subscriptions are served only over WebSocket. Connect to /graphql with the graphql-transport-ws protocol.',
+        message:
+          'Subscriptions are served only over WebSocket. Connect to /graphql with the graphql-transport-ws protocol.',
         extensions: { code: 'BAD_REQUEST' },
       },
     ]);

@@ -262,7 +262,9 @@ describe('a request', () => {
     ['POST', '/metrics'],
     ['POST', '/playground/'],
   ])('%s %s is answered with 404', async (method, path) => {
-    const message = new RegExp(`^Nothing is served at ${method} ${path.replaceAll('.', '\\.')}\\. Check the method and the path\\.$`);
+    const message = new RegExp(
+      `^Nothing is served at ${method} ${path.replaceAll('.', '\\.')}\\. Check the method and the path\\.$`,
+    );
     expectError(await node.fetch(path, { method }), 404, 'NOT_FOUND', message);
   });
 
