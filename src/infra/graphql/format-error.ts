@@ -8,7 +8,7 @@ import { errorAnswer } from '../services/error-answer.js';
 /** The message of graphql-js when it stops comparing the fields of a document with one another. */
 const ABORTED = 'Validation aborted.';
 
-/** The message for a refused document. The limits report a syntax error although the syntax is correct; that prefix is removed. */
+/** The message for a refused document. The limits report a syntax error although there is none: that prefix is removed. */
 export function plainMessage(message: string, code: string): string {
   if (code !== 'GRAPHQL_VALIDATION_FAILED') return message;
   if (message === ABORTED)

@@ -26,7 +26,10 @@ import { SharedExecution } from './shared-execution.js';
 
 /** How long a connected client may take to send `connection_init`, in milliseconds. */
 const INIT_TIMEOUT_MS = 5_000;
-/** The interval of pings, in milliseconds; a client that does not answer is disconnected. Longer than a client may pause reading. */
+/**
+ * The interval of pings, in milliseconds. A client that does not answer within this time is disconnected; it is longer than a
+ * client may pause reading.
+ */
 const KEEP_ALIVE_MS = 90_000;
 /** The maximum number of open operations of one connection. */
 const MAX_OPERATIONS = 100;
@@ -131,8 +134,8 @@ export function serveWebSocket(options: WebSocketOptions): { dispose: () => Prom
     KEEP_ALIVE_MS,
   );
   server.on('connection', (socket) => {
-    // A client that breaks the protocol, or sends too much, is disconnected with the code for that. The listener of graphql-ws prints
-    // the first error; a second error of the same socket would then have no listener and would end the process.
+    // A client that breaks the protocol, or sends too much, is disconnected with the code for that. The listener of graphql-ws
+    // prints the first error; a second error of the same socket would then have no listener and would end the process.
     socket.removeAllListeners('error').on('error', (error) => logger.debug({ err: error }, 'WebSocket client failed'));
   });
   return served;

@@ -47,7 +47,7 @@ export function errorBody(code: string, message: string): object {
 }
 
 /**
- * Answers every error, Fastify's own included, with the body of `errorBody`. An internal error is logged, and the client sees only 500.
+ * Answers every error, Fastify's own included, with the body of `errorBody`. An internal error is logged; the client sees 500.
  * @param answerTo what a client sees of an error; undefined for an internal error
  */
 export function handleErrors(app: FastifyInstance, answerTo: (error: unknown) => ErrorAnswer | undefined): void {

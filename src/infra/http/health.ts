@@ -9,8 +9,8 @@ const MAX_BEHIND_MS = 10_000;
 /**
  * Serves `/livez`, which shows that the process answers, and `/readyz`, which shows that it can serve, or answers 503 with the
  * reasons. Neither requires a token, so the reasons are only codes and states; the details are in `projections { error }`, in
- * `replicationStatus` and in the server's log. Hosts that are unreachable or behind are not a reason: this is normal off the grid,
- * and a core that continues to serve loses nothing. `/readyz` notes that a core is not elected, but the core is ready.
+ * `replicationStatus` and in the server's log. Hosts that are unreachable or behind are not a reason: this is normal off the
+ * grid, and a core that continues to serve loses nothing. `/readyz` notes that a core is not elected, but the core is ready.
  */
 export function serveHealth(app: FastifyInstance, services: CoreServices, isStopping: () => boolean): void {
   app.get('/livez', () => ({ status: 'ok' }));

@@ -19,8 +19,8 @@ import type { CoreServices } from '../services/core-services.js';
 
 /**
  * The options of the REST API: the paths of the system that this one replaces, on the same commands and read models as GraphQL.
- * The field names are those of that system, in snake_case. Bodies are read as JSON regardless of their content type, because the
- * clients of that system do not set it.
+ * The field names are those of that system, in snake_case. Bodies are read as JSON regardless of their content type, because
+ * the clients of that system do not set it.
  */
 export interface RestOptions {
   readonly services: CoreServices;

@@ -32,7 +32,7 @@ const GOODBYE_MS = 3_000;
 /** How long the server waits for the end of a connection that it has terminated, in milliseconds. */
 const TORN_MS = 500;
 
-/** Paths that answer without a token: the page of the playground, and whether this node serves, in codes and states. They reveal no data. */
+/** Paths that answer without a token: the playground, and the health of this node in codes and states. They reveal no data. */
 const OPEN = /^\/(livez|readyz|playground(\/.*)?)?$/;
 
 /** The options of a core's server. */
@@ -49,11 +49,11 @@ export interface ServerOptions {
 export interface HttpServer {
   /** The address that it listens at: `http://host:port`. */
   readonly url: string;
-  /** Stops accepting, finishes requests in flight and closes WebSockets with 1001. Connections that take too long are terminated. */
+  /** Stops accepting, finishes requests and closes WebSockets with 1001. Connections that take too long are terminated. */
   close(): Promise<void>;
 }
 
-/** Serves GraphQL, REST, health, metrics and the playground over HTTP and WebSocket. @throws the system's error when it cannot listen */
+/** Serves every API of a core over HTTP and WebSocket. @throws the system's error when it cannot listen */
 export async function startServer(
   options: ServerOptions,
   services: CoreServices,

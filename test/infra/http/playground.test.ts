@@ -98,7 +98,7 @@ describe('the playground', () => {
     const { status, body } = await node.fetch(path);
     expect(status).toBe(404);
     expect(body.errors).toEqual([
-      { message: expect.stringMatching(/^There is no/), extensions: { code: 'NOT_FOUND' } },
+      { message: expect.stringMatching(/^(No such file exists|Nothing is served)/), extensions: { code: 'NOT_FOUND' } },
     ]);
   });
 

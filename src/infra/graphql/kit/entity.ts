@@ -22,7 +22,8 @@ export abstract class Entity extends Node {
   readonly updatedAt!: string;
 
   @Field(() => Int, {
-    description: 'This counts the changes of the object since its creation, from 0. Pass it as `expectedRevision`.',
+    description:
+      'This counts the changes of the object since its creation, from 0. A mutation accepts it as `expectedRevision`.',
   })
   readonly revision!: number;
 

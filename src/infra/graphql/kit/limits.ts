@@ -7,7 +7,7 @@ import { rowLimit } from './row-limit.js';
 export const MAX_TOKENS = 2_000;
 /** The maximum depth of a selection. */
 const MAX_DEPTH = 10;
-/** The maximum cost of a document: 2 per object, 1 per scalar, × 1.5 per level, × `first`. A page of 100 with every field is 10,000. */
+/** The maximum cost of a document: 2 per object, 1 per scalar, × 1.5 per level, × `first`. A full page of 100 is 10,000. */
 const MAX_COST = 20_000;
 /** The maximum number of rows that a document may request; pages within pages multiply. */
 const MAX_ROWS = 20_000;

@@ -31,7 +31,7 @@ export function resultOf<P extends ClassType, Q extends readonly ClassType[]>(
   return createUnionType({ name, description, types: () => [payload, ...problems] as const });
 }
 
-/** The result of a mutation: waits until the change is as durable as requested and returns the payload, or returns the problem. */
+/** The result of a mutation: the payload, once the change is as durable as requested or the wait is over; or the problem. */
 export async function mutationResult<State extends { readonly status: string }, Payload extends object>(
   context: ApiContext,
   outcome: Outcome<State> | { readonly done: false; readonly problem: Problem },

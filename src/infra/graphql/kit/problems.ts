@@ -150,8 +150,8 @@ const CLASSES = {
 
 /**
  * A problem as the API shows it.
- * @throws Error for ALREADY_EXISTS and JOB_NOT_PENDING, which no client can cause: the core creates ids, and jobs are dispatched by
- * `claimJobs` only
+ * @throws Error for ALREADY_EXISTS and JOB_NOT_PENDING, which no client can cause: the core creates ids, and only `claimJobs`
+ * dispatches jobs
  */
 export function toProblemType(problem: Problem): ProblemType {
   if (problem.code === 'ALREADY_EXISTS' || problem.code === 'JOB_NOT_PENDING') throw new Error(problem.message);

@@ -16,8 +16,8 @@ interface Asked {
 }
 
 /**
- * Limits the rows that a document may request; a page within a page multiplies. A page size given by a variable is unknown during
- * validation and counts as the largest. Each fragment is summed once, so that deeply nested fragments do not take long.
+ * Limits the rows that a document may request; a page within a page multiplies. A page size given by a variable is unknown
+ * during validation and counts as the largest. Each fragment is summed once, so that deeply nested fragments do not take long.
  */
 export function rowLimit(maxRows: number, maxPage: number): ValidationRule {
   return (context: ValidationContext): ASTVisitor => {

@@ -32,19 +32,19 @@ const MissionOutcomeEnum = enumOf<Outcome>({
 
 @ObjectType({ description: 'This object shows how many jobs of a mission are in each status.' })
 export class JobCounts {
-  @Field(() => Int, { description: 'So many jobs are PENDING.' })
+  @Field(() => Int, { description: 'This many jobs are PENDING.' })
   readonly pending!: number;
 
-  @Field(() => Int, { description: 'So many jobs are DISPATCHED.' })
+  @Field(() => Int, { description: 'This many jobs are DISPATCHED.' })
   readonly dispatched!: number;
 
-  @Field(() => Int, { description: 'So many jobs are COMPLETED.' })
+  @Field(() => Int, { description: 'This many jobs are COMPLETED.' })
   readonly completed!: number;
 
-  @Field(() => Int, { description: 'So many jobs are FAILED.' })
+  @Field(() => Int, { description: 'This many jobs are FAILED.' })
   readonly failed!: number;
 
-  @Field(() => Int, { description: 'So many jobs are CANCELLED.' })
+  @Field(() => Int, { description: 'This many jobs are CANCELLED.' })
   readonly cancelled!: number;
 }
 

@@ -12,7 +12,7 @@ const ProjectionStateEnum = enumOf<ProjectionStatus['state']>({
   values: {
     CATCHING_UP: 'The projection folds events that the log already holds.',
     LIVE: 'The projection has folded every event up to the end of the log.',
-    HALTED: 'An event could not be folded: see `error`, then call `resumeProjection`.',
+    HALTED: 'An event could not be folded: `error` shows it, and `resumeProjection` resumes the projection.',
     REBUILDING: 'The projection is rebuilt beside the live tables, which continue to answer queries.',
   },
 });
@@ -29,7 +29,8 @@ const ProjectionFailureCodeEnum = enumOf<ProjectionFailureCode>({
 });
 
 @ObjectType({
-  description: 'A projection stops at an event that cannot be folded, or while its file cannot be written.',
+  description:
+    'This object shows why a projection has stopped: an event cannot be folded, or its file cannot be written.',
 })
 export class ProjectionFailure {
   @Field(() => ProjectionFailureCodeEnum, { description: 'This is the kind of failure.' })
