@@ -66,7 +66,7 @@ export async function serveGraphQL(
     stopOnTerminationSignals: false,
     formatError: (formatted, error) => {
       const code = formatted.extensions?.['code'];
-      // Apollo sets a code for what it refuses itself; other errors are formatted by this module's `formatError`.
+      // Apollo sets a code for what it refuses itself; other errors get their code from `formatError`.
       if (typeof code === 'string' && code !== 'INTERNAL_SERVER_ERROR' && code !== 'UNAUTHORIZED')
         return { ...formatted, message: plainMessage(formatted.message, code), extensions: { code } };
       return formatError(app.log, error);
