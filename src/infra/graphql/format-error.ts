@@ -5,18 +5,18 @@ import type { Logger } from '../platform/logger.js';
 import { RequestError } from '../readmodels/request-error.js';
 import { errorAnswer } from '../services/error-answer.js';
 
-/** What graphql-js says of a document whose fields it will not compare with one another any further. */
+/** The message of graphql-js when it stops comparing the fields of a document with one another. */
 const ABORTED = 'Validation aborted.';
 
-/** What a document that is refused is told: the limits speak of syntax, though nothing is wrong with it. */
+/** The message for a refused document. The limits report a syntax error although there is none: that prefix is removed. */
 export function plainMessage(message: string, code: string): string {
   if (code !== 'GRAPHQL_VALIDATION_FAILED') return message;
   if (message === ABORTED)
-    return 'The document selects the same fields too often in one place to be checked. Select each once.';
+    return 'The document selects the same fields too often in one place and cannot be validated. Select each field once.';
   return message.replace(/^Syntax Error: /, '');
 }
 
-/** What clients are told of an error: those meant for them as they are, of others only that they were logged. */
+/** An error as clients see it: errors meant for them unchanged; for others, only that they were logged. */
 export function formatError(logger: Logger, error: unknown): GraphQLFormattedError {
   const cause = unwrapResolverError(error);
   const place = error instanceof GraphQLError ? error.toJSON() : undefined;
@@ -38,12 +38,12 @@ export function formatError(logger: Logger, error: unknown): GraphQLFormattedErr
   return { message: INTERNAL_MESSAGE, ...where, extensions: { code: 'INTERNAL_SERVER_ERROR' } };
 }
 
-/** TypeGraphQL and graphql-js leave some errors without a code of ours. */
+/** The code of an error. TypeGraphQL and graphql-js leave some errors without one of the API's codes. */
 function codeOf(error: GraphQLError): string {
   const { code } = error.extensions;
   if (code === 'UNAUTHORIZED') return 'FORBIDDEN';
   if (typeof code === 'string') return code;
-  // Variables that are not of their types: over HTTP Apollo says so, over WebSocket nobody has.
+  // Variables of a wrong type: over HTTP Apollo sets this code, over WebSocket nothing does.
   if (error.nodes?.[0]?.kind === Kind.VARIABLE_DEFINITION) return 'BAD_USER_INPUT';
   return error.originalError === undefined ? 'GRAPHQL_VALIDATION_FAILED' : 'INTERNAL_SERVER_ERROR';
 }

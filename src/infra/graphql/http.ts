@@ -6,10 +6,10 @@ import { formatError, plainMessage } from './format-error.js';
 import type { ApiContext } from './kit/context.js';
 import { limitRules, MAX_TOKENS } from './kit/limits.js';
 
-/** Makes the context of a request. @throws HttpError when it may not be served */
+/** Makes the context of a request. @throws HttpError 401 or 403 when the caller is unknown or not allowed */
 export type MakeContext = (request: FastifyRequest) => ApiContext;
 
-/** Errors of a request that arrived well, though its document or its variables are wrong. */
+/** Codes of errors in the document or the variables of a request whose transport succeeded. */
 const REQUEST_ERRORS: ReadonlySet<unknown> = new Set([
   'GRAPHQL_PARSE_FAILED',
   'GRAPHQL_VALIDATION_FAILED',
@@ -17,8 +17,8 @@ const REQUEST_ERRORS: ReadonlySet<unknown> = new Set([
 ]);
 
 /**
- * GraphQL over HTTP: a status other than 200 says that HTTP failed, to clients that know only `application/json`. Those
- * that accept `application/graphql-response+json` are told of request errors by the status as well.
+ * GraphQL over HTTP: to clients that accept only `application/json`, a status other than 200 means that HTTP failed. Clients
+ * that accept `application/graphql-response+json` see request errors in the status as well.
  */
 const statusForJson: ApolloServerPlugin<ApiContext> = {
   requestDidStart: () =>
@@ -33,14 +33,14 @@ const statusForJson: ApolloServerPlugin<ApiContext> = {
     }),
 };
 
-/** One answer is all that HTTP has. */
+/** Refuses subscriptions: an HTTP request has only one response. */
 const noSubscriptions: ApolloServerPlugin<ApiContext> = {
   requestDidStart: () =>
     Promise.resolve({
       didResolveOperation: ({ operation }) => {
         if (operation?.operation !== OperationTypeNode.SUBSCRIPTION) return Promise.resolve();
         const message =
-          'Subscriptions are served over WebSocket: connect to /graphql with the graphql-transport-ws protocol.';
+          'Subscriptions are served only over WebSocket. Connect to /graphql with the graphql-transport-ws protocol.';
         throw new GraphQLError(message, { extensions: { code: 'BAD_REQUEST', http: { status: 400 } } });
       },
     }),
@@ -66,7 +66,7 @@ export async function serveGraphQL(
     stopOnTerminationSignals: false,
     formatError: (formatted, error) => {
       const code = formatted.extensions?.['code'];
-      // Apollo has a code for what it refuses itself; the rest is told by us.
+      // Apollo sets a code for what it refuses itself; other errors get their code from `formatError`.
       if (typeof code === 'string' && code !== 'INTERNAL_SERVER_ERROR' && code !== 'UNAUTHORIZED')
         return { ...formatted, message: plainMessage(formatted.message, code), extensions: { code } };
       return formatError(app.log, error);

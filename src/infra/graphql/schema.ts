@@ -31,30 +31,44 @@ const RESOLVERS: readonly ResolverClass[] = [
   ReplicationMutations,
 ];
 
-/** The schema. @param extra resolvers of a bench or a test, beside those of the API */
+const QUERY = 'Queries read the log and the read models. They require the role viewer.';
+const MUTATION =
+  'Mutations append to the log or control this core. Mutations of tasks, and createJob, claimJobs, completeJob and failJob, require the role worker; all others require the role operator.';
+const SUBSCRIPTION = 'Subscriptions are served over WebSocket (graphql-transport-ws). They require the role viewer.';
+
+/** The schema. @param extra resolvers of a benchmark or a test, in addition to those of the API */
 export function makeSchema(extra: readonly ResolverClass[] = []): GraphQLSchema {
-  return buildSchemaSync({
+  const schema = buildSchemaSync({
     resolvers: [...RESOLVERS, ...extra] as unknown as NonEmptyArray<() => void>,
     authChecker: ({ context: { caller } }: { context: ApiContext }, roles: Role[]) => {
       const needed = roles.find((one) => !allows(caller.role, one));
       if (needed === undefined) return true;
-      throw apiError('FORBIDDEN', `This needs the role ${needed}; the token has ${caller.role}.`);
+      throw apiError('FORBIDDEN', `This request requires the role ${needed}; the token has the role ${caller.role}.`);
     },
-    // Deciders check what they are given; and every subscription brings its own source.
+    // Deciders check their commands.
     validate: false,
-    // Who serves it checks it too.
+    // The servers of the schema check it.
     skipCheck: true,
+    // Every subscription has its own source.
     pubSub: { publish: () => undefined, subscribe: () => neverUsed() },
   });
+  // TypeGraphQL takes no descriptions for the root types.
+  const roots = [
+    [schema.getQueryType(), QUERY],
+    [schema.getMutationType(), MUTATION],
+    [schema.getSubscriptionType(), SUBSCRIPTION],
+  ] as const;
+  for (const [type, description] of roots) if (type) type.description = description;
+  return schema;
 }
 
 function neverUsed(): never {
-  throw new Error('subscriptions bring their own source');
+  throw new Error('every subscription has its own source');
 }
 
-const HEADER = `# The GraphQL API of Sheratan. Made by \`npm run schema\` from src/infra/graphql; a test fails when it drifts.\n\n`;
+const HEADER = `# The GraphQL API of Sheratan. \`npm run schema\` generates it from src/infra/graphql; a test fails when the two differ.\n\n`;
 
-/** The schema in its definition language, sorted, as `schema/schema.graphql` holds it. */
+/** The schema in the schema definition language, sorted, as `schema/schema.graphql` contains it. */
 export function emitSdl(): string {
   return `${HEADER}${printSchema(lexicographicSortSchema(makeSchema()))}\n`;
 }

@@ -1,8 +1,8 @@
 import type { DocumentNode, ExecutionArgs, ExecutionResult } from 'graphql';
 
 /**
- * Executes once for all subscribers of the same thing. A hundred subscribers to one document with one set of variables
- * are given the same event object: the first executes, the others get its result.
+ * Executes an event once for all subscribers with the same document, variables and role. They receive the same event object:
+ * the first of them executes, and the others share its result.
  */
 export class SharedExecution {
   readonly #results = new WeakMap<object, Map<string, Promise<ExecutionResult>>>();
@@ -10,8 +10,8 @@ export class SharedExecution {
   #nextDocument = 0;
 
   /**
-   * The results of a source's events, shared with others of the same document, variables and role.
-   * @param failed what its reader is told when the source breaks
+   * The results of the events of a source, shared with subscribers that have the same document, variables and role.
+   * @param failed makes the last result, which the reader receives when the source fails
    */
   map(
     source: AsyncIterableIterator<object, undefined>,
@@ -30,7 +30,7 @@ export class SharedExecution {
           if (done === true) return { done: true, value: undefined };
           return { done: false, value: await this.#once(value, key, executeFor) };
         } catch (error) {
-          // The source is broken: its reader is told so, as data, and then there is nothing more.
+          // The source has failed: its reader receives the error as data, and then the subscription ends.
           ended = true;
           return { done: false, value: failed(error) };
         }

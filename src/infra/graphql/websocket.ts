@@ -24,34 +24,37 @@ import { apiError } from './kit/errors.js';
 import { limitRules, MAX_TOKENS } from './kit/limits.js';
 import { SharedExecution } from './shared-execution.js';
 
-/** How long a connected client may take to introduce itself, in milliseconds. */
+/** How long a connected client may take to send `connection_init`, in milliseconds. */
 const INIT_TIMEOUT_MS = 5_000;
-/** How long a silent client is thought to be there, in milliseconds. Longer than a client may rest without reading. */
+/**
+ * The interval of pings, in milliseconds. A client that does not answer within this time is disconnected; it is longer than a
+ * client may pause reading.
+ */
 const KEEP_ALIVE_MS = 90_000;
-/** The most operations one connection may have open. */
+/** The maximum number of open operations of one connection. */
 const MAX_OPERATIONS = 100;
-/** Documents kept parsed and validated. */
+/** The maximum number of parsed and validated documents in the cache. */
 const MAX_DOCUMENTS = 500;
-/** Characters of documents kept. */
+/** The maximum number of characters of all documents in the cache. */
 const MAX_DOCUMENT_CHARACTERS = 4 * 1024 * 1024;
 
 interface Connection {
-  /** Set once the client has introduced itself. */
+  /** Set once the client has authenticated itself. */
   caller?: Caller;
 }
 
-/** What the WebSocket door needs. */
+/** What GraphQL over WebSocket depends on. */
 export interface WebSocketOptions {
   readonly server: WebSocketServer;
   readonly schema: GraphQLSchema;
   readonly logger: Logger;
   readonly introspection: boolean;
-  /** Whose the token in `connectionParams.authorization` is, or that of the upgrade request. */
+  /** The caller that the token in `connectionParams.authorization`, or in the upgrade request, belongs to. */
   readonly callerOf: (authorization: string | undefined) => Caller | undefined;
   readonly makeContext: (caller: Caller) => ApiContext;
 }
 
-/** Serves GraphQL over WebSocket (the graphql-ws protocol). Returns what closes it, with 1001 to every client. */
+/** Serves GraphQL over WebSocket (the graphql-transport-ws protocol). `dispose` closes every connection with the code 1001. */
 export function serveWebSocket(options: WebSocketOptions): { dispose: () => Promise<void> | void } {
   const { server, schema, logger, introspection, callerOf, makeContext } = options;
   const rules = [...specifiedRules, ...limitRules(), ...(introspection ? [] : [NoSchemaIntrospectionCustomRule])];
@@ -94,16 +97,18 @@ export function serveWebSocket(options: WebSocketOptions): { dispose: () => Prom
       },
       onSubscribe: (context, _id, { query, operationName, variables }: SubscribePayload) => {
         const { caller } = context.extra as Connection;
-        // The protocol refuses operations before an introduction.
-        if (caller === undefined) return [apiError('UNAUTHENTICATED', 'This connection has not introduced itself.')];
+        // The protocol refuses operations before `connection_init`.
+        if (caller === undefined)
+          return [apiError('UNAUTHENTICATED', 'This connection is not authenticated. Send connection_init first.')];
         if (Object.keys(context.subscriptions).length > MAX_OPERATIONS) {
-          const message = `A connection may have ${MAX_OPERATIONS} operations open; complete some first.`;
+          const message = `A connection may have at most ${MAX_OPERATIONS} open operations. Complete some before you start another.`;
           return [apiError('TOO_MANY_OPERATIONS', message)];
         }
         const parsed = document(query);
         if (!('kind' in parsed)) return [...parsed];
         if (!getOperationAST(parsed, operationName)) {
-          const message = 'The document has no such operation, or several and none was named.';
+          const message =
+            'The document has no operation with this name, or has several operations and no name was given.';
           return [withCode(new GraphQLError(message), Code.OPERATION_RESOLUTION_FAILURE)];
         }
         const contextValue = makeContext(caller);
@@ -115,7 +120,7 @@ export function serveWebSocket(options: WebSocketOptions): { dispose: () => Prom
         if (!(Symbol.asyncIterator in source)) return formatted(source);
         const { caller } = args.contextValue as ApiContext;
         const executeFor = async (event: object) => {
-          // Loaders remember what they read; a later event must see later rows.
+          // Loaders cache what they read; a later event must see later rows.
           const contextValue = makeContext(caller);
           return formatted(await execute({ ...args, rootValue: event, contextValue }));
         };
@@ -129,14 +134,14 @@ export function serveWebSocket(options: WebSocketOptions): { dispose: () => Prom
     KEEP_ALIVE_MS,
   );
   server.on('connection', (socket) => {
-    // What breaks the protocol, or is too large, is closed with the code for that. graphql-ws would print it, once; and a
-    // second error of one socket, with nobody listening, would end the process.
+    // A client that breaks the protocol, or sends too much, is disconnected with the code for that. The listener of graphql-ws
+    // prints the first error; a second error of the same socket would then have no listener and would end the process.
     socket.removeAllListeners('error').on('error', (error) => logger.debug({ err: error }, 'WebSocket client failed'));
   });
   return served;
 }
 
-/** An error of a document, with the code that it has over HTTP. */
+/** An error in a document, with the same code as over HTTP. */
 function withCode(error: unknown, code: Code): GraphQLError {
   const { message, source, positions } = error instanceof GraphQLError ? error : new GraphQLError(String(error));
   return new GraphQLError(message, { source, positions, extensions: { code } });

@@ -1,6 +1,6 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 
-/** What an error is to a client: a status and a body of GraphQL's shape, for every path alike. */
+/** An error as a client sees it: a status, and a body in the shape of GraphQL errors on every path. */
 export interface ErrorAnswer {
   readonly status: number;
   readonly code: string;
@@ -15,20 +15,20 @@ const HTTP_CODES: Readonly<Record<string, string>> = {
 };
 
 const HTTP_MESSAGES: Readonly<Record<number, string>> = {
-  413: 'The body is larger than 1 MiB. Send less at a time.',
-  415: 'Bodies are JSON here: send `content-type: application/json`.',
+  413: 'The body is larger than 1 MiB. Send less data per request.',
+  415: 'The content type of the body is not supported. Send JSON with `content-type: application/json`.',
 };
 
-/** What a client is told of an error of HTTP; undefined for one that is nobody's business but ours. */
+/** What a client sees of an HTTP error; undefined for an internal error. */
 export function httpAnswer(error: unknown): ErrorAnswer | undefined {
   if (error instanceof HttpError) return error;
-  if (isFileRefusal(error)) return { status: 404, code: 'NOT_FOUND', message: 'There is no such file.' };
+  if (isFileRefusal(error)) return { status: 404, code: 'NOT_FOUND', message: 'No such file exists.' };
   if (!isFastifyError(error) || error.statusCode === undefined || error.statusCode >= 500) return undefined;
   const message = HTTP_MESSAGES[error.statusCode] ?? error.message;
   return { status: error.statusCode, code: HTTP_CODES[error.code] ?? 'BAD_REQUEST', message };
 }
 
-/** An answer other than success, thrown. */
+/** An error that is thrown to answer a request with a status and a code. */
 export class HttpError extends Error implements ErrorAnswer {
   override readonly name = 'HttpError';
   readonly status: number;
@@ -41,14 +41,14 @@ export class HttpError extends Error implements ErrorAnswer {
   }
 }
 
-/** The body every error has. */
+/** The body of every error response. */
 export function errorBody(code: string, message: string): object {
   return { errors: [{ message, extensions: { code } }] };
 }
 
 /**
- * Gives Fastify's own errors, and ours, that body. What is not the client's business is logged and told as a number.
- * @param answerTo what a client is told of an error, if anything
+ * Answers every error, Fastify's own included, with the body of `errorBody`. An internal error is logged; the client sees 500.
+ * @param answerTo what a client sees of an error; undefined for an internal error
  */
 export function handleErrors(app: FastifyInstance, answerTo: (error: unknown) => ErrorAnswer | undefined): void {
   app.setErrorHandler((error, request, reply) => {
@@ -63,19 +63,27 @@ export function handleErrors(app: FastifyInstance, answerTo: (error: unknown) =>
     return reply.code(known.status).send(errorBody(known.code, known.message));
   });
   app.setNotFoundHandler((request, reply) =>
-    reply.code(404).send(errorBody('NOT_FOUND', `There is nothing at ${request.method} ${request.url.slice(0, 200)}.`)),
+    reply
+      .code(404)
+      .send(
+        errorBody(
+          'NOT_FOUND',
+          `Nothing is served at ${request.method} ${request.url.slice(0, 200)}. Check the method and the path.`,
+        ),
+      ),
   );
 }
 
-/** Answers what Fastify refuses before there is a route: a path that cannot be decoded. */
+/** Answers a request that Fastify refuses before it finds a route: its path cannot be decoded. */
 export function refuseUrl(error: FastifyError, _request: FastifyRequest, reply: FastifyReply): void {
   void reply.code(error.statusCode ?? 400).send(errorBody('BAD_REQUEST', error.message));
 }
 
-/** What a client is told of what is nobody's business but ours. */
-export const INTERNAL_MESSAGE = 'Something went wrong here. It was logged; tell whoever runs this node.';
+/** What a client sees of an internal error. */
+export const INTERNAL_MESSAGE =
+  'The request failed because of an internal error, which was logged. Inform the operator of this node.';
 
-/** Static files refuse paths that no file has, and folders, with errors of their own. */
+/** The static file server refuses folders and impossible paths with errors of its own. */
 function isFileRefusal(error: unknown): boolean {
   if (!(error instanceof Error && 'statusCode' in error && 'expose' in error)) return false;
   return error.statusCode === 400 || error.statusCode === 403;

@@ -5,13 +5,13 @@ import { Counter, Histogram, type Registry } from 'prom-client';
 export function measureRequests(app: FastifyInstance, registry: Registry, name: string): void {
   const requests = new Counter({
     name: `${name}_requests_total`,
-    help: 'Requests answered, by route, method and status.',
+    help: 'The number of answered requests, by route, method and status.',
     labelNames: ['route', 'method', 'status'],
     registers: [registry],
   });
   const durations = new Histogram({
     name: `${name}_request_duration_seconds`,
-    help: 'How long requests took, by route.',
+    help: 'The duration of requests in seconds, by route.',
     labelNames: ['route'],
     buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
     registers: [registry],

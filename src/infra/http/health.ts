@@ -3,14 +3,14 @@ import { LogError } from '../eventlog/errors.js';
 import type { ProjectionFailureCode } from '../projector/status.js';
 import type { CoreServices } from '../services/core-services.js';
 
-/** For how long a projection may be behind the end of the log before this node is not ready, in milliseconds. */
+/** The time that a projection may be behind the end of the log before this node is not ready, in milliseconds. */
 const MAX_BEHIND_MS = 10_000;
 
 /**
- * `/livez`: the process answers. `/readyz`: it can serve, or 503 with why not. Neither asks for a token, so reasons are
- * codes and states; the details are in `projections { error }`, in `replicationStatus`, and in the log. That hosts are away,
- * or behind, is no reason: off the grid that is as it should be, and nothing is lost by serving on. A core that is not
- * elected is named there all the same.
+ * Serves `/livez`, which shows that the process answers, and `/readyz`, which shows that it can serve, or answers 503 with the
+ * reasons. Neither requires a token, so the reasons are only codes and states; the details are in `projections { error }`, in
+ * `replicationStatus` and in the server's log. Hosts that are unreachable or behind are not a reason: this is normal off the
+ * grid, and a core that continues to serve loses nothing. `/readyz` notes that a core is not elected, but the core is ready.
  */
 export function serveHealth(app: FastifyInstance, services: CoreServices, isStopping: () => boolean): void {
   app.get('/livez', () => ({ status: 'ok' }));
@@ -21,7 +21,7 @@ export function serveHealth(app: FastifyInstance, services: CoreServices, isStop
   });
 }
 
-/** What keeps nobody from being served, and is worth a look. */
+/** What an operator should look at, although the node is ready. */
 function notesOn({ replication }: CoreServices): { readonly notes?: readonly string[] } {
   const isElected = replication?.replicator?.writer.isElected ?? true;
   return isElected ? {} : { notes: ['replication: not elected'] };
@@ -37,7 +37,7 @@ async function unreadiness({ log, projectors, replication }: CoreServices): Prom
   for (const projector of projectors.values()) {
     const { name, error, state } = await projector.status();
     const behindMs = await projector.behindMs();
-    // One that is not halted may have an error all the same: it goes on trying.
+    // A projection that is not halted may also have an error, while it retries a write.
     if (error !== null)
       reasons.push(`${name}: ${state === 'HALTED' ? haltedBy(error.code) : `${state}, with an error`}`);
     else if (behindMs === Number.POSITIVE_INFINITY) reasons.push(`${name}: ${state}`);

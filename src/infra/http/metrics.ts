@@ -11,26 +11,30 @@ export function serveMetrics(app: FastifyInstance, services: CoreServices, webSo
   measureRequests(app, registry, 'sheratan_http');
   const position = new Gauge({
     name: 'sheratan_projection_position',
-    help: 'The position a projection has reached.',
+    help: 'The position that a projection has reached.',
     labelNames: ['projection'],
     registers: [registry],
   });
   const behind = new Gauge({
     name: 'sheratan_projection_behind',
-    help: 'How far a projection is from the end of the log, in positions.',
+    help: 'The distance of a projection from the end of the log, in positions.',
     labelNames: ['projection'],
     registers: [registry],
   });
   const state = new Gauge({
     name: 'sheratan_projection_state',
-    help: '1 for the state a projection is in.',
+    help: '1 for the current state of a projection.',
     labelNames: ['projection', 'state'],
     registers: [registry],
   });
-  const head = new Gauge({ name: 'sheratan_log_head', help: 'The position of the last event.', registers: [registry] });
+  const head = new Gauge({
+    name: 'sheratan_log_head',
+    help: 'The position of the last event of the log.',
+    registers: [registry],
+  });
   const sockets = new Gauge({
     name: 'sheratan_websockets',
-    help: 'WebSocket clients connected.',
+    help: 'The number of connected WebSocket clients.',
     registers: [registry],
   });
   const showReplication = replicationGauges(registry);

@@ -7,7 +7,7 @@ import type { FastifyInstance } from 'fastify';
 
 const PATH = '/playground/';
 
-const FIRST_QUERY = `# Welcome to Sheratan. Run one of these; "Docs" shows what else there is.
+const FIRST_QUERY = `# Welcome to Sheratan. Run one of these operations; "Docs" shows the complete schema.
 subscription Live {
   missionChanged {
     position
@@ -34,12 +34,12 @@ mutation CreateMission {
 }
 `;
 
-/** Where the files of Altair are. */
+/** The folder with the files of Altair. */
 const FILES = join(dirname(createRequire(import.meta.url).resolve('altair-static')), 'dist');
 
 /**
- * Serves the GraphQL playground (Altair) from local files: no request leaves the machine. `/` leads there. Altair is loaded once
- * somebody wants it.
+ * Serves the GraphQL playground (Altair) from local files: no request leaves the machine. `/` redirects to it. Altair is loaded
+ * at the first request for it.
  */
 export async function servePlayground(app: FastifyInstance): Promise<void> {
   app.get('/', (_request, reply) => reply.redirect(PATH));
@@ -82,7 +82,7 @@ function servePage(app: FastifyInstance, loaded: () => Promise<typeof Altair>): 
   });
 }
 
-/** Nothing but this node: not even a font from elsewhere. Altair compiles templates, hence `unsafe-eval`. */
+/** A policy that allows only this node, even for fonts. Altair compiles templates and therefore requires `unsafe-eval`. */
 function policy(nonce: string): string {
   return [
     "default-src 'none'",

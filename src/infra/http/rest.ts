@@ -18,12 +18,13 @@ import { MAX_PAGE } from '../readmodels/page.js';
 import type { CoreServices } from '../services/core-services.js';
 
 /**
- * The paths of the system this one replaces, through the same commands and read models as GraphQL. Names are as they
- * were, in snake_case. Bodies are JSON whatever the content type says, for its clients did not say.
+ * The options of the REST API: the paths of the system that this one replaces, on the same commands and read models as GraphQL.
+ * The field names are those of that system, in snake_case. Bodies are read as JSON regardless of their content type, because
+ * the clients of that system do not set it.
  */
 export interface RestOptions {
   readonly services: CoreServices;
-  /** The caller, or an HttpError 401 or 403. */
+  /** Returns the caller. @throws HttpError 401 or 403 */
   readonly authorize: (request: FastifyRequest, needed: Role) => Caller;
 }
 
@@ -67,7 +68,7 @@ interface ById {
   readonly Params: { readonly id: string };
 }
 
-/** Serves `/api`. */
+/** Serves the REST API at `/api`. */
 export async function serveRest(app: FastifyInstance, { services, authorize }: RestOptions): Promise<void> {
   const { commands, db } = services;
 
@@ -77,7 +78,7 @@ export async function serveRest(app: FastifyInstance, { services, authorize }: R
     return { actor: authorize(request, needed).actor, correlationId: request.id, idempotencyKey };
   };
 
-  /** What was made, as the command left it: the read models may be behind. */
+  /** The created object as the command left it, because the read models may be behind. */
   const created = async <S extends { readonly status: string }>(
     outcome: Outcome<S>,
     reply: FastifyReply,
@@ -148,7 +149,7 @@ export async function serveRest(app: FastifyInstance, { services, authorize }: R
         authorize(request, 'viewer');
         const statuses = await Promise.all([...services.projectors.values()].map((projector) => projector.status()));
         const replication = await services.replicationStatus();
-        // Hosts that are away degrade replication, which goes on; not this node.
+        // Unreachable hosts degrade replication, which continues, but not this node.
         const isWell = replication.stopped === null && replication.refusal === null;
         return {
           status: isWell && statuses.every(({ error }) => error === null) ? 'ok' : 'degraded',

@@ -19,41 +19,41 @@ import { serveMetrics } from './metrics.js';
 import { servePlayground } from './playground.js';
 import { serveRest } from './rest.js';
 
-/** The largest body, in bytes; of a WebSocket message as well. */
+/** The maximum size of a body or of a WebSocket message, in bytes. */
 const MAX_BODY_BYTES = 1024 * 1024;
-/** How long a request may take to arrive, in milliseconds. */
+/** How long a request may take to arrive completely, in milliseconds. */
 const REQUEST_TIMEOUT_MS = 30_000;
-/** The most WebSocket clients. */
+/** The maximum number of WebSocket clients. */
 const MAX_WEBSOCKETS = 1_000;
-/** The most TCP connections. */
+/** The maximum number of TCP connections. */
 const MAX_CONNECTIONS = 10_000;
-/** How long clients are given to take their leave, in milliseconds: WebSockets first, then requests. */
+/** How long clients may take to end when the server stops, in milliseconds: first WebSockets, then requests. */
 const GOODBYE_MS = 3_000;
-/** How long the end of a connection that was torn is waited for, in milliseconds. */
+/** How long the server waits for the end of a connection that it has terminated, in milliseconds. */
 const TORN_MS = 500;
 
-/** Paths that answer without a token: they say whether this node serves, in codes and states, and nothing of what is stored. */
+/** Paths that answer without a token: the playground, and the health of this node in codes and states. They reveal no data. */
 const OPEN = /^\/(livez|readyz|playground(\/.*)?)?$/;
 
-/** How a core's server is set up. */
+/** The options of a core's server. */
 export interface ServerOptions {
   readonly bind: string;
   readonly port: number;
-  /** Without any, everyone is an operator. */
+  /** Without tokens, every caller is an operator. */
   readonly apiTokens: readonly ApiToken[];
-  /** Whether the schema may be asked for. */
+  /** Whether clients may query the schema. */
   readonly introspection: boolean;
 }
 
-/** A server that listens. */
+/** A server that is listening. */
 export interface HttpServer {
-  /** Where it listens: `http://host:port`. */
+  /** The address that it listens at: `http://host:port`. */
   readonly url: string;
-  /** Stops accepting, finishes what is in flight, and closes WebSockets with 1001; what takes too long is cut off. */
+  /** Stops accepting, finishes requests and closes WebSockets with 1001. Connections that take too long are terminated. */
   close(): Promise<void>;
 }
 
-/** Serves everything there is over HTTP and WebSocket. @throws the system's error when it cannot listen */
+/** Serves every API of a core over HTTP and WebSocket. @throws the system's error when it cannot listen */
 export async function startServer(
   options: ServerOptions,
   services: CoreServices,
@@ -85,7 +85,11 @@ export async function startServer(
     const caller = authenticator.caller(request.headers.authorization);
     if (caller === undefined) throw unauthenticated();
     if (!allows(caller.role, needed))
-      throw new HttpError(403, 'FORBIDDEN', `This needs the role ${needed}; the token has ${caller.role}.`);
+      throw new HttpError(
+        403,
+        'FORBIDDEN',
+        `This request requires the role ${needed}; the token has the role ${caller.role}.`,
+      );
     return caller;
   };
 
@@ -118,14 +122,14 @@ export async function startServer(
     callerOf: (authorization) => authenticator.caller(authorization),
     makeContext: (caller) => makeContext(caller, newId()),
   });
-  /** Sockets that asked to be upgraded: the HTTP server has let go of them, and still waits for their end. */
+  /** Sockets that requested an upgrade: the HTTP server no longer controls them, but waits for their end. */
   const upgraded = new Set<Duplex>();
   app.server.on('upgrade', (request, socket, head) => {
     upgraded.add(socket);
     socket.once('close', () => upgraded.delete(socket));
     const refuse = (status: string, code: string, message: string) => {
       const body = JSON.stringify(errorBody(code, message));
-      // The other side may keep its half open for ever.
+      // The client may never close its half of the connection.
       socket.once('finish', () => socket.destroy());
       socket.end(
         `HTTP/1.1 ${status}\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
@@ -135,10 +139,14 @@ export async function startServer(
     const refusal = crossSiteRefusal(request, hasTokens);
     if (refusal !== undefined) refuse('403 Forbidden', 'FORBIDDEN', refusal);
     else if (!/^\/graphql(\?|$)/.test(request.url ?? ''))
-      refuse('404 Not Found', 'NOT_FOUND', 'WebSockets are served at /graphql.');
-    else if (stopping) refuse('503 Service Unavailable', 'STOPPING', 'This node is stopping.');
+      refuse('404 Not Found', 'NOT_FOUND', 'WebSockets are served only at /graphql.');
+    else if (stopping) refuse('503 Service Unavailable', 'STOPPING', 'This node is stopping. Try again later.');
     else if (webSockets.clients.size >= MAX_WEBSOCKETS)
-      refuse('503 Service Unavailable', 'TOO_MANY_CLIENTS', `There are ${MAX_WEBSOCKETS} clients already.`);
+      refuse(
+        '503 Service Unavailable',
+        'TOO_MANY_CLIENTS',
+        `This node already has ${MAX_WEBSOCKETS} WebSocket clients, the maximum. Try again later.`,
+      );
     else webSockets.handleUpgrade(request, socket, head, (client) => webSockets.emit('connection', client, request));
   });
 
@@ -165,7 +173,7 @@ export async function startServer(
   }
 }
 
-/** Waits for something, but only so long. */
+/** Waits for something, but at most for a time in milliseconds. */
 async function atMost(ms: number, something: Promise<unknown>): Promise<void> {
   const waiting = new AbortController();
   const timeout = delay(ms, undefined, { signal: waiting.signal }).catch(() => undefined);
@@ -176,11 +184,11 @@ function unauthenticated(): HttpError {
   return new HttpError(
     401,
     'UNAUTHENTICATED',
-    'This needs a bearer token: `authorization: Bearer <token>`, one of SHERATAN_API_TOKENS.',
+    'This request requires a bearer token. Send `authorization: Bearer <token>` with one of SHERATAN_API_TOKENS.',
   );
 }
 
-/** A caller's own id for its request, if it is a decent one. */
+/** The id of a request: the caller's own if it has 1–64 allowed characters, otherwise a new one. */
 function requestId(given: string | string[] | undefined): string {
   return typeof given === 'string' && /^[A-Za-z0-9_.:-]{1,64}$/.test(given) ? given : newId();
 }

@@ -4,9 +4,9 @@ import type { AddressInfo } from 'node:net';
 import { errorBody } from '../http-kit/error-answer.js';
 import type { ServerOptions } from './server.js';
 
-/** Answers while a core cannot serve yet: it is alive, it is not ready, and why. */
+/** Answers requests while a core cannot serve yet: it is alive but not ready, and shows why. */
 export class WaitingRoom {
-  /** Why the core waits, as `/readyz` says it. */
+  /** Why the core waits, as `/readyz` shows it. */
   reason = 'log: CONNECTING';
   readonly #server: Server;
 
@@ -18,13 +18,19 @@ export class WaitingRoom {
           ? [200, { status: 'ok' }]
           : path === '/readyz'
             ? [503, { status: 'not ready', reasons: [this.reason] }]
-            : [503, errorBody('STARTING', 'This node is starting: it waits for its log. /readyz says why.')];
+            : [
+                503,
+                errorBody(
+                  'STARTING',
+                  'This node is starting and waits for its log. /readyz shows the reason. Try again later.',
+                ),
+              ];
       response.writeHead(status, { 'content-type': 'application/json', 'retry-after': '1', connection: 'close' });
       response.end(JSON.stringify(body));
     });
   }
 
-  /** Listens where the core will. @throws the system's error when it cannot */
+  /** Listens at the address of the core. @throws the system's error when it cannot listen */
   static async open({ bind, port }: Pick<ServerOptions, 'bind' | 'port'>): Promise<WaitingRoom> {
     const room = new WaitingRoom();
     room.#server.listen(port, bind);
@@ -36,7 +42,7 @@ export class WaitingRoom {
     return (this.#server.address() as AddressInfo).port;
   }
 
-  /** Makes room for the core. */
+  /** Stops listening, so that the core can listen at the address. */
   async close(): Promise<void> {
     const closed = once(this.#server, 'close');
     this.#server.close();

@@ -112,7 +112,7 @@ describe('a role', () => {
         expect(body.errors).not.toHaveLength(0);
         for (const error of body.errors) {
           expect(error).toMatchObject({
-            message: `This needs the role ${needed}; the token has ${role}.`,
+            message: `This request requires the role ${needed}; the token has the role ${role}.`,
             extensions: { code: 'FORBIDDEN' },
           });
           expect(Object.keys(error.extensions)).toEqual(['code']);
@@ -143,7 +143,10 @@ describe('a role', () => {
           status: 403,
           body: {
             errors: [
-              { message: `This needs the role ${needed}; the token has ${role}.`, extensions: { code: 'FORBIDDEN' } },
+              {
+                message: `This request requires the role ${needed}; the token has the role ${role}.`,
+                extensions: { code: 'FORBIDDEN' },
+              },
             ],
           },
         });
@@ -164,7 +167,8 @@ function expectUnauthenticated({ status, headers, body }: Answer): void {
   expect(body).toEqual({
     errors: [
       {
-        message: 'This needs a bearer token: `authorization: Bearer <token>`, one of SHERATAN_API_TOKENS.',
+        message:
+          'This request requires a bearer token. Send `authorization: Bearer <token>` with one of SHERATAN_API_TOKENS.',
         extensions: { code: 'UNAUTHENTICATED' },
       },
     ],

@@ -17,12 +17,12 @@ describe('GraphQL over HTTP', () => {
 
   it.each(audits.map(({ id, name, fn }) => [id, name, fn] as const))('%s %s', async (_id, name, fn) => {
     const result = await fn();
-    // What a server MAY do is its own choice: here, GET asks for a header that no other site can make a browser send.
+    // Audits marked MAY are optional: here, GET requires a header that pages of other sites cannot make a browser send.
     const fine = name.startsWith('MAY') ? ['ok', 'notice'] : ['ok'];
     expect(fine, 'reason' in result ? result.reason : '').toContain(result.status);
   });
 
-  it('answers GET to those who send a header that a page of another site cannot', async () => {
+  it('answers a GET that has a header that a page of another site cannot send', async () => {
     const path = `/graphql?query=${encodeURIComponent('{ __typename }')}`;
     const answer = await node.fetch(path, { headers: { 'apollo-require-preflight': 'true' } });
     expect(answer).toMatchObject({ status: 200, body: { data: { __typename: 'Query' } } });

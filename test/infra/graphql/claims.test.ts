@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vites
 import { JOB } from '../../support/documents.js';
 import { TestNode, type Untyped } from '../../support/node.js';
 
-/** How long the processes may take to do what is due. */
+/** How long the processes may take to do their work. */
 const PATIENCE = { timeout: 15_000, interval: 50 };
 const HOUR_MS = 3_600_000;
 
@@ -14,7 +14,7 @@ beforeAll(async () => {
   node = await TestNode.start();
 });
 beforeEach(async () => {
-  // Of the test alone, so that tests do not claim each other's jobs.
+  // A kind for this test only, so that tests do not claim each other's jobs.
   kind = crypto.randomUUID();
   missionId = await node.newMission();
   taskId = await node.newTask(missionId, { kind });
@@ -42,7 +42,7 @@ const shown = async (id: string): Promise<Untyped> =>
 const idsOf = (jobs: readonly Held[]) => jobs.map(({ id }) => id);
 
 describe('claimJobs', () => {
-  it('gives each of 1,000 jobs to one of 20 workers that claim at once', async () => {
+  it('gives each of 1,000 jobs to one of 20 workers that claim concurrently', async () => {
     const { commands } = node.services;
     for (let made = 0; made < 1_000; made += 50) {
       const context = { actor: 'test', correlationId: 'test' };
@@ -68,7 +68,7 @@ describe('claimJobs', () => {
     expect(mission.jobCounts).toEqual({ pending: 0, dispatched: 1_000 });
   });
 
-  it('gives higher priorities first, and of one priority older jobs first', async () => {
+  it('gives higher priorities first, and older jobs first within a priority', async () => {
     const [low] = await newJobs(1, { priority: -5 });
     const plain = await newJobs(3);
     const [high] = await newJobs(1, { priority: 5 });
@@ -77,7 +77,7 @@ describe('claimJobs', () => {
     expect(await claim('w', { limit: 3 })).toEqual([]);
   });
 
-  it('gives jobs of the kinds that are asked for, or of any', async () => {
+  it('gives jobs of the requested kinds, or of any kind', async () => {
     const [a] = await newJobs(1, { kind: `${kind}-a` });
     const [b] = await newJobs(1, { kind: `${kind}-b`, priority: 1_000 });
     const [c] = await newJobs(1, { kind: `${kind}-c`, priority: 999 });
@@ -99,7 +99,7 @@ describe('claimJobs', () => {
     expect(result.jobs.map(({ position }: Held): string => position)).toContain(result.position);
   });
 
-  it('answers with the durability that was asked for, or the best there is', async () => {
+  it('answers with the requested durability, or the highest that is available', async () => {
     await newJobs(2);
     const input = { worker: 'w', kinds: [kind] };
     expect((await node.mutate('claimJobs', input, { consistency: 'APPENDED' })).durability).toBe('APPENDED');
@@ -108,7 +108,7 @@ describe('claimJobs', () => {
     expect(nothing).toMatchObject({ __typename: 'ClaimJobsPayload', jobs: [] });
   });
 
-  it('names every field that is not as it must be', async () => {
+  it('names every invalid field', async () => {
     const claims: [object, string[]][] = [
       [{ limit: 0 }, ['limit']],
       [{ limit: 101 }, ['limit']],
@@ -145,7 +145,7 @@ describe('claimJobs with an idempotency key', () => {
     expect(mismatch).toMatchObject({ __typename: 'IdempotencyMismatch', key: kind });
   });
 
-  it('gives many requests at once the same jobs', async () => {
+  it('gives many concurrent requests the same jobs', async () => {
     await newJobs(10);
     const input = { worker: 'w', kinds: [kind], limit: 2, idempotencyKey: kind };
     const results = await Promise.all(Array.from({ length: 10 }, () => node.mutate('claimJobs', input)));
@@ -164,7 +164,7 @@ describe('claimJobs with an idempotency key', () => {
 });
 
 describe('a lease that runs out', () => {
-  it('puts the job back, and the late answer of its worker is stale', async () => {
+  it('makes the job PENDING again, and the late report of its worker is stale', async () => {
     const [id = ''] = await newJobs(1);
     const [held] = await claim('slow', { leaseSeconds: 3_600 });
     node.clock.advance(HOUR_MS);
@@ -202,7 +202,7 @@ describe('a lease that runs out', () => {
     expect(await node.eventsOf(`job-${id}`)).toHaveLength(5);
   });
 
-  it('leaves the jobs of workers that answered in time alone', async () => {
+  it('does not affect the jobs of workers that reported in time', async () => {
     const [id = ''] = await newJobs(1);
     const [late = ''] = await newJobs(1);
     await claim('w', { leaseSeconds: 10, limit: 2 });
@@ -214,7 +214,7 @@ describe('a lease that runs out', () => {
 });
 
 describe('a mission that is closed', () => {
-  it('has its open jobs cancelled, and their answers refused', async () => {
+  it('has its open jobs cancelled, and the reports of their workers refused', async () => {
     const [taken = '', done = ''] = await newJobs(2, { priority: 1 });
     const [waiting = ''] = await newJobs(1);
     await claim('w', { limit: 2 });
@@ -236,7 +236,7 @@ describe('a mission that is closed', () => {
     expect(mission.jobCounts).toEqual({ pending: 0, dispatched: 0, completed: 1, failed: 0, cancelled: 2 });
   });
 
-  it('leaves no open job behind, though jobs are made while it closes', async () => {
+  it('leaves no job open, although jobs are created while it closes', async () => {
     const making = Array.from({ length: 40 }, () => node.mutate('createJob', { taskId }, { consistency: 'APPENDED' }));
     const [closed, ...made] = await Promise.all([
       node.mutate('closeMission', { id: missionId, outcome: 'COMPLETED' }),
@@ -248,6 +248,6 @@ describe('a mission that is closed', () => {
   });
 });
 
-it('logs nothing of what clients do wrong', () => {
+it('logs no mistakes of clients', () => {
   expect(node.logged).toEqual([]);
 });

@@ -30,7 +30,7 @@ const tasksOf = async (id: string, variables: object = {}): Promise<Page> =>
   (await node.gql(TASKS, { id, ...variables })).mission.tasks;
 const idsOf = ({ edges }: Page): string[] => edges.map(({ node: { id } }): string => id);
 
-/** Reads on to the end; `between` is done before each page but the first. */
+/** Reads all pages; `between` runs before each page except the first. */
 async function readAll(
   read: (after: string | null) => Promise<Page>,
   between: () => Promise<unknown> = () => Promise.resolve(),
@@ -46,7 +46,7 @@ async function readAll(
   }
 }
 
-/** So many missions under a tag that is theirs alone, oldest first. */
+/** Creates this many missions with a tag that no other mission has, oldest first. */
 async function missionsOf(tag: string, count: number): Promise<string[]> {
   const ids = [];
   for (let i = 0; i < count; i += 1) ids.push(await node.newMission({ title: `${tag} ${i}`, tags: [tag] }));
@@ -60,7 +60,7 @@ describe('a page', () => {
   });
   const filter = { tag: 'paged' };
 
-  it('has 20 unless told, newest first, and knows whether there are more', async () => {
+  it('has 20 items by default, newest first, and shows whether more follow', async () => {
     const first = await page(MISSIONS, { filter });
     expect(idsOf(first)).toEqual(missions.toReversed().slice(0, 20));
     expect(first).toMatchObject({
@@ -72,7 +72,7 @@ describe('a page', () => {
     expect(second).toMatchObject({ totalCount: 25, pageInfo: { hasNextPage: false } });
   });
 
-  it('has as many as always where its size is null', async () => {
+  it('has the default size when its size is null', async () => {
     const field = (name: string, args: string) => `${name}(${args}) { edges { node { id } } }`;
     const lists = (first: string) =>
       `{ ${field('missions', first)} ${field('jobs', first)} ${field('events', first)}
@@ -85,7 +85,7 @@ describe('a page', () => {
     expect(await node.gql(variable)).toEqual(asAlways);
   });
 
-  it.each([1, 7, 24, 25, 26, 100])('may be of %i: read on, it gives each once', async (first) => {
+  it.each([1, 7, 24, 25, 26, 100])('may have %i items: reading all pages returns each item once', async (first) => {
     const ids = await readAll((after) => page(MISSIONS, { first, after, filter }));
     expect(ids).toEqual(missions.toReversed());
   });
@@ -104,7 +104,7 @@ describe('a page', () => {
     expect(after).toEqual({ edges: [], pageInfo: { hasNextPage: false, endCursor: null }, totalCount: 25 });
   });
 
-  it.each([0, -1, 101, 2_147_483_647])('is not of %i', async (first) => {
+  it.each([0, -1, 101, 2_147_483_647])('cannot have %i items', async (first) => {
     const missionId = missions[0];
     for (const [query, variables] of [
       [MISSIONS, {}],
@@ -185,14 +185,14 @@ describe('a cursor', () => {
     }
   });
 
-  it('of events is a position, which a cursor of a list is not', async () => {
+  it('of events is a position, but a cursor of a list is not', async () => {
     const { pageInfo } = await page(MISSIONS);
     expect(await node.refusal(EVENTS, { after: pageInfo.endCursor })).toMatchObject({ code: 'POSITION_UNKNOWN' });
     const { edges } = await page(EVENTS, { first: 1 });
     expect(await node.refusal(MISSIONS, { after: edges[0]?.cursor })).toEqual(refused);
   });
 
-  it('outlives the node that gave it', async () => {
+  it('is valid after a restart of the node', async () => {
     const id = await node.newMission({ tags: ['outlives'] });
     const { pageInfo } = await page(MISSIONS, { first: 1 });
     await node.restart();
@@ -202,7 +202,7 @@ describe('a cursor', () => {
 });
 
 describe('pages read while others write', () => {
-  it('skip none and double none of the missions there were', async () => {
+  it('neither skip nor repeat a mission that existed before', async () => {
     const there = await missionsOf('written', 30);
     const unchanged = [...there];
     const added: string[] = [];
@@ -217,7 +217,7 @@ describe('pages read while others write', () => {
     expect(added.length).toBeGreaterThan(5);
   });
 
-  it('skip none and double none when many were made in one moment', async () => {
+  it('neither skip nor repeat a mission when many were created at the same time', async () => {
     const there = Array.from({ length: 60 }, () => randomUUID());
     const appended = there.map((missionId) => {
       const data = { missionId, title: 'At once', description: '', metadata: {}, tags: ['at-once'] };
@@ -230,7 +230,7 @@ describe('pages read while others write', () => {
     const [at] = (await Promise.all(appended)).map(({ position }) => position).toSorted((a, b) => Number(b - a));
     expect(await node.services.missions.reaches(at ?? 0n, 10_000)).toBe(true);
     const unchanged = [...there];
-    // Of several statuses, for these are not read in the order of an index.
+    // Several statuses, because these are not read in the order of an index.
     const filter = { tag: 'at-once', statuses: ['OPEN', 'COMPLETED'] };
     const ids = await readAll(
       (after) => page(MISSIONS, { first: 7, after, filter }),
@@ -241,7 +241,7 @@ describe('pages read while others write', () => {
     expect(ids).toEqual(there.toSorted().toReversed());
   });
 
-  it('skip none and double none of the jobs and tasks there were', async () => {
+  it('neither skip nor repeat a job or task that existed before', async () => {
     const missionId = await node.newMission();
     const tasks = [];
     for (let i = 0; i < 12; i += 1) tasks.push(await node.newTask(missionId));
@@ -263,7 +263,7 @@ describe('pages read while others write', () => {
     expect(readTasks).toEqual(tasks.toReversed());
   });
 
-  it('of events go on with what was written meanwhile', async () => {
+  it('of events continue with events that were written meanwhile', async () => {
     const id = await node.newMission();
     const filter = { streams: [`mission-${id}`] };
     for (let i = 0; i < 9; i += 1) await node.mutate('updateMission', { id, title: `Title ${i}` });

@@ -5,7 +5,7 @@ import { newFolder, newHost } from '../../support/offgrid/host.js';
 import { LyingHost } from '../../support/offgrid/lying-host.js';
 import { quietPort } from '../../support/ports.js';
 
-/** Starts a core again, on changed hosts. */
+/** Restarts a core, with changed hosts. */
 async function restarted(node: TestNode, change: () => Promise<unknown>): Promise<void> {
   await node.halt();
   await change();
@@ -13,7 +13,7 @@ async function restarted(node: TestNode, change: () => Promise<unknown>): Promis
 }
 
 describe('the election of a core', () => {
-  it('is told, with what it lacks, what is kept until then, and how much weight may lie', async () => {
+  it('is shown, with the missing weight, the staged events and the weight that may be dishonest', async () => {
     const folder = await newFolder();
     const hosts = [await newHost(), await newHost({ folder, port: await quietPort() }), await newHost()];
     const node = await settledCore(hosts);
@@ -25,7 +25,7 @@ describe('the election of a core', () => {
       .poll(() => statusOf(node), WAIT)
       .toMatchObject({
         elected: false,
-        // Two of three must be heard, and one was.
+        // Two of three must be heard, and one was heard.
         missingWeight: 1,
         mayLie: null,
         staged: [{ host: only?.identity.id, events: 3 }],
@@ -37,7 +37,7 @@ describe('the election of a core', () => {
       .toMatchObject({ elected: true, missingWeight: 0, mayLie: 0, staged: [], quorumSequence: 3 });
   });
 
-  it('needs the more weight the more may lie', async () => {
+  it('requires more weight when more weight may be dishonest', async () => {
     const hosts = [await newHost(), await newHost(), await newHost()];
     const node = await settledCore(hosts, { OFFGRID_DISHONEST_WEIGHT: '1' });
     await restarted(node, () => hosts[2]?.close() ?? Promise.resolve());
@@ -48,7 +48,7 @@ describe('the election of a core', () => {
 });
 
 describe('what a host shows and proves', () => {
-  it('is told: the damage it reports, and by what it has proven itself dishonest', async () => {
+  it('is shown: the damage that it reports, and how it has proven itself dishonest', async () => {
     const [honest, host] = [await newHost(), await newHost()];
     const liar = await LyingHost.of(host);
     const node = await settledCore([honest, liar]);
@@ -59,7 +59,7 @@ describe('what a host shows and proves', () => {
     await expect
       .poll(shown, WAIT)
       .toMatchObject({ state: 'SUSPENDED', proof: { kind: 'BATCH', at: expect.stringMatching(/^\d{4}-.*Z$/) } });
-    // It is held against it as long as it is suspended.
+    // The proof is shown as long as the host is suspended.
     liar.lie = undefined;
     const reinstate = 'mutation ($id: ID!) { setHostState(id: $id, state: ACTIVE) { __typename } }';
     await node.gql(reinstate, { id: liar.id });

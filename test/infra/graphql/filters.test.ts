@@ -109,7 +109,7 @@ describe('events', () => {
     expect(await found({ types: ['NeverHappened'] })).toEqual([]);
   });
 
-  it('come with what was recorded of them', async () => {
+  it('contain everything that was recorded', async () => {
     const id = await node.newMission({ title: 'Recorded' });
     const { events } = await node.gql(
       `query ($streams: [ID!]) { events(filter: { streams: $streams }) { edges { cursor node {

@@ -13,7 +13,7 @@ const PROBLEM = `... on Problem {
   code message ... on NotFound { entity id } ... on HostStateProblem { hostId state } ... on InvalidInput { fields { path } }
 }`;
 
-/** Carries out a mutation upon a host. */
+/** Executes a mutation on a host. */
 async function on(node: TestNode, name: string, id: string, more = '', token?: string): Promise<Untyped> {
   const type = name.charAt(0).toUpperCase() + name.slice(1);
   const document = `mutation ($id: ID!) {
@@ -25,18 +25,18 @@ async function on(node: TestNode, name: string, id: string, more = '', token?: s
 const set = (node: TestNode, id: string, state: string, why = 'So it is.') =>
   on(node, 'setHostState', id, `, state: ${state}, why: "${why}"`);
 
-/** Retires a host, once the others show that what was at quorum is with them, the policy in force included. */
+/** Retires a host, once the others show that they have everything that was at quorum, including the policy in force. */
 const retire = (node: TestNode, id: string) =>
   expect.poll(() => set(node, id, 'RETIRED'), WAIT).toMatchObject({ host: { id, state: 'RETIRED' } });
 
-/** Records that a host is in a state, as the replicator does. */
+/** Records the state of a host, as the replicator does. */
 async function put(node: TestNode, host: string, state: string): Promise<void> {
   const data = { origin: 'core-v2', host, state, sequence: 1, why: 'It refuses event 2.' };
   const { position } = await node.services.log.append(STREAM, [newEvent({ type: 'HostStateChanged', data })], 'any');
   await node.services.outbox.reaches(position, 5_000);
 }
 
-/** What was recorded of hosts and policies, without acknowledgements. */
+/** The recorded events about hosts and policies, without acknowledgements. */
 async function recorded(node: TestNode): Promise<Untyped[]> {
   const { events } = await node.gql(
     `{ events(filter: { streams: ["${STREAM}"] }) { edges { node { type data metadata { actor } } } } }`,
@@ -52,7 +52,7 @@ let ids: [string, string, string];
 beforeEach(async () => {
   folders = [await newFolder(), await newFolder(), await newFolder()];
   const [first = '', ...others] = folders;
-  // One of them is started again at its address.
+  // One of them is restarted at its address.
   hosts = [
     await newHost({ folder: first, port: await quietPort() }),
     ...(await Promise.all(others.map((folder) => newHost({ folder })))),
@@ -61,7 +61,7 @@ beforeEach(async () => {
   ids = [a, b, c];
 });
 
-/** Starts a host again that was closed. */
+/** Restarts a host that was closed. */
 const back = (index: number) =>
   newHost({ port: Number(new URL(hosts[index]?.url ?? '').port), folder: folders[index] ?? '' });
 
@@ -82,7 +82,7 @@ describe('retryHost', () => {
       .toMatchObject({ ...keptByAll(4), hosts: hosts.map(() => ({ sequence: 4 })) });
   });
 
-  it('only nudges a host that is ACTIVE: one that is back is shipped to before its time', async () => {
+  it('retries an ACTIVE host before its waiting time is over, and records nothing', async () => {
     const node = await settledCore(hosts);
     await hosts[0]?.close();
     await node.newMission();
@@ -108,7 +108,7 @@ describe('retryHost', () => {
 });
 
 describe('setHostState', () => {
-  it('records who gave a host which state, and why', async () => {
+  it('records who set which state of a host, and why', async () => {
     const node = await settledCore(hosts);
     const suspended = await set(node, ids[1], 'SUSPENDED');
     expect(suspended).toEqual({
@@ -126,7 +126,7 @@ describe('setHostState', () => {
     await expect.poll(() => statusOf(node), WAIT).toMatchObject(keptByAll(4));
   });
 
-  it('names the token that asked', async () => {
+  it('names the token of the caller', async () => {
     const tokens = { SHERATAN_API_TOKENS: 'operator-token-0123456789:operator' };
     const node = await TestNode.start({ ...replicating(hosts), ...tokens });
     onTestFinished(() => node.stop());
@@ -143,7 +143,7 @@ describe('setHostState', () => {
     ]);
   });
 
-  it('changes nothing when the host is in that state, however often at once', async () => {
+  it('changes nothing when the host is already in that state, even when called concurrently', async () => {
     const node = await settledCore(hosts);
     expect(await set(node, ids[0], 'ACTIVE')).toMatchObject({ host: { state: 'ACTIVE', why: '' } });
     expect(await recorded(node)).toHaveLength(1);
@@ -152,7 +152,7 @@ describe('setHostState', () => {
     expect(await recorded(node)).toHaveLength(2);
   });
 
-  it('retires a host that the others can do without, for good, and the policy leaves it out', async () => {
+  it('permanently retires a host that the others do not need, and the policy no longer names it', async () => {
     const node = await settledCore(hosts);
     const missionId = await node.newMission();
     await node.mutate('updateMission', { id: missionId, title: 'Kept' }, { consistency: 'REPLICATED' });
@@ -174,7 +174,7 @@ describe('setHostState', () => {
     expect(last.durability).toBe('REPLICATED');
   });
 
-  it('refuses to retire a host until the others have what a quorum signed for', async () => {
+  it('refuses to retire a host until the others have every event that a quorum signed for', async () => {
     const node = await settledCore(hosts);
     await hosts[0]?.close();
     await node.mutate('createMission', { title: 'On two of three' }, { consistency: 'REPLICATED' });
@@ -186,7 +186,7 @@ describe('setHostState', () => {
     await retire(node, ids[1]);
   });
 
-  it('refuses to retire a host without which nothing could be signed for again', async () => {
+  it('refuses to retire a host without which no quorum could sign again', async () => {
     const node = await settledCore(hosts.slice(0, 2));
     expect(await set(node, ids[0], 'RETIRED')).toMatchObject({ code: 'HOST_STATE', state: 'ACTIVE' });
     const one = await settledCore(hosts.slice(2));
@@ -195,7 +195,7 @@ describe('setHostState', () => {
 });
 
 describe('confirmHost', () => {
-  it('sets a policy that vouches for the host, and changes nothing else', async () => {
+  it('sets a policy that confirms the host, and changes nothing else', async () => {
     const node = await settledCore(hosts);
     expect(await on(node, 'confirmHost', ids[0], ', consistency: REPLICATED')).toMatchObject({
       durability: 'REPLICATED',
@@ -211,7 +211,7 @@ describe('confirmHost', () => {
     });
   });
 
-  it('changes nothing the second time, and is kept over a restart', async () => {
+  it('changes nothing the second time, and persists over a restart', async () => {
     const node = await settledCore(hosts);
     await Promise.all([
       on(node, 'confirmHost', ids[0]),
@@ -224,7 +224,7 @@ describe('confirmHost', () => {
     expect(confirmed.map(({ id }: Untyped) => id).sort()).toEqual([ids[0], ids[1]].sort());
   });
 
-  it('is refused for a host that no policy names any more', async () => {
+  it('is refused for a host that the policy no longer names', async () => {
     const node = await settledCore(hosts);
     await retire(node, ids[2]);
     await expect.poll(() => statusOf(node), WAIT).toMatchObject({ policyVersion: 2 });
@@ -235,7 +235,7 @@ describe('confirmHost', () => {
 describe('rotateKey', () => {
   const ROTATE = 'mutation { rotateKey { __typename ... on RotateKeyPayload { keyEpoch position durability } } }';
 
-  it('begins a key epoch, and everything is kept all the same', async () => {
+  it('begins a key epoch, and hosts keep the later events as before', async () => {
     const node = await settledCore(hosts);
     expect((await node.gql(ROTATE)).rotateKey).toEqual({
       __typename: 'RotateKeyPayload',
@@ -251,7 +251,7 @@ describe('rotateKey', () => {
     await expect.poll(() => statusOf(node), WAIT).toMatchObject({ keyEpoch: 2, ...keptByAll(4) });
   });
 
-  it('gives each of several at once a key epoch of its own', async () => {
+  it('gives each of several concurrent calls its own key epoch', async () => {
     const node = await settledCore(hosts);
     const epochs = await Promise.all(
       Array.from({ length: 5 }, async (): Promise<number> => (await node.gql(ROTATE)).rotateKey.keyEpoch),
@@ -261,14 +261,14 @@ describe('rotateKey', () => {
   });
 });
 
-describe('what operators do about hosts', () => {
+describe('an operation on a host', () => {
   const MUTATIONS = [
     ['retryHost', ''],
     ['confirmHost', ''],
     ['setHostState', ', state: SUSPENDED'],
   ] as const;
 
-  it('is refused for a host that nobody knows, and for reasons that are too long', async () => {
+  it('is refused for an unknown host, and for a reason that is too long', async () => {
     const node = await settledCore(hosts);
     const long = await set(node, ids[0], 'SUSPENDED', 'x'.repeat(1_001));
     expect(long).toMatchObject({ code: 'INVALID_INPUT', fields: [{ path: 'why' }] });
@@ -283,7 +283,7 @@ describe('what operators do about hosts', () => {
     }
   });
 
-  it('is refused where nothing is replicated', async () => {
+  it('is refused when replication is disabled', async () => {
     const node = await TestNode.start();
     onTestFinished(() => node.stop());
     const disabled = {

@@ -19,7 +19,7 @@ afterAll(() => node.stop());
 const shown = async (id: string, at?: string) => (await node.gql(QUERY, { id, at })).job;
 const streamOf = (id: string) => node.eventsOf(`job-${id}`);
 
-/** A job of a kind of its own, held by the worker. */
+/** Creates a job of its own kind, held by the worker. */
 async function dispatched(input: object = {}): Promise<{ id: string; attempt: number }> {
   const kind = `kind-${crypto.randomUUID()}`;
   await node.newJob(taskId, { kind, ...input });
@@ -38,7 +38,7 @@ describe('createJob', () => {
     expect(await shown(result.job.id)).toEqual(result.job);
   });
 
-  it('fills in what is left out or null', async () => {
+  it('uses defaults for fields that are null or left out', async () => {
     const nulls = { kind: null, payload: null, priority: null, maxAttempts: null };
     for (const input of [{}, nulls]) {
       const { job } = await node.mutate('createJob', { taskId, ...input });
@@ -46,14 +46,14 @@ describe('createJob', () => {
     }
   });
 
-  it('answers with the durability that was asked for, or the best there is', async () => {
+  it('answers with the requested durability, or the highest that is available', async () => {
     const appended = await node.mutate('createJob', { taskId }, { consistency: 'APPENDED' });
     expect(appended.durability).toBe('APPENDED');
     expect(await shown(appended.job.id, appended.position)).toEqual(appended.job);
     expect((await node.mutate('createJob', { taskId }, { consistency: 'REPLICATED' })).durability).toBe('PROJECTED');
   });
 
-  it('names every field that is not as it must be', async () => {
+  it('names every invalid field', async () => {
     const input = { kind: ' ', payload: { big: 'p'.repeat(256 * 1024) }, priority: 1_001, maxAttempts: 0 };
     const result = await node.mutate('createJob', { taskId, ...input });
     expect(result.__typename).toBe('InvalidInput');
@@ -63,7 +63,7 @@ describe('createJob', () => {
     expect(text).toMatchObject({ __typename: 'InvalidInput', fields: [{ path: 'payload' }] });
   });
 
-  it('needs a task that exists, of a mission that is open', async () => {
+  it('requires a task that exists, of a mission that is open', async () => {
     const missing = await node.mutate('createJob', { taskId: UNKNOWN });
     expect(missing).toMatchObject({ __typename: 'NotFound', entity: 'Task', id: UNKNOWN });
     const owner = await node.newMission();
@@ -75,7 +75,7 @@ describe('createJob', () => {
     });
   });
 
-  it('makes one job under one key', async () => {
+  it('creates one job per idempotency key', async () => {
     const input = { taskId, payload: { n: 1 }, idempotencyKey: 'job' };
     const results = await Promise.all(Array.from({ length: 20 }, () => node.mutate('createJob', input)));
     for (const result of results) expect(result).toEqual(results[0]);
@@ -101,14 +101,14 @@ describe('completeJob', () => {
     expect(await shown(held.id)).toEqual(result.job);
   });
 
-  it.each([[null], ['text'], [0], [false], [[1, 2]], [{}]])('takes any JSON as result: %j', async (value) => {
+  it.each([[null], ['text'], [0], [false], [[1, 2]], [{}]])('accepts any JSON as the result: %j', async (value) => {
     const held = await dispatched();
     const { job } = await node.mutate('completeJob', { ...held, worker, result: value });
     expect(job.result).toEqual(value);
     expect(await shown(held.id)).toEqual(job);
   });
 
-  it('takes an answer without a result', async () => {
+  it('accepts a report without a result', async () => {
     const held = await dispatched();
     const { job } = await node.mutate('completeJob', { ...held, worker }, { consistency: 'APPENDED' });
     expect(job).toMatchObject({ status: 'COMPLETED', result: null, cost: null });
@@ -116,7 +116,7 @@ describe('completeJob', () => {
 });
 
 describe('failJob', () => {
-  it('puts a job back into the queue while attempts remain', async () => {
+  it('makes a job PENDING again while attempts remain', async () => {
     const held = await dispatched({ maxAttempts: 2 });
     const failure = { reason: 'TIMEOUT', message: 'No answer' };
     const first = await node.mutate('failJob', { ...held, worker, ...failure });
@@ -130,7 +130,7 @@ describe('failJob', () => {
     expect((await node.mutate('claimJobs', { worker, kinds: [first.job.kind] })).jobs).toEqual([]);
   });
 
-  it('ends a job at once when another attempt cannot help', async () => {
+  it('ends a job immediately when it is not retryable', async () => {
     const held = await dispatched();
     const { job } = await node.mutate('failJob', { ...held, worker, reason: 'IMPOSSIBLE', retryable: false });
     expect(job).toMatchObject({ status: 'FAILED', failure: { reason: 'IMPOSSIBLE', message: '' } });
@@ -139,7 +139,7 @@ describe('failJob', () => {
 });
 
 describe('cancelJob', () => {
-  it('calls a job off, whether it waits or is worked on', async () => {
+  it('cancels a job that is PENDING or DISPATCHED', async () => {
     const waiting = await node.newJob(taskId, { kind: 'never' });
     const { id } = await dispatched();
     for (const job of [waiting, id]) {
@@ -150,7 +150,7 @@ describe('cancelJob', () => {
     }
   });
 
-  it('has the problems of its union', async () => {
+  it('returns each problem of its union', async () => {
     const id = await node.newJob(taskId);
     expect(await node.mutate('cancelJob', { id: UNKNOWN })).toMatchObject({ __typename: 'NotFound', entity: 'Job' });
     expect((await node.mutate('cancelJob', { id, expectedRevision: 9 })).__typename).toBe('ConcurrencyConflict');
@@ -175,7 +175,7 @@ describe.each([
   ['completeJob', {}, { result: { other: true } }],
   ['failJob', { reason: 'BROKEN', retryable: false }, { reason: 'OTHER' }],
 ] as const)('%s', (name, fields, different) => {
-  it('refuses whoever does not hold the attempt', async () => {
+  it('refuses a worker that does not hold the attempt', async () => {
     const { id, attempt } = await dispatched();
     const stale = { __typename: 'StaleAttempt', code: 'STALE_ATTEMPT', jobId: id, currentAttempt: 1 };
     const answers: [object, object][] = [
@@ -192,7 +192,7 @@ describe.each([
     expect(await streamOf(id)).toHaveLength(2);
   });
 
-  it('says that a job has ended, or is unknown', async () => {
+  it('returns a problem when the job has ended or is unknown', async () => {
     const held = await dispatched();
     await node.mutate(name, { ...held, worker, ...fields });
     const again = await node.mutate(name, { ...held, worker, ...fields });
@@ -201,7 +201,7 @@ describe.each([
     expect(missing).toMatchObject({ __typename: 'NotFound', entity: 'Job', id: UNKNOWN });
   });
 
-  it('answers the same again under its key, and refuses another input', async () => {
+  it('returns the same result for the same key, and refuses another input', async () => {
     const held = await dispatched();
     const input = { ...held, worker, ...fields, idempotencyKey: `${name}-keyed` };
     const results = await Promise.all(Array.from({ length: 10 }, () => node.mutate(name, input)));
@@ -211,7 +211,7 @@ describe.each([
     expect((await node.mutate(name, { ...input, ...different })).__typename).toBe('IdempotencyMismatch');
   });
 
-  it('answers with the durability that was asked for, or the best there is', async () => {
+  it('answers with the requested durability, or the highest that is available', async () => {
     for (const [consistency, reached] of [
       ['APPENDED', 'APPENDED'],
       ['REPLICATED', 'PROJECTED'],
@@ -224,7 +224,7 @@ describe.each([
   });
 });
 
-it('names the fields of an answer that are not as they must be', async () => {
+it('names the invalid fields of a report', async () => {
   const held = await dispatched();
   const pathsOf = ({ fields }: Untyped): string[] => fields.map(({ path }: { path: string }) => path);
   const big = { big: 'r'.repeat(256 * 1024) };
@@ -239,7 +239,7 @@ it('names the fields of an answer that are not as they must be', async () => {
   expect(pathsOf(failed)).toEqual(['worker', 'reason', 'message']);
 });
 
-it('lets one of a completion, a failure and a cancellation at once win, and the others hear of it', async () => {
+it('accepts one of a concurrent completion, failure and cancellation, and refuses the others with a problem', async () => {
   for (let round = 0; round < 10; round += 1) {
     const held = await dispatched();
     const results = await Promise.all([
@@ -254,6 +254,6 @@ it('lets one of a completion, a failure and a cancellation at once win, and the 
   }
 });
 
-it('logs nothing of what clients do wrong', () => {
+it('logs no mistakes of clients', () => {
   expect(node.logged).toEqual([]);
 });

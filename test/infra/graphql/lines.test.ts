@@ -14,7 +14,7 @@ const RESUME =
   'mutation { resumeWriter { __typename ... on ResumeWriterPayload { position durability } ... on Problem { code message } } }';
 
 describe('beginLine and resumeWriter', () => {
-  /** A core, and what stops it in the record of its folder. */
+  /** A core that is halted by the record in its folder. */
   async function stoppedCore() {
     const node = await TestNode.start(replicating([(await newHost()).url, (await newHost()).url]));
     onTestFinished(() => node.stop());
@@ -28,7 +28,7 @@ describe('beginLine and resumeWriter', () => {
     return node;
   }
 
-  /** Once replication is under way, an operation is carried out. */
+  /** Executes an operation once replication is running. */
   const operated = async (node: TestNode, document: string, variables: object = {}): Promise<Untyped> => {
     let result: Untyped;
     const operate = async () => {
@@ -39,7 +39,7 @@ describe('beginLine and resumeWriter', () => {
     return result;
   };
 
-  it('resumeWriter forgets why a core was halted; it is judged anew, and there is nothing to resume then', async () => {
+  it('resumeWriter clears the reason of a halt; the core is checked again, and a second call is refused', async () => {
     const node = await stoppedCore();
     expect(await operated(node, RESUME)).toMatchObject({ __typename: 'ResumeWriterPayload', durability: 'PROJECTED' });
     await newMission(node);
@@ -50,7 +50,7 @@ describe('beginLine and resumeWriter', () => {
     });
   });
 
-  it('beginLine puts a halted core above the line that it was shown, and no other name is taken', async () => {
+  it('beginLine puts a halted core above the line that a host has shown, and accepts only the name of its origin', async () => {
     const node = await stoppedCore();
     expect(await operated(node, BEGIN, { origin: 'core-v1' })).toMatchObject({
       code: 'INVALID_INPUT',
@@ -65,7 +65,7 @@ describe('beginLine and resumeWriter', () => {
     expect(await newMission(node, {}, 'REPLICATED')).toMatchObject({ durability: 'REPLICATED' });
   });
 
-  it('both are refused where nothing is replicated', async () => {
+  it('both are refused when replication is disabled', async () => {
     const node = await TestNode.start();
     onTestFinished(() => node.stop());
     for (const [document, origin] of [

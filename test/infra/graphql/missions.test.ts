@@ -36,7 +36,7 @@ describe('createMission', () => {
     expect(createMission).toEqual({ durability: 'PROJECTED' });
   });
 
-  it('fills in what is left out or null', async () => {
+  it('uses defaults for fields that are null or left out', async () => {
     const bare = { description: '', metadata: {}, tags: [] };
     const { mission } = await node.mutate('createMission', { title: 'Bare' });
     expect(mission).toMatchObject(bare);
@@ -44,7 +44,7 @@ describe('createMission', () => {
     expect((await node.mutate('createMission', nulls)).mission).toMatchObject(bare);
   });
 
-  it('answers with the durability that was asked for, or the best there is', async () => {
+  it('answers with the requested durability, or the highest that is available', async () => {
     const appended = await node.mutate('createMission', { title: 'A' }, { consistency: 'APPENDED' });
     expect(appended.durability).toBe('APPENDED');
     expect(await shown(appended.mission.id, appended.position)).toEqual(appended.mission);
@@ -52,7 +52,7 @@ describe('createMission', () => {
     expect(replicated.durability).toBe('PROJECTED');
   });
 
-  it('names every field that is not as it must be', async () => {
+  it('names every invalid field', async () => {
     const tags = ['ok', 'x'.repeat(65), 'ok'];
     const result = await node.mutate('createMission', {
       title: ' ',
@@ -72,14 +72,14 @@ describe('createMission', () => {
 });
 
 describe('createMission with an idempotency key', () => {
-  it('answers the same again, and records one event', async () => {
+  it('returns the same result again, and records one event', async () => {
     const input = { title: 'Once', tags: ['a'], idempotencyKey: 'create-once' };
     const first = await node.mutate('createMission', input);
     expect(await node.mutate('createMission', input)).toEqual(first);
     expect(await streamOf(first.mission.id)).toHaveLength(1);
   });
 
-  it('answers as it did then, though the mission has changed since', async () => {
+  it('returns the first result, although the mission has changed since', async () => {
     const input = { title: 'Then', idempotencyKey: 'create-then' };
     const first = await node.mutate('createMission', input);
     await node.mutate('updateMission', { id: first.mission.id, title: 'Now' });
@@ -87,7 +87,7 @@ describe('createMission with an idempotency key', () => {
     expect((await shown(first.mission.id)).title).toBe('Now');
   });
 
-  it('makes one mission of many requests at once, the same for all', async () => {
+  it('creates one mission for many concurrent requests, and returns it to all', async () => {
     const input = { title: 'At once', idempotencyKey: 'create-at-once' };
     const results = await Promise.all(Array.from({ length: 20 }, () => node.mutate('createMission', input)));
     for (const result of results) expect(result).toEqual(results[0]);
@@ -105,7 +105,7 @@ describe('createMission with an idempotency key', () => {
     });
   });
 
-  it('refuses all but one of different inputs at once', async () => {
+  it('refuses all but one of several concurrent inputs', async () => {
     const results = await Promise.all(
       Array.from({ length: 10 }, (_, i) =>
         node.mutate('createMission', { title: `No ${i}`, idempotencyKey: 'create-race' }),
@@ -117,7 +117,7 @@ describe('createMission with an idempotency key', () => {
     expect(await shown(made[0].mission.id)).toEqual(made[0].mission);
   });
 
-  it('is another command under another name', async () => {
+  it('is a different command for a different mutation', async () => {
     const idempotencyKey = 'shared-by-commands';
     const { mission } = await node.mutate('createMission', { title: 'Shared', idempotencyKey });
     const { task } = await node.mutate('createTask', { missionId: mission.id, name: 'Shared', idempotencyKey });
@@ -131,7 +131,7 @@ describe('createMission with an idempotency key', () => {
     expect(result).toMatchObject({ __typename: 'InvalidInput', fields: [{ path: 'idempotencyKey' }] });
   });
 
-  it('names the fields that are not as they must be as without one', async () => {
+  it('names the invalid fields, as without a key', async () => {
     const deep: unknown = JSON.parse(`${'{"a":'.repeat(1_000)}1${'}'.repeat(1_000)}`);
     for (const [path, input] of [
       ['title', { title: '\udc00' }],
@@ -161,7 +161,7 @@ describe('updateMission', () => {
     expect(await shown(id)).toEqual(emptied.mission);
   });
 
-  it('lands every one of fifty changes made at once', async () => {
+  it('applies every one of fifty concurrent changes', async () => {
     const id = await node.newMission();
     const titles = Array.from({ length: 50 }, (_, n) => `Title ${n}`);
     const results = await Promise.all(titles.map((title) => node.mutate('updateMission', { id, title })));
@@ -200,7 +200,7 @@ describe('updateMission', () => {
     expect((await shown(id)).title).toBe('One');
   });
 
-  it('lets one of many with the same revision through', async () => {
+  it('accepts one of many concurrent changes with the same revision', async () => {
     const id = await node.newMission();
     const results = await Promise.all(
       Array.from({ length: 10 }, (_, i) => node.mutate('updateMission', { id, title: `By ${i}`, expectedRevision: 0 })),
@@ -210,7 +210,7 @@ describe('updateMission', () => {
     expect(await shown(id)).toEqual(won[0].mission);
   });
 
-  it('lets all of many without a revision through, one after another', async () => {
+  it('accepts all of many concurrent changes without a revision, one after another', async () => {
     const id = await node.newMission();
     const results = await Promise.all(
       Array.from({ length: 10 }, (_, i) => node.mutate('updateMission', { id, title: `By ${i}` })),
@@ -219,7 +219,7 @@ describe('updateMission', () => {
     expect(revisions.toSorted((a, b) => a - b)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
   });
 
-  it('answers the same again under its key, though others came between', async () => {
+  it('returns the same result for the same key, although other changes were made since', async () => {
     const id = await node.newMission();
     const input = { id, title: 'Keyed', expectedRevision: 0, idempotencyKey: 'update-keyed' };
     const first = await node.mutate('updateMission', input);
@@ -230,7 +230,7 @@ describe('updateMission', () => {
     expect(other.__typename).toBe('IdempotencyMismatch');
   });
 
-  it('makes one change of many requests at once under one key', async () => {
+  it('makes one change for many concurrent requests with one key', async () => {
     const id = await node.newMission();
     const input = { id, title: 'Keyed at once', idempotencyKey: 'update-at-once' };
     const results = await Promise.all(Array.from({ length: 20 }, () => node.mutate('updateMission', input)));
@@ -239,7 +239,7 @@ describe('updateMission', () => {
     expect(await shown(id)).toEqual(results[0].mission);
   });
 
-  it('says that there is no such mission, and what a field must be', async () => {
+  it('returns a problem for an unknown mission and for an invalid field', async () => {
     expect(await node.mutate('updateMission', { id: UNKNOWN, title: 'T' })).toMatchObject({
       __typename: 'NotFound',
       code: 'NOT_FOUND',
@@ -255,7 +255,7 @@ describe('updateMission', () => {
 });
 
 describe('closeMission', () => {
-  it('ends a mission for good', async () => {
+  it('closes a mission permanently', async () => {
     const id = await node.newMission();
     const result = await node.mutate('closeMission', { id, outcome: 'COMPLETED', reason: 'All done' });
     expect(result).toMatchObject({ __typename: 'CloseMissionPayload', durability: 'PROJECTED' });
@@ -275,7 +275,7 @@ describe('closeMission', () => {
     });
   });
 
-  it('has the problems of its union', async () => {
+  it('returns each problem of its union', async () => {
     const id = await node.newMission();
     const end = { id, outcome: 'COMPLETED' };
     expect((await node.mutate('closeMission', { ...end, id: UNKNOWN })).__typename).toBe('NotFound');
@@ -290,7 +290,7 @@ describe('closeMission', () => {
 });
 
 describe('a mission', () => {
-  it('is null when there is none', async () => {
+  it('is null when it does not exist', async () => {
     expect(await shown(UNKNOWN)).toBeNull();
     expect(await shown('')).toBeNull();
   });
@@ -311,7 +311,7 @@ describe('a mission', () => {
     expect(mission.tasks.edges[0].node).toEqual({ id: taskIds[2], jobs: { totalCount: 0 } });
   });
 
-  it('is found by node(id), as tasks and jobs are: all that are nodes', async () => {
+  it('is found by node(id), like tasks and jobs, which are all types of Node', async () => {
     const missionId = await node.newMission();
     const taskId = await node.newTask(missionId);
     const jobId = await node.newJob(taskId);
@@ -333,6 +333,6 @@ describe('a mission', () => {
   });
 });
 
-it('logs nothing of what clients do wrong', () => {
+it('logs no mistakes of clients', () => {
   expect(node.logged).toEqual([]);
 });

@@ -14,14 +14,14 @@ const OUTBOX = `query ($first: Int, $after: String, $filter: OutboxFilter, $at: 
   }
 }`;
 
-/** A page of the outbox, with the entries alone. */
+/** A page of the outbox, with only the entries. */
 async function entriesOf(node: TestNode, variables: object = {}) {
   const { edges, ...rest } = (await node.gql(OUTBOX, variables)).outbox;
   return { ...rest, entries: edges.map((edge: Untyped): Untyped => edge.node) };
 }
 
 describe('outbox', () => {
-  it('shows every replicated event, newest first, and how far it has got', async () => {
+  it('shows every replicated event, newest first, with its status', async () => {
     const [up, down] = [await newHost(), await newHost()];
     const node = await settledCore([up, down]);
     await down.close();
@@ -54,7 +54,7 @@ describe('outbox', () => {
     }
   });
 
-  it('is the replicated events of the log, by their ids', async () => {
+  it('contains exactly the replicated events of the log', async () => {
     const node = await settledCore([await newHost()]);
     await node.newTask(await node.newMission());
     await expect.poll(() => statusOf(node), WAIT).toMatchObject(keptByAll(4));
@@ -67,11 +67,11 @@ describe('outbox', () => {
 });
 
 describe('the view of the outbox in its file', () => {
-  it('says the same, and counts the hosts of the policy in force', async () => {
+  it('shows the same, and counts the hosts of the policy in force', async () => {
     const hosts = [await newHost(), await newHost(), await newHost()];
     const node = await settledCore(hosts);
     const { id } = hosts[2]?.identity ?? {};
-    // It is refused until the others show that what was at quorum is with them.
+    // It is refused until the others show that they have everything that was at quorum.
     const retire = 'mutation ($id: ID!) { setHostState(id: $id, state: RETIRED) { __typename } }';
     await expect
       .poll(async () => (await node.gql(retire, { id })).setHostState.__typename, WAIT)
@@ -101,7 +101,7 @@ describe('pages of the outbox', () => {
   });
   afterAll(() => node.stop());
 
-  it('follow one another without a gap, whatever is added meanwhile', async () => {
+  it('follow one another without a gap, although entries are added meanwhile', async () => {
     const seen: number[] = [];
     let after: string | null = null;
     do {
@@ -114,7 +114,7 @@ describe('pages of the outbox', () => {
     expect(seen).toEqual([11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1]);
   });
 
-  it('hold only what a filter asks for, and count it', async () => {
+  it('contain and count only the entries that match a filter', async () => {
     const head = (await statusOf(node)).headSequence;
     const page = async (filter: object) => {
       const { entries, totalCount } = await entriesOf(node, { first: 100, filter });
@@ -131,7 +131,7 @@ describe('pages of the outbox', () => {
     expect(await page({ status: 'COMPLETED' })).toBe(0);
   });
 
-  it('are refused a size or a cursor that is none', async () => {
+  it('are refused for an invalid size or cursor', async () => {
     expect(await node.refusal(OUTBOX, { first: 101 })).toMatchObject({ code: 'BAD_USER_INPUT' });
     expect(await node.refusal(OUTBOX, { filter: { etypes: Array.from({ length: 101 }, () => 10) } })).toMatchObject({
       code: 'BAD_USER_INPUT',
@@ -157,7 +157,7 @@ describe('pages of the outbox', () => {
     }
   });
 
-  it('are refused at a position that a halted outbox does not get to, until it is told to go on', async () => {
+  it('are refused at a position that a halted outbox does not reach, until it is resumed', async () => {
     const policy = newEvent({ type: 'ReplicationPolicySet', data: {} });
     await node.services.log.append('replication-core-v2', [policy], 'any');
     await expect.poll(async () => (await node.services.outbox.status()).state).toBe('HALTED');
@@ -216,7 +216,7 @@ describe('Mission.replication', () => {
     expect(await of(node, id)).toEqual({ state: 'PENDING', pending: 1, acknowledged: 2, requiredAcks: 1 });
   });
 
-  it('is PENDING of a change that the outbox has not seen yet', async () => {
+  it('is PENDING for a change that the outbox has not folded yet', async () => {
     const node = await settledCore([await newHost()]);
     const id = await node.newMission();
     await node.mutate('updateMission', { id, title: 'Second' }, { consistency: 'REPLICATED' });
@@ -227,14 +227,14 @@ describe('Mission.replication', () => {
     await expect.poll(() => of(node, id), WAIT).toMatchObject({ state: 'REPLICATED', acknowledged: 3 });
   });
 
-  it('is PENDING where nothing is replicated', async () => {
+  it('is PENDING when replication is disabled', async () => {
     const node = await TestNode.start();
     onTestFinished(() => node.stop());
     const id = await node.newMission();
     expect(await of(node, id)).toEqual({ state: 'PENDING', pending: 1, acknowledged: 0, requiredAcks: 0 });
   });
 
-  it('of a hundred missions takes as many statements as of one', async () => {
+  it('for a hundred missions executes as many statements as for one', async () => {
     const node = await settledCore([await newHost()]);
     await Promise.all(Array.from({ length: 100 }, () => node.newMission()));
     await expect.poll(() => statusOf(node), WAIT).toMatchObject(keptByAll(102));

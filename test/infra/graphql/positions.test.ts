@@ -22,7 +22,7 @@ const AT = [
 const numberOf = (position: string): number => Number(position.split(':')[1]);
 
 describe('a query at the position of a change', () => {
-  it('shows the change, though the mutation did not wait for it', async () => {
+  it('shows the change, although the mutation did not wait for it', async () => {
     const id = await node.newMission();
     for (let i = 0; i < 50; i += 1) {
       const title = `Title ${i}`;
@@ -47,7 +47,7 @@ describe('a query at the position of a change', () => {
     }
   });
 
-  it('shows what came later too', async () => {
+  it('shows later changes too', async () => {
     const id = await node.newMission();
     const { position } = await node.mutate('updateMission', { id, title: 'First' });
     const later = await node.mutate('updateMission', { id, title: 'Second' });
@@ -64,7 +64,7 @@ describe('a query at the position of a change', () => {
 });
 
 describe('a field at a position', () => {
-  it('shows the change, though a field beside it has read the row before', async () => {
+  it('shows the change, although another field of the document has read the row before', async () => {
     const release = await holdBack(node);
     const { mission, position } = await node.mutate('createMission', { title: 'New' }, { consistency: 'APPENDED' });
     const both = node.gql(
@@ -81,7 +81,7 @@ describe('a field at a position', () => {
 });
 
 describe('several mutations of a document', () => {
-  it('each show what they have changed', async () => {
+  it('each show their own change', async () => {
     const taskId = await node.newTask(await node.newMission());
     const create = (alias: string) =>
       `${alias}: createJob(input: { taskId: $taskId }) { ... on CreateJobPayload { job { mission { jobCounts { pending } } } } }`;
@@ -92,7 +92,7 @@ describe('several mutations of a document', () => {
 });
 
 describe('a query without a position', () => {
-  it('shows what a mutation waited for', async () => {
+  it('shows a change that its mutation waited for', async () => {
     const id = await node.newMission();
     for (let i = 0; i < 20; i += 1) {
       const title = `Title ${i}`;
@@ -104,7 +104,7 @@ describe('a query without a position', () => {
 });
 
 describe('positions', () => {
-  it('grow with every change, and name their log', async () => {
+  it('increase with every change, and name their log', async () => {
     const positions: string[] = [];
     const missionId = await node.newMission();
     for (let i = 0; i < 10; i += 1) {
@@ -117,7 +117,7 @@ describe('positions', () => {
     expect(new Set(positions.map((position) => position.split(':')[0]))).toEqual(new Set([node.services.log.logId]));
   });
 
-  it('are those of the events that made the changes', async () => {
+  it('are the positions of the events of the changes', async () => {
     const { mission, position } = await node.mutate('createMission', { title: 'Made' });
     const changed = await node.mutate('updateMission', { id: mission.id, title: 'Changed' });
     const events = await node.eventsOf(`mission-${mission.id}`);
@@ -125,7 +125,7 @@ describe('positions', () => {
     expect(changed.mission.position).toBe(changed.position);
   });
 
-  it('differ between changes made at once', async () => {
+  it('differ between concurrent changes', async () => {
     const results = await Promise.all(Array.from({ length: 30 }, () => node.mutate('createMission', { title: 'One' })));
     expect(new Set(results.map(({ position }): string => position)).size).toBe(30);
   });
@@ -159,7 +159,7 @@ describe('a position', () => {
     await expectRefused(at, /is not a position\. Use one that a mutation, query or subscription returned\.$/);
   });
 
-  it('of another log is refused, though it has such a number', async () => {
+  it('of another log is refused, although its number exists in this log', async () => {
     const { position } = await node.mutate('createMission', { title: 'Here' });
     const foreign = `zzzzz0:${numberOf(position)}`;
     await expectRefused(foreign, /belongs to another log; .* read again without a position\.$/);
@@ -171,7 +171,7 @@ describe('a position', () => {
     await expectRefused(node.services.token(2n ** 62n), /is beyond the end of this log/);
   });
 
-  it('at the very start or the very end is good', async () => {
+  it('at the beginning or the end of the log is valid', async () => {
     for (const position of [0n, await node.services.log.head()]) {
       const at = node.services.token(position);
       for (const query of AT) await node.gql(query, query.includes('$id') ? { id: UNKNOWN, at } : { at });
@@ -180,7 +180,7 @@ describe('a position', () => {
 });
 
 describe('read models that are held back', () => {
-  it('time out a query at a position they have not reached, and a mutation says that it is appended', async () => {
+  it('time out a query at a position that they have not reached, and a mutation returns APPENDED', async () => {
     const id = await node.newMission({ title: 'Before' });
     const release = await holdBack(node);
     const { position } = await node.mutate('updateMission', { id, title: 'After' }, { consistency: 'APPENDED' });
@@ -198,7 +198,7 @@ describe('read models that are held back', () => {
     expect((await node.gql(MISSION, { id, at: appended.position })).mission).toEqual(shown);
   });
 
-  it('let a query wait, which is answered when they go on', async () => {
+  it('delay a query, which is answered when they continue', async () => {
     const id = await node.newMission();
     const release = await holdBack(node);
     const { position } = await node.mutate('updateMission', { id, title: 'Waited for' }, { consistency: 'APPENDED' });

@@ -10,11 +10,11 @@ import { newFolder, newHost } from '../../support/offgrid/host.js';
 import { quietPort } from '../../support/ports.js';
 
 const REPLICATED = { consistency: 'REPLICATED' } as const;
-/** How long it may take until two cores that both claim have come to an end. */
+/** How long two cores that both claim the hosts may take until one of them is stopped. */
 const LONG = { timeout: 100_000, interval: 50 };
 /** How long a mutation waits for a quorum in these tests, in seconds. */
 const SHORT = { SHERATAN_REPLICATED_TIMEOUT: '0.3' };
-/** Longer than a machine with other things to do takes for anything here. */
+/** Longer than anything here takes on a busy machine. */
 const PATIENT = { SHERATAN_REPLICATED_TIMEOUT: '100' };
 
 let folders: string[];
@@ -22,7 +22,7 @@ let hosts: RunningHost[];
 beforeEach(async () => {
   folders = [await newFolder(), await newFolder()];
   const [first = '', second = ''] = folders;
-  // One of them is started again at its address.
+  // One of them is restarted at its address.
   hosts = [await newHost({ folder: first }), await newHost({ folder: second, port: await quietPort() })];
 });
 
@@ -33,7 +33,7 @@ async function timed<V>(work: () => Promise<V>): Promise<[ms: number, value: V]>
 }
 
 describe('a mutation that asks for REPLICATED', () => {
-  it('answers once a quorum has signed, whichever it is', async () => {
+  it('answers once any quorum has signed', async () => {
     const node = await settledCore(hosts);
     const did = async (name: string, input: object): Promise<Untyped> => {
       const result = await node.mutate(name, input, REPLICATED);
@@ -64,18 +64,18 @@ describe('a mutation that asks for REPLICATED', () => {
     expect(key.rotateKey).toEqual({ durability: 'REPLICATED' });
   });
 
-  it('answers sooner than acknowledgements are recorded otherwise', async () => {
+  it('answers sooner than the normal interval of recording acknowledgements', async () => {
     const node = await settledCore(hosts);
     await node.mutate('createMission', { title: 'T' }, REPLICATED);
-    // One after the other, each would wait for the next recording, 250 ms after the last. A machine with other things to do
-    // takes its time for many of them, and not for all.
+    // Sent one after the other, each mutation would otherwise wait for the next recording, 250 ms after the last. On a busy
+    // machine, many of them may take as long, but not all.
     const times: number[] = [];
     for (let i = 0; i < 30; i += 1)
       times.push((await timed(() => node.mutate('createMission', { title: 'T' }, REPLICATED)))[0]);
     expect(Math.min(...times)).toBeLessThan(200);
   });
 
-  it('waits together with hundreds of others, with a look at the outbox for all of them', async () => {
+  it('waits together with hundreds of others, with one read of the outbox for all of them', async () => {
     const node = await settledCore(hosts, PATIENT);
     const asked = vi.spyOn(Connection.prototype, 'all');
     onTestFinished(() => {
@@ -90,7 +90,7 @@ describe('a mutation that asks for REPLICATED', () => {
     expect(looks).toBeLessThan(150);
   });
 
-  it('answers with what was reached in time while the hosts are away, and nothing is undone', async () => {
+  it('answers with the durability reached in time while the hosts are unreachable, and undoes nothing', async () => {
     const node = await settledCore(hosts, SHORT);
     await hosts[1]?.close();
     const [ms, result] = await timed(() => node.mutate('createMission', { title: 'Kept here' }, REPLICATED));
@@ -101,10 +101,10 @@ describe('a mutation that asks for REPLICATED', () => {
     expect(missions.edges).toEqual([{ node: { title: 'Kept here', replication: { state: 'PENDING' } } }]);
   });
 
-  it('is REPLICATED at once when it changes nothing, and what there is has been signed for', async () => {
+  it('is REPLICATED immediately when it changes nothing and everything has been signed for', async () => {
     const node = await settledCore(hosts, { SHERATAN_REPLICATED_TIMEOUT: '2' });
     const input = { title: 'Once', idempotencyKey: 'once' };
-    // It may take longer than a mutation waits for in this test; then it is asked for again.
+    // A quorum may take longer than a mutation waits in this test; then the mutation is repeated.
     let first: Untyped;
     const create = async () => {
       first = await node.mutate('createMission', input, REPLICATED);
@@ -129,12 +129,12 @@ describe('a mutation that asks for REPLICATED', () => {
     await down?.close();
     const waiting = node.mutate('createMission', { title: 'T' }, REPLICATED);
     await expect.poll(async () => (await statusOf(node)).pending).toBe(1);
-    // Another host of the same folder is the same host.
+    // A host that is started on the same folder is the same host.
     await newHost({ port: Number(new URL(down?.url ?? '').port), folder: folders[1] ?? '' });
     expect(await waiting).toMatchObject({ durability: 'REPLICATED' });
   });
 
-  it('is only APPENDED where queries do not show it, whatever the hosts have', async () => {
+  it('is only APPENDED when queries do not show it, even when the hosts have it', async () => {
     const node = await settledCore(hosts);
     await node.services.log.append('mission-broken', [newEvent()], 'any');
     await expect.poll(async () => (await node.services.missions.status()).state).toBe('HALTED');
@@ -142,7 +142,7 @@ describe('a mutation that asks for REPLICATED', () => {
     expect(await statusOf(node)).toMatchObject({ pending: 0 });
   });
 
-  it('answers PROJECTED at once where nothing is replicated', async () => {
+  it('answers PROJECTED immediately when replication is disabled', async () => {
     const node = await TestNode.start();
     onTestFinished(() => node.stop());
     const [ms, result] = await timed(() => node.mutate('createMission', { title: 'T' }, REPLICATED));
@@ -150,7 +150,7 @@ describe('a mutation that asks for REPLICATED', () => {
     expect(ms).toBeLessThan(5_000);
   });
 
-  it('does not keep a node from stopping, and is answered', async () => {
+  it('does not prevent a node from stopping, and is answered', async () => {
     const node = await settledCore(hosts, PATIENT);
     for (const host of hosts) await host.close();
     const waiting = node.mutate('createMission', { title: 'T' }, REPLICATED);
@@ -161,7 +161,7 @@ describe('a mutation that asks for REPLICATED', () => {
   });
 });
 
-/** Another core that has the hosts for its own, once its folder was made ready while it was stopped. */
+/** Another core with the same hosts; its folder is prepared while it is stopped. */
 async function another(ready: (folder: string) => Promise<unknown>): Promise<TestNode> {
   const env: Record<string, string> = { OFFGRID_STORAGE_ENABLED: 'false', ...PATIENT };
   const other = await TestNode.start(env);
@@ -173,13 +173,13 @@ async function another(ready: (folder: string) => Promise<unknown>): Promise<Tes
   return other;
 }
 
-describe('a core that another claims the hosts from', () => {
-  it('goes on after, when the other has less than the hosts; that one is stopped', async () => {
+describe('a core whose hosts another core claims', () => {
+  it('continues when the other has fewer events than the hosts; the other is stopped', async () => {
     const node = await settledCore(hosts, PATIENT);
     const other = await another((folder) => copyFile(corePaths(node.folder).keyring, corePaths(folder).keyring));
-    // It claims the hosts, and finds that they have what its own log does not.
+    // It claims the hosts, and finds that they have events that its own log does not have.
     await expect.poll(() => statusOf(other), LONG).toMatchObject({ stopped: { code: 'BEHIND' }, elected: false });
-    // A claim stops nobody: this one claims again, above it.
+    // A claim stops no core: this one claims again, with a higher epoch.
     expect(await node.mutate('createMission', { title: 'Kept' }, REPLICATED)).toMatchObject({
       durability: 'REPLICATED',
     });
@@ -192,21 +192,21 @@ describe('a core that another claims the hosts from', () => {
   });
 });
 
-describe('a core that another writes for', () => {
-  it('is stopped while it runs: who waits for a quorum is told, and nothing more is taken', async () => {
+describe('a core whose log another process continues', () => {
+  it('is stopped while it runs: mutations that wait for a quorum are answered, and no more are taken', async () => {
     const node = await settledCore(hosts, PATIENT);
     await node.halt();
     const before = await newFolder();
     await cp(node.folder, before, { recursive: true });
     await node.restart();
     await expect.poll(() => statusOf(node), LONG).toMatchObject({ elected: true });
-    // The copy is another process of the same log: it claims above, and is elected like any other.
+    // The copy is another process of the same log: it claims a higher epoch, and is elected like any other.
     const copy = await another((folder) => cp(before, folder, { recursive: true }));
     const made = await copy.mutate('createMission', { title: 'By the copy' }, REPLICATED);
     expect(made).toMatchObject({ durability: 'REPLICATED' });
     const [ms, result] = await timed(() => node.mutate('createMission', { title: 'Not kept' }, REPLICATED));
     expect(result).toMatchObject({ durability: 'PROJECTED' });
-    // It was told when the core was stopped, and not when its time was over.
+    // The mutation was answered when the core was stopped, not when its waiting time was over.
     expect(ms).toBeLessThan(50_000);
     await expect
       .poll(() => statusOf(node), LONG)

@@ -9,7 +9,7 @@ import { quietPort } from '../../support/ports.js';
 
 const NOBODY = { url: 'http://127.0.0.1:9' };
 
-/** Starts a core that replicated, on changed files or settings. */
+/** Restarts a core that replicated, with changed files or settings. */
 async function restarted(node: TestNode, change: () => Promise<unknown>): Promise<void> {
   await node.halt();
   await change();
@@ -17,7 +17,7 @@ async function restarted(node: TestNode, change: () => Promise<unknown>): Promis
 }
 
 describe('replicationStatus', () => {
-  it('tells how far everything has got once all hosts have signed', async () => {
+  it('shows the progress of everything once all hosts have signed', async () => {
     const hosts = [await newHost(), await newHost()];
     const node = await settledCore(hosts);
     await node.newMission();
@@ -29,7 +29,7 @@ describe('replicationStatus', () => {
       line: 1,
       elected: true,
       missingWeight: 0,
-      // Both were heard, and the weight that must have signed is both: one may lie without harm.
+      // Both hosts were heard, and both must sign: one may be dishonest without harm.
       mayLie: 1,
       staged: [],
       writerEpoch: 1,
@@ -66,7 +66,7 @@ describe('replicationStatus', () => {
     expect((await node.gql('{ hosts { url sequence } }')).hosts).toEqual(urls.map((url) => ({ url, sequence: 3 })));
   });
 
-  it('tells what is pending, since when, and who is in the way', async () => {
+  it('shows which events are pending, since when, and which host is the cause', async () => {
     const [up, down] = [await newHost(), await newHost()];
     const node = await settledCore([up, down]);
     await down.close();
@@ -98,13 +98,13 @@ describe('replicationStatus', () => {
     await expect.poll(() => statusOf(node), WAIT).toMatchObject(keptByAll(4));
   });
 
-  it('is degraded once a host lacks an event that is older than ten seconds, though it is reached', async () => {
+  it('is degraded once a host lacks an event that is older than ten seconds, although the host is reached', async () => {
     const host = await newHost();
     const node = await settledCore([host]);
     const { replication } = node.services;
     const { replicator } = replication ?? {};
     expect(replicator).toBeDefined();
-    // Whoever is halted is not shipped to, and says nothing.
+    // Without a replicator, nothing is shipped.
     await replicator?.stop();
     await node.newMission();
     await expect.poll(() => statusOf(node), WAIT).toMatchObject({ pending: 1, degraded: false });
@@ -112,7 +112,7 @@ describe('replicationStatus', () => {
     expect(await statusOf(node)).toMatchObject({ pending: 1, degraded: true });
   });
 
-  it('names the URLs that nobody was met at', async () => {
+  it('names the URLs at which no host was met', async () => {
     const node = await newCore([NOBODY]);
     await expect
       .poll(() => statusOf(node), WAIT)
@@ -124,7 +124,7 @@ describe('replicationStatus', () => {
       });
   });
 
-  it('names a URL where another answers than did', async () => {
+  it('names a URL at which another host answers than before', async () => {
     const first = await newHost({ port: await quietPort() });
     const node = await settledCore([first]);
     await restarted(node, async () => {
@@ -139,7 +139,7 @@ describe('replicationStatus', () => {
       });
   });
 
-  it('keeps what is known of a host that is away over a restart, and does not call it unmet', async () => {
+  it('keeps the state of an unreachable host over a restart, and does not list its URL as unmet', async () => {
     const host = await newHost();
     const node = await settledCore([host]);
     await restarted(node, () => host.close());
@@ -152,7 +152,7 @@ describe('replicationStatus', () => {
       });
   });
 
-  it('says that nothing is replicated where it is so, and counts all the same', async () => {
+  it('shows that replication is disabled, and counts events all the same', async () => {
     const node = await TestNode.start();
     onTestFinished(() => node.stop());
     const { position } = await node.mutate('createMission', { title: 'T' });
@@ -178,7 +178,7 @@ describe('replicationStatus', () => {
     const node = await settledCore(hosts);
     await node.newMission();
     await expect.poll(() => statusOf(node), WAIT).toMatchObject(keptByAll(3));
-    // That the host knows of the quorum, two seconds after, is recorded as well; then nothing more comes.
+    // Two seconds later it is also recorded that the host knows about the quorum; after that nothing more is recorded.
     const told = async () => {
       let last: Untyped;
       for await (const { data } of node.services.log.readAll({ filter: { types: ['ReplicasAcknowledged'] } }))
@@ -210,7 +210,7 @@ describe('a core whose log is not its own', () => {
     await expectRefusal(node, 'OTHER_ORIGIN', /another origin/);
   });
 
-  it('refuses to replicate with another root key than the log has', async () => {
+  it('refuses to replicate with another root key than the one of the log', async () => {
     const node = await settledCore([await newHost()]);
     await restarted(node, async () => {
       const { keyring } = corePaths(node.folder);
@@ -221,7 +221,7 @@ describe('a core whose log is not its own', () => {
     await expectRefusal(node, 'OTHER_ROOT_KEY', /another root key/);
   });
 
-  it('refuses to replicate without the root key that the log has', async () => {
+  it('refuses to replicate without the root key of the log', async () => {
     const node = await settledCore([await newHost()]);
     await restarted(node, () => rm(corePaths(node.folder).keyring));
     expect(await statusOf(node)).toMatchObject({ degraded: true, refusal: 'KEYRING_MISSING' });
@@ -229,7 +229,7 @@ describe('a core whose log is not its own', () => {
   });
 });
 
-/** Nothing is done to hosts and keys; missions go on. */
+/** Operations on hosts and keys are refused; missions are not affected. */
 async function expectRefusal(node: TestNode, code: string, message: RegExp): Promise<void> {
   const [{ id }] = (await statusOf(node)).hosts;
   const ask = `mutation ($id: ID!) {
@@ -250,7 +250,7 @@ async function expectRefusal(node: TestNode, code: string, message: RegExp): Pro
 }
 
 describe('a core that was stopped', () => {
-  it.each(['FORKED', 'BEHIND'])('takes no more mutations (%s), and says so everywhere', async (code) => {
+  it.each(['FORKED', 'BEHIND'])('takes no more mutations (%s), and every API shows it', async (code) => {
     const host = await newHost();
     const node = await settledCore([host]);
     const { logId } = node.services.log;
@@ -284,8 +284,8 @@ describe('a core that was stopped', () => {
   });
 });
 
-describe('a core whose folder says that it was fenced, by protocol 1', () => {
-  it('claims the hosts again: a claim stops nobody', async () => {
+describe('a core whose folder records that it was fenced, by protocol 1', () => {
+  it('claims the hosts again: a claim stops no core', async () => {
     const node = await settledCore([await newHost()]);
     const { logId } = node.services.log;
     await restarted(node, async () => {
@@ -304,7 +304,7 @@ describe('replicationStatusChanged', () => {
   const CHANGED =
     'subscription { replicationStatusChanged { headSequence quorumSequence pending degraded hosts { reached } } }';
 
-  it('gives the status now, and whenever it changes, a few times a second at most', async () => {
+  it('returns the status now, and each time it changes, a few times a second at most', async () => {
     const node = await settledCore([await newHost()]);
     const feed = node.client().run(CHANGED);
     const [first] = await feed.take(1);
@@ -317,7 +317,7 @@ describe('replicationStatusChanged', () => {
     feed.end();
   });
 
-  it('tells of a host that went away, though nothing more is recorded', async () => {
+  it('shows that a host is no longer reached, although nothing more is recorded', async () => {
     const host = await newHost();
     const node = await settledCore([host]);
     const feed = node.client().run(CHANGED);
@@ -328,7 +328,7 @@ describe('replicationStatusChanged', () => {
     await expect.poll(last, WAIT).toMatchObject({ pending: 1, degraded: true, hosts: [{ reached: false }] });
   });
 
-  it('is there where nothing is replicated', async () => {
+  it('returns the status when replication is disabled', async () => {
     const node = await TestNode.start();
     onTestFinished(() => node.stop());
     const feed = node.client().run(CHANGED);
@@ -339,7 +339,7 @@ describe('replicationStatusChanged', () => {
 });
 
 describe('the gauges of replication', () => {
-  it('tell how far it has got, and how the hosts are', async () => {
+  it('show its progress, and the state of the hosts', async () => {
     const [up, down] = [await newHost(), await newHost()];
     const node = await settledCore([up, down]);
     await down.close();

@@ -8,7 +8,7 @@ import { ProblemCodeEnum, toProblemType } from '../../../src/infra/graphql/kit/p
 
 const committed = readFileSync('schema/schema.graphql', 'utf8');
 
-/** Where clients of one schema would find another one broken. */
+/** The coordinates at which a schema breaks clients of an earlier schema. */
 async function breaking(before: string, after: string): Promise<string[]> {
   const changes = await diff(buildSchema(before), buildSchema(after));
   return changes
@@ -17,7 +17,7 @@ async function breaking(before: string, after: string): Promise<string[]> {
 }
 
 describe('the schema', () => {
-  it('takes null for every argument that has a default', () => {
+  it('accepts null for every argument that has a default', () => {
     const fields = Object.values(makeSchema().getTypeMap()).flatMap((type) =>
       isObjectType(type) && !type.name.startsWith('__') ? Object.values(type.getFields()) : [],
     );
@@ -26,7 +26,7 @@ describe('the schema', () => {
     expect(withDefault.filter(({ type }) => !isNullableType(type))).toEqual([]);
   });
 
-  it('has no code of a problem that is never the answer', () => {
+  it('has no code of a problem that is never returned', () => {
     for (const code of Object.values(ProblemCodeEnum)) {
       expect(toProblemType({ code, message: '' } as Problem)).toMatchObject({ code });
     }
@@ -43,19 +43,29 @@ describe('schema/schema.graphql', () => {
   });
 
   it.each([
-    ['a problem that is gone', / \| StaleAttempt$/m, '', 'CompleteJobResult'],
-    ['a field that is gone', /^ {2}closedReason: String\n/m, '', 'Mission.closedReason'],
-    ['a field that may be null now', /^ {2}jobCounts: JobCounts!/m, '  jobCounts: JobCounts', 'Mission.jobCounts'],
-    ['an argument that is gone', 'job(at: Position, id: ID!)', 'job(id: ID!)', 'Query.job.at'],
-    ['an argument that is needed now', 'job(at: Position, ', 'job(at: Position!, ', 'Query.job.at'],
+    ['a problem that was removed', / \| StaleAttempt$/m, '', 'CompleteJobResult'],
+    ['a field that was removed', / {2}"""[^"]+"""\n {2}closedReason: String\n/, '', 'Mission.closedReason'],
+    ['a field that became nullable', /^ {2}jobCounts: JobCounts!/m, '  jobCounts: JobCounts', 'Mission.jobCounts'],
+    ['an argument that was removed', /(?<=^ {2}job\([^)]*) {4}"""[^"]+"""\n {4}at: Position\n/m, '', 'Query.job.at'],
     [
-      'an input that is needed now',
+      'an argument that became required',
+      /(?<=^ {2}job\([^)]+)^ {4}at: Position$/m,
+      '    at: Position!',
+      'Query.job.at',
+    ],
+    [
+      'an input field that became required',
       /(?<=input CreateMissionInput [^}]+) metadata: JSON/,
       ' metadata: JSON!',
       'CreateMissionInput.metadata',
     ],
-    ['a value that is gone', /(?<=enum JobStatus [^}]+) {2}"""[^"]+"""\n {2}CANCELLED\n/, '', 'JobStatus.CANCELLED'],
-  ])('would name %s', async (_what, from, to, path) => {
+    [
+      'a value that was removed',
+      /(?<=enum JobStatus [^}]+) {2}"""[^"]+"""\n {2}CANCELLED\n/,
+      '',
+      'JobStatus.CANCELLED',
+    ],
+  ])('would report %s', async (_what, from, to, path) => {
     const changed = committed.replace(from, to);
     expect(changed).not.toBe(committed);
     expect(await breaking(committed, changed)).toContain(path);

@@ -17,7 +17,7 @@ afterAll(() => node.stop());
 
 const FOLLOW = 'subscription { projectionProgress { name } }';
 
-/** A bare socket that speaks the protocol as badly as a test wants. */
+/** A bare socket, with which a test can break the protocol. */
 class Raw {
   readonly messages: Untyped[] = [];
   readonly socket: WebSocket;
@@ -44,14 +44,14 @@ class Raw {
     this.socket.send(typeof message === 'string' ? message : JSON.stringify(message));
   }
 
-  /** How the other side closed. */
+  /** The code and reason with which the server closed. */
   async closed(): Promise<{ code: number; reason: string }> {
     const [code, reason] = (await once(this.socket, 'close')) as [number, Buffer];
     return { code, reason: reason.toString() };
   }
 }
 
-/** What an upgrade was refused with. */
+/** The response that refused an upgrade. */
 async function refusal(url: string, path: string, headers: Record<string, string> = {}): Promise<Untyped> {
   const socket = new WebSocket(`${url.replace('http', 'ws')}${path}`, PROTOCOL, { headers });
   socket.on('error', () => undefined);
@@ -74,18 +74,18 @@ async function lingering(url: string): Promise<Socket> {
 }
 
 describe('a socket', () => {
-  it('that does not introduce itself is closed with 4408', async () => {
+  it('that does not send connection_init is closed with 4408', async () => {
     const raw = await new Raw(node.url).open();
     expect(await raw.closed()).toEqual({ code: 4408, reason: 'Connection initialisation timeout' });
   });
 
-  it('that introduces itself twice is closed with 4429', async () => {
+  it('that sends connection_init twice is closed with 4429', async () => {
     const raw = await new Raw(node.url).introduced();
     raw.send({ type: 'connection_init' });
     expect(await raw.closed()).toMatchObject({ code: 4429 });
   });
 
-  it('that subscribes before it is introduced is closed with 4401', async () => {
+  it('that subscribes before connection_init is closed with 4401', async () => {
     const raw = await new Raw(node.url).open();
     raw.send({ id: '1', type: 'subscribe', payload: { query: FOLLOW } });
     expect(await raw.closed()).toMatchObject({ code: 4401 });
@@ -118,17 +118,17 @@ describe('a socket', () => {
     raw.socket.terminate();
   });
 
-  it('elsewhere than at /graphql is refused with 404', async () => {
+  it('at another path than /graphql is refused with 404', async () => {
     for (const path of ['/', '/graphqlx', '/graphql/x', '/api/status']) {
       expect(await refusal(node.url, path)).toEqual({
         status: 404,
         type: 'application/json',
-        body: { errors: [{ message: 'WebSockets are served at /graphql.', extensions: { code: 'NOT_FOUND' } }] },
+        body: { errors: [{ message: 'WebSockets are served only at /graphql.', extensions: { code: 'NOT_FOUND' } }] },
       });
     }
   });
 
-  it('that was refused is let go of, though the other side keeps its half open', async () => {
+  it('that was refused is destroyed, although the client keeps its half open', async () => {
     const socket = await lingering(node.url);
     const gone = once(socket, 'error');
     const writing = setInterval(() => socket.write('still here'), 10);
@@ -136,7 +136,7 @@ describe('a socket', () => {
     expect(await gone).toMatchObject([{ code: expect.stringMatching(/^(ECONNRESET|EPIPE)$/) }]);
   });
 
-  it('from a page of another site, or under a name of another, is refused with 403', async () => {
+  it('from a page of another site, or with the Host header of another, is refused with 403', async () => {
     for (const headers of [{ origin: 'https://evil.example' }, { origin: 'null' }, { host: 'evil.example' }]) {
       expect(await refusal(node.url, '/graphql', headers)).toMatchObject({
         status: 403,
@@ -152,14 +152,14 @@ describe('a socket', () => {
 });
 
 describe('a connection', () => {
-  it('has 100 operations open at most, and may complete some for others', async () => {
+  it('has at most 100 open operations, and may complete some to start others', async () => {
     const client = node.client();
     const feeds = Array.from({ length: 100 }, () => client.run(FOLLOW));
     for (const feed of feeds) await feed.take(1);
     const refused = await client.run(FOLLOW).refused();
     expect(refused).toEqual([
       {
-        message: 'A connection may have 100 operations open; complete some first.',
+        message: 'A connection may have at most 100 open operations. Complete some before you start another.',
         extensions: { code: 'TOO_MANY_OPERATIONS' },
       },
     ]);
@@ -169,7 +169,7 @@ describe('a connection', () => {
     expect(await another.run(FOLLOW).take(1)).toHaveLength(1);
   });
 
-  it('that is torn is forgotten', async () => {
+  it('that is interrupted is removed', async () => {
     const sockets = async (): Promise<string | undefined> =>
       /^sheratan_websockets (\d+)$/m.exec((await node.fetch('/metrics')).text)?.[1];
     const before = await sockets();
@@ -185,7 +185,7 @@ describe('a connection', () => {
 });
 
 describe('more than 1,000 sockets', () => {
-  it('are refused with 503, until some have gone', async () => {
+  it('are refused with 503, until some are closed', async () => {
     const crowded = await TestNode.start();
     onTestFinished(() => crowded.stop());
     const connect = async () => {
@@ -194,11 +194,18 @@ describe('more than 1,000 sockets', () => {
       return raw;
     };
     const sockets: Raw[] = [];
-    // Some at a time: who has not introduced himself after five seconds is closed, which all at once take on a slow machine.
+    // Some at a time: on a slow machine, all at once take longer than the five seconds that a client has for connection_init.
     while (sockets.length < 1_000) sockets.push(...(await Promise.all(Array.from({ length: 50 }, connect))));
     expect(await refusal(crowded.url, '/graphql')).toMatchObject({
       status: 503,
-      body: { errors: [{ message: 'There are 1000 clients already.', extensions: { code: 'TOO_MANY_CLIENTS' } }] },
+      body: {
+        errors: [
+          {
+            message: 'This node already has 1000 WebSocket clients, the maximum. Try again later.',
+            extensions: { code: 'TOO_MANY_CLIENTS' },
+          },
+        ],
+      },
     });
     const [first] = sockets;
     first?.socket.close();
@@ -228,8 +235,8 @@ describe('a node that stops', () => {
   });
 });
 
-describe('a node that stops, though a client keeps its half open', () => {
-  it('has stopped all the same', async () => {
+describe('a node that stops while a client keeps its half open', () => {
+  it('stops without waiting for the client', async () => {
     const stopping = await TestNode.start();
     onTestFinished(() => stopping.stop());
     const { url } = stopping;
@@ -262,7 +269,7 @@ describe('with tokens', () => {
     expect(await client.closed()).toEqual({ code: 4403, reason: 'Forbidden' });
   });
 
-  it('takes a token from connectionParams, under either spelling, or from the request', async () => {
+  it('accepts a token from connectionParams, in either spelling, or from the request', async () => {
     for (const options of [
       { connectionParams: { authorization: `Bearer ${OPERATOR}` } },
       { connectionParams: { Authorization: `bearer ${OPERATOR}` } },
@@ -272,7 +279,7 @@ describe('with tokens', () => {
     }
   });
 
-  it('takes the token of connectionParams before that of the request', async () => {
+  it('prefers the token in connectionParams to the one in the request', async () => {
     const client = guarded.client({
       connectionParams: { authorization: `Bearer ${VIEWER}` },
       headers: { authorization: `Bearer ${OPERATOR}` },
@@ -280,13 +287,13 @@ describe('with tokens', () => {
     expect(await client.run(CREATE).refused()).toMatchObject([{ extensions: { code: 'FORBIDDEN' } }]);
   });
 
-  it('lets a viewer follow, and not write', async () => {
+  it('allows a viewer to subscribe, but not to write', async () => {
     const client = guarded.client({ connectionParams: { authorization: `Bearer ${VIEWER}` } });
     const feed = client.run('subscription { missionChanged { mission { title } } }');
     await client.run(FOLLOW).take(1);
     expect(await client.run(CREATE).refused()).toEqual([
       expect.objectContaining({
-        message: 'This needs the role operator; the token has viewer.',
+        message: 'This request requires the role operator; the token has the role viewer.',
         extensions: { code: 'FORBIDDEN' },
       }),
     ]);
@@ -295,6 +302,6 @@ describe('with tokens', () => {
   });
 });
 
-it('logs nothing of what clients do wrong', () => {
+it('logs no mistakes of clients', () => {
   expect(node.logged).toEqual([]);
 });

@@ -25,7 +25,7 @@ const eventsIn = (values: readonly Untyped[]): { id: string; stream: string; rev
   values.map(({ record }) => record.event);
 
 describe('missionChanged', () => {
-  it('gives changes from now on, as a query shows them', async () => {
+  it('returns changes from now on, as a query shows them', async () => {
     await node.newMission({ title: 'Before' });
     const feed = node.client().run(MISSION_CHANGED, { after: await head() });
     const id = await node.newMission({ title: 'New' });
@@ -52,7 +52,7 @@ describe('missionChanged', () => {
     expect(ids).toEqual(expect.arrayContaining(missionsIn(feed.values).map(({ id }) => id)));
   });
 
-  it('first gives each mission changed since a position, once, as it is now', async () => {
+  it('first returns each mission changed since a position, once, in its current state', async () => {
     const after = await head();
     const ids = [await node.newMission({ title: 'A' }), await node.newMission({ title: 'B' })];
     for (let i = 0; i < 5; i += 1) await node.mutate('updateMission', { id: ids[0], title: `A${i}` });
@@ -66,7 +66,7 @@ describe('missionChanged', () => {
     ]);
   });
 
-  it('of one mission gives no other', async () => {
+  it('of one mission returns no other', async () => {
     const id = await node.newMission();
     const feed = node.client().run(MISSION_CHANGED, { id, after: START() });
     await feed.take(1);
@@ -94,7 +94,7 @@ describe('missionChanged', () => {
     expect(positions).toEqual([...new Set(positions)].toSorted((a, b) => a - b));
   });
 
-  it('goes on where a torn connection ended, missing nothing', async () => {
+  it('continues where an interrupted connection ended, without missing a change', async () => {
     const seen = new Map<string, number>();
     const ids = await Promise.all(Array.from({ length: 5 }, () => node.newMission()));
     let after = await head();
@@ -119,7 +119,7 @@ describe('missionChanged', () => {
 });
 
 describe('jobChanged', () => {
-  it('gives every status a job goes through', async () => {
+  it('returns every status of a job', async () => {
     const missionId = await node.newMission();
     const taskId = await node.newTask(missionId, { kind: 'walk' });
     const feed = node.client().run(JOB_CHANGED, { missionId, after: await head() });
@@ -135,7 +135,7 @@ describe('jobChanged', () => {
     ]);
   });
 
-  it('of some kinds, or of one mission, gives no others, before and after it is under way', async () => {
+  it('for some kinds, or for one mission, returns no others, among earlier and later changes', async () => {
     const after = await head();
     const [missionId, otherId] = [await node.newMission(), await node.newMission()];
     const [taskId, otherTaskId] = [await node.newTask(missionId), await node.newTask(otherId)];
@@ -163,7 +163,7 @@ describe('jobChanged', () => {
 });
 
 describe('eventRecorded', () => {
-  it('after a position gives every event, once, in order, while others write', async () => {
+  it('after a position returns every event, once, in order, while others write', async () => {
     const id = await node.newMission();
     for (let i = 0; i < 150; i += 1)
       await node.mutate('updateMission', { id, title: `Early ${i}` }, { consistency: 'APPENDED' });
@@ -175,7 +175,7 @@ describe('eventRecorded', () => {
     expect(feed.values).toHaveLength(201);
   });
 
-  it('goes on after its last position, with no gap and no duplicate', async () => {
+  it('continues after its last position, without a gap or a duplicate', async () => {
     const id = await node.newMission();
     const filter = { streams: [`mission-${id}`] };
     const seen: number[] = [];
@@ -210,7 +210,7 @@ describe('eventRecorded', () => {
     expect(streams).toEqual(expect.arrayContaining(eventsIn(feed.values).map(({ stream }) => stream)));
   });
 
-  it('gives what a filter asks for', async () => {
+  it('returns the events that match a filter', async () => {
     const after = await head();
     const client = node.client();
     const missionId = await node.newMission();
@@ -230,7 +230,7 @@ describe('eventRecorded', () => {
     expect(await typesOf(both, 1)).toEqual(['MissionUpdated']);
   });
 
-  it('gives each of many subscribers, of one document or of others, the same', async () => {
+  it('returns the same events to each of many subscribers, with the same or different documents', async () => {
     const id = await node.newMission();
     const variables = { after: START(), filter: { streams: [`mission-${id}`] } };
     const small = EVENTS.replace('stream revision type position', 'type');
@@ -252,7 +252,7 @@ describe('projectionProgress', () => {
   const PROGRESS = `subscription ($name: String) {
     projection: projectionProgress(name: $name) { name state position head behind generation error { message } } }`;
 
-  it('gives the state now, and follows the log', async () => {
+  it('returns the state now, and follows the log', async () => {
     const feed = node.client().run(PROGRESS);
     const [{ projection }] = await feed.take(1);
     expect(projection).toMatchObject({ name: 'missions', state: 'LIVE', error: null });
@@ -270,7 +270,7 @@ describe('projectionProgress', () => {
       .toMatchObject({ state: 'LIVE', generation: Number(projection.generation) + 1 });
   });
 
-  it('of a projection there is not is refused', async () => {
+  it('of an unknown projection is refused', async () => {
     const [error] = await node.client().run(PROGRESS, { name: 'nope' }).refused();
     expect(error).toMatchObject({ message: expect.stringContaining('nope'), extensions: { code: 'BAD_USER_INPUT' } });
   });
@@ -281,7 +281,7 @@ describe('a subscription', () => {
     ['no position', '12', 'is not a position'],
     ['of another log', 'zzzzz0:1', 'belongs to another log'],
     ['beyond the end', () => node.services.token(2n ** 60n), 'is beyond the end of this log'],
-  ])('after a position that is %s is refused, and over', async (_what, given, message) => {
+  ])('after a position that is %s is refused and ends', async (_what, given, message) => {
     const after = typeof given === 'string' ? given : given();
     for (const query of [MISSION_CHANGED, JOB_CHANGED, EVENTS]) {
       const feed = node.client().run(query, { after });
@@ -296,7 +296,7 @@ describe('a subscription', () => {
     }
   });
 
-  it('ends when it is completed, and others on its connection go on', async () => {
+  it('ends when it is completed, and others on its connection continue', async () => {
     const client = node.client();
     const [ended, going] = [client.run(MISSION_CHANGED), client.run(MISSION_CHANGED)];
     await client.run('{ __typename }').take(1);
@@ -310,18 +310,19 @@ describe('a subscription', () => {
     expect(ended.values).toHaveLength(1);
   });
 
-  it('over HTTP is refused with what to do', async () => {
+  it('over HTTP is refused, and the message states what to do', async () => {
     const { status, body } = await node.ask('subscription { missionChanged { position } }');
     expect(status).toBe(400);
     expect(body.errors).toEqual([
       {
-        message: 'Subscriptions are served over WebSocket: connect to /graphql with the graphql-transport-ws protocol.',
+        message:
+          'Subscriptions are served only over WebSocket. Connect to /graphql with the graphql-transport-ws protocol.',
         extensions: { code: 'BAD_REQUEST' },
       },
     ]);
   });
 
-  it('carries queries and mutations on its connection', async () => {
+  it('does not prevent queries and mutations on its connection', async () => {
     const client = node.client();
     const [data] = await client
       .run(
@@ -332,6 +333,6 @@ describe('a subscription', () => {
   });
 });
 
-it('logs nothing of what clients do wrong', () => {
+it('logs no mistakes of clients', () => {
   expect(node.logged).toEqual([]);
 });

@@ -25,7 +25,7 @@ describe('createTask', () => {
     expect(await shown(result.task.id)).toEqual(result.task);
   });
 
-  it('fills in what is left out or null', async () => {
+  it('uses defaults for fields that are null or left out', async () => {
     const nulls = { description: null, kind: null, params: null };
     for (const input of [{}, nulls]) {
       const { task } = await node.mutate('createTask', { missionId, name: 'Bare', ...input });
@@ -33,7 +33,7 @@ describe('createTask', () => {
     }
   });
 
-  it('answers with the durability that was asked for, or the best there is', async () => {
+  it('answers with the requested durability, or the highest that is available', async () => {
     const input = { missionId, name: 'Durable' };
     const appended = await node.mutate('createTask', input, { consistency: 'APPENDED' });
     expect(appended.durability).toBe('APPENDED');
@@ -41,7 +41,7 @@ describe('createTask', () => {
     expect((await node.mutate('createTask', input, { consistency: 'REPLICATED' })).durability).toBe('PROJECTED');
   });
 
-  it('names every field that is not as it must be', async () => {
+  it('names every invalid field', async () => {
     const input = { name: 'n'.repeat(201), description: '\ud800', kind: '', params: { big: 'p'.repeat(65_536) } };
     const result = await node.mutate('createTask', { missionId, ...input });
     expect(result.__typename).toBe('InvalidInput');
@@ -51,7 +51,7 @@ describe('createTask', () => {
     expect(list).toMatchObject({ __typename: 'InvalidInput', fields: [{ path: 'params' }] });
   });
 
-  it('needs a mission that exists and is open', async () => {
+  it('requires a mission that exists and is open', async () => {
     const missing = await node.mutate('createTask', { missionId: UNKNOWN, name: 'T' });
     expect(missing).toMatchObject({ __typename: 'NotFound', entity: 'Mission', id: UNKNOWN });
     const strange = await node.mutate('createTask', { missionId: '../etc', name: 'T' });
@@ -62,7 +62,7 @@ describe('createTask', () => {
     expect(late).toMatchObject({ __typename: 'MissionIsClosed', missionId: closed });
   });
 
-  it('makes one task under one key, whatever happens to its mission then', async () => {
+  it('creates one task per idempotency key, even after its mission was closed', async () => {
     const owner = await node.newMission();
     const input = { missionId: owner, name: 'Keyed', idempotencyKey: 'task' };
     const results = await Promise.all(Array.from({ length: 20 }, () => node.mutate('createTask', input)));
@@ -98,7 +98,7 @@ describe('updateTask', () => {
     expect(await streamOf(id)).toHaveLength(1);
   });
 
-  it('has the problems of its union', async () => {
+  it('returns each problem of its union', async () => {
     const owner = await node.newMission();
     const id = await node.newTask(owner);
     expect(await node.mutate('updateTask', { id: UNKNOWN, name: 'T' })).toMatchObject({
@@ -142,6 +142,6 @@ it('shows its mission and its jobs', async () => {
   expect(await shown(UNKNOWN)).toBeNull();
 });
 
-it('logs nothing of what clients do wrong', () => {
+it('logs no mistakes of clients', () => {
   expect(node.logged).toEqual([]);
 });

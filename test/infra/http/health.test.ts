@@ -22,7 +22,7 @@ async function breakProjection(): Promise<void> {
 }
 
 describe('/livez', () => {
-  it('answers while the process does, whatever else is wrong', async () => {
+  it('answers as long as the process runs, whatever else fails', async () => {
     expect(await node.fetch('/livez')).toMatchObject({ status: 200, body: { status: 'ok' } });
     await breakProjection();
     expect(await node.fetch('/livez')).toMatchObject({ status: 200, body: { status: 'ok' } });
@@ -50,7 +50,7 @@ describe('/readyz', () => {
   });
 
   it('answers 503 while a projection has been behind for more than ten seconds', async () => {
-    // Who reaches the end of the log for the first time meanwhile would not have been behind for so long.
+    // A projection that reaches the end of the log for the first time meanwhile would not have been behind for this long.
     const states = async () => (await node.fetch('/api/status')).body.projections;
     await expect.poll(states).toMatchObject([{ state: 'LIVE' }, { state: 'LIVE' }]);
     const head = vi.spyOn(node.services.log, 'head');
@@ -68,14 +68,14 @@ describe('/readyz', () => {
     await expect.poll(() => node.fetch('/readyz')).toMatchObject(READY);
   });
 
-  it('answers 503 until a projection was at the end of the log once', async () => {
+  it('answers 503 until every projection has reached the end of the log once', async () => {
     await node.newMission();
     const behind = vi.spyOn(node.services.missions, 'behindMs');
     behind.mockResolvedValue(Number.POSITIVE_INFINITY);
     expect(await node.fetch('/readyz')).toMatchObject(notReady('missions: LIVE'));
   });
 
-  it('answers 503 while a projection cannot write its file, though it goes on trying', async () => {
+  it('answers 503 while a projection cannot write its file, although it keeps retrying', async () => {
     const release = await holdBack(node);
     await node.mutate('createMission', { title: 'Unseen' }, { consistency: 'APPENDED' });
     await expect
@@ -85,14 +85,14 @@ describe('/readyz', () => {
     await expect.poll(() => node.fetch('/readyz'), { timeout: 15_000 }).toMatchObject(READY);
   });
 
-  it('answers 503 when the log cannot be read, and says the code only', async () => {
+  it('answers 503 when the log cannot be read, and shows only the code', async () => {
     await node.services.log.close();
     expect(await node.fetch('/readyz')).toMatchObject(notReady('log: LOG_CLOSED'));
   });
 });
 
 describe('a core that is not elected', () => {
-  it('is named by /readyz, and is ready all the same; once it is elected, nothing is said', async () => {
+  it('is noted by /readyz, but is ready; once it is elected, the note disappears', async () => {
     const WAIT = { timeout: 120_000, interval: 50 };
     const folder = await newFolder();
     const [up, down] = [await newHost(), await newHost({ folder, port: await quietPort() })];
@@ -104,7 +104,7 @@ describe('a core that is not elected', () => {
     await expect
       .poll(() => core.fetch('/readyz'), WAIT)
       .toMatchObject({ status: 200, body: { status: 'ready', notes: ['replication: not elected'] } });
-    // Commands are taken meanwhile.
+    // The core takes commands meanwhile.
     await core.newMission();
     await expect.poll(() => statusOf(core), WAIT).toMatchObject({ stopped: null, pending: 1 });
     await newHost({ folder, port: Number(new URL(down.url).port) });
@@ -114,7 +114,7 @@ describe('a core that is not elected', () => {
 });
 
 describe('a log that cannot be read', () => {
-  it('is a 503 with its code to everyone, told when to try again, and never where it is', async () => {
+  it('is a 503 with its code and a retry-after in every API, and its path is never shown', async () => {
     await node.services.log.close();
     const events = await node.ask('{ events { edges { cursor } } }');
     const mission = await node.fetch('/api/missions', { method: 'POST', body: '{"title":"T"}' });

@@ -10,7 +10,7 @@ beforeAll(async () => {
 });
 afterAll(() => node.stop());
 
-/** The samples there are, by name and labels as they are written. */
+/** The samples, by name and labels as they are written. */
 async function samples(of = node): Promise<ReadonlyMap<string, number>> {
   const { text } = await of.fetch('/metrics');
   const lines = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
@@ -32,7 +32,7 @@ describe('/metrics', () => {
     expect(headers.get('content-type')).toBe('text/plain; version=0.0.4; charset=utf-8');
   });
 
-  it('names and explains everything there is', async () => {
+  it('lists every metric, each with a help text', async () => {
     await node.fetch('/metrics');
     const { text } = await node.fetch('/metrics');
     const types = [...text.matchAll(/^# TYPE (sheratan_\S+) (\S+)$/gm)].map(([, name, type]) => [name, type]);
@@ -85,7 +85,7 @@ describe('/metrics', () => {
       .toEqual([1, 3, 1, 1]);
   });
 
-  it('has no more series however many paths are asked for', async () => {
+  it('does not get more series when many different paths are requested', async () => {
     const count = async () => [...(await samples()).keys()].filter((name) => name.startsWith('sheratan_')).length;
     await node.fetch('/nothing/here');
     await node.fetch('/api/missions/a');
@@ -104,7 +104,7 @@ describe('/metrics', () => {
     await expect.poll(async () => (await samples()).get(name)).toBe(before + 1);
   });
 
-  it('tells how far the log and its projections are', async () => {
+  it('shows the positions of the log and its projections', async () => {
     await node.newMission();
     const head = Number(await node.services.log.head());
     expect(head).toBeGreaterThan(0);
@@ -135,7 +135,7 @@ describe('/metrics', () => {
 describe('the metrics of what hosts show', () => {
   const WAIT = { timeout: 120_000, interval: 50 };
 
-  it('tell epochs, how old the trees are, and what is damaged', async () => {
+  it('show epochs, the ages of trees, and the number of damaged events', async () => {
     const host = await newHost();
     const core = await settledCore([host]);
     const labels = `{host="${host.identity.id}",url="${host.url}"}`;
@@ -150,7 +150,7 @@ describe('the metrics of what hosts show', () => {
     expect((await samples(core)).get(`sheratan_tree_age_seconds${labels}`)).toBeGreaterThanOrEqual(60);
   });
 
-  it('tell what a host keeps until the core is elected', async () => {
+  it('show the events that a host keeps until the core is elected', async () => {
     const [up, down] = [await newHost(), await newHost()];
     const core = await settledCore([up, down]);
     await core.halt();
@@ -163,7 +163,7 @@ describe('the metrics of what hosts show', () => {
     expect((await samples(core)).get('sheratan_epochs_total')).toBe(1);
   });
 
-  it('tell what a host has proven itself dishonest with', async () => {
+  it('show how a host has proven itself dishonest', async () => {
     const [honest, host] = [await newHost(), await newHost()];
     const liar = await LyingHost.of(host);
     const core = await newCore([honest, liar], { OFFGRID_REQUIRED_ACKS: '1', OFFGRID_ALLOW_MINORITY: 'true' });

@@ -16,7 +16,7 @@ function loaded(html: string): string[] {
 }
 
 describe('the playground', () => {
-  it('is where / and /playground lead', async () => {
+  it('is the target of the redirects of / and /playground', async () => {
     for (const path of ['/', '/playground']) {
       const { status, headers } = await node.fetch(path);
       expect(status).toBe(302);
@@ -34,7 +34,7 @@ describe('the playground', () => {
     expect(text).toContain('graphql-ws');
   });
 
-  it('loads nothing that is not here, and everything it loads is', async () => {
+  it('loads only files of this node, and all of them exist', async () => {
     const { text } = await page();
     const targets = loaded(text);
     expect(targets.length).toBeGreaterThan(2);
@@ -56,7 +56,7 @@ describe('the playground', () => {
     }
   });
 
-  it('may not speak to anyone but this node, as its policy says', async () => {
+  it('may connect only to this node, by its content security policy', async () => {
     const { headers } = await page();
     const policy = headers.get('content-security-policy') ?? '';
     const directives = new Map(
@@ -74,7 +74,7 @@ describe('the playground', () => {
     expect(directives.get('script-src')?.join(' ')).not.toContain("'unsafe-inline'");
   });
 
-  it('lets only the script of its own page run: each answer has a nonce of its own', async () => {
+  it('allows only the script of its own page: each response has its own nonce', async () => {
     const nonces = [];
     for (let i = 0; i < 2; i += 1) {
       const { headers, text } = await page();
@@ -98,7 +98,7 @@ describe('the playground', () => {
     const { status, body } = await node.fetch(path);
     expect(status).toBe(404);
     expect(body.errors).toEqual([
-      { message: expect.stringMatching(/^There is no/), extensions: { code: 'NOT_FOUND' } },
+      { message: expect.stringMatching(/^(No such file exists|Nothing is served)/), extensions: { code: 'NOT_FOUND' } },
     ]);
   });
 
@@ -109,6 +109,6 @@ describe('the playground', () => {
   });
 });
 
-it('logs nothing of what clients do wrong', () => {
+it('logs no mistakes of clients', () => {
   expect(node.logged).toEqual([]);
 });

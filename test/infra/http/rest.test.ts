@@ -25,7 +25,7 @@ function expectError({ status, headers, body }: Answer, expected: number, code: 
 }
 
 describe('the walkthrough', () => {
-  it('makes a mission, a task and a job, and reads them back', async () => {
+  it('creates a mission, a task and a job, and reads them back', async () => {
     const mission = await made('/api/missions', { title: 'Map the ridge', metadata: { a: 1 }, tags: ['x'] });
     expect(mission).toEqual({
       id: mission.id,
@@ -84,7 +84,7 @@ describe('the walkthrough', () => {
     expect((await node.fetch(`/api/jobs/${id}`)).body).toMatchObject({ status: 'COMPLETED', result: { ok: true } });
   });
 
-  it('answers with the position and durability of what it made', async () => {
+  it('answers with the position and durability of the change', async () => {
     const { headers, body } = await send('/api/missions', { title: 'Placed' });
     const { mission } = await node.gql('query ($id: ID!, $at: Position) { mission(id: $id, at: $at) { position } }', {
       id: body.id,
@@ -95,7 +95,7 @@ describe('the walkthrough', () => {
   });
 
   it.each(['text/plain', 'application/x-www-form-urlencoded', 'application/json', 'application/octet-stream'])(
-    'takes JSON that calls itself %s, as its clients did',
+    'accepts JSON with the content type %s, as the clients of the old system send it',
     async (type) => {
       const { status, body } = await send('/api/missions', { title: 'Typed' }, { 'content-type': type });
       expect(status).toBe(201);
@@ -103,7 +103,7 @@ describe('the walkthrough', () => {
     },
   );
 
-  it('makes a job of a task’s kind without a body', async () => {
+  it('creates a job of the task’s kind when the request has no body', async () => {
     const { id: missionId } = await made('/api/missions', { title: 'Bare' });
     const { id: taskId } = await made(`/api/missions/${missionId}/tasks`, { name: 'T' });
     for (const init of [{}, { body: '' }, { body: '', headers: { 'content-type': 'application/json' } }]) {
@@ -123,7 +123,7 @@ describe('the walkthrough', () => {
 });
 
 describe('a POST while the read models are behind', () => {
-  it('answers with what it made, as it is read later', async () => {
+  it('answers with the created object, as it is read later', async () => {
     const late = await TestNode.start();
     onTestFinished(() => late.stop());
     const missionId = await late.newMission();
@@ -148,7 +148,7 @@ describe('a POST while the read models are behind', () => {
 });
 
 describe('GET /api/missions', () => {
-  it('lists them newest first, and goes on after `next`', async () => {
+  it('lists missions newest first, and continues after `next`', async () => {
     const ids = [];
     for (let i = 0; i < 5; i += 1) ids.unshift((await made('/api/missions', { title: `Listed ${i}` })).id);
     const first = (await node.fetch('/api/missions?limit=3')).body;
@@ -165,14 +165,14 @@ describe('GET /api/missions', () => {
     expectError(await node.fetch(`/api/missions?limit=${limit}`), 400, 'INVALID_INPUT', /^limit: must be/);
   });
 
-  it('refuses what is no cursor', async () => {
+  it('refuses an invalid cursor', async () => {
     const refused = await node.fetch('/api/missions?after=garbage');
     expectError(refused, 400, 'CURSOR_INVALID', /^'garbage' is not a cursor of this list\./);
   });
 });
 
 describe('GET /api/status', () => {
-  it('says how the log and its projections are', async () => {
+  it('shows the state of the log and its projections', async () => {
     await node.newMission();
     expect(await node.services.outbox.reaches(await node.services.log.head(), 5_000)).toBe(true);
     const { status, body } = await node.fetch('/api/status');
@@ -202,7 +202,7 @@ describe('GET /api/status', () => {
 });
 
 describe('a POST with an idempotency key', () => {
-  it('makes one thing, however often it is sent', async () => {
+  it('creates one object, however often it is sent', async () => {
     const headers = { 'idempotency-key': 'rest-once' };
     const answers = [];
     for (let i = 0; i < 3; i += 1) answers.push(await send('/api/missions', { title: 'Once' }, headers));
@@ -236,14 +236,14 @@ describe('a request', () => {
     expectError(await send('/api/missions', body), 400, code, message);
   });
 
-  it('for what is not there is answered with 404', async () => {
+  it('for an object that does not exist is answered with 404', async () => {
     expectError(await node.fetch(`/api/missions/${UNKNOWN}`), 404, 'NOT_FOUND', new RegExp(UNKNOWN));
     expectError(await node.fetch(`/api/jobs/${UNKNOWN}`), 404, 'NOT_FOUND', new RegExp(UNKNOWN));
     expectError(await send(`/api/missions/${UNKNOWN}/tasks`, { name: 'T' }), 404, 'NOT_FOUND', new RegExp(UNKNOWN));
     expectError(await send(`/api/tasks/${UNKNOWN}/jobs`, {}), 404, 'NOT_FOUND', new RegExp(UNKNOWN));
   });
 
-  it('to change what is closed is answered with 409', async () => {
+  it('to change a closed mission is answered with 409', async () => {
     const { id } = await made('/api/missions', { title: 'Closed' });
     await node.mutate('closeMission', { id, outcome: 'CANCELLED' });
     expectError(await send(`/api/missions/${id}/tasks`, { name: 'T' }), 409, 'MISSION_CLOSED', /closed|CANCELLED/i);
@@ -262,23 +262,25 @@ describe('a request', () => {
     ['POST', '/metrics'],
     ['POST', '/playground/'],
   ])('%s %s is answered with 404', async (method, path) => {
-    const message = new RegExp(`^There is nothing at ${method} ${path.replaceAll('.', '\\.')}\\.$`);
+    const message = new RegExp(
+      `^Nothing is served at ${method} ${path.replaceAll('.', '\\.')}\\. Check the method and the path\\.$`,
+    );
     expectError(await node.fetch(path, { method }), 404, 'NOT_FOUND', message);
   });
 
-  it('of a path that cannot be read is refused with 400', async () => {
+  it('for a path that cannot be decoded is refused with 400', async () => {
     for (const path of ['/api/missions/%zz', '/%c0%af', '/playground/%zz']) {
       expectError(await node.fetch(path), 400, 'BAD_REQUEST', /is not a valid url component/);
     }
   });
 
-  it('of a very long path is answered in short', async () => {
+  it('for a very long path gets a short response', async () => {
     const { status, text } = await node.fetch(`/${'x'.repeat(10_000)}`);
     expect(status).toBe(404);
     expect(text.length).toBeLessThan(400);
   });
 });
 
-it('logs nothing of what clients do wrong', () => {
+it('logs no mistakes of clients', () => {
   expect(node.logged).toEqual([]);
 });

@@ -5,13 +5,13 @@ import { make } from '../kit/make.js';
 import { perCore } from '../kit/per-core.js';
 import { EventRecord, toEvent } from './types.js';
 
-/** Events of a subscription read at a time. */
+/** The number of events that a subscription reads at a time. */
 const BATCH = 100;
 
-/** What was made of each event: subscribers are given the same objects, so work on them can be shared. */
+/** The record of each event. All subscribers receive the same object for an event, so that work on it can be shared. */
 const records = perCore(() => new WeakMap<RecordedEvent, EventRecord>());
 
-/** The log itself from a position on. */
+/** The events of the log after a position that match a filter, in order, until the signal aborts. */
 export async function* recordedEvents(
   services: CoreServices,
   after: bigint,

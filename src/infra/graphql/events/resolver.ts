@@ -1,25 +1,37 @@
 import { Arg, Authorized, Ctx, Int, Query, Resolver, Root, Subscription } from 'type-graphql';
 import type { EventFilter as LogFilter } from '../../eventlog/eventlog.js';
 import { checkFirst, checkLists } from '../../readmodels/page.js';
+import { describeFirst } from '../kit/connection.js';
 import type { ApiContext } from '../kit/context.js';
 import { given } from '../kit/inputs.js';
-import { PositionScalar } from '../kit/scalars.js';
+import { AFTER_ARG, PositionScalar } from '../kit/scalars.js';
 import { untilReturned } from '../kit/subscribe.js';
 import { recordedEvents } from './recorded.js';
 import { EventConnection, EventFilter, EventRecord, toEvent } from './types.js';
 
-/** The events of a page unless told. */
+/** The number of events of a page by default. */
 const DEFAULT_PAGE = 100;
 
+/** The `filter` of events, as an argument. */
+const FILTER_ARG = {
+  nullable: true,
+  description: 'Only events that match this filter are returned. The default is every event.',
+} as const;
+
+/** A query and a subscription for the events of the log. */
 @Authorized('viewer')
 @Resolver()
 export class EventQueries {
-  @Query(() => EventConnection, { description: 'The log itself, in order.' })
+  @Query(() => EventConnection, { description: 'This returns the events of the log, in order.' })
   async events(
-    @Arg('after', () => PositionScalar, { nullable: true }) after: string | null | undefined,
-    @Arg('first', () => Int, { nullable: true, defaultValue: DEFAULT_PAGE, description: '1–100.' })
+    @Arg('after', () => PositionScalar, {
+      nullable: true,
+      description: 'The page begins after this position. The default is the beginning of the log.',
+    })
+    after: string | null | undefined,
+    @Arg('first', () => Int, { nullable: true, defaultValue: DEFAULT_PAGE, description: describeFirst(DEFAULT_PAGE) })
     first: number | null | undefined,
-    @Arg('filter', () => EventFilter, { nullable: true }) filter: EventFilter | null | undefined,
+    @Arg('filter', () => EventFilter, FILTER_ARG) filter: EventFilter | null | undefined,
     @Ctx() { services }: ApiContext,
   ): Promise<EventConnection> {
     const limit = checkFirst(first, DEFAULT_PAGE);
@@ -37,7 +49,7 @@ export class EventQueries {
 
   @Subscription(() => EventRecord, {
     description:
-      'The log itself: every event that matches after a position, once, in order. Without a position, from now on.',
+      'This returns every event of the log that matches, exactly once and in order, beginning after a position or now.',
     subscribe: async ({
       args,
       context: { services },
@@ -52,8 +64,8 @@ export class EventQueries {
   })
   eventRecorded(
     @Root() record: EventRecord,
-    @Arg('after', () => PositionScalar, { nullable: true }) _after: string | null,
-    @Arg('filter', () => EventFilter, { nullable: true }) _filter: EventFilter | null,
+    @Arg('after', () => PositionScalar, AFTER_ARG) _after: string | null,
+    @Arg('filter', () => EventFilter, FILTER_ARG) _filter: EventFilter | null,
   ): EventRecord {
     return record;
   }

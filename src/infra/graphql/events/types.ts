@@ -1,97 +1,121 @@
 import { Field, ID, InputType, Int, ObjectType } from 'type-graphql';
 import type { RecordedEvent } from '../../../domain/event.js';
 import type { Json } from '../../../domain/json.js';
-import { PageInfo } from '../kit/connection.js';
+import { PAGE_INFO, PageInfo } from '../kit/connection.js';
 import { make } from '../kit/make.js';
 import { DateTimeScalar, JsonScalar, PositionScalar } from '../kit/scalars.js';
 
-@ObjectType({ description: 'The circumstances of an event.' })
+@ObjectType({ description: 'This object shows when, by whom and because of what an event was recorded.' })
 export class EventMetadata {
-  @Field(() => DateTimeScalar, { description: "The command's time." })
+  @Field(() => DateTimeScalar, { description: 'This is the time of the command.' })
   readonly at!: string;
 
-  @Field(() => String)
+  @Field(() => String, {
+    description:
+      'This identifies who issued the command: a role (`operator`), a token by its role and fingerprint (`worker:1f2e3d4c`), or a process of the core.',
+  })
   readonly actor!: string;
 
-  @Field(() => String)
+  @Field(() => String, { description: 'This identifies the request that led to the event.' })
   readonly correlationId!: string;
 
-  @Field(() => String)
+  @Field(() => String, {
+    description: 'This identifies the direct cause: the command, or the event to which a process reacted.',
+  })
   readonly causationId!: string;
 
-  @Field(() => Int)
+  @Field(() => Int, { description: 'This is the version of the shape of `data`.' })
   readonly schemaVersion!: number;
 }
 
-@ObjectType({ description: 'Something that happened: the log is made of these.' })
+@ObjectType({
+  description: 'An Event records something that happened. The log consists of events, and an event never changes.',
+})
 export class Event {
-  @Field(() => ID)
+  @Field(() => ID, { description: 'This UUID identifies the event.' })
   readonly id!: string;
 
-  @Field(() => PositionScalar)
+  @Field(() => PositionScalar, { description: 'This is the position of the event in the log.' })
   readonly position!: string;
 
-  @Field(() => String)
+  @Field(() => String, { description: 'The event belongs to the stream with this name, such as `mission-<id>`.' })
   readonly stream!: string;
 
-  @Field(() => Int)
+  @Field(() => Int, { description: 'This is the number of the event in its stream, from 0 without gaps.' })
   readonly revision!: number;
 
-  @Field(() => String)
+  @Field(() => String, { description: 'This is the name of the type of the event, such as MissionCreated.' })
   readonly type!: string;
 
-  @Field(() => Int, { description: 'The number of the type; it never changes meaning.' })
+  @Field(() => Int, { description: 'This is the number of the type of the event, from 10; its meaning never changes.' })
   readonly etype!: number;
 
-  @Field(() => JsonScalar)
+  @Field(() => JsonScalar, { description: 'This is the content of the event; its shape depends on the type.' })
   readonly data!: Json;
 
-  @Field(() => EventMetadata)
+  @Field(() => EventMetadata, { description: 'This shows when, by whom and because of what the event was recorded.' })
   readonly metadata!: EventMetadata;
 
-  @Field(() => DateTimeScalar, { description: "The log's clock when it was recorded; informational." })
+  @Field(() => DateTimeScalar, {
+    description:
+      'This is the time of the clock of the log when it recorded the event. It is informational: it differs between copies of a log.',
+  })
   readonly recordedAt!: string;
 }
 
-@ObjectType({ description: 'An event of the log, with its place.' })
+@ObjectType({ description: 'This object holds an event of a subscription, and its position.' })
 export class EventRecord {
-  @Field(() => PositionScalar, { description: 'Give it as `after:` to go on from here.' })
+  @Field(() => PositionScalar, {
+    description: 'A subscription with this position as `after:` continues after this event.',
+  })
   readonly position!: string;
 
-  @Field(() => Event)
+  @Field(() => Event, { description: 'This is the event.' })
   readonly event!: Event;
 }
 
-@ObjectType()
+@ObjectType({ description: 'This object holds one event of a page, and its cursor.' })
 export class EventEdge {
-  @Field(() => PositionScalar, { description: 'Give it as `after:` to read on from here.' })
+  @Field(() => PositionScalar, {
+    description: 'This cursor, passed as `after`, returns the events that follow this one.',
+  })
   readonly cursor!: string;
 
-  @Field(() => Event)
+  @Field(() => Event, { description: 'This is the event at the cursor.' })
   readonly node!: Event;
 }
 
-@ObjectType({ description: 'Events in the order of the log. A log is read on, not counted: there is no total.' })
+@ObjectType({
+  description:
+    'This object is one page of the events of the log, in order. It has no total: the events of a log are not counted.',
+})
 export class EventConnection {
-  @Field(() => [EventEdge])
+  @Field(() => [EventEdge], { description: 'These are the events of the page, in the order of the log.' })
   readonly edges!: readonly EventEdge[];
 
-  @Field(() => PageInfo)
+  @Field(() => PageInfo, { description: PAGE_INFO })
   readonly pageInfo!: PageInfo;
 }
 
 @InputType({ description: 'All given conditions must match (AND).' })
 export class EventFilter {
-  @Field(() => [String], { nullable: true, description: 'Names of event types, such as MissionCreated.' })
+  @Field(() => [String], {
+    nullable: true,
+    description: 'The event has one of these types, such as MissionCreated; at most 100. The default is any.',
+  })
   readonly types?: readonly string[] | null;
 
   @Field(() => [String], {
     nullable: true,
-    description: 'What stands before the first - of the stream: mission, task, job.',
+    description:
+      'The stream of the event is in one of these categories, such as mission, task or job: the part of its name before the first `-`; at most 100. The default is any.',
   })
   readonly categories?: readonly string[] | null;
 
-  @Field(() => [ID], { nullable: true, description: 'Names of streams, such as mission-<id>.' })
+  @Field(() => [ID], {
+    nullable: true,
+    description: 'The event belongs to one of these streams, such as `mission-<id>`; at most 100. The default is any.',
+  })
   readonly streams?: readonly string[] | null;
 }
 

@@ -1,15 +1,21 @@
 import type { Durability } from '../../services/core-services.js';
 import { enumOf } from './enum.js';
 
+/** The levels of durability, as the schema shows them. */
 export const ConsistencyEnum = enumOf<Durability>({
   name: 'Consistency',
-  description: 'How far a change has got when a mutation answers.',
+  description: 'A change has one of these levels of durability; each level includes the ones listed before it.',
   values: {
-    APPENDED: 'On the disk of this log.',
-    PROJECTED: 'Queries show it.',
-    REPLICATED: 'A quorum of storage hosts has signed for it. The answer says what was reached in time.',
+    APPENDED: 'The change is on the disk of this log.',
+    PROJECTED: 'Queries show the change.',
+    REPLICATED: 'A quorum of storage hosts has signed for the change.',
   },
 });
 
 /** The `consistency` of a mutation. */
-export const CONSISTENCY_ARG = { nullable: true, defaultValue: 'PROJECTED' } as const;
+export const CONSISTENCY_ARG = {
+  nullable: true,
+  defaultValue: 'PROJECTED',
+  description:
+    'The mutation waits until its change is this durable: at most 10 s for queries, and at most SHERATAN_REPLICATED_TIMEOUT (10 s by default) for storage hosts. `durability` in the payload states the level that was reached in time. The default is PROJECTED.',
+} as const;

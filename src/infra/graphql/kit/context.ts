@@ -4,7 +4,7 @@ import type { Projector } from '../../projector/projector.js';
 import type { CoreServices, Durability } from '../../services/core-services.js';
 import type { Loaders } from './loaders.js';
 
-/** What a resolver knows of the request. */
+/** What a resolver knows about the request. */
 export interface ApiContext {
   readonly services: CoreServices;
   readonly loaders: Loaders;
@@ -13,7 +13,7 @@ export interface ApiContext {
 }
 
 /**
- * Waits until the read models have reached a position a client named; what other fields read before is read anew.
+ * Waits until the read models have reached a position that a client named. Rows that other fields read before are read again.
  * @throws RequestError POSITION_UNKNOWN, CONSISTENCY_TIMEOUT
  */
 export async function waitForPosition(
@@ -26,7 +26,7 @@ export async function waitForPosition(
   loaders.forget();
 }
 
-/** Waits until a change is as durable as asked (PROJECTED by default), and says how durable it is; later reads see it. */
+/** Waits until a change is as durable as requested (PROJECTED by default) and returns how durable it is; later reads see it. */
 export async function waitUntilDurable(
   { services, loaders }: ApiContext,
   position: bigint,
@@ -38,7 +38,7 @@ export async function waitUntilDurable(
   return durability;
 }
 
-/** The context of a command from this request. */
+/** The context of a command that this request issues. */
 export function commandContext(
   { caller, correlationId }: ApiContext,
   input: { readonly idempotencyKey?: string | null; readonly expectedRevision?: number | null } = {},

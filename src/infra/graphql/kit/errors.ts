@@ -1,6 +1,6 @@
 import { GraphQLError } from 'graphql';
 
-/** Codes of top-level errors of GraphQL alone; what every door refuses is a RequestError. */
+/** Codes of top-level errors that only GraphQL has. Errors that REST has too are RequestErrors. */
 export type ApiErrorCode = 'TOO_MANY_OPERATIONS' | 'UNAUTHENTICATED' | 'FORBIDDEN';
 
 /** A top-level error with a stable code. */

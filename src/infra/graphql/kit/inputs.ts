@@ -1,19 +1,24 @@
 import type { Json, JsonObject } from '../../../domain/json.js';
 import { invalidInput, type FieldProblem, type Problem } from '../../../domain/problem.js';
 
-/** A nullable input as the domain has it: left out, or there. */
+/** The `input` of a mutation. */
+export const INPUT_ARG = {
+  description: 'The mutation checks all values of this input before it changes anything.',
+} as const;
+
+/** A nullable input as the domain has it: `undefined` instead of null. */
 export function given<V>(value: V | null | undefined): V | undefined {
   return value ?? undefined;
 }
 
-/** The fields that are given, without those that are null or left out. */
+/** Only the fields that have a value: those that are null or left out are removed. */
 export function onlyGiven<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], null | undefined> } {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== null && value !== undefined)) as {
     [K in keyof T]?: Exclude<T[K], null | undefined>;
   };
 }
 
-/** What is wrong with inputs that must be JSON objects; nothing when each is one or left out. */
+/** The problem with inputs that must be JSON objects; `undefined` when each is an object, null or left out. */
 export function notObjects(inputs: Readonly<Record<string, Json | undefined>>): Problem | undefined {
   const fields: FieldProblem[] = [];
   for (const [path, value] of Object.entries(inputs)) {
@@ -23,7 +28,7 @@ export function notObjects(inputs: Readonly<Record<string, Json | undefined>>): 
   return fields.length === 0 ? undefined : invalidInput(fields);
 }
 
-/** A JSON object, where `notObjects` has found nothing wrong. */
+/** The value as a JSON object; `undefined` when it is left out. `notObjects` has refused every other value. */
 export function asObject(value: Json | undefined): JsonObject | undefined {
   return value !== undefined && isObject(value) ? value : undefined;
 }

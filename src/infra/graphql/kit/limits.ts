@@ -3,20 +3,20 @@ import type { ValidationRule } from 'graphql';
 import { MAX_PAGE } from '../../readmodels/page.js';
 import { rowLimit } from './row-limit.js';
 
-/** The most tokens of a document; the parser counts them. */
+/** The maximum number of tokens of a document. The parser counts them. */
 export const MAX_TOKENS = 2_000;
-/** The deepest a selection may go. */
+/** The maximum depth of a selection. */
 const MAX_DEPTH = 10;
-/** The most a document may cost: an object 2, a scalar 1, × 1.5 each level down, × `first`. A page of 100 of all is 10,000. */
+/** The maximum cost of a document: 2 per object, 1 per scalar, × 1.5 per level, × `first`. A full page of 100 is 10,000. */
 const MAX_COST = 20_000;
-/** The most rows a document may ask for, pages within pages multiplied. */
+/** The maximum number of rows that a document may request; pages within pages multiply. */
 const MAX_ROWS = 20_000;
-/** The most aliases of a document. */
+/** The maximum number of aliases in a document. */
 const MAX_ALIASES = 30;
-/** The most directives of a document. */
+/** The maximum number of directives in a document. */
 const MAX_DIRECTIVES = 50;
 
-/** The validation rules that keep documents within bounds, over HTTP and WebSocket alike. */
+/** The validation rules that limit documents, over HTTP and WebSocket alike. */
 export function limitRules(): ValidationRule[] {
   const armor = new ApolloArmor({
     maxTokens: { enabled: false },

@@ -13,7 +13,7 @@ import { tasksById } from '../../readmodels/missions/task-queries.js';
 import type { OutboxDatabase } from '../../readmodels/outbox/database.js';
 import { acknowledgedOf, type Acknowledged } from '../../readmodels/outbox/entry-queries.js';
 
-/** Reads by id, batched and remembered for one request, or until they are to be read anew. */
+/** Reads by id. They are batched, and cached for one request or until `forget`. */
 export interface Loaders {
   readonly mission: DataLoader<string, StoredMission | undefined>;
   readonly task: DataLoader<string, StoredTask | undefined>;
@@ -21,7 +21,7 @@ export interface Loaders {
   readonly stats: DataLoader<string, StoredStats | undefined>;
   /** How many events of a stream a quorum has signed for. */
   readonly acknowledged: DataLoader<string, Acknowledged>;
-  /** Forgets what was read: later rows are wanted now. */
+  /** Clears the cache, so that later reads see newer rows. */
   forget(): void;
 }
 

@@ -2,8 +2,8 @@
 export type Fields<T> = { readonly [K in keyof T as T[K] extends (...args: never[]) => unknown ? never : K]: T[K] };
 
 /**
- * An instance of a class of the schema, by which it is told in interfaces and unions. A field that is left out, or is none of the
- * class, does not compile.
+ * An instance of a class of the schema: interfaces and unions resolve their type by the class. A field that is missing, or that
+ * the class does not have, does not compile.
  */
 export function make<T extends object>(type: new () => T, fields: Fields<T>): T {
   return Object.assign(new type(), fields);

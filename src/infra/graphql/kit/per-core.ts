@@ -1,6 +1,6 @@
 import type { CoreServices } from '../../services/core-services.js';
 
-/** What there is one of for each running core, made when it is first asked for. */
+/** Makes one value for each running core, when it is first requested. */
 export function perCore<V>(make: (services: CoreServices) => V): (services: CoreServices) => V {
   const made = new WeakMap<CoreServices, V>();
   return (services) => {

@@ -9,15 +9,15 @@ import {
   type ValidationRule,
 } from 'graphql';
 
-/** What one definition asks for: rows of its own, and fragments, each as often as the pages around it may have rows. */
+/** What one definition requests: its own rows, and fragments, each as many times as the enclosing pages may have rows. */
 interface Asked {
   rows: number;
   readonly spreads: { readonly fragment: string; readonly times: number }[];
 }
 
 /**
- * Bounds the rows a document may ask for: a page within a page multiplies. A page size that is a variable is not known
- * here and counts as the largest. Fragments are summed up once each, so that no nesting of them takes long.
+ * Limits the rows that a document may request; a page within a page multiplies. A page size given by a variable is unknown
+ * during validation and counts as the largest. Each fragment is summed once, so that deeply nested fragments do not take long.
  */
 export function rowLimit(maxRows: number, maxPage: number): ValidationRule {
   return (context: ValidationContext): ASTVisitor => {
@@ -25,7 +25,7 @@ export function rowLimit(maxRows: number, maxPage: number): ValidationRule {
     const fragments = new Map<string, Asked>();
     const totals = new Map<string, number>();
     let asked: Asked = { rows: 0, spreads: [] };
-    /** How often what is looked at now may be asked for. */
+    /** How many times the current selection may be requested: the product of the enclosing page sizes. */
     let times = 1;
 
     const begin = (): Asked => {
@@ -38,7 +38,7 @@ export function rowLimit(maxRows: number, maxPage: number): ValidationRule {
     const ofFragment = (name: string): number => {
       const known = totals.get(name);
       if (known !== undefined) return known;
-      // For a fragment within itself, which another rule refuses.
+      // Ends the recursion of a fragment that contains itself; another rule refuses such a fragment.
       totals.set(name, 0);
       const fragment = fragments.get(name);
       const sum = fragment === undefined ? 0 : total(fragment);
@@ -66,7 +66,7 @@ export function rowLimit(maxRows: number, maxPage: number): ValidationRule {
           for (const [node, operation] of operations) {
             const rows = total(operation);
             if (rows <= maxRows) continue;
-            const message = `This asks for up to ${rows} rows, and may ask for ${maxRows}: pages within pages multiply. Ask for smaller ones with \`first\` (a variable counts as ${maxPage}), or read on in another request.`;
+            const message = `The document requests up to ${rows} rows; at most ${maxRows} are allowed, and pages within pages multiply. Request smaller pages with \`first\` (a variable counts as ${maxPage}), or read the rest in another request.`;
             context.reportError(new GraphQLError(message, { nodes: node }));
           }
         },
@@ -75,7 +75,7 @@ export function rowLimit(maxRows: number, maxPage: number): ValidationRule {
   };
 }
 
-/** The rows a field may give: `undefined` for one that gives no page. Sizes out of bounds are refused elsewhere. */
+/** The rows that a field may return; `undefined` when it returns no page. Sizes out of range are refused elsewhere. */
 function pageSize(
   { arguments: given = [] }: FieldNode,
   field: GraphQLField<unknown, unknown> | null | undefined,

@@ -1,13 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { LinkedSignal } from '../../platform/linked-signal.js';
 
-/** How long a subscription of a status rests between two values, in milliseconds. */
+/** The minimum time between two values of a subscription to a status, in milliseconds. */
 const INTERVAL_MS = 200;
 
 /**
- * A status: now, and after it may have changed.
- * @param read gives the status as it is shown
- * @param changed resolves when the status may have changed, or with the signal
+ * Yields the current status, and then the status each time it differs from the last one yielded.
+ * @param read returns the status as clients see it
+ * @param changed resolves when the status may have changed, or when the signal aborts
  */
 export async function* statusChanges<S>(
   read: () => Promise<S>,
@@ -17,7 +17,7 @@ export async function* statusChanges<S>(
   let last = '';
   while (!signal.aborted) {
     const waiting = new LinkedSignal(signal);
-    // What changes from here on, though it be before the status is read or while it is taken, is told.
+    // Waiting begins before the status is read, so that no change during the read or the delivery is missed.
     const change = changed(waiting.signal);
     try {
       const status = await read();

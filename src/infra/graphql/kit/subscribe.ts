@@ -1,6 +1,6 @@
 /**
- * Turns what an async generator yields into a subscription that ends when its reader goes away. A generator parked on an
- * `await` would otherwise hear of it only at the next value: its signal is aborted first.
+ * Turns the values of an async generator into a subscription that ends when its reader leaves. The signal is aborted first: a
+ * generator that is suspended at an `await` would otherwise end only at its next value.
  */
 export function untilReturned<V>(source: (signal: AbortSignal) => AsyncIterable<V>): AsyncIterableIterator<V> {
   const controller = new AbortController();

@@ -7,7 +7,7 @@ import { perCore } from '../kit/per-core.js';
 import { JobChange, jobFromRow } from './job-types.js';
 import { MissionChange, missionFromRow } from './mission-types.js';
 
-/** Missions as they change. Subscribers at the same place are given the same objects, so work on them can be shared. */
+/** Missions as they change. Subscribers at the same position receive the same objects, so that work on them can be shared. */
 export const missionChanges = perCore((services: CoreServices) => {
   return new ChangeFeed<MissionChange, string>(
     services.missions,
@@ -20,7 +20,7 @@ export const missionChanges = perCore((services: CoreServices) => {
   );
 });
 
-/** Jobs as they change, likewise. */
+/** Jobs as they change, with the same sharing. */
 export const jobChanges = perCore((services: CoreServices) => {
   return new ChangeFeed<JobChange, JobChangeFilter>(
     services.missions,

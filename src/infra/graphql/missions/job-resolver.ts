@@ -20,11 +20,11 @@ import { PageArgs } from '../kit/connection.js';
 import { CONSISTENCY_ARG, ConsistencyEnum } from '../kit/consistency.js';
 import { commandContext, waitForPosition, waitUntilDurable, type ApiContext } from '../kit/context.js';
 import { RequestError } from '../../readmodels/request-error.js';
-import { asObject, given, notObjects } from '../kit/inputs.js';
+import { asObject, given, INPUT_ARG, notObjects } from '../kit/inputs.js';
 import { make } from '../kit/make.js';
 import { mutationResult } from '../kit/mutation-result.js';
 import { toProblemType, type ProblemType } from '../kit/problems.js';
-import { PositionScalar } from '../kit/scalars.js';
+import { AFTER_ARG, AT_ARG, PositionScalar } from '../kit/scalars.js';
 import { untilReturned } from '../kit/subscribe.js';
 import { jobById, missionById, taskById } from './by-id.js';
 import { jobChanges } from './changes.js';
@@ -61,24 +61,32 @@ interface JobChangedArgs {
   readonly after?: string;
 }
 
+/** Queries and a subscription about jobs, and fields of a job. */
 @Authorized('viewer')
 @Resolver(() => Job)
 export class JobQueries {
-  @Query(() => Job, { nullable: true })
+  @Query(() => Job, {
+    nullable: true,
+    description: 'This returns the job with an identifier, or null when none has it.',
+  })
   async job(
-    @Arg('id', () => ID) id: string,
-    @Arg('at', () => PositionScalar, { nullable: true }) at: string | null,
+    @Arg('id', () => ID, { description: 'This identifies the job.' }) id: string,
+    @Arg('at', () => PositionScalar, AT_ARG) at: string | null,
     @Ctx() context: ApiContext,
   ): Promise<Job | null> {
     await waitForPosition(context, at);
     return jobById(context, id);
   }
 
-  @Query(() => JobConnection, { description: 'Newest first.' })
+  @Query(() => JobConnection, { description: 'This returns a page of the jobs that match, newest first.' })
   async jobs(
     @Args(() => PageArgs) page: PageArgs,
-    @Arg('filter', () => JobFilter, { nullable: true }) filter: JobFilter | null,
-    @Arg('at', () => PositionScalar, { nullable: true }) at: string | null,
+    @Arg('filter', () => JobFilter, {
+      nullable: true,
+      description: 'Only jobs that match this filter are returned. The default is every job.',
+    })
+    filter: JobFilter | null,
+    @Arg('at', () => PositionScalar, AT_ARG) at: string | null,
     @Ctx() context: ApiContext,
   ): Promise<Page<Job>> {
     const { services } = context;
@@ -86,19 +94,19 @@ export class JobQueries {
     return jobPage(services, filter, page, (row) => jobFromRow(row, services));
   }
 
-  @FieldResolver(() => Task, { nullable: true })
+  @FieldResolver(() => Task, { nullable: true, description: 'This is the task of the job.' })
   task(@Root() { taskId }: Job, @Ctx() context: ApiContext): Promise<Task | null> {
     return taskById(context, taskId);
   }
 
-  @FieldResolver(() => Mission, { nullable: true })
+  @FieldResolver(() => Mission, { nullable: true, description: 'This is the mission of the job.' })
   mission(@Root() { missionId }: Job, @Ctx() context: ApiContext): Promise<Mission | null> {
     return missionById(context, missionId);
   }
 
   @Subscription(() => JobChange, {
     description:
-      'Jobs as they change: after a position, first each that changed since, then changes as they happen. Without one, from now on.',
+      'This returns jobs as they change. With `after`, it first returns each job that changed since that position.',
     subscribe: async ({ args, context }: { args: JobChangedArgs; context: ApiContext }) => {
       const { services } = context;
       checkLists({ kinds: args.kinds });
@@ -109,20 +117,31 @@ export class JobQueries {
   })
   jobChanged(
     @Root() change: JobChange,
-    @Arg('missionId', () => ID, { nullable: true }) _missionId: string | null,
-    @Arg('kinds', () => [String], { nullable: true }) _kinds: string[] | null,
-    @Arg('after', () => PositionScalar, { nullable: true }) _after: string | null,
+    @Arg('missionId', () => ID, {
+      nullable: true,
+      description: 'Only jobs of the mission with this identifier are returned. The default is every mission.',
+    })
+    _missionId: string | null,
+    @Arg('kinds', () => [String], {
+      nullable: true,
+      description: 'Only jobs of one of these kinds are returned, at most 100. The default is every kind.',
+    })
+    _kinds: string[] | null,
+    @Arg('after', () => PositionScalar, AFTER_ARG) _after: string | null,
   ): JobChange {
     return change;
   }
 }
 
+/** The mutations with which workers create, claim and finish jobs. */
 @Authorized('worker')
 @Resolver()
 export class JobWorkMutations {
-  @Mutation(() => CreateJobResult)
+  @Mutation(() => CreateJobResult, {
+    description: 'This creates a job for a task of an OPEN mission. The job is PENDING.',
+  })
   async createJob(
-    @Arg('input', () => CreateJobInput) input: CreateJobInput,
+    @Arg('input', () => CreateJobInput, INPUT_ARG) input: CreateJobInput,
     @Arg('consistency', () => ConsistencyEnum, CONSISTENCY_ARG) consistency: Durability | null,
     @Ctx() context: ApiContext,
   ): Promise<CreateJobPayload | ProblemType> {
@@ -140,9 +159,11 @@ export class JobWorkMutations {
     return jobResult(context, outcome, consistency, CreateJobPayload);
   }
 
-  @Mutation(() => ClaimJobsResult, { description: 'Gives a worker jobs to do; each job to one worker only.' })
+  @Mutation(() => ClaimJobsResult, {
+    description: 'This gives PENDING jobs to a worker; each job is given to only one worker.',
+  })
   async claimJobs(
-    @Arg('input', () => ClaimJobsInput) input: ClaimJobsInput,
+    @Arg('input', () => ClaimJobsInput, INPUT_ARG) input: ClaimJobsInput,
     @Arg('consistency', () => ConsistencyEnum, CONSISTENCY_ARG) consistency: Durability | null,
     @Ctx() context: ApiContext,
   ): Promise<ClaimJobsPayload | ProblemType> {
@@ -161,9 +182,9 @@ export class JobWorkMutations {
     });
   }
 
-  @Mutation(() => CompleteJobResult)
+  @Mutation(() => CompleteJobResult, { description: 'This completes a job with the result of its current attempt.' })
   async completeJob(
-    @Arg('input', () => CompleteJobInput) input: CompleteJobInput,
+    @Arg('input', () => CompleteJobInput, INPUT_ARG) input: CompleteJobInput,
     @Arg('consistency', () => ConsistencyEnum, CONSISTENCY_ARG) consistency: Durability | null,
     @Ctx() context: ApiContext,
   ): Promise<CompleteJobPayload | ProblemType> {
@@ -177,9 +198,12 @@ export class JobWorkMutations {
     return jobResult(context, outcome, consistency, CompleteJobPayload);
   }
 
-  @Mutation(() => FailJobResult, { description: 'Gives an attempt up; the job waits again while attempts remain.' })
+  @Mutation(() => FailJobResult, {
+    description:
+      'This ends an attempt without a result. The job waits again if `retryable` is true and attempts remain; otherwise it is FAILED.',
+  })
   async failJob(
-    @Arg('input', () => FailJobInput) input: FailJobInput,
+    @Arg('input', () => FailJobInput, INPUT_ARG) input: FailJobInput,
     @Arg('consistency', () => ConsistencyEnum, CONSISTENCY_ARG) consistency: Durability | null,
     @Ctx() context: ApiContext,
   ): Promise<FailJobPayload | ProblemType> {
@@ -193,12 +217,13 @@ export class JobWorkMutations {
   }
 }
 
+/** The mutation with which operators cancel jobs. */
 @Authorized('operator')
 @Resolver()
 export class JobControlMutations {
-  @Mutation(() => CancelJobResult)
+  @Mutation(() => CancelJobResult, { description: 'This cancels a job that has not ended.' })
   async cancelJob(
-    @Arg('input', () => CancelJobInput) input: CancelJobInput,
+    @Arg('input', () => CancelJobInput, INPUT_ARG) input: CancelJobInput,
     @Arg('consistency', () => ConsistencyEnum, CONSISTENCY_ARG) consistency: Durability | null,
     @Ctx() context: ApiContext,
   ): Promise<CancelJobPayload | ProblemType> {

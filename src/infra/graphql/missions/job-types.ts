@@ -22,217 +22,313 @@ import { DateTimeScalar, JsonScalar, PositionScalar } from '../kit/scalars.js';
 
 const JobStatusEnum = enumOf<JobStatus>({
   name: 'JobStatus',
-  description: 'Where a job is in its life.',
+  description: 'A job has one of these statuses.',
   values: {
-    PENDING: 'Waits for a worker.',
-    DISPATCHED: 'A worker holds it, until its lease expires.',
-    COMPLETED: 'Done; final.',
-    FAILED: 'Given up; final.',
-    CANCELLED: 'Called off; final.',
+    PENDING: 'The job waits for a worker.',
+    DISPATCHED: 'A worker holds the job until its lease expires.',
+    COMPLETED: 'The job is done; this is final.',
+    FAILED: 'The job has failed and is not tried again; this is final.',
+    CANCELLED: 'The job was cancelled; this is final.',
   },
 });
 
-@ObjectType({ description: 'Why the last attempt failed, or why the job was cancelled.' })
+@ObjectType({ description: 'This object shows why the last attempt failed, or why the job was cancelled.' })
 export class JobFailure {
-  @Field(() => String, { description: 'A short reason; `LEASE_EXPIRED` when the worker was not heard of in time.' })
+  @Field(() => String, {
+    description:
+      'This is a short reason; it is `LEASE_EXPIRED` when the worker did not report before its lease expired.',
+  })
   readonly reason!: string;
 
-  @Field(() => String)
+  @Field(() => String, {
+    description: 'This text describes what happened, in at most 10,000 characters; it may be empty.',
+  })
   readonly message!: string;
 }
 
-@ObjectType({ implements: Node, description: 'A unit of work that one worker at a time holds.' })
+@ObjectType({ implements: Node, description: 'A Job is a unit of work that one worker at a time holds.' })
 export class Job extends Entity {
-  @Field(() => ID)
+  @Field(() => ID, { description: 'This identifies the task of the job.' })
   readonly taskId!: string;
 
-  @Field(() => ID)
+  @Field(() => ID, { description: 'This identifies the mission of the job.' })
   readonly missionId!: string;
 
-  @Field(() => String)
+  @Field(() => String, { description: 'This is the kind of work, 1–64 characters.' })
   readonly kind!: string;
 
-  @Field(() => JsonScalar)
+  @Field(() => JsonScalar, {
+    description: 'This JSON object of at most 256 KiB is for the worker; Sheratan does not interpret it.',
+  })
   readonly payload!: Json;
 
-  @Field(() => Int, { description: 'Higher is claimed sooner; −1000 to 1000.' })
+  @Field(() => Int, { description: 'Jobs with a higher priority are claimed first; it is −1000 to 1000.' })
   readonly priority!: number;
 
-  @Field(() => Int)
+  @Field(() => Int, { description: 'The job is FAILED when this many attempts have failed, 1–100.' })
   readonly maxAttempts!: number;
 
-  @Field(() => JobStatusEnum)
+  @Field(() => JobStatusEnum, { description: 'The job has this status.' })
   readonly status!: JobStatus;
 
-  @Field(() => Int, { description: 'How often it was dispatched; names the current attempt while DISPATCHED.' })
+  @Field(() => Int, {
+    description:
+      'The job was dispatched this many times; while it is DISPATCHED, this is the number of the current attempt.',
+  })
   readonly attempt!: number;
 
-  @Field(() => String, { nullable: true })
+  @Field(() => String, {
+    nullable: true,
+    description:
+      'This names the worker that holds the job, or held it last. It is null while the job is PENDING, and when it was cancelled while PENDING.',
+  })
   readonly worker!: string | null;
 
-  @Field(() => DateTimeScalar, { nullable: true })
+  @Field(() => DateTimeScalar, {
+    nullable: true,
+    description: 'The lease of the worker expires at this time; it is null unless the job is DISPATCHED.',
+  })
   readonly leaseExpiresAt!: string | null;
 
-  @Field(() => JsonScalar, { nullable: true })
+  @Field(() => JsonScalar, {
+    nullable: true,
+    description:
+      'This is the result that the worker reported, at most 256 KiB; it is null unless the job is COMPLETED.',
+  })
   readonly result!: Json;
 
-  @Field(() => Float, { nullable: true })
+  @Field(() => Float, {
+    nullable: true,
+    description:
+      'This is the cost that the worker reported, at least 0. Sheratan does not interpret it; it is null when none was reported.',
+  })
   readonly cost!: number | null;
 
-  @Field(() => JobFailure, { nullable: true })
+  @Field(() => JobFailure, {
+    nullable: true,
+    description: 'This shows why the last attempt failed, or why the job was cancelled; otherwise it is null.',
+  })
   readonly failure!: JobFailure | null;
 }
 
-/** What a mutation of a job answers. */
+/** The payload of a mutation of a job. */
 @ObjectType()
 export abstract class JobPayload extends ChangePayload {
-  @Field(() => Job)
+  @Field(() => Job, { description: 'This is the job after the mutation.' })
   readonly job!: Job;
 }
 
-@ObjectType()
+@ObjectType({ description: 'The job was created.' })
 export class CreateJobPayload extends JobPayload {}
 
-@ObjectType()
+@ObjectType({ description: 'The job was completed.' })
 export class CompleteJobPayload extends JobPayload {}
 
-@ObjectType()
+@ObjectType({ description: 'The failure of the attempt was recorded.' })
 export class FailJobPayload extends JobPayload {}
 
-@ObjectType()
+@ObjectType({ description: 'The job was cancelled.' })
 export class CancelJobPayload extends JobPayload {}
 
-@ObjectType({ description: 'The jobs a worker now holds; none when none are waiting.' })
+@ObjectType({ description: 'The worker now holds the claimed jobs.' })
 export class ClaimJobsPayload extends ChangePayload {
-  @Field(() => [Job])
+  @Field(() => [Job], { description: 'These jobs were claimed; the list is empty when no job waits.' })
   readonly jobs!: readonly Job[];
 }
 
-@InputType()
+@InputType({ description: 'This input describes the job to create.' })
 export class CreateJobInput extends RepeatableInput {
-  @Field(() => ID)
+  @Field(() => ID, { description: 'The job belongs to the task with this identifier; its mission must be OPEN.' })
   readonly taskId!: string;
 
-  @Field(() => String, { nullable: true, description: 'The kind of its task unless given.' })
+  @Field(() => String, {
+    nullable: true,
+    description: 'The kind of work has 1–64 characters. The default is the kind of the task.',
+  })
   readonly kind?: string | null;
 
-  @Field(() => JsonScalar, { nullable: true, description: 'A JSON object of at most 256 KiB.' })
+  @Field(() => JsonScalar, {
+    nullable: true,
+    description: 'The payload is a JSON object of at most 256 KiB. The default is an empty object.',
+  })
   readonly payload?: Json;
 
-  @Field(() => Int, { nullable: true, description: 'Higher is claimed sooner; −1000 to 1000, 0 unless given.' })
+  @Field(() => Int, {
+    nullable: true,
+    description: 'Jobs with a higher priority are claimed first; it is −1000 to 1000. The default is 0.',
+  })
   readonly priority?: number | null;
 
-  @Field(() => Int, { nullable: true, description: '1–100, 3 unless given.' })
+  @Field(() => Int, {
+    nullable: true,
+    description: 'The job is FAILED when this many attempts have failed, 1–100. The default is 3.',
+  })
   readonly maxAttempts?: number | null;
 }
 
-@InputType({ description: 'Higher priority is handed out first, then older.' })
+@InputType({
+  description: 'This input requests jobs for a worker. Jobs with a higher priority are claimed first, then older jobs.',
+})
 export class ClaimJobsInput {
-  @Field(() => String, { description: 'Who asks: 1–128 characters.' })
+  @Field(() => String, { description: 'This names the worker, in 1–128 characters.' })
   readonly worker!: string;
 
-  @Field(() => [String], { nullable: true, description: 'The kinds the worker can do; any when left out.' })
+  @Field(() => [String], {
+    nullable: true,
+    description: 'The worker can do these 1–100 kinds of work, of 1–64 characters each. The default is any kind.',
+  })
   readonly kinds?: readonly string[] | null;
 
-  @Field(() => Int, { defaultValue: 1, description: '1–100.' })
+  @Field(() => Int, { defaultValue: 1, description: 'At most this many jobs are claimed, 1–100. The default is 1.' })
   readonly limit!: number;
 
   @Field(() => Int, {
     defaultValue: 300,
-    description: 'How long the worker may take, in seconds: 1–86,400. After that the attempt has failed.',
+    description:
+      'The lease of each job has this length in seconds, 1–86,400. The attempt fails when the lease expires. The default is 300.',
   })
   readonly leaseSeconds!: number;
 
-  @Field(() => String, { nullable: true, description: 'Makes it safe to send again: the same jobs are the answer.' })
+  @Field(() => String, {
+    nullable: true,
+    description:
+      'A claim that is repeated with the same key (1–200 characters) and the same input returns the jobs that it claimed before and that the worker still holds. By default, a repetition is a new claim.',
+  })
   readonly idempotencyKey?: string | null;
 }
 
-@InputType()
+/** What the fields mean that name an attempt in a report of a worker. */
+const JOB_ID = 'This identifies the job.';
+const WORKER = 'This names the worker that holds the job, as in the claim, in 1–128 characters.';
+const ATTEMPT = 'This is the number of the attempt that the worker reports on, as the claim returned it.';
+
+@InputType({ description: 'This input reports the result of an attempt.' })
 export class CompleteJobInput extends RepeatableInput {
-  @Field(() => ID)
+  @Field(() => ID, { description: JOB_ID })
   readonly id!: string;
 
-  @Field(() => String)
+  @Field(() => String, { description: WORKER })
   readonly worker!: string;
 
-  @Field(() => Int, { description: 'The attempt this is the answer of, from the claim.' })
+  @Field(() => Int, { description: ATTEMPT })
   readonly attempt!: number;
 
-  @Field(() => JsonScalar, { nullable: true, description: 'Any JSON of at most 256 KiB.' })
+  @Field(() => JsonScalar, {
+    nullable: true,
+    description: 'The result is any JSON value of at most 256 KiB. The default is null.',
+  })
   readonly result?: Json;
 
-  @Field(() => Float, { nullable: true })
+  @Field(() => Float, {
+    nullable: true,
+    description: 'The cost is a number of at least 0; Sheratan does not interpret it. By default, no cost is recorded.',
+  })
   readonly cost?: number | null;
 }
 
-@InputType()
+@InputType({ description: 'This input reports that an attempt failed.' })
 export class FailJobInput extends RepeatableInput {
-  @Field(() => ID)
+  @Field(() => ID, { description: JOB_ID })
   readonly id!: string;
 
-  @Field(() => String)
+  @Field(() => String, { description: WORKER })
   readonly worker!: string;
 
-  @Field(() => Int, { description: 'The attempt that failed, from the claim.' })
+  @Field(() => Int, { description: ATTEMPT })
   readonly attempt!: number;
 
-  @Field(() => String, { description: 'A short reason, such as TIMEOUT: 1–1,000 characters.' })
+  @Field(() => String, { description: 'This is a short reason, such as TIMEOUT, in 1–1,000 characters.' })
   readonly reason!: string;
 
-  @Field(() => String, { nullable: true, description: 'What happened: at most 10,000 characters.' })
+  @Field(() => String, {
+    nullable: true,
+    description: 'This describes what happened, in at most 10,000 characters. The default is empty.',
+  })
   readonly message?: string | null;
 
-  @Field(() => Boolean, { defaultValue: true, description: 'Whether another attempt may help.' })
+  @Field(() => Boolean, {
+    defaultValue: true,
+    description:
+      'If this is true, the job waits for another attempt while attempts remain; otherwise it is FAILED. The default is true.',
+  })
   readonly retryable!: boolean;
 }
 
-@InputType()
+@InputType({ description: 'This input names a job to cancel.' })
 export class CancelJobInput extends ChangeInput {
-  @Field(() => String, { nullable: true, description: 'At most 1,000 characters.' })
+  @Field(() => String, {
+    nullable: true,
+    description: 'The reason has at most 1,000 characters. The default is empty.',
+  })
   readonly reason?: string | null;
 }
 
 @InputType({ description: 'All given conditions must match (AND).' })
 export class JobFilter implements Queries.JobFilter {
-  @Field(() => ID, { nullable: true })
+  @Field(() => ID, {
+    nullable: true,
+    description: 'The job belongs to the mission with this identifier. The default is any.',
+  })
   readonly missionId?: string | null;
 
-  @Field(() => ID, { nullable: true })
+  @Field(() => ID, {
+    nullable: true,
+    description: 'The job belongs to the task with this identifier. The default is any.',
+  })
   readonly taskId?: string | null;
 
-  @Field(() => [JobStatusEnum], { nullable: true })
+  @Field(() => [JobStatusEnum], {
+    nullable: true,
+    description: 'The job has one of these statuses, at most 100. The default is any.',
+  })
   readonly statuses?: readonly JobStatus[] | null;
 
-  @Field(() => [String], { nullable: true })
+  @Field(() => [String], {
+    nullable: true,
+    description: 'The job is of one of these kinds, at most 100. The default is any.',
+  })
   readonly kinds?: readonly string[] | null;
 
-  @Field(() => String, { nullable: true })
+  @Field(() => String, {
+    nullable: true,
+    description: 'This worker holds the job, or held it last. The default is any.',
+  })
   readonly worker?: string | null;
 }
 
-@ObjectType({ description: 'A job as it is after a change; of several changes a slow reader may see the last only.' })
+@ObjectType({
+  description: 'This object holds a job after a change. Of several changes, a slow reader may receive only the last.',
+})
 export class JobChange {
-  @Field(() => PositionScalar, { description: 'Give it as `after:` to go on from here.' })
+  @Field(() => PositionScalar, {
+    description: 'A subscription with this position as `after:` continues after this change.',
+  })
   readonly position!: string;
 
-  @Field(() => Job)
+  @Field(() => Job, { description: 'This is the job after the change.' })
   readonly job!: Job;
 }
 
+/** A page of jobs. */
 export const JobConnection = connectionOf('Job', Job);
 
 const commonProblems = [InvalidInput, NotFound, ConcurrencyConflict, IdempotencyMismatch] as const;
 
+/** The result of `createJob`. */
 export const CreateJobResult = resultOf('CreateJobResult', CreateJobPayload, ...commonProblems, MissionIsClosed);
 
+/** The result of `claimJobs`. */
 export const ClaimJobsResult = resultOf('ClaimJobsResult', ClaimJobsPayload, InvalidInput, IdempotencyMismatch);
 
 const answerProblems = [...commonProblems, StaleAttempt, JobIsFinished] as const;
 
+/** The result of `completeJob`. */
 export const CompleteJobResult = resultOf('CompleteJobResult', CompleteJobPayload, ...answerProblems);
 
+/** The result of `failJob`. */
 export const FailJobResult = resultOf('FailJobResult', FailJobPayload, ...answerProblems);
 
+/** The result of `cancelJob`. */
 export const CancelJobResult = resultOf('CancelJobResult', CancelJobPayload, ...commonProblems, JobIsFinished);
 
 /** A job from its row in the read model. */

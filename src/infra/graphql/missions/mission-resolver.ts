@@ -18,11 +18,11 @@ import type { Durability } from '../../services/core-services.js';
 import { PageArgs } from '../kit/connection.js';
 import { CONSISTENCY_ARG, ConsistencyEnum } from '../kit/consistency.js';
 import { commandContext, waitForPosition, type ApiContext } from '../kit/context.js';
-import { asObject, given, notObjects, onlyGiven } from '../kit/inputs.js';
+import { asObject, given, INPUT_ARG, notObjects, onlyGiven } from '../kit/inputs.js';
 import { make } from '../kit/make.js';
 import { mutationResult } from '../kit/mutation-result.js';
 import { toProblemType, type ProblemType } from '../kit/problems.js';
-import { PositionScalar } from '../kit/scalars.js';
+import { AFTER_ARG, AT_ARG, PositionScalar } from '../kit/scalars.js';
 import { untilReturned } from '../kit/subscribe.js';
 import { missionById } from './by-id.js';
 import { missionChanges } from './changes.js';
@@ -48,24 +48,32 @@ import { TaskConnection, taskFromRow, type Task } from './task-types.js';
 
 const NO_JOBS: JobCounts = { pending: 0, dispatched: 0, completed: 0, failed: 0, cancelled: 0 };
 
+/** Queries and a subscription about missions, and fields of a mission. */
 @Authorized('viewer')
 @Resolver(() => Mission)
 export class MissionQueries {
-  @Query(() => Mission, { nullable: true })
+  @Query(() => Mission, {
+    nullable: true,
+    description: 'This returns the mission with an identifier, or null when none has it.',
+  })
   async mission(
-    @Arg('id', () => ID) id: string,
-    @Arg('at', () => PositionScalar, { nullable: true }) at: string | null,
+    @Arg('id', () => ID, { description: 'This identifies the mission.' }) id: string,
+    @Arg('at', () => PositionScalar, AT_ARG) at: string | null,
     @Ctx() context: ApiContext,
   ): Promise<Mission | null> {
     await waitForPosition(context, at);
     return missionById(context, id);
   }
 
-  @Query(() => MissionConnection, { description: 'Newest first.' })
+  @Query(() => MissionConnection, { description: 'This returns a page of the missions that match, newest first.' })
   async missions(
     @Args(() => PageArgs) page: PageArgs,
-    @Arg('filter', () => MissionFilter, { nullable: true }) filter: MissionFilter | null,
-    @Arg('at', () => PositionScalar, { nullable: true }) at: string | null,
+    @Arg('filter', () => MissionFilter, {
+      nullable: true,
+      description: 'Only missions that match this filter are returned. The default is every mission.',
+    })
+    filter: MissionFilter | null,
+    @Arg('at', () => PositionScalar, AT_ARG) at: string | null,
     @Ctx() context: ApiContext,
   ): Promise<Page<Mission>> {
     const { services } = context;
@@ -73,7 +81,7 @@ export class MissionQueries {
     return missionPage(services, filter, page, (row) => missionFromRow(row, services));
   }
 
-  @FieldResolver(() => TaskConnection, { description: 'Newest first.' })
+  @FieldResolver(() => TaskConnection, { description: 'This is a page of the tasks of the mission, newest first.' })
   tasks(
     @Root() { id }: Mission,
     @Args(() => PageArgs) page: PageArgs,
@@ -82,14 +90,14 @@ export class MissionQueries {
     return taskPage(services, id, page, (row) => taskFromRow(row, services));
   }
 
-  @FieldResolver(() => JobCounts)
+  @FieldResolver(() => JobCounts, { description: 'This shows how many jobs of the mission are in each status.' })
   async jobCounts(@Root() { id }: Mission, @Ctx() { loaders }: ApiContext): Promise<JobCounts> {
     return (await loaders.stats.load(id)) ?? NO_JOBS;
   }
 
   @Subscription(() => MissionChange, {
     description:
-      'Missions as they change: after a position, first each that changed since, then changes as they happen. Without one, from now on.',
+      'This returns missions as they change. With `after`, it first returns each mission that changed since that position.',
     subscribe: async ({ args, context }: { args: { id?: string; after?: string }; context: ApiContext }) => {
       const { services } = context;
       const after = await services.positionOr(services.missions.position, args.after);
@@ -98,19 +106,24 @@ export class MissionQueries {
   })
   missionChanged(
     @Root() change: MissionChange,
-    @Arg('id', () => ID, { nullable: true }) _id: string | null,
-    @Arg('after', () => PositionScalar, { nullable: true }) _after: string | null,
+    @Arg('id', () => ID, {
+      nullable: true,
+      description: 'Only changes of the mission with this identifier are returned. The default is every mission.',
+    })
+    _id: string | null,
+    @Arg('after', () => PositionScalar, AFTER_ARG) _after: string | null,
   ): MissionChange {
     return change;
   }
 }
 
+/** Mutations of missions. */
 @Authorized('operator')
 @Resolver()
 export class MissionMutations {
-  @Mutation(() => CreateMissionResult)
+  @Mutation(() => CreateMissionResult, { description: 'This creates a mission, which is OPEN.' })
   async createMission(
-    @Arg('input', () => CreateMissionInput) input: CreateMissionInput,
+    @Arg('input', () => CreateMissionInput, INPUT_ARG) input: CreateMissionInput,
     @Arg('consistency', () => ConsistencyEnum, CONSISTENCY_ARG) consistency: Durability | null,
     @Ctx() context: ApiContext,
   ): Promise<CreateMissionPayload | ProblemType> {
@@ -124,9 +137,9 @@ export class MissionMutations {
     );
   }
 
-  @Mutation(() => UpdateMissionResult)
+  @Mutation(() => UpdateMissionResult, { description: 'This changes the given fields of an OPEN mission.' })
   async updateMission(
-    @Arg('input', () => UpdateMissionInput) input: UpdateMissionInput,
+    @Arg('input', () => UpdateMissionInput, INPUT_ARG) input: UpdateMissionInput,
     @Arg('consistency', () => ConsistencyEnum, CONSISTENCY_ARG) consistency: Durability | null,
     @Ctx() context: ApiContext,
   ): Promise<UpdateMissionPayload | ProblemType> {
@@ -140,9 +153,11 @@ export class MissionMutations {
     );
   }
 
-  @Mutation(() => CloseMissionResult, { description: 'Ends a mission for good; its open jobs are cancelled.' })
+  @Mutation(() => CloseMissionResult, {
+    description: 'This closes a mission permanently. Its open jobs are cancelled shortly afterwards.',
+  })
   async closeMission(
-    @Arg('input', () => CloseMissionInput) input: CloseMissionInput,
+    @Arg('input', () => CloseMissionInput, INPUT_ARG) input: CloseMissionInput,
     @Arg('consistency', () => ConsistencyEnum, CONSISTENCY_ARG) consistency: Durability | null,
     @Ctx() context: ApiContext,
   ): Promise<CloseMissionPayload | ProblemType> {

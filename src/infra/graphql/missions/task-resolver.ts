@@ -5,11 +5,11 @@ import type { Durability } from '../../services/core-services.js';
 import { PageArgs } from '../kit/connection.js';
 import { CONSISTENCY_ARG, ConsistencyEnum } from '../kit/consistency.js';
 import { commandContext, waitForPosition, type ApiContext } from '../kit/context.js';
-import { asObject, notObjects, onlyGiven } from '../kit/inputs.js';
+import { asObject, INPUT_ARG, notObjects, onlyGiven } from '../kit/inputs.js';
 import { make } from '../kit/make.js';
 import { mutationResult } from '../kit/mutation-result.js';
 import { toProblemType, type ProblemType } from '../kit/problems.js';
-import { PositionScalar } from '../kit/scalars.js';
+import { AT_ARG, PositionScalar } from '../kit/scalars.js';
 import { missionById, taskById } from './by-id.js';
 import { JobConnection, jobFromRow, type Job } from './job-types.js';
 import { Mission } from './mission-types.js';
@@ -24,25 +24,29 @@ import {
   taskFromState,
 } from './task-types.js';
 
+/** A query for tasks, and fields of a task. */
 @Authorized('viewer')
 @Resolver(() => Task)
 export class TaskQueries {
-  @Query(() => Task, { nullable: true })
+  @Query(() => Task, {
+    nullable: true,
+    description: 'This returns the task with an identifier, or null when none has it.',
+  })
   async task(
-    @Arg('id', () => ID) id: string,
-    @Arg('at', () => PositionScalar, { nullable: true }) at: string | null,
+    @Arg('id', () => ID, { description: 'This identifies the task.' }) id: string,
+    @Arg('at', () => PositionScalar, AT_ARG) at: string | null,
     @Ctx() context: ApiContext,
   ): Promise<Task | null> {
     await waitForPosition(context, at);
     return taskById(context, id);
   }
 
-  @FieldResolver(() => Mission, { nullable: true })
+  @FieldResolver(() => Mission, { nullable: true, description: 'This is the mission of the task.' })
   mission(@Root() { missionId }: Task, @Ctx() context: ApiContext): Promise<Mission | null> {
     return missionById(context, missionId);
   }
 
-  @FieldResolver(() => JobConnection, { description: 'Newest first.' })
+  @FieldResolver(() => JobConnection, { description: 'This is a page of the jobs of the task, newest first.' })
   jobs(
     @Root() { id }: Task,
     @Args(() => PageArgs) page: PageArgs,
@@ -52,12 +56,13 @@ export class TaskQueries {
   }
 }
 
+/** Mutations of tasks. */
 @Authorized('worker')
 @Resolver()
 export class TaskMutations {
-  @Mutation(() => CreateTaskResult)
+  @Mutation(() => CreateTaskResult, { description: 'This creates a task in an OPEN mission.' })
   async createTask(
-    @Arg('input', () => CreateTaskInput) input: CreateTaskInput,
+    @Arg('input', () => CreateTaskInput, INPUT_ARG) input: CreateTaskInput,
     @Arg('consistency', () => ConsistencyEnum, CONSISTENCY_ARG) consistency: Durability | null,
     @Ctx() context: ApiContext,
   ): Promise<CreateTaskPayload | ProblemType> {
@@ -71,9 +76,9 @@ export class TaskMutations {
     );
   }
 
-  @Mutation(() => UpdateTaskResult)
+  @Mutation(() => UpdateTaskResult, { description: 'This changes the given fields of a task of an OPEN mission.' })
   async updateTask(
-    @Arg('input', () => UpdateTaskInput) input: UpdateTaskInput,
+    @Arg('input', () => UpdateTaskInput, INPUT_ARG) input: UpdateTaskInput,
     @Arg('consistency', () => ConsistencyEnum, CONSISTENCY_ARG) consistency: Durability | null,
     @Ctx() context: ApiContext,
   ): Promise<UpdateTaskPayload | ProblemType> {

@@ -10,76 +10,95 @@ import { resultOf, type Changed } from '../kit/mutation-result.js';
 import { ConcurrencyConflict, IdempotencyMismatch, InvalidInput, MissionIsClosed, NotFound } from '../kit/problems.js';
 import { JsonScalar } from '../kit/scalars.js';
 
-@ObjectType({ implements: Node, description: 'A part of a mission, worked off in jobs.' })
+@ObjectType({ implements: Node, description: 'A Task is a part of a mission; its work is done in jobs.' })
 export class Task extends Entity {
-  @Field(() => ID)
+  @Field(() => ID, { description: 'This identifies the mission of the task.' })
   readonly missionId!: string;
 
-  @Field(() => String)
+  @Field(() => String, { description: 'This is the name of the task, 1–200 characters.' })
   readonly name!: string;
 
-  @Field(() => String)
+  @Field(() => String, { description: 'This describes the task, in at most 10,000 characters.' })
   readonly description!: string;
 
-  @Field(() => String, { description: 'What sort of work it is; its jobs have this kind unless they say otherwise.' })
+  @Field(() => String, {
+    description: 'This is the kind of work, 1–64 characters. Jobs of the task have this kind by default.',
+  })
   readonly kind!: string;
 
-  @Field(() => JsonScalar)
+  @Field(() => JsonScalar, { description: 'This is a JSON object of at most 64 KiB; Sheratan does not interpret it.' })
   readonly params!: Json;
 }
 
-/** What a mutation of a task answers. */
+/** The payload of a mutation of a task. */
 @ObjectType()
 export abstract class TaskPayload extends ChangePayload {
-  @Field(() => Task)
+  @Field(() => Task, { description: 'This is the task after the mutation.' })
   readonly task!: Task;
 }
 
-@ObjectType()
+@ObjectType({ description: 'The task was created.' })
 export class CreateTaskPayload extends TaskPayload {}
 
-@ObjectType()
+@ObjectType({ description: 'The task was updated, or already had the given values.' })
 export class UpdateTaskPayload extends TaskPayload {}
 
-@InputType()
+@InputType({ description: 'This input describes the task to create.' })
 export class CreateTaskInput extends RepeatableInput {
-  @Field(() => ID)
+  @Field(() => ID, { description: 'The task becomes a part of the mission with this identifier, which must be OPEN.' })
   readonly missionId!: string;
 
-  @Field(() => String, { description: '1–200 characters.' })
+  @Field(() => String, { description: 'The name has 1–200 characters.' })
   readonly name!: string;
 
-  @Field(() => String, { nullable: true, description: 'At most 10,000 characters.' })
+  @Field(() => String, {
+    nullable: true,
+    description: 'The description has at most 10,000 characters. The default is empty.',
+  })
   readonly description?: string | null;
 
-  @Field(() => String, { nullable: true, description: '1–64 characters; `general` unless given.' })
+  @Field(() => String, {
+    nullable: true,
+    description: 'The kind of work has 1–64 characters. The default is `general`.',
+  })
   readonly kind?: string | null;
 
-  @Field(() => JsonScalar, { nullable: true, description: 'A JSON object of at most 64 KiB.' })
+  @Field(() => JsonScalar, {
+    nullable: true,
+    description: 'The parameters are a JSON object of at most 64 KiB. The default is an empty object.',
+  })
   readonly params?: Json;
 }
 
-@InputType()
+@InputType({
+  description: 'This input names a task and its changes. Fields that are null or left out keep their values.',
+})
 export class UpdateTaskInput extends ChangeInput {
-  @Field(() => String, { nullable: true })
+  @Field(() => String, { nullable: true, description: 'The new name has 1–200 characters.' })
   readonly name?: string | null;
 
-  @Field(() => String, { nullable: true })
+  @Field(() => String, { nullable: true, description: 'The new description has at most 10,000 characters.' })
   readonly description?: string | null;
 
-  @Field(() => String, { nullable: true })
+  @Field(() => String, { nullable: true, description: 'The new kind of work has 1–64 characters.' })
   readonly kind?: string | null;
 
-  @Field(() => JsonScalar, { nullable: true, description: 'Replaces the whole of it.' })
+  @Field(() => JsonScalar, {
+    nullable: true,
+    description: 'This JSON object of at most 64 KiB replaces all parameters.',
+  })
   readonly params?: Json;
 }
 
+/** A page of tasks. */
 export const TaskConnection = connectionOf('Task', Task);
 
 const problems = [InvalidInput, NotFound, MissionIsClosed, ConcurrencyConflict, IdempotencyMismatch] as const;
 
+/** The result of `createTask`. */
 export const CreateTaskResult = resultOf('CreateTaskResult', CreateTaskPayload, ...problems);
 
+/** The result of `updateTask`. */
 export const UpdateTaskResult = resultOf('UpdateTaskResult', UpdateTaskPayload, ...problems);
 
 /** A task from its row in the read model. */

@@ -22,10 +22,16 @@ import {
   toProjection,
 } from './types.js';
 
+/** The `name` of a projection, as an argument. */
+const NAME_ARG = {
+  description: 'The mutation is about the projection with this name: `missions` or `outbox`.',
+} as const;
+
+/** Queries and a subscription about projections. */
 @Authorized('viewer')
 @Resolver(() => Projection)
 export class ProjectionQueries {
-  @Query(() => [Projection])
+  @Query(() => [Projection], { description: 'This returns every projection of this core.' })
   projections(@Ctx() { services }: ApiContext): Promise<Projection[]> {
     const token = (position: bigint) => services.token(position);
     return Promise.all([...services.projectors.values()].map(async (one) => toProjection(await one.status(), token)));
@@ -35,14 +41,15 @@ export class ProjectionQueries {
   @FieldResolver(() => String, {
     nullable: true,
     description:
-      'SHA-256 over every row: equal digests, equal stories. It reads the whole read model, so operators only.',
+      'This is the SHA-256, in hexadecimal, of every row of the live tables, without values that belong to this copy of the log: equal digests mean equal contents. It reads the complete read model, and requires the role operator.',
   })
   async digest(@Root() { name }: Projection, @Ctx() { services }: ApiContext): Promise<string | null> {
     return (await services.projectors.get(name)?.digest())?.digest ?? null;
   }
 
   @Subscription(() => Projection, {
-    description: 'How projections get on: the state now, then whenever it changes, a few times a second at most.',
+    description:
+      'This returns the state of a projection now, and again each time it changes, at most five times a second.',
     subscribe: ({ args, context: { services } }: { args: { name?: string }; context: ApiContext }) => {
       const name = given(args.name) ?? 'missions';
       const projector = services.projectors.get(name);
@@ -54,45 +61,60 @@ export class ProjectionQueries {
   })
   projectionProgress(
     @Root() projection: Projection,
-    @Arg('name', () => String, { nullable: true, description: '`missions` unless given.' }) _name: string | null,
+    @Arg('name', () => String, {
+      nullable: true,
+      description: 'The subscription is about the projection with this name: `missions` (the default) or `outbox`.',
+    })
+    _name: string | null,
   ): Projection {
     return projection;
   }
 }
 
+/** Mutations that control projections. */
 @Authorized('operator')
 @Resolver()
 export class ProjectionMutations {
-  @Mutation(() => RebuildProjectionResult, { description: 'Builds a read model anew, beside the live one.' })
+  @Mutation(() => RebuildProjectionResult, {
+    description: 'This starts to rebuild a read model from the log, beside the live tables.',
+  })
   rebuildProjection(
-    @Arg('name', () => String) name: string,
+    @Arg('name', () => String, NAME_ARG) name: string,
     @Ctx() context: ApiContext,
   ): Promise<RebuildProjectionPayload | ProblemType> {
     return tell(context, name, RebuildProjectionPayload, (projector) => Promise.resolve(projector.rebuild()));
   }
 
-  @Mutation(() => CancelRebuildResult, { description: 'Ends a rebuild and drops what it built.' })
+  @Mutation(() => CancelRebuildResult, { description: 'This cancels a rebuild and drops the tables that it built.' })
   cancelRebuild(
-    @Arg('name', () => String) name: string,
+    @Arg('name', () => String, NAME_ARG) name: string,
     @Ctx() context: ApiContext,
   ): Promise<CancelRebuildPayload | ProblemType> {
     return tell(context, name, CancelRebuildPayload, (projector) => projector.cancelRebuild());
   }
 
-  @Mutation(() => RollbackProjectionResult, { description: 'Goes back to the generation before the last rebuild.' })
+  @Mutation(() => RollbackProjectionResult, {
+    description: 'This restores the generation before the last rebuild, which then catches up with the log.',
+  })
   rollbackProjection(
-    @Arg('name', () => String) name: string,
+    @Arg('name', () => String, NAME_ARG) name: string,
     @Ctx() context: ApiContext,
   ): Promise<RollbackProjectionPayload | ProblemType> {
     return tell(context, name, RollbackProjectionPayload, (projector) => projector.rollback());
   }
 
   @Mutation(() => ResumeProjectionResult, {
-    description: 'Goes on after a halt: tries the event again, or skips it, which is recorded.',
+    description: 'This resumes a halted projection: it folds the event again, or skips it.',
   })
   resumeProjection(
-    @Arg('name', () => String) name: string,
-    @Arg('skip', () => Boolean, { nullable: true, defaultValue: false }) skip: boolean | null,
+    @Arg('name', () => String, NAME_ARG) name: string,
+    @Arg('skip', () => Boolean, {
+      nullable: true,
+      defaultValue: false,
+      description:
+        'If this is true, the event is skipped, which is recorded; an event with the failure NEWER_EVENT cannot be skipped. The default is false.',
+    })
+    skip: boolean | null,
     @Ctx() context: ApiContext,
   ): Promise<ResumeProjectionPayload | ProblemType> {
     return tell(context, name, ResumeProjectionPayload, (projector) => projector.resume(skip ?? false));

@@ -4,63 +4,72 @@ import type { NotReplicated, SettableState } from '../../offgrid/replication/ope
 import type { EntryStatus } from '../../readmodels/outbox/entry-queries.js';
 import { enumOf } from '../kit/enum.js';
 
+/** The states that an operator can set, as the schema shows them. */
 export const SettableHostStateEnum = enumOf<SettableState>({
   name: 'SettableHostState',
-  description: 'The states that a host is given; the others it comes into by itself.',
+  description: 'An operator can set these states of a host; the core sets the others automatically.',
   values: {
-    ACTIVE: 'Takes events.',
-    SUSPENDED: 'Counts for nothing until it is set to ACTIVE.',
-    RETIRED: 'Gone for good.',
+    ACTIVE: 'The host takes events.',
+    SUSPENDED: 'The host counts for nothing until it is set to ACTIVE.',
+    RETIRED: 'The host is permanently removed.',
   },
 });
 
+/** The kinds of proof against a host, as the schema shows them. */
 export const ProofKindEnum = enumOf<ProofKind>({
   name: 'HostProofKind',
-  description: 'By what a host has proven itself dishonest. Each rests on its own signature over the right request.',
+  description:
+    'A host proves itself dishonest in one of these ways, each time by its own signature over the right request.',
   values: {
-    STATEMENT: 'Its head holds what this origin has not signed, or a tree that is not complete.',
-    BATCH: 'Its head in answer to a batch does not have it.',
-    CLAIM: 'Its head in answer to a claim has granted another.',
-    RANK: 'Its head ranks below one that was counted before: it lost, or hides, what it signed for.',
+    STATEMENT:
+      'The head of the host contains something that this origin has not signed, or a tree that is not complete.',
+    BATCH: 'The head that the host signed in answer to a batch does not contain the batch.',
+    CLAIM: 'The head that the host signed in answer to a claim grants another claim.',
+    RANK: 'The head of the host ranks below one that was counted before: the host lost, or hides, events that it signed for.',
   },
 });
 
+/** The reasons why a core takes no more commands, as the schema shows them. */
 export const StopCodeEnum = enumOf<HaltReason['code']>({
   name: 'ReplicationStopCode',
-  description: 'Why this core takes no more commands.',
+  description: 'A core stops taking commands for one of these reasons.',
   values: {
     FORKED:
-      'A host shows events of the epoch that this log was elected in last, which are not on it: a copy of it went on, or one process runs twice.',
-    BEHIND: 'A host shows what was signed later, or what was at quorum, and it is not on this log.',
+      'A host shows events of the epoch in which this log was last elected, and they are not in this log: a copy of the log continued, or one process runs twice.',
+    BEHIND: 'A host shows events that were signed later, or that were at quorum, and they are not in this log.',
   },
 });
 
+/** The reasons why a core ships nothing, as the schema shows them. */
 export const RefusalCodeEnum = enumOf<NotReplicated>({
   name: 'ReplicationRefusal',
-  description: 'Why nothing is shipped, though nothing is wrong with the hosts.',
+  description: 'A core ships nothing for one of these reasons, which do not concern the hosts.',
   values: {
-    OTHER_ORIGIN: 'The log is that of another origin than SHERATAN_ORIGIN.',
-    OTHER_ROOT_KEY: 'The log is sealed with another root key than the keyring holds.',
-    KEYRING_MISSING: 'The keyring is gone, and the log is sealed with its key.',
+    OTHER_ORIGIN: 'The log belongs to another origin than SHERATAN_ORIGIN names.',
+    OTHER_ROOT_KEY: 'The log is sealed with another root key than the one in the keyring.',
+    KEYRING_MISSING: 'The keyring is missing, and the log is sealed with its key.',
   },
 });
 
+/** The statuses of a replicated event, as the schema shows them. */
 export const OutboxStatusEnum = enumOf<EntryStatus>({
   name: 'OutboxStatus',
-  description: 'Whether a quorum has signed for an event.',
+  description: 'The status of a replicated event shows whether a quorum has signed for it.',
   values: {
-    PENDING: 'No quorum has signed for it yet.',
-    COMPLETED: 'A quorum has signed for it; that stays so.',
+    PENDING: 'No quorum has signed for the event yet.',
+    COMPLETED: 'A quorum has signed for the event. It remains COMPLETED until a new line begins.',
   },
 });
 
+/** Whether a quorum has signed for every event of a mission itself. */
 export type MissionReplicationState = 'PENDING' | 'REPLICATED';
 
+/** The states of the replication of a mission, as the schema shows them. */
 export const MissionReplicationStateEnum = enumOf<MissionReplicationState>({
   name: 'MissionReplicationState',
-  description: 'REPLICATED once a quorum has signed for every event of the mission itself.',
+  description: 'This state covers the events of a mission itself, without those of its tasks and jobs.',
   values: {
-    PENDING: 'No quorum has signed for some of them yet.',
-    REPLICATED: 'A quorum has signed for all of them.',
+    PENDING: 'No quorum has signed for some of the events yet.',
+    REPLICATED: 'A quorum has signed for all of the events.',
   },
 });

@@ -26,7 +26,7 @@ import { waitForPosition, waitUntilDurable, type ApiContext } from '../kit/conte
 import { make } from '../kit/make.js';
 import type { Change } from '../kit/mutation-result.js';
 import { toProblemType, type ProblemType } from '../kit/problems.js';
-import { PositionScalar } from '../kit/scalars.js';
+import { AT_ARG, PositionScalar } from '../kit/scalars.js';
 import { statusChanges } from '../kit/status-changes.js';
 import { untilReturned } from '../kit/subscribe.js';
 import { Mission } from '../missions/mission-types.js';
@@ -51,32 +51,42 @@ import {
   SetHostStateResult,
 } from './types.js';
 
-/** How long may pass until what no commit tells of, such as a host that is away, is seen, in milliseconds. */
+/** The interval at which changes without a commit are looked for, such as a host that cannot be reached, in milliseconds. */
 const LOOK_AGAIN_MS = 1_000;
 
 const DISABLED: Problem = {
   code: 'REPLICATION_DISABLED',
-  message: 'Nothing is replicated here. Set OFFGRID_STORAGE_ENABLED to true, and start the core again.',
+  message: 'Replication is disabled on this core. Set OFFGRID_STORAGE_ENABLED to true and restart the core.',
 };
 
+/** The `id` of a host, as an argument. */
+const HOST_ID_ARG = { description: 'This is the fingerprint of the verify key of the host.' } as const;
+
+/** Queries and a subscription about replication, and the replication of a mission. */
 @Authorized('viewer')
 @Resolver(() => Mission)
 export class ReplicationQueries {
-  @Query(() => ReplicationStatus)
+  @Query(() => ReplicationStatus, { description: 'This returns the progress of replication, and what prevents it.' })
   replicationStatus(@Ctx() { services }: ApiContext): Promise<ReplicationStatus> {
     return services.replicationStatus();
   }
 
-  @Query(() => [Host], { description: 'Every host that a policy named, by URL.' })
+  @Query(() => [Host], { description: 'This returns every host that a policy has named, in the order of their URLs.' })
   async hosts(@Ctx() { services }: ApiContext): Promise<readonly Host[]> {
     return (await services.replicationStatus()).hosts;
   }
 
-  @Query(() => OutboxEntryConnection, { description: 'The replicated events, newest first.' })
+  @Query(() => OutboxEntryConnection, {
+    description: 'This returns a page of the replicated events that match, newest first.',
+  })
   async outbox(
     @Args(() => PageArgs) page: PageArgs,
-    @Arg('filter', () => OutboxFilter, { nullable: true }) filter: OutboxFilter | null,
-    @Arg('at', () => PositionScalar, { nullable: true }) at: string | null,
+    @Arg('filter', () => OutboxFilter, {
+      nullable: true,
+      description: 'Only events that match this filter are returned. The default is every replicated event.',
+    })
+    filter: OutboxFilter | null,
+    @Arg('at', () => PositionScalar, AT_ARG) at: string | null,
     @Ctx() context: ApiContext,
   ): Promise<Page<OutboxEntry>> {
     const { services } = context;
@@ -84,10 +94,12 @@ export class ReplicationQueries {
     return outboxPage(services, filter, page, (entry) => make(OutboxEntry, entry));
   }
 
-  @FieldResolver(() => MissionReplication)
+  @FieldResolver(() => MissionReplication, {
+    description: 'This shows whether a quorum has signed for the events of the mission itself.',
+  })
   async replication(@Root() { id, revision }: Mission, @Ctx() { loaders }: ApiContext): Promise<MissionReplication> {
     const { acknowledged, requiredAcks } = await loaders.acknowledged.load(missionStream(id));
-    // All of them are replicated. The outbox may be behind what is shown of the mission, or before it.
+    // Every event of a mission is replicated. The outbox may be behind the read model of missions, or ahead of it.
     const events = revision + 1;
     const pending = Math.max(0, events - acknowledged);
     const state = pending === 0 ? 'REPLICATED' : 'PENDING';
@@ -95,7 +107,8 @@ export class ReplicationQueries {
   }
 
   @Subscription(() => ReplicationStatus, {
-    description: 'How replication gets on: the status now, then whenever it changes, a few times a second at most.',
+    description:
+      'This returns the status of replication now, and again each time it changes, at most five times a second.',
     subscribe: ({ context: { services } }: { context: ApiContext }) =>
       untilReturned((signal) =>
         statusChanges(
@@ -110,14 +123,15 @@ export class ReplicationQueries {
   }
 }
 
+/** Mutations that control hosts, keys and the writer. */
 @Authorized('operator')
 @Resolver()
 export class ReplicationMutations {
   @Mutation(() => RetryHostResult, {
-    description: 'Tries a host again at once; one that is BLOCKED or FULL is ACTIVE from then on.',
+    description: 'This retries a host immediately. A host that is BLOCKED or FULL becomes ACTIVE.',
   })
   retryHost(
-    @Arg('id', () => ID) id: string,
+    @Arg('id', () => ID, HOST_ID_ARG) id: string,
     @Arg('consistency', () => ConsistencyEnum, CONSISTENCY_ARG) consistency: Durability | null,
     @Ctx() context: ApiContext,
   ): Promise<RetryHostPayload | ProblemType> {
@@ -126,12 +140,16 @@ export class ReplicationMutations {
 
   @Mutation(() => SetHostStateResult, {
     description:
-      'Gives a host a state. RETIRED is for good, and refused until the others have what a quorum signed for.',
+      'This sets the state of a host. RETIRED is permanent, and is refused until the other hosts have every event that a quorum has signed for.',
   })
   setHostState(
-    @Arg('id', () => ID) id: string,
-    @Arg('state', () => SettableHostStateEnum) state: SettableState,
-    @Arg('why', () => String, { nullable: true, description: 'At most 1,000 characters.' }) why: string | null,
+    @Arg('id', () => ID, HOST_ID_ARG) id: string,
+    @Arg('state', () => SettableHostStateEnum, { description: 'The host gets this state.' }) state: SettableState,
+    @Arg('why', () => String, {
+      nullable: true,
+      description: 'The reason has at most 1,000 characters. The default is empty.',
+    })
+    why: string | null,
     @Arg('consistency', () => ConsistencyEnum, CONSISTENCY_ARG) consistency: Durability | null,
     @Ctx() context: ApiContext,
   ): Promise<SetHostStatePayload | ProblemType> {
@@ -140,9 +158,11 @@ export class ReplicationMutations {
     );
   }
 
-  @Mutation(() => ConfirmHostResult, { description: "Vouches for a host's key, which was taken at first contact." })
+  @Mutation(() => ConfirmHostResult, {
+    description: 'This confirms the key of a host, which the core accepted at the first contact.',
+  })
   confirmHost(
-    @Arg('id', () => ID) id: string,
+    @Arg('id', () => ID, HOST_ID_ARG) id: string,
     @Arg('consistency', () => ConsistencyEnum, CONSISTENCY_ARG) consistency: Durability | null,
     @Ctx() context: ApiContext,
   ): Promise<ConfirmHostPayload | ProblemType> {
@@ -151,7 +171,7 @@ export class ReplicationMutations {
 
   @Mutation(() => RotateKeyResult, {
     description:
-      'Begins a key epoch: later events are sealed with another key. Keys there were only decrypt from then on.',
+      'This begins a key epoch: later events are sealed with a new key. The earlier keys are then used only to decrypt.',
   })
   rotateKey(
     @Arg('consistency', () => ConsistencyEnum, CONSISTENCY_ARG) consistency: Durability | null,
@@ -167,10 +187,13 @@ export class ReplicationMutations {
 
   @Mutation(() => BeginLineResult, {
     description:
-      'Begins a line with the log of this core, above every line that a host has shown: what was at quorum in older lines binds it no more, and the policies of hosts that are lost for good end. A core that takes no more commands takes them again.',
+      'This begins a line with the log of this core, above every line that a host has shown. Events that were at quorum in older lines no longer bind the log, and policies that name permanently lost hosts end. A core that takes no more commands takes them again.',
   })
   beginLine(
-    @Arg('origin', () => String, { description: 'The name of the origin, to be sure.' }) origin: string,
+    @Arg('origin', () => String, {
+      description: 'This must be the name of the origin of this core; it confirms the request.',
+    })
+    origin: string,
     @Arg('consistency', () => ConsistencyEnum, CONSISTENCY_ARG) consistency: Durability | null,
     @Ctx() context: ApiContext,
   ): Promise<BeginLinePayload | ProblemType> {
@@ -183,7 +206,8 @@ export class ReplicationMutations {
   }
 
   @Mutation(() => ResumeWriterResult, {
-    description: 'Forgets why this core takes no more commands: it claims the hosts again, and is judged anew.',
+    description:
+      'This clears the reason why this core takes no more commands: the core claims the hosts again, and is checked again.',
   })
   resumeWriter(
     @Arg('consistency', () => ConsistencyEnum, CONSISTENCY_ARG) consistency: Durability | null,
@@ -198,7 +222,7 @@ export class ReplicationMutations {
   }
 }
 
-/** Resolves when replication may have changed: the outbox has, or it is time to look at what no commit tells of. */
+/** Resolves when replication may have changed: after a commit of the outbox, or after LOOK_AGAIN_MS. */
 async function mayHaveChanged(outbox: Projector, signal: AbortSignal): Promise<void> {
   await firstOf(signal, (waiting) => [
     outbox.committed(waiting),
@@ -215,12 +239,12 @@ function onHost<P extends HostPayload>(
 ): Promise<P | ProblemType> {
   return operate(context, consistency, what, async (_done, change) => {
     const host = (await context.services.replicationStatus()).hosts.find((one) => one.id === id);
-    if (host === undefined) throw new Error(`host ${id} is gone from the outbox`);
+    if (host === undefined) throw new Error(`host ${id} is missing from the outbox`);
     return make<HostPayload>(payload, { ...change, host }) as P;
   });
 }
 
-/** Carries out an operation, waits until it is as durable as asked, and answers with it; or names the problem. */
+/** Carries out an operation, waits until it is as durable as requested and returns the payload, or returns the problem. */
 async function operate<More, P extends object>(
   context: ApiContext,
   consistency: Durability | null,

@@ -21,222 +21,271 @@ import {
   type MissionReplicationState,
 } from './enums.js';
 
-@ObjectType({ description: 'By what a host has proven itself dishonest. Both sides: `sheratan hosts evidence`.' })
+@ObjectType({
+  description:
+    'This object shows how a host has proven itself dishonest. `sheratan hosts evidence` prints both sides of the proof.',
+})
 export class HostProof {
-  @Field(() => ProofKindEnum)
+  @Field(() => ProofKindEnum, { description: 'This is the kind of proof.' })
   readonly kind!: ProofKind;
 
-  @Field(() => DateTimeScalar)
+  @Field(() => DateTimeScalar, { description: 'The proof was recorded at this time.' })
   readonly at!: string;
 }
 
-@ObjectType({ description: 'Events that a host keeps without their counting yet: this core is not elected.' })
+@ObjectType({
+  description:
+    'This object shows events that a host keeps but that do not count yet, because this core is not elected.',
+})
 export class StagedEvents {
-  @Field(() => ID, { description: 'The fingerprint of the host.' })
+  @Field(() => ID, { description: 'This is the fingerprint of the verify key of the host.' })
   readonly host!: string;
 
-  @Field(() => Int, { description: 'It keeps the first so many events.' })
+  @Field(() => Int, { description: 'The host keeps this many events, counted from the first.' })
   readonly events!: number;
 }
 
-@ObjectType({ description: 'A storage host: what the log knows of it, and how this core gets on with it.' })
+@ObjectType({
+  description: 'A Host is a storage host: its state in the log, and the contact that this core has with it.',
+})
 export class Host {
-  @Field(() => ID, { description: 'The fingerprint of its verify key.' })
+  @Field(() => ID, { description: 'This is the fingerprint of the verify key of the host.' })
   readonly id!: string;
 
-  @Field(() => String, { description: 'Host and port of its URL.' })
+  @Field(() => String, { description: 'This is the host and port of the URL.' })
   readonly name!: string;
 
-  @Field(() => String)
+  @Field(() => String, { description: 'The latest policy that named the host has this URL for it.' })
   readonly url!: string;
 
-  @Field(() => HostStateEnum)
+  @Field(() => HostStateEnum, { description: 'The host is in this state.' })
   readonly state!: HostState;
 
-  @Field(() => String, { description: 'Why it is in that state; empty when nobody said.' })
+  @Field(() => String, { description: 'The host is in its state for this reason; it is empty when none was given.' })
   readonly why!: string;
 
-  @Field(() => Boolean, { description: 'Whether somebody vouched for its key; otherwise it is that of first contact.' })
+  @Field(() => Boolean, {
+    description:
+      'This is true when an operator confirmed the key of the host; otherwise the key is the one from the first contact.',
+  })
   readonly confirmed!: boolean;
 
-  @Field(() => Int, { description: '0 when the latest policy does not name it.' })
+  @Field(() => Int, {
+    description: 'The host has this weight in the latest policy; it is 0 when the policy does not name the host.',
+  })
   readonly weight!: number;
 
-  @Field(() => Int, { description: 'It has signed for every event up to here.' })
+  @Field(() => Int, { description: 'The host has signed for every event up to this sequence.' })
   readonly sequence!: number;
 
-  @Field(() => Int, { description: 'How many events it has not signed for.' })
+  @Field(() => Int, { description: 'The host has not signed for this many events.' })
   readonly behind!: number;
 
-  @Field(() => DateTimeScalar, { nullable: true })
+  @Field(() => DateTimeScalar, {
+    nullable: true,
+    description: 'The last acknowledgement of the host was recorded at this time; it is null before the first.',
+  })
   readonly lastAcknowledgedAt!: string | null;
 
   @Field(() => Boolean, {
     nullable: true,
-    description: 'Whether the last try came to something; null when this core is not the one that replicates.',
+    description:
+      'This is true when the last attempt to supply the host succeeded; it is null when this core is not the one that replicates.',
   })
   readonly reached!: boolean | null;
 
-  @Field(() => String, { nullable: true, description: 'What went wrong last, until it goes well again.' })
+  @Field(() => String, {
+    nullable: true,
+    description: 'This is the last failure of the host; it is null after the next success.',
+  })
   readonly lastError!: string | null;
 
   @Field(() => Int, {
     nullable: true,
-    description: 'How many events it says are damaged there; null when this core has not heard it.',
+    description: 'The host reports this many damaged events; it is null when this core has not heard the host.',
   })
   readonly damaged!: number | null;
 
-  @Field(() => HostProof, { nullable: true, description: 'Null unless it is suspended for that.' })
+  @Field(() => HostProof, {
+    nullable: true,
+    description:
+      'This shows how the host has proven itself dishonest; it is null unless the host is SUSPENDED for that.',
+  })
   readonly proof!: HostProof | null;
 
-  @Field(() => Float, { nullable: true, description: 'What the broker thinks of it, 0–1; null when it did not say.' })
+  @Field(() => Float, {
+    nullable: true,
+    description: 'The broker gives the host this score, 0–1; it is null when the broker reports none.',
+  })
   readonly score!: number | null;
 }
 
-@ObjectType({ description: 'Why this core takes no more commands.' })
+@ObjectType({ description: 'This object shows why this core takes no more commands.' })
 export class ReplicationStop {
-  @Field(() => StopCodeEnum)
+  @Field(() => StopCodeEnum, { description: 'This is the kind of reason.' })
   readonly code!: HaltReason['code'];
 
-  @Field(() => String)
+  @Field(() => String, { description: 'This text states what the core has found.' })
   readonly message!: string;
 }
 
-@ObjectType({ description: 'A configured URL that counts for nothing yet.' })
+@ObjectType({ description: 'This object shows a configured URL that counts for nothing yet.' })
 export class UnmetHost {
-  @Field(() => String)
+  @Field(() => String, { description: 'OFFGRID_STORAGE_HOSTS names this URL.' })
   readonly url!: string;
 
-  @Field(() => String, { nullable: true, description: 'Why; null when this core has not tried it.' })
+  @Field(() => String, {
+    nullable: true,
+    description: 'The URL counts for nothing for this reason; it is null when this core has not tried the URL.',
+  })
   readonly trouble!: string | null;
 }
 
-@ObjectType({ description: 'How far replication has got, and what is in its way.' })
+@ObjectType({ description: 'This object shows the progress of replication, and what prevents it.' })
 export class ReplicationStatus {
-  @Field(() => Boolean)
+  @Field(() => Boolean, { description: 'This is true when this core replicates: OFFGRID_STORAGE_ENABLED is true.' })
   readonly enabled!: boolean;
 
   @Field(() => String, {
     nullable: true,
-    description: 'What this core is called on the hosts; null where nothing is, or was, replicated.',
+    description: 'Hosts know the log of this core by this name; it is null where nothing is or was replicated.',
   })
   readonly origin!: string | null;
 
   @Field(() => Int, {
     description:
-      'How often a loss was accepted or a line begun, plus 1. What was at quorum in older lines binds no more.',
+      'This is the number of the line, from 1: it rises when a loss is accepted or a line is begun. Events that were at quorum in older lines no longer bind the log.',
   })
   readonly line!: number;
 
   @Field(() => Boolean, {
     nullable: true,
     description:
-      'Whether hosts enough have shown that nothing newer than this log exists: nothing counts before. Null when this core is not the one that replicates.',
+      'This is true once enough hosts have shown that nothing newer than this log exists; nothing counts before that. It is null when this core is not the one that replicates.',
   })
   readonly elected!: boolean | null;
 
   @Field(() => Int, {
     nullable: true,
-    description: 'The weight of hosts that must still be heard before this core is elected; 0 once it is.',
+    description:
+      'Hosts of this total weight must still be heard before this core is elected. It is 0 once the core is elected, and null when this core is not the one that replicates.',
   })
   readonly missingWeight!: number | null;
 
   @Field(() => Int, {
     nullable: true,
     description:
-      'The weight of the hosts heard that may lie, forget or have been put back without harm; null while too few are heard.',
+      'Of the hosts heard, this total weight can be dishonest, lose events or be reset to an older state without harm. It is null while too few hosts are heard, and when this core is not the one that replicates.',
   })
   readonly mayLie!: number | null;
 
-  @Field(() => [StagedEvents], { description: 'What hosts keep until this core is elected.' })
+  @Field(() => [StagedEvents], { description: 'Hosts keep these events until this core is elected.' })
   readonly staged!: readonly StagedEvents[];
 
-  @Field(() => Int, { description: 'Counts the processes that have written; 0 before the first.' })
+  @Field(() => Int, { description: 'This is the latest writer epoch in the log; it is 0 before the first.' })
   readonly writerEpoch!: number;
 
-  @Field(() => Int, { description: 'Counts the keys there were; 0 before the first.' })
+  @Field(() => Int, { description: 'This is the latest key epoch; it is 0 before the first.' })
   readonly keyEpoch!: number;
 
-  @Field(() => Int, { nullable: true, description: 'Of the policy in force; null before the first.' })
+  @Field(() => Int, {
+    nullable: true,
+    description: 'The policy in force has this version; it is null before the first policy.',
+  })
   readonly policyVersion!: number | null;
 
-  @Field(() => Int, { description: 'The weight of hosts that must have signed, by the policy in force.' })
+  @Field(() => Int, { description: 'Hosts of this total weight must sign for an event, by the policy in force.' })
   readonly requiredAcks!: number;
 
-  @Field(() => Int, { description: 'The number of the last replicated event.' })
+  @Field(() => Int, { description: 'This is the sequence of the last replicated event; it is 0 before the first.' })
   readonly headSequence!: number;
 
-  @Field(() => Int, { description: 'A quorum has signed for every event up to here.' })
+  @Field(() => Int, { description: 'A quorum has signed for every event up to this sequence.' })
   readonly quorumSequence!: number;
 
-  @Field(() => Int)
+  @Field(() => Int, { description: 'No quorum has signed for this many events yet.' })
   readonly pending!: number;
 
-  @Field(() => Int)
+  @Field(() => Int, { description: 'A quorum has signed for this many events.' })
   readonly completed!: number;
 
-  @Field(() => Float, { description: 'The age of the oldest pending event; 0 when none is, or nothing is replicated.' })
+  @Field(() => Float, {
+    description:
+      'The oldest pending event has this age in seconds; it is 0 when no event is pending or nothing is replicated.',
+  })
   readonly lagSeconds!: number;
 
   @Field(() => Boolean, {
     description:
-      'Something keeps events from some host: replication has stopped or is refused, there is no policy, a URL is unmet, or a host of the latest policy is not ACTIVE, is not reached, or has not signed for an event older than 10 s.',
+      'This is true when something keeps events from a host: replication has stopped or is refused, no policy exists, a URL is unmet, or a host of the latest policy is not ACTIVE, is not reached, or has not signed for an event older than 10 s.',
   })
   readonly degraded!: boolean;
 
-  @Field(() => ReplicationStop, { nullable: true, description: 'Why this core takes no more commands.' })
+  @Field(() => ReplicationStop, {
+    nullable: true,
+    description: 'This core takes no more commands for this reason; it is null while the core takes them.',
+  })
   readonly stopped!: ReplicationStop | null;
 
   @Field(() => RefusalCodeEnum, {
     nullable: true,
-    description: 'Why nothing is shipped, though nothing is wrong with the hosts.',
+    description: 'This core ships nothing for this reason, which does not concern the hosts; it is null otherwise.',
   })
   readonly refusal!: NotReplicated | null;
 
-  @Field(() => [Host], { description: 'By URL.' })
+  @Field(() => [Host], { description: 'These are all hosts that a policy has named, in the order of their URLs.' })
   readonly hosts!: readonly Host[];
 
-  @Field(() => [UnmetHost], { description: 'Configured, but not in the policy: not met yet, or another than it was.' })
+  @Field(() => [UnmetHost], {
+    description:
+      'These URLs are configured but not in the policy: the host was not met yet, or answers with another key.',
+  })
   readonly unmet!: readonly UnmetHost[];
 }
 
-@ObjectType({ description: 'How far the events of a mission itself have got; those of its tasks and jobs are others.' })
+@ObjectType({
+  description:
+    'This object shows the replication of the events of a mission itself, without those of its tasks and jobs.',
+})
 export class MissionReplication {
-  @Field(() => MissionReplicationStateEnum)
+  @Field(() => MissionReplicationStateEnum, {
+    description: 'This is REPLICATED once a quorum has signed for every event of the mission.',
+  })
   readonly state!: MissionReplicationState;
 
-  @Field(() => Int, { description: 'How many of its events no quorum has signed for yet.' })
+  @Field(() => Int, { description: 'No quorum has signed for this many events of the mission yet.' })
   readonly pending!: number;
 
-  @Field(() => Int, { description: 'How many of its events a quorum has signed for.' })
+  @Field(() => Int, { description: 'A quorum has signed for this many events of the mission.' })
   readonly acknowledged!: number;
 
-  @Field(() => Int, { description: 'The weight of hosts that must have signed, by the policy in force.' })
+  @Field(() => Int, { description: 'Hosts of this total weight must sign for an event, by the policy in force.' })
   readonly requiredAcks!: number;
 }
 
-/** What a mutation of a host answers. */
+/** The payload of a mutation of a host. */
 @ObjectType()
 export abstract class HostPayload extends ChangePayload {
-  @Field(() => Host)
+  @Field(() => Host, { description: 'This is the host after the mutation.' })
   readonly host!: Host;
 }
 
-@ObjectType()
+@ObjectType({ description: 'The host is retried.' })
 export class RetryHostPayload extends HostPayload {}
 
-@ObjectType()
+@ObjectType({ description: 'The host has the requested state.' })
 export class SetHostStatePayload extends HostPayload {}
 
-@ObjectType()
+@ObjectType({ description: 'The key of the host is confirmed.' })
 export class ConfirmHostPayload extends HostPayload {}
 
-@ObjectType()
+@ObjectType({ description: 'A key epoch has begun.' })
 export class RotateKeyPayload extends ChangePayload {
-  @Field(() => Int, { description: 'The key epoch that has begun.' })
+  @Field(() => Int, { description: 'This is the number of the key epoch that has begun.' })
   readonly keyEpoch!: number;
 }
 
+/** The result of `retryHost`. */
 export const RetryHostResult = resultOf(
   'RetryHostResult',
   RetryHostPayload,
@@ -246,6 +295,7 @@ export const RetryHostResult = resultOf(
   ReplicationStateProblem,
 );
 
+/** The result of `setHostState`. */
 export const SetHostStateResult = resultOf(
   'SetHostStateResult',
   SetHostStatePayload,
@@ -256,6 +306,7 @@ export const SetHostStateResult = resultOf(
   ReplicationStateProblem,
 );
 
+/** The result of `confirmHost`. */
 export const ConfirmHostResult = resultOf(
   'ConfirmHostResult',
   ConfirmHostPayload,
@@ -265,15 +316,18 @@ export const ConfirmHostResult = resultOf(
   ReplicationStateProblem,
 );
 
-@ObjectType()
+@ObjectType({ description: 'A line begins with the next policy.' })
 export class BeginLinePayload extends ChangePayload {
-  @Field(() => Int, { description: 'The line that begins with the next policy, which follows.' })
+  @Field(() => Int, {
+    description: 'The line with this number begins with the next policy, which the core sets automatically.',
+  })
   readonly line!: number;
 }
 
-@ObjectType()
+@ObjectType({ description: 'This core claims the hosts again.' })
 export class ResumeWriterPayload extends ChangePayload {}
 
+/** The result of `beginLine`. */
 export const BeginLineResult = resultOf(
   'BeginLineResult',
   BeginLinePayload,
@@ -282,6 +336,7 @@ export const BeginLineResult = resultOf(
   ReplicationStateProblem,
 );
 
+/** The result of `resumeWriter`. */
 export const ResumeWriterResult = resultOf(
   'ResumeWriterResult',
   ResumeWriterPayload,
@@ -289,6 +344,7 @@ export const ResumeWriterResult = resultOf(
   ReplicationStateProblem,
 );
 
+/** The result of `rotateKey`. */
 export const RotateKeyResult = resultOf(
   'RotateKeyResult',
   RotateKeyPayload,

@@ -15,7 +15,7 @@ interface Refused {
   readonly extensions?: { readonly code?: string };
 }
 
-/** No error says where it was made: neither a stack, nor a path, nor a name of ours. */
+/** No error reveals where it was thrown: it has no stack, no path and no internal name. */
 function expectNothingLeaked(text: string): void {
   expect(text).not.toMatch(/node_modules|\.[jt]s\b|\bat \w+ \(|stack|SQLITE|\/(home|work|tmp|usr|root)\//);
   expect(text).not.toContain(node.folder);
@@ -32,7 +32,7 @@ async function overWebSocket(query: string, variables: Record<string, unknown> =
   const feed = client.run(query, variables);
   await feed.over();
   expect(feed.values).toEqual([]);
-  // The connection is as good as before.
+  // The connection is still usable.
   expect(await client.run('{ __typename }').take(1)).toEqual([{ __typename: 'Query' }]);
   await client.dispose();
   return feed.errors;
@@ -131,15 +131,15 @@ describe('a document', () => {
       `query ($n: Int!) { ${times(3, (i) => `a${i}: ${page('missions(first: $n)', page('tasks(first: $n)', ''))}`)} }`,
       30_300,
     ],
-  ])('that asks for more than 20,000 rows by pages %s is refused', async (_what, query, rows) => {
+  ])('that requests more than 20,000 rows by pages %s is refused', async (_what, query, rows) => {
     const message = new RegExp(
-      `^This asks for up to ${rows} rows, and may ask for 20000: .* Ask for smaller ones with`,
+      `^The document requests up to ${rows} rows; at most 20000 are allowed, .* Request smaller pages with`,
     );
     expectRefused((await node.ask(query, { n: 1 })).body.errors, 'GRAPHQL_VALIDATION_FAILED', message);
     expectRefused(await overWebSocket(query, { n: 1 }), 'GRAPHQL_VALIDATION_FAILED', message);
   });
 
-  it('may ask for the largest page of everything there is, and for usual pages within pages', async () => {
+  it('may request the largest page with every field, and usual pages within pages', async () => {
     const mission = `${MISSION} jobCounts { pending dispatched completed failed cancelled }`;
     for (const query of [
       `missions(first: 100) { totalCount pageInfo { hasNextPage endCursor } edges { cursor node { ${mission} } } }`,
@@ -152,16 +152,16 @@ describe('a document', () => {
     await node.gql(`query ($n: Int!) { ${page('missions(first: $n)', page('tasks(first: $n)', ''))} }`, { n: 100 });
   });
 
-  it('of several operations needs the name of one', async () => {
+  it('with several operations requires the name of one', async () => {
     const query = 'query A { __typename } query B { projections { name } }';
-    const message = /[Uu]nknown operation|multiple operations|none was named/;
+    const message = /[Uu]nknown operation|multiple operations|no name was given/;
     expectRefused((await node.ask(query)).body.errors, 'OPERATION_RESOLUTION_FAILURE', message);
     expectRefused(await overWebSocket(query), 'OPERATION_RESOLUTION_FAILURE', message);
     const named = await node.post({ query, operationName: 'A' });
     expect(named.body).toEqual({ data: { __typename: 'Query' } });
   });
 
-  it('does not learn how fields are called by guessing', async () => {
+  it('gets no suggestions for misspelt fields', async () => {
     const query = '{ mission(id: "m") { titel } }';
     for (const errors of [(await node.ask(query)).body.errors, await overWebSocket(query)]) {
       expect(JSON.stringify(errors)).not.toContain('title');
@@ -212,7 +212,7 @@ describe('variables', () => {
     expectRefused(await overWebSocket(query, { v }), 'BAD_USER_INPUT', message);
   });
 
-  it('with texts that are too long are answered with the field', async () => {
+  it('with texts that are too long are refused with the name of the field', async () => {
     const query = `mutation ($title: String!, $tags: [String!]) { createMission(input: { title: $title, tags: $tags }) {
       ... on InvalidInput { code fields { path message } } } }`;
     for (const [path, variables] of [
@@ -234,7 +234,7 @@ describe('variables', () => {
     ['filter.statuses', 'query', 'JobFilter', 'jobs(filter: $v) { totalCount }'],
     ['filter.kinds', 'query', 'JobFilter', 'jobs(filter: $v) { totalCount }'],
     ['kinds', 'subscription', '[String!]', 'jobChanged(kinds: $v) { position }'],
-  ])('with a list are 100 at most: %s of a %s of %s', async (name, kind, type, field) => {
+  ])('with a list have at most 100 values: %s of a %s of %s', async (name, kind, type, field) => {
     const document = `${kind} ($v: ${type}) { ${field} }`;
     const variables = (count: number) => {
       const list = Array<string>(count).fill(name.endsWith('statuses') ? 'COMPLETED' : 'x');
@@ -270,10 +270,10 @@ describe('a request', () => {
   it.each(['/graphql', '/api/missions'])('of 2 MiB to %s is refused with 413', async (path) => {
     const body = JSON.stringify({ query: '{ __typename }', title: 'T', padding: 'p'.repeat(LARGE) });
     const answer = await node.fetch(path, { method: 'POST', headers: { 'content-type': 'application/json' }, body });
-    expectBad(answer, 413, 'BODY_TOO_LARGE', /^The body is larger than 1 MiB\. Send less at a time\.$/);
+    expectBad(answer, 413, 'BODY_TOO_LARGE', /^The body is larger than 1 MiB\. Send less data per request\.$/);
   });
 
-  it('of 2 MiB that did not say so is refused with 413 as well', async () => {
+  it('of 2 MiB without a content-length is also refused with 413', async () => {
     const chunk = new TextEncoder().encode(' '.repeat(64 * 1024));
     let left = LARGE / chunk.length;
     const body = new ReadableStream({
@@ -341,12 +341,12 @@ describe('without introspection', () => {
     expectRefused(await feed.refused(), 'GRAPHQL_VALIDATION_FAILED', message);
   });
 
-  it.each(refused)('%s is answered with it', async (query) => {
+  it.each(refused)('%s is answered when introspection is enabled', async (query) => {
     const data: Untyped = await node.gql(query);
     expect(await node.client().run(query).take(1)).toEqual([data]);
   });
 
-  it('the rest is answered', async () => {
+  it('other queries are answered', async () => {
     const query = '{ projections { __typename name } }';
     const data = { projections: ['missions', 'outbox'].map((name) => ({ __typename: 'Projection', name })) };
     expect(await closed.gql(query)).toEqual(data);
@@ -359,6 +359,6 @@ afterEach(async () => {
   expect(await node.gql(query)).toEqual({ createMission: { __typename: 'CreateMissionPayload' } });
 });
 
-it('logs nothing of what clients do wrong', () => {
+it('logs no mistakes of clients', () => {
   expect(node.logged).toEqual([]);
 });

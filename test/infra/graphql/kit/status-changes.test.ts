@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { statusChanges } from '../../../../src/infra/graphql/kit/status-changes.js';
 import { Nudge } from '../../../../src/infra/platform/nudge.js';
 
-/** A status of which each value is told of as soon as the one before has been read. */
+/** A status that changes to its next value as soon as the one before has been read. */
 function statusOf(values: number) {
   const changed = new Nudge();
   let value = 1;
@@ -17,7 +17,7 @@ function statusOf(values: number) {
   return { read, changed: (signal: AbortSignal) => changed.wait(signal) };
 }
 
-it('tells of what changed while the status before was read', async () => {
+it('returns a change that happened while the previous status was read', async () => {
   const { read, changed } = statusOf(3);
   const told: number[] = [];
   for await (const status of statusChanges(read, changed, AbortSignal.timeout(10_000))) {
