@@ -22,7 +22,7 @@ export interface WantedPolicy {
 }
 
 /** The policy's entry for a wanted host; the fingerprint of a host that answers with another key; or UNMET without either. */
-export type Standing = { readonly host: PolicyHost } | { readonly stranger: string } | 'UNMET';
+export type Standing = { readonly host: PolicyHost } | { readonly unexpected: string } | 'UNMET';
 
 /**
  * Decides which host a wanted host is: the one whose key is named; or the one that the policy has at its URL; or, where there
@@ -36,7 +36,7 @@ export function standingOf(wanted: WantedHost, current: Policy | undefined, met:
   if (met !== undefined && (expected === undefined || met.host === expected)) {
     return { host: { host: met.host, url, verifyKey: met.verifyKey, weight, confirmed: isConfirmed } };
   }
-  if (met !== undefined) return { stranger: met.host };
+  if (met !== undefined) return { unexpected: met.host };
   if (known === undefined || known.host !== expected) return 'UNMET';
   return { host: { ...known, url, weight, confirmed: isConfirmed } };
 }
@@ -60,7 +60,7 @@ export function nextPolicy(
   let gone = 0;
   for (const one of wanted.hosts) {
     const standing = standingOf(one, current, met.get(one.url));
-    if (standing === 'UNMET' || 'stranger' in standing) continue;
+    if (standing === 'UNMET' || 'unexpected' in standing) continue;
     const { host } = standing;
     // A host under two URLs counts once.
     if (retired.has(host.host)) gone += one.weight;

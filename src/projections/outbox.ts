@@ -210,14 +210,14 @@ function wonBy(
   { elected, restored, dishonestWeight, holes }: ReplicasAcknowledged['data'],
   { line, next_line: next, elected_epoch: epoch }: ProgressRow,
 ): Partial<ProgressRow> {
-  const told = dishonestWeight === undefined ? {} : { dishonest_weight: dishonestWeight };
-  if (elected === undefined) return told;
+  const stated = dishonestWeight === undefined ? {} : { dishonest_weight: dishonestWeight };
+  if (elected === undefined) return stated;
   if (elected.line > line) {
     const found = holes === undefined ? {} : { holes: JSON.stringify(holes) };
-    return { ...told, ...found, next_line: Math.max(next, elected.line) };
+    return { ...stated, ...found, next_line: Math.max(next, elected.line) };
   }
-  if (elected.line < line || elected.epoch < epoch) return told;
-  return { ...told, elected_epoch: elected.epoch, base: elected.base, restored: restored === true ? 1 : 0 };
+  if (elected.line < line || elected.epoch < epoch) return stated;
+  return { ...stated, elected_epoch: elected.epoch, base: elected.base, restored: restored === true ? 1 : 0 };
 }
 
 /**

@@ -36,10 +36,10 @@ describe('the standing of a wanted host', () => {
     });
   });
 
-  it('is that of a stranger when the answering key is neither the named one nor the known one', () => {
+  it('is unexpected when the answering key is neither the named one nor the known one', () => {
     const current = policyOf(ABC, ALL);
-    expect(standingOf(wanted('a', { fingerprint: 'A' }), undefined, met('X'))).toEqual({ stranger: 'X' });
-    expect(standingOf(wanted('a'), current, met('X'))).toEqual({ stranger: 'X' });
+    expect(standingOf(wanted('a', { fingerprint: 'A' }), undefined, met('X'))).toEqual({ unexpected: 'X' });
+    expect(standingOf(wanted('a'), current, met('X'))).toEqual({ unexpected: 'X' });
     expect(standingOf(wanted('a', { fingerprint: 'X' }), current, met('X'))).toMatchObject({
       host: { host: 'X', confirmed: true },
     });

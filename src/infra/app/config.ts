@@ -65,12 +65,12 @@ const schema = z.object({
   OFFGRID_STORAGE_ENABLED: z.enum(['true', 'false'], 'must be true or false').default('true'),
   OFFGRID_STORAGE_HOSTS: z
     .string()
-    .transform(told(readHosts))
+    .transform(readBy(readHosts))
     .default(readHosts('http://127.0.0.1:8081,http://127.0.0.1:8082')),
   OFFGRID_BROKER_URL: z.string().refine(isHttpUrl, 'must be http(s)://host:port').default('http://127.0.0.1:9000'),
   OFFGRID_AUTH_KEY: z.string().default(DEFAULT_AUTH_KEY),
-  OFFGRID_HOST_KEY: z.string().transform(told(readHostKey)).optional(),
-  OFFGRID_ORIGINS: z.string().transform(told(readOrigins)).default(new Map()),
+  OFFGRID_HOST_KEY: z.string().transform(readBy(readHostKey)).optional(),
+  OFFGRID_ORIGINS: z.string().transform(readBy(readOrigins)).default(new Map()),
   OFFGRID_REQUIRED_ACKS: wholeNumber(1, 32_000).optional(),
   OFFGRID_ALLOW_MINORITY: z.enum(['true', 'false'], 'must be true or false').default('false'),
   OFFGRID_DISHONEST_WEIGHT: wholeNumber(0, 32_000).default(0),
@@ -197,7 +197,7 @@ function seconds(min: number, max: number) {
 }
 
 /** Makes a reader of texts a transform of the schema: the message of what it throws becomes the issue. */
-function told<T>(read: (text: string) => T): (text: string, context: z.RefinementCtx) => T {
+function readBy<T>(read: (text: string) => T): (text: string, context: z.RefinementCtx) => T {
   return (text, context) => {
     try {
       return read(text);

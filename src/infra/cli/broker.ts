@@ -26,7 +26,7 @@ export async function runBroker(options: RunBrokerOptions, print: (line: string)
   const logger = pino({ level: logLevel, base: { process: options.name } });
   const stopped = stopSignal();
   const policies = policy === undefined ? undefined : await readPolicy(policy);
-  const broker = await startBroker({ ...rest, policy: policies, clock: systemClock, logger }).catch(told);
+  const broker = await startBroker({ ...rest, policy: policies, clock: systemClock, logger }).catch(refusal);
   print(`Broker is at ${broker.url}`);
   await stopInTime(stopped, logger, () => broker.close());
   return 0;
@@ -44,6 +44,6 @@ async function readPolicy(given: string): Promise<QuorumPolicies> {
 }
 
 /** Makes an error that the operator can correct a CliError. */
-function told(error: unknown): never {
+function refusal(error: unknown): never {
   throw error instanceof StoreError ? new CliError(error.message) : error;
 }

@@ -55,7 +55,7 @@ export async function readFromHosts(
   const clients = new HostClients(offgrid.authKey, systemClock);
   const progress = new PartsProgress('restore');
   // Several histories can have the same fault; it is reported once.
-  const told = new Set<string>();
+  const reported = new Set<string>();
   try {
     return await readBack(
       { ...request, origin: offgrid.origin, root },
@@ -67,8 +67,8 @@ export async function readFromHosts(
           progress.update(what, what, done, of);
         },
         onTrouble: (message) => {
-          if (!told.has(message)) tell(message);
-          told.add(message);
+          if (!reported.has(message)) warn(message);
+          reported.add(message);
         },
       },
     );
@@ -81,7 +81,7 @@ export async function readFromHosts(
 }
 
 /** Reports to the operator what went wrong, while the command continues. */
-export function tell(message: string): void {
+export function warn(message: string): void {
   process.stderr.write(`sheratan: ${message}\n`);
 }
 

@@ -10,7 +10,7 @@ import { ProcessLock } from '../sqlite/process-lock.js';
 import { CliError } from './errors.js';
 import { assertLog } from './open-log.js';
 import { PartsProgress } from './progress.js';
-import { hostsOf, hostsOfCore, tell } from './read-back.js';
+import { hostsOf, hostsOfCore, warn } from './read-back.js';
 
 /** How long to wait for a core that is stopping, in milliseconds. */
 const LOCK_WAIT_MS = 1_000;
@@ -45,7 +45,7 @@ export async function runRepair(
         onProgress: (what, done, of) => {
           progress.update(what, what === 'entries' ? 'entries' : 'positions', done, of);
         },
-        onTrouble: tell,
+        onTrouble: warn,
       },
     );
     progress.stop();

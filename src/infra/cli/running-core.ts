@@ -1,8 +1,12 @@
 import { readFile, realpath } from 'node:fs/promises';
 import { allows } from '../access/auth.js';
 import type { Config } from '../app/config.js';
+import { fetchText, type FetchBounds } from '../http-kit/bounded-fetch.js';
 import { corePaths, type CoreAddress } from '../platform/core-paths.js';
 import { CliError } from './errors.js';
+
+/** The core may compute the digest of a large read model before it answers. */
+const BOUNDS: FetchBounds = { timeoutMs: 300_000, maxBytes: 16 * 1024 * 1024 };
 
 /** Sends a GraphQL request to the running core and resolves with its data. @throws CliError */
 export type Ask = <Data>(query: string, variables?: Readonly<Record<string, unknown>>) => Promise<Data>;
@@ -17,18 +21,19 @@ export async function runningCore(config: Config): Promise<Ask> {
   const token = config.apiTokens.find(({ role }) => allows(role, 'operator'))?.token;
   const authorization = token === undefined ? {} : { authorization: `Bearer ${token}` };
   const ask: Ask = async <Data>(query: string, variables: Readonly<Record<string, unknown>> = {}): Promise<Data> => {
-    const response = await fetch(`${url}/graphql`, {
+    const request = {
       method: 'POST',
       headers: { 'content-type': 'application/json', ...authorization },
       body: JSON.stringify({ query, variables }),
-    }).catch(() => {
+    };
+    const { status, text } = await fetchText(`${url}/graphql`, request, BOUNDS).catch(() => {
       throw new CliError(
         `The core at ${url} does not answer: it is starting or stopping, or another command uses this data folder. Try again in a moment.`,
       );
     });
-    const answer = (await response.json().catch(() => ({}))) as { data?: Data; errors?: { message: string }[] };
+    const answer = parsed(text) as { data?: Data; errors?: { message: string }[] };
     if (answer.data === undefined || answer.data === null) {
-      throw new CliError(`The core at ${url} refused: ${answer.errors?.[0]?.message ?? response.statusText}`);
+      throw new CliError(`The core at ${url} refused: ${answer.errors?.[0]?.message ?? `status ${status}`}`);
     }
     return answer.data;
   };
@@ -51,5 +56,13 @@ async function addressOf(config: Config): Promise<CoreAddress> {
     throw new CliError(
       `Another command uses this data folder, or its core is starting (${address} cannot be read). Try again in a moment.`,
     );
+  }
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return {};
   }
 }

@@ -41,42 +41,51 @@ export class HttpError extends Error implements ErrorAnswer {
   }
 }
 
-/** The body of every error response. */
+/** The body of a core's errors, in the format of GraphQL. */
 export function errorBody(code: string, message: string): object {
   return { errors: [{ message, extensions: { code } }] };
 }
 
-/**
- * Answers every error, Fastify's own included, with the body of `errorBody`. An internal error is logged; the client sees 500.
- * @param answerTo what a client sees of an error; undefined for an internal error
- */
-export function handleErrors(app: FastifyInstance, answerTo: (error: unknown) => ErrorAnswer | undefined): void {
+/** The body of an error's answer. */
+export type ErrorBody = (answer: Pick<ErrorAnswer, 'code' | 'message'>, error?: unknown) => object;
+
+/** How a server answers errors. */
+export interface ErrorFormat {
+  /** What a client sees of an error; undefined for an internal error. */
+  readonly answerTo: (error: unknown) => ErrorAnswer | undefined;
+  readonly body: ErrorBody;
+  /** The code of an internal error. */
+  readonly internalCode: string;
+  /** The `WWW-Authenticate` header of an answer with status 401. */
+  readonly challenge?: string;
+}
+
+/** Answers every error, Fastify's own included, in one format. An internal error is logged; the client sees 500. */
+export function handleErrors(app: FastifyInstance, { answerTo, body, internalCode, challenge }: ErrorFormat): void {
   app.setErrorHandler((error, request, reply) => {
     const known = answerTo(error);
     if (known === undefined) {
       request.log.error({ err: error }, 'request failed');
-      return reply.code(500).send(errorBody('INTERNAL_SERVER_ERROR', INTERNAL_MESSAGE));
+      return reply.code(500).send(body({ code: internalCode, message: INTERNAL_MESSAGE }, error));
     }
     if (known.status >= 500) request.log.error({ err: error }, 'request refused');
-    if (known.status === 401) void reply.header('www-authenticate', 'Bearer');
+    if (known.status === 401 && challenge !== undefined) void reply.header('www-authenticate', challenge);
     if (known.status === 503) void reply.header('retry-after', '1');
-    return reply.code(known.status).send(errorBody(known.code, known.message));
+    return reply.code(known.status).send(body(known, error));
   });
-  app.setNotFoundHandler((request, reply) =>
-    reply
-      .code(404)
-      .send(
-        errorBody(
-          'NOT_FOUND',
-          `Nothing is served at ${request.method} ${request.url.slice(0, 200)}. Check the method and the path.`,
-        ),
-      ),
-  );
+  app.setNotFoundHandler((request, reply) => {
+    const message = `Nothing is served at ${request.method} ${request.url.slice(0, 200)}. Check the method and the path.`;
+    return reply.code(404).send(body({ code: 'NOT_FOUND', message }));
+  });
 }
 
 /** Answers a request that Fastify refuses before it finds a route: its path cannot be decoded. */
-export function refuseUrl(error: FastifyError, _request: FastifyRequest, reply: FastifyReply): void {
-  void reply.code(error.statusCode ?? 400).send(errorBody('BAD_REQUEST', error.message));
+export function refuseUrl(
+  body: ErrorBody,
+): (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => void {
+  return (error, _request, reply) => {
+    void reply.code(error.statusCode ?? 400).send(body({ code: 'BAD_REQUEST', message: error.message }));
+  };
 }
 
 /** What a client sees of an internal error. */
@@ -89,6 +98,7 @@ function isFileRefusal(error: unknown): boolean {
   return error.statusCode === 400 || error.statusCode === 403;
 }
 
-function isFastifyError(error: unknown): error is FastifyError {
+/** Whether an error is one of Fastify's, with a status and a code. */
+export function isFastifyError(error: unknown): error is FastifyError {
   return error instanceof Error && 'statusCode' in error && 'code' in error && typeof error.code === 'string';
 }

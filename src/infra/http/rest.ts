@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import type { Job } from '../../domain/job.js';
-import type { Json, JsonObject } from '../../domain/json.js';
+import { isJsonObject, type Json, type JsonObject } from '../../domain/json.js';
 import type { Mission } from '../../domain/mission.js';
 import { invalidInput, notFound, type Problem, type ProblemCode } from '../../domain/problem.js';
 import type { Task } from '../../domain/task.js';
@@ -30,10 +30,7 @@ export interface RestOptions {
 
 const STATUS: Partial<Record<ProblemCode, number>> = { INVALID_INPUT: 400, NOT_FOUND: 404, IDEMPOTENCY_MISMATCH: 422 };
 
-const jsonObject = z.custom<JsonObject>(
-  (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
-  'must be a JSON object',
-);
+const jsonObject = z.custom<JsonObject>(isJsonObject, 'must be a JSON object');
 const text = z.string('must be text');
 const newMission = z.object({
   title: text,

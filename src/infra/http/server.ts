@@ -1,6 +1,5 @@
 import type { Duplex } from 'node:stream';
-import { setTimeout as delay } from 'node:timers/promises';
-import fastify, { LogController, type FastifyInstance, type FastifyRequest } from 'fastify';
+import type { FastifyRequest } from 'fastify';
 import type { GraphQLSchema } from 'graphql';
 import { WebSocketServer } from 'ws';
 import { allows, Authenticator, type ApiToken, type Caller, type Role } from '../access/auth.js';
@@ -9,7 +8,9 @@ import { serveGraphQL } from '../graphql/http.js';
 import type { ApiContext } from '../graphql/kit/context.js';
 import { makeLoaders } from '../graphql/kit/loaders.js';
 import { serveWebSocket } from '../graphql/websocket.js';
-import { errorBody, handleErrors, HttpError, refuseUrl } from '../http-kit/error-answer.js';
+import { errorBody, handleErrors, HttpError, refuseUrl, type ErrorBody } from '../http-kit/error-answer.js';
+import { closeServer, newServer } from '../http-kit/server.js';
+import { atMost } from '../platform/at-most.js';
 import { newId } from '../platform/ids.js';
 import type { Logger } from '../platform/logger.js';
 import type { CoreServices } from '../services/core-services.js';
@@ -62,13 +63,10 @@ export async function startServer(
 ): Promise<HttpServer> {
   const authenticator = new Authenticator(options.apiTokens);
   const hasTokens = options.apiTokens.length > 0;
-  const app: FastifyInstance = fastify({
-    loggerInstance: logger,
-    logController: new LogController({ disableRequestLogging: true }),
+  const app = newServer(logger, {
     bodyLimit: MAX_BODY_BYTES,
     requestTimeout: REQUEST_TIMEOUT_MS,
-    frameworkErrors: refuseUrl,
-    forceCloseConnections: 'idle',
+    frameworkErrors: refuseUrl(body),
     genReqId: ({ headers }) => requestId(headers['x-correlation-id']),
   });
   app.server.maxConnections = MAX_CONNECTIONS;
@@ -93,7 +91,7 @@ export async function startServer(
     return caller;
   };
 
-  handleErrors(app, errorAnswer);
+  handleErrors(app, { answerTo: errorAnswer, body, internalCode: 'INTERNAL_SERVER_ERROR', challenge: 'Bearer' });
   app.addHook('onRequest', (request, _reply, done) => {
     const refusal = crossSiteRefusal(request, hasTokens);
     if (refusal !== undefined) done(new HttpError(403, 'FORBIDDEN', refusal));
@@ -164,21 +162,14 @@ export async function startServer(
     await atMost(GOODBYE_MS, goodbye);
     for (const client of webSockets.clients) client.terminate();
     await atMost(TORN_MS, goodbye);
-    const closed = app.close();
-    await atMost(GOODBYE_MS, closed);
-    app.server.closeAllConnections();
-    for (const socket of upgraded) socket.destroy();
-    await atMost(TORN_MS, closed);
+    await closeServer(app, { graceMs: GOODBYE_MS, tornMs: TORN_MS }, () => {
+      for (const socket of upgraded) socket.destroy();
+    });
     await atMost(TORN_MS, apollo.stop());
   }
 }
 
-/** Waits for something, but at most for a time in milliseconds. */
-async function atMost(ms: number, something: Promise<unknown>): Promise<void> {
-  const waiting = new AbortController();
-  const timeout = delay(ms, undefined, { signal: waiting.signal }).catch(() => undefined);
-  await Promise.race([something, timeout]).finally(() => waiting.abort());
-}
+const body: ErrorBody = ({ code, message }) => errorBody(code, message);
 
 function unauthenticated(): HttpError {
   return new HttpError(

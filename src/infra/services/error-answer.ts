@@ -33,6 +33,6 @@ export function errorAnswer(error: unknown): ErrorAnswer | undefined {
 
 /** The message for clients, without file paths and without SQLite's own message, which belong only in the core's log. */
 function messageOf({ message, path, cause }: LogError): string {
-  const told = cause instanceof Error ? message.replace(` (${cause.message})`, () => '') : message;
-  return path === undefined ? told : told.replaceAll(path, () => basename(path));
+  const shown = cause instanceof Error ? message.replace(` (${cause.message})`, () => '') : message;
+  return path === undefined ? shown : shown.replaceAll(path, () => basename(path));
 }

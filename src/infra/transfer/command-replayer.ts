@@ -16,7 +16,7 @@ const MAX_ATTEMPTS = 100_000;
 /** The most tries of a dispatch that another writer's change to the job interrupts. */
 const MAX_TRIES = 10;
 /** The worker recorded for an attempt whose holder is unknown. */
-const NOBODY = 'unknown';
+const UNKNOWN_WORKER = 'unknown';
 
 type Event = Recorded<MissionFact | TaskFact | JobFact>;
 type EventOf<Type extends Event['type']> = Extract<Event, { type: Type }>;
@@ -55,7 +55,7 @@ export class CommandReplayer {
    * Carries out the command behind an event, with the event's time and actor.
    * @throws LineError when no command records such an event; LogError
    */
-  async judge({ event }: ExportedEvent, idempotencyKey: string): Promise<Outcome<unknown>> {
+  async replay({ event }: ExportedEvent, idempotencyKey: string): Promise<Outcome<unknown>> {
     if (!Object.hasOwn(TYPES, event.type))
       throw new LineError(`no command on missions, tasks or jobs records a ${event.type}`);
     const current = upcast(event) as unknown as Event;
@@ -121,7 +121,7 @@ export class CommandReplayer {
     if (reason === LEASE_EXPIRED) return this.#commands.expireLease(jobId, attempt, context);
     const { state } = await this.#commands.currentJob(jobId);
     const holder = state.status === 'ABSENT' ? null : state.worker;
-    const worker = this.#workers.get(`${attempt}:${jobId}`) ?? holder ?? NOBODY;
+    const worker = this.#workers.get(`${attempt}:${jobId}`) ?? holder ?? UNKNOWN_WORKER;
     return this.#commands.failJob({ jobId, worker, attempt }, { reason, message, retryable }, context);
   }
 }

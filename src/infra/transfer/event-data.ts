@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { categoryOf, categoryOfType, isEventType, isReadable, type EventType } from '../../domain/event.js';
 import { jobStream, missionStream, taskStream } from '../../domain/id.js';
-import type { JsonObject } from '../../domain/json.js';
+import { isJsonObject, type JsonObject } from '../../domain/json.js';
 import { OUTCOMES } from '../../domain/mission.js';
 import { NewerEventError } from '../../domain/newer-event.js';
 import { HOST_STATES, PROOF_KINDS } from '../../domain/replication.js';
@@ -12,10 +12,7 @@ import { timestamp } from './timestamp.js';
 
 const text = z.string('must be text');
 const whole = z.int('must be a whole number');
-const object = z.custom<JsonObject>(
-  (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
-  'must be a JSON object',
-);
+const object = z.custom<JsonObject>(isJsonObject, 'must be a JSON object');
 const json = z.custom((value) => value !== undefined, 'is required');
 
 const missionFields = { title: text, description: text, metadata: object, tags: z.array(text) };

@@ -1,15 +1,12 @@
 import { z } from 'zod';
 import { ETYPES, isEventType, type EventMetadata, type RecordedEvent } from '../../domain/event.js';
-import type { JsonObject } from '../../domain/json.js';
+import { isJsonObject, type JsonObject } from '../../domain/json.js';
 import { canonicalJson } from '../eventlog/canonical-json.js';
 import type { NewEvent } from '../eventlog/eventlog.js';
 import { LineError, reasonOf } from './import-report.js';
 import { timestamp } from './timestamp.js';
 
-const object = z.custom<JsonObject>(
-  (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
-  'must be a JSON object',
-);
+const object = z.custom<JsonObject>(isJsonObject, 'must be a JSON object');
 const metadata = z.looseObject({
   at: timestamp,
   actor: z.string(),

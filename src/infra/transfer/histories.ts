@@ -11,7 +11,7 @@ interface Stream {
   /** The revision of the last event that the log had when the import reached the stream; −1 for none. */
   readonly end: Promise<bigint>;
   /** The check of the last line: the lines of a stream are checked in sequence. */
-  judged: Promise<unknown>;
+  checked: Promise<unknown>;
 }
 
 /**
@@ -28,19 +28,19 @@ export class Histories {
   }
 
   /** Whether the log already has an event. @throws LineError when it has another one in its place; LogError */
-  hold(said: ExportedEvent): Promise<boolean> {
-    let stream = this.#streams.get(said.stream);
+  hold(exported: ExportedEvent): Promise<boolean> {
+    let stream = this.#streams.get(exported.stream);
     if (stream === undefined) {
-      stream = { end: lastRevision(this.#log, said.stream), judged: Promise.resolve() };
-      this.#streams.set(said.stream, stream);
+      stream = { end: lastRevision(this.#log, exported.stream), checked: Promise.resolve() };
+      this.#streams.set(exported.stream, stream);
     }
-    const { end, judged: before } = stream;
-    const held = before.then(() => this.#judge(said, end));
-    stream.judged = held.catch(() => undefined);
+    const { end, checked: before } = stream;
+    const held = before.then(() => this.#check(exported, end));
+    stream.checked = held.catch(() => undefined);
     return held;
   }
 
-  async #judge({ stream, revision, event }: ExportedEvent, end: Promise<bigint>): Promise<boolean> {
+  async #check({ stream, revision, event }: ExportedEvent, end: Promise<bigint>): Promise<boolean> {
     if (this.#diverged.has(stream))
       throw new LineError(`'${stream}' has other events in the log, beginning at an earlier line`);
     if (revision > (await end)) return false;

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { Decider, Recorded } from '../../domain/decider.js';
 import type { Fact } from '../../domain/event.js';
 import { DEFAULT_MAX_ATTEMPTS, job, type JobCommand, type JobFact } from '../../domain/job.js';
-import type { Json, JsonObject } from '../../domain/json.js';
+import { isJsonObject, type Json, type JsonObject } from '../../domain/json.js';
 import { mission, type MissionFact, type MissionState } from '../../domain/mission.js';
 import { LIMITS } from '../../domain/rules.js';
 import { task, type Task, type TaskFact } from '../../domain/task.js';
@@ -22,10 +22,7 @@ const time = z.iso
   .transform((value) => new Date(/(Z|[+-]\d\d:\d\d)$/.test(value) ? value : `${value}Z`).toISOString())
   // In UTC, the first and last hours that four-digit years can express may fall into a year that they cannot.
   .pipe(timestamp);
-const object = z.custom<JsonObject>(
-  (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
-  'must be a JSON object',
-);
+const object = z.custom<JsonObject>(isJsonObject, 'must be a JSON object');
 
 /** The prototype's record of a mission. */
 export const legacyMission = z.object({

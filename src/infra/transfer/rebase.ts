@@ -32,7 +32,7 @@ export async function rebase(
   const report: FileReport = { file: basename(path), read: 0, added: 0, present: 0, bad: 0, setAside: 0 };
   const taken = new Taken(log);
   const last = await lastTaken(path, taken);
-  const rejudge = new CommandReplayer(commands);
+  const replayer = new CommandReplayer(commands);
   for await (const line of readLines(path)) {
     report.read += 1;
     try {
@@ -47,15 +47,15 @@ export async function rebase(
   return report;
 
   async function take(line: Line): Promise<'added' | 'present' | 'setAside'> {
-    const said = read(line);
-    if (isSetAside(said)) return 'setAside';
-    const { stream, event } = said;
-    rejudge.note(said);
-    if ((await taken.has(stream, event.id)) || (await taken.has(stream, origin(said)))) return 'present';
+    const exported = read(line);
+    if (isSetAside(exported)) return 'setAside';
+    const { stream, event } = exported;
+    replayer.note(exported);
+    if ((await taken.has(stream, event.id)) || (await taken.has(stream, origin(exported)))) return 'present';
     // It was decided in an earlier import and changed nothing; deciding it again could undo the events after it.
     if (mayChangeNothing(event) && line.number < (last.get(stream) ?? 0)) return 'present';
     try {
-      const outcome = await rejudge.judge(said, `${KEY_PREFIX}${event.id}`);
+      const outcome = await replayer.replay(exported, `${KEY_PREFIX}${event.id}`);
       if (outcome.done) return outcome.recorded ? 'added' : 'present';
       // A process of the running core may have recorded it first: its events have the same id on every core.
       if (await taken.has(stream, event.id)) return 'present';
@@ -75,9 +75,9 @@ function mayChangeNothing({ type, data }: ExportedEvent['event']): boolean {
 
 /** Reads and checks the event of a line. @throws LineError */
 function read(line: Line): ExportedEvent {
-  const said = fromLine(parseLine(line));
-  if (!isSetAside(said)) assertFoldable(said);
-  return said;
+  const exported = fromLine(parseLine(line));
+  if (!isSetAside(exported)) assertFoldable(exported);
+  return exported;
 }
 
 /** The id of the exported event that a rebase recorded as this event; the event's own id if no rebase recorded it. */
@@ -87,8 +87,8 @@ function origin({ event: { id, metadata } }: Pick<ExportedEvent, 'event'>): stri
 }
 
 /** Whether an event describes the exported installation, or is a hole, whose lost event cannot be decided again. */
-function isSetAside(said: ExportedEvent): boolean {
-  return isOfInstallation(said) || said.event.type === 'HistoryHole';
+function isSetAside(exported: ExportedEvent): boolean {
+  return isOfInstallation(exported) || exported.event.type === 'HistoryHole';
 }
 
 /** For each stream, the last line whose event the log already has, from an earlier import. */

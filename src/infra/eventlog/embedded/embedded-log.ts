@@ -22,7 +22,7 @@ import {
 } from '../eventlog.js';
 import { filterCondition } from './filter-condition.js';
 import { ReadTail, type Page, type SizedEvent } from '../tail.js';
-import { decode, type EventRow } from './event-row.js';
+import { decode, EVENT_COLUMNS, type EventRow } from './event-row.js';
 import { openLogFile, toLogError } from './log-file.js';
 import { TOMBSTONE, TRUNCATED, Writer } from './writer.js';
 
@@ -39,7 +39,6 @@ const SLICE = 128;
 /** How often the file is polled for writes of another process, in milliseconds. */
 const FOREIGN_POLL_MS = 100;
 
-const COLUMNS = 'position, stream, revision, id, type, etype, data, metadata, recorded_at, checksum';
 /**
  * Truncated events remain as rows with etype 0: they occupy their revision and position, and are never read. Their type
  * marks them too, so that damage to one column cannot make an event look truncated: such a row is read, and fails its
@@ -50,7 +49,7 @@ const READABLE = `(etype > 0 OR type NOT IN ('${TRUNCATED}', '${TOMBSTONE}'))`;
 const COUNT_POSITIONS = `SELECT count(*) AS count, max(position) AS position, stream, revision, id, etype
   FROM events WHERE position > ? AND position <= ?`;
 const COUNT_REVISIONS = 'SELECT count(*) AS count FROM events WHERE stream = ? AND revision >= ? AND revision < ?';
-const AT = `SELECT ${COLUMNS} FROM events WHERE position = ?`;
+const AT = `SELECT ${EVENT_COLUMNS} FROM events WHERE position = ?`;
 const HEAD = 'SELECT max(position) AS position FROM events';
 
 /**
@@ -290,7 +289,7 @@ export class EmbeddedLog implements EventLog {
       FROM events WHERE ${condition} ORDER BY ${order} LIMIT ?`;
     const fitting = `SELECT max(1, count(*)) FROM (SELECT sum(bytes) OVER (ORDER BY ${order}) AS total FROM (${sizes}))
       WHERE total <= ${MAX_PAGE_BYTES}`;
-    const sql = `SELECT ${COLUMNS} FROM events WHERE ${condition} ORDER BY ${order} LIMIT (${fitting})`;
+    const sql = `SELECT ${EVENT_COLUMNS} FROM events WHERE ${condition} ORDER BY ${order} LIMIT (${fitting})`;
     const sized: SizedEvent[] = [];
     let total = 0;
     for (const row of await this.#select(sql, [...params, ...params, limit])) {

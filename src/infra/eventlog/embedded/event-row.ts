@@ -42,6 +42,9 @@ export function rowJson({ columns, checksum }: EncodedEvent, place: Place): stri
   return `[${position},${JSON.stringify(stream)},${revision},${columns},"${recorded_at}",${checksumAt(place, checksum)}]`;
 }
 
+/** The columns of an event's row in `log.db`, in their order. */
+export const EVENT_COLUMNS = 'position, stream, revision, id, type, etype, data, metadata, recorded_at, checksum';
+
 /** An event's row in `log.db`, in the order of its columns. */
 export interface EventRow {
   readonly position: number;

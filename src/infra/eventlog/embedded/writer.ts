@@ -6,7 +6,7 @@ import { LogError } from '../errors.js';
 import type { Append, AppendResult } from '../eventlog.js';
 import type { Provenance } from '../prepare-append.js';
 import { NO_STREAM, assignPositions, type EncodedAppend, type Head } from './assign-positions.js';
-import { encodeAppend } from './event-row.js';
+import { encodeAppend, EVENT_COLUMNS } from './event-row.js';
 import { toLogError } from './log-file.js';
 
 /** The most calls in one group. A group shares one transaction and one fsync. */
@@ -21,13 +21,13 @@ const MAX_QUEUED_BYTES = 64 * 1024 * 1024;
 const MAX_CACHED_HEADS = 50_000;
 
 /** Inserts any number of rows, given as a JSON array of arrays, in one statement. */
-const INSERT = `INSERT INTO events (position, stream, revision, id, type, etype, data, metadata, recorded_at, checksum)
+const INSERT = `INSERT INTO events (${EVENT_COLUMNS})
   SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, value->>8, value->>9
   FROM jsonb_each(?)`;
 /** Inserts a single row; SQLite does this faster without JSON. */
-const INSERT_ONE = `INSERT INTO events (position, stream, revision, id, type, etype, data, metadata, recorded_at, checksum)
+const INSERT_ONE = `INSERT INTO events (${EVENT_COLUMNS})
   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`;
-const INSERT_TOMBSTONE = `INSERT INTO events (position, stream, revision, id, type, etype, data, metadata, recorded_at, checksum)
+const INSERT_TOMBSTONE = `INSERT INTO events (${EVENT_COLUMNS})
   VALUES (?, ?, ?, '', '$tombstone', 0, '', '', ?, 0)`;
 const LAST_POSITION = 'SELECT max(position) AS position FROM events';
 const HEADS = `SELECT e.stream, e.revision, e.type FROM json_each(?) AS s

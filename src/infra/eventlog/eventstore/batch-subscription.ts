@@ -33,7 +33,7 @@ export interface Cut {
  * arrived, and none counts beyond the end that was read before.
  */
 export async function* subscriptionBatches(
-  said: AsyncIterable<SubscriptionMessage[]>,
+  messages: AsyncIterable<SubscriptionMessage[]>,
   codec: EventCodec,
   cut: Cut,
 ): AsyncIterable<Piece> {
@@ -52,7 +52,7 @@ export async function* subscriptionBatches(
     return made;
   };
   try {
-    for await (const some of said) {
+    for await (const some of messages) {
       let isMarked = false;
       for (const one of some) {
         if ('caughtUp' in one) {

@@ -46,9 +46,9 @@ export class CatchUpReader {
         }
         // Include the end's stream whatever the filter is, because not every server reports that it has caught up.
         if (end.stream !== undefined) prefixes.push(end.stream);
-        const said = subscriptionMessages(client, from, prefixes, signal, false);
+        const messages = subscriptionMessages(client, from, prefixes, signal, false);
         const cut = { after: cursor, head, filter, batchSize, isLive: false };
-        for await (const piece of subscriptionBatches(said, this.#codec, cut)) {
+        for await (const piece of subscriptionBatches(messages, this.#codec, cut)) {
           this.#connection.succeeded();
           tries.succeeded();
           cursor = piece.through;

@@ -14,7 +14,7 @@ import {
   type EventMetadata,
   type RecordedEvent,
 } from '../../../domain/event.js';
-import type { JsonObject } from '../../../domain/json.js';
+import { isJsonObject, type JsonObject } from '../../../domain/json.js';
 import { LogError } from '../errors.js';
 import type { EventFilter } from '../eventlog.js';
 import type { PreparedEvent } from '../prepare-append.js';
@@ -135,7 +135,7 @@ export function positionOf({ position }: AnyRecord): bigint | undefined {
 
 /** Whether the data or metadata of a record is a JSON object. */
 export function isObject(value: unknown): value is object {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Uint8Array);
+  return isJsonObject(value) && !(value instanceof Uint8Array);
 }
 
 /** Makes an event that is not part of the log, such as those of the lease, with a random id. */

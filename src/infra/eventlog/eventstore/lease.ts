@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
+import { atMost } from '../../platform/at-most.js';
 import type { Logger } from '../../platform/logger.js';
 import { WrongExpectedRevision } from '../errors.js';
 import type { Lease } from '../lease.js';
@@ -74,7 +75,7 @@ export class EventStoreLease implements Lease {
     this.#lose();
     if (own === undefined) return;
     const released = this.#append(RELEASED, own).catch(() => undefined);
-    await Promise.race([released, delay(RELEASE_MS, undefined, { ref: false })]);
+    await atMost(RELEASE_MS, released);
   }
 
   async #run(): Promise<void> {

@@ -24,7 +24,7 @@ export class LiveSubscription {
   #readers = 0;
   #started: Promise<void> | undefined;
   #stopping = new AbortController();
-  #trouble: LogError | undefined;
+  #failure: LogError | undefined;
   #lost: LogError | undefined;
 
   constructor(connection: ReconnectingClient, codec: EventCodec, reader: Reader) {
@@ -56,7 +56,7 @@ export class LiveSubscription {
   /** @throws LogError when no event can arrive and trying again does not help */
   assertWell(): void {
     this.assertWhole();
-    if (this.#trouble !== undefined) throw this.#trouble;
+    if (this.#failure !== undefined) throw this.#failure;
   }
 
   /** @throws LogError LOG_CORRUPT once the log was found to lack events that were read before: it must no longer be used */
@@ -78,7 +78,7 @@ export class LiveSubscription {
   async #start(): Promise<void> {
     const stopping = new AbortController();
     this.#stopping = stopping;
-    this.#trouble = undefined;
+    this.#failure = undefined;
     const head = await this.#head();
     if (stopping.signal.aborted) return;
     this.tail.reset(head);
@@ -102,7 +102,7 @@ export class LiveSubscription {
       try {
         for await (const { sized, through } of this.#pieces(signal)) {
           this.#connection.succeeded();
-          this.#trouble = undefined;
+          this.#failure = undefined;
           failures = 0;
           this.tail.append(sized, through);
         }
@@ -110,7 +110,7 @@ export class LiveSubscription {
         if (signal.aborted) return;
         this.#failed(client, error);
         // Retrying would hide the damage once the log has grown past it: readers must get the error.
-        if (this.#trouble?.code === 'LOG_CORRUPT') return;
+        if (this.#failure?.code === 'LOG_CORRUPT') return;
       }
       await this.#connection.rest(failures);
     }
@@ -121,7 +121,7 @@ export class LiveSubscription {
       this.#connection.failed(client, error);
     } catch {
       // It is retried anyway, because the cause may be corrected on the server.
-      this.#trouble = toLogError(error, this.#connection.address.shown);
+      this.#failure = toLogError(error, this.#connection.address.shown);
       this.tail.wake();
     }
   }
@@ -132,14 +132,20 @@ export class LiveSubscription {
     const stuck = new AbortController();
     const watch = setInterval(() => void this.#watch(stuck), WATCH_MS).unref();
     try {
-      const said = subscriptionMessages(
+      const messages = subscriptionMessages(
         this.#connection.client,
         after,
         this.#codec.prefixes(),
         AbortSignal.any([signal, stuck.signal]),
         true,
       );
-      yield* subscriptionBatches(said, this.#codec, { after, head, filter: undefined, batchSize: 500, isLive: true });
+      yield* subscriptionBatches(messages, this.#codec, {
+        after,
+        head,
+        filter: undefined,
+        batchSize: 500,
+        isLive: true,
+      });
       if (stuck.signal.aborted) throw new NoAnswer(WATCH_MS);
     } finally {
       clearInterval(watch);

@@ -68,10 +68,10 @@ function queue(subscription: AllStreamSubscription, mark: SubscriptionMessage): 
 }
 
 function toMessages(items: readonly (SubscriptionMessage | AllStreamResolvedEvent)[]): SubscriptionMessage[] {
-  const said: SubscriptionMessage[] = [];
+  const messages: SubscriptionMessage[] = [];
   for (const item of items) {
-    if ('checkpoint' in item || 'caughtUp' in item) said.push(item);
-    else if ('event' in item && item.event !== undefined) said.push({ record: item.event });
+    if ('checkpoint' in item || 'caughtUp' in item) messages.push(item);
+    else if ('event' in item && item.event !== undefined) messages.push({ record: item.event });
   }
-  return said;
+  return messages;
 }

@@ -1,4 +1,4 @@
-import type { Json, JsonObject } from '../../../domain/json.js';
+import { isJsonObject, type Json, type JsonObject } from '../../../domain/json.js';
 import { invalidInput, type FieldProblem, type Problem } from '../../../domain/problem.js';
 
 /** The `input` of a mutation. */
@@ -22,7 +22,7 @@ export function onlyGiven<T extends object>(fields: T): { [K in keyof T]?: Exclu
 export function notObjects(inputs: Readonly<Record<string, Json | undefined>>): Problem | undefined {
   const fields: FieldProblem[] = [];
   for (const [path, value] of Object.entries(inputs)) {
-    if (value === undefined || value === null || isObject(value)) continue;
+    if (value === undefined || value === null || isJsonObject(value)) continue;
     fields.push({ path, message: 'must be a JSON object' });
   }
   return fields.length === 0 ? undefined : invalidInput(fields);
@@ -30,9 +30,5 @@ export function notObjects(inputs: Readonly<Record<string, Json | undefined>>): 
 
 /** The value as a JSON object; `undefined` when it is left out. `notObjects` has refused every other value. */
 export function asObject(value: Json | undefined): JsonObject | undefined {
-  return value !== undefined && isObject(value) ? value : undefined;
-}
-
-function isObject(value: Json): value is JsonObject {
-  return value !== null && typeof value === 'object' && !Array.isArray(value);
+  return value !== undefined && isJsonObject(value) ? value : undefined;
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { isJsonObject } from '../../../domain/json.js';
 import { HttpError } from '../../http-kit/error-answer.js';
 import {
   parsePythonJson,
@@ -91,5 +92,5 @@ export function kept(field: string, value: ReceivedJson, maxBytes: number): stri
 }
 
 function isObject(value: unknown): value is ReceivedObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) && rawText(value) === undefined;
+  return isJsonObject(value) && rawText(value) === undefined;
 }

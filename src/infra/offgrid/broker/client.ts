@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { fetchText, TooLargeError } from '../../http-kit/bounded-fetch.js';
 import type { Clock } from '../../platform/clock.js';
 import { PythonJsonError, type PythonJson, type PythonObject } from './python-json.js';
 import { newNonce, readTime, signBody } from './signature.js';
@@ -184,9 +185,9 @@ export class BrokerClient {
 
   /** Adopts the broker's time if the broker refused because of the clock: off the grid there may be no other time source. */
   #setClock({ status, text }: Answer, nonce: string): boolean {
-    const told = status === 401 ? signedTime.safeParse(parseJson(text)) : undefined;
-    if (told?.success !== true) return false;
-    const time = readTime(told.data, this.#authKey, nonce);
+    const stated = status === 401 ? signedTime.safeParse(parseJson(text)) : undefined;
+    if (stated?.success !== true) return false;
+    const time = readTime(stated.data, this.#authKey, nonce);
     if (time === undefined) return false;
     this.#offsetMs = 1_000 * (time - unixSeconds(this.#clock.now()));
     return true;
@@ -207,17 +208,24 @@ export class BrokerClient {
     const answer = parseJson(text);
     const parsed = schema.safeParse(answer);
     if (parsed.success) return parsed.data;
-    if (notOk.safeParse(answer).success) throw new BrokerError('REFUSED', this.#said(path, 'refused', text));
-    throw new BrokerError('BAD_ANSWER', this.#said(path, "gave an answer that is not a broker's", text), parsed.error);
+    if (notOk.safeParse(answer).success) throw new BrokerError('REFUSED', this.#describe(path, 'refused', text));
+    throw new BrokerError(
+      'BAD_ANSWER',
+      this.#describe(path, "gave an answer that is not a broker's", text),
+      parsed.error,
+    );
   }
 
   async #fetch(path: string, init: RequestInit): Promise<Answer> {
     try {
-      const signal = AbortSignal.timeout(this.#timeoutMs);
-      const response = await fetch(`${this.#url}${path}`, { ...init, redirect: 'error', signal });
-      return { status: response.status, text: await this.#textOf(path, response) };
+      return await fetchText(`${this.#url}${path}`, init, { timeoutMs: this.#timeoutMs, maxBytes: MAX_ANSWER_BYTES });
     } catch (error) {
-      if (error instanceof BrokerError) throw error;
+      if (error instanceof TooLargeError)
+        throw new BrokerError(
+          'BAD_ANSWER',
+          `The broker at ${this.#url} answers ${path} with more than ${MAX_ANSWER_BYTES} bytes.`,
+          error,
+        );
       if (error instanceof Error && error.name === 'TimeoutError') {
         const message = `The broker at ${this.#url} did not answer ${path} within ${this.#timeoutMs} ms.`;
         throw new BrokerError('TIMEOUT', message, error);
@@ -226,27 +234,12 @@ export class BrokerClient {
     }
   }
 
-  async #textOf(path: string, response: Response): Promise<string> {
-    const chunks: Uint8Array[] = [];
-    let bytes = 0;
-    const body = response.body as AsyncIterable<Uint8Array> | null;
-    for await (const chunk of body ?? []) {
-      bytes += chunk.byteLength;
-      if (bytes > MAX_ANSWER_BYTES) {
-        const message = `The broker at ${this.#url} answered ${path} with more than ${MAX_ANSWER_BYTES} bytes.`;
-        throw new BrokerError('BAD_ANSWER', message);
-      }
-      chunks.push(chunk);
-    }
-    return Buffer.concat(chunks).toString('utf8');
-  }
-
   #refusal(path: string, status: number, text: string): BrokerError {
     const codes: Partial<Record<number, BrokerErrorCode>> = { 401: 'UNAUTHORIZED', 404: 'NOT_FOUND' };
-    return new BrokerError(codes[status] ?? 'REFUSED', this.#said(path, `answered ${status}`, text));
+    return new BrokerError(codes[status] ?? 'REFUSED', this.#describe(path, `answered ${status}`, text));
   }
 
-  #said(path: string, what: string, text: string): string {
+  #describe(path: string, what: string, text: string): string {
     return `The broker at ${this.#url} ${what} to ${path}: ${messageIn(text).slice(0, MAX_SAID_LENGTH)}`;
   }
 }

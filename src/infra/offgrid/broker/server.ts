@@ -1,10 +1,10 @@
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
-import fastify, { LogController, type FastifyInstance } from 'fastify';
+import { handleErrors, refuseUrl } from '../../http-kit/error-answer.js';
+import { closeServer, newServer } from '../../http-kit/server.js';
 import type { Clock } from '../../platform/clock.js';
 import type { Logger } from '../../platform/logger.js';
 import { MAX_BODY_BYTES, MAX_ID_LENGTH } from './bodies.js';
-import { handleBrokerErrors, refuseBrokerUrl } from './errors.js';
+import { BROKER_ERRORS } from './errors.js';
 import { serveBrokerMetrics } from './metrics.js';
 import { DEFAULT_POLICIES, type QuorumPolicies } from './quorum.js';
 import { serveBroker } from './routes.js';
@@ -56,17 +56,14 @@ export interface Broker {
 export async function startBroker(options: BrokerOptions): Promise<Broker> {
   const { dataDir, name, bind, port, authKey, policy = DEFAULT_POLICIES, clock, logger } = options;
   const store = await BrokerStore.open(join(dataDir, name), unixSeconds(clock.now()));
-  const app: FastifyInstance = fastify({
-    loggerInstance: logger,
-    logController: new LogController({ disableRequestLogging: true }),
+  const app = newServer(logger, {
     bodyLimit: MAX_BODY_BYTES,
     requestTimeout: REQUEST_TIMEOUT_MS,
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
-    frameworkErrors: refuseBrokerUrl,
-    forceCloseConnections: 'idle',
+    frameworkErrors: refuseUrl(BROKER_ERRORS.body),
   });
   app.server.maxConnections = MAX_CONNECTIONS;
-  handleBrokerErrors(app);
+  handleErrors(app, BROKER_ERRORS);
   serveBrokerMetrics(app, store, clock);
   serveBroker(app, {
     store,
@@ -86,17 +83,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   }
 
   async function close(): Promise<void> {
-    const closed = app.close();
-    await atMost(GOODBYE_MS, closed);
-    app.server.closeAllConnections();
-    await atMost(TORN_MS, closed);
+    await closeServer(app, { graceMs: GOODBYE_MS, tornMs: TORN_MS });
     await store.close();
   }
-}
-
-/** Waits for a promise, at most for a time. */
-async function atMost(ms: number, something: Promise<unknown>): Promise<void> {
-  const waiting = new AbortController();
-  const timeout = delay(ms, undefined, { signal: waiting.signal }).catch(() => undefined);
-  await Promise.race([something, timeout]).finally(() => waiting.abort());
 }

@@ -53,12 +53,12 @@ export function newIdentity(): NewIdentity {
 }
 
 function identityOf(pem: string, path: string): Identity {
-  const [, told] = FIRST_LINE.exec(pem) ?? [];
+  const [, stated] = FIRST_LINE.exec(pem) ?? [];
   const [signs, exchanges] = pem.match(PRIVATE_KEY) ?? [];
   try {
     const signingKey = keyOf(signs, 'ed25519');
     const verifyKey = publicKeyText(createPublicKey(signingKey));
-    if (fingerprintOf(verifyKey) !== told) throw new Error('its fingerprint is that of another key');
+    if (fingerprintOf(verifyKey) !== stated) throw new Error('its fingerprint is that of another key');
     const exchange = createPublicKey(keyOf(exchanges, 'x25519'));
     const exchangeKey = toBase64(exchange.export({ format: 'der', type: 'spki' }).subarray(SPKI_HEAD_BYTES));
     return { id: fingerprintOf(verifyKey), signingKey, verifyKey, exchangeKey };

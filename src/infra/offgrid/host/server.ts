@@ -1,8 +1,9 @@
 import { access, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import fastify, { LogController, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { equalBytes } from '../../crypto/bytes.js';
 import { sha256 } from '../../crypto/sha256.js';
+import { closeServer, newServer } from '../../http-kit/server.js';
 import type { Clock } from '../../platform/clock.js';
 import type { Logger } from '../../platform/logger.js';
 import { isLoopback } from '../../platform/loopback.js';
@@ -38,7 +39,7 @@ const TIMEOUT_CHECK_MS = 1_000;
 const MAX_PARAM_LENGTH = 1_024;
 /** The maximum body of the prototype's paths, in bytes: a payload of 1 MiB in base64, and its meta. */
 const MAX_MEMORY_BODY_BYTES = 2 * 1024 * 1024;
-/** How long a close waits for requests in progress before it ends connections, in milliseconds. */
+/** How long a close waits for requests in progress, and then for the connections that it cuts, in milliseconds. */
 const CLOSE_MS = 5_000;
 /** How long a connection may be idle between requests, in milliseconds. */
 const KEEP_ALIVE_MS = 60_000;
@@ -112,7 +113,7 @@ export async function startHost(options: HostOptions): Promise<RunningHost> {
       metrics.answered(refusal.code);
       refuse(refusal, request, reply);
     });
-    opened.push(() => closeInTime(app));
+    opened.push(() => closeServer(app, { graceMs: CLOSE_MS, tornMs: CLOSE_MS }));
     serve(app, { ...options, key, identity, replicas, metrics, memory: new Memory(file) });
     const url = await app.listen({ host: bind, port });
     return {
@@ -166,10 +167,7 @@ function newApp(
   logger: Logger,
   refuse: (refusal: RefusalError, request: FastifyRequest, reply: FastifyReply) => void,
 ): FastifyInstance {
-  const app = fastify({
-    loggerInstance: logger,
-    logController: new LogController({ disableRequestLogging: true }),
-    forceCloseConnections: 'idle',
+  const app = newServer(logger, {
     keepAliveTimeout: KEEP_ALIVE_MS,
     // The total time for a body is not limited; readBody checks its rate.
     requestTimeout: 0,
@@ -325,18 +323,6 @@ function refusalOf(error: unknown): RefusalError {
     { code: 'INTERNAL', message: "The host failed to process the request. The cause is in the host's log." },
     { cause: error },
   );
-}
-
-/** Closes a server; connections whose requests do not finish in time are ended. */
-async function closeInTime(app: FastifyInstance): Promise<void> {
-  const timer = setTimeout(() => {
-    app.server.closeAllConnections();
-  }, CLOSE_MS);
-  try {
-    await app.close();
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 /** Closes connections after the answers that are sent while the host closes; otherwise the host would wait for their end. */

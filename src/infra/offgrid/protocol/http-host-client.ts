@@ -91,11 +91,11 @@ export class HttpHostClient implements HostClient {
     const path = '/pubkeys';
     const request = { method: 'GET', path, headers: {}, body: NOTHING, maxAnswerBytes: MAX_SHORT_BODY_BYTES } as const;
     const { status, body } = await this.#send(() => request);
-    const told = status === 200 ? jsonOf(body) : undefined;
-    if (typeof told !== 'object' || told === null || !('ed25519_verify_key' in told))
+    const keys = status === 200 ? jsonOf(body) : undefined;
+    if (typeof keys !== 'object' || keys === null || !('ed25519_verify_key' in keys))
       throw this.#failure('NONSENSE', `the answer to ${path} does not contain the key of a host. Check the URL`);
-    const { ed25519_verify_key: text } = told;
-    if (!('protocol' in told) || told.protocol !== PROTOCOL)
+    const { ed25519_verify_key: text } = keys;
+    if (!('protocol' in keys) || keys.protocol !== PROTOCOL)
       throw this.#failure('OUTDATED', 'the host uses protocol 1. Start a current build of it in an empty folder');
     const verifyKey = new Uint8Array(Buffer.from(String(text), 'base64'));
     if (!isVerifyKey(verifyKey)) throw this.#failure('NONSENSE', 'the host sent an invalid verify key');

@@ -92,20 +92,20 @@ export function encodeRefusal(refusal: Refusal): Uint8Array {
 export function decodeRefusal(body: Uint8Array): Refusal {
   checkBodySize(body, MAX_SHORT_BODY_BYTES);
   const member = membersOf(decodeStrict(body, 'the refusal'), 'refusal');
-  const [known, said] = [member('code', code), member('message', message)];
+  const [known, text] = [member('code', code), member('message', message)];
   switch (known) {
     case 'FENCED':
-      return { code: known, message: said, claim: member('claim', claim) };
+      return { code: known, message: text, claim: member('claim', claim) };
     case 'FORKED':
     case 'OLDER':
     case 'COMMITTED':
-      return { code: known, message: said, tree: member('tree', tree) };
+      return { code: known, message: text, tree: member('tree', tree) };
     case 'GAP':
-      return { code: known, message: said, sequence: member('sequence', eventCount) };
+      return { code: known, message: text, sequence: member('sequence', eventCount) };
     case 'BUSY':
-      return { code: known, message: said, wait: Math.min(member('wait', seconds), MAX_WAIT_SECONDS) };
+      return { code: known, message: text, wait: Math.min(member('wait', seconds), MAX_WAIT_SECONDS) };
     default:
-      return { code: known, message: said };
+      return { code: known, message: text };
   }
 }
 

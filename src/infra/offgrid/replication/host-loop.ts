@@ -155,7 +155,7 @@ export class HostLoop {
       return;
     } catch (error) {
       if (signal.aborted) return;
-      waitMs = await this.#judge(error, epoch).catch((failure: unknown) => this.#fail(failure));
+      waitMs = await this.#respond(error, epoch).catch((failure: unknown) => this.#fail(failure));
     }
     if (waitMs > 0) await this.#pause(waitMs, signal);
     else await time.turn();
@@ -215,7 +215,7 @@ export class HostLoop {
   }
 
   /** Decides what a failure means. Returns how long to leave the host alone, in milliseconds. */
-  async #judge(error: unknown, epoch: number): Promise<number> {
+  async #respond(error: unknown, epoch: number): Promise<number> {
     if (error instanceof DishonestHostError) return this.#accuse(error);
     const { cause, batch } = error instanceof ShipError ? error : { cause: error, batch: undefined };
     const { writer } = this.#dependencies;

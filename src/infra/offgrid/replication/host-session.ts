@@ -209,7 +209,7 @@ export class HostSession {
     const { host, originKey } = this.#expected;
     const value = { host, origin, epoch: this.#epoch, writer: writer.id };
     const claim = { signed: signClaim(value, root.signingKey), value };
-    return this.#judged(
+    return this.#checked(
       () => this.#client.claim(origin, { key: originKey, claim: claim.signed }),
       (good) => {
         assertGranted(good, claim);
@@ -221,7 +221,7 @@ export class HostSession {
   /** Asks for the head; claims again if the host has forgotten the claim. */
   async #ask(): Promise<GoodHead> {
     const { origin, writer } = this.#dependencies;
-    const head = await this.#judged(() => this.#client.head(origin));
+    const head = await this.#checked(() => this.#client.head(origin));
     const claim = head.claim?.value;
     if (claim?.epoch === this.#epoch && claim.writer === writer.id) return head;
     this.#memory.granted = 0;
@@ -234,7 +234,7 @@ export class HostSession {
     const memory = this.#memory;
     const begun = time.now().getTime();
     try {
-      await this.#judged(
+      await this.#checked(
         () => this.#client.ship(origin, batch.body),
         (good) => {
           assertTaken(good, batch.statement);
@@ -256,7 +256,7 @@ export class HostSession {
    * @param check throws unless the head has what the request demands
    * @throws DishonestHostError, HostFailure, EpochEnded
    */
-  async #judged(ask: () => Promise<HeadAnswer>, check: (head: GoodHead) => void = () => undefined): Promise<GoodHead> {
+  async #checked(ask: () => Promise<HeadAnswer>, check: (head: GoodHead) => void = () => undefined): Promise<GoodHead> {
     const { writer } = this.#dependencies;
     const { counted } = this.#memory;
     const answer = await ask();

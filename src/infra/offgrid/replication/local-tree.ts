@@ -31,11 +31,11 @@ export class LocalTree {
 
   /**
    * The tree over the first events.
-   * @param afresh computes everything again: cached frontiers may be damaged
+   * @param recompute computes everything again: cached frontiers may be damaged
    * @returns undefined when there are fewer events
    */
-  async at(size: number, afresh = false): Promise<MerkleFrontier | undefined> {
-    const kept = afresh ? undefined : await this.#keptBelow(size);
+  async at(size: number, recompute = false): Promise<MerkleFrontier | undefined> {
+    const kept = recompute ? undefined : await this.#keptBelow(size);
     let frontier = kept ?? new MerkleFrontier(sha256);
     while (frontier.size < size) {
       const most = Math.min(MAX_BATCH_EVENTS, size - frontier.size);

@@ -147,9 +147,9 @@ export class PolicyReconciler {
           await this.#set();
           return;
         }
-        const trouble = `${url} answers with the key ${met.host}, which is not the expected one; the host counts for nothing. If the key is right, name it in OFFGRID_STORAGE_HOSTS: ${url}#${met.host}`;
-        if (this.#failures.get(url) !== trouble) logger.error({ host: url }, trouble);
-        this.#failures.set(url, trouble);
+        const failure = `${url} answers with the key ${met.host}, which is not the expected one; the host counts for nothing. If the key is right, name it in OFFGRID_STORAGE_HOSTS: ${url}#${met.host}`;
+        if (this.#failures.get(url) !== failure) logger.error({ host: url }, failure);
+        this.#failures.set(url, failure);
       } catch (error) {
         failures += 1;
         waitMs = backoffMs(failures, time.random());

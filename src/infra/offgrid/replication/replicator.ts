@@ -222,16 +222,16 @@ export class Replicator {
   /** Reports changes of the writer to all who wait for the state. */
   async #passOn(signal: AbortSignal): Promise<void> {
     const { logger, onHalted } = this.#dependencies;
-    let told: HaltReason | undefined;
+    let logged: HaltReason | undefined;
     while (!signal.aborted) {
       const changed = this.#writer.changed(signal);
       const { halted } = this.#writer;
-      if (halted !== told) {
+      if (halted !== logged) {
         if (halted === undefined) logger.info('this core takes commands again');
         else logger.fatal(halted, 'this core takes no more commands');
         onHalted(halted);
       }
-      told = halted;
+      logged = halted;
       this.#state.notify();
       await changed;
     }

@@ -1,6 +1,6 @@
 import { isReplicated, type RecordedEvent } from '../../../domain/event.js';
 import type { JsonObject } from '../../../domain/json.js';
-import { decode, isIntact, type EventRow } from '../../eventlog/embedded/event-row.js';
+import { decode, EVENT_COLUMNS, isIntact, type EventRow } from '../../eventlog/embedded/event-row.js';
 import { TOMBSTONE, TRUNCATED } from '../../eventlog/embedded/writer.js';
 import { SqliteError, type Connection } from '../../sqlite/connection.js';
 import { RepairError } from './errors.js';
@@ -10,8 +10,7 @@ const PAGE = 128;
 /** The most damaged events that are mended one by one. */
 const MAX_DAMAGED = 10_000;
 
-const COLUMNS = 'position, stream, revision, id, type, etype, data, metadata, recorded_at, checksum';
-const ROWS = `SELECT ${COLUMNS} FROM events NOT INDEXED WHERE position > ? AND position <= ? ORDER BY position`;
+const ROWS = `SELECT ${EVENT_COLUMNS} FROM events NOT INDEXED WHERE position > ? AND position <= ? ORDER BY position`;
 
 /** What is left of a damaged row: any of it may be wrong, and of another type than it should be. */
 export type Remains = Readonly<Record<Exclude<keyof EventRow, 'data' | 'metadata'>, unknown>>;

@@ -1,7 +1,7 @@
 import { link, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { categoryOf, ETYPES } from '../../../domain/event.js';
-import { encodeAppend, rowJson } from '../../eventlog/embedded/event-row.js';
+import { encodeAppend, EVENT_COLUMNS, rowJson } from '../../eventlog/embedded/event-row.js';
 import { openLogFile } from '../../eventlog/embedded/log-file.js';
 import { TRUNCATED } from '../../eventlog/embedded/writer.js';
 import { syncFolder } from '../../platform/files.js';
@@ -15,10 +15,9 @@ const COPIED = 10_000;
 /** The format of a time in a row. */
 const INSTANT = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
 
-const COLUMNS = 'position, stream, revision, id, type, etype, data, metadata, recorded_at, checksum';
-const COPY = `INSERT INTO mended.events (${COLUMNS})
-  SELECT ${COLUMNS} FROM main.events NOT INDEXED WHERE position >= ? AND position <= ? ORDER BY position`;
-const INSERT = `INSERT INTO mended.events (${COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`;
+const COPY = `INSERT INTO mended.events (${EVENT_COLUMNS})
+  SELECT ${EVENT_COLUMNS} FROM main.events NOT INDEXED WHERE position >= ? AND position <= ? ORDER BY position`;
+const INSERT = `INSERT INTO mended.events (${EVENT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`;
 const NEXT = 'SELECT coalesce(max(revision), -1) + 1 AS next FROM mended.events WHERE stream = ?';
 const STREAM_WITH_HOLES =
   'SELECT stream FROM events GROUP BY stream HAVING count(*) <> max(revision) + 1 OR min(revision) <> 0 LIMIT 1';
@@ -177,12 +176,12 @@ export class DamagedFile {
 
   /** For an event that no host has, keeps what a truncation keeps: its place. */
   async #empty({ position, remains }: Filling, spare: string): Promise<Written> {
-    const { stream: named, revision: said, id } = remains ?? {};
+    const { stream: named, revision: stated, id } = remains ?? {};
     const isOfSpare = remains?.type === 'ReplicasAcknowledged' || remains?.etype === ETYPES.ReplicasAcknowledged;
     const isKnown =
       typeof named === 'string' &&
       (!isOfSpare || categoryOf(named) === categoryOf(spare)) &&
-      (await this.#next(named)) === said;
+      (await this.#next(named)) === stated;
     const stream = isKnown ? named : spare;
     const revision = await this.#next(stream);
     const kept = [typeof id === 'string' ? id : '', TRUNCATED, 0, '', '', instantOf(remains?.recorded_at) ?? '', 0];

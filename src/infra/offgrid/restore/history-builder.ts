@@ -3,7 +3,7 @@ import type { EntryList } from './entry-list.js';
 import type { KnownPolicy, KnownState } from './history-notes.js';
 
 /** A history that hosts show: its entries, and its line. */
-export interface Story {
+export interface ListedHistory {
   readonly list: EntryList;
   readonly line: number;
 }
@@ -14,9 +14,9 @@ export interface HistoryBuilder<Log> {
    * Gets the first events of a list. Resolves the number of the first that cannot be obtained, and that the history
    * does not declare as held by no host; undefined when all are present.
    */
-  get(story: Story, to: number, sources: readonly ContentSource[]): Promise<number | undefined>;
+  get(history: ListedHistory, to: number, sources: readonly ContentSource[]): Promise<number | undefined>;
   /** Like `get`, but past events that cannot be obtained, up to the last that can. Resolves how many there are then. */
-  getPast(story: Story, to: number, sources: readonly ContentSource[]): Promise<number>;
+  getPast(history: ListedHistory, to: number, sources: readonly ContentSource[]): Promise<number>;
   /** The log with exactly the first events of a list, which must have been obtained before. */
   finish(list: EntryList, length: number): Promise<Log>;
   /** The policies on the first events of a list, as far as these were obtained. */

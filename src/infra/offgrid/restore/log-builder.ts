@@ -12,7 +12,7 @@ import {
 import { EntryList } from './entry-list.js';
 import { NotAnEvent, NotSealedHere, EnvelopeReader, type OpenedEvent } from './envelope-reader.js';
 import { GIVEN_AND_WITHHELD, RestoreError } from './errors.js';
-import type { HistoryBuilder, Story } from './history-builder.js';
+import type { HistoryBuilder, ListedHistory } from './history-builder.js';
 import { HistoryNotes, type KnownPolicy, type KnownState } from './history-notes.js';
 import { declaredHoles, HolePlan, type Part } from './hole-plan.js';
 
@@ -69,7 +69,7 @@ export class LogBuilder implements HistoryBuilder<EventLog> {
    * host. Resolves the number of the first other event that no host gives; undefined when all are present.
    * @throws RestoreError when an event opens to nothing that a log can hold
    */
-  async get({ list, line }: Story, to: number, sources: readonly ContentSource[]): Promise<number | undefined> {
+  async get({ list, line }: ListedHistory, to: number, sources: readonly ContentSource[]): Promise<number | undefined> {
     const build = await this.#on(list, to);
     if (build.written >= to) return undefined;
     const { fetcher, onTrouble } = this.#dependencies;
@@ -89,7 +89,7 @@ export class LogBuilder implements HistoryBuilder<EventLog> {
    * Resolves how many events the log then has.
    * @throws RestoreError when an event opens to nothing that a log can hold
    */
-  async getPast({ list, line }: Story, to: number, sources: readonly ContentSource[]): Promise<number> {
+  async getPast({ list, line }: ListedHistory, to: number, sources: readonly ContentSource[]): Promise<number> {
     const build = await this.#on(list, to);
     if (build.written >= to) return to;
     const part = this.#part(build, { list, to, sources });

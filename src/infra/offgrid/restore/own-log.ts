@@ -2,7 +2,7 @@ import { isReplicated } from '../../../domain/event.js';
 import type { EventLog } from '../../eventlog/eventlog.js';
 import { encodeEntry } from '../protocol/entry.js';
 import { EntryList } from './entry-list.js';
-import type { HistoryBuilder, Story } from './history-builder.js';
+import type { HistoryBuilder, ListedHistory } from './history-builder.js';
 import { HistoryNotes, type KnownPolicy, type KnownState } from './history-notes.js';
 import { holesBy } from './hole-plan.js';
 import type { KnownKeys } from './known-keys.js';
@@ -50,12 +50,12 @@ export class OwnLog implements HistoryBuilder<OwnLog> {
     return new OwnLog(new EntryList(Buffer.concat(entries)), events, notes, holes);
   }
 
-  get({ list }: Story, to: number): Promise<number | undefined> {
+  get({ list }: ListedHistory, to: number): Promise<number | undefined> {
     const common = this.entries.common(list);
     return Promise.resolve(common >= to ? undefined : common + 1);
   }
 
-  getPast({ list }: Story, to: number): Promise<number> {
+  getPast({ list }: ListedHistory, to: number): Promise<number> {
     return Promise.resolve(Math.min(to, this.entries.common(list)));
   }
 

@@ -116,19 +116,19 @@ export function restoredFact(
   { origin, dishonestWeight }: Pick<RestoreRequest, 'origin' | 'dishonestWeight'>,
 ): ReplicasAcknowledged {
   const { policies, epoch } = read;
-  const told = { origin, writerEpoch: epoch, hosts: [], dishonestWeight };
+  const common = { origin, writerEpoch: epoch, hosts: [], dishonestWeight };
   if ('loss' in read) {
     const line = policies.at(-1)?.line ?? 1;
     const elected = { line: read.line, epoch: 0, base: read.length };
     const policyVersion = policies.at(-1)?.policy.version ?? 0;
     const holes = read.holes.length === 0 ? {} : { holes: read.holes };
-    return fact({ ...told, ...holes, policyVersion, line, quorumSequence: 0, quorumEpoch: 0, elected });
+    return fact({ ...common, ...holes, policyVersion, line, quorumSequence: 0, quorumEpoch: 0, elected });
   }
   const { best, base, quorum, quorumEpoch } = read;
   const { line } = best;
   const policyVersion = versionInForce(policiesInPlay(policies, quorum), quorum);
   const elected = { line, epoch: best.epoch, base };
-  return fact({ ...told, policyVersion, line, quorumSequence: quorum, quorumEpoch, elected, restored: true });
+  return fact({ ...common, policyVersion, line, quorumSequence: quorum, quorumEpoch, elected, restored: true });
 }
 
 function fact(data: ReplicasAcknowledged['data']): ReplicasAcknowledged {

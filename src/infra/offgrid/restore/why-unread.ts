@@ -97,9 +97,9 @@ function whoShows(heard: readonly HeardHost[], policies: readonly Policy[]): str
     [tree, staged].map((one) => toHex(one?.value.root ?? new Uint8Array())).join(' ');
   const roots = ranked.map(rootsOf);
   const isFirst = (host: HeardHost, i: number) => roots.indexOf(rootsOf(host)) === i;
-  const told = [...ranked.filter(isFirst), ...ranked.filter((host, i) => !isFirst(host, i))];
-  const shown = told.slice(0, MAX_NAMED).map((host) => shownBy(host, policies));
-  return [...shown, ...(told.length > MAX_NAMED ? [`${told.length - MAX_NAMED} more`] : [])].join('; ');
+  const ordered = [...ranked.filter(isFirst), ...ranked.filter((host, i) => !isFirst(host, i))];
+  const shown = ordered.slice(0, MAX_NAMED).map((host) => shownBy(host, policies));
+  return [...shown, ...(ordered.length > MAX_NAMED ? [`${ordered.length - MAX_NAMED} more`] : [])].join('; ');
 }
 
 /** What a host shows, in a few words. */

@@ -270,7 +270,9 @@ describe('a broker refuses', () => {
     const { url, ack, status } = await started();
     expect(await ack('host-a', 'nothing')).toEqual(refusal(404, 'NOT_FOUND', expect.stringContaining("'nothing'")));
     expect(await status('nothing')).toEqual(refusal(404, 'NOT_FOUND'));
-    expect(await get(url, '/auction')).toEqual(refusal(404, 'NOT_FOUND', 'This broker does not serve GET /auction.'));
+    expect(await get(url, '/auction')).toEqual(
+      refusal(404, 'NOT_FOUND', 'Nothing is served at GET /auction. Check the method and the path.'),
+    );
     expect(await get(url, '/quorum/status/replica/%ff')).toEqual(refusal(400, 'BAD_REQUEST'));
   });
 });
