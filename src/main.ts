@@ -227,7 +227,7 @@ Example:
 program
   .command('restore')
   .description('Restores a core from the hosts, into an empty data folder.')
-  .option('--hosts <hosts>', 'url#fingerprint,…; by default those of OFFGRID_STORAGE_HOSTS')
+  .option('--hosts <hosts>', 'url#fingerprint,…; by default those of OFFGRID_STORAGE_HOSTS; for a drill or a repair, those that the core knows')
   .option('--key <key>', 'The recovery key; - reads it from stdin; by default SHERATAN_RECOVERY_KEY or the keyring')
   .option(
     '--accept-loss <origin>',

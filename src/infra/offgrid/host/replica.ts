@@ -88,7 +88,7 @@ export class Replica {
   claim({ key, claim: signed }: ClaimBody, request: Uint8Array): Promise<SignedThing<'head'>> {
     return this.#inTurn(async () => {
       const state = await this.#load();
-      this.#assertPinned(key, state);
+      this.#assertPinned(key, state, 'claim');
       const claim = this.#opened(() => openClaim(signed, key), 'claim');
       const { epoch, writer, origin, host } = claim.value;
       if (origin !== this.#origin || host !== this.#options.identity.id) throw this.#notSigned('claim');
@@ -111,7 +111,7 @@ export class Replica {
     return this.#inTurn(async () => {
       const state = await this.#load();
       if (state === undefined) throw notClaimed(`Origin '${this.#origin}' was not claimed at this host.`);
-      this.#assertPinned(state.key, state);
+      this.#assertPinned(state.key, state, 'tree');
       await this.#take({ ...batch, tree: this.#claimedTree(batch, state), events: batch.events.map(leafOf) }, state);
       return this.#sign(request);
     });
@@ -337,7 +337,7 @@ export class Replica {
   }
 
   /** Checks a key against the pinned and the configured key. @throws RefusalError NOT_SIGNED when it is another */
-  #assertPinned(key: VerifyKey, state: OriginState | undefined): void {
+  #assertPinned(key: VerifyKey, state: OriginState | undefined, kind: SignedKind): void {
     const { origins } = this.#options;
     const configured = origins.get(this.#origin);
     if (origins.size > 0 && configured === undefined) {
@@ -345,7 +345,7 @@ export class Replica {
       throw new RefusalError({ code: 'NOT_SIGNED', message });
     }
     for (const pinned of [configured, state?.key])
-      if (pinned !== undefined && !equalBytes(pinned, key)) throw this.#notSigned('claim');
+      if (pinned !== undefined && !equalBytes(pinned, key)) throw this.#notSigned(kind);
   }
 
   /** @throws RefusalError NOT_SIGNED, BAD_REQUEST */

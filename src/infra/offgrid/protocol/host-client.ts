@@ -27,7 +27,7 @@ export interface HeadAnswer {
  */
 export interface HostClient {
   readonly url: string;
-  /** The keys that the host states; they are not authenticated. @throws HostFailure OUTDATED when it uses protocol 1 */
+  /** The keys that the host states; they are not authenticated. @throws HostFailure OUTDATED when it uses another protocol */
   keys(): Promise<HostKeys>;
   claim(origin: Origin, claim: Omit<ClaimBody, 'challenge'>): Promise<HeadAnswer>;
   /** @param batch as encodeBatch makes it; the same bytes serve every host */

@@ -96,7 +96,10 @@ export class HttpHostClient implements HostClient {
       throw this.#failure('NONSENSE', `the answer to ${path} does not contain the key of a host. Check the URL`);
     const { ed25519_verify_key: text } = keys;
     if (!('protocol' in keys) || keys.protocol !== PROTOCOL)
-      throw this.#failure('OUTDATED', 'the host uses protocol 1. Start a current build of it in an empty folder');
+      throw this.#failure(
+        'OUTDATED',
+        `the host does not use protocol ${PROTOCOL}. Run the same build on the host and the core; a host of protocol 1 starts again in an empty folder`,
+      );
     const verifyKey = new Uint8Array(Buffer.from(String(text), 'base64'));
     if (!isVerifyKey(verifyKey)) throw this.#failure('NONSENSE', 'the host sent an invalid verify key');
     const host = fingerprintOf(Buffer.from(verifyKey).toString('base64'));

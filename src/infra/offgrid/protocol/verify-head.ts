@@ -57,7 +57,7 @@ export function verifyHead({ head: signed, request }: HeadAnswer, expected: Expe
   if (head.key !== null && !equalBytes(head.key, expected.originKey))
     throw new HostFailure(
       'NOT_SIGNED',
-      `Host ${expected.host} has another key for '${expected.origin}': another party claimed the name there first.`,
+      `Host ${expected.host} has another key for '${expected.origin}': another party claimed the name there first, or the host's OFFGRID_ORIGINS names another key.`,
     );
   try {
     return { signed, damaged: head.damaged, ...openStatements(head, expected.originKey) };

@@ -30,7 +30,7 @@ export interface HostStatus {
   /** How many events it has not signed for. */
   readonly behind: number;
   readonly lastAcknowledgedAt: string | null;
-  /** Whether the last attempt succeeded; null when this core is not the one that replicates, or has not tried. */
+  /** Whether the last attempt succeeded; null when this core is not the one that replicates. */
   readonly reached: boolean | null;
   readonly lastError: string | null;
   /** How many events it reports as damaged; null when this core is not the one that replicates, or has not heard it. */

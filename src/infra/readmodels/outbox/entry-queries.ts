@@ -3,7 +3,7 @@ import type { Policy } from '../../../domain/replication.js';
 import { checkFirst, checkLists, cursorIn, DEFAULT_PAGE, readCursorIn, type Page, type PageRequest } from '../page.js';
 import type { OutboxDatabase } from './database.js';
 
-/** Whether a quorum has signed for a replicated event. COMPLETED is final. */
+/** Whether a quorum has signed for a replicated event. Only a new line makes a COMPLETED event PENDING again. */
 export type EntryStatus = 'PENDING' | 'COMPLETED';
 
 /** Selects the replicated events of a page: all given conditions must match (AND). */

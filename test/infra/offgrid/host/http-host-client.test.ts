@@ -144,7 +144,10 @@ describe('a client of a host', () => {
       const { protocol: _, ...keys } = JSON.parse((told.body as Buffer).toString()) as Record<string, unknown>;
       return { ...told, body: Buffer.from(JSON.stringify(keys)) };
     };
-    await expect(clientAt(old.url).keys()).rejects.toMatchObject({ code: 'OUTDATED', message: /upgrade it/ });
+    await expect(clientAt(old.url).keys()).rejects.toMatchObject({
+      code: 'OUTDATED',
+      message: expect.stringMatching(/does not use protocol 2/),
+    });
   });
 
   it('accepts no answer that is not authenticated by the host', async () => {
@@ -179,7 +182,7 @@ describe('a client of a host', () => {
     });
     await expect(
       clientAt(host.url, { host: host.identity.id, authKey: 'another key' }).head(ORIGIN),
-    ).rejects.toMatchObject({ code: 'UNREACHABLE', message: /OFFGRID_AUTH_KEY/ });
+    ).rejects.toMatchObject({ code: 'UNREACHABLE', message: expect.stringMatching(/OFFGRID_AUTH_KEY/) });
   });
 
   it('ignores a proof of another time that is not the host’s', async () => {
@@ -201,7 +204,7 @@ describe('a request of a client', () => {
     const url = await somebody(() => undefined);
     await expect(clientAt(url, { host }, HASTY).head(ORIGIN)).rejects.toMatchObject({
       code: 'TIMEOUT',
-      message: /No answer arrived within/,
+      message: expect.stringMatching(/No answer arrived within/),
     });
   });
 
@@ -219,7 +222,7 @@ describe('a request of a client', () => {
       });
       await expect(clientAt(url, { host }, { ...HASTY, ...BEGINNING }).head(ORIGIN)).rejects.toMatchObject({
         code: 'TIMEOUT',
-        message: /The answer arrived at less than/,
+        message: expect.stringMatching(/The answer arrived at less than/),
       });
     }
   });
@@ -231,7 +234,7 @@ describe('a request of a client', () => {
     const client = clientAt(url, { host }, { ...HASTY, firstByteMs: 60_000, maxFirstByteMs: 60_000 });
     await expect(client.ship(ORIGIN, new Uint8Array(8_000_000))).rejects.toMatchObject({
       code: 'TIMEOUT',
-      message: /The request was sent at less than/,
+      message: expect.stringMatching(/The request was sent at less than/),
     });
   });
 
