@@ -86,6 +86,7 @@ export default {
     room('offgrid/broker', ['offgrid/(host|replication|restore)', 'services', 'app', ...DOORS]),
     room('offgrid/replication', ['offgrid/(host|restore)', 'services', 'app', ...DOORS]),
     room('offgrid/restore', ['offgrid/(host|broker|replication)', 'services', 'app', ...DOORS]),
+    room('maintenance', ['services', 'app', 'offgrid/(host|broker)', ...DOORS]),
     {
       name: 'commands-of-the-cli-are-the-outside',
       comment: 'src/infra/cli parses, calls and prints: only src/main.ts imports it.',

@@ -66,6 +66,11 @@ export default defineConfig(
         { selector: 'MemberExpression[property.name=/^(only|skip|todo)$/]', message: skipped },
         {
           selector:
+            'CallExpression[callee.property.name=/^to(MatchObject|Equal|StrictEqual)$/] Property > Literal[regex]',
+          message: 'A regular expression in an object is not matched: use expect.stringMatching.',
+        },
+        {
+          selector:
             'CallExpression[callee.name=/^(describe|suite|it|test)$/] > ObjectExpression > Property[key.name=/^(only|skip|todo)$/]',
           message: skipped,
         },

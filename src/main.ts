@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { Command, Help } from 'commander';
 import { assertOwnAuthKey, assertTokens, readConfig } from './infra/app/config.js';
-import { CliError, CONFIG_EXIT_CODE, explain } from './infra/cli/errors.js';
+import { CliError, exitCodeOf, explain } from './infra/cli/errors.js';
 import type { RestoreOptions } from './infra/cli/restore.js';
 import { isLoopback } from './infra/platform/loopback.js';
 
@@ -227,7 +227,10 @@ Example:
 program
   .command('restore')
   .description('Restores a core from the hosts, into an empty data folder.')
-  .option('--hosts <hosts>', 'url#fingerprint,…; by default those of OFFGRID_STORAGE_HOSTS; for a drill or a repair, those that the core knows')
+  .option(
+    '--hosts <hosts>',
+    'url#fingerprint,…; by default those of OFFGRID_STORAGE_HOSTS; for a drill or a repair, those that the core knows',
+  )
   .option('--key <key>', 'The recovery key; - reads it from stdin; by default SHERATAN_RECOVERY_KEY or the keyring')
   .option(
     '--accept-loss <origin>',
@@ -375,7 +378,7 @@ function fail(error: unknown): number {
   const message = explain(error);
   if (message === undefined) throw error;
   process.stderr.write(`sheratan: ${message}\n`);
-  return error instanceof CliError ? error.exitCode : CONFIG_EXIT_CODE;
+  return exitCodeOf(error);
 }
 
 // The reader of the output closed it (`sheratan export | head`): nothing is left to do, and that is no error.

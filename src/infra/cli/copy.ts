@@ -4,9 +4,9 @@ import type { EventLog } from '../eventlog/eventlog.js';
 import { AddressError, isAddress, readAddress } from '../eventlog/eventstore/address.js';
 import { systemClock } from '../platform/clock.js';
 import { corePaths } from '../platform/core-paths.js';
-import { CopyError, copyLog, digestLog } from '../transfer/copy-log.js';
+import { copyVerified } from '../transfer/copy-log.js';
 import { CliError } from './errors.js';
-import { withProgress } from './progress.js';
+import { ShownWatch } from './progress.js';
 import { onStderr } from './stderr-logger.js';
 
 /** `sheratan copy`: copies a log from a data folder or a server into another. Resolves with the exit code. @throws CliError */
@@ -27,19 +27,20 @@ export async function runCopy(from: string, to: string, print: (line: string) =>
 
 async function copy(source: EventLog, target: EventLog, print: (line: string) => void): Promise<number> {
   const startedAt = performance.now();
-  const { copied, head } = await withProgress('copy', (update) => copyLog(source, target, update)).catch(
-    (error: unknown) => {
-      throw error instanceof CopyError ? new CliError(error.message) : error;
+  const watch = new ShownWatch('copy');
+  const verified = await copyVerified(source, target, {
+    onProgress: (part, position, head) => {
+      watch.onProgress(part, 'positions', Number(position), Number(head));
     },
-  );
-  const end = await target.head();
-  const seconds = ((performance.now() - startedAt) / 1_000).toFixed(1);
-  print(`${copied} events copied in ${seconds} s; position ${source.logId}:${head} is now ${target.logId}:${end}`);
-  const ours = await withProgress('verify source', (update) => digestLog(source, head, update));
-  const theirs = await withProgress('verify target', (update) => digestLog(target, end, update));
-  print(`source  ${ours.events} events  ${ours.digest}`);
-  print(`target  ${theirs.events} events  ${theirs.digest}`);
-  if (ours.digest === theirs.digest) {
+    onCopied: ({ copied, head }, end) => {
+      watch.stop();
+      const seconds = ((performance.now() - startedAt) / 1_000).toFixed(1);
+      print(`${copied} events copied in ${seconds} s; position ${source.logId}:${head} is now ${target.logId}:${end}`);
+    },
+  }).finally(watch.stop);
+  print(`source  ${verified.source.events} events  ${verified.source.digest}`);
+  print(`target  ${verified.target.events} events  ${verified.target.digest}`);
+  if (verified.isSame) {
     print('The logs are the same. Start a core on the target with a new data folder: it rebuilds the read models.');
     return 0;
   }

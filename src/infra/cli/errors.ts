@@ -1,8 +1,11 @@
 import { ConfigError } from '../app/config.js';
 import { KeyringError } from '../crypto/keyring-file.js';
 import { LogError } from '../eventlog/errors.js';
+import { MaintenanceError } from '../maintenance/watch.js';
+import { RepairError, RestoreError } from '../offgrid/restore/errors.js';
 import { FoldError } from '../projector/batch-folder.js';
 import { ProjectionError } from '../projector/errors.js';
+import { CopyError } from '../transfer/copy-log.js';
 
 /** The exit code of an error that an operator must correct: another start would fail in the same way. */
 export const CONFIG_EXIT_CODE = 78;
@@ -17,6 +20,9 @@ export class CliError extends Error {
     this.exitCode = exitCode;
   }
 }
+
+/** Errors whose message is complete for an operator. */
+const FOR_OPERATORS = [ConfigError, CliError, MaintenanceError, RestoreError, RepairError, CopyError];
 
 const SYSTEM_ERRORS: Readonly<Record<string, string>> = {
   EADDRINUSE:
@@ -37,6 +43,12 @@ const SYSTEM_ERRORS: Readonly<Record<string, string>> = {
   ENOTFOUND: 'the host name is unknown: set SHERATAN_BIND to an address of this machine',
 };
 
+/** The exit code of an error that has a message for the operator. After a repair that failed, another may succeed. */
+export function exitCodeOf(error: unknown): number {
+  if (error instanceof RepairError) return 1;
+  return error instanceof CliError ? error.exitCode : CONFIG_EXIT_CODE;
+}
+
 /** The message of an error for the operator: one line, with what to do. Undefined for a defect, which needs its stack. */
 export function explain(error: unknown): string | undefined {
   // Messages of SQLite, and the statements that they quote, may have several lines.
@@ -44,7 +56,7 @@ export function explain(error: unknown): string | undefined {
 }
 
 function explanation(error: unknown): string | undefined {
-  if (error instanceof ConfigError || error instanceof CliError) return error.message;
+  if (FOR_OPERATORS.some((type) => error instanceof type)) return (error as Error).message;
   if (error instanceof LogError || error instanceof ProjectionError || error instanceof KeyringError)
     return `${error.code}: ${error.message}`;
   if (error instanceof FoldError) return `${error.code}: event ${error.event.id}: ${error.message}`;

@@ -3,6 +3,7 @@ import type { HostProof, ProofKind, SignedText } from '../../domain/replication.
 import type { HostRow } from '../../projections/outbox-tables.js';
 import type { Config } from '../app/config.js';
 import { fromBase64, toHex } from '../crypto/bytes.js';
+import { knownHost } from '../maintenance/known-hosts.js';
 import { hostKeyOf } from '../offgrid/protocol/authentication.js';
 import { openClaim } from '../offgrid/protocol/claim.js';
 import { FINGERPRINT } from '../offgrid/protocol/fields.js';
@@ -14,7 +15,6 @@ import { isVerifyKey, verifyKeyOf, type VerifyKey } from '../offgrid/protocol/ve
 import { signedThingOf } from '../offgrid/replication/signed-text.js';
 import { corePaths } from '../platform/core-paths.js';
 import { CliError } from './errors.js';
-import { knownHost } from './known-hosts.js';
 import { rootKey } from './recovery-key.js';
 import { runningCore } from './running-core.js';
 
@@ -84,7 +84,7 @@ async function hostRow(host: string, config: Config): Promise<HostRow> {
   const { outbox } = corePaths(config.dataDir);
   if (!existsSync(outbox))
     throw new CliError(`There is no outbox at ${outbox}. Set SHERATAN_DATA_DIR to the data folder of a core.`);
-  const row = await knownHost(host, config);
+  const row = await knownHost(corePaths(config.dataDir).outbox, host);
   if (row === undefined) throw new CliError(`No policy of this core has named host '${host}'. Check the fingerprint.`);
   return row;
 }

@@ -3,15 +3,15 @@ import type { Config } from '../app/config.js';
 import { toHex } from '../crypto/bytes.js';
 import { writeKeyring } from '../crypto/keyring-file.js';
 import { formatRecoveryKey } from '../crypto/recovery-key.js';
+import { knownHosts } from '../maintenance/known-hosts.js';
 import { verifyKeyOf } from '../offgrid/protocol/verify-key.js';
 import { corePaths } from '../platform/core-paths.js';
-import { knownHosts } from './known-hosts.js';
 import { readRecoveryKey, rootKey } from './recovery-key.js';
 
 /** `sheratan keys export`: prints what a restore on an empty machine needs. @throws CliError, KeyringError */
 export async function exportKeys(config: Config, print: (line: string) => void): Promise<number> {
   const root = await rootKey(undefined, config);
-  const hosts = await knownHosts(config);
+  const hosts = await knownHosts(corePaths(config.dataDir).outbox);
   print('Keep this on paper, away from this machine. Anyone who has it can read everything.');
   print(`recovery key  ${formatRecoveryKey(root)}`);
   print(`origin        ${config.offgrid.origin}`);

@@ -1,4 +1,5 @@
 import cliProgress from 'cli-progress';
+import type { Watch } from '../maintenance/watch.js';
 
 /** How often a plain line is printed without a terminal, in milliseconds. */
 const LINE_INTERVAL_MS = 2_000;
@@ -17,8 +18,8 @@ export function showProgress(label: string, unit: string, output: Output = proce
   return output.isTTY === true ? bar(label, unit, output) : lines(label, unit, output);
 }
 
-/** Shows the progress of each part of a long task, one after the other. */
-export class PartsProgress {
+/** Shows the progress of each part of a long task, and reports its troubles, both on stderr. */
+export class ShownWatch implements Watch {
   readonly #label: string;
   readonly #shown = new Map<string, Progress>();
 
@@ -26,16 +27,21 @@ export class PartsProgress {
     this.#label = label;
   }
 
-  /** @param unit what is counted in this part */
-  update(part: string, unit: string, done: number, total: number): void {
+  readonly onProgress: Watch['onProgress'] = (part, unit, done, total) => {
     const progress = this.#shown.get(part) ?? showProgress(`${this.#label}: ${part}`, unit);
     this.#shown.set(part, progress);
     progress.update(done, total);
-  }
+  };
 
-  stop(): void {
+  readonly onTrouble: Watch['onTrouble'] = (message) => {
+    process.stderr.write(`sheratan: ${message}\n`);
+  };
+
+  /** Ends what is shown, so that other lines can be printed; progress after that is shown again. */
+  readonly stop = (): void => {
     for (const progress of this.#shown.values()) progress.stop();
-  }
+    this.#shown.clear();
+  };
 }
 
 /** Shows the progress of `work` in positions of a log until it ends. */

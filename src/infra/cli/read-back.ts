@@ -1,17 +1,11 @@
 import { assertAuthKeyFor, type Config } from '../app/config.js';
-import type { RootKey } from '../crypto/root-key.js';
-import { HostClients } from '../offgrid/protocol/host-clients.js';
+import { knownHosts } from '../maintenance/known-hosts.js';
 import { readHosts, type HostAddress } from '../offgrid/protocol/settings.js';
-import { RestoreError } from '../offgrid/restore/errors.js';
 import type { AcceptedHistory, ReadHistory } from '../offgrid/restore/history-reader.js';
 import type { HeardHost } from '../offgrid/restore/host-survey.js';
 import { namedNumbers } from '../offgrid/restore/named-numbers.js';
-import { readBack, type RestoreRequest } from '../offgrid/restore/restore.js';
-import { systemClock, systemTime } from '../platform/clock.js';
+import { corePaths } from '../platform/core-paths.js';
 import { CliError } from './errors.js';
-import { knownHosts } from './known-hosts.js';
-import { PartsProgress } from './progress.js';
-import type { ScratchLogs } from './scratch-logs.js';
 
 /**
  * The hosts named on the command line; by default those of the settings.
@@ -39,50 +33,10 @@ function readGiven(given: string): readonly HostAddress[] {
 
 /** The hosts named on the command line; by default those that this core knows. @throws CliError, ConfigError */
 export async function hostsOfCore(given: string | undefined, config: Config): Promise<readonly HostAddress[]> {
-  const known = given === undefined ? await knownHosts(config) : [];
+  const known = given === undefined ? await knownHosts(corePaths(config.dataDir).outbox) : [];
   if (known.length === 0) return hostsOf(given, config);
   assertAuthKeyFor(urlsOf(known), config.offgrid);
   return known.map(({ url, host }) => ({ url, fingerprint: host, weight: 1 }));
-}
-
-/** Reads a history back from hosts and shows the progress. @throws CliError when the restore is refused */
-export async function readFromHosts(
-  request: Omit<RestoreRequest, 'root' | 'origin'>,
-  root: RootKey,
-  { offgrid }: Config,
-  logs: ScratchLogs,
-): Promise<ReadHistory | AcceptedHistory> {
-  const clients = new HostClients(offgrid.authKey, systemClock);
-  const progress = new PartsProgress('restore');
-  // Several histories can have the same fault; it is reported once.
-  const reported = new Set<string>();
-  try {
-    return await readBack(
-      { ...request, origin: offgrid.origin, root },
-      {
-        clientOf: (url, host) => clients.of(url, host),
-        newLog: () => logs.next(),
-        time: systemTime(systemClock),
-        onProgress: (what, done, of) => {
-          progress.update(what, what, done, of);
-        },
-        onTrouble: (message) => {
-          if (!reported.has(message)) warn(message);
-          reported.add(message);
-        },
-      },
-    );
-  } catch (error) {
-    throw error instanceof RestoreError ? new CliError(error.message) : error;
-  } finally {
-    progress.stop();
-    clients.close();
-  }
-}
-
-/** Reports to the operator what went wrong, while the command continues. */
-export function warn(message: string): void {
-  process.stderr.write(`sheratan: ${message}\n`);
 }
 
 /** Prints what was read, and how certain it is. */

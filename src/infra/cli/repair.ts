@@ -1,21 +1,15 @@
 import type { Config } from '../app/config.js';
 import type { RootKey } from '../crypto/root-key.js';
-import { HostClients } from '../offgrid/protocol/host-clients.js';
-import { RepairError } from '../offgrid/restore/errors.js';
-import { repair, type Mended, type Repaired } from '../offgrid/restore/repair.js';
-import { systemClock, systemTime } from '../platform/clock.js';
+import { repairLog } from '../maintenance/repair-log.js';
+import type { Mended, Repaired } from '../offgrid/restore/repair.js';
+import { systemClock } from '../platform/clock.js';
 import { corePaths } from '../platform/core-paths.js';
 import { SqliteError } from '../sqlite/connection.js';
-import { ProcessLock } from '../sqlite/process-lock.js';
-import { CliError } from './errors.js';
 import { assertLog } from './open-log.js';
-import { PartsProgress } from './progress.js';
-import { hostsOf, hostsOfCore, warn } from './read-back.js';
+import { ShownWatch } from './progress.js';
+import { hostsOf, hostsOfCore } from './read-back.js';
 
-/** How long to wait for a core that is stopping, in milliseconds. */
-const LOCK_WAIT_MS = 1_000;
-
-/** `sheratan restore --repair`: repairs the log of a stopped core from the hosts. Resolves with the exit code. @throws CliError */
+/** `sheratan restore --repair`: repairs the log of a stopped core from the hosts. Resolves with the exit code. @throws CliError, MaintenanceError, RepairError */
 export async function runRepair(
   root: RootKey,
   { hosts: given, dishonestWeight }: { readonly hosts?: string; readonly dishonestWeight: number },
@@ -24,40 +18,20 @@ export async function runRepair(
 ): Promise<number> {
   await assertLog(config);
   const paths = corePaths(config.dataDir);
-  const lock = await ProcessLock.take(paths.missionsLock, LOCK_WAIT_MS);
-  if (lock === undefined)
-    throw new CliError(`A core runs on ${paths.folder}. Stop it first: its log must not be written during a repair.`);
+  const hosts = await hostsOfCore(given, config).catch((error: unknown) => {
+    // The outbox may be damaged too: then the settings name the hosts.
+    if (error instanceof SqliteError) return hostsOf(given, config);
+    throw error;
+  });
   const { origin, authKey } = config.offgrid;
-  const clients = new HostClients(authKey, systemClock);
-  const progress = new PartsProgress('repair');
-  try {
-    const hosts = await hostsOfCore(given, config).catch((error: unknown) => {
-      // The outbox may be damaged too: then the settings name the hosts.
-      if (error instanceof SqliteError) return hostsOf(given, config);
-      throw error;
-    });
-    const repaired = await repair(
-      { log: paths.log, outbox: paths.outbox, origin, root, hosts, dishonestWeight },
-      {
-        clientOf: (url, host) => clients.of(url, host),
-        clock: systemClock,
-        time: systemTime(systemClock),
-        onProgress: (what, done, of) => {
-          progress.update(what, what === 'entries' ? 'entries' : 'positions', done, of);
-        },
-        onTrouble: warn,
-      },
-    );
-    progress.stop();
-    report(paths.log, repaired, print);
-    return 0;
-  } catch (error) {
-    throw error instanceof RepairError ? new CliError(error.message, 1) : error;
-  } finally {
-    progress.stop();
-    clients.close();
-    await lock.release();
-  }
+  const watch = new ShownWatch('repair');
+  const repaired = await repairLog(
+    { paths, authKey, origin, root, hosts, dishonestWeight },
+    watch,
+    systemClock,
+  ).finally(watch.stop);
+  report(paths.log, repaired, print);
+  return 0;
 }
 
 function report(path: string, { mended, events, agree, kept }: Repaired, print: (line: string) => void): void {

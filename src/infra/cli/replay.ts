@@ -1,23 +1,16 @@
-import { mkdir, rm } from 'node:fs/promises';
-import { setTimeout as delay } from 'node:timers/promises';
+import { mkdir } from 'node:fs/promises';
 import { PROJECTIONS } from '../../projections/all.js';
 import type { Projection } from '../../projections/projection.js';
 import type { Config } from '../app/config.js';
 import { renameLog } from '../app/open-log.js';
+import { awaitReplay, deleteProjection, hasLostEvents, replay, type ReplayStatus } from '../maintenance/replay.js';
 import { corePaths } from '../platform/core-paths.js';
-import { isOnLog } from '../projector/checkpoint.js';
-import { readGeneration, type Generation } from '../projector/projection-file.js';
-import { Projector } from '../projector/projector.js';
-import { Connection } from '../sqlite/connection.js';
 import { ProcessLock } from '../sqlite/process-lock.js';
 import { CliError } from './errors.js';
 import { assertLog, withLog } from './open-log.js';
-import { showProgress } from './progress.js';
+import { withProgress } from './progress.js';
 import { runningCore } from './running-core.js';
 import { onStderr } from './stderr-logger.js';
-
-/** How often the progress of a rebuild is read, in milliseconds. */
-const POLL_MS = 200;
 
 /** How long to wait for a core that is stopping, in milliseconds; one that still runs then is asked to do the work. */
 const LOCK_WAIT_MS = 200;
@@ -68,82 +61,37 @@ async function replayHere(
   const path = corePaths(config.dataDir).projection(projection.name);
   if (reset) await discard(path, config, print);
   return withLog(config, false, async (log) => {
-    const projector = await Projector.open(path, projection, log, onStderr('error'));
-    try {
-      const isNew = projector.position === 0n;
-      await projector.start();
-      if (!isNew) projector.rebuild();
-      const startedAt = performance.now();
-      const status = await follow(() => projector.status());
-      if (status.error !== null) {
-        throw new CliError(
-          `${projection.name} halted at position ${status.error.position} (${status.error.type} ${status.error.eventId}): ${status.error.message}`,
-        );
-      }
-      if (prune) await projector.file.drop('prev');
-      const { digest, position } = await projector.digest();
-      const seconds = (performance.now() - startedAt) / 1_000;
-      print(`${projection.name}: replayed up to ${log.logId}:${position} in ${seconds.toFixed(1)} s`);
-      print(`digest ${digest}`);
-      return 0;
-    } finally {
-      await projector.stop();
-    }
+    const startedAt = performance.now();
+    const { digest, position } = await withProgress('replay', (update) =>
+      replay({ path, projection, log, prune }, update, onStderr('error')),
+    );
+    const seconds = (performance.now() - startedAt) / 1_000;
+    print(`${projection.name}: replayed up to ${log.logId}:${position} in ${seconds.toFixed(1)} s`);
+    print(`digest ${digest}`);
+    return 0;
   });
 }
 
 /**
- * Deletes the projection's file. If the projection has seen events that the log does not have, the log has lost them: it
- * gets a new id, so that positions of lost events are not taken for positions of later events.
+ * Deletes the projection's file. If the log has lost events that the projection has folded, the log gets a new id, so that
+ * positions of lost events are not taken for positions of later events.
  */
 async function discard(path: string, config: Config, print: (line: string) => void): Promise<void> {
-  const seen = await liveGeneration(path);
   const { logId, hasLost } = await withLog(config, false, async (log) => ({
     logId: log.logId,
-    hasLost: seen?.logId === log.logId && !(await isOnLog(seen, log)),
+    hasLost: await hasLostEvents(path, log),
   }));
   if (hasLost) {
     print(
       `log ${logId} has lost events: its new id is ${await renameLog(config, onStderr('warn'))}, and positions of ${logId} are refused`,
     );
   }
-  for (const suffix of ['', '-wal', '-shm']) await rm(`${path}${suffix}`, { force: true });
-}
-
-/** The live generation of a projection's file; undefined when it cannot be read. */
-async function liveGeneration(path: string): Promise<Generation | undefined> {
-  try {
-    const connection = await Connection.open(path, 'read');
-    return await readGeneration(connection, 'live').finally(() => connection.close());
-  } catch {
-    return undefined;
-  }
-}
-
-interface Status {
-  readonly state: string;
-  readonly position: bigint;
-  readonly head: bigint;
-}
-
-/** Shows the progress of a projection until it is live or halted. */
-async function follow<S extends Status>(read: () => Promise<S>): Promise<S> {
-  const progress = showProgress('replay', 'positions');
-  try {
-    for (;;) {
-      const status = await read();
-      progress.update(Number(status.position), Number(status.head));
-      if (status.state === 'LIVE' || status.state === 'HALTED') return status;
-      await delay(POLL_MS);
-    }
-  } finally {
-    progress.stop();
-  }
+  await deleteProjection(path);
 }
 
 interface ProjectionAnswer {
   readonly name: string;
-  readonly state: string;
+  readonly state: ReplayStatus['state'];
   readonly position: string;
   readonly head: string;
   readonly digest: string;
@@ -163,7 +111,7 @@ async function replayInCore(name: string, config: Config, print: (line: string) 
     if (found === undefined) throw new CliError(`The running core has no projection '${name}'.`);
     return { ...found, position: place(found.position), head: place(found.head) };
   };
-  const status = await follow(read);
+  const status = await withProgress('replay', (update) => awaitReplay(read, update));
   if (status.error !== null) throw new CliError(`${name} halted: ${status.error.message}`);
   const { projections } = await ask<{ projections: ProjectionAnswer[] }>('{ projections { name digest } }');
   print(`${name}: replayed by the running core up to ${status.position}`);

@@ -1,24 +1,19 @@
 import type { Config } from '../app/config.js';
-import { writeKeyring } from '../crypto/keyring-file.js';
 import type { RootKey } from '../crypto/root-key.js';
-import { appendFact } from '../offgrid/replication/replication-events.js';
-import { WriterFile } from '../offgrid/replication/writer-file.js';
-import { RestoreError } from '../offgrid/restore/errors.js';
-import { restoredFact, restoredWriter } from '../offgrid/restore/restore.js';
+import { restoreCore } from '../maintenance/restore-core.js';
 import { StagingFolder } from '../offgrid/restore/staging-folder.js';
 import { systemClock } from '../platform/clock.js';
 import { corePaths } from '../platform/core-paths.js';
-import { newId } from '../platform/ids.js';
-import { buildModels } from './build-models.js';
 import { runDrill } from './drill.js';
 import { CliError } from './errors.js';
-import { hostsOf, readFromHosts, reportRead } from './read-back.js';
+import { ShownWatch } from './progress.js';
+import { hostsOf, reportRead } from './read-back.js';
 import { rootKey } from './recovery-key.js';
 import { runRepair } from './repair.js';
-import { ScratchLogs } from './scratch-logs.js';
+import { onStderr } from './stderr-logger.js';
 
-/** The actor of the one event that a restore itself records. */
-const ACTOR = 'process:restore';
+/** The most events of a read model that are reported one by one because they could not be folded. */
+const MAX_NAMED = 20;
 
 /** The options of `sheratan restore`. */
 export interface RestoreOptions {
@@ -47,11 +42,7 @@ export async function runRestore(
   const root = await rootKey(options.key ?? process.env['SHERATAN_RECOVERY_KEY'], config);
   if (options.repair) return runRepair(root, options, config, print);
   if (options.drill) return runDrill(root, options, config, print);
-  try {
-    return await restoreCore(root, options, config, print);
-  } catch (error) {
-    throw error instanceof RestoreError ? new CliError(error.message) : error;
-  }
+  return restore(root, options, config, print);
 }
 
 /** @throws CliError */
@@ -77,7 +68,7 @@ function assertOptions({ repair, drill, acceptLoss, history }: RestoreOptions, {
     );
 }
 
-async function restoreCore(
+async function restore(
   root: RootKey,
   options: RestoreOptions,
   config: Config,
@@ -85,33 +76,43 @@ async function restoreCore(
 ): Promise<number> {
   const startedAt = performance.now();
   const { folder } = corePaths(config.dataDir);
-  const staging = await StagingFolder.open(folder);
-  const { paths } = staging;
-  const logs = new ScratchLogs(paths.folder);
   const { dishonestWeight, history } = options;
-  const request = {
-    hosts: hostsOf(options.hosts, config),
-    dishonestWeight,
-    acceptLoss: options.acceptLoss !== undefined,
-    ...(history === undefined ? {} : { history }),
-  };
-  try {
-    const read = await readFromHosts(request, root, config, logs);
-    reportRead(read, startedAt, print);
-    const { origin, keyPassphrase } = config.offgrid;
-    const by = { at: systemClock.now().toISOString(), actor: ACTOR, correlationId: newId() };
-    await appendFact(read.log, restoredFact(read, { origin, dishonestWeight }), by);
-    print(`missions      ${await buildModels(paths, read.log, print)}`);
-    await logs.keep(read.log, paths.log);
-    await writeKeyring(paths.keyring, root, keyPassphrase);
-    await new WriterFile(paths.writer).save(restoredWriter(read));
-    await staging.finish();
-    const total = ((performance.now() - startedAt) / 1_000).toFixed(1);
-    print(`${read.length} events restored into ${folder} in ${total} s. Start the core.`);
-    return 0;
-  } catch (error) {
-    await logs.close().catch(() => undefined);
-    await staging.discard();
-    throw error;
-  }
+  const { origin, authKey, keyPassphrase: passphrase } = config.offgrid;
+  const watch = new ShownWatch('restore');
+  const { onProgress, onTrouble } = watch;
+  let named = 0;
+  const length = await restoreCore(
+    {
+      ...{ folder, passphrase, root, origin, authKey, dishonestWeight, hosts: hostsOf(options.hosts, config) },
+      acceptLoss: options.acceptLoss !== undefined,
+      ...(history === undefined ? {} : { history }),
+    },
+    {
+      onProgress,
+      onTrouble,
+      onRead: (read) => {
+        watch.stop();
+        reportRead(read, startedAt, print);
+      },
+      onSkipped: (name, { eventId, type, message }) => {
+        named += 1;
+        if (named <= MAX_NAMED) print(`${name}: event ${eventId ?? ''} (${type ?? ''}) has no effect: ${message}`);
+      },
+      onBuilt: ({ name, skipped, stoppedAt }) => {
+        watch.stop();
+        named = 0;
+        if (stoppedAt !== undefined)
+          print(`${name}: stopped at event ${stoppedAt.eventId ?? ''}. NEWER_EVENT: ${stoppedAt.message}`);
+        if (skipped > 0)
+          print(`${name}: events that could not be folded: ${skipped}; each keeps its place and its number`);
+      },
+      onModels: (digest) => {
+        print(`missions      ${digest}`);
+      },
+    },
+    { clock: systemClock, logger: onStderr('error') },
+  ).finally(watch.stop);
+  const total = ((performance.now() - startedAt) / 1_000).toFixed(1);
+  print(`${length} events restored into ${folder} in ${total} s. Start the core.`);
+  return 0;
 }

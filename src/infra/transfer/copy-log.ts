@@ -24,6 +24,21 @@ export interface Copied {
   readonly head: bigint;
 }
 
+/** A copy that was verified. */
+export interface VerifiedCopy {
+  readonly source: LogDigest;
+  readonly target: LogDigest;
+  readonly isSame: boolean;
+}
+
+/** Receives the progress of a verified copy. */
+export interface CopyListener {
+  /** In positions of the log that is read. */
+  readonly onProgress: (part: 'copy' | 'verify source' | 'verify target', position: bigint, head: bigint) => void;
+  /** The copy is complete and is verified next. @param end the end of the target */
+  readonly onCopied: (copied: Copied, end: bigint) => void;
+}
+
 /** A log cannot be copied into another; the message states the reason and what to do. */
 export class CopyError extends Error {
   override readonly name = 'CopyError';
@@ -50,6 +65,20 @@ export async function copyLog(source: EventLog, target: EventLog, onProgress: Pr
     onProgress(page.at(-1)?.position ?? head, head);
   }
   return { copied, head };
+}
+
+/** Copies a log, then reads both logs again and compares their digests. @throws CopyError, LogError */
+export async function copyVerified(
+  source: EventLog,
+  target: EventLog,
+  { onProgress, onCopied }: CopyListener,
+): Promise<VerifiedCopy> {
+  const copied = await copyLog(source, target, (position, head) => onProgress('copy', position, head));
+  const end = await target.head();
+  onCopied(copied, end);
+  const ours = await digestLog(source, copied.head, (at, head) => onProgress('verify source', at, head));
+  const theirs = await digestLog(target, end, (at, head) => onProgress('verify target', at, head));
+  return { source: ours, target: theirs, isSame: ours.digest === theirs.digest };
 }
 
 /** An event of a log, without its position. */

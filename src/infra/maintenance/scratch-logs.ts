@@ -2,21 +2,23 @@ import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { EmbeddedLog } from '../eventlog/embedded/embedded-log.js';
 import type { EventLog } from '../eventlog/eventlog.js';
-import { systemClock } from '../platform/clock.js';
+import type { Clock } from '../platform/clock.js';
 
 /** The logs that a restore writes while it reads; it ends with one of them. */
 export class ScratchLogs {
   readonly #folder: string;
+  readonly #clock: Clock;
   readonly #open: { readonly log: EmbeddedLog; readonly path: string }[] = [];
 
-  constructor(folder: string) {
+  constructor(folder: string, clock: Clock) {
     this.#folder = folder;
+    this.#clock = clock;
   }
 
   /** Opens another empty log; the previous ones remain open. */
   async next(): Promise<EventLog> {
     const path = join(this.#folder, `reading-${this.#open.length}.db`);
-    const log = await EmbeddedLog.open(path, systemClock, 'ON_CLOSE');
+    const log = await EmbeddedLog.open(path, this.#clock, 'ON_CLOSE');
     this.#open.push({ log, path });
     return log;
   }

@@ -1,0 +1,15 @@
+/** Receives the progress of long work, to show it to the operator. */
+export interface Watch {
+  /**
+   * @param part the part of the work, such as `events`
+   * @param unit what is counted in it
+   */
+  readonly onProgress: (part: string, unit: string, done: number, total: number) => void;
+  /** A problem that does not end the work. */
+  readonly onTrouble: (message: string) => void;
+}
+
+/** Work on a data folder cannot be done; the message states why, and what to do. */
+export class MaintenanceError extends Error {
+  override readonly name = 'MaintenanceError';
+}
