@@ -85,12 +85,18 @@ describe('the source', () => {
   });
 });
 
-describe('scripts', () => {
+describe('scripts, and tests that run compiled code', () => {
   it('import only compiled files that have a source', () => {
-    const imports = readdirSync('scripts').flatMap((name) =>
-      [...readFileSync(join('scripts', name), 'utf8').matchAll(/dist\('([^']+)\.js'\)/g)].map(([, path = '']) => path),
+    const all = ['scripts', 'test'].flatMap((folder) =>
+      readdirSync(folder, { recursive: true, encoding: 'utf8' }).map((name) => join(folder, name)),
     );
-    expect(imports.length).toBeGreaterThan(0);
+    const imports = all
+      .filter((name) => /\.m?js$/.test(name))
+      .flatMap((name) => [
+        ...readFileSync(name, 'utf8').matchAll(/dist\('([^']+)\.js'\)|from '[./]+\/dist\/([^']+)\.js'/g),
+      ])
+      .map(([, called, imported]) => called ?? imported ?? '');
+    expect(imports.length).toBeGreaterThan(10);
     expect(imports.filter((path) => !existsSync(join('src', `${path}.ts`)))).toEqual([]);
   });
 });
