@@ -330,7 +330,9 @@ function isAcknowledged({ sequence, head }: Readonly<Record<string, unknown>>): 
 }
 
 function isCountedHead(head: unknown): boolean {
-  return isJsonObject(head) && ['line', 'epoch', 'quorum'].every((name) => isWhole(head[name])) && isSigned(head['signed']);
+  return (
+    isJsonObject(head) && ['line', 'epoch', 'quorum'].every((name) => isWhole(head[name])) && isSigned(head['signed'])
+  );
 }
 
 function isWonElection(elected: unknown): boolean {

@@ -10,8 +10,7 @@ export interface FileFormat {
 
 /** What a file is by its marks: an empty file, a file in the expected format, of another version of it, or of another program. */
 export type FoundFormat =
-  | { readonly is: 'NEW' | 'OURS' | 'FOREIGN' }
-  | { readonly is: 'OTHER_VERSION'; readonly version: number };
+  { readonly is: 'NEW' | 'OURS' | 'FOREIGN' } | { readonly is: 'OTHER_VERSION'; readonly version: number };
 
 /** Compares the marks of a file with those it should have. Nothing is written. @throws SqliteError */
 export async function findFormat(connection: Connection, expected: FileFormat): Promise<FoundFormat> {
