@@ -9,7 +9,9 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
 const UNIT = [
   'test/{docs,style}.test.ts',
   'test/{domain,projections}/**/*.test.ts',
-  'test/infra/{crypto,http-kit,platform,readmodels,services}/**/*.test.ts',
+  'test/infra/{http-kit,platform,readmodels,services}/**/*.test.ts',
+  // The keyring is a real file, under a key that takes long to derive.
+  'test/infra/crypto/**/!(keyring-file).test.ts',
   'test/infra/app/config.test.ts',
   'test/infra/offgrid/protocol/**/*.test.ts',
 ];
