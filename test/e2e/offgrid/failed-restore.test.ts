@@ -78,7 +78,7 @@ async function lyingWay(host: RunningHost, change: Partial<Head>): Promise<strin
   front.handler = async (request, pass) => {
     const told = await pass(request);
     const head = liar.headOf(told);
-    return head === undefined ? told : liar.tells(request, { ...head, ...change });
+    return head === undefined ? told : liar.signs(request, { ...head, ...change });
   };
   return front.url;
 }

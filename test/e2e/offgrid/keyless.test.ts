@@ -10,7 +10,7 @@ import { RestoreError } from '../../../src/infra/offgrid/restore/errors.js';
 import { newDataDir } from '../../support/core.js';
 import { TestNode } from '../../support/node.js';
 import { Reader } from '../../support/offgrid/by-hand.js';
-import { Front, type Exchange, type Told } from '../../support/offgrid/front.js';
+import { Front, type Exchange, type Reply } from '../../support/offgrid/front.js';
 import { newFolder, newHost } from '../../support/offgrid/host.js';
 import { evidenceOf, NO_EVIDENCE } from '../../support/offgrid/host-file.js';
 import {
@@ -37,14 +37,14 @@ const GRAVE = ['NOT_SIGNED', 'BAD_REQUEST', 'FULL', 'FENCED', 'OLDER', 'COMMITTE
 interface Place {
   readonly front: Front;
   /** What was requested and answered there while nothing was changed. */
-  readonly seen: { readonly request: Exchange; readonly told: Told }[];
+  readonly seen: { readonly request: Exchange; readonly reply: Reply }[];
   /** How often something was changed there. */
   lies: number;
-  pass: (request: Exchange) => Promise<Told>;
+  pass: (request: Exchange) => Promise<Reply>;
 }
 
 /** What an attacker without a key does to an exchange; `other` is in front of another host. */
-type Lie = (request: Exchange, at: Place, other: Place) => Promise<Told>;
+type Lie = (request: Exchange, at: Place, other: Place) => Promise<Reply>;
 type About = (request: Exchange) => boolean;
 
 const isReplica: About = ({ path }) => path.startsWith('/replica/');
@@ -71,9 +71,9 @@ class Keyless {
           place.lies += 1;
           return this.#lie(request, place, other);
         }
-        const told = await pass(request);
-        place.seen.push({ request, told });
-        return told;
+        const reply = await pass(request);
+        place.seen.push({ request, reply });
+        return reply;
       };
     });
   }
@@ -104,7 +104,7 @@ class Keyless {
 }
 
 /** Replaces an answer. @param hmac a guess: the host is not asked then; otherwise the HMAC of its true answer */
-function told(status: number, bodyOf: (at: Place) => Uint8Array, hmac?: string): Lie {
+function reply(status: number, bodyOf: (at: Place) => Uint8Array, hmac?: string): Lie {
   return async (request, at) => {
     const headers = hmac === undefined ? (await at.pass(request)).headers : { [ANSWER_HEADER]: hmac };
     return { status, headers, body: Buffer.from(bodyOf(at)) };
@@ -119,13 +119,13 @@ function refuses(code: RefusalCode, hmac?: string): Lie {
     const { claim } = decodeClaimBody(firstOf(({ path }) => path.endsWith('/claim')));
     return encodeRefusal({ code, message: 'So it is.', wait: 300, sequence: 0, claim, tree });
   };
-  return told(REFUSAL_STATUS[code], bodyOf, hmac);
+  return reply(REFUSAL_STATUS[code], bodyOf, hmac);
 }
 
 /** Each of these in turn. */
 function inTurn(lies: readonly Lie[]): Lie {
-  let told = 0;
-  return (...exchange) => lies[told++ % lies.length]!(...exchange);
+  let reply = 0;
+  return (...exchange) => lies[reply++ % lies.length]!(...exchange);
 }
 
 /** A request, without its challenges and places. */
@@ -135,7 +135,7 @@ const kindOf = ({ method, path }: Exchange) => `${method} ${path.split('?', 1).j
 function replays(which: 'first' | 'last', where: 'here' | 'there'): Lie {
   return async (request, at, other) => {
     const alike = (where === 'here' ? at : other).seen.filter((one) => kindOf(one.request) === kindOf(request));
-    return alike.at(which === 'first' ? 0 : -1)?.told ?? at.pass(request);
+    return alike.at(which === 'first' ? 0 : -1)?.reply ?? at.pass(request);
   };
 }
 
@@ -168,8 +168,8 @@ const CHANGES: Readonly<Record<string, Lie>> = {
   'the answer of another host': replays('last', 'there'),
   'the way to another host': (request, _at, { pass }) => pass(request),
   'a bit of what is asked': flips('request', new Random(1)),
-  'a bit of what is told': flips('answer', new Random(2)),
-  'nothing at all': told(200, () => new Uint8Array()),
+  'a bit of what is reply': flips('answer', new Random(2)),
+  'nothing at all': reply(200, () => new Uint8Array()),
   'a question that is not let through': () => Promise.reject(CUT),
   'an answer that is not let through': (request, { pass }) => pass(request).then(() => Promise.reject(CUT)),
   'half of an answer': cutsInside,
@@ -187,12 +187,12 @@ const OWN_WORDS: Readonly<Record<string, Lie>> = {
 const keysOf = (key: Uint8Array, protocol = 2) =>
   Buffer.from(JSON.stringify({ ed25519_verify_key: Buffer.from(key).toString('base64'), protocol }));
 const OTHER_KEYS: Readonly<Record<string, Lie>> = {
-  'those of a stranger': told(200, () => keysOf(newKeys().verifyKey)),
+  'those of a stranger': reply(200, () => keysOf(newKeys().verifyKey)),
   'those of another host': replays('last', 'there'),
-  'those of protocol 1': told(200, () => keysOf(newKeys().verifyKey, 1)),
-  'a key that is none': told(200, () => keysOf(new Uint8Array(32))),
-  none: told(200, () => Buffer.from('{}')),
-  'no success': told(500, () => Buffer.from('{}')),
+  'those of protocol 1': reply(200, () => keysOf(newKeys().verifyKey, 1)),
+  'a key that is none': reply(200, () => keysOf(new Uint8Array(32))),
+  none: reply(200, () => Buffer.from('{}')),
+  'no success': reply(500, () => Buffer.from('{}')),
 };
 
 /** A core of three hosts, with an attacker without a key in front of each. */

@@ -125,7 +125,7 @@ describe('a host that makes one false statement', () => {
   it('without signing it is asked again, and still counts', async () => {
     const { core, front, liar } = await besideALiar();
     const posted = onFirstBatch(front, (request) =>
-      Promise.resolve(liar.answers(request, 200, Buffer.from('an ox, and an ass'))),
+      Promise.resolve(liar.answers(request, 200, Buffer.from('not an answer'))),
     );
     await newMission(core);
     expect(await settled(core, 4)).toMatchObject({ quorumSequence: 4, degraded: false });
@@ -288,7 +288,7 @@ describe('a host that invents a writer of a higher epoch', () => {
     const forged = signClaim(claim, STRANGER);
     front.handler = (request, pass) =>
       request.method === 'POST'
-        ? Promise.resolve(liar.refuses(request, { code: 'FENCED', claim: forged, message: 'Another was granted it.' }))
+        ? Promise.resolve(liar.refuses(request, { code: 'FENCED', claim: forged, message: 'A higher epoch was granted.' }))
         : pass(request);
     for (let i = 0; i < 3; i += 1)
       expect(await newMission(core, {}, 'REPLICATED')).toMatchObject({ durability: 'REPLICATED' });

@@ -29,7 +29,7 @@ describe('a host that answers every claim and batch with a claim that the origin
     front.handler = (request, pass) => {
       if (request.method !== 'POST') return pass(request);
       refused += 1;
-      return Promise.resolve(liar.refuses(request, { code: 'FENCED', claim, message: 'Another was granted it.' }));
+      return Promise.resolve(liar.refuses(request, { code: 'FENCED', claim, message: 'A higher epoch was granted.' }));
     };
     for (let i = 0; i < 3; i += 1)
       expect(await newMission(core, {}, 'REPLICATED')).toMatchObject({ durability: 'REPLICATED' });
@@ -85,7 +85,7 @@ describe('a host that shows a history that was set aside, which the origin has s
     shown.handler = async (request, pass) => {
       const told = await pass(request);
       const head = liar.headOf(told);
-      return head === undefined || tail === undefined ? told : liar.tells(request, { ...head, tree: tail });
+      return head === undefined || tail === undefined ? told : liar.signs(request, { ...head, tree: tail });
     };
     const events = await replicatedEvents(core.log);
     // The tree of a longer, older history: it ranks below.

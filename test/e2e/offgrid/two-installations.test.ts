@@ -9,7 +9,7 @@ import { newFolder, newHost } from '../../support/offgrid/host.js';
 import {
   newMission,
   newMissions,
-  NOBODY,
+  UNREACHABLE,
   recoveryKeyOf,
   replicating,
   settled,
@@ -108,7 +108,7 @@ describe('an export of one installation, imported into another', () => {
     const one = await busyVan();
     const path = await exportOf(one);
     const dataDir = await newDataDir();
-    const env = replicating([NOBODY], { SHERATAN_ORIGIN: 'van-2', SHERATAN_REPLICATED_TIMEOUT: '1' });
+    const env = replicating([UNREACHABLE], { SHERATAN_ORIGIN: 'van-2', SHERATAN_REPLICATED_TIMEOUT: '1' });
     expect(await Sheratan.run(['import', path], dataDir, env)).toMatchObject({ code: 0 });
     const alone = await Sheratan.serve(dataDir, env);
     expect(await newMission(alone, { title: 'alone' }, 'REPLICATED')).toMatchObject({ durability: 'PROJECTED' });
@@ -128,7 +128,7 @@ describe('an export of one installation, imported into another', () => {
     const left = (await readFile(path, 'utf8')).split('\n').filter((line) => line.includes('MissionCreated')).length;
     expect(left).toBeLessThan(20);
     const dataDir = await newDataDir();
-    const env = replicating([NOBODY], { SHERATAN_ORIGIN: 'van-2', SHERATAN_REPLICATED_TIMEOUT: '1' });
+    const env = replicating([UNREACHABLE], { SHERATAN_ORIGIN: 'van-2', SHERATAN_REPLICATED_TIMEOUT: '1' });
     await Sheratan.run(['import', path], dataDir, env);
     const alone = await Sheratan.serve(dataDir, env);
     expect(await newMission(alone, { title: 'alone' }, 'REPLICATED')).toMatchObject({ durability: 'PROJECTED' });

@@ -7,7 +7,7 @@ import { keptByAll, newCore, replicating, settledCore, statusOf, WAIT } from '..
 import { newHost } from '../../support/offgrid/host.js';
 import { quietPort } from '../../support/ports.js';
 
-const NOBODY = { url: 'http://127.0.0.1:9' };
+const UNREACHABLE = { url: 'http://127.0.0.1:9' };
 
 /** Restarts a core that replicated, with changed files or settings. */
 async function restarted(node: TestNode, change: () => Promise<unknown>): Promise<void> {
@@ -113,14 +113,14 @@ describe('replicationStatus', () => {
   });
 
   it('names the URLs at which no host was met', async () => {
-    const node = await newCore([NOBODY]);
+    const node = await newCore([UNREACHABLE]);
     await expect
       .poll(() => statusOf(node), WAIT)
       .toMatchObject({
         policyVersion: null,
         degraded: true,
         hosts: [],
-        unmet: [{ url: NOBODY.url, trouble: expect.any(String) }],
+        unmet: [{ url: UNREACHABLE.url, trouble: expect.any(String) }],
       });
   });
 

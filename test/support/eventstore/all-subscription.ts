@@ -146,9 +146,9 @@ export class AllSubscription {
 
   #checkpoint(position: Position): Promise<void> | undefined {
     if (this.#filter === undefined) return undefined;
-    const said = this.#node.checkpointsAtEnd ? { commit: this.#node.store.end, prepare: 0n } : position;
-    if (compare(said, this.#sentCheckpoint) <= 0) return undefined;
-    this.#sentCheckpoint = said;
-    return this.#outlet.checkpoint(said);
+    const checkpoint = this.#node.checkpointsAtEnd ? { commit: this.#node.store.end, prepare: 0n } : position;
+    if (compare(checkpoint, this.#sentCheckpoint) <= 0) return undefined;
+    this.#sentCheckpoint = checkpoint;
+    return this.#outlet.checkpoint(checkpoint);
   }
 }

@@ -8,7 +8,7 @@ import type { RootKey } from '../../../src/infra/crypto/root-key.js';
 import { AUTH_KEY, HOST_DEFAULTS, newFolder } from './host.js';
 import { ORIGIN, Reader, type HostAt } from './by-hand.js';
 
-/** The program that runs the hosts. Each test process starts it once, because Python takes longer to start than most tests run. */
+/** The program that runs the hosts. A test process starts it only once, because Python is slow to start. */
 const RUNNER = fileURLToPath(new URL('foreign_hosts.py', import.meta.url));
 
 /** The line that is printed for a host that listens. */

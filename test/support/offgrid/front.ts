@@ -18,14 +18,14 @@ export interface Exchange {
 }
 
 /** An answer. */
-export interface Told {
+export interface Reply {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: Buffer | Readable;
 }
 
 /** Answers a request; `pass` sends it to the server behind. */
-export type Handler = (request: Exchange, pass: (request: Exchange) => Promise<Told>) => Promise<Told>;
+export type Handler = (request: Exchange, pass: (request: Exchange) => Promise<Reply>) => Promise<Reply>;
 
 /** An HTTP server in front of another, which may change requests and answers. */
 export class Front {
@@ -45,10 +45,10 @@ export class Front {
         const { method = 'GET', url: path = '/' } = request;
         const asked = { method, path, headers: endToEnd(request.headers), body: await buffer(request) };
         front.asked.push(asked);
-        const told = await (front.handler ?? passOn)(asked, (what) => pass(target, what));
-        response.writeHead(told.status, told.headers);
-        if (told.body instanceof Readable) await pipeline(told.body, response);
-        else response.end(told.body);
+        const reply = await (front.handler ?? passOn)(asked, (what) => pass(target, what));
+        response.writeHead(reply.status, reply.headers);
+        if (reply.body instanceof Readable) await pipeline(reply.body, response);
+        else response.end(reply.body);
       };
       // The client may have disconnected, or the server behind may have ended: then there is no answer.
       answer().catch(() => response.destroy());
@@ -66,7 +66,7 @@ export class Front {
 const passOn: Handler = (request, pass) => pass(request);
 
 /** Sends a request to a server. */
-async function pass(target: string, { method, path, headers, body }: Exchange): Promise<Told> {
+async function pass(target: string, { method, path, headers, body }: Exchange): Promise<Reply> {
   const answer = await fetch(`${target}${path}`, {
     method,
     headers,

@@ -198,7 +198,7 @@ describe('a host that has signed a higher epoch itself, over the first events al
     front.handler = async (request, pass) => {
       const told = await pass(request);
       const head = liar.headOf(told);
-      return head === undefined ? told : liar.tells(request, { ...head, tree: signed });
+      return head === undefined ? told : liar.signs(request, { ...head, tree: signed });
     };
     const hosts = [{ url: front.url, id: liar.id }, b, c];
     const read = await readBackForTest({ root, hosts });
