@@ -185,7 +185,7 @@ export function requestCases(start: StartHost): void {
       await expect(send(two, HEAD, { key })).rejects.toMatchObject({ code: 'UNAUTHENTICATED' });
     });
 
-    it('without the key is refused before its body is read, in any spelling of the path and at the prototype’s paths', async () => {
+    it('without the key is refused before its body is read, in any form of the path, also the prototype’s', async () => {
       const host = await start();
       for (const target of [
         `/%72eplica/${ORIGIN}/events`,
