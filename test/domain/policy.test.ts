@@ -94,7 +94,7 @@ describe('the next policy', () => {
     ]);
   });
 
-  it('does not count strangers', () => {
+  it('does not accept another host at the address of a named one', () => {
     const current = policyOf(ABC, ALL);
     const answers = everyone(['a', 'A'], ['b', 'B'], ['c', 'X']);
     expect(policyOf(ABC, answers, current).hosts.map(({ host }) => host)).toEqual(['A', 'B']);

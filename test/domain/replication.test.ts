@@ -214,11 +214,11 @@ describe('the hosts of a policy without some', () => {
     expect(meetsWithout(of(1, 1, 'a'), gone, reachedBy({}), 0)).toBe(false);
   });
 
-  it('meet one that does not name those that are gone, whatever they have', () => {
+  it('meet a policy that does not name the missing hosts, whatever events they have', () => {
     expect(meetsWithout(of(1, 2, 'b', 'c'), gone, reachedBy({}), 7)).toBe(true);
   });
 
-  it('meet it whatever those that are gone have signed', () => {
+  it('meet it or not, independently of the signatures of the missing hosts', () => {
     fc.assert(
       fc.property(
         anyPolicy(),

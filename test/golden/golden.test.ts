@@ -111,27 +111,31 @@ describe('a host’s folder written by 0.1', () => {
 });
 
 describe('a core’s folder written by 0.1', () => {
-  it('is read by this build: new hosts receive everything, and a restore gets it back', { timeout: 240_000 }, async () => {
-    const hosts = [await newHost(), await newHost()];
-    const urls = hosts.map(({ url, identity }) => `${url}#${identity.id}`);
-    const { origin, recoveryKey } = expected;
-    const env = { ...replicating(urls), SHERATAN_ORIGIN: origin, OFFGRID_REQUIRED_ACKS: '2' };
-    const dataDir = await copyOf('core');
-    const core = await Sheratan.serve(dataDir, env);
-    expect(await settled(core)).toMatchObject({ stopped: null, refusal: null, unmet: [] });
-    expect((await core.live()).digest).toBe(missionsDigest);
-    expect(await core.stop()).toMatchObject({ code: 0 });
-    const log = await logIn(dataDir);
-    const events = await collect(log.readAll());
-    expect(events.slice(0, lines.length).map(toLine)).toEqual(lines);
-    // The core itself records only events of replication: its hosts, and the heads that they have signed.
-    const types = new Set(events.slice(lines.length).map(({ type }) => type));
-    expect(types).toEqual(new Set(['ReplicationPolicySet', 'ReplicasAcknowledged']));
+  it(
+    'is read by this build: new hosts receive everything, and a restore gets it back',
+    { timeout: 240_000 },
+    async () => {
+      const hosts = [await newHost(), await newHost()];
+      const urls = hosts.map(({ url, identity }) => `${url}#${identity.id}`);
+      const { origin, recoveryKey } = expected;
+      const env = { ...replicating(urls), SHERATAN_ORIGIN: origin, OFFGRID_REQUIRED_ACKS: '2' };
+      const dataDir = await copyOf('core');
+      const core = await Sheratan.serve(dataDir, env);
+      expect(await settled(core)).toMatchObject({ stopped: null, refusal: null, unmet: [] });
+      expect((await core.live()).digest).toBe(missionsDigest);
+      expect(await core.stop()).toMatchObject({ code: 0 });
+      const log = await logIn(dataDir);
+      const events = await collect(log.readAll());
+      expect(events.slice(0, lines.length).map(toLine)).toEqual(lines);
+      // The core itself records only events of replication: its hosts, and the heads that they have signed.
+      const types = new Set(events.slice(lines.length).map(({ type }) => type));
+      expect(types).toEqual(new Set(['ReplicationPolicySet', 'ReplicasAcknowledged']));
 
-    const elsewhere = await newDataDir();
-    const args = ['restore', '--hosts', urls.join(',')];
-    const restored = await Sheratan.run(args, elsewhere, { ...env, SHERATAN_RECOVERY_KEY: recoveryKey });
-    expect([restored.code, restored.errors.filter((line) => !line.startsWith('restore: '))]).toEqual([0, []]);
-    expect(restored.output).toContain(`missions      ${missionsDigest}`);
-  });
+      const elsewhere = await newDataDir();
+      const args = ['restore', '--hosts', urls.join(',')];
+      const restored = await Sheratan.run(args, elsewhere, { ...env, SHERATAN_RECOVERY_KEY: recoveryKey });
+      expect([restored.code, restored.errors.filter((line) => !line.startsWith('restore: '))]).toEqual([0, []]);
+      expect(restored.output).toContain(`missions      ${missionsDigest}`);
+    },
+  );
 });

@@ -12,7 +12,7 @@ import type { Random } from '../support/random.js';
 import { batchOf, ORIGIN, ORIGIN_KEY, type SentBatch } from './bodies.js';
 import type { Request, SimHost } from './host.js';
 
-const STRANGER = new RootKey(Buffer.alloc(32, 99)).signingKey;
+const UNKNOWN_KEY = new RootKey(Buffer.alloc(32, 99)).signingKey;
 const NO_ROOT = new Uint8Array(32).fill(0xab);
 const FORGED_EPOCH = 2 ** 40;
 
@@ -143,7 +143,7 @@ export class Liar {
     if (this.#pool.length === 0) return { tree: null };
     if (forges && random.chance(0.4)) {
       const forged = { ...this.#anyTree().tree, epoch: FORGED_EPOCH, base: 0, line: 1, root: NO_ROOT };
-      return { tree: signTree(forged, STRANGER) };
+      return { tree: signTree(forged, UNKNOWN_KEY) };
     }
     const whole = this.#pool.filter(({ tree }) => isComplete(tree));
     const roll = random.next();
@@ -164,7 +164,7 @@ export class Liar {
     const held = this.#random.pick(this.#claims);
     if (!this.#manners.forges) return held;
     const claim: Claim = { ...openClaim(held, ORIGIN_KEY).value, epoch: FORGED_EPOCH, writer: 'liar00:12345678' };
-    return signClaim(claim, STRANGER);
+    return signClaim(claim, UNKNOWN_KEY);
   }
 
   /** A head over a request: fields that are not given are honest. */

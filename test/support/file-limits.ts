@@ -16,7 +16,9 @@ export async function makeReadOnly(path: string): Promise<() => Promise<unknown>
     return () => chmod(path, 0o755);
   }
   await run('chattr', ['+i', path]).catch((error: unknown) => {
-    throw new Error(`This test needs an ordinary user, or root with the right to run 'chattr +i ${path}'.`, { cause: error });
+    throw new Error(`This test needs an ordinary user, or root with the right to run 'chattr +i ${path}'.`, {
+      cause: error,
+    });
   });
   return () => run('chattr', ['-i', path]);
 }
@@ -28,7 +30,9 @@ export async function makeReadOnly(path: string): Promise<() => Promise<unknown>
 export async function mountSmallDisk(path: string, bytes: number): Promise<() => Promise<unknown>> {
   await mkdir(path);
   await run('mount', ['-t', 'tmpfs', '-o', `size=${bytes}`, 'tmpfs', path]).catch((error: unknown) => {
-    throw new Error(`This test fills a disk: it needs root and the right to mount a tmpfs at ${path}.`, { cause: error });
+    throw new Error(`This test fills a disk: it needs root and the right to mount a tmpfs at ${path}.`, {
+      cause: error,
+    });
   });
   return () => run('umount', [path]);
 }

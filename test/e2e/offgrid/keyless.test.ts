@@ -61,7 +61,7 @@ class Keyless {
   #where: readonly Place[] = [];
 
   private constructor(fronts: readonly Front[]) {
-    const pass = () => Promise.reject(new Error('nobody is known there yet'));
+    const pass = () => Promise.reject(new Error('the host is not known yet'));
     this.places = fronts.map((front) => ({ front, seen: [], lies: 0, pass }));
     this.places.forEach((place, i) => {
       const other = this.places[(i + 1) % this.places.length] ?? place;
@@ -104,7 +104,7 @@ class Keyless {
 }
 
 /** Replaces an answer. @param hmac a guess: the host is not asked then; otherwise the HMAC of its true answer */
-function reply(status: number, bodyOf: (at: Place) => Uint8Array, hmac?: string): Lie {
+function answerWith(status: number, bodyOf: (at: Place) => Uint8Array, hmac?: string): Lie {
   return async (request, at) => {
     const headers = hmac === undefined ? (await at.pass(request)).headers : { [ANSWER_HEADER]: hmac };
     return { status, headers, body: Buffer.from(bodyOf(at)) };
@@ -119,13 +119,13 @@ function refuses(code: RefusalCode, hmac?: string): Lie {
     const { claim } = decodeClaimBody(firstOf(({ path }) => path.endsWith('/claim')));
     return encodeRefusal({ code, message: 'So it is.', wait: 300, sequence: 0, claim, tree });
   };
-  return reply(REFUSAL_STATUS[code], bodyOf, hmac);
+  return answerWith(REFUSAL_STATUS[code], bodyOf, hmac);
 }
 
 /** Each of these in turn. */
 function inTurn(lies: readonly Lie[]): Lie {
-  let reply = 0;
-  return (...exchange) => lies[reply++ % lies.length]!(...exchange);
+  let turn = 0;
+  return (...exchange) => lies[turn++ % lies.length]!(...exchange);
 }
 
 /** A request, without its challenges and places. */
@@ -168,8 +168,8 @@ const CHANGES: Readonly<Record<string, Lie>> = {
   'the answer of another host': replays('last', 'there'),
   'the way to another host': (request, _at, { pass }) => pass(request),
   'a bit of what is asked': flips('request', new Random(1)),
-  'a bit of what is reply': flips('answer', new Random(2)),
-  'nothing at all': reply(200, () => new Uint8Array()),
+  'a bit of the answer': flips('answer', new Random(2)),
+  'nothing at all': answerWith(200, () => new Uint8Array()),
   'a question that is not let through': () => Promise.reject(CUT),
   'an answer that is not let through': (request, { pass }) => pass(request).then(() => Promise.reject(CUT)),
   'half of an answer': cutsInside,
@@ -187,12 +187,12 @@ const OWN_WORDS: Readonly<Record<string, Lie>> = {
 const keysOf = (key: Uint8Array, protocol = 2) =>
   Buffer.from(JSON.stringify({ ed25519_verify_key: Buffer.from(key).toString('base64'), protocol }));
 const OTHER_KEYS: Readonly<Record<string, Lie>> = {
-  'those of a stranger': reply(200, () => keysOf(newKeys().verifyKey)),
+  'those with a new key': answerWith(200, () => keysOf(newKeys().verifyKey)),
   'those of another host': replays('last', 'there'),
-  'those of protocol 1': reply(200, () => keysOf(newKeys().verifyKey, 1)),
-  'a key that is none': reply(200, () => keysOf(new Uint8Array(32))),
-  none: reply(200, () => Buffer.from('{}')),
-  'no success': reply(500, () => Buffer.from('{}')),
+  'those of protocol 1': answerWith(200, () => keysOf(newKeys().verifyKey, 1)),
+  'an invalid key': answerWith(200, () => keysOf(new Uint8Array(32))),
+  none: answerWith(200, () => Buffer.from('{}')),
+  'no success': answerWith(500, () => Buffer.from('{}')),
 };
 
 /** A core of three hosts, with an attacker without a key in front of each. */

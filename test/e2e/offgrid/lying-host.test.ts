@@ -18,7 +18,7 @@ import { newMission, replicating, retryHost, setHostState, settled, statusOf } f
 import { readBackForTest, type ReadingOptions } from '../../support/offgrid/reading-back.js';
 
 const WAIT = { timeout: 120_000, interval: 50 };
-const STRANGER = generateKeyPairSync('ed25519').privateKey;
+const UNKNOWN_KEY = generateKeyPairSync('ed25519').privateKey;
 
 /** A core of two hosts, both of which must sign; one is dishonest on demand, or does what `front` is set to. */
 async function besideALiar() {
@@ -152,7 +152,7 @@ function heads(change: Partial<Head>, liar: LyingHost): Handler {
     const told = await pass(request);
     const head = liar.headOf(told);
     if (head === undefined) return told;
-    return liar.answers(request, 200, encodeSigned(signHead({ ...head, ...change }, STRANGER)));
+    return liar.answers(request, 200, encodeSigned(signHead({ ...head, ...change }, UNKNOWN_KEY)));
   };
 }
 
@@ -285,10 +285,12 @@ describe('a host that invents a writer of a higher epoch', () => {
     onTestFinished(() => core.stop());
     await settled(core);
     const claim = { host: liar.id, origin: 'core-v2', epoch, writer: writerOf(core.services.log.logId) };
-    const forged = signClaim(claim, STRANGER);
+    const forged = signClaim(claim, UNKNOWN_KEY);
     front.handler = (request, pass) =>
       request.method === 'POST'
-        ? Promise.resolve(liar.refuses(request, { code: 'FENCED', claim: forged, message: 'A higher epoch was granted.' }))
+        ? Promise.resolve(
+            liar.refuses(request, { code: 'FENCED', claim: forged, message: 'A higher epoch was granted.' }),
+          )
         : pass(request);
     for (let i = 0; i < 3; i += 1)
       expect(await newMission(core, {}, 'REPLICATED')).toMatchObject({ durability: 'REPLICATED' });

@@ -104,7 +104,7 @@ describe('where one of two hosts must sign', () => {
     );
     expect((await readdir(elsewhere)).filter((name) => name.startsWith('core'))).toEqual([]);
 
-    expect(await newMission(core, { title: 'goes on' }, 'REPLICATED')).toMatchObject({ durability: 'REPLICATED' });
+    expect(await newMission(core, { title: 'continues' }, 'REPLICATED')).toMatchObject({ durability: 'REPLICATED' });
     expect(await settled(core, 4)).toMatchObject({ stopped: null, writerEpoch: 1 });
 
     const unnamed = await restoreInto(elsewhere, key, [a], '--accept-loss', 'another');
@@ -119,7 +119,7 @@ describe('where one of two hosts must sign', () => {
     expect(await statusOf(core)).toMatchObject({ stopped: null, writerEpoch: 1, quorumSequence: 4 });
     await core.kill();
     const restored = await Sheratan.serve(elsewhere, replicating(urls, env));
-    expect(await titlesOf(restored)).toEqual(['goes on', 'kept']);
+    expect(await titlesOf(restored)).toEqual(['continues', 'kept']);
     await settled(restored, 5);
     const { replicationStatus } = await restored.gql('{ replicationStatus { line elected quorumSequence } }');
     expect(replicationStatus).toEqual({ line: 2, elected: true, quorumSequence: 5 });

@@ -34,7 +34,7 @@ async function van(name: string, dataDir: string, hosts: readonly RunningHost[])
   return { core: await Sheratan.serve(dataDir, env), dataDir, env, hosts };
 }
 
-/** Van 1 as it comes: it has rotated its key, changed a host for another and confirmed that; more happened than at van 2. */
+/** Van 1 on its arrival: it has rotated its key, replaced a host and confirmed the new one; it has more events than van 2. */
 async function busyVan(): Promise<Van> {
   const dataDir = await newDataDir();
   const [a, b, c] = [await newHost(), await newHost({ name: 'host-b' }), await newHost({ name: 'host-c' })];

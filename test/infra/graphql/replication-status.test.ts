@@ -179,13 +179,13 @@ describe('replicationStatus', () => {
     await node.newMission();
     await expect.poll(() => statusOf(node), WAIT).toMatchObject(keptByAll(3));
     // Two seconds later it is also recorded that the host knows about the quorum; after that nothing more is recorded.
-    const told = async () => {
+    const lastQuorum = async () => {
       let last: Untyped;
       for await (const { data } of node.services.log.readAll({ filter: { types: ['ReplicasAcknowledged'] } }))
         last = data;
       return last?.hosts[0]?.head.quorum;
     };
-    await expect.poll(told, WAIT).toBe(3);
+    await expect.poll(lastQuorum, WAIT).toBe(3);
     expect(await node.services.outbox.reaches(await node.services.log.head(), WAIT.timeout)).toBe(true);
     const before = { ...(await statusOf(node)), ...(await node.services.outbox.digest()) };
     await node.gql('mutation { rebuildProjection(name: "outbox") { ... on Problem { message } } }');

@@ -48,7 +48,7 @@ describe('an import of the prototype', () => {
     });
 
     const events = await collect(log.readAll());
-    const said = events.map(({ stream, type, data, metadata: { at, actor } }) => ({ stream, type, at, actor, data }));
+    const found = events.map(({ stream, type, data, metadata: { at, actor } }) => ({ stream, type, at, actor, data }));
     const created = '2021-03-08T15:51:20.000Z';
     const ended = '2021-03-09T15:51:20.000Z';
     const actor = 'import';
@@ -57,7 +57,7 @@ describe('an import of the prototype', () => {
       expect.objectContaining({ ...parents, jobId, kind: 'change', payload: { file: `${jobId}.ts` }, priority: 0 });
     const dispatched = (jobId: string) =>
       expect.objectContaining({ ...parents, jobId, worker: 'prototype', attempt: 1 });
-    expect(said).toEqual([
+    expect(found).toEqual([
       {
         stream: 'mission-m1',
         type: 'MissionCreated',

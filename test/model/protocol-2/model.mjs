@@ -578,7 +578,7 @@ export function run(seed, { family = 'F0', mut = new Set(), nem = new Set(), ste
     )
       fail(
         'I9',
-        `a tree of epoch ${t.epoch} says ${depth[t.q]} were at quorum; elected at ${e.epoch} with base ${e.base}`,
+        `a tree of epoch ${t.epoch} states that ${depth[t.q]} were at quorum; elected at ${e.epoch} with base ${e.base}`,
       );
   };
   const elect = (p) => {
@@ -836,7 +836,7 @@ export function run(seed, { family = 'F0', mut = new Set(), nem = new Set(), ste
       }),
     };
   };
-  const judge = (heads, gives) => {
+  const evaluate = (heads, gives) => {
     const counted = new Set(heads.map((x) => x.host)),
       all = heads.flatMap((x) => [x.st, x.staged]).filter(Boolean),
       has = (n) => heads.some((x) => gives(x.host, n));
@@ -1011,7 +1011,7 @@ export function run(seed, { family = 'F0', mut = new Set(), nem = new Set(), ste
     st8.restores++;
     const heads = [...early, ...heard.map(headOf)],
       gives = givesOf(),
-      res = judge(heads, gives),
+      res = evaluate(heads, gives),
       top = heads.flatMap((x) => [x.st, x.staged]).filter(Boolean),
       maxClaim = Math.max(0, ...top.map((t) => t.epoch), ...heads.map((x) => x.claim?.epoch ?? 0));
     if (!mut.size) holdReading(heads, gives, res);
@@ -1348,7 +1348,7 @@ export function run(seed, { family = 'F0', mut = new Set(), nem = new Set(), ste
     if (w && !bad.length)
       fail(
         'I11',
-        `a core neither comes to quorum nor stops: ${w.epoch}w${w.writer} elected ${w.elected} quorum ${w.folder.q} of ${depth[w.folder.log]}`,
+        `a core neither reaches quorum nor stops: ${w.epoch}w${w.writer} elected ${w.elected} quorum ${w.folder.q} of ${depth[w.folder.log]}`,
       );
   }
   // ---- I5: faults stop, dishonest hosts remain dishonest. A restore, its core and all honest hosts must reach one history

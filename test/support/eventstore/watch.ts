@@ -30,7 +30,9 @@ export class Watch {
     await vi.waitFor(
       () => {
         if (!holds(this))
-          throw new Error(`the subscription delivered ${this.seen.map(String).join(' ')}; error: ${String(this.error)}`);
+          throw new Error(
+            `the subscription delivered ${this.seen.map(String).join(' ')}; error: ${String(this.error)}`,
+          );
       },
       { timeout: PATIENCE_MS, interval: 5 },
     );

@@ -51,7 +51,7 @@ function outcomeOf(work: () => unknown): unknown {
 const good = (changed: Partial<Head> = {}) => verifyHead(answer(changed), EXPECTED);
 
 describe('a head', () => {
-  it('is good when the host signed it for the request, and its statements are the origin’s', () => {
+  it('is valid when the host signed it for the request, and its statements are the origin’s', () => {
     expect(good({ damaged: 4 })).toMatchObject({ damaged: 4, tree: { value: { sequence: 9 } }, staged: null });
     const nothing = { key: null, tree: null, claim: null };
     expect(good(nothing)).toMatchObject({ tree: null, claim: null, staged: null });
@@ -77,7 +77,7 @@ describe('a head', () => {
     ['a claim for another host', { claim: claim({ host: '0'.repeat(32) }) }],
     ['a tree of another origin', { tree: tree({ origin: 'other' }) }],
     ['a tree that is incomplete', { tree: tree({ base: 10 }) }],
-    ['a tree of an epoch that nobody elected', { tree: tree({ base: NOT_ELECTED }) }],
+    ['a tree of an epoch that was not elected', { tree: tree({ base: NOT_ELECTED }) }],
   ])('with %s is proof', (_what, changed) => {
     expect(outcomeOf(() => good(changed))).toBe('STATEMENT');
   });

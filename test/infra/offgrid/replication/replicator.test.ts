@@ -30,7 +30,7 @@ describe('a core and its hosts', () => {
     });
   });
 
-  it('claims a new epoch with each start, and what was replicated counts at once', async () => {
+  it('claims a new epoch with each start, and events that were replicated before count immediately', async () => {
     const { a, b, c, core, settings, length } = await coreOfThree();
     await core.stop();
     const next = await ReplicatingCore.start({ ...settings, folder: core.folder, root: core.root });

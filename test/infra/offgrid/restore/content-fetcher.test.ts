@@ -45,8 +45,8 @@ class Host implements ContentSource {
   readonly client = {
     events: async (_origin: string, query: EventsQuery, signal?: AbortSignal): Promise<readonly StoredEvent[]> => {
       this.asked.push(query);
-      const told = await this.#trick(query, signal);
-      if (told !== undefined) return told;
+      const answer = await this.#trick(query, signal);
+      if (answer !== undefined) return answer;
       return this.page(query);
     },
   };
