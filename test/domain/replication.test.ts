@@ -67,7 +67,7 @@ describe('the quorum sequence', () => {
     const policy = policyOf(1, 3, { a: 1, b: 2, c: 1 });
     expect(quorumSequence(policy, reachedBy({ a: 9, b: 5, c: 7 }))).toBe(5);
     expect(quorumSequence(policy, reachedBy({ a: 9, c: 7 }))).toBe(0);
-    expect(quorumSequence(of(1, 1, 'a', 'b'), reachedBy({ b: 4, stranger: 99 }))).toBe(4);
+    expect(quorumSequence(of(1, 1, 'a', 'b'), reachedBy({ b: 4, other: 99 }))).toBe(4);
   });
 
   it('has the required weight, and the next sequence does not', () => {

@@ -15,7 +15,7 @@ import { transfers } from './transfers.js';
 import { VirtualClock, type Life } from './virtual-time.js';
 
 /** Errors that the replicator may log because of failures that were injected. */
-const EXPECTED = /^(the disk is full|nobody knows whether|The outbox has not caught up)/;
+const EXPECTED = /^(the disk is full|it is unknown whether|The outbox has not caught up)/;
 /** Errors that the replicator logs when it has found something out. */
 const FOUND_OUT = /is suspended:|counts for nothing/;
 
@@ -211,15 +211,15 @@ export class World {
         check(isExpected || FOUND_OUT.test(text), what);
       });
     };
-    const say = (details: unknown, message?: string) => {
+    const print = (details: unknown, message?: string) => {
       this.note(() => `log: ${typeof details === 'string' ? details : (message ?? '')}`);
     };
     // A halted core logs a reason without an error; one that has failed logs the error.
     const give = (details: unknown, message?: string) => {
-      (typeof details === 'object' && details !== null && 'err' in details ? complain : say)(details, message);
+      (typeof details === 'object' && details !== null && 'err' in details ? complain : print)(details, message);
     };
     const ignore = () => undefined;
-    const logger = { level: 'info', error: complain, fatal: give, warn: say, info: say, debug: ignore, trace: ignore };
+    const logger = { level: 'info', error: complain, fatal: give, warn: print, info: print, debug: ignore, trace: ignore };
     return { ...logger, silent: ignore, child: () => logger } as unknown as Logger;
   }
 }

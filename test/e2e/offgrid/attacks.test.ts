@@ -110,8 +110,8 @@ describe('a host that attacks another with the key that all share', () => {
     const { key } = openHead(decodeHeadAnswer(body), hostKey).value;
     if (key === null || !isVerifyKey(key)) throw new Error('the host has pinned no key');
     for (const epoch of [1, 2, MAX_EPOCH, Number.MAX_SAFE_INTEGER]) {
-      const said = { host: host.identity.id, epoch, origin: ORIGIN, writer: 'mallory:12345678' };
-      const claim = signMap('claim', said, root.signingKey);
+      const content = { host: host.identity.id, epoch, origin: ORIGIN, writer: 'mallory:12345678' };
+      const claim = signMap('claim', content, root.signingKey);
       for (const claimed of [key, verifyKeyOf(root.verifyKey)])
         expect(
           await post(host, `${PATH}/claim`, encodeClaimBody({ key: claimed, claim, challenge: randomBytes(16) })),
@@ -151,9 +151,9 @@ describe('a host that attacks another with the key that all share', () => {
     await settled(core, 5);
     await haveLearnedQuorum(folders);
     const before = await kept(folders[0]);
-    const said = fronts[1].asked.filter((request) => isBatch(request) || isClaim(request));
-    expect([said.some(isBatch), said.some(isClaim)]).toEqual([true, true]);
-    for (const request of said) {
+    const requests = fronts[1].asked.filter((request) => isBatch(request) || isClaim(request));
+    expect([requests.some(isBatch), requests.some(isClaim)]).toEqual([true, true]);
+    for (const request of requests) {
       const outcome = await post(hosts[0], request.path, request.body);
       // A tree is valid at any host. A claim is not.
       expect(outcome).toBe(isClaim(request) ? 'NOT_SIGNED' : 'taken');

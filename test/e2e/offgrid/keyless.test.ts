@@ -176,7 +176,7 @@ const CHANGES: Readonly<Record<string, Lie>> = {
 };
 
 /** Changes for which a host itself refuses what the core has sent, with its own HMAC. */
-const OWN_WORDS: Readonly<Record<string, Lie>> = {
+const REFUSED_BY_HOST: Readonly<Record<string, Lie>> = {
   'another path': (request, { pass }) => pass({ ...request, path: '/replica/%zz/events' }),
   'what follows it': ({ body, ...request }, { pass }) =>
     pass({ ...request, body: Buffer.concat([body, Buffer.alloc(MAX_BODY_BYTES)]) }),
@@ -313,7 +313,7 @@ describe('an attacker without a key, in front of every host of a core, who chang
   });
 
   // Without a key one can change a request so that the host refuses it: that must not count as a refusal of what the core sent.
-  it.each(Object.entries(OWN_WORDS))(
+  it.each(Object.entries(REFUSED_BY_HOST))(
     'a request by %s, for which the host itself refuses it, does no harm',
     async (by, lie) => {
       await survives(await besieged(), lie, by);
@@ -382,7 +382,7 @@ describe('a restore past an attacker without a key who changes', () => {
 });
 
 describe('sheratan restore', () => {
-  it('past an attacker without a key reports why there is nothing, and gets everything once the way is free', async () => {
+  it('past an attacker without a key reports why nothing is read, and reads all once the attacker is gone', async () => {
     const hosts = [await newHost(), await newHost()];
     const keyless = await Keyless.before(hosts);
     const { core, dataDir } = await settledMachine(keyless.urls);

@@ -149,9 +149,9 @@ describe('a host that makes one false statement', () => {
 /** Heads of another host: changed, and signed with some key. */
 function heads(change: Partial<Head>, liar: LyingHost): Handler {
   return async (request, pass) => {
-    const told = await pass(request);
-    const head = liar.headOf(told);
-    if (head === undefined) return told;
+    const reply = await pass(request);
+    const head = liar.headOf(reply);
+    if (head === undefined) return reply;
     return liar.answers(request, 200, encodeSigned(signHead({ ...head, ...change }, UNKNOWN_KEY)));
   };
 }
@@ -218,9 +218,9 @@ describe('a host that answers', () => {
 
 /** Gives events in the wrong order. */
 const wrongOrder: (liar: LyingHost) => Handler = (liar) => async (request, pass) => {
-  const told = await pass(request);
-  if (!request.path.includes('/events?') || told.status !== 200) return told;
-  const events = decodeStoredEvents(told.body as Buffer);
+  const reply = await pass(request);
+  if (!request.path.includes('/events?') || reply.status !== 200) return reply;
+  const events = decodeStoredEvents(reply.body as Buffer);
   const swapped = events.map((event, i) => ({ ...event, sealed: events.at(-1 - i)?.sealed ?? null }));
   return liar.answers(request, 200, Buffer.concat(swapped.map(encodeStoredEvent)));
 };

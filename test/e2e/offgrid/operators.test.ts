@@ -292,9 +292,9 @@ describe('a name that another party has claimed first at a host', () => {
     const start = () => HostCommand.start(dataDir, port, env);
     const host = await start();
     const history = History.begin(RootKey.generate()).on(3);
-    const stranger = new Process(history.root);
-    await stranger.claim(await host.at());
-    await stranger.ship(await host.at(), history);
+    const otherCore = new Process(history.root);
+    await otherCore.claim(await host.at());
+    await otherCore.ship(await host.at(), history);
     const honest = await newHost();
     const own = await Sheratan.serve(await newDataDir(), replicating([honest.url, host.url]));
     await expect

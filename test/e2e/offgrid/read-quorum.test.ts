@@ -97,9 +97,9 @@ describe('where one of two hosts must sign', () => {
     expect(unpinned.errors.at(-1)).toMatch(/Hosts count only when their keys are named, and none is: .*--accept-loss/);
     for (const named of [a, b]) expect(unpinned.errors.at(-1)).toContain(named);
 
-    const stranger = await restoreInto(elsewhere, key, [a, `${hosts[1].url}#${'0'.repeat(32)}`]);
-    expect(stranger.code).not.toBe(0);
-    expect(stranger.errors.join('\n')).toMatch(
+    const wrongFingerprint = await restoreInto(elsewhere, key, [a, `${hosts[1].url}#${'0'.repeat(32)}`]);
+    expect(wrongFingerprint.code).not.toBe(0);
+    expect(wrongFingerprint.errors.join('\n')).toMatch(
       new RegExp(`answers with the key ${hosts[1].identity.id}.*It is left out`),
     );
     expect((await readdir(elsewhere)).filter((name) => name.startsWith('core'))).toEqual([]);

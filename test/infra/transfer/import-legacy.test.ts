@@ -184,7 +184,7 @@ describe('an import of the prototype', () => {
   it('adds new records of the files, and leaves later changes in the log', async () => {
     const log = await newLog();
     await importFolder(await legacyFolder({ missions: [mission('m1')] }), log);
-    const metadata = { ...(await collect(log.readAll()))[0]!.metadata, actor: 'somebody' };
+    const metadata = { ...(await collect(log.readAll()))[0]!.metadata, actor: 'someone' };
     const data = { missionId: 'm1', title: 'Another title' };
     const updated = { id: '00000000-0000-4000-8000-000000000001', type: 'MissionUpdated', data, metadata };
     await log.append('mission-m1', [updated], 0n);

@@ -216,9 +216,9 @@ describe('hosts that fail', () => {
 
   it('one that has another key pinned for the name is BLOCKED, and not suspended', async () => {
     const [a, b, c] = (await hosts(3)) as [RestartableHost, RestartableHost, RestartableHost];
-    const stranger = await ReplicatingCore.start({ hosts: wanted(a) });
-    await stranger.settles();
-    await stranger.stop();
+    const otherCore = await ReplicatingCore.start({ hosts: wanted(a) });
+    await otherCore.settles();
+    await otherCore.stop();
     const core = await ReplicatingCore.start({ hosts: wanted(a, b, c), required: 2 });
     await expect.poll(async () => (await core.known()).hosts.get(a.id)?.state, WAIT).toBe('BLOCKED');
     expect(await core.settles()).toBeGreaterThan(2);

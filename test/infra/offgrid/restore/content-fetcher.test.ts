@@ -162,7 +162,7 @@ describe('contents', () => {
     expect(Math.max(...others.map(({ bytes }) => bytes))).toBeGreaterThan(16 * 1024);
   });
 
-  it('are fetched from one event to another, or none at all', async () => {
+  it('can be fetched from one event to another, or not at all', async () => {
     expect((await read([new Host('a')], { after: 590, to: 595 })).events).toEqual(history.numbered(591, 595));
     expect((await read([new Host('a')], { after: 600 })).events).toEqual([]);
   });

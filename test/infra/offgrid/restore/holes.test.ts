@@ -129,7 +129,7 @@ describe('an event that no host gives any more', () => {
     }
   });
 
-  it('lies in its stream when other events of that stream follow it', async () => {
+  it('is recorded in its stream when other events of that stream follow it', async () => {
     const { a, b, c, root, core, settings } = await threeHosts({ events: 3 });
     const living = await ReplicatingCore.start({ ...settings, folder: core.folder, root });
     const metadata = { at: '2026-01-01T00:00:00.000Z', actor: 'a', correlationId: 'c', causationId: 'c' };

@@ -131,8 +131,8 @@ export function batchCases(start: StartHost): void {
     it('whose tree is not the origin’s, or has another sequence, is refused', async () => {
       const { host, begun, first, holds } = await setUp(start);
       const history = begun.on(2);
-      const stranger = new Process(History.begin().root);
-      await expect(first.shipTree(host, stranger.tree(history), history, 1, 2)).rejects.toEqual(
+      const impostor = new Process(History.begin().root);
+      await expect(first.shipTree(host, impostor.tree(history), history, 1, 2)).rejects.toEqual(
         refusedWith('NOT_SIGNED'),
       );
       await expect(first.ship(host, history, 1, 2, { origin: 'other' })).rejects.toEqual(refusedWith('NOT_SIGNED'));

@@ -18,8 +18,8 @@ export function claimCases(start: StartHost): void {
         claim: { epoch: 1, writer: first.writer },
         key: new Uint8Array(first.key),
       });
-      const stranger = new Process(RootKey.generate(), 9);
-      await expect(stranger.claim(host)).rejects.toEqual(refusedWith('NOT_SIGNED'));
+      const impostor = new Process(RootKey.generate(), 9);
+      await expect(impostor.claim(host)).rejects.toEqual(refusedWith('NOT_SIGNED'));
       expect(await first.claim(host)).toMatchObject({ claim: { epoch: 1, writer: first.writer } });
     });
 

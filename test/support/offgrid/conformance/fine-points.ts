@@ -97,8 +97,8 @@ export function finePointCases(start: StartHost): void {
     it('receives the time only if it has signed, and uses up a nonce even with another body', async () => {
       const { host } = await setUp(start);
       const path = `/replica/${ORIGIN}/damaged`;
-      const stranger = headersFor(host, { path, authKey: 'another key', nowMs: 0 });
-      const { status, headers } = await ask(host, path, stranger);
+      const wrongKey = headersFor(host, { path, authKey: 'another key', nowMs: 0 });
+      const { status, headers } = await ask(host, path, wrongKey);
       expect([status, headers.get('x-offgrid-date')]).toEqual([401, null]);
       const mend = `/replica/${ORIGIN}/mend`;
       const body = encode({ events: [] });
@@ -192,8 +192,8 @@ export function finePointCases(start: StartHost): void {
     it('is refused for its first error', async () => {
       const { host, begun, first } = await setUp(start);
       const history = begun.on(4);
-      const stranger = new Process(History.begin().root, 9);
-      expect(await refusalOf(stranger.ship(host, history, 3, 4))).toMatchObject({ code: 'NOT_SIGNED' });
+      const impostor = new Process(History.begin().root, 9);
+      expect(await refusalOf(impostor.ship(host, history, 3, 4))).toMatchObject({ code: 'NOT_SIGNED' });
       const second = new Process(begun.root, 2);
       const short = second.shipTree(host, second.tree(history), history, 1, 3);
       expect(await refusalOf(short)).toMatchObject({ code: 'BAD_REQUEST' });

@@ -249,8 +249,8 @@ export function requestCases(start: StartHost): void {
         return refused;
       };
       expect(await from('127.0.0.2', MAX_CONNECTIONS_PER_ADDRESS + 2)).toBe(2);
-      const strangers = MAX_CONNECTIONS - RESERVED_CONNECTIONS;
-      for (let i = 1; i < strangers / MAX_CONNECTIONS_PER_ADDRESS; i += 1)
+      const unreserved = MAX_CONNECTIONS - RESERVED_CONNECTIONS;
+      for (let i = 1; i < unreserved / MAX_CONNECTIONS_PER_ADDRESS; i += 1)
         expect(await from(`127.0.0.${i + 2}`, MAX_CONNECTIONS_PER_ADDRESS)).toBe(0);
       expect(await from('127.0.0.100', 1)).toBe(1);
       for (const socket of opened.splice(0, 1)) socket.destroy();
