@@ -219,7 +219,15 @@ export class World {
       (typeof details === 'object' && details !== null && 'err' in details ? complain : print)(details, message);
     };
     const ignore = () => undefined;
-    const logger = { level: 'info', error: complain, fatal: give, warn: print, info: print, debug: ignore, trace: ignore };
+    const logger = {
+      level: 'info',
+      error: complain,
+      fatal: give,
+      warn: print,
+      info: print,
+      debug: ignore,
+      trace: ignore,
+    };
     return { ...logger, silent: ignore, child: () => logger } as unknown as Logger;
   }
 }
