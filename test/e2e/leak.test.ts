@@ -150,7 +150,7 @@ describe('what hosts and broker keep', () => {
       await change('updateMission', { id: ids.missions[0], title: unique('another title') });
       const { jobs } = await change('claimJobs', { worker, limit: 2, leaseSeconds: 600 });
       const [one, other] = jobs.map(({ id, attempt }: { id: string; attempt: number }) => ({ id, worker, attempt }));
-      await change('completeJob', { ...one, result: { written: unique('result') } });
+      await change('completeJob', { ...one, result: { note: unique('result') } });
       await change('failJob', { ...other, reason: 'CRASH', message: unique('message'), retryable: false });
       await machine.gql('mutation { rotateKey { __typename } }');
       await change('createMission', { title: unique('under the second key') });

@@ -103,7 +103,11 @@ describe('a host with a false answer that proves nothing', () => {
     const length = await core.settles();
     await expect.poll(() => stateOf(liar.id), WAIT).toBe('BLOCKED');
     expect(await core.events('HostStateChanged')).toMatchObject([
-      { host: liar.id, sequence: 4, why: expect.stringMatching(/^It refuses event 5: .*The event is not well-formed\./) as string },
+      {
+        host: liar.id,
+        sequence: 4,
+        why: expect.stringMatching(/^It refuses event 5: .*The event is not well-formed\./) as string,
+      },
     ]);
     liar.lie = undefined;
     core.replicator.retry(liar.id);
