@@ -52,7 +52,7 @@ describe('a reader in another language', () => {
     ['another key epoch', 'epochs', /("type": "JobCreated",\s+"keyEpoch": )0/, '$11', 'the key epoch of sequence 1'],
     ['another entry', 'protocol-2', /("entry": "000a0000018bcfe568)7b/, '$17c', 'the entry of event 1'],
     ['another leaf', 'protocol-2', /("leaf": ")d3/, '$1d4', 'the leaf of event 1'],
-    ['a bit of what is signed', 'protocol-2', /("content": "a464686f737478203)2/, '$13', 'the signature of claim'],
+    ['a bit of the signed content', 'protocol-2', /("content": "a464686f737478203)2/, '$13', 'the signature of claim'],
     ['a bit of a signature', 'protocol-2', /("signature": "f)9/, '$18', 'the signature of tree does not verify'],
     ['another body', 'protocol-2', /("busy": ".+)6e"/, '$16f"', 'the body busy'],
     ['another HMAC of a request', 'protocol-2', /("hmac": ")5c/, '$15d', 'the HMAC of the request'],

@@ -19,7 +19,7 @@ import {
 import { ORIGIN, send } from '../../support/offgrid/by-hand.js';
 import { inHostFile } from '../../support/offgrid/host-file.js';
 
-/** Contents of so many characters are files on a host. */
+/** A length in characters at which a host keeps a content in a file. */
 const LARGE = 5_000;
 
 /** A core of two hosts that keep three small events and two large ones; the number of the last is 5. */

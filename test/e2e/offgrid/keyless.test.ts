@@ -36,9 +36,9 @@ const GRAVE = ['NOT_SIGNED', 'BAD_REQUEST', 'FULL', 'FENCED', 'OLDER', 'COMMITTE
 /** The place of an attacker without a key: in front of one host. */
 interface Place {
   readonly front: Front;
-  /** What was requested and answered there while nothing was changed. */
+  /** The requests and answers seen there while nothing was changed. */
   readonly seen: { readonly request: Exchange; readonly reply: Reply }[];
-  /** How often something was changed there. */
+  /** How many exchanges were changed there. */
   lies: number;
   pass: (request: Exchange) => Promise<Reply>;
 }
@@ -97,7 +97,7 @@ class Keyless {
     this.#lie = undefined;
   }
 
-  /** Resolves once something was changed in front of every host, at least so often. */
+  /** Resolves once exchanges were changed at least `times` times in front of every host. */
   async hasLied(times = 1): Promise<void> {
     await expect.poll(() => Math.min(...this.places.map(({ lies }) => lies)), WAIT).toBeGreaterThanOrEqual(times);
   }
@@ -122,7 +122,7 @@ function refuses(code: RefusalCode, hmac?: string): Lie {
   return answerWith(REFUSAL_STATUS[code], bodyOf, hmac);
 }
 
-/** Each of these in turn. */
+/** Applies these in turn. */
 function inTurn(lies: readonly Lie[]): Lie {
   let turn = 0;
   return (...exchange) => lies[turn++ % lies.length]!(...exchange);
@@ -163,22 +163,22 @@ const cutsInside: Lie = async (request, { pass }) => {
 };
 
 const CHANGES: Readonly<Record<string, Lie>> = {
-  'an answer of old, with its own headers': replays('first', 'here'),
+  'an earlier answer, with its own headers': replays('first', 'here'),
   'the last answer, with its own headers': replays('last', 'here'),
   'the answer of another host': replays('last', 'there'),
-  'the way to another host': (request, _at, { pass }) => pass(request),
-  'a bit of what is asked': flips('request', new Random(1)),
+  'the target, to another host': (request, _at, { pass }) => pass(request),
+  'a bit of the request': flips('request', new Random(1)),
   'a bit of the answer': flips('answer', new Random(2)),
-  'nothing at all': answerWith(200, () => new Uint8Array()),
-  'a question that is not let through': () => Promise.reject(CUT),
-  'an answer that is not let through': (request, { pass }) => pass(request).then(() => Promise.reject(CUT)),
+  'an empty answer': answerWith(200, () => new Uint8Array()),
+  'a request that is not forwarded': () => Promise.reject(CUT),
+  'an answer that is not forwarded': (request, { pass }) => pass(request).then(() => Promise.reject(CUT)),
   'half of an answer': cutsInside,
 };
 
 /** Changes for which a host itself refuses what the core has sent, with its own HMAC. */
 const REFUSED_BY_HOST: Readonly<Record<string, Lie>> = {
   'another path': (request, { pass }) => pass({ ...request, path: '/replica/%zz/events' }),
-  'what follows it': ({ body, ...request }, { pass }) =>
+  'more bytes after the body': ({ body, ...request }, { pass }) =>
     pass({ ...request, body: Buffer.concat([body, Buffer.alloc(MAX_BODY_BYTES)]) }),
   'another content type': (request, { pass }) =>
     pass({ ...request, headers: { ...request.headers, 'content-type': '/' } }),
@@ -191,8 +191,8 @@ const OTHER_KEYS: Readonly<Record<string, Lie>> = {
   'those of another host': replays('last', 'there'),
   'those of protocol 1': answerWith(200, () => keysOf(newKeys().verifyKey, 1)),
   'an invalid key': answerWith(200, () => keysOf(new Uint8Array(32))),
-  none: answerWith(200, () => Buffer.from('{}')),
-  'no success': answerWith(500, () => Buffer.from('{}')),
+  'no keys': answerWith(200, () => Buffer.from('{}')),
+  'an error status': answerWith(500, () => Buffer.from('{}')),
 };
 
 /** A core of three hosts, with an attacker without a key in front of each. */

@@ -19,7 +19,7 @@ import {
   titlesOf,
 } from '../../support/offgrid/machine.js';
 
-/** A core of two hosts, of which so many must sign. */
+/** A core of two hosts. @param required how many of them must sign */
 async function coreOfTwo(required: number) {
   const hosts = [await newHost(), await newHost({ name: 'host-b' })] as const;
   const urls = hosts.map(({ url }) => url);

@@ -235,7 +235,7 @@ describe('200 appends that do not wait for each other', () => {
       server.faults.onRead('notLeader');
       return log.head();
     },
-    'the connection was torn when nothing was under way': (server) => {
+    'the connection was reset while there was no call': (server) => {
       server.drop();
       return delay(20);
     },

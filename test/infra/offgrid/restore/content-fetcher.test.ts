@@ -13,7 +13,7 @@ import {
 import { EntryList } from '../../../../src/infra/offgrid/restore/entry-list.js';
 import { History, ORIGIN } from '../../../support/offgrid/by-hand.js';
 
-/** A clock that runs so many times as fast. */
+/** A clock that runs faster than real time by a factor. */
 const faster = (times: number): Time => ({
   now: () => new Date(performance.now() * times),
   sleep: (ms, signal) => delay(ms / times, undefined, { signal }).catch(() => undefined),
