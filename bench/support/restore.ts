@@ -58,7 +58,7 @@ export class Restored {
         newLog: () => EmbeddedLog.open(path, systemClock, 'ON_CLOSE'),
         time,
         onProgress: () => undefined,
-        onTrouble: tell,
+        onTrouble: report,
       });
       await log.close();
     });
@@ -70,7 +70,7 @@ export class Restored {
       const [origin, root, hosts] = [ORIGIN, this.#root, [this.#host]];
       const { heard } = await surveyHosts({ origin, root, hosts, clientOf });
       const onTrouble = (_: unknown, why: string) => {
-        tell(why);
+        report(why);
       };
       const collector = new EntryCollector({ origin, hosts: heard, time, onProgress: () => undefined, onTrouble });
       const tree = heard[0]?.head.tree?.value;
@@ -88,7 +88,7 @@ export class Restored {
   }
 }
 
-function tell(message: string): void {
+function report(message: string): void {
   process.stderr.write(`${message}\n`);
 }
 

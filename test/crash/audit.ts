@@ -49,8 +49,8 @@ function misplaced(events: readonly RecordedEvent[]): string[] {
   for (const { position, stream, revision, id } of events) {
     const expected = (revisions.get(stream) ?? -1n) + 1n;
     if (position <= last) wrong.push(`position ${position} after ${last}`);
-    if (revision !== expected) wrong.push(`${stream} goes on with revision ${revision} instead of ${expected}`);
-    if (ids.has(id)) wrong.push(`event ${id} is there twice`);
+    if (revision !== expected) wrong.push(`${stream} continues with revision ${revision} instead of ${expected}`);
+    if (ids.has(id)) wrong.push(`event ${id} is recorded twice`);
     ids.add(id);
     revisions.set(stream, revision);
     last = position;
@@ -70,7 +70,7 @@ function attribute(events: readonly RecordedEvent[], ledger: Ledger) {
     if (actor.startsWith('process:')) continue;
     const request = senders.get(correlationId);
     if (request === undefined) {
-      wrong.push(`nobody asked for ${event.type} at ${event.position} (${correlationId})`);
+      wrong.push(`no request explains ${event.type} at ${event.position} (${correlationId})`);
       continue;
     }
     if (event.type !== EVENT_OF[request.name]) wrong.push(`${request.name} recorded ${event.type}`);
@@ -120,7 +120,7 @@ class Claims {
   }
 }
 
-/** Answered: recorded, once, where the answer said. Refused: not recorded. Lost: recorded once or not at all. */
+/** Answered: recorded once, at the place in the answer. Refused: not recorded. Not answered: recorded once or not at all. */
 function brokenPromises({ name, key, sent, answer }: Request, events: readonly RecordedEvent[]): string[] {
   const what = `${name} ${key ?? sent.join()}`;
   if (name !== 'claimJobs' && events.length > 1) return [`${what} is recorded ${events.length} times`];
@@ -130,13 +130,13 @@ function brokenPromises({ name, key, sent, answer }: Request, events: readonly R
   // The answer to a repeated claim has the jobs as they are by then.
   const isExact = name !== 'claimJobs' || sent.length === 1;
   if (isExact && places.length !== events.length)
-    return [`${what} was told of ${places.length} events; ${events.length} are there`];
+    return [`${what} was answered with ${places.length} events; ${events.length} are recorded`];
   return places.flatMap(({ stream, revision, position }) => {
     const found = events.some((event) => {
       if (event.stream !== stream) return false;
       if (isExact) return event.revision === revision && event.position === position;
       return event.revision <= revision && event.position <= position;
     });
-    return found ? [] : [`${what} was told of ${stream} ${revision} ${position}, which is not there`];
+    return found ? [] : [`${what} was answered with ${stream} ${revision} ${position}, which is not recorded`];
   });
 }

@@ -9,7 +9,7 @@ import { SEED } from '../support/seed.js';
 const ROUNDS = Number(process.env['CRASH_ROUNDS'] ?? 20);
 /** Machines at a time. */
 const MACHINES = 2;
-/** The read model is compared with a replay every so many rounds. */
+/** After this many rounds the read model is compared with a replay. */
 const THOROUGH = 10;
 /** The longest a round may take, in milliseconds. */
 const ROUND_TIMEOUT_MS = 30_000;

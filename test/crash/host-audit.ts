@@ -30,21 +30,21 @@ async function audit(
   const root = await readKeyring(corePaths(dataDir).keyring, undefined);
   if (root === undefined) return ['the core has no keyring'];
   const wrong: string[] = [];
-  const say = (what: string) => wrong.push(`${host.url}: ${what}`);
+  const report = (what: string) => wrong.push(`${host.url}: ${what}`);
   const { head } = heard;
 
-  const returned = await allOf(heard, say);
+  const returned = await allOf(heard, report);
   const opener = new EnvelopeReader(root, ORIGIN);
   const there = returned.map((event) => described(event.sequence, event.etype, event.ts, opener.open(event)));
   const expected = replicated.map((event, i) => described(i + 1, event.etype, Date.parse(event.metadata.at), event));
   const other = expected.findIndex((event, i) => there[i] !== event);
-  if (other >= 0) say(`it has ${there[other]} where the log has ${expected[other]}`);
-  if (there.length !== expected.length) say(`it has ${there.length} events, and the log ${expected.length}`);
-  if (new Set(there).size !== there.length) say('it has events twice');
+  if (other >= 0) report(`it has ${there[other]} where the log has ${expected[other]}`);
+  if (there.length !== expected.length) report(`it has ${there.length} events, and the log ${expected.length}`);
+  if (new Set(there).size !== there.length) report('it has events twice');
 
   const entries = returned.map((event) => encodeEntry(entryOf(event)));
   if (!equalBytes(Buffer.concat(await entriesOf(heard)), Buffer.concat(entries)))
-    say('it lists other entries than its events have');
+    report('its entries do not match its events');
   const frontier = new MerkleFrontier(sha256);
   const roots = [frontier.root()];
   for (const entry of entries) {
@@ -56,11 +56,11 @@ async function audit(
     return own !== undefined && equalBytes(own, signed);
   };
   const [tree, staged] = [head.tree?.value, head.staged?.value];
-  if (tree?.sequence !== returned.length) say(`it has ${returned.length} events, and signs for ${tree?.sequence}`);
-  if (tree === undefined || !isOnIt(tree)) say('it signs for a root that its events do not have');
-  if (head.damaged !== 0) say(`it reports ${head.damaged} damaged events`);
+  if (tree?.sequence !== returned.length) report(`it has ${returned.length} events, and signs for ${tree?.sequence}`);
+  if (tree === undefined || !isOnIt(tree)) report('it signs for a root that its events do not have');
+  if (head.damaged !== 0) report(`it reports ${head.damaged} damaged events`);
   // A core that was killed before its election leaves what it had staged: the same events under its own epoch.
-  if (staged !== undefined && !isOnIt(staged)) say('what is staged there is not of the log');
+  if (staged !== undefined && !isOnIt(staged)) report('its staged tree is not of the log');
 
   const [rows] = await host.inFile<Readonly<Record<string, number>>>(
     `SELECT count(*) AS events, count(DISTINCT eid) AS addresses, (SELECT count(*) FROM head_tails) AS tails,
@@ -69,21 +69,21 @@ async function audit(
   );
   const { length: count } = replicated;
   if (rows?.['events'] !== count || rows['addresses'] !== count)
-    say(`its file has other events: ${JSON.stringify(rows)}`);
+    report(`its file has other events: ${JSON.stringify(rows)}`);
   if (rows?.['tails'] !== 0 || rows['evidence'] !== 0 || rows['memory'] !== 0)
-    say(`it has what no core should have sent: ${JSON.stringify(rows)}`);
+    report(`it has events that no core should have sent: ${JSON.stringify(rows)}`);
   return wrong;
 }
 
 /** All events of a host's head, as the host gives them. */
-async function allOf({ client }: HeardHost, say: (what: string) => void): Promise<NumberedEvent[]> {
+async function allOf({ client }: HeardHost, report: (what: string) => void): Promise<NumberedEvent[]> {
   const events: NumberedEvent[] = [];
   for (;;) {
     const page = await client.events(ORIGIN, { ...PAGE, after: events.length });
     if (page.length === 0) return events;
     for (const { sealed, ...event } of page) {
       if (sealed === null) {
-        say(`event ${event.sequence} is damaged there`);
+        report(`event ${event.sequence} is damaged there`);
         return events;
       }
       events.push({ ...event, sealed });

@@ -5,7 +5,7 @@ export interface Place {
   readonly position: bigint;
 }
 
-/** A change that was answered as REPLICATED, and how many events each host had when the answer came. */
+/** A change that was answered as REPLICATED, and how many events each host had when the answer arrived. */
 export interface Replicated {
   readonly position: bigint;
   readonly held: readonly number[];

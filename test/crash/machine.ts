@@ -102,7 +102,12 @@ export class Machine {
       )
         this.ledger.surprises.push(`${request.name} ${request.key ?? ''} got another answer when it was repeated`);
     }
-    const wrong = [...disturbed, ...(await this.audit()), ...(await this.#told(core)), ...(await this.#replay())];
+    const wrong = [
+      ...disturbed,
+      ...(await this.audit()),
+      ...(await this.#checkShownDigest(core)),
+      ...(await this.#replay()),
+    ];
     const events = await this.events();
     const { missions: shown, jobs } = await core.gql('{ missions { totalCount } jobs { totalCount } }');
     const count = (type: string) => events.filter((event) => event.type === type).length;
@@ -188,7 +193,7 @@ export class Machine {
   }
 
   /** The digest that a core shows for its missions must be correct. */
-  async #told(core: Sheratan): Promise<string[]> {
+  async #checkShownDigest(core: Sheratan): Promise<string[]> {
     for (;;) {
       const { digest, position } = await core.live();
       const found = await this.#compare(missions);

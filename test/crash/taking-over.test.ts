@@ -55,7 +55,7 @@ function killAt(core: Sheratan, fronts: readonly Front[], last: number, isTaken:
         if (isTaken) await pass(request);
         await core.kill();
         resolve();
-        throw new Error('nobody waits for the answer any more');
+        throw new Error('the core was killed; no one waits for the answer');
       };
   });
 }

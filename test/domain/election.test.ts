@@ -66,7 +66,7 @@ describe('an election', () => {
     expect(decideElection(ballot({ a: { staged: { ...onLog, sequence: 7 } }, b: {} }))).toEqual({ ...won, base: 5 });
   });
 
-  it('learns quorums from trees, and makes none signable that was reached above its epoch', () => {
+  it('learns quorums from trees, and does not sign for one that was reached above its epoch', () => {
     const staged = { ...onLog, epoch: 9, quorum: 8, isComplete: false };
     const tree = { ...onLog, epoch: 3, quorum: 6 };
     expect(decideElection(ballot({ a: { staged }, b: { tree } }))).toMatchObject({

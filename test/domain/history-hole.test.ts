@@ -2,14 +2,14 @@ import { describe, expect, it } from 'vitest';
 import { HolePlaces, isHistoryHole, MAX_HOLES } from '../../src/domain/history-hole.js';
 
 /** The stream and revision of each event; undefined for a missing one. */
-type Told = readonly [stream: string, revision: number] | null;
+type Place = readonly [stream: string, revision: number] | null;
 
 /** The places of the missing events of a history, given the last revisions of streams before it. */
-function placesOf(told: readonly Told[], heads: Readonly<Record<string, number>> = {}) {
+function placesOf(events: readonly Place[], heads: Readonly<Record<string, number>> = {}) {
   const places = new HolePlaces();
   for (const [stream, revision] of Object.entries(heads)) places.begin(stream, BigInt(revision));
   const missing: number[] = [];
-  for (const [i, one] of told.entries()) {
+  for (const [i, one] of events.entries()) {
     if (one === null) missing.push(i + 1);
     else places.note(i + 1, { stream: one[0], revision: BigInt(one[1]) });
   }

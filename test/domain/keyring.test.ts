@@ -56,7 +56,7 @@ describe('the key that seals an event', () => {
 });
 
 describe('the stream of an origin’s keys', () => {
-  it('is of the category of keyrings, whatever the origin is called', () => {
+  it('is of the category of keyrings, with any name of the origin', () => {
     for (const origin of ['core-1', 'a-b-c', 'x']) {
       expect(categoryOf(keyringStream(origin))).toBe('keyring');
       expect(isCategory(categoryOf(keyringStream(origin)))).toBe(true);

@@ -123,7 +123,7 @@ describe('updating a mission', () => {
       .thenFacts({ type: 'MissionUpdated', data: { missionId: 'm1', tags: ['winter', 'survey'] } });
   });
 
-  it('records nothing when nothing changes, whatever the order of keys', () => {
+  it('records nothing when nothing changes, in any order of keys', () => {
     given(CREATED)
       .when(update({ ...FIELDS, metadata: { grid: [4, 7], region: 'north' } }))
       .thenNothing();

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { nextPolicy, standingOf, type MetHost, type WantedHost, type WantedPolicy } from '../../src/domain/policy.js';
 import { majorityOf, totalWeight, type Policy } from '../../src/domain/replication.js';
 
-const NOBODY: ReadonlySet<string> = new Set();
+const NO_HOSTS: ReadonlySet<string> = new Set();
 
 /** The one whose key is called by this name. */
 const met = (host: string): MetHost => ({ host, verifyKey: `key of ${host}` });
@@ -13,7 +13,7 @@ const everyone = (...pairs: readonly (readonly [url: string, host: string])[]) =
 
 /** The policy that results when these hosts are wanted and those answer; a majority is required. */
 function policyOf(hosts: readonly WantedHost[], answers: ReadonlyMap<string, MetHost>, current?: Policy): Policy {
-  const policy = nextPolicy({ hosts, required: undefined }, current, answers, NOBODY);
+  const policy = nextPolicy({ hosts, required: undefined }, current, answers, NO_HOSTS);
   if (policy === undefined) throw new Error('no policy follows');
   return policy;
 }
@@ -68,17 +68,17 @@ describe('the next policy', () => {
   });
 
   it('does not exist before the hosts that answered have the required weight', () => {
-    expect(nextPolicy({ hosts: ABC, required: undefined }, undefined, everyone(['a', 'A']), NOBODY)).toBeUndefined();
-    expect(nextPolicy({ hosts: ABC, required: 1 }, undefined, everyone(['a', 'A']), NOBODY)).toMatchObject({
+    expect(nextPolicy({ hosts: ABC, required: undefined }, undefined, everyone(['a', 'A']), NO_HOSTS)).toBeUndefined();
+    expect(nextPolicy({ hosts: ABC, required: 1 }, undefined, everyone(['a', 'A']), NO_HOSTS)).toMatchObject({
       required: 1,
     });
-    expect(nextPolicy({ hosts: [], required: undefined }, undefined, new Map(), NOBODY)).toBeUndefined();
+    expect(nextPolicy({ hosts: [], required: undefined }, undefined, new Map(), NO_HOSTS)).toBeUndefined();
   });
 
   it('does not exist when it would equal the current one, in any order of hosts', () => {
     const current = policyOf(ABC, ALL);
-    expect(nextPolicy({ hosts: [...ABC].reverse(), required: undefined }, current, ALL, NOBODY)).toBeUndefined();
-    expect(nextPolicy({ hosts: ABC, required: 3 }, current, ALL, NOBODY)).toMatchObject({ version: 2, required: 3 });
+    expect(nextPolicy({ hosts: [...ABC].reverse(), required: undefined }, current, ALL, NO_HOSTS)).toBeUndefined();
+    expect(nextPolicy({ hosts: ABC, required: 3 }, current, ALL, NO_HOSTS)).toMatchObject({ version: 2, required: 3 });
   });
 
   it('counts one host under two URLs once', () => {
@@ -86,7 +86,7 @@ describe('the next policy', () => {
       { hosts: ABC, required: 1 },
       undefined,
       everyone(['a', 'A'], ['b', 'A'], ['c', 'C']),
-      NOBODY,
+      NO_HOSTS,
     );
     expect(policy?.hosts.map(({ host, url }) => [host, url])).toEqual([
       ['A', 'a'],
@@ -94,7 +94,7 @@ describe('the next policy', () => {
     ]);
   });
 
-  it('does not count strangers', () => {
+  it('does not accept another host at the address of a named one', () => {
     const current = policyOf(ABC, ALL);
     const answers = everyone(['a', 'A'], ['b', 'B'], ['c', 'X']);
     expect(policyOf(ABC, answers, current).hosts.map(({ host }) => host)).toEqual(['A', 'B']);
@@ -113,7 +113,7 @@ describe('the next policy', () => {
 
   it('never requires more than the total weight', () => {
     expect(policyOf(ABC, ALL)).toMatchObject({ required: 2 });
-    expect(nextPolicy({ hosts: ABC, required: 9 }, undefined, ALL, NOBODY)).toMatchObject({ required: 3 });
+    expect(nextPolicy({ hosts: ABC, required: 9 }, undefined, ALL, NO_HOSTS)).toMatchObject({ required: 3 });
   });
 
   const urls = ['a', 'b', 'c', 'd', 'e'];
@@ -140,7 +140,7 @@ describe('the next policy', () => {
     fc.assert(
       fc.property(wish, answers, answers, fc.subarray(names), ({ hosts, required }, first, then, gone) => {
         const retired = new Set(gone);
-        let current = nextPolicy({ hosts, required }, undefined, first, NOBODY);
+        let current = nextPolicy({ hosts, required }, undefined, first, NO_HOSTS);
         current = nextPolicy({ hosts, required }, current, then, retired) ?? current;
         if (current === undefined) return;
         expect(current.required).toBeGreaterThanOrEqual(1);
@@ -160,7 +160,7 @@ describe('the next policy', () => {
   it('requires more than half by default, so that two quorums share a host', () => {
     fc.assert(
       fc.property(wish, answers, ({ hosts }, who) => {
-        const policy = nextPolicy({ hosts, required: undefined }, undefined, who, NOBODY);
+        const policy = nextPolicy({ hosts, required: undefined }, undefined, who, NO_HOSTS);
         if (policy !== undefined) expect(policy.required).toBeGreaterThanOrEqual(majorityOf(totalWeight(policy)));
       }),
     );

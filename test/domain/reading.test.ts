@@ -10,12 +10,12 @@ import {
 } from '../../src/domain/reading.js';
 
 /** A tree of a history in which each letter is an event; `P`, `Q` and `V` set policies. */
-interface Told extends ShownTree {
+interface NamedTree extends ShownTree {
   readonly history: string;
   readonly begun: string;
 }
 
-function tree(history: string, { epoch = 1, line = 1, quorum = 0, begun = 'P' } = {}): Told {
+function tree(history: string, { epoch = 1, line = 1, quorum = 0, begun = 'P' } = {}): NamedTree {
   return { history, begun, epoch, line, quorum, sequence: history.length };
 }
 
@@ -27,7 +27,7 @@ const POLICIES: Readonly<Record<string, Pick<PolicyOnHistory, 'policy'>>> = {
   V: { policy: { hosts: hostsOf('abcde'), required: 3 } },
 };
 
-function head(host: string, shown: Told | null, staged: Told | null = null, isCounted = true): HeardHost {
+function head(host: string, shown: NamedTree | null, staged: NamedTree | null = null, isCounted = true): HeardHost {
   return { host, tree: shown, staged, isCounted };
 }
 
@@ -37,7 +37,7 @@ type Changed = Partial<Reader> & { readonly withheld?: readonly string[] };
 function readerOf(heard: readonly HeardHost[], changed: Changed) {
   const { withheld = [], ...rest } = changed;
   const tried = new Set<ShownTree>();
-  const historyOf = (one: ShownTree) => (one as Told).history;
+  const historyOf = (one: ShownTree) => (one as NamedTree).history;
   const common = (a: ShownTree, b: ShownTree) => {
     let same = 0;
     while (same < Math.min(a.sequence, b.sequence) && historyOf(a)[same] === historyOf(b)[same]) same += 1;
@@ -48,7 +48,7 @@ function readerOf(heard: readonly HeardHost[], changed: Changed) {
     dishonest: 0,
     relations: {
       common,
-      isOneBeginning: (a, b) => (a as Told).begun === (b as Told).begun,
+      isOneBeginning: (a, b) => (a as NamedTree).begun === (b as NamedTree).begun,
       isQuorumOn: (of, one) => historyOf(one).startsWith(historyOf(of).slice(0, of.quorum)),
     },
     gotten: {

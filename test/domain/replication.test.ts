@@ -67,7 +67,7 @@ describe('the quorum sequence', () => {
     const policy = policyOf(1, 3, { a: 1, b: 2, c: 1 });
     expect(quorumSequence(policy, reachedBy({ a: 9, b: 5, c: 7 }))).toBe(5);
     expect(quorumSequence(policy, reachedBy({ a: 9, c: 7 }))).toBe(0);
-    expect(quorumSequence(of(1, 1, 'a', 'b'), reachedBy({ b: 4, stranger: 99 }))).toBe(4);
+    expect(quorumSequence(of(1, 1, 'a', 'b'), reachedBy({ b: 4, other: 99 }))).toBe(4);
   });
 
   it('has the required weight, and the next sequence does not', () => {
@@ -214,11 +214,11 @@ describe('the hosts of a policy without some', () => {
     expect(meetsWithout(of(1, 1, 'a'), gone, reachedBy({}), 0)).toBe(false);
   });
 
-  it('meet one that does not name those that are gone, whatever they have', () => {
+  it('meet a policy that does not name the missing hosts, whatever events they have', () => {
     expect(meetsWithout(of(1, 2, 'b', 'c'), gone, reachedBy({}), 7)).toBe(true);
   });
 
-  it('meet it whatever those that are gone have signed', () => {
+  it('meet it or not, independently of the signatures of the missing hosts', () => {
     fc.assert(
       fc.property(
         anyPolicy(),

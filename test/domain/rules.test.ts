@@ -8,7 +8,7 @@ const HALF = '\ud83d';
 const MOON = '🌕';
 
 /** The result of one check, by field. */
-function said(check: (checks: Checks) => Checks): readonly string[] {
+function messagesOf(check: (checks: Checks) => Checks): readonly string[] {
   const problem = check(new Checks()).problem();
   return problem?.code === 'INVALID_INPUT' ? problem.fields.map(({ path, message }) => `${path} ${message}`) : [];
 }
@@ -45,29 +45,31 @@ describe('a text', () => {
     ['of whole surrogate pairs', `${MOON}${MOON}a`],
     ['with blanks around it', ' abc '],
   ])('%s passes', (_, text) => {
-    expect(said((checks) => checks.text('f', text, 1, 5))).toEqual([]);
+    expect(messagesOf((checks) => checks.text('f', text, 1, 5))).toEqual([]);
   });
 
   it('of one character more is refused with both numbers', () => {
-    expect(said((checks) => checks.text('f', 'abcdef', 1, 5))).toEqual(['f must have at most 5 characters; it has 6']);
+    expect(messagesOf((checks) => checks.text('f', 'abcdef', 1, 5))).toEqual([
+      'f must have at most 5 characters; it has 6',
+    ]);
   });
 
   it('is measured in UTF-16 code units', () => {
-    expect(said((checks) => checks.text('f', MOON.repeat(3), 1, 5))).toEqual([
+    expect(messagesOf((checks) => checks.text('f', MOON.repeat(3), 1, 5))).toEqual([
       'f must have at most 5 characters; it has 6',
     ]);
   });
 
   it.each(['', ' ', '\n\t\u3000'])('of nothing but blanks is refused where one is needed (%j)', (text) => {
-    expect(said((checks) => checks.text('f', text, 1, 5))).toEqual(['f must not be blank']);
+    expect(messagesOf((checks) => checks.text('f', text, 1, 5))).toEqual(['f must not be blank']);
   });
 
   it.each(['', '  '])('may be blank where none is needed (%j)', (text) => {
-    expect(said((checks) => checks.text('f', text, 0, 5))).toEqual([]);
+    expect(messagesOf((checks) => checks.text('f', text, 0, 5))).toEqual([]);
   });
 
   it.each([HALF, `a${HALF}`, '\udc00b'])('with half of a surrogate pair is refused (%j)', (text) => {
-    expect(said((checks) => checks.text('f', text, 0, 5))).toEqual([
+    expect(messagesOf((checks) => checks.text('f', text, 0, 5))).toEqual([
       'f must be well-formed Unicode (it holds half of a surrogate pair)',
     ]);
   });
@@ -86,7 +88,7 @@ describe('an id', () => {
   );
 
   it('is refused with the rule it breaks', () => {
-    expect(said((checks) => checks.id('taskId', '-'))).toEqual([
+    expect(messagesOf((checks) => checks.id('taskId', '-'))).toEqual([
       'taskId must be an id: 1–64 letters, digits or - _ . :, starting with a letter or digit',
     ]);
   });
@@ -100,36 +102,38 @@ describe('tags', () => {
   const many = (count: number) => Array.from({ length: count }, (_, i) => `tag ${i}`);
 
   it.each([0, 1, 32])('pass when there are %i', (count) => {
-    expect(said((checks) => checks.tags('tags', many(count)))).toEqual([]);
+    expect(messagesOf((checks) => checks.tags('tags', many(count)))).toEqual([]);
   });
 
   it('are refused when there are 33', () => {
-    expect(said((checks) => checks.tags('tags', many(33)))).toEqual(['tags must be at most 32 tags; there are 33']);
+    expect(messagesOf((checks) => checks.tags('tags', many(33)))).toEqual([
+      'tags must be at most 32 tags; there are 33',
+    ]);
   });
 
   it('are refused where one is too long, naming its place', () => {
-    expect(said((checks) => checks.tags('tags', ['a', 'x'.repeat(64), 'x'.repeat(65)]))).toEqual([
+    expect(messagesOf((checks) => checks.tags('tags', ['a', 'x'.repeat(64), 'x'.repeat(65)]))).toEqual([
       'tags.2 must have at most 64 characters; it has 65',
     ]);
   });
 
   it('are refused where one is blank or half a character', () => {
-    expect(said((checks) => checks.tags('tags', [' ', HALF]))).toEqual([
+    expect(messagesOf((checks) => checks.tags('tags', [' ', HALF]))).toEqual([
       'tags.0 must not be blank',
       'tags.1 must be well-formed Unicode (it holds half of a surrogate pair)',
     ]);
   });
 
   it('are refused when one occurs twice', () => {
-    expect(said((checks) => checks.tags('tags', ['a', 'b', 'a']))).toEqual(['tags must not name a tag twice']);
+    expect(messagesOf((checks) => checks.tags('tags', ['a', 'b', 'a']))).toEqual(['tags must not name a tag twice']);
   });
 
   it('differ by case', () => {
-    expect(said((checks) => checks.tags('tags', ['a', 'A']))).toEqual([]);
+    expect(messagesOf((checks) => checks.tags('tags', ['a', 'A']))).toEqual([]);
   });
 
   it('beyond the limit are not checked one by one', () => {
-    expect(said((checks) => checks.tags('tags', [...many(32), '']))).toEqual([
+    expect(messagesOf((checks) => checks.tags('tags', [...many(32), '']))).toEqual([
       'tags must be at most 32 tags; there are 33',
     ]);
   });
@@ -144,7 +148,7 @@ describe('a JSON value', () => {
     ['the longest that fits', 'x'.repeat(98)],
     ['lists and objects', { a: [1, { b: null }], '': '' }],
   ])('passes: %s', (_, value) => {
-    expect(said((checks) => checks.json('f', value, 100))).toEqual([]);
+    expect(messagesOf((checks) => checks.json('f', value, 100))).toEqual([]);
   });
 
   it.each<[string, Json]>([
@@ -152,34 +156,36 @@ describe('a JSON value', () => {
     ['characters of four bytes', MOON.repeat(24) + 'xxx'],
     ['characters that JSON escapes', '\n'.repeat(49) + 'x'],
   ])('is measured in bytes of UTF-8: %s', (_, value) => {
-    expect(said((checks) => checks.json('f', value, 100))).toEqual(['f must be at most 100 bytes of JSON; it is 101']);
+    expect(messagesOf((checks) => checks.json('f', value, 100))).toEqual([
+      'f must be at most 100 bytes of JSON; it is 101',
+    ]);
   });
 
   it('passes with 64 levels', () => {
-    expect(said((checks) => checks.json('f', nested(64), 1_000))).toEqual([]);
+    expect(messagesOf((checks) => checks.json('f', nested(64), 1_000))).toEqual([]);
   });
 
   it.each([65, 20_000])('is refused with %i levels', (levels) => {
-    expect(said((checks) => checks.json('f', nested(levels), 1_000_000))).toEqual([
+    expect(messagesOf((checks) => checks.json('f', nested(levels), 1_000_000))).toEqual([
       'f must be nested at most 64 levels deep',
     ]);
   });
 
   it.each([NaN, Infinity, -Infinity])('is refused with %d anywhere in it', (number) => {
     for (const value of [number, [1, number], { a: { b: [number] } }]) {
-      expect(said((checks) => checks.json('f', value, 1_000))).toEqual(['f must hold finite numbers only']);
+      expect(messagesOf((checks) => checks.json('f', value, 1_000))).toEqual(['f must hold finite numbers only']);
     }
   });
 
   it('is refused with half of a surrogate pair anywhere in it', () => {
     for (const value of [HALF, ['a', HALF], { a: { b: [HALF] } }]) {
-      expect(said((checks) => checks.json('f', value, 1_000))).toEqual(['f must hold well-formed Unicode only']);
+      expect(messagesOf((checks) => checks.json('f', value, 1_000))).toEqual(['f must hold well-formed Unicode only']);
     }
   });
 
   it('is refused with half of a surrogate pair in a key', () => {
     for (const value of [{ [HALF]: 1 }, [{ a: { [HALF]: 1 } }]]) {
-      expect(said((checks) => checks.json('f', value, 1_000))).toEqual([
+      expect(messagesOf((checks) => checks.json('f', value, 1_000))).toEqual([
         'f must have keys of well-formed Unicode only',
       ]);
     }
@@ -188,11 +194,11 @@ describe('a JSON value', () => {
 
 describe('a whole number', () => {
   it.each([-2, 0, 3])('passes from the least to the most: %i', (value) => {
-    expect(said((checks) => checks.integer('f', value, -2, 3))).toEqual([]);
+    expect(messagesOf((checks) => checks.integer('f', value, -2, 3))).toEqual([]);
   });
 
   it.each([-3, 4, 0.5, NaN, Infinity, -Infinity])('is refused otherwise: %d', (value) => {
-    expect(said((checks) => checks.integer('f', value, -2, 3))).toEqual([
+    expect(messagesOf((checks) => checks.integer('f', value, -2, 3))).toEqual([
       `f must be a whole number from -2 to 3; it is ${value}`,
     ]);
   });
@@ -200,11 +206,13 @@ describe('a whole number', () => {
 
 describe('an amount', () => {
   it.each([0, Number.MIN_VALUE, Number.MAX_VALUE])('passes from 0 up: %d', (value) => {
-    expect(said((checks) => checks.amount('f', value))).toEqual([]);
+    expect(messagesOf((checks) => checks.amount('f', value))).toEqual([]);
   });
 
   it.each([-Number.MIN_VALUE, NaN, Infinity, -Infinity])('is refused otherwise: %d', (value) => {
-    expect(said((checks) => checks.amount('f', value))).toEqual([`f must be a number of at least 0; it is ${value}`]);
+    expect(messagesOf((checks) => checks.amount('f', value))).toEqual([
+      `f must be a number of at least 0; it is ${value}`,
+    ]);
   });
 });
 

@@ -137,7 +137,7 @@ describe('updating a task', () => {
       .thenProblem(MISSION_CLOSED);
   });
 
-  it('refuses when its mission is gone, naming the mission it was created in', () => {
+  it('refuses when its mission does not exist, and names that mission', () => {
     given(CREATED)
       .when(update({ name: 'x' }, ABSENT))
       .thenProblem(NO_MISSION);

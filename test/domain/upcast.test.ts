@@ -72,7 +72,7 @@ describe('an event of today’s version', () => {
     ['MissionCreated', 2],
     ['JobCreated', 2],
     ['JobCreated', 99],
-  ])('is refused when it comes from a later version: %s in version %i', (type, version) => {
+  ])('is refused when its version is later than the known one: %s in version %i', (type, version) => {
     const event = recorded(type, version, { missionId: 'm1', name: 'Ridge' });
     expect(() => upcast(event)).toThrow(expect.objectContaining({ code: 'NEWER_EVENT' }));
   });

@@ -194,7 +194,7 @@ describe('a missions.db that is damaged', () => {
     expect(await digestOnceStarted(dataDir)).toBe(digest);
   });
 
-  it('is deleted by replay --reset, whatever it holds', async () => {
+  it('is deleted by replay --reset, with any content', async () => {
     const dataDir = await dataDirWith({ missions: GARBAGE });
     expect((await sheratan(['replay', 'missions', '--reset'], dataDir)).output[1]).toBe(digest);
     expect((await sheratan(['verify'], dataDir)).output[1]).toBe(digest);

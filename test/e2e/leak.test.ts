@@ -23,7 +23,7 @@ const MIN_LENGTH = 12;
 const DATE = /^\d{4}-\d\d-\d\dT/;
 
 /** A text that occurs nowhere else. */
-function unheardOf(what: string): string {
+function unique(what: string): string {
   return `${what} ${randomBytes(12).toString('base64url')}`;
 }
 
@@ -33,31 +33,31 @@ function records() {
     missions: [randomUUID(), `first.${randomBytes(9).toString('hex')}`],
     tasks: [randomUUID(), randomUUID()],
   };
-  const object = (what: string) => ({ [unheardOf(`name of ${what}`)]: { deep: [unheardOf(what)] } });
+  const object = (what: string) => ({ [unique(`name of ${what}`)]: { deep: [unique(what)] } });
   return {
     ids,
     missions: ids.missions.map((id) =>
       mission(id, {
-        title: unheardOf('Grüße aus der Mission'),
-        description: unheardOf('description'),
+        title: unique('Grüße aus der Mission'),
+        description: unique('description'),
         metadata: object('metadata'),
-        tags: [unheardOf('tag')],
+        tags: [unique('tag')],
       }),
     ),
     tasks: ids.tasks.map((id, i) =>
       task(id, ids.missions[i]!, {
-        name: unheardOf('task'),
-        description: unheardOf('description of a task'),
-        kind: unheardOf('kind'),
+        name: unique('task'),
+        description: unique('description of a task'),
+        kind: unique('kind'),
         params: object('params'),
       }),
     ),
     jobs: ids.tasks.flatMap((taskId) => [
       job(randomUUID(), taskId, { payload: object('payload'), status: 'done', result: object('result') }),
       job(`job.${randomBytes(9).toString('hex')}`, taskId, {
-        payload: { ...object('payload'), filler: unheardOf('large').repeat(CHUNK_BYTES / 16) },
+        payload: { ...object('payload'), filler: unique('large').repeat(CHUNK_BYTES / 16) },
         status: 'failed',
-        result: unheardOf('failure'),
+        result: unique('failure'),
       }),
       job(randomUUID(), taskId, { payload: object('payload') }),
     ]),
@@ -73,14 +73,14 @@ function textsOf(value: unknown): string[] {
 
 /** All texts of events of missions, tasks and jobs, and the names of all events and streams. */
 function needlesOf(events: readonly RecordedEvent[], given: readonly unknown[]): Needle[] {
-  const said = events
+  const written = events
     .filter(({ metadata }) => !metadata.actor.startsWith('process:'))
     .flatMap(({ data, metadata }) => [...textsOf(data), ...textsOf(metadata)]);
   const names = events.flatMap(({ id, stream, type }) => [id, stream, type]);
-  const texts = [...textsOf(given), ...said, ...names];
-  const telling = texts.filter((text) => text.length >= MIN_LENGTH && !DATE.test(text));
+  const texts = [...textsOf(given), ...written, ...names];
+  const searched = texts.filter((text) => text.length >= MIN_LENGTH && !DATE.test(text));
   // Names of fields are in the schema: they are not secret, and not searched for.
-  return [...new Set(telling)].filter((text) => !/^[a-z]+([A-Z][a-z]+)+$/.test(text)).map(textNeedle);
+  return [...new Set(searched)].filter((text) => !/^[a-z]+([A-Z][a-z]+)+$/.test(text)).map(textNeedle);
 }
 
 /** The keys that only the core and the paper have, and the key that the machines share. */
@@ -125,7 +125,7 @@ describe('what hosts and broker keep', () => {
       const folder = await legacyFolder(imported);
       expect(await sheratan(['import', folder], dataDir)).toMatchObject({ code: 0, errors: [] });
 
-      const authKey = unheardOf('auth-key').replace(' ', '-');
+      const authKey = unique('auth-key').replace(' ', '-');
       const [hostA, hostB, broker] = [await quietPort(), await quietPort(), await quietPort()];
       const machine = new Sheratan(['up'], dataDir, {
         OFFGRID_STORAGE_ENABLED: 'true',
@@ -140,20 +140,20 @@ describe('what hosts and broker keep', () => {
 
       // Changes made from then on are as secret.
       const change = async (name: string, input: object) => {
-        const headers = { 'x-correlation-id': unheardOf('request').replace(' ', '-') };
-        const variables = { input: { ...input, idempotencyKey: unheardOf('key') }, consistency: 'PROJECTED' };
+        const headers = { 'x-correlation-id': unique('request').replace(' ', '-') };
+        const variables = { input: { ...input, idempotencyKey: unique('key') }, consistency: 'PROJECTED' };
         const { [name]: result } = await machine.gql(mutation(name), variables, headers);
         expect(result.durability, JSON.stringify(result)).toBe('PROJECTED');
         return result;
       };
-      const worker = unheardOf('worker');
-      await change('updateMission', { id: ids.missions[0], title: unheardOf('another title') });
+      const worker = unique('worker');
+      await change('updateMission', { id: ids.missions[0], title: unique('another title') });
       const { jobs } = await change('claimJobs', { worker, limit: 2, leaseSeconds: 600 });
       const [one, other] = jobs.map(({ id, attempt }: { id: string; attempt: number }) => ({ id, worker, attempt }));
-      await change('completeJob', { ...one, result: { said: unheardOf('result') } });
-      await change('failJob', { ...other, reason: 'CRASH', message: unheardOf('message'), retryable: false });
+      await change('completeJob', { ...one, result: { note: unique('result') } });
+      await change('failJob', { ...other, reason: 'CRASH', message: unique('message'), retryable: false });
       await machine.gql('mutation { rotateKey { __typename } }');
-      await change('createMission', { title: unheardOf('under the second key') });
+      await change('createMission', { title: unique('under the second key') });
 
       const events = () => withLogOf(dataDir, (log) => collect(log.readAll()));
       await expect.poll(() => isReplicated(dataDir, 25), WAIT).toBe(true);
@@ -180,11 +180,11 @@ describe('what hosts and broker keep', () => {
         expect(found, when).toEqual([]);
         expect(files.length, when).toBeGreaterThan(0);
       }
-      const said = Buffer.from([...machine.output, ...machine.errors].join('\n'));
-      expect(foundIn(said, keys)).toEqual([]);
-      const hostsSaid = machine.output.filter((line) => /^\[(host-.|broker)\]/.test(line)).join('\n');
-      expect(hostsSaid).toContain('Host host-a is at');
-      expect(foundIn(Buffer.from(hostsSaid), secrets)).toEqual([]);
+      const written = Buffer.from([...machine.output, ...machine.errors].join('\n'));
+      expect(foundIn(written, keys)).toEqual([]);
+      const hostOutput = machine.output.filter((line) => /^\[(host-.|broker)\]/.test(line)).join('\n');
+      expect(hostOutput).toContain('Host host-a is at');
+      expect(foundIn(Buffer.from(hostOutput), secrets)).toEqual([]);
 
       // The same search finds all of it where it is meant to be.
       const core = await foundBelow(corePaths(dataDir).folder, [...secrets, ...keys]);

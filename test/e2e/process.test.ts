@@ -10,7 +10,7 @@ import { mountSmallDisk } from '../support/file-limits.js';
 import type { Untyped } from '../support/node.js';
 
 const DISK_BYTES = 12 * 1024 * 1024;
-/** Missions are waited for in parallel, by so many clients. */
+/** The number of clients that wait for missions in parallel. */
 const CLIENTS = 8;
 
 /** Asks for a mission; resolves with its id, or with the error it was refused with. */

@@ -50,7 +50,7 @@ async function serveHistory(): Promise<{ core: Sheratan; folder: string; generat
   return { core, folder, generation };
 }
 
-async function tell(core: Sheratan, what: 'rebuildProjection' | 'cancelRebuild'): Promise<Untyped> {
+async function mutate(core: Sheratan, what: 'rebuildProjection' | 'cancelRebuild'): Promise<Untyped> {
   const type = what.charAt(0).toUpperCase() + what.slice(1);
   const data = await core.gql(`mutation {
     ${what}(name: "missions") { ... on ${type}Payload { projection { ${STATUS} } } ... on Problem { code } }
@@ -112,9 +112,9 @@ describe('a rebuild in a running core', () => {
       const answers = () => users.reduce((sum, user) => sum + user.answers, 0);
       const work = Promise.all(users.map((user) => user.work(() => isEnough)));
 
-      const { projection: started } = await tell(core, 'rebuildProjection');
+      const { projection: started } = await mutate(core, 'rebuildProjection');
       expect(started).toMatchObject({ state: 'REBUILDING', generation: generation + 1 });
-      expect(await tell(core, 'rebuildProjection')).toEqual({ code: 'PROJECTION_STATE' });
+      expect(await mutate(core, 'rebuildProjection')).toEqual({ code: 'PROJECTION_STATE' });
       const answersBefore = answers();
       const statuses: Untyped[] = [started];
       const watching: Promise<void>[] = [];
@@ -127,7 +127,7 @@ describe('a rebuild in a running core', () => {
       }
       const answersDuring = answers() - answersBefore;
       const looksBefore = looked.count;
-      expect(looksBefore, 'nobody looked on when it switched').toBeGreaterThan(WATCHERS);
+      expect(looksBefore, 'no query ran while it switched').toBeGreaterThan(WATCHERS);
       do await Promise.race([delay(AFTERWARDS_MS), work, ...watching]);
       while (looked.count < looksBefore + LOOKS);
       isEnough = true;
@@ -173,14 +173,14 @@ describe('a rebuild in a running core', () => {
     async () => {
       const { core, folder, generation } = await serveHistory();
       const user = new User(core, 'User');
-      await tell(core, 'rebuildProjection');
+      await mutate(core, 'rebuildProjection');
       await rebuiltUpTo(core, 0.1);
-      const { projection } = await tell(core, 'cancelRebuild');
+      const { projection } = await mutate(core, 'cancelRebuild');
       expect(projection).toMatchObject({ state: 'LIVE', generation });
-      expect(await tell(core, 'cancelRebuild')).toEqual({ code: 'PROJECTION_STATE' });
+      expect(await mutate(core, 'cancelRebuild')).toEqual({ code: 'PROJECTION_STATE' });
       await user.workOnMission();
 
-      const { projection: again } = await tell(core, 'rebuildProjection');
+      const { projection: again } = await mutate(core, 'rebuildProjection');
       expect(numberOf(again.position)).toBe(0);
       const id = await user.workOnMission();
       const { position: reached } = await rebuiltUpTo(core, 0.3);

@@ -188,20 +188,23 @@ describe('sheratan restore --repair', () => {
     ['gives other contents', 'wrongContents', 'does not give all of the events'],
     ['reports each event as damaged', 'withheld', 'does not give all of the events'],
     ['answers without its HMAC', 'withoutHmac', 'or has another OFFGRID_AUTH_KEY'],
-  ] as const)('names a host that %s, and takes from another host what it does not give', async (_what, lie, said) => {
-    const dataDir = await stoppedCore();
-    const [position = 0] = positionsOf('MissionCreated');
-    await damage(dataDir, `UPDATE events SET data = '{}' WHERE position = ${position}`);
-    const liar = await LyingHost.of(hosts[0]!, lie);
-    const { code, output, errors } = await repair(dataDir, [liar, hosts[1]!]);
-    expect(errors).toEqual([expect.stringContaining(liar.url)]);
-    expect(errors[0]).toContain(said);
-    // None of this is signed by the host as proof against itself.
-    expect(errors[0]).not.toContain('dishonest');
-    expect(output[0]).toContain(`event ${sequenceOf(position)}, from ${hosts[1]!.url} (${hosts[1]!.identity.id})`);
-    expect(code).toBe(0);
-    await expectAsBefore(dataDir);
-  });
+  ] as const)(
+    'names a host that %s, and takes from another host what it does not give',
+    async (_what, lie, message) => {
+      const dataDir = await stoppedCore();
+      const [position = 0] = positionsOf('MissionCreated');
+      await damage(dataDir, `UPDATE events SET data = '{}' WHERE position = ${position}`);
+      const liar = await LyingHost.of(hosts[0]!, lie);
+      const { code, output, errors } = await repair(dataDir, [liar, hosts[1]!]);
+      expect(errors).toEqual([expect.stringContaining(liar.url)]);
+      expect(errors[0]).toContain(message);
+      // None of this is signed by the host as proof against itself.
+      expect(errors[0]).not.toContain('dishonest');
+      expect(output[0]).toContain(`event ${sequenceOf(position)}, from ${hosts[1]!.url} (${hosts[1]!.identity.id})`);
+      expect(code).toBe(0);
+      await expectAsBefore(dataDir);
+    },
+  );
 
   it('changes nothing when no host can be reached, and reports which events it could not get', async () => {
     const dataDir = await stoppedCore();

@@ -168,7 +168,7 @@ describe('beside a running core', () => {
     const port = String(await quietPort());
     const core = await Sheratan.serve(dataDir, { SHERATAN_PORT: port });
     await core.kill();
-    const stranger = await Sheratan.serve(other, { SHERATAN_PORT: port });
+    const otherCore = await Sheratan.serve(other, { SHERATAN_PORT: port });
     const lock = await ProcessLock.take(corePaths(dataDir).missionsLock);
     const refused = await sheratan(['replay'], dataDir);
     await lock?.release();
@@ -176,6 +176,6 @@ describe('beside a running core', () => {
     expect(refused.errors).toEqual([
       expect.stringMatching(/^sheratan: The core at http\S+ runs on another data folder\. .* Try again in a moment\.$/),
     ]);
-    expect(await stranger.projection()).toMatchObject({ state: 'LIVE', generation: 1 });
+    expect(await otherCore.projection()).toMatchObject({ state: 'LIVE', generation: 1 });
   });
 });

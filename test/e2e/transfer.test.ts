@@ -188,8 +188,10 @@ describe('sheratan export', () => {
     child.stdout.once('data', () => child.stdout.destroy());
     const code = new Promise((resolve) => child.once('close', resolve));
     // Progress is shown on a slow machine, and not on a fast one.
-    const said = (await text(child.stderr)).split('\n').filter((line) => line !== '' && !line.startsWith('export: '));
-    expect(said).toEqual([]);
+    const printed = (await text(child.stderr))
+      .split('\n')
+      .filter((line) => line !== '' && !line.startsWith('export: '));
+    expect(printed).toEqual([]);
     expect(await code).toBe(0);
   });
 
@@ -254,9 +256,9 @@ describe('sheratan import of an export', () => {
     const { output } = await sheratan(['export'], source);
     const file = join(await newDataDir(), 'log.ndjson');
     await writeFile(file, [output[0], output[1]!.slice(0, -20), ...output.slice(2)].join('\n'));
-    const { code, output: said, errors } = await sheratan(['import', file], await newDataDir());
+    const { code, output: printed, errors } = await sheratan(['import', file], await newDataDir());
     expect(code).toBe(1);
     expect(errors).toEqual([expect.stringMatching(/^log\.ndjson:2: the line is not JSON/)]);
-    expect(said[0]).toBe('log.ndjson: 9 read, 8 added, 0 already present, 1 bad');
+    expect(printed[0]).toBe('log.ndjson: 9 read, 8 added, 0 already present, 1 bad');
   });
 });

@@ -23,18 +23,18 @@ import { newLog } from '../infra/projector/support.js';
 import { Heard } from '../infra/transfer/support.js';
 
 const GOLDEN = join(import.meta.dirname, '0.1');
-/** The patience of whoever waits for a projection to be built, in milliseconds. */
+/** The longest that a test waits for a projection to be built, in milliseconds. */
 const PATIENCE_MS = 20_000;
 
 const expected: Untyped = JSON.parse(await readFile(join(GOLDEN, 'expected.json'), 'utf8'));
 const lines = (await readFile(join(GOLDEN, 'log.ndjson'), 'utf8')).trim().split('\n');
 const [, missionsDigest = ''] = /^digest (\w+)$/.exec(expected.verified[1]) ?? [];
 
-/** A data folder with copies of what 0.1 left there. */
+/** A data folder with copies of the folders that 0.1 left. */
 async function copyOf(...names: readonly string[]): Promise<string> {
   const dataDir = await newDataDir();
   for (const name of names) await cp(join(GOLDEN, name), join(dataDir, name), { recursive: true });
-  // A checkout does not keep the modes of secrets.
+  // A checkout does not preserve the modes of secret files.
   if (names.includes('core')) await chmod(corePaths(dataDir).keyring, 0o600);
   return dataDir;
 }
@@ -45,7 +45,7 @@ async function logIn(dataDir: string): Promise<EmbeddedLog> {
   return log;
 }
 
-/** The rows of a projection of a log, built anew, by table. */
+/** The rows of a newly built projection of a log, by table. */
 async function rowsOf(projection: Projection, log: EventLog): Promise<Untyped> {
   const path = join(await newDataDir(), `${projection.name}.db`);
   const projector = await Projector.open(path, projection, log, quiet);
@@ -66,26 +66,26 @@ async function rowsOf(projection: Projection, log: EventLog): Promise<Untyped> {
   }
 }
 
-describe('a log that 0.1 wrote', () => {
-  it('reads as it was exported, event for event', async () => {
+describe('a log written by 0.1', () => {
+  it('reads the same events that were exported', async () => {
     const log = await logIn(await copyOf('core'));
     expect((await collect(log.readAll())).map(toLine)).toEqual(lines);
   });
 
-  it('folds to the missions, tasks and jobs it had', async () => {
+  it('folds to the same missions, tasks and jobs as in 0.1', async () => {
     const log = await logIn(await copyOf('core'));
     expect(await rowsOf(missions, log)).toMatchObject(expected.missions);
     expect(await digestAt(await newDataDir(), missions, log, await log.head(), () => undefined)).toBe(missionsDigest);
   });
 
-  it('folds to the outbox it had', async () => {
+  it('folds to the same outbox as in 0.1', async () => {
     const log = await logIn(await copyOf('core'));
-    // A head of protocol 1 is not one of today's: only how far it went is kept.
+    // A head of protocol 1 is not valid in protocol 2: only its sequence is kept.
     const hosts = expected.outbox.hosts.map((host: object) => ({ ...host, head: null }));
     expect(await rowsOf(outbox, log)).toMatchObject({ ...expected.outbox, hosts });
   });
 
-  it('is imported whole, and gives the digest it had', async () => {
+  it('is imported completely, with the same digest as in 0.1', async () => {
     const log = await newLog();
     const heard = new Heard();
     const { read, bad } = await importLog(join(GOLDEN, 'log.ndjson'), log, heard);
@@ -94,8 +94,8 @@ describe('a log that 0.1 wrote', () => {
   });
 });
 
-describe('a host’s folder that 0.1 wrote', () => {
-  it.each(['host-a', 'host-b'])('is refused with what to do, and left as it is: %s', async (name) => {
+describe('a host’s folder written by 0.1', () => {
+  it.each(['host-a', 'host-b'])('is refused with the action to take, and is not changed: %s', async (name) => {
     const dataDir = await copyOf(name);
     const file = join(dataDir, name, 'host.db');
     await chmod(join(dataDir, name, 'identity.pem'), 0o600);
@@ -110,28 +110,32 @@ describe('a host’s folder that 0.1 wrote', () => {
   });
 });
 
-describe('a core’s folder that 0.1 wrote', () => {
-  it('is taken over: new hosts get all of it, and give it back', { timeout: 240_000 }, async () => {
-    const hosts = [await newHost(), await newHost()];
-    const urls = hosts.map(({ url, identity }) => `${url}#${identity.id}`);
-    const { origin, recoveryKey } = expected;
-    const env = { ...replicating(urls), SHERATAN_ORIGIN: origin, OFFGRID_REQUIRED_ACKS: '2' };
-    const dataDir = await copyOf('core');
-    const core = await Sheratan.serve(dataDir, env);
-    expect(await settled(core)).toMatchObject({ stopped: null, refusal: null, unmet: [] });
-    expect((await core.live()).digest).toBe(missionsDigest);
-    expect(await core.stop()).toMatchObject({ code: 0 });
-    const log = await logIn(dataDir);
-    const events = await collect(log.readAll());
-    expect(events.slice(0, lines.length).map(toLine)).toEqual(lines);
-    // What it records itself is of replication alone: where its hosts are, and what they have.
-    const types = new Set(events.slice(lines.length).map(({ type }) => type));
-    expect(types).toEqual(new Set(['ReplicationPolicySet', 'ReplicasAcknowledged']));
+describe('a core’s folder written by 0.1', () => {
+  it(
+    'is read by this build: new hosts receive everything, and a restore gets it back',
+    { timeout: 240_000 },
+    async () => {
+      const hosts = [await newHost(), await newHost()];
+      const urls = hosts.map(({ url, identity }) => `${url}#${identity.id}`);
+      const { origin, recoveryKey } = expected;
+      const env = { ...replicating(urls), SHERATAN_ORIGIN: origin, OFFGRID_REQUIRED_ACKS: '2' };
+      const dataDir = await copyOf('core');
+      const core = await Sheratan.serve(dataDir, env);
+      expect(await settled(core)).toMatchObject({ stopped: null, refusal: null, unmet: [] });
+      expect((await core.live()).digest).toBe(missionsDigest);
+      expect(await core.stop()).toMatchObject({ code: 0 });
+      const log = await logIn(dataDir);
+      const events = await collect(log.readAll());
+      expect(events.slice(0, lines.length).map(toLine)).toEqual(lines);
+      // The core itself records only events of replication: its hosts, and the heads that they have signed.
+      const types = new Set(events.slice(lines.length).map(({ type }) => type));
+      expect(types).toEqual(new Set(['ReplicationPolicySet', 'ReplicasAcknowledged']));
 
-    const elsewhere = await newDataDir();
-    const args = ['restore', '--hosts', urls.join(',')];
-    const restored = await Sheratan.run(args, elsewhere, { ...env, SHERATAN_RECOVERY_KEY: recoveryKey });
-    expect([restored.code, restored.errors.filter((line) => !line.startsWith('restore: '))]).toEqual([0, []]);
-    expect(restored.output).toContain(`missions      ${missionsDigest}`);
-  });
+      const elsewhere = await newDataDir();
+      const args = ['restore', '--hosts', urls.join(',')];
+      const restored = await Sheratan.run(args, elsewhere, { ...env, SHERATAN_RECOVERY_KEY: recoveryKey });
+      expect([restored.code, restored.errors.filter((line) => !line.startsWith('restore: '))]).toEqual([0, []]);
+      expect(restored.output).toContain(`missions      ${missionsDigest}`);
+    },
+  );
 });

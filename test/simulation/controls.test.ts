@@ -4,7 +4,7 @@ import { simulate, type Outcome } from './simulate.js';
 
 vi.mock('../../src/infra/crypto/signing.js', async () => {
   const quick = await import('./quick-signing.js');
-  const isSignature: typeof quick.isSignature = (...told) => isWithout('signatures') || quick.isSignature(...told);
+  const isSignature: typeof quick.isSignature = (...args) => isWithout('signatures') || quick.isSignature(...args);
   return { ...quick, isSignature };
 });
 vi.mock('../../src/infra/offgrid/protocol/transfer-size.js', () => import('./small-transfers.js'));

@@ -23,7 +23,7 @@ interface ControlOf {
 export const CONTROLS = {
   /** Every tree counts as complete immediately: a history need not reach what its epoch was elected on. */
   base: { family: 'F0', isQuick: true },
-  /** A host makes a head of whatever it receives. */
+  /** A host accepts any history that it receives as its head. */
   staging: { family: 'F0', isQuick: true },
   /** A process that is started again continues under the epoch and the name of the one before. */
   epochOfProcess: { family: 'F0', isQuick: true, more: { putBack: 6, copy: 3, crash: 2, cut: 2 } },
@@ -43,7 +43,7 @@ export const CONTROLS = {
   signatures: { family: 'F1', isQuick: true },
   /** A core is elected without asking whether hosts have something newer. */
   election: { family: 'F0', isQuick: true },
-  /** An elected core continues whatever it meets: two that write as one continue until hosts refuse what they send. */
+  /** An elected core never halts: two that write as one continue until hosts refuse their batches. */
   meeting: { family: 'FV', isQuick: true, counted: 'FORKED', more: { ofFamily: 5 } },
   /** An event that is damaged costs the host. */
   eachAlone: { family: 'F0', isQuick: true, more: { rot: 12 } },

@@ -269,7 +269,7 @@ export class SimCore {
           const wanted = this.log.events.length;
           await this.#survive(life);
           while (this.#folded < wanted) await this.#delay(life, 1 + faults.maxDelayMs);
-          if (random.chance(faults.journal)) throw new Error('nobody knows whether this was recorded');
+          if (random.chance(faults.journal)) throw new Error('it is unknown whether this was recorded');
         }
       },
     };

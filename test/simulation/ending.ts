@@ -220,7 +220,7 @@ async function settle(world: World, core: SimCore, { mayBeginLine, isWhole }: Se
     lines += 1;
     await within(world, core.beginLine());
   }
-  check(hasSettled(world, core, isWhole), () => `it does not come to one history: ${describe(world, core)}`);
+  check(hasSettled(world, core, isWhole), () => `cores and hosts do not reach one history: ${describe(world, core)}`);
 }
 
 function hasSettled(world: World, core: SimCore, isWholeAgain: boolean): boolean {

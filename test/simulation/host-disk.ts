@@ -124,7 +124,7 @@ export class MemoryReplicaStore implements ReplicaStore {
   change(_origin: string, { before, base, keep, added, becomes, tree, places, known }: HistoryChange): Promise<void> {
     return this.#write(() => {
       const state = this.#kept();
-      if (state.places !== before) throw new Error('a batch was judged on what is not stored any more');
+      if (state.places !== before) throw new Error('a batch was decided on a state that is no longer stored');
       const rows = [...state.rows[base].slice(0, keep), ...added.map(written)];
       if (becomes === 'head')
         return { ...state, places, known, head: tree, staged: null, rows: { head: rows, staged: [] } };

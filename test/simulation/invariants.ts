@@ -73,7 +73,7 @@ export class Invariants {
     FORKED: 0,
     COMMITTED: 0,
   };
-  /** Whether a process was resumed twice: what belongs to one writer may then come from two. */
+  /** Whether a process was resumed twice: two processes may then write as one writer. */
   isCloned = false;
   /**
    * Whether the condition of the promise was not met somewhere: an election, or a quorum, without an honest host in
@@ -284,7 +284,7 @@ export class Invariants {
     check(
       tree.quorum <= election.base && this.histories.has(election.history, quorum),
       () =>
-        `a tree of epoch ${tree.epoch} says that ${tree.quorum} were at quorum; epoch ${election.epoch} was elected on ${election.base}`,
+        `a tree of epoch ${tree.epoch} states that ${tree.quorum} were at quorum; epoch ${election.epoch} was elected on ${election.base}`,
     );
   }
 

@@ -12,7 +12,7 @@ import type { Random } from '../support/random.js';
 import { batchOf, ORIGIN, ORIGIN_KEY, type SentBatch } from './bodies.js';
 import type { Request, SimHost } from './host.js';
 
-const STRANGER = new RootKey(Buffer.alloc(32, 99)).signingKey;
+const UNKNOWN_KEY = new RootKey(Buffer.alloc(32, 99)).signingKey;
 const NO_ROOT = new Uint8Array(32).fill(0xab);
 const FORGED_EPOCH = 2 ** 40;
 
@@ -68,18 +68,18 @@ export class Liar {
       case 'claim': {
         const { claim: signed } = decodeClaimBody(request.body);
         this.#claims.push(signed);
-        if (isSly) return this.#tell(request, { ...this.#before(), claim: signed });
+        if (isSly) return this.#answerWith(request, { ...this.#before(), claim: signed });
         if (echoes) return refused({ code: 'FENCED', claim: signed });
-        if (isTwoFaced) return this.#tell(request, { tree: null, staged: null, claim: signed });
+        if (isTwoFaced) return this.#answerWith(request, { tree: null, staged: null, claim: signed });
         return random.chance(claim) ? this.#onClaim(request, signed) : undefined;
       }
       case 'ship':
         if (isSly) return this.#sign(request);
-        if (isTwoFaced && random.chance(0.5)) return this.#tell(request, this.#lie());
+        if (isTwoFaced && random.chance(0.5)) return this.#answerWith(request, this.#lie());
         return random.chance(ship) ? this.#onBatch(request) : undefined;
       case 'head':
-        if (isSly) return this.#tell(request, this.#before());
-        return random.chance(isTwoFaced ? 1 : head) ? this.#tell(request, this.#lie()) : undefined;
+        if (isSly) return this.#answerWith(request, this.#before());
+        return random.chance(isTwoFaced ? 1 : head) ? this.#answerWith(request, this.#lie()) : undefined;
       case 'roots':
         return random.chance(entries) ? answered(encodeRoots({ head: NO_ROOT, staged: null })) : undefined;
       case 'entries':
@@ -96,16 +96,16 @@ export class Liar {
   #onClaim(request: Request, claim: SignedThing<'claim'>): Promise<Uint8Array> {
     const roll = this.#random.next();
     if (roll < 0.15) return refused({ code: 'BUSY', wait: 1 });
-    if (roll < 0.2) return this.#tell(request, { ...this.#lie(), claim: null });
+    if (roll < 0.2) return this.#answerWith(request, { ...this.#lie(), claim: null });
     if (roll < 0.45) return refused({ code: 'FENCED', claim: this.#fence() });
-    return this.#tell(request, { ...this.#lie(), claim });
+    return this.#answerWith(request, { ...this.#lie(), claim });
   }
 
   /** Signs for a batch and keeps nothing of it, or does not take it. */
   #onBatch(request: Request & { readonly is: 'ship' | 'claim' | 'mend' }): Promise<Uint8Array> {
     const roll = this.#random.next();
     if (roll < 0.1) return refused({ code: 'OTHER' });
-    if (roll < 0.2) return this.#tell(request, this.#lie());
+    if (roll < 0.2) return this.#answerWith(request, this.#lie());
     if (roll < 0.3 && this.#pool.length > 0)
       return refused({ code: this.#random.pick(['OLDER', 'COMMITTED', 'FORKED']), tree: this.#anyTree().batch.tree });
     return this.#sign(request);
@@ -114,7 +114,7 @@ export class Liar {
   #sign(request: Request & { readonly is: 'ship' | 'claim' | 'mend' }): Promise<Uint8Array> {
     const { batch, tree } = batchOf(request.body);
     const kept = isComplete(tree) ? { tree: batch.tree, staged: null } : { tree: null, staged: batch.tree };
-    return this.#tell(request, kept);
+    return this.#answerWith(request, kept);
   }
 
   /** An earlier tree, or none. */
@@ -128,12 +128,12 @@ export class Liar {
   async #onEvents(request: Request): Promise<Uint8Array> {
     const [isAll, isWrong] = [this.#random.chance(0.5), this.#random.chance(0.5)];
     const events = decodeStoredEvents(await this.#host.serveHonestly(request));
-    const told = events.map((event) => {
+    const answered = events.map((event) => {
       if (!isAll && event.sequence % 3 > 0) return event;
       if (!isWrong || event.sealed === null) return { ...event, sealed: null };
       return { ...event, sealed: event.sealed.map((byte, i) => (i === 60 ? byte ^ 1 : byte)) };
     });
-    return Buffer.concat(told.map((event) => encodeStoredEvent(event)));
+    return Buffer.concat(answered.map((event) => encodeStoredEvent(event)));
   }
 
   /** Any trees that the origin has signed; sometimes one that it has not. */
@@ -143,7 +143,7 @@ export class Liar {
     if (this.#pool.length === 0) return { tree: null };
     if (forges && random.chance(0.4)) {
       const forged = { ...this.#anyTree().tree, epoch: FORGED_EPOCH, base: 0, line: 1, root: NO_ROOT };
-      return { tree: signTree(forged, STRANGER) };
+      return { tree: signTree(forged, UNKNOWN_KEY) };
     }
     const whole = this.#pool.filter(({ tree }) => isComplete(tree));
     const roll = random.next();
@@ -164,21 +164,21 @@ export class Liar {
     const held = this.#random.pick(this.#claims);
     if (!this.#manners.forges) return held;
     const claim: Claim = { ...openClaim(held, ORIGIN_KEY).value, epoch: FORGED_EPOCH, writer: 'liar00:12345678' };
-    return signClaim(claim, STRANGER);
+    return signClaim(claim, UNKNOWN_KEY);
   }
 
   /** A head over a request: fields that are not given are honest. */
-  async #tell(request: Request, said: Partial<Head>): Promise<Uint8Array> {
+  async #answerWith(request: Request, given: Partial<Head>): Promise<Uint8Array> {
     const { identity, disk } = this.#host;
     const { key = null, head = null, staged = null, claim = null } = disk.state ?? {};
     const damaged = this.#random.chance(this.#manners.damaged) ? this.#random.between(1, 3) : 0;
     const over = 'body' in request ? sha256(request.body) : request.is === 'head' ? request.challenge : NO_ROOT;
-    const told: Head = {
+    const answered: Head = {
       ...{ ts: 0, key, host: identity.id, tree: head, claim, origin: ORIGIN, staged, damaged, request: over },
-      ...said,
+      ...given,
     };
-    const isOwn = told.claim === null || openClaimHost(told.claim) === identity.id;
-    return encodeSigned(signHead(isOwn ? told : { ...told, claim: null }, identity.signingKey));
+    const isOwn = answered.claim === null || openClaimHost(answered.claim) === identity.id;
+    return encodeSigned(signHead(isOwn ? answered : { ...answered, claim: null }, identity.signingKey));
   }
 }
 

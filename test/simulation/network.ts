@@ -74,7 +74,7 @@ export class Network {
     const { host, request } = this.#random.pick(candidates);
     const to = isForwarded ? this.#random.pick(hosts) : host;
     if (!to.isUp) return;
-    this.#trace(() => `${request.is} comes again to ${to.url}`);
+    this.#trace(() => `${request.is} arrives again at ${to.url}`);
     to.serve(request).catch(() => undefined);
   }
 

@@ -37,12 +37,12 @@ export async function recover(world: World, options: RecoveryOptions): Promise<R
     return { is: 'REFUSED', why: restored };
   }
   const { read, log } = restored;
-  const story = log.history();
+  const logHistory = log.history();
   world.note(() => `${name} has read ${log.length} events`);
   const isLossy = 'loss' in read;
   if (isLossy) {
-    for (const one of invariants.reported) if (!invariants.histories.has(story, one.history)) one.isLost = true;
-  } else readings.onRead({ read, history: story, reportedBefore, isCalm });
+    for (const one of invariants.reported) if (!invariants.histories.has(logHistory, one.history)) one.isLost = true;
+  } else readings.onRead({ read, history: logHistory, reportedBefore, isCalm });
   return { is: 'RESTORED', core: world.newCore(restoredFolder(restored, reading), wanted), isLossy };
 }
 

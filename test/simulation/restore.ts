@@ -56,7 +56,7 @@ export async function readHistory(options: RestoreOptions): Promise<Restored> {
     onTrouble: options.onTrouble,
   });
   const log = logs.find((one) => one === read.log);
-  if (log === undefined) throw new Error('a log was read that nobody has made');
+  if (log === undefined) throw new Error('a log was read that was not created');
   return { read, log };
 }
 

@@ -12,6 +12,6 @@ it(
   async () => {
     const { failures, tally } = await play(seeds);
     expect(failures).toBe('');
-    expect(tally.isTelling).toBe(true);
+    expect(tally.isConclusive).toBe(true);
   },
 );

@@ -36,7 +36,7 @@ export async function play({ first, count }: Seeds): Promise<{ readonly failures
   for (let seed = first; seed < first + count && failures.length < MAX_FAILURES; seed += 1) {
     const outcome = await simulate(seed, { family: FAMILY });
     tally.add(outcome);
-    if (outcome.failure !== undefined) failures.push(await told(outcome));
+    if (outcome.failure !== undefined) failures.push(await report(outcome));
     // Lets the test runner hear from its worker.
     await new Promise((resolve) => setImmediate(resolve));
   }
@@ -50,7 +50,7 @@ export async function play({ first, count }: Seeds): Promise<{ readonly failures
 }
 
 /** A failing seed with its trace: it is run again, in the same way, with the same outcome. */
-async function told({ seed, family, failure }: Outcome): Promise<string> {
+async function report({ seed, family, failure }: Outcome): Promise<string> {
   const { trace } = await simulate(seed, { family, isTraced: true });
   const again = `SIMULATION_FIRST=${seed} SIMULATION_SEEDS=1 SIMULATION_FAMILY=${family} npx vitest run test/simulation/first-half.test.ts`;
   return `seed ${seed} of family ${family}: ${failure ?? ''}\n${trace.slice(-SHOWN_LINES).join('\n')}\nAgain: ${again}`;
@@ -72,7 +72,7 @@ export class Tally {
   }
 
   /** Whether seeds end as intended: those that end otherwise prove less. Too few seeds show nothing. */
-  get isTelling(): boolean {
+  get isConclusive(): boolean {
     const honest = this.#families.get('F0');
     const of = honest?.get('seeds') ?? 0;
     return of < 50 || (honest?.get('CONVERGED') ?? 0) / of > 0.6;

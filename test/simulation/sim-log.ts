@@ -70,7 +70,7 @@ export class SimLog implements EventLog {
         ...{ at, actor: 'simulation', correlationId: 'c', causationId: 'c', schemaVersion: schemaVersionOf(type) },
       },
     });
-    for (const tell of this.#followers) tell();
+    for (const notify of this.#followers) notify();
   }
 
   append(stream: string, events: Append['events']): Promise<AppendResult> {

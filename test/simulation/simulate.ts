@@ -28,7 +28,7 @@ export interface SimulateOptions {
   readonly isTraced?: boolean;
   /** The family, if it does not follow from the seed. */
   readonly family?: Family | undefined;
-  /** Which troubles there are, beside those of the family. */
+  /** The troubles in addition to those of the family. */
   readonly isCalm?: boolean;
   /** Steps that are taken more often. */
   readonly more?: More;

@@ -32,7 +32,7 @@ export class VirtualClock {
     return this.#now;
   }
 
-  /** Calls `action` after so many milliseconds. Returns a function that cancels it. */
+  /** Calls `action` after a number of milliseconds. Returns a function that cancels it. */
   after(ms: number, action: () => void): () => void {
     this.#order += 1;
     const entry: Entry = { at: this.#now + ms, tie: this.#random.next(), order: this.#order, action };
@@ -43,7 +43,7 @@ export class VirtualClock {
   }
 
   /**
-   * Lets time pass, for so many milliseconds or until there is nothing to wait for.
+   * Lets time pass, for a number of milliseconds or until there is nothing to wait for.
    * @param isOver checked at each step
    */
   async run(ms: number, isOver: () => boolean = () => false): Promise<void> {

@@ -15,7 +15,7 @@ import { transfers } from './transfers.js';
 import { VirtualClock, type Life } from './virtual-time.js';
 
 /** Errors that the replicator may log because of failures that were injected. */
-const EXPECTED = /^(the disk is full|nobody knows whether|The outbox has not caught up)/;
+const EXPECTED = /^(the disk is full|it is unknown whether|The outbox has not caught up)/;
 /** Errors that the replicator logs when it has found something out. */
 const FOUND_OUT = /is suspended:|counts for nothing/;
 
@@ -109,7 +109,7 @@ export class World {
     await this.clock.run(ms, () => {
       this.#steps += 1;
       this.guard(() => {
-        check(this.#steps < MAX_STEPS, () => 'it never comes to rest');
+        check(this.#steps < MAX_STEPS, () => 'it does not come to rest');
       });
       return this.#failure !== undefined || isOver();
     });
@@ -145,8 +145,8 @@ export class World {
 
   /** A core on a machine of its own. */
   newCore(folder: CoreFolder, wanted: WantedPolicy): SimCore {
-    const told = { wanted, dishonestWeight: this.dishonest, skewMs: this.random.between(-3_600_000, 3_600_000) };
-    const core = new SimCore(this.newName(), folder, told, this.#ground);
+    const settings = { wanted, dishonestWeight: this.dishonest, skewMs: this.random.between(-3_600_000, 3_600_000) };
+    const core = new SimCore(this.newName(), folder, settings, this.#ground);
     this.cores.push(core);
     return core;
   }
@@ -175,7 +175,7 @@ export class World {
   #clientOf(core: SimCore, url: string, life: Life, signal: AbortSignal): HostClient {
     const { network, random } = this;
     const host = this.hosts.find((one) => one.url === url);
-    if (host === undefined) throw new Error(`nobody is at ${url}`);
+    if (host === undefined) throw new Error(`no host is at ${url}`);
     return new SimClient({
       ...{ host, network, random, signal, asker: { name: core.name, life } },
       onShip: (sent) => {
@@ -201,9 +201,9 @@ export class World {
 
   /** The product must not log errors beyond those that were injected. */
   #logger(): Logger {
-    const complain = (said: unknown, message?: string) => {
-      const text = typeof said === 'string' ? said : (message ?? '');
-      const error = typeof said === 'object' && said !== null && 'err' in said ? said.err : undefined;
+    const complain = (details: unknown, message?: string) => {
+      const text = typeof details === 'string' ? details : (message ?? '');
+      const error = typeof details === 'object' && details !== null && 'err' in details ? details.err : undefined;
       const isExpected = error instanceof Error && EXPECTED.test(error.message);
       this.note(() => `error: ${text} ${error instanceof Error ? String(error.stack) : ''}`);
       this.guard(() => {
@@ -211,15 +211,23 @@ export class World {
         check(isExpected || FOUND_OUT.test(text), what);
       });
     };
-    const say = (said: unknown, message?: string) => {
-      this.note(() => `log: ${typeof said === 'string' ? said : (message ?? '')}`);
+    const print = (details: unknown, message?: string) => {
+      this.note(() => `log: ${typeof details === 'string' ? details : (message ?? '')}`);
     };
     // A halted core logs a reason without an error; one that has failed logs the error.
-    const give = (said: unknown, message?: string) => {
-      (typeof said === 'object' && said !== null && 'err' in said ? complain : say)(said, message);
+    const give = (details: unknown, message?: string) => {
+      (typeof details === 'object' && details !== null && 'err' in details ? complain : print)(details, message);
     };
     const ignore = () => undefined;
-    const logger = { level: 'info', error: complain, fatal: give, warn: say, info: say, debug: ignore, trace: ignore };
+    const logger = {
+      level: 'info',
+      error: complain,
+      fatal: give,
+      warn: print,
+      info: print,
+      debug: ignore,
+      trace: ignore,
+    };
     return { ...logger, silent: ignore, child: () => logger } as unknown as Logger;
   }
 }
@@ -231,6 +239,17 @@ function briefly(data: object): string {
   const reached = Array.isArray(hosts)
     ? hosts.map((host: { host: string; sequence?: number }) => `${host.host.slice(0, 4)}:${host.sequence ?? ''}`)
     : undefined;
-  const said = { state, sequence, why, line, policyVersion, writerEpoch, quorumSequence, version, required, reached };
-  return JSON.stringify({ ...said, elected });
+  const details = {
+    state,
+    sequence,
+    why,
+    line,
+    policyVersion,
+    writerEpoch,
+    quorumSequence,
+    version,
+    required,
+    reached,
+  };
+  return JSON.stringify({ ...details, elected });
 }

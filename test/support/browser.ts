@@ -6,10 +6,10 @@ import { onTestFinished } from 'vitest';
 const NAMES = ['chromium', 'chromium-browser', 'google-chrome'];
 /** The longest a browser may take to start, in milliseconds. */
 const PATIENCE_MS = 120_000;
-/** What a picture of a page has room for, in pixels. */
+/** The size of a page and of a picture of it, in pixels. */
 export const VIEWPORT = { width: 1280, height: 900 };
 
-/** Where Chromium is, if it is installed. */
+/** The path of Chromium; undefined if it is not installed. */
 export function findChromium(): string | undefined {
   const folders = (process.env['PATH'] ?? '').split(delimiter);
   return NAMES.flatMap((name) => folders.map((folder) => join(folder, name))).find((path) => {
@@ -22,18 +22,18 @@ export function findChromium(): string | undefined {
   });
 }
 
-/** A page of a browser, and what it did. */
+/** A page of a browser, and a record of its activity. */
 export interface Visit {
   readonly page: Page;
-  /** Requests, of HTTP and WebSocket, to anywhere else than the host; they were refused. */
+  /** Requests, HTTP and WebSocket, to an address other than the host's; they were refused. */
   readonly elsewhere: string[];
-  /** What the page complained of. */
+  /** Errors and warnings of the page's console, and uncaught errors. */
   readonly errors: string[];
-  /** What was sent over WebSockets. */
+  /** Frames that the page sent over WebSockets. */
   readonly sent: string[];
 }
 
-/** Opens an empty page that reaches one host only. The browser goes with the test. */
+/** Opens an empty page that can reach only one host. The browser is closed when the test ends. */
 export async function openBrowser(executablePath: string, host: string): Promise<Visit> {
   // No sandbox: it needs namespaces, which containers do not have.
   const browser = await chromium.launch({ executablePath, args: ['--no-sandbox'], timeout: PATIENCE_MS });

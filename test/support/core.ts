@@ -10,9 +10,9 @@ import { ALONE, type Untyped } from './node.js';
 
 /** The command line as it is shipped; `npm test` builds it first. */
 const MAIN = 'bin/main.js';
-/** The longest a process may take to say where it listens, in milliseconds. */
+/** The longest a process may take to print its address, in milliseconds. */
 const PATIENCE_MS = 60_000;
-/** The longest a command may take: some build a read model of 80,000 events anew, on a machine that is busy. */
+/** The longest a command may take, in milliseconds: some rebuild a read model of 80,000 events on a busy machine. */
 const COMMAND_MS = 180_000;
 
 /** How a process ended. */
@@ -21,14 +21,14 @@ export interface Ended {
   readonly signal: NodeJS.Signals | null;
 }
 
-/** A folder that goes with the test. */
+/** A temporary folder, which is removed when the test ends. */
 export async function newDataDir(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'sheratan-e2e-'));
   onTestFinished(() => rm(folder, { recursive: true, force: true }));
   return folder;
 }
 
-/** A `sheratan` of its own process. */
+/** The command `sheratan` in a process of its own. */
 export class Sheratan {
   readonly output: string[] = [];
   readonly errors: string[] = [];
@@ -98,9 +98,9 @@ export class Sheratan {
     return this.#hasEnded;
   }
 
-  /** Where it listens: the last place it said. */
+  /** The address at which it listens: the last one that it printed. */
   get url(): string {
-    if (this.#url === undefined) throw new Error('it does not listen yet');
+    if (this.#url === undefined) throw new Error('the process has not printed its address yet');
     return this.#url;
   }
 
@@ -109,7 +109,7 @@ export class Sheratan {
     const until = performance.now() + PATIENCE_MS;
     while (this.#url === undefined) {
       if (this.#hasEnded || performance.now() > until)
-        throw new Error(`it does not listen:\n${[...this.output, ...this.errors].join('\n')}`);
+        throw new Error(`the process did not print its address:\n${[...this.output, ...this.errors].join('\n')}`);
       await delay(5);
     }
   }
@@ -130,7 +130,7 @@ export class Sheratan {
     return this.ended;
   }
 
-  /** Asks a running core. @throws the network's error when it is gone */
+  /** Sends a GraphQL request to a running core. @throws the network's error when the core has ended */
   async ask(query: string, variables: object = {}, headers: Readonly<Record<string, string>> = {}): Promise<Untyped> {
     const response = await fetch(`${this.url}/graphql`, {
       method: 'POST',
@@ -147,7 +147,7 @@ export class Sheratan {
     return data;
   }
 
-  /** How the read model gets on. */
+  /** The status of the read model. */
   async projection(fields = 'state position head generation'): Promise<Untyped> {
     const { projections } = await this.gql(`{ projections { ${fields} } }`);
     return projections[0];
@@ -163,7 +163,7 @@ export class Sheratan {
     }
   }
 
-  /** Memory in use by its process, in MiB. */
+  /** The resident memory of its process, in MiB. */
   async residentMiB(): Promise<number> {
     const status = await readFile(`/proc/${this.pid}/status`, 'utf8');
     return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]) / 1024;

@@ -1,8 +1,8 @@
-/** Every field a mission has of its own. */
+/** Every field of a mission, without those that lead to other objects. */
 export const MISSION = 'id title description metadata tags status closedReason createdAt updatedAt revision position';
-/** Every field a task has of its own. */
+/** Every field of a task, without those that lead to other objects. */
 export const TASK = 'id missionId name description kind params createdAt updatedAt revision position';
-/** Every field a job has of its own. */
+/** Every field of a job, without those that lead to other objects. */
 export const JOB =
   'id taskId missionId kind payload priority maxAttempts status attempt worker leaseExpiresAt result cost ' +
   'failure { reason message } createdAt updatedAt revision position';
@@ -25,7 +25,7 @@ const ENTITIES: Readonly<Record<string, string>> = {
   Jobs: `jobs { ${JOB} }`,
 };
 
-/** A mutation by its name, such as `createMission`, with all there is to its result. */
+/** The document of a mutation by its name, such as `createMission`, with all fields of its result. */
 export function mutation(name: string): string {
   const type = name.charAt(0).toUpperCase() + name.slice(1);
   const entity = ENTITIES[type.replace(/^[A-Z][a-z]+/, '')] ?? '';

@@ -1,6 +1,6 @@
 import { expect } from 'vitest';
 
-/** Bytes of one kind are compared at once: one by one, as all that can be iterated, they took a tenth of the time of all tests. */
+/** Compares byte arrays of the same class as a whole: the default, byte by byte, took a tenth of the time of all tests. */
 expect.addEqualityTesters([
   (a, b) => {
     const isOfBytes = a instanceof Uint8Array && b instanceof Uint8Array && a.constructor === b.constructor;

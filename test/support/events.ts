@@ -4,7 +4,7 @@ import type { EventMetadata, RecordedEvent } from '../../src/domain/event.js';
 import type { LogErrorCode } from '../../src/infra/eventlog/errors.js';
 import type { EventBatch, EventLog, NewEvent, SubscribeOptions } from '../../src/infra/eventlog/eventlog.js';
 
-/** A stream nobody else writes to. */
+/** A stream that no other test writes to. */
 export function newStream(category = 'mission'): string {
   return `${category}-${randomUUID()}`;
 }
@@ -43,7 +43,7 @@ export async function expectLogError(promise: Promise<unknown>, code: LogErrorCo
   await expect(promise).rejects.toMatchObject({ name: 'LogError', code });
 }
 
-/** What a subscription has delivered so far. */
+/** The deliveries of a subscription so far. */
 interface Followed {
   readonly events: readonly RecordedEvent[];
   readonly batches: readonly EventBatch[];
@@ -52,9 +52,9 @@ interface Followed {
 }
 
 /**
- * Subscribes until `enough` says so, then ends the subscription by its signal. States what holds of every batch: events
- * are in order, after what was delivered before, and not beyond `through`; `through` never goes back.
- * @param pause awaited after each batch: a slow reader's slowness
+ * Subscribes until `enough` returns true, then ends the subscription by its signal. Checks every batch: events are in
+ * order, after those delivered before, and not beyond `through`; `through` never goes back.
+ * @param pause awaited after each batch, to simulate a slow reader
  */
 export async function follow(
   log: EventLog,

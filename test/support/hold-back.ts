@@ -3,7 +3,7 @@ import { corePaths } from '../../src/infra/platform/core-paths.js';
 import { Connection } from '../../src/infra/sqlite/connection.js';
 import type { TestNode } from './node.js';
 
-/** Keeps a projection of a node where it is, until it is let go on. */
+/** Keeps a projection of a node at its position; returns a function that lets it continue. */
 export async function holdBack(node: TestNode, projection = 'missions'): Promise<() => Promise<unknown>> {
   const connection = await Connection.open(corePaths(node.folder).projection(projection), 'write');
   onTestFinished(() => connection.close());

@@ -1,6 +1,6 @@
 import type { Reporter, TestModule } from 'vitest/node';
 
-/** Prints how long the files of each lane took together, at the end: lanes run side by side. */
+/** Prints at the end the total time of the files of each lane; lanes run in parallel. */
 export class LaneTimes implements Reporter {
   onTestRunEnd(modules: readonly TestModule[]): void {
     const lanes = new Map<string, { files: number; ms: number }>();

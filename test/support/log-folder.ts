@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { systemClock } from '../../src/infra/platform/clock.js';
 import { EmbeddedLog } from '../../src/infra/eventlog/embedded/embedded-log.js';
 
-/** A temporary folder for a `log.db`, and what has been opened in it. */
+/** A temporary folder for a `log.db`, and the logs that were opened in it. */
 export class LogFolder {
   readonly path: string;
   readonly file: string;
@@ -19,7 +19,7 @@ export class LogFolder {
     return new LogFolder(await mkdtemp(join(tmpdir(), 'sheratan-log-')));
   }
 
-  /** Opens the folder's log, as often as one likes. */
+  /** Opens the folder's log; it may be open several times. */
   async open(file = this.file): Promise<EmbeddedLog> {
     const log = await EmbeddedLog.open(file, systemClock);
     this.#opened.push(log);

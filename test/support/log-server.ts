@@ -6,17 +6,17 @@ import { openLog } from '../../src/infra/app/open-log.js';
 import { StandIn, type StandInOptions } from './eventstore/stand-in.js';
 import { quiet } from './quiet.js';
 
-/** The server that EVENTSTORE_URL names: tests that can do with a real one are run on it, and on a stand-in otherwise. */
+/** The real server that EVENTSTORE_URL names, for the tests that can use one; without it they use a stand-in. */
 export const REAL_SERVER = process.env['EVENTSTORE_URL'] ?? '';
 
-/** What the tests' server takes at a time, in bytes; a real one is set up for the same. */
+/** The largest append that the tests' server takes, in bytes; a real one is set up with the same limit. */
 const MAX_APPEND_SIZE = 16 * 1024 * 1024;
 
 /** An EventStoreDB server to test with. */
 export interface LogServer {
-  /** What it is, for people. */
+  /** Its name, for people. */
   readonly name: string;
-  /** A connection string for a log that is new. */
+  /** A connection string for a new log. */
   newLogUrl(): string;
   stop(): Promise<void>;
 }
@@ -31,7 +31,7 @@ export async function logServer(): Promise<LogServer> {
   return { name: 'a stand-in', newLogUrl: () => apart(standIn.url), stop: () => standIn.stop() };
 }
 
-/** A stand-in that takes appends as large as the log does. */
+/** A stand-in that takes appends as large as those that the log takes. */
 export function startStandIn(options: StandInOptions = {}): Promise<StandIn> {
   return StandIn.start({ maxAppendSize: MAX_APPEND_SIZE, ...options });
 }
@@ -41,7 +41,7 @@ export function apart(url: string): string {
   return `${url}${url.includes('?') ? '&' : '?'}streamPrefix=t${randomBytes(6).toString('hex')}.`;
 }
 
-/** Where the cores of a data folder have their log: in it, unless the environment says that tests are run on a server. */
+/** The settings of a data folder's log: in the folder, or on the server that EVENTSTORE_URL names. */
 export function logOf(dataDir: string): Readonly<Record<string, string>> {
   if (REAL_SERVER === '') return {};
   let url = urls.get(dataDir);
@@ -54,7 +54,7 @@ export function logOf(dataDir: string): Readonly<Record<string, string>> {
 
 const urls = new Map<string, string>();
 
-/** Opens the log of a data folder's cores, or another that `env` names. */
+/** Opens the log of a data folder's cores, or another one that `env` names. */
 export async function withLogOf<R>(
   dataDir: string,
   env: Readonly<Record<string, string>>,

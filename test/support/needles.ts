@@ -1,7 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-/** Something that is looked for in files, in every form it may have there. */
+/** Content to search files for, in every form that it may have there. */
 export interface Needle {
   readonly name: string;
   readonly forms: readonly Buffer[];
@@ -9,7 +9,7 @@ export interface Needle {
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
-/** A text: as it is, as UTF-16, and as hexadecimal or base64 says it; a UUID also as its 16 bytes. */
+/** A text: unchanged, as UTF-16, and in hexadecimal and base64; a UUID also as its 16 bytes. */
 export function textNeedle(text: string): Needle {
   const bytes = Buffer.from(text);
   const forms = [bytes, Buffer.from(text, 'utf16le'), ...written(bytes)];
@@ -20,27 +20,27 @@ export function textNeedle(text: string): Needle {
   return { name: text, forms };
 }
 
-/** Bytes: as they are, and as hexadecimal or base64 says them. */
+/** Bytes: unchanged, and in hexadecimal and base64. */
 export function bytesNeedle(name: string, bytes: Uint8Array): Needle {
   return { name, forms: [Buffer.from(bytes), ...written(Buffer.from(bytes))] };
 }
 
-/** What is found of the needles, by their names. */
+/** The names of the needles that are found. */
 export function foundIn(hay: Uint8Array, needles: readonly Needle[]): string[] {
   const bytes = Buffer.from(hay.buffer, hay.byteOffset, hay.byteLength);
   return needles.filter(({ forms }) => forms.some((form) => bytes.includes(form))).map(({ name }) => name);
 }
 
-/** How often a folder is looked through at the most while files of it come and go. */
+/** How often a folder is searched at most while its files are created and removed. */
 const MAX_LOOKS = 20;
 
-/** What is found in the files of a folder and of those below, by the files' names as well; and the files. */
+/** The needles found in the files of a folder and its subfolders, contents and names; and the files. */
 export async function foundBelow(folder: string, needles: readonly Needle[]) {
   for (let look = 1; ; look += 1) {
     try {
       return await lookBelow(folder, needles);
     } catch (error) {
-      // A file that is written whole or not at all has another name at first: it is looked for anew.
+      // A file that is written atomically has another name at first: the search begins again.
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || look === MAX_LOOKS) throw error;
     }
   }
@@ -58,7 +58,7 @@ async function lookBelow(folder: string, needles: readonly Needle[]) {
   return { found, files: files.map((file) => file.slice(folder.length + 1)) };
 }
 
-/** Hexadecimal, and base64 wherever in a longer text the bytes begin: without the digits that depend on what is around. */
+/** Hexadecimal, and base64 at any offset in a longer text: without the digits that depend on neighbouring bytes. */
 function written(bytes: Buffer): Buffer[] {
   const hex = bytes.toString('hex');
   const base64 = ['base64', 'base64url'] as const;

@@ -9,13 +9,13 @@ import { startNode, type Node } from '../../src/infra/app/node.js';
 import { mutation } from './documents.js';
 import { Subscriber, type SubscriberOptions } from './subscriber.js';
 
-/** A core without hosts: what a test wants of replication it says. */
+/** The settings of a core without hosts: a test that needs replication sets it. */
 export const ALONE = { OFFGRID_STORAGE_ENABLED: 'false' } as const;
 
-/** What came as JSON; the assertion is the check. */
+/** A value parsed from JSON; assertions check its type. */
 export type Untyped = ReturnType<typeof JSON.parse>;
 
-/** A clock that runs with the real one, and can be put forward. */
+/** A clock that runs with the real one and can be moved forward. */
 export class TestClock implements Clock {
   #aheadMs = 0;
 
@@ -26,7 +26,7 @@ export class TestClock implements Clock {
   }
 }
 
-/** What a request was answered with. */
+/** The answer to a request. */
 export interface Answer {
   readonly status: number;
   readonly headers: Headers;
@@ -39,7 +39,7 @@ export interface MutateOptions {
   readonly token?: string;
 }
 
-/** A real node on a port of its own and a data folder of its own; what it logs of warnings and errors is kept. */
+/** A real node with its own port and data folder; the warnings and errors that it logs are kept. */
 export class TestNode {
   readonly clock = new TestClock();
   readonly logged: string[] = [];
@@ -53,7 +53,7 @@ export class TestNode {
     this.#env = env;
   }
 
-  /** Starts a node. @param env settings beside the folder and the port */
+  /** Starts a node. @param env settings other than the folder and the port */
   static async start(env: Readonly<Record<string, string>> = {}): Promise<TestNode> {
     const node = new TestNode(await mkdtemp(join(tmpdir(), 'sheratan-node-')), env);
     await node.restart();
@@ -76,7 +76,7 @@ export class TestNode {
     await rm(this.folder, { recursive: true, force: true });
   }
 
-  /** Stops the node as a signal would, and leaves the folder. */
+  /** Stops the node as a signal would, and keeps the folder. */
   async halt(): Promise<void> {
     const node = this.#node;
     this.#node = undefined;
@@ -108,7 +108,7 @@ export class TestNode {
     return { status: response.status, headers: response.headers, text, body };
   }
 
-  /** Sends a GraphQL request, and answers with whatever came. */
+  /** Sends a GraphQL request; returns any answer. */
   post(body: unknown, headers: Readonly<Record<string, string>> = {}): Promise<Answer> {
     return this.fetch('/graphql', {
       method: 'POST',
@@ -117,7 +117,7 @@ export class TestNode {
     });
   }
 
-  /** Sends a document, and answers with whatever came. */
+  /** Sends a document; returns any answer. */
   ask(query: string, variables: object = {}, token?: string): Promise<Answer> {
     return this.post({ query, variables }, token === undefined ? {} : { authorization: `Bearer ${token}` });
   }
@@ -129,7 +129,7 @@ export class TestNode {
     return body.data;
   }
 
-  /** The code and message of the one error a document has. */
+  /** The code and message of a document's only error. */
   async refusal(query: string, variables: object = {}, token?: string): Promise<{ code: string; message: string }> {
     const { body, text } = await this.ask(query, variables, token);
     expect(body?.errors, text).toHaveLength(1);
@@ -148,19 +148,19 @@ export class TestNode {
     return data[name];
   }
 
-  /** Makes a mission; answers with its id. */
+  /** Creates a mission; returns its id. */
   async newMission(input: object = {}): Promise<string> {
     const { mission } = await this.mutate('createMission', { title: 'A mission', ...input });
     return mission.id;
   }
 
-  /** Makes a task; answers with its id. */
+  /** Creates a task; returns its id. */
   async newTask(missionId: string, input: object = {}): Promise<string> {
     const { task } = await this.mutate('createTask', { missionId, name: 'A task', ...input });
     return task.id;
   }
 
-  /** Makes a job; answers with its id. */
+  /** Creates a job; returns its id. */
   async newJob(taskId: string, input: object = {}): Promise<string> {
     const { job } = await this.mutate('createJob', { taskId, ...input });
     return job.id;
@@ -175,7 +175,7 @@ export class TestNode {
     return events.edges.map(({ node }: { node: Untyped }): Untyped => node);
   }
 
-  /** A client of the node's WebSocket; it goes with the node. */
+  /** A client of the node's WebSocket; it is closed when the node stops. */
   client(options: SubscriberOptions = {}): Subscriber {
     const client = new Subscriber(`${this.url.replace('http', 'ws')}/graphql`, options);
     this.#clients.add(client);

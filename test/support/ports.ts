@@ -1,10 +1,10 @@
 import { createServer } from 'node:net';
 
-/** Below the ports that the system gives out by itself, for connections and for servers that take any. */
+/** Below the ports that the system assigns automatically, to connections and to servers that accept any port. */
 const FIRST = 11_000;
 const LAST = 31_000;
 
-/** A port of the loopback that nobody listens on, and that the system gives to nobody else while nobody does. */
+/** A loopback port on which no process listens, and which the system does not assign automatically. */
 export async function quietPort(): Promise<number> {
   for (;;) {
     const port = FIRST + Math.floor(Math.random() * (LAST - FIRST));

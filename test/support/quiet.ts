@@ -1,4 +1,4 @@
 import { pino } from 'pino';
 
-/** A logger for what is not looked at. */
+/** A logger that discards everything. */
 export const quiet = pino({ level: 'silent' });

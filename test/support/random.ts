@@ -26,7 +26,7 @@ export class Random {
 
   pick<T>(from: readonly T[]): T {
     const picked = from[this.between(0, from.length - 1)];
-    if (picked === undefined) throw new Error('there is nothing to pick from');
+    if (picked === undefined) throw new Error('the list to pick from is empty');
     return picked;
   }
 }

@@ -1,5 +1,5 @@
 /**
- * The seed of what tests draw: always the same, so that a build says the same twice. `npm run test:fuzz` draws another each time and
- * prints it; with TEST_SEED=<number> tests draw as they did then.
+ * The seed of the random values of tests: always the same, so that a build gives the same result twice. `npm run test:fuzz`
+ * draws another seed each time and prints it; TEST_SEED=<number> repeats that run.
  */
 export const SEED = Number(process.env['TEST_SEED'] ?? 20_261_130);

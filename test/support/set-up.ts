@@ -1,4 +1,4 @@
-// Comes before each file of tests; what it imports comes once a process.
+// Runs before each test file; its imports run once per process.
 import fc from 'fast-check';
 import './equal-bytes.js';
 import { SEED } from './seed.js';

@@ -12,14 +12,14 @@ export interface SubscriberOptions {
 
 type Untyped = ReturnType<typeof JSON.parse>;
 
-/** One subscription: what it was given so far, and how it ended. */
+/** One subscription: its results so far, and how it ended. */
 export interface Feed {
   /** The `data` of each result. */
   readonly values: Untyped[];
   /** The `errors` of results, and of the operation itself. */
   readonly errors: { readonly message: string; readonly extensions?: { readonly code?: string } }[];
   readonly isOver: () => boolean;
-  /** Resolves when there are so many values. */
+  /** Resolves when there are at least `count` values. */
   take(count: number): Promise<Untyped[]>;
   /** Resolves with the first errors. */
   refused(): Promise<Feed['errors']>;
@@ -29,7 +29,7 @@ export interface Feed {
   end(): void;
 }
 
-/** A graphql-ws client over a real socket that never connects again by itself. */
+/** A graphql-ws client over a real socket, which never reconnects automatically. */
 export class Subscriber {
   readonly client: Client;
   #socket: WebSocket | undefined;
@@ -105,7 +105,7 @@ export class Subscriber {
     await this.run('{ __typename }').over();
   }
 
-  /** How the socket was closed, once it is. */
+  /** Resolves with the close code and reason once the socket is closed. */
   async closed(): Promise<{ readonly code: number; readonly reason: string }> {
     return vi.waitFor(
       () => {
@@ -116,17 +116,17 @@ export class Subscriber {
     );
   }
 
-  /** Tears the connection. */
+  /** Breaks the connection. */
   terminate(): void {
     this.#socket?.terminate();
   }
 
-  /** Reads nothing more from the socket: what the server sends piles up on its side. */
+  /** Stops reading from the socket: everything that the server sends queues up on its side. */
   pause(): void {
     this.#socket?.pause();
   }
 
-  /** Reads on. */
+  /** Continues reading. */
   resume(): void {
     this.#socket?.resume();
   }

@@ -3,26 +3,26 @@ import type { Untyped } from './node.js';
 import type { Random } from './random.js';
 import { Subscriber } from './subscriber.js';
 
-/** The least and the most a connection lasts, in milliseconds: some are torn before they are there. */
+/** The shortest and the longest life of a connection, in milliseconds: some are broken before they are established. */
 const CONNECTION_MS = [1, 150] as const;
-/** By how much longer the next may last than the last, when that showed nothing: on a busy machine none would be there in time. */
+/** The factor by which the limit grows after a connection without values: on a busy machine none would be ready in time. */
 const LONGER = 1.2;
-/** The longest a follower goes on without seeing anything new, in milliseconds. */
+/** The longest a follower continues without new values, in milliseconds. */
 const PATIENCE_MS = 20_000;
 
-/** What a client saw through all of its connections. */
+/** What a client received over all of its connections. */
 export interface Seen {
-  /** The subscription's values, in the order they came. */
+  /** The subscription's values, in the order of arrival. */
   readonly values: Untyped[];
   readonly errors: unknown[];
   readonly connections: number;
 }
 
 /**
- * Follows a subscription as a client on a bad line does: its socket is torn at random moments, and it subscribes again
- * after the last position it saw. It ends at the position `end` says, or when nothing comes any more.
+ * Follows a subscription as a client on a bad line does: its socket is broken at random moments, and it subscribes again
+ * after the last position that it received. It ends at the position that `end` returns, or when no more values arrive.
  * @param document a subscription of one field that has a `position` and takes `$after`
- * @param end the position of the last value there will be, once that is known
+ * @param end returns the position of the last value that will be sent, once it is known
  */
 export async function followTorn(
   url: string,
@@ -42,7 +42,7 @@ export async function followTorn(
     await delay(random.between(CONNECTION_MS[0], Math.round(longestMs)));
     subscriber.terminate();
     const seen = feed.values.flatMap((data) => Object.values<Untyped>(data));
-    // It was torn while it connected, perhaps: then this says so.
+    // This rejects if the socket was broken while it connected.
     await subscriber.dispose().catch(() => undefined);
     connections += 1;
     values.push(...seen);

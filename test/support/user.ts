@@ -4,17 +4,17 @@ import type { Sheratan } from './core.js';
 import { MISSION, mutation } from './documents.js';
 import type { Untyped } from './node.js';
 
-/** How long a user rests between two things, in milliseconds: it is there to notice, not to load. */
+/** The pause of a user between two actions, in milliseconds: a user is there to notice errors, not to cause load. */
 const REST_MS = 10;
 
 /**
- * Somebody who works with a core and expects of each answer that nothing known before is gone: what was written is read
- * at once, counts don't fall, and positions and revisions don't go back.
+ * A client that works with a core and checks in each answer that nothing known before is missing: written data is read
+ * back immediately, counts do not decrease, and positions and revisions do not go back.
  */
 export class User {
-  /** What it was asked to do and did, in answers. */
+  /** How many requests were answered. */
   answers = 0;
-  /** The missions it made, as it was last told they are. */
+  /** The missions that it created, as the last answer showed them. */
   readonly missions = new Map<string, Untyped>();
   readonly #core: Sheratan;
   readonly #name: string;
@@ -25,7 +25,7 @@ export class User {
     this.#name = name;
   }
 
-  /** Works until it is told to stop. */
+  /** Works until `isEnough` returns true. */
   async work(isEnough: () => boolean): Promise<void> {
     while (!isEnough()) {
       await this.workOnMission();
@@ -34,7 +34,7 @@ export class User {
     }
   }
 
-  /** Makes a mission with a task and a job, changes it, and looks at it after each step. Resolves with its id. */
+  /** Creates a mission with a task and a job, changes it, and queries it after each step. Resolves with its id. */
   async workOnMission(): Promise<string> {
     const number = this.missions.size;
     const { mission } = await this.#change('createMission', { title: `${this.#name} ${number}` });
@@ -49,7 +49,7 @@ export class User {
     return mission.id;
   }
 
-  /** A mission it made is as it was last told. */
+  /** Checks that a mission is shown as the last answer showed it. */
   async expectKnown(id: string): Promise<void> {
     await this.#expectShown(this.missions.get(id), 1);
   }

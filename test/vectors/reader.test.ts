@@ -19,11 +19,11 @@ afterEach(async () => {
 });
 
 /** Its exit code, or why it has none (ENOENT without Python), and its output. */
-function runReader(): Promise<{ readonly code: unknown; readonly said: string }> {
+function runReader(): Promise<{ readonly code: unknown; readonly output: string }> {
   const args = ['-B', join(FOLDER, 'reader.py'), folder];
   return new Promise((resolve) => {
     execFile('python3', args, (error, stdout, stderr) => {
-      resolve({ code: error === null ? 0 : error.code, said: stdout + stderr });
+      resolve({ code: error === null ? 0 : error.code, output: stdout + stderr });
     });
   });
 }
@@ -41,7 +41,7 @@ describe('a reader in another language', () => {
   it('derives the keys, opens the envelopes and seals them again, computes the same roots, and verifies signed statements', async () => {
     expect(await runReader()).toEqual({
       code: 0,
-      said: '2 data keys, 10 envelopes, 12 roots, 12 key epochs and 5 signed statements are correct.\n',
+      output: '2 data keys, 10 envelopes, 12 roots, 12 key epochs and 5 signed statements are correct.\n',
     });
   });
 
@@ -52,7 +52,7 @@ describe('a reader in another language', () => {
     ['another key epoch', 'epochs', /("type": "JobCreated",\s+"keyEpoch": )0/, '$11', 'the key epoch of sequence 1'],
     ['another entry', 'protocol-2', /("entry": "000a0000018bcfe568)7b/, '$17c', 'the entry of event 1'],
     ['another leaf', 'protocol-2', /("leaf": ")d3/, '$1d4', 'the leaf of event 1'],
-    ['a bit of what is signed', 'protocol-2', /("content": "a464686f737478203)2/, '$13', 'the signature of claim'],
+    ['a bit of the signed content', 'protocol-2', /("content": "a464686f737478203)2/, '$13', 'the signature of claim'],
     ['a bit of a signature', 'protocol-2', /("signature": "f)9/, '$18', 'the signature of tree does not verify'],
     ['another body', 'protocol-2', /("busy": ".+)6e"/, '$16f"', 'the body busy'],
     ['another HMAC of a request', 'protocol-2', /("hmac": ")5c/, '$15d', 'the HMAC of the request'],
@@ -73,8 +73,8 @@ describe('a reader in another language', () => {
     ],
   ])('notices %s', async (_, name, pattern, replacement, what) => {
     await change(name, pattern, replacement);
-    const { code, said } = await runReader();
-    expect(said).toContain(`The vectors are not correct: ${what}`);
+    const { code, output } = await runReader();
+    expect(output).toContain(`The vectors are not correct: ${what}`);
     expect(code).toBe(1);
   });
 });

@@ -130,7 +130,7 @@ export function appendContract(test: LogTest): void {
       );
     });
 
-    test('returns members in the order of canonical JSON, in whatever order they were given', async ({ log }) => {
+    test('returns members in the order of canonical JSON, in any order in which they were given', async ({ log }) => {
       const stream = newStream();
       const data = { b: { z: 1, a: [{ d: 1, c: 2 }] }, é: 3, a: 4, 'a b': 5, A: 6 };
 

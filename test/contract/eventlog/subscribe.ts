@@ -9,7 +9,7 @@ import type { LogTest } from './log-test.js';
 /** How soon a subscription must end after its signal, in milliseconds: far less than any timeout. */
 const PROMPT_MS = 3_000;
 
-/** Appends made while subscribers come and go. */
+/** Appends made while subscribers start and stop. */
 const APPENDS = 60;
 /** A position that is never reached. */
 const FAR = 2n ** 62n;

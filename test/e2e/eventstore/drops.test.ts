@@ -33,7 +33,7 @@ const MAX_GROWTH_MIB = 40;
 const APPEND_FAULTS: readonly AppendFault[] = ['dropBefore', 'dropAfter', 'timeout', 'timeoutAfter', 'unavailable'];
 
 /** Makes a server misbehave in one way. */
-async function trouble(server: StandIn, random: Random): Promise<void> {
+async function disturb(server: StandIn, random: Random): Promise<void> {
   const dice = random.next();
   if (dice < 0.4) server.drop();
   else if (dice < 0.5) server.endSubscriptions();
@@ -93,15 +93,15 @@ it(
       }
     };
     const misbehave = async () => {
-      let troubles = 0;
+      let disturbances = 0;
       while (!isOver()) {
         await delay(random.between(...CALM_MS));
-        await trouble(server, random);
-        troubles += 1;
+        await disturb(server, random);
+        disturbances += 1;
       }
-      return troubles;
+      return disturbances;
     };
-    const [troubles] = await Promise.all([misbehave(), watch(), weigh()]);
+    const [disturbances] = await Promise.all([misbehave(), watch(), weigh()]);
     server.faults.clear();
     // A connection that is dropped while it connects takes a moment to disappear.
     await expect.poll(() => server.connections).toBeLessThanOrEqual(2);
@@ -109,12 +109,12 @@ it(
     await Promise.all(clients);
     const wrong = await machine.settle();
 
-    // Garbage comes and goes; the minimum over a period is what is held.
+    // Garbage varies; the minimum over a period is the memory that is really held.
     const third = Math.floor(heap.length / 3);
     const [middle, end] = [Math.min(...heap.slice(third, -third)), Math.min(...heap.slice(-third))];
     const { requests, answered } = machine.ledger;
     console.log(
-      `drops: seed ${SEED}, ${troubles} troubles, ${server.accepted} connections, ${requests.length} requests, ` +
+      `drops: seed ${SEED}, ${disturbances} disturbances, ${server.accepted} connections, ${requests.length} requests, ` +
         `${answered} acknowledged, at most ${Math.round(Math.max(...behind))} ms behind, ` +
         `heap ${Math.round(middle)} → ${Math.round(end)} MiB`,
     );

@@ -50,11 +50,11 @@ describe('a core whose server is down', () => {
       status: 503,
       body: { errors: [{ extensions: { code: 'STARTING' } }] },
     });
-    const said = () => core.output.map((line) => (JSON.parse(line) as { msg: string }).msg);
+    const messages = () => core.output.map((line) => (JSON.parse(line) as { msg: string }).msg);
     const shown = `esdb://127.0.0.1:${server.port}`;
     const isTriedAgain = new RegExp(`^${shown} cannot be reached at present; the connection is retried \\(`);
-    await expect.poll(said).toContainEqual(expect.stringMatching(isTriedAgain));
-    expect(said().at(0)).toMatch(new RegExp(`^${shown} does not answer; trying again \\(.*ECONNREFUSED.*\\)$`));
+    await expect.poll(messages).toContainEqual(expect.stringMatching(isTriedAgain));
+    expect(messages().at(0)).toMatch(new RegExp(`^${shown} does not answer; trying again \\(.*ECONNREFUSED.*\\)$`));
 
     await server.accept();
     await core.listening();

@@ -49,8 +49,8 @@ function kept(folder: string): Promise<object[]> {
 }
 
 /** Waits until hosts know that all of their events are at quorum: the core then has nothing new to send. */
-async function told(folders: readonly string[]): Promise<void> {
-  const areTold = () =>
+async function haveLearnedQuorum(folders: readonly string[]): Promise<void> {
+  const haveLearned = () =>
     Promise.all(
       folders.map(async (folder) => {
         const [row] = await inHostFile<{ head: Uint8Array | null }>(folder, 'SELECT head FROM origins');
@@ -60,7 +60,7 @@ async function told(folders: readonly string[]): Promise<void> {
         return tree.get('quorum') === tree.get('sequence');
       }),
     );
-  await expect.poll(areTold, WAIT).toEqual(folders.map(() => true));
+  await expect.poll(haveLearned, WAIT).toEqual(folders.map(() => true));
 }
 
 /** The outcome of a request: the code of the refusal, or the answer. */
@@ -95,7 +95,7 @@ describe('a host that attacks another with the key that all share', () => {
     const { core, hosts, folders } = await watched();
     await newMissions(core, 3);
     await settled(core, 5);
-    await told(folders);
+    await haveLearnedQuorum(folders);
     const before = await kept(folders[0]);
     const [host] = hosts;
     const root = RootKey.generate();
@@ -110,8 +110,8 @@ describe('a host that attacks another with the key that all share', () => {
     const { key } = openHead(decodeHeadAnswer(body), hostKey).value;
     if (key === null || !isVerifyKey(key)) throw new Error('the host has pinned no key');
     for (const epoch of [1, 2, MAX_EPOCH, Number.MAX_SAFE_INTEGER]) {
-      const said = { host: host.identity.id, epoch, origin: ORIGIN, writer: 'mallory:12345678' };
-      const claim = signMap('claim', said, root.signingKey);
+      const content = { host: host.identity.id, epoch, origin: ORIGIN, writer: 'mallory:12345678' };
+      const claim = signMap('claim', content, root.signingKey);
       for (const claimed of [key, verifyKeyOf(root.verifyKey)])
         expect(
           await post(host, `${PATH}/claim`, encodeClaimBody({ key: claimed, claim, challenge: randomBytes(16) })),
@@ -149,11 +149,11 @@ describe('a host that attacks another with the key that all share', () => {
     const { core, hosts, folders, fronts } = await watched();
     await newMissions(core, 3);
     await settled(core, 5);
-    await told(folders);
+    await haveLearnedQuorum(folders);
     const before = await kept(folders[0]);
-    const said = fronts[1].asked.filter((request) => isBatch(request) || isClaim(request));
-    expect([said.some(isBatch), said.some(isClaim)]).toEqual([true, true]);
-    for (const request of said) {
+    const requests = fronts[1].asked.filter((request) => isBatch(request) || isClaim(request));
+    expect([requests.some(isBatch), requests.some(isClaim)]).toEqual([true, true]);
+    for (const request of requests) {
       const outcome = await post(hosts[0], request.path, request.body);
       // A tree is valid at any host. A claim is not.
       expect(outcome).toBe(isClaim(request) ? 'NOT_SIGNED' : 'taken');
@@ -168,7 +168,7 @@ describe('a host that attacks another with the key that all share', () => {
 describe('a host that has only its own key', () => {
   it('cannot act as a core towards another host', async () => {
     const { hosts, folders, fronts } = await watched();
-    await told(folders);
+    await haveLearnedQuorum(folders);
     const before = await kept(folders[0]);
     const key = hostKeyOf(AUTH_KEY, hosts[1].identity.id);
     const [batch] = fronts[0].asked.filter(isBatch);
@@ -224,7 +224,7 @@ describe('requests that arrive', () => {
     for (let i = 0; i < 30; i += 1) await newMission(core, {}, i % 3 === 0 ? 'REPLICATED' : 'APPENDED');
     for (const front of fronts) front.handler = undefined;
     await settled(core, 32);
-    await told(folders);
+    await haveLearnedQuorum(folders);
     const before = [await kept(folders[0]), await kept(folders[1])];
     for (const late of held) await late();
     expect([await kept(folders[0]), await kept(folders[1])]).toEqual(before);

@@ -83,8 +83,8 @@ describe('a backup of the core, put back while the hosts are ahead,', () => {
     const elsewhere = await newDataDir();
     expect(await restoreInto(elsewhere, key, pinned)).toMatchObject({ code: 0 });
     const restored = await Sheratan.serve(elsewhere, replicating([link.url]));
-    await newMission(restored, { title: 'goes on' }, 'REPLICATED');
-    expect(await titlesOf(restored)).toEqual(['after 1', 'after 2', 'before', 'goes on']);
+    await newMission(restored, { title: 'continues' }, 'REPLICATED');
+    expect(await titlesOf(restored)).toEqual(['after 1', 'after 2', 'before', 'continues']);
     // A restored core records its policy again.
     expect(await settled(restored, 7)).toMatchObject({ stopped: null, headSequence: 7, quorumSequence: 7 });
     expect(await evidenceOf(folder)).toEqual(NO_EVIDENCE);
@@ -94,11 +94,11 @@ describe('a backup of the core, put back while the hosts are ahead,', () => {
     const { folder, link, dataDir, pinned } = await backInTime();
     link.cut();
     const core = await Sheratan.serve(dataDir, replicating([link.url]));
-    await newMission(core, { title: 'another story' });
+    await newMission(core, { title: 'another history' });
     await expect.poll(() => statusOf(core), WAIT).toMatchObject({ headSequence: 4, hosts: [{ reached: false }] });
     link.mend();
     await isRefused(core, 'BEHIND');
-    expect(await titlesOf(core)).toEqual(['another story', 'before']);
+    expect(await titlesOf(core)).toEqual(['another history', 'before']);
     expect(await statusOf(core)).toMatchObject({ headSequence: 4, quorumSequence: 3 });
     // The host is unchanged: what another process has at quorum is not set aside for this history.
     expect(await evidenceOf(folder)).toEqual(NO_EVIDENCE);

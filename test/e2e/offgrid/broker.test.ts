@@ -6,7 +6,7 @@ import { systemClock } from '../../../src/infra/platform/clock.js';
 import { TestNode, type Untyped } from '../../support/node.js';
 import { Front, type Handler } from '../../support/offgrid/front.js';
 import { AUTH_KEY, newHost } from '../../support/offgrid/host.js';
-import { newMission, NOBODY, replicating, settled, WAIT } from '../../support/offgrid/machine.js';
+import { newMission, UNREACHABLE, replicating, settled, WAIT } from '../../support/offgrid/machine.js';
 
 /** A core with two hosts and a broker. */
 async function coreBeside(broker: string): Promise<TestNode> {
@@ -46,7 +46,7 @@ const lies: readonly { what: string; handler: Handler }[] = [
     handler: ({ path }) =>
       json(
         path.startsWith('/hosts')
-          ? [{ node_id: 'f'.repeat(32), id: 'f'.repeat(32), state: 'active', score: 1e9, url: NOBODY }]
+          ? [{ node_id: 'f'.repeat(32), id: 'f'.repeat(32), state: 'active', score: 1e9, url: UNREACHABLE }]
           : { ok: true, finalized: true, sum_w: 1e9, required: 0, acks: [{ id: 'x', ts: -1, w: 1e9 }] },
       ),
   },
@@ -64,7 +64,7 @@ const lies: readonly { what: string; handler: Handler }[] = [
 
 describe('replication beside a broker', () => {
   it('that is down continues', async () => {
-    await isUnaffected(await coreBeside(NOBODY));
+    await isUnaffected(await coreBeside(UNREACHABLE));
   });
 
   it('that is an old one continues, and reports its batches to it', async () => {

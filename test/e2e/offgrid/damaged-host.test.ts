@@ -19,7 +19,7 @@ import {
 import { ORIGIN, send } from '../../support/offgrid/by-hand.js';
 import { inHostFile } from '../../support/offgrid/host-file.js';
 
-/** Contents of so many characters are files on a host. */
+/** A length in characters at which a host keeps a content in a file. */
 const LARGE = 5_000;
 
 /** A core of two hosts that keep three small events and two large ones; the number of the last is 5. */
@@ -86,12 +86,12 @@ describe('a bit that was flipped on a host,', () => {
       await flip(folder, sequence);
       const alone = await drill(dataDir, pinned.slice(0, 1));
       expect(alone.code).not.toBe(0);
-      const said = alone.errors.join('\n');
-      expect(said).toMatch(
+      const errorText = alone.errors.join('\n');
+      expect(errorText).toMatch(
         new RegExp(`${hosts[0].identity.id}\\): it does not give all of the events 1 to 5 as they were sealed`),
       );
-      expect(said).toContain(`no host gives event ${sequence} of a history of 5 events`);
-      expect(said).toMatch(/Not all of the first 5 events that the origin has signed can be obtained/);
+      expect(errorText).toContain(`no host gives event ${sequence} of a history of 5 events`);
+      expect(errorText).toMatch(/Not all of the first 5 events that the origin has signed can be obtained/);
 
       const { code, output, errors } = await drill(dataDir, pinned);
       expect(output.at(-1)).toBe('the same: 5 events could be restored');

@@ -34,7 +34,7 @@ import { UnfriendlyLink } from '../../support/offgrid/unfriendly-link.js';
 import { Random } from '../../support/random.js';
 
 const HUGE = 2 ** 48 - 1;
-const STRANGER = generateKeyPairSync('ed25519').privateKey;
+const UNKNOWN_KEY = generateKeyPairSync('ed25519').privateKey;
 
 /** How a restore names a host that is reached at a URL. */
 const named = (url: string, { identity }: { readonly identity: { readonly id: string } }) => `${url}#${identity.id}`;
@@ -45,7 +45,7 @@ async function silenceable(host: RunningHost) {
   let hangUp: () => void;
   const silence = new Promise<never>((_, reject) => {
     hangUp = () => {
-      reject(new Error('nobody is there any more'));
+      reject(new Error('the host is silent'));
     };
   });
   silence.catch(() => undefined);
@@ -76,9 +76,9 @@ async function lyingWay(host: RunningHost, change: Partial<Head>): Promise<strin
   const liar = await LyingHost.of(host);
   const front = await Front.of(liar.url);
   front.handler = async (request, pass) => {
-    const told = await pass(request);
-    const head = liar.headOf(told);
-    return head === undefined ? told : liar.tells(request, { ...head, ...change });
+    const reply = await pass(request);
+    const head = liar.headOf(reply);
+    return head === undefined ? reply : liar.signs(request, { ...head, ...change });
   };
   return front.url;
 }
@@ -100,8 +100,8 @@ describe('a restore that hears only a dishonest host, which signs for an enormou
     const claims = async () => (await heads()).map((head) => head.claim);
     const { tree, claim } = await new Reader(a, root).head();
     const lies = [
-      { tree: signTree({ ...tree!, epoch: HUGE }, STRANGER) },
-      { claim: signClaim({ ...claim!, epoch: HUGE }, STRANGER) },
+      { tree: signTree({ ...tree!, epoch: HUGE }, UNKNOWN_KEY) },
+      { claim: signClaim({ ...claim!, epoch: HUGE }, UNKNOWN_KEY) },
     ];
     const liars = await Promise.all(lies.map((lie) => lyingWay(a, lie)));
     const hostsBeside = (liar: string) => [named(liar, a), named(ways[0].url, b), named(ways[1].url, c)];
@@ -117,9 +117,9 @@ describe('a restore that hears only a dishonest host, which signs for an enormou
     );
     for (const { restore } of restores) {
       onTestFinished(() => restore.kill());
-      const said = () => restore.errors.join('\n');
-      for (const { url } of ways) await expect.poll(said, WAIT).toContain(`${url} has not answered within 10 s`);
-      await expect.poll(said, WAIT).toContain('the others are waited for');
+      const output = () => restore.errors.join('\n');
+      for (const { url } of ways) await expect.poll(output, WAIT).toContain(`${url} has not answered within 10 s`);
+      await expect.poll(output, WAIT).toContain('the others are waited for');
     }
     expect(await statusOf(core)).toMatchObject({ stopped: null, elected: true, writerEpoch: 1, quorumSequence: 3 });
     for (const way of ways) way.hangsUp();

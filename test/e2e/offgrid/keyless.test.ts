@@ -10,7 +10,7 @@ import { RestoreError } from '../../../src/infra/offgrid/restore/errors.js';
 import { newDataDir } from '../../support/core.js';
 import { TestNode } from '../../support/node.js';
 import { Reader } from '../../support/offgrid/by-hand.js';
-import { Front, type Exchange, type Told } from '../../support/offgrid/front.js';
+import { Front, type Exchange, type Reply } from '../../support/offgrid/front.js';
 import { newFolder, newHost } from '../../support/offgrid/host.js';
 import { evidenceOf, NO_EVIDENCE } from '../../support/offgrid/host-file.js';
 import {
@@ -36,15 +36,15 @@ const GRAVE = ['NOT_SIGNED', 'BAD_REQUEST', 'FULL', 'FENCED', 'OLDER', 'COMMITTE
 /** The place of an attacker without a key: in front of one host. */
 interface Place {
   readonly front: Front;
-  /** What was requested and answered there while nothing was changed. */
-  readonly seen: { readonly request: Exchange; readonly told: Told }[];
-  /** How often something was changed there. */
+  /** The requests and answers seen there while nothing was changed. */
+  readonly seen: { readonly request: Exchange; readonly reply: Reply }[];
+  /** How many exchanges were changed there. */
   lies: number;
-  pass: (request: Exchange) => Promise<Told>;
+  pass: (request: Exchange) => Promise<Reply>;
 }
 
 /** What an attacker without a key does to an exchange; `other` is in front of another host. */
-type Lie = (request: Exchange, at: Place, other: Place) => Promise<Told>;
+type Lie = (request: Exchange, at: Place, other: Place) => Promise<Reply>;
 type About = (request: Exchange) => boolean;
 
 const isReplica: About = ({ path }) => path.startsWith('/replica/');
@@ -61,7 +61,7 @@ class Keyless {
   #where: readonly Place[] = [];
 
   private constructor(fronts: readonly Front[]) {
-    const pass = () => Promise.reject(new Error('nobody is known there yet'));
+    const pass = () => Promise.reject(new Error('the host is not known yet'));
     this.places = fronts.map((front) => ({ front, seen: [], lies: 0, pass }));
     this.places.forEach((place, i) => {
       const other = this.places[(i + 1) % this.places.length] ?? place;
@@ -71,9 +71,9 @@ class Keyless {
           place.lies += 1;
           return this.#lie(request, place, other);
         }
-        const told = await pass(request);
-        place.seen.push({ request, told });
-        return told;
+        const reply = await pass(request);
+        place.seen.push({ request, reply });
+        return reply;
       };
     });
   }
@@ -97,14 +97,14 @@ class Keyless {
     this.#lie = undefined;
   }
 
-  /** Resolves once something was changed in front of every host, at least so often. */
+  /** Resolves once exchanges were changed at least `times` times in front of every host. */
   async hasLied(times = 1): Promise<void> {
     await expect.poll(() => Math.min(...this.places.map(({ lies }) => lies)), WAIT).toBeGreaterThanOrEqual(times);
   }
 }
 
 /** Replaces an answer. @param hmac a guess: the host is not asked then; otherwise the HMAC of its true answer */
-function told(status: number, bodyOf: (at: Place) => Uint8Array, hmac?: string): Lie {
+function answerWith(status: number, bodyOf: (at: Place) => Uint8Array, hmac?: string): Lie {
   return async (request, at) => {
     const headers = hmac === undefined ? (await at.pass(request)).headers : { [ANSWER_HEADER]: hmac };
     return { status, headers, body: Buffer.from(bodyOf(at)) };
@@ -119,13 +119,13 @@ function refuses(code: RefusalCode, hmac?: string): Lie {
     const { claim } = decodeClaimBody(firstOf(({ path }) => path.endsWith('/claim')));
     return encodeRefusal({ code, message: 'So it is.', wait: 300, sequence: 0, claim, tree });
   };
-  return told(REFUSAL_STATUS[code], bodyOf, hmac);
+  return answerWith(REFUSAL_STATUS[code], bodyOf, hmac);
 }
 
-/** Each of these in turn. */
+/** Applies these in turn. */
 function inTurn(lies: readonly Lie[]): Lie {
-  let told = 0;
-  return (...exchange) => lies[told++ % lies.length]!(...exchange);
+  let turn = 0;
+  return (...exchange) => lies[turn++ % lies.length]!(...exchange);
 }
 
 /** A request, without its challenges and places. */
@@ -135,7 +135,7 @@ const kindOf = ({ method, path }: Exchange) => `${method} ${path.split('?', 1).j
 function replays(which: 'first' | 'last', where: 'here' | 'there'): Lie {
   return async (request, at, other) => {
     const alike = (where === 'here' ? at : other).seen.filter((one) => kindOf(one.request) === kindOf(request));
-    return alike.at(which === 'first' ? 0 : -1)?.told ?? at.pass(request);
+    return alike.at(which === 'first' ? 0 : -1)?.reply ?? at.pass(request);
   };
 }
 
@@ -163,22 +163,22 @@ const cutsInside: Lie = async (request, { pass }) => {
 };
 
 const CHANGES: Readonly<Record<string, Lie>> = {
-  'an answer of old, with its own headers': replays('first', 'here'),
+  'an earlier answer, with its own headers': replays('first', 'here'),
   'the last answer, with its own headers': replays('last', 'here'),
   'the answer of another host': replays('last', 'there'),
-  'the way to another host': (request, _at, { pass }) => pass(request),
-  'a bit of what is asked': flips('request', new Random(1)),
-  'a bit of what is told': flips('answer', new Random(2)),
-  'nothing at all': told(200, () => new Uint8Array()),
-  'a question that is not let through': () => Promise.reject(CUT),
-  'an answer that is not let through': (request, { pass }) => pass(request).then(() => Promise.reject(CUT)),
+  'the target, to another host': (request, _at, { pass }) => pass(request),
+  'a bit of the request': flips('request', new Random(1)),
+  'a bit of the answer': flips('answer', new Random(2)),
+  'an empty answer': answerWith(200, () => new Uint8Array()),
+  'a request that is not forwarded': () => Promise.reject(CUT),
+  'an answer that is not forwarded': (request, { pass }) => pass(request).then(() => Promise.reject(CUT)),
   'half of an answer': cutsInside,
 };
 
 /** Changes for which a host itself refuses what the core has sent, with its own HMAC. */
-const OWN_WORDS: Readonly<Record<string, Lie>> = {
+const REFUSED_BY_HOST: Readonly<Record<string, Lie>> = {
   'another path': (request, { pass }) => pass({ ...request, path: '/replica/%zz/events' }),
-  'what follows it': ({ body, ...request }, { pass }) =>
+  'more bytes after the body': ({ body, ...request }, { pass }) =>
     pass({ ...request, body: Buffer.concat([body, Buffer.alloc(MAX_BODY_BYTES)]) }),
   'another content type': (request, { pass }) =>
     pass({ ...request, headers: { ...request.headers, 'content-type': '/' } }),
@@ -187,12 +187,12 @@ const OWN_WORDS: Readonly<Record<string, Lie>> = {
 const keysOf = (key: Uint8Array, protocol = 2) =>
   Buffer.from(JSON.stringify({ ed25519_verify_key: Buffer.from(key).toString('base64'), protocol }));
 const OTHER_KEYS: Readonly<Record<string, Lie>> = {
-  'those of a stranger': told(200, () => keysOf(newKeys().verifyKey)),
+  'those with a new key': answerWith(200, () => keysOf(newKeys().verifyKey)),
   'those of another host': replays('last', 'there'),
-  'those of protocol 1': told(200, () => keysOf(newKeys().verifyKey, 1)),
-  'a key that is none': told(200, () => keysOf(new Uint8Array(32))),
-  none: told(200, () => Buffer.from('{}')),
-  'no success': told(500, () => Buffer.from('{}')),
+  'those of protocol 1': answerWith(200, () => keysOf(newKeys().verifyKey, 1)),
+  'an invalid key': answerWith(200, () => keysOf(new Uint8Array(32))),
+  'no keys': answerWith(200, () => Buffer.from('{}')),
+  'an error status': answerWith(500, () => Buffer.from('{}')),
 };
 
 /** A core of three hosts, with an attacker without a key in front of each. */
@@ -313,7 +313,7 @@ describe('an attacker without a key, in front of every host of a core, who chang
   });
 
   // Without a key one can change a request so that the host refuses it: that must not count as a refusal of what the core sent.
-  it.each(Object.entries(OWN_WORDS))(
+  it.each(Object.entries(REFUSED_BY_HOST))(
     'a request by %s, for which the host itself refuses it, does no harm',
     async (by, lie) => {
       await survives(await besieged(), lie, by);
@@ -382,7 +382,7 @@ describe('a restore past an attacker without a key who changes', () => {
 });
 
 describe('sheratan restore', () => {
-  it('past an attacker without a key reports why there is nothing, and gets everything once the way is free', async () => {
+  it('past an attacker without a key reports why nothing is read, and reads all once the attacker is gone', async () => {
     const hosts = [await newHost(), await newHost()];
     const keyless = await Keyless.before(hosts);
     const { core, dataDir } = await settledMachine(keyless.urls);

@@ -18,7 +18,7 @@ import { newMission, replicating, retryHost, setHostState, settled, statusOf } f
 import { readBackForTest, type ReadingOptions } from '../../support/offgrid/reading-back.js';
 
 const WAIT = { timeout: 120_000, interval: 50 };
-const STRANGER = generateKeyPairSync('ed25519').privateKey;
+const UNKNOWN_KEY = generateKeyPairSync('ed25519').privateKey;
 
 /** A core of two hosts, both of which must sign; one is dishonest on demand, or does what `front` is set to. */
 async function besideALiar() {
@@ -125,7 +125,7 @@ describe('a host that makes one false statement', () => {
   it('without signing it is asked again, and still counts', async () => {
     const { core, front, liar } = await besideALiar();
     const posted = onFirstBatch(front, (request) =>
-      Promise.resolve(liar.answers(request, 200, Buffer.from('an ox, and an ass'))),
+      Promise.resolve(liar.answers(request, 200, Buffer.from('not an answer'))),
     );
     await newMission(core);
     expect(await settled(core, 4)).toMatchObject({ quorumSequence: 4, degraded: false });
@@ -149,10 +149,10 @@ describe('a host that makes one false statement', () => {
 /** Heads of another host: changed, and signed with some key. */
 function heads(change: Partial<Head>, liar: LyingHost): Handler {
   return async (request, pass) => {
-    const told = await pass(request);
-    const head = liar.headOf(told);
-    if (head === undefined) return told;
-    return liar.answers(request, 200, encodeSigned(signHead({ ...head, ...change }, STRANGER)));
+    const reply = await pass(request);
+    const head = liar.headOf(reply);
+    if (head === undefined) return reply;
+    return liar.answers(request, 200, encodeSigned(signHead({ ...head, ...change }, UNKNOWN_KEY)));
   };
 }
 
@@ -218,9 +218,9 @@ describe('a host that answers', () => {
 
 /** Gives events in the wrong order. */
 const wrongOrder: (liar: LyingHost) => Handler = (liar) => async (request, pass) => {
-  const told = await pass(request);
-  if (!request.path.includes('/events?') || told.status !== 200) return told;
-  const events = decodeStoredEvents(told.body as Buffer);
+  const reply = await pass(request);
+  if (!request.path.includes('/events?') || reply.status !== 200) return reply;
+  const events = decodeStoredEvents(reply.body as Buffer);
   const swapped = events.map((event, i) => ({ ...event, sealed: events.at(-1 - i)?.sealed ?? null }));
   return liar.answers(request, 200, Buffer.concat(swapped.map(encodeStoredEvent)));
 };
@@ -285,10 +285,12 @@ describe('a host that invents a writer of a higher epoch', () => {
     onTestFinished(() => core.stop());
     await settled(core);
     const claim = { host: liar.id, origin: 'core-v2', epoch, writer: writerOf(core.services.log.logId) };
-    const forged = signClaim(claim, STRANGER);
+    const forged = signClaim(claim, UNKNOWN_KEY);
     front.handler = (request, pass) =>
       request.method === 'POST'
-        ? Promise.resolve(liar.refuses(request, { code: 'FENCED', claim: forged, message: 'Another was granted it.' }))
+        ? Promise.resolve(
+            liar.refuses(request, { code: 'FENCED', claim: forged, message: 'A higher epoch was granted.' }),
+          )
         : pass(request);
     for (let i = 0; i < 3; i += 1)
       expect(await newMission(core, {}, 'REPLICATED')).toMatchObject({ durability: 'REPLICATED' });

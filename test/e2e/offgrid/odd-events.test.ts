@@ -21,7 +21,7 @@ import { replicating, restoreInto, titlesOf, WAIT } from '../../support/offgrid/
 import { History, ORIGIN, Process } from '../../support/offgrid/by-hand.js';
 
 /** An event to be sealed: its type, stream and data, and its number where this build does not know the type. */
-type Said = readonly [type: string, stream: string, data: JsonObject, etype?: number];
+type EventSpec = readonly [type: string, stream: string, data: JsonObject, etype?: number];
 
 let writer: Process;
 let host: RunningHost;
@@ -31,14 +31,14 @@ beforeEach(async () => {
   host = await newHost();
 });
 
-const mission = (id: string): Said => [
+const mission = (id: string): EventSpec => [
   'MissionCreated',
   `mission-${id}`,
   { missionId: id, title: id, description: '', metadata: {}, tags: [] },
 ];
 
 /** What a core writes first: its key, and its policy of the one host. Events after that are under that key. */
-function beginning(): readonly Said[] {
+function beginning(): readonly EventSpec[] {
   const { id: rootKeyId } = writer.root;
   const wrappedKey = writer.root.wrap(KEY, ORIGIN, 1);
   const { url, identity } = host;
@@ -61,10 +61,10 @@ function beginning(): readonly Said[] {
 const KEY = dataKey(new Uint8Array(KEY_BYTES).fill(7));
 
 /** Seals events as a core would, and ships them to the host. */
-async function ship(said: readonly Said[]): Promise<void> {
+async function ship(specs: readonly EventSpec[]): Promise<void> {
   const revisions = new Map<string, bigint>();
   const frontier = new MerkleFrontier(sha256);
-  const events = said.map(([type, stream, data, number], i): SealedEvent => {
+  const events = specs.map(([type, stream, data, number], i): SealedEvent => {
     const etype = number ?? ETYPES[type as EventType];
     const place = { origin: ORIGIN, sequence: i + 1, etype, at: 1_700_000_000_000 + i };
     const revision = revisions.get(stream) ?? 0n;
@@ -96,7 +96,7 @@ function typesIn(dataDir: string): Promise<string[]> {
 describe('a restore of a history with events that cannot be folded', () => {
   it('stores each as it arrived, with its number; only its effect is left out, which is reported and counted', async () => {
     const foreign = { origin: 'elsewhere', version: 9, required: 99, hosts: [] };
-    const odd: readonly Said[] = [
+    const odd: readonly EventSpec[] = [
       ['ReplicationPolicySet', `replication-${ORIGIN}`, { origin: ORIGIN, version: 2 }],
       ['ReplicationPolicySet', `replication-${ORIGIN}`, { ...foreign, origin: ORIGIN, version: 'x' }],
       ['ReplicationPolicySet', 'replication-elsewhere', foreign],
@@ -106,22 +106,22 @@ describe('a restore of a history with events that cannot be folded', () => {
         { origin: 'elsewhere', keyEpoch: 2, keyId: 'x', rootKeyId: 'x', wrappedKey: 'x' },
       ],
       ['KeyRotated', `keyring-${ORIGIN}`, { origin: ORIGIN, keyEpoch: 2, rootKeyId: writer.root.id }],
-      ['MissionUpdated', 'mission-nobody', { missionId: 'nobody', title: 'T' }],
+      ['MissionUpdated', 'mission-missing', { missionId: 'missing', title: 'T' }],
     ];
-    const said = [...beginning(), mission('a'), ...odd, mission('b')];
-    await ship(said);
+    const specs = [...beginning(), mission('a'), ...odd, mission('b')];
+    await ship(specs);
     const { code, output, errors, dataDir, pinned } = await restored();
     expect([code, errors.filter((line) => line.startsWith('sheratan'))]).toEqual([0, []]);
     expect(output).toContain('outbox: events that could not be folded: 3; each keeps its place and its number');
     expect(output).toContain('missions: events that could not be folded: 1; each keeps its place and its number');
     expect(output.filter((line) => line.includes('has no effect'))).toHaveLength(4);
-    expect((await typesIn(dataDir)).slice(0, said.length)).toEqual(said.map(([type]) => type));
+    expect((await typesIn(dataDir)).slice(0, specs.length)).toEqual(specs.map(([type]) => type));
 
     // The core continues: what it ships now has the next numbers.
     const core = await Sheratan.serve(dataDir, replicating(pinned));
     expect(await titlesOf(core)).toEqual(['a', 'b']);
     // A restored core records its policy again.
-    const began = said.length + 1;
+    const began = specs.length + 1;
     await expect.poll(() => shippedBy(core), WAIT).toMatchObject({ headSequence: began, quorumSequence: began });
     await core.gql('mutation { createMission(input: { title: "c" }, consistency: REPLICATED) { __typename } }');
     const number = began + 1;
@@ -135,13 +135,13 @@ describe('a restore of a history with events that cannot be folded', () => {
   });
 
   it('stores those of a newer build, at which the read models stop with NEWER_EVENT', async () => {
-    const newer: readonly Said[] = [
+    const newer: readonly EventSpec[] = [
       ['Unheard', 'unheard-1', {}, 99],
       ['Unheard', 'mission-a', {}, 99],
       ['JobLeaseExtended', 'job-j', {}],
     ];
-    const said = [...beginning(), mission('a'), ...newer, mission('b')];
-    await ship(said);
+    const specs = [...beginning(), mission('a'), ...newer, mission('b')];
+    await ship(specs);
     const { code, output, dataDir, pinned } = await restored();
     expect(code).toBe(0);
     expect(
@@ -150,7 +150,7 @@ describe('a restore of a history with events that cannot be folded', () => {
         .map((line) => line.split(':')[0])
         .sort(),
     ).toEqual(['missions', 'outbox']);
-    expect((await typesIn(dataDir)).slice(0, said.length)).toEqual(said.map(([type]) => type));
+    expect((await typesIn(dataDir)).slice(0, specs.length)).toEqual(specs.map(([type]) => type));
     const core = await Sheratan.serve(dataDir, replicating(pinned));
     // They continue where the restore stopped, and reach the same event again.
     await expect

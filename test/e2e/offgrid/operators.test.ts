@@ -96,10 +96,10 @@ describe('sheratan hosts key', () => {
     const env = { OFFGRID_AUTH_KEY: AUTH_KEY };
     const key = await done(['hosts', 'key', fingerprint], dataDir, env);
     expect(key).toMatch(/^[0-9a-f]{64}$/);
-    const strangers = await done(['hosts', 'key', '0'.repeat(32)], dataDir, env);
+    const otherKey = await done(['hosts', 'key', '0'.repeat(32)], dataDir, env);
 
     // With the key of another host, it is not the host that the core expects.
-    const wrong = await HostCommand.start(dataDir, port, { OFFGRID_HOST_KEY: strangers });
+    const wrong = await HostCommand.start(dataDir, port, { OFFGRID_HOST_KEY: otherKey });
     const core = await Sheratan.serve(await newDataDir(), replicating([`${wrong.url}#${fingerprint}`]));
     const unmet = { url: wrong.url, trouble: expect.stringContaining('another OFFGRID_AUTH_KEY') };
     await expect.poll(() => statusOf(core), WAIT).toMatchObject({ unmet: [unmet] });
@@ -119,10 +119,10 @@ describe('sheratan hosts key', () => {
 });
 
 /** The printed sides of the evidence: the name of each, and what was signed. */
-function sidesOf(text: string): { what: string; content: Buffer; signature: Buffer; said: string }[] {
+function sidesOf(text: string): { what: string; content: Buffer; signature: Buffer; statement: string }[] {
   const side = /^([^\n]+):\n {2}content {4}([0-9a-f]+)\n {2}signature {2}([0-9a-f]{128})\n {2}([^\n]+)$/gm;
-  return [...text.matchAll(side)].map(([, what = '', content = '', signature = '', said = '']) => ({
-    ...{ what, said, content: Buffer.from(content, 'hex'), signature: Buffer.from(signature, 'hex') },
+  return [...text.matchAll(side)].map(([, what = '', content = '', signature = '', statement = '']) => ({
+    ...{ what, statement, content: Buffer.from(content, 'hex'), signature: Buffer.from(signature, 'hex') },
   }));
 }
 
@@ -159,11 +159,11 @@ describe('sheratan hosts evidence', () => {
       );
       const hostKey = Buffer.from(host.identity.verifyKey, 'base64');
       expect(head?.what).toBe('its head');
-      expect(head?.said).toMatch(/^verifies {4}\{.*"origin":"core-v2"/);
+      expect(head?.statement).toMatch(/^verifies {4}\{.*"origin":"core-v2"/);
       expect(head && verifies('head', head, hostKey)).toBe(true);
       if (other === undefined) expect(against).toBeUndefined();
       else {
-        expect(against?.said).toMatch(/^verifies {4}\{/);
+        expect(against?.statement).toMatch(/^verifies {4}\{/);
         expect(against && verifies(other, against, other === 'head' ? hostKey : originKey)).toBe(true);
       }
       const nothing = await Sheratan.run(['hosts', 'evidence', honest.identity.id], dataDir);
@@ -292,9 +292,9 @@ describe('a name that another party has claimed first at a host', () => {
     const start = () => HostCommand.start(dataDir, port, env);
     const host = await start();
     const history = History.begin(RootKey.generate()).on(3);
-    const stranger = new Process(history.root);
-    await stranger.claim(await host.at());
-    await stranger.ship(await host.at(), history);
+    const otherCore = new Process(history.root);
+    await otherCore.claim(await host.at());
+    await otherCore.ship(await host.at(), history);
     const honest = await newHost();
     const own = await Sheratan.serve(await newDataDir(), replicating([honest.url, host.url]));
     await expect

@@ -67,7 +67,7 @@ describe('another policy, by other settings,', () => {
     expect(await settled(weighed, 6)).toMatchObject({ policyVersion: 3, requiredAcks: 3 });
     await weighed.stop();
 
-    // Two are removed, while another of the old policy is away: the one that stays is enough for both.
+    // Two are removed, while another of the old policy is away: the one that remains is enough for both.
     b.cut();
     c.cut();
     const removed = await start([a.url], 1);

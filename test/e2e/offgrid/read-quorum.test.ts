@@ -19,7 +19,7 @@ import {
   titlesOf,
 } from '../../support/offgrid/machine.js';
 
-/** A core of two hosts, of which so many must sign. */
+/** A core of two hosts. @param required how many of them must sign */
 async function coreOfTwo(required: number) {
   const hosts = [await newHost(), await newHost({ name: 'host-b' })] as const;
   const urls = hosts.map(({ url }) => url);
@@ -97,14 +97,14 @@ describe('where one of two hosts must sign', () => {
     expect(unpinned.errors.at(-1)).toMatch(/Hosts count only when their keys are named, and none is: .*--accept-loss/);
     for (const named of [a, b]) expect(unpinned.errors.at(-1)).toContain(named);
 
-    const stranger = await restoreInto(elsewhere, key, [a, `${hosts[1].url}#${'0'.repeat(32)}`]);
-    expect(stranger.code).not.toBe(0);
-    expect(stranger.errors.join('\n')).toMatch(
+    const wrongFingerprint = await restoreInto(elsewhere, key, [a, `${hosts[1].url}#${'0'.repeat(32)}`]);
+    expect(wrongFingerprint.code).not.toBe(0);
+    expect(wrongFingerprint.errors.join('\n')).toMatch(
       new RegExp(`answers with the key ${hosts[1].identity.id}.*It is left out`),
     );
     expect((await readdir(elsewhere)).filter((name) => name.startsWith('core'))).toEqual([]);
 
-    expect(await newMission(core, { title: 'goes on' }, 'REPLICATED')).toMatchObject({ durability: 'REPLICATED' });
+    expect(await newMission(core, { title: 'continues' }, 'REPLICATED')).toMatchObject({ durability: 'REPLICATED' });
     expect(await settled(core, 4)).toMatchObject({ stopped: null, writerEpoch: 1 });
 
     const unnamed = await restoreInto(elsewhere, key, [a], '--accept-loss', 'another');
@@ -119,7 +119,7 @@ describe('where one of two hosts must sign', () => {
     expect(await statusOf(core)).toMatchObject({ stopped: null, writerEpoch: 1, quorumSequence: 4 });
     await core.kill();
     const restored = await Sheratan.serve(elsewhere, replicating(urls, env));
-    expect(await titlesOf(restored)).toEqual(['goes on', 'kept']);
+    expect(await titlesOf(restored)).toEqual(['continues', 'kept']);
     await settled(restored, 5);
     const { replicationStatus } = await restored.gql('{ replicationStatus { line elected quorumSequence } }');
     expect(replicationStatus).toEqual({ line: 2, elected: true, quorumSequence: 5 });

@@ -29,7 +29,7 @@ describe('a host that answers every claim and batch with a claim that the origin
     front.handler = (request, pass) => {
       if (request.method !== 'POST') return pass(request);
       refused += 1;
-      return Promise.resolve(liar.refuses(request, { code: 'FENCED', claim, message: 'Another was granted it.' }));
+      return Promise.resolve(liar.refuses(request, { code: 'FENCED', claim, message: 'A higher epoch was granted.' }));
     };
     for (let i = 0; i < 3; i += 1)
       expect(await newMission(core, {}, 'REPLICATED')).toMatchObject({ durability: 'REPLICATED' });
@@ -76,16 +76,16 @@ describe('a host that shows a history that was set aside, which the origin has s
     expect(read.length).toBe(length);
     await read.log.close();
     const core = await ReplicatingCore.start({ ...settings, folder: read.folder, root });
-    await core.record(1, 'goes on');
+    await core.record(1, 'continues');
     const all = await core.settles();
     await expect.poll(trees, WAIT).toEqual([1, 2, 3].map(() => [2, all]));
     expect(all).toBeLessThan(length + 9);
 
     const shown = await Front.of(liar.url);
     shown.handler = async (request, pass) => {
-      const told = await pass(request);
-      const head = liar.headOf(told);
-      return head === undefined || tail === undefined ? told : liar.tells(request, { ...head, tree: tail });
+      const reply = await pass(request);
+      const head = liar.headOf(reply);
+      return head === undefined || tail === undefined ? reply : liar.signs(request, { ...head, tree: tail });
     };
     const events = await replicatedEvents(core.log);
     // The tree of a longer, older history: it ranks below.

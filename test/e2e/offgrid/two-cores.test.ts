@@ -133,10 +133,10 @@ describe('a core that was restored while the old one still runs', () => {
     expect(taken.output[0]).toBe('unreplicated.ndjson: 1 read, 1 added, 0 already present, 0 refused');
 
     const core = await Sheratan.serve(again, replicating(urls, PATIENT));
-    expect(await newMission(core, { title: 'goes on' }, 'REPLICATED')).toMatchObject({ durability: 'REPLICATED' });
-    // Of the first core 3, of the second 2, what was imported, the policy once more, and one.
+    expect(await newMission(core, { title: 'continues' }, 'REPLICATED')).toMatchObject({ durability: 'REPLICATED' });
+    // Three of the first core, two of the second, the import, the policy again, and one more.
     expect(await settled(core, 8)).toMatchObject({ headSequence: 8, line: 1, stopped: null });
-    expect(await titlesOf(core)).toEqual(['after', 'before', 'goes on', 'on this disk alone']);
+    expect(await titlesOf(core)).toEqual(['after', 'before', 'continues', 'on this disk alone']);
     const [a, b] = [await addressesOf(folders[0]), await addressesOf(folders[1])];
     expect(a).toEqual(b);
     expect(a).toHaveLength(8);
@@ -203,18 +203,18 @@ describe('a tail that only one host had when the core died', () => {
     expect(accepted.output.join('\n')).toMatch(/LOSS ACCEPTED .*\nline {10}2 begins/);
 
     const core = await Sheratan.serve(dataDir, replicating(urls, ONE_OF_TWO));
-    await newMissions(core, 2, { title: 'another story' });
+    await newMissions(core, 2, { title: 'another history' });
     // One of the two signs alone, but only both can show that nothing newer exists.
     await expect
       .poll(() => statusOf(core), WAIT)
       .toMatchObject({ line: 2, elected: false, missingWeight: 1, staged: [{ events: FIRST_EVENTS + 4 }] });
     first.mend();
     expect(await settled(core, FIRST_EVENTS + 4)).toMatchObject({ line: 2, stopped: null });
-    expect(await titlesOf(core)).toEqual(['another story', 'another story', 'on both']);
+    expect(await titlesOf(core)).toEqual(['another history', 'another history', 'on both']);
     expect(await addressesOf(folders[0])).toEqual(await addressesOf(folders[1]));
     const { trees, events } = await evidenceOf(folders[0]);
     expect({ kinds: [...new Set(trees)], events }).toEqual({ kinds: ['SET_ASIDE'], events: [4, 5, 6] });
-    expect(await newMission(core, { title: 'goes on' }, 'REPLICATED')).toMatchObject({ durability: 'REPLICATED' });
+    expect(await newMission(core, { title: 'continues' }, 'REPLICATED')).toMatchObject({ durability: 'REPLICATED' });
     await settled(core, FIRST_EVENTS + 5);
   });
 });

@@ -9,7 +9,7 @@ import { newFolder, newHost } from '../../support/offgrid/host.js';
 import {
   newMission,
   newMissions,
-  NOBODY,
+  UNREACHABLE,
   recoveryKeyOf,
   replicating,
   settled,
@@ -34,7 +34,7 @@ async function van(name: string, dataDir: string, hosts: readonly RunningHost[])
   return { core: await Sheratan.serve(dataDir, env), dataDir, env, hosts };
 }
 
-/** Van 1 as it comes: it has rotated its key, changed a host for another and confirmed that; more happened than at van 2. */
+/** Van 1 on its arrival: it has rotated its key, replaced a host and confirmed the new one; it has more events than van 2. */
 async function busyVan(): Promise<Van> {
   const dataDir = await newDataDir();
   const [a, b, c] = [await newHost(), await newHost({ name: 'host-b' }), await newHost({ name: 'host-c' })];
@@ -108,7 +108,7 @@ describe('an export of one installation, imported into another', () => {
     const one = await busyVan();
     const path = await exportOf(one);
     const dataDir = await newDataDir();
-    const env = replicating([NOBODY], { SHERATAN_ORIGIN: 'van-2', SHERATAN_REPLICATED_TIMEOUT: '1' });
+    const env = replicating([UNREACHABLE], { SHERATAN_ORIGIN: 'van-2', SHERATAN_REPLICATED_TIMEOUT: '1' });
     expect(await Sheratan.run(['import', path], dataDir, env)).toMatchObject({ code: 0 });
     const alone = await Sheratan.serve(dataDir, env);
     expect(await newMission(alone, { title: 'alone' }, 'REPLICATED')).toMatchObject({ durability: 'PROJECTED' });
@@ -128,7 +128,7 @@ describe('an export of one installation, imported into another', () => {
     const left = (await readFile(path, 'utf8')).split('\n').filter((line) => line.includes('MissionCreated')).length;
     expect(left).toBeLessThan(20);
     const dataDir = await newDataDir();
-    const env = replicating([NOBODY], { SHERATAN_ORIGIN: 'van-2', SHERATAN_REPLICATED_TIMEOUT: '1' });
+    const env = replicating([UNREACHABLE], { SHERATAN_ORIGIN: 'van-2', SHERATAN_REPLICATED_TIMEOUT: '1' });
     await Sheratan.run(['import', path], dataDir, env);
     const alone = await Sheratan.serve(dataDir, env);
     expect(await newMission(alone, { title: 'alone' }, 'REPLICATED')).toMatchObject({ durability: 'PROJECTED' });

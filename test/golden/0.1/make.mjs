@@ -1,5 +1,5 @@
-// Made the files beside it, with the build of 0.1: `npm run build && node test/golden/0.1/make.mjs`. Later builds speak
-// another protocol to hosts and cannot make them again; README.md says what they are.
+// Made the files beside it, with the build of 0.1: `npm run build && node test/golden/0.1/make.mjs`. Later builds use
+// another protocol with hosts and cannot make the files again; README.md describes them.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { cp, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
@@ -73,7 +73,7 @@ const ENTITY = {
   Jobs: 'jobs { id attempt }',
 };
 
-/** Carries out a mutation; one that should be refused names the code of its problem. */
+/** Runs a mutation. @param refusal the code of the problem that it must return, if it must be refused */
 async function mutate(name, input, refusal = null) {
   const type = name[0].toUpperCase() + name.slice(1);
   const query = `mutation ($input: ${type}Input!) { ${name}(input: $input) {
@@ -89,14 +89,14 @@ const create = {
   job: async (taskId, input) => (await mutate('createJob', { taskId, ...input })).job.id,
 };
 
-/** One claim, which must give exactly this job. */
+/** Claims jobs of a kind; exactly one must be returned. */
 async function claim(kind, worker, more = {}) {
   const { jobs } = await mutate('claimJobs', { worker, kinds: [kind], limit: 1, leaseSeconds: 600, ...more });
   if (jobs.length !== 1) throw new Error(`a claim of ${kind} gave ${jobs.length} jobs`);
   return jobs[0];
 }
 
-/** What makes an event in the shape that version 0 of its type had, and a record of the prototype's. */
+/** Imports records of the prototype, and an event in the form of version 0 of its type. */
 async function importOld() {
   const folder = join(scratch, 'prototype');
   await mkdir(folder);
@@ -185,7 +185,7 @@ async function work() {
   const task = await create.task(survey, { kind: 'survey', params: { depth: 3 }, idempotencyKey: 'task-1' });
   await mutate('updateTask', { id: task, name: 'Renamed', params: { depth: 4 } });
 
-  // Jobs: done with and without a cost, failed for good, failed and tried again, out of attempts.
+  // Jobs: completed with and without a cost, failed permanently, failed and tried again, out of attempts.
   const done = await create.job(task, {
     kind: 'done',
     payload: { text: 'y'.repeat(2_000) },
@@ -227,7 +227,7 @@ async function work() {
   await fail(await claim('out', 'worker-1'), true);
   await fail(await claim('out', 'worker-1'), true);
 
-  // Leases: lost once and answered too late, lost for good, lost and then done by another.
+  // Leases: expired once and answered too late, expired on the last attempt, expired and then completed by another worker.
   await create.job(task, { kind: 'lost' });
   const lost = await claim('lost', 'worker-1', { leaseSeconds: 1 });
   await create.job(task, { kind: 'lost-for-good', maxAttempts: 1 });
@@ -247,7 +247,7 @@ async function work() {
   );
   await mutate('completeJob', { id: other.id, worker: 'worker-2', attempt: other.attempt, result: 'in time' });
 
-  // Cancelled while pending, while held, and with the mission; answered afterwards.
+  // Jobs cancelled while pending, while held, and with the mission; results that arrive afterwards.
   const pending = await create.job(task, { kind: 'cancelled' });
   await mutate('cancelJob', { id: pending, reason: 'Not wanted', idempotencyKey: 'cancel-1' });
   await create.job(task, { kind: 'cancelled-held' });
@@ -285,7 +285,7 @@ const hostState = (id, state) =>
     { id, state },
   );
 
-/** A file of SQLite, whole and in one piece. */
+/** Compacts a SQLite file and empties its write-ahead log. */
 function vacuum(path) {
   return new Promise((resolve, reject) => {
     const file = new sqlite3.Database(path, (error) => error && reject(error));
@@ -320,7 +320,7 @@ await hostState(known[1].id, 'SUSPENDED');
 await create.mission({ title: 'While a host is suspended' });
 await hostState(known[1].id, 'ACTIVE');
 await until('shipping', isShipped);
-// A core that starts again goes on as the same writer.
+// A restarted core continues as the same writer.
 await stop(core);
 core = start(['serve'], { SHERATAN_PORT: String(PORTS.core) });
 await until('core', isShipped);

@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { hostsOf } from '../../../src/infra/cli/read-back.js';
 import { readConfig } from '../../../src/infra/app/config.js';
 
-it('hosts beyond loopback that a command names are not asked with a key that is public or easy to guess', () => {
+it('hosts on other machines are not contacted with a key that is public or easy to guess', () => {
   const [known, short] = [readConfig({}), readConfig({ OFFGRID_AUTH_KEY: 'short' })];
   for (const config of [known, short])
     expect(() => hostsOf('http://storage.example:8787', config)).toThrow('OFFGRID_AUTH_KEY: must');

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { toHex } from '../../../src/infra/crypto/bytes.js';
 import { dataKey, KEY_BYTES, KEY_ID_BYTES, keyId } from '../../../src/infra/crypto/data-key.js';
-import { anyDataKey, spellings, thrownBy, toldBy } from './support.js';
+import { anyDataKey, spellings, thrownBy, errorText } from './support.js';
 
 describe('a data key', () => {
   it('gives the same keys each time', () => {
@@ -43,6 +43,6 @@ describe('a data key', () => {
     const error = thrownBy(() => dataKey(bytes));
     expect(error).toBeInstanceOf(RangeError);
     for (const secret of spellings(bytes).filter((spelling) => spelling !== ''))
-      expect(toldBy(error)).not.toContain(secret);
+      expect(errorText(error)).not.toContain(secret);
   });
 });

@@ -13,7 +13,7 @@ import {
 } from '../../../src/infra/crypto/envelope.js';
 import { sha256 } from '../../../src/infra/crypto/sha256.js';
 import { sodium } from '../../../src/infra/crypto/sodium.js';
-import { anyDataKey, anyPlace, anyText, flipped, spellings, thrownBy, toldBy } from './support.js';
+import { anyDataKey, anyPlace, anyText, flipped, spellings, thrownBy, errorText } from './support.js';
 
 const KEY = dataKey(Uint8Array.from({ length: 32 }, (_, i) => 7 * i));
 const PLACE: EnvelopePlace = { origin: 'core-1', sequence: 42, etype: 10, at: 1_767_323_045_678 };
@@ -223,14 +223,14 @@ describe('an envelope', () => {
   it('is refused with an error that contains neither the key nor the text', () => {
     const text = 'the ridge is held';
     const envelope = seal(KEY, PLACE, text);
-    const told = [
+    const messages = [
       thrownBy(() => open(dataKey(new Uint8Array(32)), PLACE, envelope)),
       thrownBy(() => open(KEY, { ...PLACE, etype: 11 }, envelope)),
       thrownBy(() => open(KEY, PLACE, envelope.subarray(1))),
       thrownBy(() => open(KEY, PLACE, envelope.subarray(0, 50))),
       thrownBy(() => open(KEY, PLACE, sealedRaw(Buffer.from(text)))),
-    ].map(toldBy);
+    ].map(errorText);
     const secrets = [text, ...[KEY.bytes, KEY.encrypt, KEY.nonce].flatMap(spellings)];
-    for (const said of told) for (const secret of secrets) expect(said).not.toContain(secret);
+    for (const message of messages) for (const secret of secrets) expect(message).not.toContain(secret);
   });
 });

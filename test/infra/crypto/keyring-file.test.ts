@@ -11,7 +11,7 @@ import {
   writeKeyring,
 } from '../../../src/infra/crypto/keyring-file.js';
 import { RootKey } from '../../../src/infra/crypto/root-key.js';
-import { flipped, spellings, toldBy } from './support.js';
+import { flipped, spellings, errorText } from './support.js';
 
 const ROOT = new RootKey(Uint8Array.from({ length: 32 }, (_, i) => (29 * i + 3) % 256));
 const PASSPHRASE = 'né sur la crête';
@@ -153,7 +153,7 @@ describe('a keyring with a passphrase', () => {
   it('does not open with a wrong one, and the error contains neither it nor the key', async () => {
     const wrong = await refusal(openKeyring(path, `${PASSPHRASE}!`));
     expect(wrong.code).toBe('PASSPHRASE_WRONG');
-    for (const secret of [PASSPHRASE, ...spellings(ROOT.bytes)]) expect(toldBy(wrong)).not.toContain(secret);
+    for (const secret of [PASSPHRASE, ...spellings(ROOT.bytes)]) expect(errorText(wrong)).not.toContain(secret);
     expect(await readFile(path, 'utf8')).toBe(written);
   });
 
@@ -202,7 +202,7 @@ describe('a file that is not a keyring', () => {
     expect(error.code).toBe('KEYRING_DAMAGED');
     expect(error.message).toContain(path);
     for (const secret of [root, root.slice(0, -4), root.slice(1), ...spellings(ROOT.bytes)])
-      expect(toldBy(error)).not.toContain(secret);
+      expect(errorText(error)).not.toContain(secret);
     expect(await readFile(path, 'utf8')).toBe(text);
   });
 

@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { toBase64, toHex } from '../../../src/infra/crypto/bytes.js';
 import { dataKey } from '../../../src/infra/crypto/data-key.js';
 import { RootKey } from '../../../src/infra/crypto/root-key.js';
-import { anyDataKey, anyRootKey, flipped, spellings, thrownBy, toldBy } from './support.js';
+import { anyDataKey, anyRootKey, flipped, spellings, thrownBy, errorText } from './support.js';
 
 const ROOT = new RootKey(Uint8Array.from({ length: 32 }, (_, i) => 3 * i));
 const KEY = dataKey(Uint8Array.from({ length: 32 }, (_, i) => 5 * i));
@@ -62,7 +62,7 @@ describe('a root key', () => {
     const error = thrownBy(() => new RootKey(bytes));
     expect(error).toBeInstanceOf(RangeError);
     for (const secret of spellings(bytes).filter((spelling) => spelling !== ''))
-      expect(toldBy(error)).not.toContain(secret);
+      expect(errorText(error)).not.toContain(secret);
   });
 });
 

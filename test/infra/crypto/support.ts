@@ -39,7 +39,7 @@ export function thrownBy(act: () => unknown): Error {
 }
 
 /** Everything that an error shows when it is logged. */
-export function toldBy(error: Error): string {
+export function errorText(error: Error): string {
   return JSON.stringify([error.message, error.stack, error.cause, error, Object.entries(error)]);
 }
 

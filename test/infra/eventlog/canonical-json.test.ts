@@ -112,7 +112,7 @@ describe('canonical JSON', () => {
     );
   });
 
-  it('is the same for the same value, whatever the order of its keys', () => {
+  it('is the same for the same value, in any order of its keys', () => {
     fc.assert(
       fc.property(fc.dictionary(anyText, fc.jsonValue()), (value) => {
         const reversed = Object.fromEntries(Object.entries(value).reverse());

@@ -99,7 +99,7 @@ describe('the tail', () => {
     expect(positionsAfter(tail, 12n)).toEqual(range(13n, 20n));
   });
 
-  it('reads once for many concurrent refreshes, and once more for events that arrived meanwhile', async () => {
+  it('reads once for many concurrent refreshes, and a second time for events that arrived meanwhile', async () => {
     const source = new Source();
     source.head = 5n;
     const tail = new ReadTail(0n, source.read);
@@ -167,7 +167,7 @@ describe('the tail', () => {
     expect(positionsAfter(tail, 5n)).toEqual([7n, 8n]);
   });
 
-  it('never gives a reader a gap or a repetition, whatever happens to it', async () => {
+  it('never gives a reader a gap or a repetition, in any sequence of events', async () => {
     const step = fc.oneof(
       fc.record({ does: fc.constant('append' as const), count: fc.integer({ min: 1, max: 400 }) }),
       fc.record({ does: fc.constantFrom('refresh' as const, 'reset' as const, 'forget' as const, 'turn' as const) }),

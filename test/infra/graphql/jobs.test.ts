@@ -183,8 +183,8 @@ describe.each([
       [{ worker, attempt: 0 }, { attempt: 0 }],
       [{ worker, attempt: 2 }, { attempt: 2 }],
     ];
-    for (const [answer, told] of answers) {
-      expect(await node.mutate(name, { id, ...fields, ...answer })).toMatchObject({ ...stale, ...told });
+    for (const [answer, problem] of answers) {
+      expect(await node.mutate(name, { id, ...fields, ...answer })).toMatchObject({ ...stale, ...problem });
     }
     const waiting = await node.newJob(taskId);
     const early = await node.mutate(name, { id: waiting, ...fields, worker, attempt: 1 });

@@ -122,7 +122,7 @@ describe('a mutation that asks for REPLICATED', () => {
     });
   });
 
-  it('is REPLICATED when the host comes back in time', async () => {
+  it('is REPLICATED when the host returns in time', async () => {
     const node = await settledCore(hosts, PATIENT);
     const [, down] = hosts;
     expect(down).toBeDefined();

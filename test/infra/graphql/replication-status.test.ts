@@ -7,7 +7,7 @@ import { keptByAll, newCore, replicating, settledCore, statusOf, WAIT } from '..
 import { newHost } from '../../support/offgrid/host.js';
 import { quietPort } from '../../support/ports.js';
 
-const NOBODY = { url: 'http://127.0.0.1:9' };
+const UNREACHABLE = { url: 'http://127.0.0.1:9' };
 
 /** Restarts a core that replicated, with changed files or settings. */
 async function restarted(node: TestNode, change: () => Promise<unknown>): Promise<void> {
@@ -113,14 +113,14 @@ describe('replicationStatus', () => {
   });
 
   it('names the URLs at which no host was met', async () => {
-    const node = await newCore([NOBODY]);
+    const node = await newCore([UNREACHABLE]);
     await expect
       .poll(() => statusOf(node), WAIT)
       .toMatchObject({
         policyVersion: null,
         degraded: true,
         hosts: [],
-        unmet: [{ url: NOBODY.url, trouble: expect.any(String) }],
+        unmet: [{ url: UNREACHABLE.url, trouble: expect.any(String) }],
       });
   });
 
@@ -179,13 +179,13 @@ describe('replicationStatus', () => {
     await node.newMission();
     await expect.poll(() => statusOf(node), WAIT).toMatchObject(keptByAll(3));
     // Two seconds later it is also recorded that the host knows about the quorum; after that nothing more is recorded.
-    const told = async () => {
+    const lastQuorum = async () => {
       let last: Untyped;
       for await (const { data } of node.services.log.readAll({ filter: { types: ['ReplicasAcknowledged'] } }))
         last = data;
       return last?.hosts[0]?.head.quorum;
     };
-    await expect.poll(told, WAIT).toBe(3);
+    await expect.poll(lastQuorum, WAIT).toBe(3);
     expect(await node.services.outbox.reaches(await node.services.log.head(), WAIT.timeout)).toBe(true);
     const before = { ...(await statusOf(node)), ...(await node.services.outbox.digest()) };
     await node.gql('mutation { rebuildProjection(name: "outbox") { ... on Problem { message } } }');

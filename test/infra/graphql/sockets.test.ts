@@ -194,7 +194,7 @@ describe('more than 1,000 sockets', () => {
       return raw;
     };
     const sockets: Raw[] = [];
-    // Some at a time: on a slow machine, all at once take longer than the five seconds that a client has for connection_init.
+    // In groups: on a slow machine, all together take longer than the five seconds that a client has for connection_init.
     while (sockets.length < 1_000) sockets.push(...(await Promise.all(Array.from({ length: 50 }, connect))));
     expect(await refusal(crowded.url, '/graphql')).toMatchObject({
       status: 503,

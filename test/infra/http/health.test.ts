@@ -22,7 +22,7 @@ async function breakProjection(): Promise<void> {
 }
 
 describe('/livez', () => {
-  it('answers as long as the process runs, whatever else fails', async () => {
+  it('answers as long as the process runs, even if everything else fails', async () => {
     expect(await node.fetch('/livez')).toMatchObject({ status: 200, body: { status: 'ok' } });
     await breakProjection();
     expect(await node.fetch('/livez')).toMatchObject({ status: 200, body: { status: 'ok' } });

@@ -145,9 +145,9 @@ describe('a folder', () => {
   it('remembers that a row does not exist', async () => {
     const { asked, load } = noted();
     const folder = new BatchFolder(accounts, load);
-    await folder.fold([moved('nobody', 'a', 0)], NONE);
-    await folder.fold([moved('nobody', 'a', 1)], NONE);
-    expect(asked).toEqual([['a', 'nobody']]);
+    await folder.fold([moved('absent', 'a', 0)], NONE);
+    await folder.fold([moved('absent', 'a', 1)], NONE);
+    expect(asked).toEqual([['a', 'absent']]);
   });
 
   it('finds a row that it remembered as missing and then added', async () => {

@@ -61,16 +61,16 @@ describe('the digest of missions, tasks and jobs', () => {
   });
 
   it('is the same in another log that has the same events at other positions', async () => {
-    const story = events();
+    const recorded = events();
     const log = await newLog();
-    await appendAll(log, story);
+    await appendAll(log, recorded);
     const copy = await newLog();
     await copy.append(
       'wallet-a',
       [{ id: randomUUID(), type: 'HostStateChanged', data: {}, metadata: metadata(0) }],
       'any',
     );
-    await appendAll(copy, story);
+    await appendAll(copy, recorded);
     const [one, other] = [await follow(log), await follow(copy)];
     const [left, right] = [await one.projector.digest(), await other.projector.digest()];
     expect(copy.logId).not.toBe(log.logId);
@@ -79,11 +79,11 @@ describe('the digest of missions, tasks and jobs', () => {
   });
 
   it('differs as soon as the events do', async () => {
-    const story = events();
+    const recorded = events();
     const log = await newLog();
-    await appendAll(log, story);
+    await appendAll(log, recorded);
     const shorter = await newLog();
-    await appendAll(shorter, story.slice(0, -1));
+    await appendAll(shorter, recorded.slice(0, -1));
     const [one, other] = [await follow(log), await follow(shorter)];
     expect((await other.projector.digest()).digest).not.toBe((await one.projector.digest()).digest);
   });

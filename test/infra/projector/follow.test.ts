@@ -89,22 +89,22 @@ describe('following', () => {
   it('commits each batch with its checkpoint, and reports it afterwards', async () => {
     const file = await newFile();
     const ended = new AbortController();
-    const told: Progress[] = [];
+    const reported: Progress[] = [];
     const checkpoints: Promise<bigint | undefined>[] = [];
     const batches = batchesUntil(ended.signal, batch(updates(3)), batch([], 75n), batch(updates(2, 7), 90n, true));
     await folding(file, 'live', folderOver(file), batches, NONE, ended, (progress) => {
-      told.push(progress);
+      reported.push(progress);
       checkpoints.push(file.generation('live').then((live) => live?.position));
       if (progress.live) ended.abort();
     });
-    expect(told).toEqual([
+    expect(reported).toEqual([
       { through: 30n, events: 3, live: false },
       { through: 75n, events: 0, live: false },
       { through: 90n, events: 2, live: true },
     ]);
     const read = await Promise.all(checkpoints);
     read.forEach((checkpoint, i) => {
-      expect(checkpoint).toBeGreaterThanOrEqual(told[i]?.through ?? 0n);
+      expect(checkpoint).toBeGreaterThanOrEqual(reported[i]?.through ?? 0n);
     });
     expect(await file.generation('live')).toMatchObject({ position: 90n, events: 5 });
     expect(await rowsOf(file)).toEqual({ tallies: [{ id: STREAM, count: 5, last: '9', position: 90n }] });
@@ -112,15 +112,15 @@ describe('following', () => {
 
   it('commits the given number of batches together, fewer at the end of the log or when the batches end', async () => {
     const file = await newFile();
-    const told: Progress[] = [];
+    const reported: Progress[] = [];
     const source = (async function* () {
       for (let n = 0; n < 5; n += 1) yield batch(updates(1, n));
       yield batch(updates(1, 5), 60n, true);
       yield batch(updates(1, 6));
     })();
-    const note = (progress: Progress) => void told.push(progress);
+    const note = (progress: Progress) => void reported.push(progress);
     await folding(file, 'live', folderOver(file), source, NONE, new AbortController(), note, 3);
-    expect(told).toEqual([
+    expect(reported).toEqual([
       { through: 30n, events: 3, live: false },
       { through: 60n, events: 3, live: true },
       { through: 70n, events: 1, live: false },

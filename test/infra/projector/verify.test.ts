@@ -65,11 +65,11 @@ describe('a verification', () => {
     const running = await Running.begin();
     await append(running.log, 6_000, STREAMS);
     await running.caughtUp();
-    const told: (readonly [bigint, bigint])[] = [];
+    const reported: (readonly [bigint, bigint])[] = [];
     await verify(running.path, tally(), running.log, await newFolder(), (position, until) => {
-      told.push([position, until]);
+      reported.push([position, until]);
     });
-    expect(told).toEqual([
+    expect(reported).toEqual([
       [5_000n, 6_000n],
       [6_000n, 6_000n],
     ]);

@@ -23,7 +23,7 @@ function sqliteError(code: string, path: string): SqliteError {
 }
 
 describe('the answer to a client for a failure of the log', () => {
-  const told: [sqlite: string, code: string, status: number, message: string][] = [
+  const cases: [sqlite: string, code: string, status: number, message: string][] = [
     [
       'SQLITE_FULL',
       'LOG_FULL',
@@ -42,7 +42,7 @@ describe('the answer to a client for a failure of the log', () => {
     ['SQLITE_IOERR', 'LOG_FAILED', 503, 'log.db could not be read or written.'],
   ];
 
-  it.each(told)('for %s is %s, without the path of the file', (sqlite, code, status, message) => {
+  it.each(cases)('for %s is %s, without the path of the file', (sqlite, code, status, message) => {
     for (const path of PATHS) {
       expect(errorAnswer(toLogError(sqliteError(sqlite, path), path))).toEqual({ status, code, message });
     }

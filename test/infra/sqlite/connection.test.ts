@@ -70,7 +70,7 @@ describe('a statement', () => {
     const connection = await connect(await fileWithItems());
     await connection.run("INSERT INTO item (name) VALUES ('a'), ('b'), ('c')");
     expect(await connection.run("UPDATE item SET name = 'x' WHERE name <> ?", ['a'])).toEqual({ changes: 2 });
-    expect(await connection.run('DELETE FROM item WHERE name = ?', ['nobody'])).toEqual({ changes: 0 });
+    expect(await connection.run('DELETE FROM item WHERE name = ?', ['absent'])).toEqual({ changes: 0 });
   });
 
   it('returns no rows when none match', async () => {

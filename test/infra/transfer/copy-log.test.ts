@@ -45,7 +45,7 @@ const MANY = 1_500;
 /** The most times that connections are broken. */
 const MAX_TEARS = 40;
 
-const nobody = () => undefined;
+const ignore = () => undefined;
 
 /** A log that accepts a number of appends, and then fails. */
 function cutShort(log: EventLog, appends: number): EventLog {
@@ -66,7 +66,7 @@ function cutShort(log: EventLog, appends: number): EventLog {
 }
 
 /** The events of a log, without their positions and recording times. */
-async function told(log: EventLog): Promise<object[]> {
+async function contentOf(log: EventLog): Promise<object[]> {
   return (await collect(log.readAll())).map(({ position: _, recordedAt: __, ...event }) => event);
 }
 
@@ -78,14 +78,14 @@ describe('a copy of a log', () => {
       it(`from ${from} to ${to} has the same events in the same order, and the same digest`, async () => {
         const [source, target] = [await PLACES[from](), await PLACES[to]()];
         await fill(source);
-        const count = (await told(source)).length;
+        const count = (await contentOf(source)).length;
 
-        expect(await copyLog(source, target, nobody)).toEqual({ copied: count, head: await source.head() });
+        expect(await copyLog(source, target, ignore)).toEqual({ copied: count, head: await source.head() });
 
-        expect(await told(target)).toEqual(await told(source));
-        const ours = await digestLog(source, await source.head(), nobody);
+        expect(await contentOf(target)).toEqual(await contentOf(source));
+        const ours = await digestLog(source, await source.head(), ignore);
         expect(ours.events).toBe(count);
-        expect(await digestLog(target, await target.head(), nobody)).toEqual(ours);
+        expect(await digestLog(target, await target.head(), ignore)).toEqual(ours);
       });
     }
   }
@@ -93,23 +93,23 @@ describe('a copy of a log', () => {
   it('copies nothing the second time, and only new events later', async () => {
     const [source, target] = [await onDisk(), await onServer()];
     await fill(source);
-    await copyLog(source, target, nobody);
-    expect(await copyLog(source, target, nobody)).toMatchObject({ copied: 0 });
+    await copyLog(source, target, ignore);
+    expect(await copyLog(source, target, ignore)).toMatchObject({ copied: 0 });
     await source.append(newStream(), newEvents(3), 'any');
-    expect(await copyLog(source, target, nobody)).toMatchObject({ copied: 3 });
-    expect(await told(target)).toEqual(await told(source));
+    expect(await copyLog(source, target, ignore)).toMatchObject({ copied: 3 });
+    expect(await contentOf(target)).toEqual(await contentOf(source));
   });
 
   it('resumes where it was interrupted, at any point', async () => {
     const source = await onDisk();
     await fill(source, MANY);
-    const events = await told(source);
+    const events = await contentOf(source);
     const target = await onServer();
     const random = new Random(3);
     let cuts = 0;
     for (let isWhole = false; !isWhole;) {
       const cut = cutShort(target, random.between(100, 500));
-      isWhole = await copyLog(source, cut, nobody).then(
+      isWhole = await copyLog(source, cut, ignore).then(
         () => true,
         (error: unknown) => {
           expect(error).toEqual(new Error('cut short'));
@@ -117,11 +117,11 @@ describe('a copy of a log', () => {
           return false;
         },
       );
-      const copied = await told(target);
+      const copied = await contentOf(target);
       expect(copied).toEqual(events.slice(0, copied.length));
     }
     expect(cuts).toBeGreaterThan(3);
-    expect(await told(target)).toEqual(events);
+    expect(await contentOf(target)).toEqual(events);
   });
 
   it('keeps the order on a server that breaks connections', async () => {
@@ -135,19 +135,19 @@ describe('a copy of a log', () => {
     const tearing = setInterval(() => {
       if ((tears += 1) <= MAX_TEARS) server.drop();
     }, 100);
-    await copyLog(source, target, nobody).finally(() => clearInterval(tearing));
+    await copyLog(source, target, ignore).finally(() => clearInterval(tearing));
     expect(server.accepted).toBeGreaterThan(accepted);
-    expect(await told(target)).toEqual(await told(source));
+    expect(await contentOf(target)).toEqual(await contentOf(source));
   });
 
   it('refuses a target that has other events, and leaves it unchanged', async () => {
     const [source, target] = [await onDisk(), await onDisk()];
     await fill(source);
     await target.append(newStream(), [newEvent()], 'any');
-    await expect(copyLog(source, target, nobody)).rejects.toThrow(
+    await expect(copyLog(source, target, ignore)).rejects.toThrow(
       'The target does not have the same first events as the source: event 1 differs. Copy into an empty log, or one that an earlier copy of this source began.',
     );
-    expect(await told(target)).toHaveLength(1);
+    expect(await contentOf(target)).toHaveLength(1);
   });
 
   it('does not resume with a target that lacks an event', async () => {
@@ -157,12 +157,12 @@ describe('a copy of a log', () => {
     onTestFinished(() => server.stop());
     const target = await onServer(server);
     const large = newEvent({ data: { text: 'x'.repeat(100_000) } });
-    const before = (await told(source)).length;
+    const before = (await contentOf(source)).length;
     await source.append(newStream(), [large], 'no-stream');
     for (let i = 0; i < 20; i += 1) await source.append(newStream(), [newEvent()], 'no-stream');
-    await expect(copyLog(source, target, nobody)).rejects.toMatchObject({ code: 'LOG_TOO_LARGE' });
-    expect((await told(target)).length).toBeGreaterThan(before);
-    await expect(copyLog(source, target, nobody)).rejects.toThrow(`event ${before + 1} differs`);
+    await expect(copyLog(source, target, ignore)).rejects.toMatchObject({ code: 'LOG_TOO_LARGE' });
+    expect((await contentOf(target)).length).toBeGreaterThan(before);
+    await expect(copyLog(source, target, ignore)).rejects.toThrow(`event ${before + 1} differs`);
   });
 
   it('reports that a truncated stream cannot be copied', async () => {
@@ -170,7 +170,7 @@ describe('a copy of a log', () => {
     const stream = `mission-${randomUUID()}`;
     await source.append(stream, newEvents(5), 'no-stream');
     await source.truncate(stream, 3n);
-    await expect(copyLog(source, target, nobody)).rejects.toThrow(
+    await expect(copyLog(source, target, ignore)).rejects.toThrow(
       `Revision 3 of '${stream}' does not follow the events in the target`,
     );
   });
@@ -183,7 +183,7 @@ describe('the digest of a log', () => {
     const digestOf = async (...groups: (typeof first)[][]) => {
       const log = await onDisk();
       for (const events of groups) await log.append(stream, events, 'any');
-      return (await digestLog(log, await log.head(), nobody)).digest;
+      return (await digestLog(log, await log.head(), ignore)).digest;
     };
     const digest = await digestOf([first, second]);
     expect(await digestOf([first], [second])).toBe(digest);

@@ -38,7 +38,7 @@ describe('an event that an import accepts', () => {
     },
   );
 
-  it('is a hole, in whatever stream its event was', () => {
+  it('is a hole, in any stream', () => {
     const data = { origin: 'o', sequence: 3, etype: 14, ts: 0, eid: '00'.repeat(32) };
     const event = newEvent({ type: 'HistoryHole', data });
     assertFoldable({ stream: 'job-a', revision: 1n, event });

@@ -48,7 +48,7 @@ describe('an import of the prototype', () => {
     });
 
     const events = await collect(log.readAll());
-    const said = events.map(({ stream, type, data, metadata: { at, actor } }) => ({ stream, type, at, actor, data }));
+    const found = events.map(({ stream, type, data, metadata: { at, actor } }) => ({ stream, type, at, actor, data }));
     const created = '2021-03-08T15:51:20.000Z';
     const ended = '2021-03-09T15:51:20.000Z';
     const actor = 'import';
@@ -57,7 +57,7 @@ describe('an import of the prototype', () => {
       expect.objectContaining({ ...parents, jobId, kind: 'change', payload: { file: `${jobId}.ts` }, priority: 0 });
     const dispatched = (jobId: string) =>
       expect.objectContaining({ ...parents, jobId, worker: 'prototype', attempt: 1 });
-    expect(said).toEqual([
+    expect(found).toEqual([
       {
         stream: 'mission-m1',
         type: 'MissionCreated',
@@ -184,7 +184,7 @@ describe('an import of the prototype', () => {
   it('adds new records of the files, and leaves later changes in the log', async () => {
     const log = await newLog();
     await importFolder(await legacyFolder({ missions: [mission('m1')] }), log);
-    const metadata = { ...(await collect(log.readAll()))[0]!.metadata, actor: 'somebody' };
+    const metadata = { ...(await collect(log.readAll()))[0]!.metadata, actor: 'someone' };
     const data = { missionId: 'm1', title: 'Another title' };
     const updated = { id: '00000000-0000-4000-8000-000000000001', type: 'MissionUpdated', data, metadata };
     await log.append('mission-m1', [updated], 0n);

@@ -49,9 +49,9 @@ function eventsOf(missionId: string, count: number, from = 0): NewEvent[] {
 function eventLine(revision: number, { stream = 'mission-a', data = {}, ...given }: Untyped = {}): Untyped {
   const event = eventAt(stream.replace('mission-', ''), revision);
   const places = { stream, revision: String(revision), position: String(revision + 1) };
-  const said = Array.isArray(data) ? data : { ...event.data, ...data };
+  const result = Array.isArray(data) ? data : { ...event.data, ...data };
   const etype = revision === 0 ? 10 : 11;
-  return { ...event, ...places, etype, recordedAt: '2026-01-01T00:00:00.000Z', ...given, data: said };
+  return { ...event, ...places, etype, recordedAt: '2026-01-01T00:00:00.000Z', ...given, data: result };
 }
 
 async function linesOf(path: string): Promise<Untyped[]> {
@@ -163,11 +163,11 @@ describe('a line that was edited or truncated', () => {
     ];
     const log = await newLog();
     const path = await fileOf([eventLine(0), ...bad.map(([line]) => line), eventLine(0, { stream: 'mission-c' })]);
-    const { counts, bad: said } = await importFile(path, log);
+    const { counts, bad: result } = await importFile(path, log);
     expect(counts).toEqual([bad.length + 2, 2, 0, bad.length]);
-    expect(said).toHaveLength(bad.length);
+    expect(result).toHaveLength(bad.length);
     for (const [i, [, reason]] of bad.entries()) {
-      const [, number, message] = /^log\.ndjson:(\d+): (.*)$/s.exec(said[i]!)!;
+      const [, number, message] = /^log\.ndjson:(\d+): (.*)$/s.exec(result[i]!)!;
       expect(Number(number)).toBe(i + 2);
       expect(message).toMatch(reason);
     }
@@ -256,7 +256,7 @@ describe('a line that was edited or truncated', () => {
 });
 
 describe('a line of an export', () => {
-  it('contains every part of an event, whatever its content', () => {
+  it('contains every part of an event, with any content', () => {
     const text = fc.string({ unit: 'grapheme' });
     const big = fc.bigInt({ min: 0n, max: 10n ** 18n - 1n });
     const recorded = fc.record({
@@ -273,9 +273,9 @@ describe('a line of an export', () => {
         const { id, stream, revision, type, data } = given;
         const metadata = { ...newMetadata(), actor };
         const whole = { ...given, etype: ETYPES[type], metadata, recordedAt: metadata.at };
-        const said = fromLine(JSON.parse(toLine(whole)));
-        expect({ stream: said.stream, revision: said.revision }).toEqual({ stream, revision });
-        expect(canonicalJson(said.event)).toBe(canonicalJson({ id, type, data, metadata }));
+        const result = fromLine(JSON.parse(toLine(whole)));
+        expect({ stream: result.stream, revision: result.revision }).toEqual({ stream, revision });
+        expect(canonicalJson(result.event)).toBe(canonicalJson({ id, type, data, metadata }));
       }),
     );
   });

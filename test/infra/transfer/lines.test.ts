@@ -54,7 +54,7 @@ describe('the lines of a file', () => {
     ]);
   });
 
-  it('have the offset of their end, whatever their content', async () => {
+  it('have the offset of their end, with any content', async () => {
     const path = join(await newDataDir(), 'file');
     const line = fc.uint8Array({ maxLength: 40 }).map((bytes) => Buffer.from(bytes.filter((byte) => byte !== 10)));
     const isBlank = (content: Buffer) => /^[ \t\r]*$/.test(content.toString('latin1'));

@@ -67,7 +67,7 @@ async function rebased(path: string) {
 }
 
 /** The content, time and actor of events, without their commands. */
-function told(events: readonly RecordedEvent[]) {
+function contentOf(events: readonly RecordedEvent[]) {
   return events.map(({ stream, type, data, metadata: { at, actor } }) => ({ stream, type, data, at, actor }));
 }
 
@@ -104,12 +104,12 @@ describe('the events of a core that are not at quorum', () => {
       counts: { read: 17, added: 17, present: 0, refused: 0, setAside: 0 },
       refusals: [],
     });
-    expect(told(await all(log, 2n))).toEqual(told(await all(old, 2n)));
+    expect(contentOf(await all(log, 2n))).toEqual(contentOf(await all(old, 2n)));
     const ids = new Set((await all(old)).map(({ id }) => id));
     expect((await all(log)).filter(({ id }) => ids.has(id))).toEqual([]);
   });
 
-  it('change nothing when they are imported again, whatever has happened since', async () => {
+  it('change nothing when they are imported again, even after other changes', async () => {
     await commandsOn(old).updateMission('m', { title: 'First' }, BY);
     await commandsOn(old).updateMission('m', { title: 'Second' }, BY);
     await commandsOn(old).createJob({ id: 'j', taskId: 't' }, BY);

@@ -578,7 +578,7 @@ export function run(seed, { family = 'F0', mut = new Set(), nem = new Set(), ste
     )
       fail(
         'I9',
-        `a tree of epoch ${t.epoch} says ${depth[t.q]} were at quorum; elected at ${e.epoch} with base ${e.base}`,
+        `a tree of epoch ${t.epoch} states that ${depth[t.q]} were at quorum; elected at ${e.epoch} with base ${e.base}`,
       );
   };
   const elect = (p) => {
@@ -800,9 +800,9 @@ export function run(seed, { family = 'F0', mut = new Set(), nem = new Set(), ste
   };
 
   // ---- reading: one decision for restore, drill and repair
-  const upTo = (n, story) => {
+  const upTo = (n, history) => {
     let p = lastPol[n];
-    while (p > 0 && depth[p] > depth[story]) {
+    while (p > 0 && depth[p] > depth[history]) {
       n = parent[p];
       p = lastPol[n];
     }
@@ -836,7 +836,7 @@ export function run(seed, { family = 'F0', mut = new Set(), nem = new Set(), ste
       }),
     };
   };
-  const judge = (heads, gives) => {
+  const evaluate = (heads, gives) => {
     const counted = new Set(heads.map((x) => x.host)),
       all = heads.flatMap((x) => [x.st, x.staged]).filter(Boolean),
       has = (n) => heads.some((x) => gives(x.host, n));
@@ -851,7 +851,7 @@ export function run(seed, { family = 'F0', mut = new Set(), nem = new Set(), ste
         for (const x of cand) if (missing.some((n) => isAnc(n, x.st.node))) counted.delete(x.host);
         continue;
       }
-      let story = best.node;
+      let history = best.node;
       const line = all.filter((t) => sameLine(t, best));
       if (!M('noBegunReader') && heads.some((x) => twin(x.st, best))) return { no: 'line', best }; // R1
       if (!M('noFork')) {
@@ -863,8 +863,8 @@ export function run(seed, { family = 'F0', mut = new Set(), nem = new Set(), ste
         if (tips.length > 1) {
           st8.forks++;
           if (possible.length !== 1) return { no: 'fork', best };
-          story = possible[0];
-          const absent = path(story).filter((n) => !has(n));
+          history = possible[0];
+          const absent = path(history).filter((n) => !has(n));
           if (absent.length) {
             no ??= { no: 'missing' };
             for (const x of cand) if (absent.some((n) => isAnc(n, x.st.node))) counted.delete(x.host);
@@ -875,11 +875,11 @@ export function run(seed, { family = 'F0', mut = new Set(), nem = new Set(), ste
       let q = 0,
         qe = 0;
       for (const s of line)
-        if (isAnc(s.q, story) && depth[s.q] > q) {
+        if (isAnc(s.q, history) && depth[s.q] > q) {
           q = depth[s.q];
           qe = s.epoch;
         }
-      const pols = inPlay(story, q);
+      const pols = inPlay(history, q);
       if (!pols.length) return { no: 'no policy' };
       if (!pols.every(({ P }) => weighs(P, counted, f, false))) {
         no ??= { no: 'weight', best };
@@ -891,24 +891,24 @@ export function run(seed, { family = 'F0', mut = new Set(), nem = new Set(), ste
           if (
             (sameLine(t, best) || (!M('noHigher') && t.line > best.line) || (!M('noBegunReader') && twin(t, best))) &&
             depth[t.q] &&
-            !isAnc(t.q, story)
+            !isAnc(t.q, history)
           ) {
             st8.qRefused++;
             return { no: sameLine(t, best) ? 'quorum' : 'line', best };
           } // R2
       if (!M('mayLower') && heads.some((x) => x.st && x.st.line > best.line)) return { no: 'line', best }; // R2+: never below a line that a head shows
-      const base = M('baseBest') ? depth[best.node] : depth[story];
+      const base = M('baseBest') ? depth[best.node] : depth[history];
       let ext = null;
       for (const s of line)
-        if (isAnc(story, s.node) && s.node !== story && path(s.node).every(has)) {
-          const cut = upTo(s.node, story);
-          if (cut !== story && (!ext || depth[cut] > depth[ext])) ext = cut;
+        if (isAnc(history, s.node) && s.node !== history && path(s.node).every(has)) {
+          const cut = upTo(s.node, history);
+          if (cut !== history && (!ext || depth[cut] > depth[ext])) ext = cut;
         }
       if (ext) {
         st8.tails++;
-        story = ext;
+        history = ext;
       }
-      return { ok: true, story, base, best, q, qe, counted };
+      return { ok: true, history, base, best, q, qe, counted };
     }
   };
   // The product's own rules of reading: called repeatedly until they need no more trees.
@@ -982,7 +982,7 @@ export function run(seed, { family = 'F0', mut = new Set(), nem = new Set(), ste
     held(
       'a reading',
       res.ok
-        ? ['READ', res.story, res.base, res.q, res.qe, [...res.counted].map((h) => String(h.id)).sort()]
+        ? ['READ', res.history, res.base, res.q, res.qe, [...res.counted].map((h) => String(h.id)).sort()]
         : ['REFUSED', WHY[res.no]],
       p.is === 'READ'
         ? [
@@ -1011,17 +1011,17 @@ export function run(seed, { family = 'F0', mut = new Set(), nem = new Set(), ste
     st8.restores++;
     const heads = [...early, ...heard.map(headOf)],
       gives = givesOf(),
-      res = judge(heads, gives),
+      res = evaluate(heads, gives),
       top = heads.flatMap((x) => [x.st, x.staged]).filter(Boolean),
       maxClaim = Math.max(0, ...top.map((t) => t.epoch), ...heads.map((x) => x.claim?.epoch ?? 0));
     if (!mut.size) holdReading(heads, gives, res);
     T(
       'RESTORE',
-      res.ok ? `${depth[res.story]} q ${res.q} of ${show(res.best)}` : res.no,
+      res.ok ? `${depth[res.history]} q ${res.q} of ${show(res.best)}` : res.no,
       heads.map((x) => `${x.host.id}${x.host.lies ? '!' : ''}:${show(x.st)}/${show(x.staged)}`).join(' '),
     );
     if (res.ok) {
-      const H = res.story,
+      const H = res.history,
         b = res.best,
         Rs = reported.filter((R, i) => i < nR && !R.lost),
         heardQ = (R) => heads.find((x) => !x.host.faulty && R.Q.has(x.host) && x.st);
@@ -1348,7 +1348,7 @@ export function run(seed, { family = 'F0', mut = new Set(), nem = new Set(), ste
     if (w && !bad.length)
       fail(
         'I11',
-        `a core neither comes to quorum nor stops: ${w.epoch}w${w.writer} elected ${w.elected} quorum ${w.folder.q} of ${depth[w.folder.log]}`,
+        `a core neither reaches quorum nor stops: ${w.epoch}w${w.writer} elected ${w.elected} quorum ${w.folder.q} of ${depth[w.folder.log]}`,
       );
   }
   // ---- I5: faults stop, dishonest hosts remain dishonest. A restore, its core and all honest hosts must reach one history

@@ -11,7 +11,7 @@ import { quiet } from '../quiet.js';
 
 export const AUTH_KEY = 'a key that all share';
 
-/** A clock that stands until it is moved. */
+/** A clock that stands still until a test moves it. */
 export class ManualClock implements Clock {
   seconds: number;
 
@@ -22,14 +22,14 @@ export class ManualClock implements Clock {
   readonly now = (): Date => new Date(this.seconds * 1_000);
 }
 
-/** A folder that goes with the test. */
+/** A temporary folder, which is removed when the test ends. */
 export async function newFolder(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'sheratan-broker-'));
   onTestFinished(() => rm(folder, { recursive: true, force: true }));
   return folder;
 }
 
-/** A broker that stops with the test. */
+/** A broker, which is stopped when the test ends. */
 export async function newBroker(
   clock: Clock,
   { dataDir, policy }: { dataDir?: string; policy?: QuorumPolicies } = {},
@@ -46,12 +46,12 @@ export interface Answer {
   readonly body: Record<string, unknown>;
 }
 
-/** Posts text as it is. */
+/** Posts a body unchanged. */
 export async function post(url: string, path: string, body: string | Uint8Array<ArrayBuffer>): Promise<Answer> {
   return answerOf(await fetch(`${url}${path}`, { method: 'POST', body }));
 }
 
-/** Posts a body, signed by somebody whose clock is the broker's. */
+/** Posts a body, signed by a caller whose clock agrees with the broker's. */
 export function postSigned(url: string, path: string, body: PythonObject, clock: Clock, key = AUTH_KEY) {
   return post(url, path, signBody(body, key, clock.now()));
 }

@@ -1,4 +1,4 @@
-"""A broker as old cores know it: no nonces, no hosts, state in memory. Prints its URL, then serves until it is killed.
+"""A broker as old cores know it: no nonces, no hosts, its state in memory. Prints its URL and serves until it is killed.
 
 usage: old_broker.py <auth key>
 """

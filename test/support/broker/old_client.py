@@ -1,4 +1,4 @@
-"""A client as old cores have it: no nonce, and times with fractions. Prints what each request was answered, as one list.
+"""A client as in old cores: no nonce, and times with fractions. Prints the answers to all requests as one list.
 
 usage: old_client.py <broker url> <auth key> <requests as JSON: [path, body or null][]>
 """

@@ -3,10 +3,10 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
-/** What the old brokers and cores ran on; without it these tests fail. */
+/** The interpreter of the old brokers and cores; without it these tests fail. */
 const PYTHON = 'python3';
 
-/** Runs a program to its end and gives what it printed. */
+/** Runs a program to its end; returns its output. */
 export async function runPython(args: readonly string[], input = ''): Promise<string> {
   return new Promise((resolve, reject) => {
     const child = execFile(PYTHON, args, { maxBuffer: 64 * 1024 * 1024 }, (error, stdout, stderr) => {
@@ -24,13 +24,13 @@ export async function startOldBroker(authKey: string): Promise<{ readonly url: s
   return { url, stop: () => void child.kill() };
 }
 
-/** What a broker answered an old client. */
+/** The answer of a broker to an old client. */
 export interface Answered {
   readonly status: number;
   readonly body: unknown;
 }
 
-/** Lets an old client ask a broker: a path, and a body where it is to post. */
+/** Lets an old client send requests to a broker: each a path, and a body if it is a POST. */
 export async function askAsOldClient(
   url: string,
   authKey: string,

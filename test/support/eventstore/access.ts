@@ -4,7 +4,7 @@ import { accessDenied, unauthenticated } from './errors.js';
 /** Passwords by user name. */
 export type Users = Readonly<Record<string, string>>;
 
-/** Who may come in. Without users everyone may; with them, each of them may do everything, and nobody else anything. */
+/** Access to the server. Without users every caller has full access; otherwise only these users do. */
 export class Access {
   readonly #users: Users | undefined;
 

@@ -2,16 +2,16 @@ import { compare, type Position } from './position.js';
 import type { StoredRecord } from './record.js';
 import type { Store } from './store.js';
 
-/** A position in the middle of a record. */
+/** The error for a position inside a record. */
 export class InvalidPosition extends Error {}
 
 export interface Page {
-  /** Those the filter lets through. */
+  /** The records that the filter lets through. */
   readonly records: readonly StoredRecord[];
-  /** Where the page begins, and where the next does. */
+  /** The position at which the page begins, and the one at which the next begins. */
   readonly current: Position;
   readonly next: Position;
-  /** How many records were looked at. */
+  /** How many records were examined. */
   readonly considered: number;
   readonly isEnd: boolean;
 }
@@ -23,8 +23,8 @@ export interface PageLimits {
 }
 
 /**
- * Reads `$all` from a position on; a record there is the first.
- * @throws InvalidPosition where the position is in the middle of a record
+ * Reads `$all` from a position on; a record at that position is the first.
+ * @throws InvalidPosition where the position is inside a record
  */
 export function readForwards(store: Store, current: Position, limits: PageLimits): Page {
   checkPosition(store, current);
@@ -33,7 +33,7 @@ export function readForwards(store: Store, current: Position, limits: PageLimits
   let next = current;
   let considered = 0;
   let index = store.indexFrom(current.commit);
-  // The second number decides whether a record just there is after the position.
+  // The second number decides whether a record at exactly this position is after it.
   if (store.events[index]?.position === current.commit && current.prepare > current.commit) index += 1;
   while (records.length < maxCount && considered < searchWindow) {
     const record = store.events[index];
@@ -48,7 +48,7 @@ export function readForwards(store: Store, current: Position, limits: PageLimits
 
 /**
  * Reads `$all` backwards: a record is before a position if it ends there or earlier.
- * @throws InvalidPosition where the position is in the middle of a record
+ * @throws InvalidPosition where the position is inside a record
  */
 export function readBackwards(store: Store, current: Position, limits: PageLimits): Page {
   checkPosition(store, current);

@@ -1,11 +1,11 @@
 /**
- * A subscription to `$all`: catches up page by page, then follows what is written, until its client is so slow that it
- * has to catch up again. From 24.2 the server moves both ways, and a filtered subscription gets a checkpoint each time
- * it goes live; older ones catch up once.
+ * A subscription to `$all`: catches up page by page, then follows new records, until its client is so slow that it has
+ * to catch up again. From 24.2 the server moves both ways, and a filtered subscription gets a checkpoint each time it
+ * goes live; older servers catch up only once.
  *
- * Checkpoints of a filtered subscription come when as many records have been looked at as its interval says: while
- * catching up at the end of a page, and live at the record itself, counted from when the subscription began, or by older
- * servers from the checkpoint before.
+ * A filtered subscription gets a checkpoint whenever the number of records in its interval has been examined: at the end
+ * of a page while it catches up, and at the record itself while it is live. Live records are counted from the beginning
+ * of the subscription, or by older servers from the previous checkpoint.
  */
 import { readForwards } from './all-pages.js';
 import { PAGE_SIZE, type Filter } from './filter.js';
@@ -27,7 +27,7 @@ export class AllSubscription {
   readonly #growth: Growth;
   /** The ordinal from which live records are counted towards a checkpoint. */
   #countedFrom: number;
-  /** What was sent last, event or checkpoint; nothing at or before it is sent. */
+  /** The position of the last event or checkpoint sent; nothing at or before it is sent. */
   #sent: Position = START;
   #sentCheckpoint: Position = START;
 
@@ -45,7 +45,7 @@ export class AllSubscription {
     await this.#outlet.confirm(id);
     this.#sent = after === 'start' ? START : after === 'end' ? head : after;
     if (compare(this.#sent, head) < 0) await this.#catchUp();
-    // An older server takes no notice that a client knows of events it does not have.
+    // An older server ignores a position beyond its end: the client knows of events that it does not have.
     else if (!version.movesBothWays) this.#sent = head;
     for (;;) {
       await this.#goLive();
@@ -71,7 +71,7 @@ export class AllSubscription {
       if (page.isEnd) {
         if (compare(this.#sent, FIRST_RECORD) < 0) this.#sent = FIRST_RECORD;
         if (version.movesBothWays) await this.#checkpoint(this.#sent);
-        // What an older server has counted it goes on from.
+        // An older server continues its count.
         else this.#countedFrom = ordinal - considered;
         return;
       }
@@ -102,7 +102,7 @@ export class AllSubscription {
     }
   }
 
-  /** Whether more is to be delivered than the server would hold. */
+  /** Whether there is more to deliver than the server would buffer. */
   #isBehind(cursor: bigint): boolean {
     const { events } = this.#node.store;
     let waiting = 0;
@@ -114,7 +114,7 @@ export class AllSubscription {
     return true;
   }
 
-  /** Delivers from a position on until there is no more (then it returns nothing) or the client takes no more. */
+  /** Delivers from a position on until the end (then it returns nothing) or until the client takes no more. */
   #follow(from: bigint, see: (position: bigint) => void): Promise<void> | undefined {
     const { store } = this.#node;
     for (let index = store.indexFrom(from); ; index += 1) {
@@ -146,9 +146,9 @@ export class AllSubscription {
 
   #checkpoint(position: Position): Promise<void> | undefined {
     if (this.#filter === undefined) return undefined;
-    const said = this.#node.checkpointsAtEnd ? { commit: this.#node.store.end, prepare: 0n } : position;
-    if (compare(said, this.#sentCheckpoint) <= 0) return undefined;
-    this.#sentCheckpoint = said;
-    return this.#outlet.checkpoint(said);
+    const checkpoint = this.#node.checkpointsAtEnd ? { commit: this.#node.store.end, prepare: 0n } : position;
+    if (compare(checkpoint, this.#sentCheckpoint) <= 0) return undefined;
+    this.#sentCheckpoint = checkpoint;
+    return this.#outlet.checkpoint(checkpoint);
   }
 }

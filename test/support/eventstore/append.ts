@@ -14,7 +14,7 @@ import type { Node } from './node.js';
 import type { Proposed } from './record.js';
 import type { Appended } from './store.js';
 
-/** What becomes of an append: the two calls that append each have their own way of saying it. */
+/** The outcome of an append; each of the two calls that append answers it in its own form. */
 export type Verdict =
   | Appended
   | { readonly kind: 'timeout' }
@@ -22,13 +22,13 @@ export type Verdict =
   | { readonly kind: 'accessDenied' }
   | { readonly kind: 'notReady' }
   | { readonly kind: 'badRequest'; readonly error: ServiceError }
-  /** The call fails, with everything on it. */
+  /** The call fails, with all appends on it. */
   | { readonly kind: 'failure'; readonly error: ServiceError }
   | { readonly kind: 'silence' }
-  /** Nothing that was sent after it arrives. */
+  /** Nothing that was sent after it is delivered. */
   | { readonly kind: 'torn' };
 
-/** An event as either call has it. */
+/** An event in the form that both calls share. */
 interface WireMessage {
   getId(): { getString(): string } | undefined;
   getMetadataMap(): { get(key: string): string | undefined };
@@ -56,17 +56,17 @@ export function parseEvent(event: WireMessage): Proposed {
   };
 }
 
-/** What an event counts towards the greatest size of an append, in bytes. */
+/** The bytes that an event counts towards the maximum size of an append. */
 export function sizeOf(event: Proposed): number {
   return event.data.length + event.metadata.length + event.type.length * 2;
 }
 
-/** Applies an append, or has go wrong with it what is to. */
+/** Applies an append, or the fault that is planned for it. */
 export function append(node: Node, metadata: Metadata, { stream, expected, events }: Proposal): Verdict {
   const requiresLeader = metadata.get('requires-leader')[0]?.toString() === 'true';
   if (node.role === 'follower') {
     if (requiresLeader) return { kind: 'failure', error: notLeader(node.leader) };
-    // Forwarded in vain.
+    // A follower forwards the append; without a leader it times out.
     if (node.leader === undefined) return { kind: 'timeout' };
   }
   const apply = () => node.store.append(stream, expected, events);
@@ -98,7 +98,7 @@ export function append(node: Node, metadata: Metadata, { stream, expected, event
   }
 }
 
-/** How a call that carries a single append, or a deletion, fails by a verdict; undefined if it does not. */
+/** The error of a call that carries a single append or deletion, for a verdict; undefined if it succeeds. */
 export function failureOf(verdict: Verdict, stream: string): ServiceError | undefined {
   switch (verdict.kind) {
     case 'deleted':
@@ -122,14 +122,14 @@ export function failureOf(verdict: Verdict, stream: string): ServiceError | unde
   }
 }
 
-/** The options both calls and deletions have; they name the revision differently. */
+/** The options that both calls and deletions have; they name the revision differently. */
 interface ExpectedOptions {
   hasNoStream(): boolean;
   hasAny(): boolean;
   hasStreamExists(): boolean;
 }
 
-/** @param revision the revision that is expected, if one is */
+/** @param revision the expected revision, if there is one */
 export function parseExpected(options: ExpectedOptions, revision: string | undefined): Expected {
   if (revision !== undefined) return BigInt(revision);
   if (options.hasNoStream()) return 'noStream';

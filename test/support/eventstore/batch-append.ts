@@ -1,7 +1,7 @@
 /**
- * `BatchAppend`: one stream carries many appends, each in one or more chunks with a correlation id of its own; the first
- * chunk has the options, the last says it is final. An append that fails is an answer with a `google.rpc.Status`; an
- * error of the call fails every append on it.
+ * `BatchAppend`: one stream carries many appends, each in one or more chunks with its own correlation id; the first
+ * chunk has the options, the last is marked as final. A failed append is answered with a `google.rpc.Status`; an error
+ * of the call fails every append on it.
  */
 import { status, type ServerDuplexStream, type ServiceError } from '@grpc/grpc-js';
 import { append, parseEvent, parseExpected, sizeOf, streamNameOf, type Proposal, type Verdict } from './append.js';
@@ -35,7 +35,7 @@ class BatchAppends {
   readonly #node: Node;
   readonly #call: Call;
   readonly #isDenied: boolean;
-  /** Those of which the final chunk is to come, by correlation id. */
+  /** The appends whose final chunk has not arrived, by correlation id. */
   readonly #pending = new Map<string, Pending>();
   #unanswered = 0;
   #isEnded = false;
@@ -130,7 +130,7 @@ function encode(stream: string, expected: Expected, verdict: Verdict): Buffer[] 
   return [message(3, revision, position), echo];
 }
 
-/** A `google.rpc.Status` with what the server puts into its detail. */
+/** A `google.rpc.Status` with the detail that the server adds. */
 function encodeStatus(stream: string, expected: Expected, verdict: Exclude<Verdict, { kind: 'success' }>): Buffer[] {
   switch (verdict.kind) {
     case 'wrongExpectedVersion':

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** What a server shows its clients, and what they know its authority by. */
+/** The certificate that a server shows its clients, and that of the authority that they trust. */
 export interface Certificate {
   /** The path of the authority's certificate. */
   readonly authorityFile: string;
@@ -11,7 +11,7 @@ export interface Certificate {
 
 const FOLDER = join(import.meta.dirname, 'tls');
 
-/** The certificate for this machine, or the one for some other host. */
+/** The certificate for this machine, or one for another host. */
 export function certificateFor(host: 'localhost' | 'elsewhere'): Certificate {
   return {
     authorityFile: join(FOLDER, 'authority.crt'),

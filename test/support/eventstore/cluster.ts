@@ -3,7 +3,7 @@ import type { Store } from './store.js';
 
 export type Role = 'leader' | 'follower';
 
-/** What a node is to the others. */
+/** A node as the other nodes see it. */
 export interface Member {
   readonly id: string;
   readonly role: Role;

@@ -1,14 +1,14 @@
 /**
- * Whether an append may be written: what the server's `IndexWriter.CheckCommit` decides.
+ * Whether an append may be written: the decision of the server's `IndexWriter.CheckCommit`.
  *
- * At a revision (or no stream) behind the stream's, an append is what was written already if its ids are those at its
- * places. At any revision, if each of its ids was written to the stream of late, in whatever order.
+ * At a revision (or no stream) behind the stream's, an append is a repetition if its ids are those of the events at the
+ * same revisions. At any revision, it is one if each of its ids was recently written to the stream, in any order.
  */
 import type { RecentIds } from './recent-ids.js';
 import { DELETED_REVISION } from './record.js';
 import type { StoredStream } from './stored-stream.js';
 
-/** A revision, or a word for several. */
+/** A revision, or a name for several. */
 export type Expected = bigint | 'any' | 'noStream' | 'streamExists';
 
 export type Decision =
@@ -64,7 +64,7 @@ export function checkCommit(
   return ids.length === 0 ? wrong : { kind: 'repeated', last: before + BigInt(ids.length) };
 }
 
-/** The expected version as the server's numbers have it. */
+/** The expected version as the server encodes it in a number. */
 export function toVersion(expected: Expected): bigint {
   switch (expected) {
     case 'any':

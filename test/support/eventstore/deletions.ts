@@ -37,7 +37,7 @@ export function tombstoneStream(node: Node) {
   };
 }
 
-/** Returns where the deletion was written. */
+/** Returns the position at which the deletion was written. */
 function remove(
   node: Node,
   { metadata, request }: Pick<ServerUnaryCall<DeleteRequest | TombstoneRequest, unknown>, 'metadata' | 'request'>,

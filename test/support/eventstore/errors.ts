@@ -20,13 +20,13 @@ export const unauthenticated = () => failure(status.UNAUTHENTICATED, 'Unauthenti
 
 export const invalidArgument = (details: string) => failure(status.INVALID_ARGUMENT, details);
 
-/** How a subscription says that there is no record where it was to begin. */
+/** The error of a subscription that should begin at a position without a record. */
 export const invalidPosition = () => invalidArgument('Trying to read from an invalid position.');
 
-/** How a read of `$all` says so. */
+/** The error of a read of `$all` in the same case. */
 export const unexpectedPosition = () => failure(status.UNKNOWN, 'Unexpected ReadAllResult: InvalidPosition');
 
-/** Without a leader that is known there is none to go to. */
+/** Without a known leader the error names none. */
 export const notLeader = (leader: Endpoint | undefined) =>
   leader === undefined
     ? failure(status.UNKNOWN, 'No leader info available in response')

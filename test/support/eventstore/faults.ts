@@ -1,30 +1,30 @@
-/** Where a node is to be found. */
+/** The address of a node. */
 export interface Endpoint {
   readonly host: string;
   readonly port: number;
 }
 
 /**
- * What may go wrong with an append:
- * - `dropBefore`, `dropAfter`: every connection is torn, before it is applied or before it is answered
- * - `timeout`, `timeoutAfter`: it is said to have timed out; it was not applied, or it was
- * - `unavailable`: the call fails; so does each other append on its stream
- * - `notLeader`: as that, naming the leader
- * - `notReady`: this one append is refused
- * - `stallAfter`: it is applied, and never answered
+ * A fault of an append:
+ * - `dropBefore`, `dropAfter`: every connection is reset, before the append is applied or before it is answered
+ * - `timeout`, `timeoutAfter`: the answer is a timeout; the append was not applied, or it was
+ * - `unavailable`: the call fails, and so does every other append on its stream
+ * - `notLeader`: like `unavailable`, but the error names the leader
+ * - `notReady`: only this append is refused
+ * - `stallAfter`: the append is applied and never answered
  */
 export type AppendFault =
   'dropBefore' | 'dropAfter' | 'timeout' | 'timeoutAfter' | 'unavailable' | 'notLeader' | 'notReady' | 'stallAfter';
 
-/** What may go wrong with a read or a subscription: it fails at once, or as `broken` after some of its events. */
+/** A fault of a read or a subscription: it fails immediately, or as `broken` after some of its events. */
 export type ReadFault = 'unavailable' | 'notLeader' | 'broken';
 
 export interface FaultOptions {
-  /** How many are well before the first that is not; 0 unless told. */
+  /** How many calls succeed before the first that fails; 0 by default. */
   readonly after?: number;
-  /** The leader that `notLeader` names; the one of the cluster unless told. */
+  /** The leader that `notLeader` names; that of the cluster by default. */
   readonly leader?: Endpoint;
-  /** How many events are delivered before a `broken` stream fails; 1 unless told. */
+  /** How many events are delivered before a `broken` stream fails; 1 by default. */
   readonly events?: number;
 }
 
@@ -34,7 +34,7 @@ export interface Planned<Fault> {
   readonly events: number;
 }
 
-/** The faults still to come of one kind of call. */
+/** The planned faults of one kind of call. */
 class Plan<Fault> {
   readonly #queue: (Planned<Fault> | undefined)[] = [];
 
@@ -52,28 +52,28 @@ class Plan<Fault> {
   }
 }
 
-/** What is to go wrong with the next calls, each once; those planned later come after those planned before. */
+/** The faults of the next calls, each applied once, in the order in which they were planned. */
 export class Faults {
   readonly #appends = new Plan<AppendFault>();
   readonly #reads = new Plan<ReadFault>();
   readonly #subscriptions = new Plan<ReadFault>();
 
-  /** Of the next appends, in either form, so many. */
+  /** Plans a fault for the next `times` appends, in either form. */
   onAppend(fault: AppendFault, times = 1, options: FaultOptions = {}): void {
     this.#appends.add(fault, times, options);
   }
 
-  /** Of the next reads, so many. */
+  /** Plans a fault for the next `times` reads. */
   onRead(fault: ReadFault, times = 1, options: FaultOptions = {}): void {
     this.#reads.add(fault, times, options);
   }
 
-  /** Of the next subscriptions, so many. */
+  /** Plans a fault for the next `times` subscriptions. */
   onSubscribe(fault: ReadFault, times = 1, options: FaultOptions = {}): void {
     this.#subscriptions.add(fault, times, options);
   }
 
-  /** Nothing goes wrong any more. */
+  /** Removes all planned faults. */
   clear(): void {
     for (const plan of [this.#appends, this.#reads, this.#subscriptions]) plan.clear();
   }

@@ -5,7 +5,7 @@ import type { Node } from './node.js';
 type SupportedMethods = InstanceType<typeof features.SupportedMethods>;
 
 const STREAMS = 'event_store.client.streams.streams';
-/** What can be called, with what it can do beyond its first form. */
+/** The methods that can be called, with the features that were added to each. */
 const METHODS: readonly (readonly [service: string, method: string, features: string[]])[] = [
   [STREAMS, 'read', ['position', 'events']],
   [STREAMS, 'append', []],
@@ -16,7 +16,7 @@ const METHODS: readonly (readonly [service: string, method: string, features: st
   ['event_store.client.server_features.serverfeatures', 'getsupportedmethods', []],
 ];
 
-/** `GetSupportedMethods`, which tells a client that it may append in batches. */
+/** `GetSupportedMethods`, by which a client learns that it may append in batches. */
 export function getSupportedMethods(node: Node) {
   return (_call: unknown, respond: sendUnaryData<SupportedMethods>): void => {
     const methods = METHODS.map(([service, method, list]) =>

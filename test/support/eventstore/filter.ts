@@ -7,9 +7,9 @@ export const PAGE_SIZE = 32;
 
 export interface Filter {
   readonly allows: (record: StoredRecord) => boolean;
-  /** How many records a page looks at. */
+  /** How many records a page examines. */
   readonly searchWindow: number;
-  /** How many records there are from checkpoint to checkpoint. */
+  /** The number of records between two checkpoints. */
   readonly checkpointInterval: number;
 }
 

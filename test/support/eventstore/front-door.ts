@@ -1,15 +1,15 @@
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { quietPort } from '../ports.js';
 
-/** A connection, and its other half behind the door, once there is one. */
+/** A connection from a client, and the one to the server, once it exists. */
 interface Link {
   readonly outer: Socket;
   inner: Socket | undefined;
 }
 
 /**
- * The door clients come in by: passes bytes to and from a server on this machine, and can tear, refuse or hold the
- * connections. It never looks at what passes.
+ * The proxy that clients connect to: passes bytes to and from a server on this machine, and can reset, refuse or hold
+ * the connections. It never reads the bytes that it passes.
  */
 export class FrontDoor {
   readonly #innerPort: number;
@@ -24,7 +24,7 @@ export class FrontDoor {
     this.#port = port;
   }
 
-  /** @param port 0 for any that is free, and that nobody else is given while the door is shut */
+  /** @param port 0 for any free port, which the system assigns to no other process while the door is closed */
   static async open(innerPort: number, port: number): Promise<FrontDoor> {
     const door = new FrontDoor(innerPort, port === 0 ? await quietPort() : port);
     await door.accept();
@@ -39,17 +39,17 @@ export class FrontDoor {
     return this.#server !== undefined;
   }
 
-  /** Connections open now. */
+  /** The number of open connections. */
   get connections(): number {
     return this.#links.size;
   }
 
-  /** Connections there ever were. */
+  /** The number of connections since the start. */
   get accepted(): number {
     return this.#accepted;
   }
 
-  /** Tears every connection. */
+  /** Resets every connection. */
   drop(): void {
     for (const { outer, inner } of [...this.#links]) {
       outer.resetAndDestroy();
@@ -57,7 +57,7 @@ export class FrontDoor {
     }
   }
 
-  /** Tears every connection and takes no more. */
+  /** Resets every connection and accepts no more. */
   async refuse(): Promise<void> {
     const server = this.#server;
     this.#server = undefined;
@@ -66,7 +66,7 @@ export class FrontDoor {
     await closed;
   }
 
-  /** Takes connections, on the same port as ever. */
+  /** Accepts connections, always on the same port. */
   async accept(): Promise<void> {
     if (this.#server !== undefined) return;
     const server = createServer((outer) => this.#enter(outer));
@@ -77,7 +77,7 @@ export class FrontDoor {
     });
   }
 
-  /** Connections stay and are taken, but nothing passes. */
+  /** Keeps and accepts connections, but passes nothing. */
   stall(): void {
     this.#isStalled = true;
     for (const { outer, inner } of this.#links) {
@@ -87,7 +87,7 @@ export class FrontDoor {
     }
   }
 
-  /** Lets pass what was held and what comes. */
+  /** Passes the bytes that were held, and those that follow. */
   unstall(): void {
     this.#isStalled = false;
     for (const link of this.#links) this.#join(link);

@@ -7,7 +7,7 @@ type ClusterInfo = InstanceType<typeof gossip.ClusterInfo>;
 const TICKS_PER_MS = 10_000;
 const { LEADER, FOLLOWER } = gossip.MemberInfo.VNodeState;
 
-/** `Gossip.Read`: the nodes of the cluster, the dead ones too. */
+/** `Gossip.Read`: the nodes of the cluster, including those that are down. */
 export function readGossip(cluster: Cluster) {
   return (_call: unknown, respond: sendUnaryData<ClusterInfo>): void => {
     const members = Array.from(cluster.members, ({ id, role, endpoint, isAlive }) =>

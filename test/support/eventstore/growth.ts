@@ -1,7 +1,7 @@
 import type { Outlet } from './outlet.js';
 import type { Store } from './store.js';
 
-/** Lets one subscription wait until there is more, or until it is over. */
+/** Lets one subscription wait until the store has grown, or until the subscription is over. */
 export class Growth {
   #wake: (() => void) | undefined;
   #hasGrown = false;

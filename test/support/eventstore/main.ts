@@ -1,4 +1,4 @@
-/** Runs a stand-in as a process of its own, for benches: prints its url as the first line, and serves until it is killed. */
+/** Runs a stand-in in a process of its own, for benches: prints its url as the first line, and serves until it is killed. */
 import { parseArgs } from 'node:util';
 import { StandIn } from './stand-in.js';
 

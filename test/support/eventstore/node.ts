@@ -3,13 +3,13 @@ import type { Endpoint, Faults } from './faults.js';
 import type { Outlet } from './outlet.js';
 import type { Store } from './store.js';
 
-/** What the services know of the node they are served by. */
+/** The node, as its services see it. */
 export interface Node {
   readonly store: Store;
   readonly faults: Faults;
   readonly access: Access;
   readonly role: 'leader' | 'follower';
-  /** The cluster's leader, if there is one that can be reached. */
+  /** The cluster's leader, if there is a reachable one. */
   readonly leader: Endpoint | undefined;
   /** In bytes, as the server counts them. */
   readonly maxAppendSize: number;
@@ -20,14 +20,14 @@ export interface Node {
   readonly checkpointsAtEnd: boolean;
   /** The open subscriptions. */
   readonly outlets: Set<Outlet>;
-  /** Tears every connection. */
+  /** Resets every connection. */
   drop(): void;
 }
 
-/** What differs between versions of the server. */
+/** The differences between versions of the server. */
 export interface Version {
   readonly text: string;
-  /** Says when a subscription has caught up: from 23.10. */
+  /** Reports when a subscription has caught up: from 23.10. */
   readonly saysCaughtUp: boolean;
   /** Goes back and forth between catching up and live, with a checkpoint each time it goes live: from 24.2. */
   readonly movesBothWays: boolean;

@@ -10,8 +10,8 @@ export type ReadRequest = InstanceType<typeof streams.ReadReq>;
 export type ReadCall = ServerWritableStream<ReadRequest, Buffer>;
 
 /**
- * Where the answers of a read or a subscription go. What `send` and `event` return is to be awaited before anything
- * more is sent, if it is something: the client takes no more for now.
+ * The output of a read or a subscription. If `send` or `event` returns a promise, await it before sending more: the
+ * client takes no more until then.
  */
 export class Outlet {
   /** Whether checkpoints are sent here. */
@@ -38,7 +38,7 @@ export class Outlet {
     return this.#isOver;
   }
 
-  /** How many events were delivered, if only to this machine's buffers. */
+  /** How many events were delivered, at least to the buffers of this machine. */
   get delivered(): number {
     return this.#delivered;
   }

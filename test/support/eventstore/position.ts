@@ -1,4 +1,4 @@
-/** A place in `$all`. Events have the same number twice; checkpoints and ends of pages may have 0 as the second. */
+/** A position in `$all`. Events have the same number twice; checkpoints and ends of pages may have 0 as the second. */
 export interface Position {
   readonly commit: bigint;
   readonly prepare: bigint;

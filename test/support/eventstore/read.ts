@@ -121,7 +121,7 @@ async function readStream({ store }: Node, outlet: Outlet, options: Options, whe
     if (!isForwards && revision > last) revision = last;
     if (isForwards ? revision > last : revision < first) return;
 
-    // A page is taken at once; a stream may grow or be deleted between two.
+    // A page is read in one step; the stream may grow or be deleted between two pages.
     for (let i = 0; i < PAGE_SIZE && left > 0n && revision >= first && revision <= last; i += 1) {
       const record = stream.at(revision);
       revision += isForwards ? 1n : -1n;
@@ -140,7 +140,7 @@ function toPosition(all: AllOptions, end: Position): Position {
   return toGivenPosition(all);
 }
 
-/** Where a subscription begins: after a position, at the end, or before everything. */
+/** The start of a subscription: after a position, at the end, or before everything. */
 function toSubscriptionPosition(all: AllOptions): Position | 'start' | 'end' {
   if (all.hasEnd()) return 'end';
   return all.hasStart() ? 'start' : toGivenPosition(all);

@@ -1,18 +1,18 @@
-/** Where an event was written. */
+/** The stream and revision at which an event was written. */
 export interface Written {
   readonly stream: string;
   readonly revision: bigint;
 }
 
-/** The most the real server keeps, in bytes as it reckons them. */
+/** The most that the real server keeps, in bytes as it counts them. */
 const CAPACITY_BYTES = 8 * 1024 * 1024;
 const ENTRY_BYTES = 28;
 
-/** The ids written of late: what the server goes by when an append expects any revision. The oldest go first. */
+/** The ids written recently, by which the server recognizes a repeated append at any revision. The oldest are removed first. */
 export class RecentIds {
   readonly #written = new Map<string, Written>();
   readonly #capacityBytes: number;
-  /** Ids in the order they came, those that came again too; the first of them are gone. */
+  /** Ids in the order of their arrival, with repetitions; the first `#gone` of them are removed. */
   #queue: string[] = [];
   #gone = 0;
   #bytes = 0;
@@ -25,7 +25,7 @@ export class RecentIds {
     return this.#written.get(id);
   }
 
-  /** What is known of an id stays: written again, to whichever stream, it is still where it was first. */
+  /** Keeps the first place of an id: written again, to any stream, it is still found there. */
   put(id: string, written: Written): void {
     while (this.#bytes > this.#capacityBytes && this.#gone < this.#queue.length) this.#removeOldest();
     this.#bytes += sizeOf(written);

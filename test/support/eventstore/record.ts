@@ -1,6 +1,6 @@
 import { bytes, entry, message, text, uint } from './wire.js';
 
-/** What a client proposes to append. */
+/** An event that a client proposes to append. */
 export interface Proposed {
   /** A UUID in lower case. */
   readonly id: string;
@@ -10,18 +10,18 @@ export interface Proposed {
   readonly metadata: Uint8Array;
 }
 
-/** What it takes in the log besides type, data and metadata, in bytes; about what the real one takes. */
+/** Bytes of a record in the log besides type, data and metadata; about as many as in the real log. */
 const FRAMING_BYTES = 68;
-/** `created` counts in these from the Unix epoch. */
+/** The unit of `created`, which counts from the Unix epoch. */
 const TICKS_PER_MS = 10_000n;
 
 /** The revision of a `$streamDeleted` event, and of a soft-deleted stream's `$tb`. */
 export const DELETED_REVISION = 2n ** 63n - 1n;
 
-/** An event in the log, which never changes. Its position is where its bytes begin; commit and prepare are the same. */
+/** An event in the log; it never changes. Its position is that of its first byte; commit and prepare are the same. */
 export class StoredRecord {
   readonly position: bigint;
-  /** Counts the records ever written, from 1; a scavenge leaves holes. */
+  /** The number of the record among all ever written, from 1; a scavenge leaves gaps. */
   readonly ordinal: number;
   readonly stream: string;
   readonly revision: bigint;
@@ -47,12 +47,12 @@ export class StoredRecord {
     this.createdMs = Date.now();
   }
 
-  /** Where the next record may begin. */
+  /** The position at which the next record may begin. */
   get end(): bigint {
     return this.position + BigInt(FRAMING_BYTES + this.type.length * 2 + this.data.length + this.metadata.length);
   }
 
-  /** The record as a `ReadResp` on the wire, made when it is first sent. */
+  /** The record as an encoded `ReadResp`, which is made when it is first sent. */
   get frame(): Buffer {
     return (this.#frame ??= this.#encode());
   }

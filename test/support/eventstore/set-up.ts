@@ -9,7 +9,7 @@ import {
 import { onTestFinished } from 'vitest';
 import { StandIn, type StandInOptions } from './stand-in.js';
 
-/** A stand-in that stops after the test; its server writes nothing by itself unless told. */
+/** A stand-in that stops after the test; by default it writes no statistics of its own. */
 export async function start(options: StandInOptions = {}): Promise<StandIn> {
   const standIn = await StandIn.start({ noise: 0, ...options });
   onTestFinished(() => standIn.stop());
@@ -42,7 +42,7 @@ export async function typesOf(
   return types;
 }
 
-/** What a read of `$all` brings. */
+/** The events that a read of `$all` returns. */
 export async function readAll(
   client: EventStoreDBClient,
   options: ReadAllOptions = {},

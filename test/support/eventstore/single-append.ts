@@ -1,4 +1,4 @@
-/** `Append`: options, then the events one by one, in a call of their own. A wrong version is an answer, no error. */
+/** `Append`: options, then the events one by one, one call per append. A wrong version is an answer, not an error. */
 import type { sendUnaryData, ServerReadableStream, ServiceError } from '@grpc/grpc-js';
 import { append, failureOf, parseEvent, parseExpected, sizeOf, streamNameOf } from './append.js';
 import type { Expected } from './commit-check.js';
@@ -36,7 +36,7 @@ class SingleAppend {
     this.#respond = respond;
   }
 
-  /** Does a step, if none failed before; the call fails if it does. */
+  /** Runs a step if none failed before; the call fails if the step does. */
   attempt(step: () => void): void {
     if (this.#isOver) return;
     try {

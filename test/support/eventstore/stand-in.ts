@@ -1,6 +1,6 @@
 /**
- * A stand-in for an EventStoreDB server, in this process and over real gRPC, that does as the real one and misbehaves
- * when told. Clients come in by a front door that knows nothing of what passes, so that connections can be torn.
+ * A stand-in for an EventStoreDB server, in this process and over real gRPC, which behaves like the real one and fails on
+ * request. Clients connect through a front door that does not read the bytes it passes, so that connections can be reset.
  */
 import { randomUUID } from 'node:crypto';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
@@ -22,12 +22,12 @@ import { singleAppend } from './single-append.js';
 import { Store, type StoreOptions } from './store.js';
 
 export interface StandInOptions extends StoreOptions {
-  /** The front door's; any that is free unless told. */
+  /** The port of the front door; any free port by default. */
   readonly port?: number;
-  /** Another stand-in's, to be a node of its cluster; one of its own unless told. */
+  /** The store of another stand-in, to be a node of its cluster; a new store by default. */
   readonly store?: Store;
   readonly role?: Role;
-  /** In bytes; the real server's 1 MiB unless told. */
+  /** In bytes; by default 1 MiB, as in the real server. */
   readonly maxAppendSize?: number;
   /** How long each append's answer is held, in milliseconds. */
   readonly latency?: number;
@@ -95,7 +95,7 @@ export class StandIn implements Node, Member {
     return this.#urlOf(this.port);
   }
 
-  /** The way in that no connection fault is on. */
+  /** The address behind the front door, which connection faults do not affect. */
   get innerUrl(): string {
     return this.#urlOf(this.#innerPort);
   }
@@ -116,37 +116,37 @@ export class StandIn implements Node, Member {
     return this.cluster.leader?.endpoint;
   }
 
-  /** Connections open now. */
+  /** The number of open connections. */
   get connections(): number {
     return this.#door.connections;
   }
 
-  /** Connections there ever were. */
+  /** The number of connections since the start. */
   get accepted(): number {
     return this.#door.accepted;
   }
 
-  /** Subscriptions open now. */
+  /** The number of open subscriptions. */
   get subscriptions(): number {
     return this.outlets.size;
   }
 
-  /** Tears every connection. */
+  /** Resets every connection. */
   drop(): void {
     this.#door.drop();
   }
 
-  /** Is down: tears every connection and takes no more. */
+  /** Goes down: resets every connection and accepts no more. */
   refuse(): Promise<void> {
     return this.#door.refuse();
   }
 
-  /** Is up again, on the same port. */
+  /** Comes up again, on the same port. */
   accept(): Promise<void> {
     return this.#door.accept();
   }
 
-  /** Connections stay, but nothing passes. */
+  /** Keeps connections, but passes nothing. */
   stall(): void {
     this.#door.stall();
   }
@@ -171,7 +171,7 @@ export class StandIn implements Node, Member {
     for (const outlet of this.outlets) outlet.duplicate();
   }
 
-  /** Sends a checkpoint at a position to each open subscription that has a filter, wherever it is. */
+  /** Sends a checkpoint at a position to each open subscription that has a filter, at any position of its own. */
   checkpoint(position: bigint): void {
     for (const outlet of this.outlets) {
       if (outlet.hasCheckpoints) void outlet.checkpoint({ commit: position, prepare: position });
@@ -193,7 +193,7 @@ export class StandIn implements Node, Member {
   #serve(): void {
     const streams = streamsService.StreamsService;
     this.#server.addService(
-      // These write their answers themselves.
+      // These encode their answers themselves.
       {
         ...streams,
         read: { ...streams.read, responseSerialize },
@@ -211,7 +211,7 @@ export class StandIn implements Node, Member {
     this.#server.addService(gossipService.GossipService, { read: readGossip(this.cluster) });
   }
 
-  /** Certificates are for names. */
+  /** Certificates are issued for names, not addresses. */
   get #host(): string {
     return this.#options.tls === undefined ? '127.0.0.1' : 'localhost';
   }

@@ -6,9 +6,9 @@ import { METADATA_LIMITS, parseLimits, StoredStream, UNLIMITED, type Limits } fr
 import { FIRST_RECORDS, newStatistics, proposeJson, STATISTICS_STREAM } from './system-events.js';
 
 export interface StoreOptions {
-  /** After how many writes the server writes statistics of its own, more or less; 0 for never. 7 unless told. */
+  /** After about how many writes the server writes its own statistics; 0 for never. 7 by default. */
   readonly noise?: number;
-  /** The bytes of ids remembered for appends that expect any revision; as the real server, 8 MiB, unless told. */
+  /** The bytes of ids remembered for appends that expect any revision; 8 MiB by default, as in the real server. */
   readonly recentIdsBytes?: number;
 }
 
@@ -18,20 +18,20 @@ export type Appended =
       /** The revision of the last event, -1 for none. */
       readonly revision: bigint;
       readonly position: bigint;
-      /** Whether it had been written before. */
+      /** Whether it was already written before. */
       readonly repeated: boolean;
     }
   | Exclude<Decision, { kind: 'write' | 'repeated' }>;
 
-/** What a store held at one time: a backup. */
+/** The content of a store at one time: a backup. */
 export type Snapshot = readonly StoredRecord[];
 
 const WRITES_BETWEEN_STATISTICS = 7;
-/** Every so many records, others than events lie in the log, of so many bytes: positions have gaps. */
+/** After this many records the log contains other data of GAP_BYTES: positions have gaps. */
 const RECORDS_BETWEEN_GAPS = 5;
 const GAP_BYTES = 211n;
 
-/** The database of one server or of a cluster: it outlives their connections, and is lost with the process. */
+/** The database of one server or of a cluster: it outlives their connections and is lost when the process ends. */
 export class Store {
   readonly #noise: number;
   readonly #recent: RecentIds;
@@ -50,7 +50,7 @@ export class Store {
     for (const [stream, proposed] of FIRST_RECORDS) this.#push(stream, proposed);
   }
 
-  /** Every record of `$all`, the server's own too, in order. */
+  /** Every record of `$all`, including the server's own, in order. */
   get events(): readonly StoredRecord[] {
     return this.#events;
   }
@@ -69,7 +69,7 @@ export class Store {
     return this.#events.at(-1)?.position ?? -1n;
   }
 
-  /** Where the log ends: the position after the last record. */
+  /** The end of the log: the position after the last record. */
   get end(): bigint {
     return this.#end;
   }
@@ -79,13 +79,13 @@ export class Store {
     return this.#ordinal;
   }
 
-  /** Calls the listener after each write; returns how to stop that. */
+  /** Calls the listener after each write; returns a function that stops this. */
   onGrowth(listener: () => void): () => void {
     this.#growthListeners.add(listener);
     return () => this.#growthListeners.delete(listener);
   }
 
-  /** Calls the listener when what was written is lost; returns how to stop that. */
+  /** Calls the listener when written records are lost; returns a function that stops this. */
   onLoss(listener: () => void): () => void {
     this.#lossListeners.add(listener);
     return () => this.#lossListeners.delete(listener);
@@ -95,7 +95,7 @@ export class Store {
     const decision = this.#check(stream, expected, events);
     if (decision.kind === 'repeated') return this.#repeated(stream, decision.last);
     if (decision.kind !== 'write') return decision;
-    // The metadata of a stream that was deleted makes it one again.
+    // Writing the metadata of a deleted stream restores the stream.
     const original = stream.startsWith('$$') ? stream.slice(2) : undefined;
     const revives = original !== undefined && this.#isSoftDeleted(original);
     const recreateFrom = (this.#streams.get(stream)?.lastRevision ?? -1n) + 1n;
@@ -125,7 +125,7 @@ export class Store {
     return { kind: 'success', revision: record.revision, position: record.position, repeated: false };
   }
 
-  /** Deletes a stream for ever. */
+  /** Deletes a stream permanently. */
   tombstone(stream: string, expected: Expected): Appended {
     const decision = this.#check(stream, expected, [{ id: randomUUID() }]);
     if (decision.kind === 'repeated') throw new Error('an id was drawn twice');
@@ -135,7 +135,7 @@ export class Store {
     return { kind: 'success', revision: record.revision, position: record.position, repeated: false };
   }
 
-  /** Appends quickly, whatever the streams' revisions are: as many writes as there are events. */
+  /** Appends quickly, at any revision of the streams: one write for each event. */
   seed(events: Iterable<Partial<Proposed> & { readonly stream: string }>): void {
     for (const { stream, ...given } of events) {
       this.#push(stream, { ...proposeJson('seeded', '{}'), ...given });
@@ -148,7 +148,7 @@ export class Store {
     return stream.startsWith('$$') ? METADATA_LIMITS : (this.#limits.get(stream) ?? UNLIMITED);
   }
 
-  /** Whether the stream can be read: none, one with a tombstone, or one that is deleted or never was. */
+  /** Whether the stream can be read, has a tombstone, or does not exist because it is deleted or was never written. */
   stateOf(name: string): 'readable' | 'none' | 'tombstoned' {
     if (this.#isTombstoned(name)) return 'tombstoned';
     const stream = this.#streams.get(name);
@@ -166,18 +166,18 @@ export class Store {
     return low;
   }
 
-  /** Whether a position is within a record: nothing can be read from there. */
+  /** Whether a position is inside a record: nothing can be read from there. */
   isWithinRecord(position: bigint): boolean {
     const before = this.#events[this.indexFrom(position) - 1];
     return before !== undefined && position < before.end;
   }
 
-  /** Forgets which ids were written of late, as a new leader has not seen them. */
+  /** Forgets which ids were written recently: a new leader has not seen them. */
   forgetRecentIds(): void {
     this.#recent.clear();
   }
 
-  /** Loses what was written after a position, and every connection; what is written next gets the same positions. */
+  /** Loses all records after a position, and every connection; the next records get the same positions. */
   truncateTo(position: bigint): void {
     this.restoreOlder(this.#events.filter((record) => record.position <= position));
   }
@@ -186,7 +186,7 @@ export class Store {
     return [...this.#events];
   }
 
-  /** Puts an older backup in place of what there is, and loses every connection. */
+  /** Replaces the content by an older backup, and loses every connection. */
   restoreOlder(backup: Snapshot): void {
     this.#replace([...backup]);
     this.#ordinal = backup.at(-1)?.ordinal ?? 0;
@@ -196,8 +196,8 @@ export class Store {
   }
 
   /**
-   * Removes from `$all` what cannot be read from its stream any more. Of a stream with a tombstone that remains; of any
-   * other the last event, whether it can be read or not.
+   * Removes from `$all` the events that can no longer be read from their stream. Of a stream with a tombstone the
+   * tombstone remains; of any other stream the last event remains, readable or not.
    */
   scavenge(): void {
     this.#replace(
@@ -240,7 +240,7 @@ export class Store {
     return name.startsWith('$$') && this.#streams.get(name.slice(2))?.isTombstoned === true;
   }
 
-  /** Lets a soft-deleted stream begin again at a revision. */
+  /** Lets a soft-deleted stream continue from a revision. */
   #recreate(stream: string, from: bigint): void {
     const metadata = this.#streams.get(`$$${stream}`)?.last;
     if (metadata === undefined) return;

@@ -1,18 +1,18 @@
 import { DELETED_REVISION, type StoredRecord } from './record.js';
 
-/** What a stream's metadata says of how much of it can be read. */
+/** The limits that a stream's metadata sets on which of its events can be read. */
 export interface Limits {
-  /** The first revision to be read. */
+  /** The first revision that can be read. */
   readonly truncateBefore?: bigint;
   readonly maxCount?: bigint;
   readonly maxAgeMs?: number;
 }
 
 export const UNLIMITED: Limits = {};
-/** Of a metadata stream only the last event is read. */
+/** Of a metadata stream only the last event can be read. */
 export const METADATA_LIMITS: Limits = { maxCount: 1n };
 
-/** Metadata that is no JSON object, or has other types in it, limits nothing. */
+/** Parses limits: metadata that is not a JSON object, or that has other types, sets none. */
 export function parseLimits(metadata: Uint8Array): Limits {
   let parsed: unknown;
   try {
@@ -27,7 +27,7 @@ export function parseLimits(metadata: Uint8Array): Limits {
   };
   const [truncateBefore, maxCount, maxAge] = [number('$tb'), number('$maxCount'), number('$maxAge')];
   return {
-    // The greatest revision has no number of its own in JSON's arithmetic.
+    // A JSON number cannot represent the greatest revision exactly.
     ...(truncateBefore !== undefined && {
       truncateBefore: truncateBefore >= 2 ** 63 ? DELETED_REVISION : BigInt(Math.floor(truncateBefore)),
     }),
@@ -36,7 +36,7 @@ export function parseLimits(metadata: Uint8Array): Limits {
   };
 }
 
-/** The events of one stream, a scavenge having removed those before the first. */
+/** The events of one stream; a scavenge may have removed those before the first. */
 export class StoredStream {
   readonly name: string;
   readonly #records: StoredRecord[] = [];
@@ -72,7 +72,7 @@ export class StoredStream {
     return record?.revision === revision ? record : undefined;
   }
 
-  /** The first revision the limits let be read. */
+  /** The first revision that can be read within the limits. */
   firstReadable(limits: Limits): bigint {
     let first = this.#records[0]?.revision ?? 0n;
     if (limits.truncateBefore !== undefined && limits.truncateBefore > first) first = limits.truncateBefore;

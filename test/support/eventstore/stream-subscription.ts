@@ -6,7 +6,7 @@ import type { Node } from './node.js';
 import type { Outlet } from './outlet.js';
 import { DELETED_REVISION, type StoredRecord } from './record.js';
 
-/** A subscription to one stream, which may not be there yet. It fails when the stream gets a tombstone. */
+/** A subscription to one stream, which may not exist yet. It fails when the stream gets a tombstone. */
 export class StreamSubscription {
   readonly #node: Node;
   readonly #outlet: Outlet;

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Proposed } from './record.js';
 
-/** What the server writes into the log by itself: records of nobody's. */
+/** The stream of the statistics that the server itself writes into the log. */
 export const STATISTICS_STREAM = '$stats-127.0.0.1:2113';
 
 export function proposeJson(type: string, data: string): Proposed {
@@ -14,7 +14,7 @@ export function newStatistics(): Proposed {
   return proposeJson('$statsCollected', '{"proc-mem":"87654321","sys-cpu":"12.5"}');
 }
 
-/** What a fresh database holds, as stream and event. */
+/** The content of a new database, as streams and events. */
 export const FIRST_RECORDS: readonly (readonly [stream: string, event: Proposed])[] = [
   [`$$${STATISTICS_STREAM}`, proposeJson('$metadata', '{"$maxAge":86400}')],
   ['$scavenges', proposeJson('$scavengeIndexInitialized', '{}')],

@@ -1,10 +1,10 @@
 import type { AllStreamSubscription, StreamSubscription } from '@eventstore/db-client';
 import { vi } from 'vitest';
 
-/** The longest a test waits for something of a subscription, in milliseconds. */
+/** The longest that a test waits for a delivery of a subscription, in milliseconds. */
 const PATIENCE_MS = 15_000;
 
-/** What a subscription brought so far, in order: types of events, commit positions of checkpoints, `caughtUp`. */
+/** The deliveries of a subscription so far, in order: types of events, commit positions of checkpoints, `caughtUp`. */
 export class Watch {
   readonly seen: (string | bigint)[] = [];
   error: unknown;
@@ -30,7 +30,9 @@ export class Watch {
     await vi.waitFor(
       () => {
         if (!holds(this))
-          throw new Error(`it brought ${this.seen.map(String).join(' ')}; error: ${String(this.error)}`);
+          throw new Error(
+            `the subscription delivered ${this.seen.map(String).join(' ')}; error: ${String(this.error)}`,
+          );
       },
       { timeout: PATIENCE_MS, interval: 5 },
     );

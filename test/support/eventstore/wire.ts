@@ -1,7 +1,7 @@
 /**
- * Protocol Buffers encoding, as much of it as the frequent answers need: they are written by hand, for the generated
- * classes are slow and hide `google.protobuf.Any`. A message is the concatenation of its fields; fields have numbers up
- * to 15.
+ * Protocol Buffers encoding, as much of it as the frequent answers need: they are encoded by hand because the generated
+ * classes are slow and hide `google.protobuf.Any`. A message is the concatenation of its fields; field numbers are at
+ * most 15.
  */
 
 const LENGTH_DELIMITED = 2;
@@ -14,7 +14,7 @@ function varintLength(value: number): number {
   return length;
 }
 
-/** Seven bits of a number a byte, the lowest first; the highest bit of each says that there are more. */
+/** Writes seven bits of a number per byte, the lowest first; the highest bit of a byte is set if more bytes follow. */
 function writeVarint(target: Uint8Array, start: number, value: number): number {
   let [offset, rest] = [start, value];
   for (; rest >= 0x80; rest = Math.floor(rest / 0x80)) target[offset++] = (rest % 0x80) | 0x80;
@@ -22,12 +22,12 @@ function writeVarint(target: Uint8Array, start: number, value: number): number {
   return offset + 1;
 }
 
-/** A number that is too great for arithmetic. */
+/** Encodes a number that is too large for number arithmetic. */
 function encodeGreat(value: bigint): number[] {
   return value < 0x80n ? [Number(value)] : [Number(value & 0x7fn) | 0x80, ...encodeGreat(value >> 7n)];
 }
 
-/** An unsigned number; written even when it is 0, as the members of a oneof are. */
+/** An unsigned number; it is written even when it is 0, as members of a oneof are. */
 export function uint(field: number, value: bigint | number): Buffer {
   const number = Number(value);
   if (!Number.isSafeInteger(number)) return Buffer.from([(field << 3) | VARINT, ...encodeGreat(BigInt(value))]);

@@ -31,12 +31,12 @@ import { AUTH_KEY } from './host.js';
 export const ORIGIN = 'core-v2';
 const NO_ROOT = sha256();
 
-/** Where a host is, and who it is. */
+/** The address and the identity of a host. */
 export type HostAt = Pick<RunningHost, 'url'> & {
   readonly identity: Pick<RunningHost['identity'], 'id' | 'verifyKey'>;
 };
 
-/** A history: events with their entries and roots. Another that goes on from a place of it is another history. */
+/** A history: events with their entries and roots. It is immutable; a continuation is another history. */
 export class History {
   readonly root: RootKey;
   readonly events: readonly SealedEvent[];
@@ -56,7 +56,7 @@ export class History {
     return this.events.length;
   }
 
-  /** The history of the first events and of so many others. */
+  /** The history of the first `at` events and of `count` new ones. */
   on(count: number, { at = this.length, name = 'a', bytes = 0 } = {}): History {
     const events = this.events.slice(0, at);
     const frontiers = this.#frontiers.slice(0, at + 1);
@@ -81,11 +81,11 @@ export class History {
   }
 }
 
-/** A refusal as it came. */
+/** A refusal as it was received. */
 export class Refused extends Error {
   readonly refusal: Refusal;
   readonly status: number;
-  /** Whether the answer has the HMAC of the host. */
+  /** Whether the answer has the host's HMAC. */
   readonly isProven: boolean;
 
   constructor(refusal: Refusal, status: number, isProven: boolean) {
@@ -100,7 +100,7 @@ export class Refused extends Error {
   }
 }
 
-/** What is changed of a request or of what it says. */
+/** Parts of a request that differ from a valid one. */
 export interface Sent {
   readonly key?: HostKey;
   readonly method?: 'GET' | 'POST';
@@ -109,7 +109,7 @@ export interface Sent {
   readonly nowMs?: number;
 }
 
-/** One process of a core that writes to hosts by hand. */
+/** One process of a core that writes to hosts, with requests made by hand. */
 export class Process {
   readonly root: RootKey;
   readonly epoch: number;
@@ -166,7 +166,7 @@ export class Process {
   }
 }
 
-/** A head as it came, everything in it verified. */
+/** A received head, after everything in it was verified. */
 function readHead(host: HostAt, key: VerifyKey, body: Uint8Array, request: Uint8Array) {
   const hostKey = verifyKey(Buffer.from(host.identity.verifyKey, 'base64'), 'the key of the host');
   const { value } = openHead(decodeHeadAnswer(body), hostKey);
@@ -178,7 +178,7 @@ function readHead(host: HostAt, key: VerifyKey, body: Uint8Array, request: Uint8
   };
 }
 
-/** Sends a request without a client's help, and checks the HMAC of its answer. @throws Refused */
+/** Sends a request without the product's client, and checks the HMAC of the answer. @throws Refused */
 export async function send(host: HostAt, path: string, sent: Sent = {}): Promise<Uint8Array> {
   const { method = 'GET', body = new Uint8Array(), headers = {}, nowMs = Date.now() } = sent;
   const key = sent.key ?? hostKeyOf(AUTH_KEY, host.identity.id);
@@ -206,7 +206,7 @@ export async function send(host: HostAt, path: string, sent: Sent = {}): Promise
   return bytes;
 }
 
-/** What a host tells of an origin. */
+/** Reads what a host gives of an origin. */
 export class Reader {
   readonly host: HostAt;
   readonly key: VerifyKey;
@@ -249,12 +249,12 @@ export class Reader {
   }
 }
 
-/** Whether a signed tree opens under a key; what it says. */
+/** The tree of a refusal, verified with a key; undefined if it has none. */
 export function treeIn(refusal: Refusal, key: VerifyKey): Tree | undefined {
   return 'tree' in refusal ? openTree(refusal.tree, key).value : undefined;
 }
 
-/** What the claim of a refusal says. */
+/** The claim of a refusal, verified with a key; undefined if it has none. */
 export function claimIn(refusal: Refusal, key: VerifyKey) {
   return 'claim' in refusal ? openClaim(refusal.claim, key).value : undefined;
 }

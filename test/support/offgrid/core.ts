@@ -3,7 +3,7 @@ import type { RunningHost } from '../../../src/infra/offgrid/host/server.js';
 import { TestNode, type Untyped } from '../node.js';
 import { AUTH_KEY } from './host.js';
 
-/** How long replication is waited for. */
+/** How long tests wait for replication. */
 export const WAIT = { timeout: 120_000, interval: 20 };
 
 export type HostAt = Pick<RunningHost, 'url'>;
@@ -17,14 +17,14 @@ export function replicating(hosts: readonly HostAt[]): Record<string, string> {
   };
 }
 
-/** A core that replicates to hosts; it goes with the test. */
+/** A core that replicates to hosts; it stops when the test ends. */
 export async function newCore(hosts: readonly HostAt[], env: Readonly<Record<string, string>> = {}): Promise<TestNode> {
   const node = await TestNode.start({ ...replicating(hosts), ...env });
   onTestFinished(() => node.stop());
   return node;
 }
 
-/** A core whose hosts have signed for all there is: its first key and its policy. */
+/** A core whose hosts have signed for all of its events: its first key and its policy. */
 export async function settledCore(
   hosts: readonly HostAt[],
   env: Readonly<Record<string, string>> = {},
@@ -34,7 +34,7 @@ export async function settledCore(
   return node;
 }
 
-/** A status that says: every host has signed for all of 1 … sequence. */
+/** The status when every host has signed for all events 1 … sequence. */
 export function keptByAll(sequence: number): object {
   return { headSequence: sequence, quorumSequence: sequence, pending: 0, degraded: false };
 }
@@ -45,7 +45,7 @@ const STATUS = `{ replicationStatus {
   hosts { id name url state why confirmed weight sequence behind lastAcknowledgedAt reached lastError damaged proof { kind at } score }
 } }`;
 
-/** The whole of `replicationStatus`. */
+/** All fields of `replicationStatus`. */
 export async function statusOf(node: TestNode): Promise<Untyped> {
   return (await node.gql(STATUS)).replicationStatus;
 }

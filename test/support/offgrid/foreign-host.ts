@@ -8,10 +8,10 @@ import type { RootKey } from '../../../src/infra/crypto/root-key.js';
 import { AUTH_KEY, HOST_DEFAULTS, newFolder } from './host.js';
 import { ORIGIN, Reader, type HostAt } from './by-hand.js';
 
-/** What runs them. It is started once in a process of tests: Python takes longer to start than most of what is tested. */
+/** The program that runs the hosts. A test process starts it only once, because Python is slow to start. */
 const RUNNER = fileURLToPath(new URL('foreign_hosts.py', import.meta.url));
 
-/** What is printed of one that listens. */
+/** The line that is printed for a host that listens. */
 interface Started {
   readonly pid: number;
   readonly url: string;
@@ -20,22 +20,22 @@ interface Started {
   readonly verifyKey: string;
 }
 
-/** How one is set up. */
+/** The settings of a host. */
 interface ForeignOptions {
   readonly folder?: string;
   readonly budgetBytes?: number;
 }
 
 /**
- * A storage host that shares no code with the product's: a process of Python, written from the document of the
- * protocol. It ends with the test.
+ * A storage host that shares no code with the product: a Python process, written from the protocol's documentation. It
+ * ends with the test.
  */
 export class ForeignHost implements HostAt {
   readonly folder: string;
   readonly url: string;
   readonly identity: HostAt['identity'];
   #budgetBytes: number | undefined;
-  /** None once it was killed: the number may be another's by then. */
+  /** Undefined once it was killed: another process may have the number by then. */
   #pid: number | undefined;
 
   private constructor(options: ForeignOptions & { folder: string }, pid: number, at: HostAt) {
@@ -46,7 +46,7 @@ export class ForeignHost implements HostAt {
     this.identity = at.identity;
   }
 
-  /** @throws Error with what it printed when it does not start */
+  /** @throws Error with the host's output when it does not start */
   static async start(options: ForeignOptions = {}): Promise<ForeignHost> {
     const folder = options.folder ?? (await newFolder());
     const { pid, url, fingerprint, verifyKey } = await launch({ ...options, folder }, 0);
@@ -59,14 +59,14 @@ export class ForeignHost implements HostAt {
     return this.identity.id;
   }
 
-  /** Ends it at once, as a power cut of the process would. */
+  /** Ends it immediately, with SIGKILL. */
   async kill(): Promise<void> {
     const pid = this.#pid;
     this.#pid = undefined;
     while (pid !== undefined && kill(pid)) await delay(5);
   }
 
-  /** Kills it, unless it is dead, and starts it again at its address, on what it has kept. */
+  /** Kills it, if it runs, and starts it again at its address and on its folder. */
   async restart({ budgetBytes }: Pick<ForeignOptions, 'budgetBytes'> = {}): Promise<void> {
     await this.kill();
     this.#budgetBytes = budgetBytes ?? this.#budgetBytes;
@@ -75,7 +75,7 @@ export class ForeignHost implements HostAt {
       ...(this.#budgetBytes === undefined ? {} : { budgetBytes: this.#budgetBytes }),
     };
     const { pid, fingerprint } = await launch(options, Number(new URL(this.url).port));
-    if (fingerprint !== this.id) throw new Error(`host ${this.id} came back as ${fingerprint}`);
+    if (fingerprint !== this.id) throw new Error(`host ${this.id} restarted as ${fingerprint}`);
     this.#pid = pid;
   }
 
@@ -92,7 +92,7 @@ function launch(
   return ForeignHosts.get().launch(args);
 }
 
-/** @returns whether there was still something to kill */
+/** @returns whether the process still existed */
 function kill(pid: number): boolean {
   try {
     return process.kill(pid, 'SIGKILL');
@@ -101,11 +101,11 @@ function kill(pid: number): boolean {
   }
 }
 
-/** The process that runs hosts. */
+/** The process that runs the hosts. */
 class ForeignHosts {
   static #one: ForeignHosts | undefined;
   readonly #child: ChildProcessByStdio<Writable, Readable, null>;
-  readonly #told = new Map<number, (line: Started & { readonly failed?: string }) => void>();
+  readonly #waiting = new Map<number, (line: Started & { readonly failed?: string }) => void>();
   #launched = 0;
 
   static get(): ForeignHosts {
@@ -114,24 +114,24 @@ class ForeignHosts {
 
   private constructor() {
     const env = { ...process.env, OFFGRID_AUTH_KEY: AUTH_KEY };
-    // In a group of its own, with which it ends those that it runs.
+    // It has its own process group, so that it can end the hosts that it runs.
     this.#child = spawn('python3', ['-B', RUNNER], { env, detached: true, stdio: ['pipe', 'pipe', 'inherit'] });
     createInterface(this.#child.stdout).on('line', (line) => {
-      const told = JSON.parse(line) as Started & { readonly id: number; readonly failed?: string };
-      this.#told.get(told.id)?.(told);
+      const started = JSON.parse(line) as Started & { readonly id: number; readonly failed?: string };
+      this.#waiting.get(started.id)?.(started);
     });
     this.#child.unref();
   }
 
-  /** @throws Error with what it printed when it does not start */
+  /** @throws Error with the host's output when it does not start */
   async launch(args: readonly string[]): Promise<Started> {
     const id = (this.#launched += 1);
-    const told = await new Promise<Started & { readonly failed?: string }>((resolve) => {
-      this.#told.set(id, resolve);
+    const started = await new Promise<Started & { readonly failed?: string }>((resolve) => {
+      this.#waiting.set(id, resolve);
       this.#child.stdin.write(`${JSON.stringify([id, args])}\n`);
     });
-    this.#told.delete(id);
-    if (told.failed !== undefined) throw new Error(`the host did not start: ${told.failed}`);
-    return told;
+    this.#waiting.delete(id);
+    if (started.failed !== undefined) throw new Error(`the host did not start: ${started.failed}`);
+    return started;
   }
 }

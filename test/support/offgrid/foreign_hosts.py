@@ -1,7 +1,7 @@
-"""Runs hosts for tests, each in a process of its own, forked from this one, which has loaded what they need.
+"""Runs hosts for tests, each in a process of its own, forked from this one, which has loaded their modules.
 
-A line of its input is [id, arguments]; one that it prints is { id, pid, url, ... } of a host that listens, or { id, failed } of
-one that does not start. They all end with its input.
+A line of its input is [id, arguments]. It prints { id, pid, url, ... } for a host that listens, or { id, failed } for one that
+does not start. All hosts end when its input ends.
 """
 
 import importlib.util
@@ -23,21 +23,21 @@ def loaded():
     return module
 
 
-def say(**line):
+def report(**line):
     print(json.dumps(line), flush=True)
 
 
 def serve(foreign_host, number, arguments):
     try:
-        foreign_host.run(foreign_host.parse(arguments), lambda started: say(id=number, pid=os.getpid(), **started))
+        foreign_host.run(foreign_host.parse(arguments), lambda started: report(id=number, pid=os.getpid(), **started))
     except BaseException:
-        say(id=number, failed=traceback.format_exc())
+        report(id=number, failed=traceback.format_exc())
     os._exit(1)
 
 
 def main():
     foreign_host = loaded()
-    # Nobody has to wait for those that end.
+    # Hosts that end need not be waited for.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     for line in sys.stdin:
         number, arguments = json.loads(line)

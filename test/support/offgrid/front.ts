@@ -5,10 +5,10 @@ import { buffer } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import { onTestFinished } from 'vitest';
 
-/** Headers of one connection, not of what is carried over it. */
+/** Headers of one connection, which are not passed on. */
 const HOP_BY_HOP: ReadonlySet<string> = new Set(['host', 'connection', 'content-length', 'transfer-encoding']);
 
-/** A request as it came. */
+/** A request as it was received. */
 export interface Exchange {
   readonly method: string;
   /** With its query. */
@@ -18,19 +18,19 @@ export interface Exchange {
 }
 
 /** An answer. */
-export interface Told {
+export interface Reply {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: Buffer | Readable;
 }
 
-/** What happens to a request; `pass` gives it to the one behind. */
-export type Handler = (request: Exchange, pass: (request: Exchange) => Promise<Told>) => Promise<Told>;
+/** Answers a request; `pass` sends it to the server behind. */
+export type Handler = (request: Exchange, pass: (request: Exchange) => Promise<Reply>) => Promise<Reply>;
 
-/** An HTTP server in front of another, which does to requests and answers what it is told to. */
+/** An HTTP server in front of another, which may change requests and answers. */
 export class Front {
   readonly url: string;
-  /** Every request that came, in order. */
+  /** Every request received, in order. */
   readonly asked: Exchange[] = [];
   handler: Handler | undefined;
 
@@ -38,19 +38,19 @@ export class Front {
     this.url = url;
   }
 
-  /** One in front of a server; it goes with the test. */
+  /** Starts one in front of a server; it stops when the test ends. */
   static async of(target: string): Promise<Front> {
     const server = createServer((request, response) => {
       const answer = async () => {
         const { method = 'GET', url: path = '/' } = request;
         const asked = { method, path, headers: endToEnd(request.headers), body: await buffer(request) };
         front.asked.push(asked);
-        const told = await (front.handler ?? passOn)(asked, (what) => pass(target, what));
-        response.writeHead(told.status, told.headers);
-        if (told.body instanceof Readable) await pipeline(told.body, response);
-        else response.end(told.body);
+        const reply = await (front.handler ?? passOn)(asked, (what) => pass(target, what));
+        response.writeHead(reply.status, reply.headers);
+        if (reply.body instanceof Readable) await pipeline(reply.body, response);
+        else response.end(reply.body);
       };
-      // Whoever asks may have hung up, and whoever is behind may be gone: so is the answer then.
+      // The client may have disconnected, or the server behind may have ended: then there is no answer.
       answer().catch(() => response.destroy());
     });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -65,8 +65,8 @@ export class Front {
 
 const passOn: Handler = (request, pass) => pass(request);
 
-/** Gives a request to a server. */
-async function pass(target: string, { method, path, headers, body }: Exchange): Promise<Told> {
+/** Sends a request to a server. */
+async function pass(target: string, { method, path, headers, body }: Exchange): Promise<Reply> {
   const answer = await fetch(`${target}${path}`, {
     method,
     headers,

@@ -1,4 +1,4 @@
-// A host in a process of its own, for tests that kill it: its options are the argument, as JSON.
+// A host in a process of its own, for tests that kill it. Its argument is its options, as JSON.
 import { systemClock } from '../../../dist/infra/platform/clock.js';
 import { startHost } from '../../../dist/infra/offgrid/host/server.js';
 import { pino } from 'pino';

@@ -8,16 +8,16 @@ import { HOST_DEFAULTS } from './host.js';
 
 const MAIN = fileURLToPath(new URL('host-main.mjs', import.meta.url));
 
-/** What it says when it listens. */
+/** The line that it prints when it listens. */
 interface Started {
   readonly url: string;
   readonly id: string;
   readonly verifyKey: string;
 }
 
-/** A host in a process of its own, which runs what was built. */
+/** A host in a process of its own, which runs the built program in `dist`. */
 export class HostProcess {
-  /** Where it is and who it is, as a host in this process says it. */
+  /** Its address and identity, in the form of a host in this process. */
   readonly host: { readonly url: string; readonly identity: { readonly id: string; readonly verifyKey: string } };
   readonly #child: ChildProcess;
   readonly #ended: Promise<unknown>;
@@ -28,22 +28,22 @@ export class HostProcess {
     this.host = { url, identity: { id, verifyKey } };
   }
 
-  /** Starts one in a folder. @throws Error with what it said when it does not start */
+  /** Starts one in a folder. @throws Error with its output when it does not start */
   static async start(folder: string, options: Partial<HostOptions> = {}): Promise<HostProcess> {
     const all = { folder, ...HOST_DEFAULTS, ...options };
     const child = spawn(process.execPath, [MAIN, JSON.stringify(all)], { stdio: ['ignore', 'pipe', 'pipe'] });
     onTestFinished(() => {
       child.kill('SIGKILL');
     });
-    let said = '';
-    child.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()));
+    let errors = '';
+    child.stderr.on('data', (chunk: Buffer) => (errors += chunk.toString()));
     for await (const line of createInterface(child.stdout)) {
       return new HostProcess(child, JSON.parse(line) as Started);
     }
-    throw new Error(`the host did not start: ${said}`);
+    throw new Error(`the host did not start: ${errors}`);
   }
 
-  /** Ends it at once, as a power cut of the process would. */
+  /** Ends it immediately, with SIGKILL. */
   async kill(): Promise<void> {
     this.#child.kill('SIGKILL');
     await this.#ended;

@@ -9,7 +9,7 @@ import { quiet } from '../quiet.js';
 /** The key that core, hosts and broker of a test share. */
 export const AUTH_KEY = 'a key that only the test knows';
 
-/** How a host of a test is set up unless it says otherwise. */
+/** The default settings of a test's host. */
 export const HOST_DEFAULTS = {
   name: 'host-a',
   bind: '127.0.0.1',
@@ -19,14 +19,14 @@ export const HOST_DEFAULTS = {
   chunkThreshold: 1_024,
 } as const;
 
-/** A folder that goes with the test. */
+/** A temporary folder, which is removed when the test ends. */
 export async function newFolder(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'sheratan-offgrid-'));
   onTestFinished(() => rm(folder, { recursive: true, force: true }));
   return folder;
 }
 
-/** A host in this process, over real sockets and files; it stops with the test. */
+/** A host in this process, over real sockets and files; it stops when the test ends. */
 export async function newHost(options: Partial<HostOptions> = {}): Promise<RunningHost> {
   const host = await startHost({
     folder: options.folder ?? (await newFolder()),

@@ -4,16 +4,16 @@ import { newDataDir, Sheratan } from '../core.js';
 import type { Untyped } from '../node.js';
 import { AUTH_KEY } from './host.js';
 
-/** The longest a test waits for something to come about. */
+/** The longest that a test waits for a condition, in milliseconds. */
 export const WAIT = { timeout: 120_000, interval: 50 };
 /** How long a mutation waits for a quorum, in seconds: on a busy machine, an election and a batch may take more than 10. */
 const REPLICATED_TIMEOUT_S = '40';
-/** Where nobody listens, nor ever will. */
-export const NOBODY = 'http://127.0.0.1:1';
-/** What a core ships before anybody has done anything: its first key and its policy. */
+/** An address at which no server listens. */
+export const UNREACHABLE = 'http://127.0.0.1:1';
+/** The number of events that a core ships before any command: its first key and its policy. */
 export const FIRST_EVENTS = 2;
 
-/** A core that can be asked, in this process or in its own. */
+/** A core that takes GraphQL requests, in this process or in its own. */
 export interface Asked {
   gql(query: string, variables?: object): Promise<Untyped>;
 }
@@ -27,14 +27,14 @@ export function replicating(
     OFFGRID_STORAGE_ENABLED: 'true',
     OFFGRID_STORAGE_HOSTS: hosts.join(','),
     OFFGRID_AUTH_KEY: AUTH_KEY,
-    OFFGRID_BROKER_URL: NOBODY,
+    OFFGRID_BROKER_URL: UNREACHABLE,
     SHERATAN_REPLICATED_TIMEOUT: REPLICATED_TIMEOUT_S,
     SHERATAN_LOG_LEVEL: 'error',
     ...more,
   };
 }
 
-/** A core in a process of its own, and where its data is. */
+/** A core in a process of its own, and its data folder. */
 export interface Machine {
   readonly core: Sheratan;
   readonly dataDir: string;
@@ -57,7 +57,7 @@ const STATUS = `{ replicationStatus {
   hosts { id url state why weight sequence behind reached lastError }
 } }`;
 
-/** `replicationStatus`. */
+/** The fields of `replicationStatus` that tests use. */
 export async function statusOf(core: Asked): Promise<Untyped> {
   return (await core.gql(STATUS)).replicationStatus;
 }
@@ -68,7 +68,7 @@ export async function hostAt(core: Asked, url: string): Promise<Untyped> {
   return hosts.find((host: Untyped) => host.url === url);
 }
 
-/** What a mutation was answered with. */
+/** The result of a mutation. */
 export interface Made {
   readonly id: string;
   readonly durability: 'APPENDED' | 'PROJECTED' | 'REPLICATED';
@@ -81,7 +81,7 @@ const CREATE = `mutation ($input: CreateMissionInput!, $consistency: Consistency
   }
 }`;
 
-/** Makes a mission, which is one event. */
+/** Creates a mission, which is one event. */
 export async function newMission(
   core: Asked,
   input: object = {},
@@ -91,14 +91,14 @@ export async function newMission(
   return { id: createMission.mission.id, durability: createMission.durability };
 }
 
-/** Makes so many missions, one after the other. */
+/** Creates `count` missions, one after the other. */
 export async function newMissions(core: Asked, count: number, input: object = {}): Promise<readonly Made[]> {
   const made: Made[] = [];
   while (made.length < count) made.push(await newMission(core, input));
   return made;
 }
 
-/** Resolves with the status once every host has signed for everything. @param atLeast events there must be */
+/** Resolves with the status once every host has signed for all events. @param atLeast the least number of events */
 export async function settled(core: Asked, atLeast = FIRST_EVENTS): Promise<Untyped> {
   let status: Untyped;
   const isSettled = async () => {
@@ -117,10 +117,10 @@ export async function titlesOf(core: Asked): Promise<readonly string[]> {
   return missions.edges.map(({ node }: Untyped): string => node.title).sort();
 }
 
-/** Gives a host a state; answers with the state it is in, or with why not. */
+/** Sets the state of a host; returns its state, or the problem. */
 export async function setHostState(core: Asked, id: string, state: string): Promise<Untyped> {
   const { setHostState: result } = await core.gql(
-    `mutation ($id: ID!, $state: SettableHostState!) { setHostState(id: $id, state: $state, why: "A test says so") {
+    `mutation ($id: ID!, $state: SettableHostState!) { setHostState(id: $id, state: $state, why: "A test") {
       ... on SetHostStatePayload { host { state } }
       ... on Problem { code message }
     } }`,
@@ -129,7 +129,7 @@ export async function setHostState(core: Asked, id: string, state: string): Prom
   return result;
 }
 
-/** Tries a host again now. */
+/** Runs the mutation `retryHost`. */
 export async function retryHost(core: Asked, id: string): Promise<Untyped> {
   const { retryHost: result } = await core.gql(
     `mutation ($id: ID!) { retryHost(id: $id) { ... on RetryHostPayload { host { state } } ... on Problem { code message } } }`,
@@ -146,7 +146,7 @@ export async function recoveryKeyOf(dataDir: string): Promise<string> {
   return key;
 }
 
-/** `sheratan restore` into a folder. @param hosts with their fingerprints, where they are known */
+/** Runs `sheratan restore` into a folder. @param hosts with their fingerprints, where they are known */
 export function restoreInto(
   dataDir: string,
   key: string,
@@ -157,7 +157,7 @@ export function restoreInto(
   return sheratan(args, dataDir, { ...replicating(hosts), SHERATAN_RECOVERY_KEY: key });
 }
 
-/** `sheratan restore --drill` beside a core. */
+/** Runs `sheratan restore --drill` beside a core. */
 export function drill(
   dataDir: string,
   hosts: readonly string[],

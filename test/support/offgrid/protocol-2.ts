@@ -9,13 +9,13 @@ import type { SignedKind, SignedThing } from '../../../src/infra/offgrid/protoco
 import type { Tree } from '../../../src/infra/offgrid/protocol/tree.js';
 import { verifyKeyOf } from '../../../src/infra/offgrid/protocol/verify-key.js';
 
-/** A key pair, its public key as it is pinned. */
+/** A key pair, and its public key in the form in which it is pinned. */
 export function newKeys() {
   const { privateKey, publicKey } = generateKeyPairSync('ed25519');
   return { privateKey, publicKey, verifyKey: verifyKeyOf(publicKey) };
 }
 
-/** Signs any content as one of a kind, whether readers accept it or not. */
+/** Signs any content as a signed thing of a kind, even if readers do not accept it. */
 export function signContent<Kind extends SignedKind>(
   kind: Kind,
   content: Uint8Array,
@@ -25,12 +25,12 @@ export function signContent<Kind extends SignedKind>(
   return { kind, content, signature };
 }
 
-/** Signs any map as one of a kind, whether readers accept it or not. */
+/** Signs any map as a signed thing of a kind, even if readers do not accept it. */
 export function signMap<Kind extends SignedKind>(kind: Kind, map: object, key: KeyObject): SignedThing<Kind> {
   return signContent(kind, encode(map), key);
 }
 
-/** The code that something is refused with, or what it returns. */
+/** The code of the refusal, or the result of a call that is not refused. */
 export function codeOf(work: () => unknown): unknown {
   try {
     return work();
@@ -40,7 +40,7 @@ export function codeOf(work: () => unknown): unknown {
   }
 }
 
-/** The message that something is refused with. */
+/** The message of the refusal. */
 export function messageOf(work: () => unknown): string {
   try {
     work();
@@ -51,7 +51,7 @@ export function messageOf(work: () => unknown): string {
   return 'accepted';
 }
 
-/** Bytes of which one bit is changed. */
+/** A copy of bytes with one bit changed. */
 export function flipped(bytes: Uint8Array, at: number): Uint8Array {
   const changed = Uint8Array.from(bytes);
   const bit = at % (changed.byteLength * 8);
@@ -59,7 +59,7 @@ export function flipped(bytes: Uint8Array, at: number): Uint8Array {
   return changed;
 }
 
-/** For each member, values just inside its limits and just outside of them. */
+/** For each member, values just inside its limits and just outside them. */
 export type Limits = Readonly<
   Record<string, { readonly inside: readonly unknown[]; readonly outside: readonly unknown[] }>
 >;

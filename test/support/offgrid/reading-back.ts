@@ -11,7 +11,7 @@ import { WriterFile } from '../../../src/infra/offgrid/replication/writer-file.j
 import { AUTH_KEY, newFolder } from './host.js';
 import { ORIGIN } from './by-hand.js';
 
-/** What a restore of a test is told. */
+/** The options of a test's restore. */
 export interface ReadingOptions {
   readonly root: RootKey;
   readonly hosts: readonly {
@@ -24,20 +24,20 @@ export interface ReadingOptions {
   readonly history?: string;
 }
 
-/** What was said meanwhile, and the folder that the log is in. */
+/** The messages about failures, and the folder of the log. */
 interface InFolder {
   readonly troubles: readonly string[];
   readonly folder: string;
 }
 
-/** Reads a history back, over real sockets, into a folder that is a core's. */
+/** Reads a history back, over real sockets, into a core's folder. */
 export async function readBackForTest(options: ReadingOptions): Promise<ReadHistory & InFolder> {
   const read = await readInto(options, false);
   if ('loss' in read) throw new Error('a loss was accepted');
   return read;
 }
 
-/** The same, and a loss is accepted. */
+/** Does the same, and accepts a loss. */
 export async function readWithLoss(options: ReadingOptions): Promise<AcceptedHistory & InFolder> {
   const read = await readInto(options, true);
   if (!('loss' in read)) throw new Error('nothing was lost');

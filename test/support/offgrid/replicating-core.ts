@@ -22,10 +22,10 @@ import { quiet } from '../quiet.js';
 import { AUTH_KEY, newFolder, newHost } from './host.js';
 import { ORIGIN, Reader } from './by-hand.js';
 
-/** How long replication is waited for, on a machine with other things to do. */
+/** How long tests wait for replication, in milliseconds, on a busy machine. */
 export const WAIT = { timeout: 120_000, interval: 20 };
 
-/** How a core of a test is set up. */
+/** The settings of a test's core. */
 export interface CoreOptions {
   readonly folder?: string;
   readonly root?: RootKey;
@@ -33,14 +33,14 @@ export interface CoreOptions {
   readonly required?: number;
   readonly dishonestWeight?: number;
   readonly origin?: string;
-  /** Where its log is another core's too. */
+  /** Another core with which it shares the log. */
   readonly shared?: ReplicatingCore;
   readonly randomBytes?: (length: number) => Uint8Array;
-  /** What stands between the core and a host. */
+  /** Wraps the client of each host, for example to break the link. */
   readonly between?: (client: HostClient) => HostClient;
 }
 
-/** What a core replicates with, in this process: a log, its outbox and a replicator, over real sockets and files. */
+/** The parts of a core that replicate, in this process: a log, its outbox and a replicator, over real sockets and files. */
 export class ReplicatingCore {
   readonly folder: string;
   readonly root: RootKey;
@@ -63,7 +63,7 @@ export class ReplicatingCore {
     this.#close = close;
   }
 
-  /** Starts on a folder; it stops with the test. */
+  /** Starts on a folder; it stops when the test ends. */
   static async start({ hosts, required, ...options }: CoreOptions): Promise<ReplicatingCore> {
     const { shared, between = (client) => client } = options;
     const root = options.root ?? shared?.root ?? RootKey.generate();
@@ -104,7 +104,7 @@ export class ReplicatingCore {
     return this.#stopped;
   }
 
-  /** Records so many missions. */
+  /** Records `count` missions. */
   async record(count: number, name = 'mission', characters = 0): Promise<void> {
     for (let i = 0; i < count; i += 1) {
       const id = `${name}-${i}-${randomBytes(4).toString('hex')}`;
@@ -116,7 +116,7 @@ export class ReplicatingCore {
     }
   }
 
-  /** Why it takes no more commands. */
+  /** The reason why it takes no more commands. */
   get halted(): HaltReason | undefined {
     return this.replicator.writer.halted;
   }
@@ -125,14 +125,14 @@ export class ReplicatingCore {
     return this.backlog.known();
   }
 
-  /** What the events of a type say, in log order. */
+  /** The data of the events of a type, in log order. */
   async events(type: string): Promise<JsonObject[]> {
     const found: JsonObject[] = [];
     for await (const { data } of this.log.readAll({ filter: { types: [type] } })) found.push(data);
     return found;
   }
 
-  /** Waits until everything is at quorum. */
+  /** Waits until all events are at quorum. Resolves with the sequence of the last. */
   async settles(): Promise<number> {
     const head = async () => {
       await this.backlog.catchUp();
@@ -149,20 +149,20 @@ export class ReplicatingCore {
   }
 }
 
-/** Random bytes that are the same for each core that is given its own: two are then one process, resumed twice. */
+/** Bytes that are the same for every core: two cores are then one process that was resumed twice. */
 export function sameBytes(): (length: number) => Uint8Array {
   let next = 0;
   return (length) => Uint8Array.from({ length }, () => (next = (next + 37) % 256));
 }
 
-/** A copy of a folder; it goes with the test. */
+/** A copy of a folder, which is removed when the test ends. */
 export async function copyOf(folder: string): Promise<string> {
   const copy = await newFolder();
   await cp(folder, copy, { recursive: true });
   return copy;
 }
 
-/** A host that is stopped and started again, on its folder or on another's. */
+/** A host that can be stopped and started again, on its folder or on another's. */
 export class RestartableHost {
   readonly folder: string;
   #host: RunningHost;
@@ -203,7 +203,7 @@ export class RestartableHost {
   }
 }
 
-/** Hosts as a setting names them. */
+/** Hosts in the form in which the settings name them. */
 export function wanted(...hosts: readonly { readonly url: string }[]): WantedHost[] {
   return hosts.map(({ url }) => ({ url, weight: 1 }));
 }

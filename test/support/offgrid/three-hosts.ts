@@ -3,7 +3,7 @@ import { isReplicated } from '../../../src/domain/event.js';
 import type { EventLog } from '../../../src/infra/eventlog/eventlog.js';
 import { ReplicatingCore, RestartableHost, wanted, WAIT } from './replicating-core.js';
 
-/** The replicated events of a log, by what makes them what they are. */
+/** The replicated events of a log, without the fields that differ between logs. */
 export async function replicatedEvents(log: EventLog): Promise<unknown[]> {
   const found: unknown[] = [];
   for await (const event of log.readAll()) {
@@ -13,7 +13,7 @@ export async function replicatedEvents(log: EventLog): Promise<unknown[]> {
   return found;
 }
 
-/** Three hosts, two of which are a quorum, that have all of what a core has recorded, which runs. */
+/** Three hosts, two of which are a quorum, and a running core whose events they all have. */
 export async function coreOfThree({ events = 10 } = {}) {
   const start = () => RestartableHost.start();
   const [a, b, c] = [await start(), await start(), await start()];
@@ -26,7 +26,7 @@ export async function coreOfThree({ events = 10 } = {}) {
   return { a, b, c, core, settings, length };
 }
 
-/** The same; the core has stopped. */
+/** The same, with a core that has stopped. */
 export async function threeHosts({ events = 20 } = {}) {
   const { core, ...others } = await coreOfThree({ events });
   const all = await replicatedEvents(core.log);

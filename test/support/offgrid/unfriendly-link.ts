@@ -2,41 +2,41 @@ import { connect, createServer, type AddressInfo, type Server, type Socket } fro
 import { onTestFinished } from 'vitest';
 import type { Random } from '../random.js';
 
-/** Bytes of a segment: what is lost, late or there as a whole. */
+/** Bytes of a segment, which is lost, delayed or delivered as a unit. */
 const SEGMENT_BYTES = 1_400;
-/** The most bytes that wait before the link in one direction; then the sender is asked to wait. */
+/** The most bytes that are queued in one direction; beyond this the sender is paused. */
 const QUEUE_BYTES = 16 * 1024;
 /** After how long a lost segment is sent again, in milliseconds. */
 const RETRANSMISSION_MS = 1_000;
 
-/** How bad a link is. */
+/** The faults of a link. */
 export interface Weather {
-  /** How long a segment takes, each way, in milliseconds. */
+  /** The delay of a segment in each direction, in milliseconds. */
   readonly delayMs: number;
-  /** Of each direction, whatever the number of connections. */
+  /** For each direction, shared by all connections. */
   readonly bytesPerSecond: number;
-  /** The share of segments that are lost: what comes after one waits with it, as TCP has it. */
+  /** The share of segments that are lost: those after a lost one wait for it, as in TCP. */
   readonly loss: number;
-  /** The share of segments with which their connection is torn. */
+  /** The share of segments at which their connection is reset. */
   readonly tear: number;
 }
 
-/** Nothing is in the way. */
+/** A link without faults. */
 export const FAIR: Weather = { delayMs: 0, bytesPerSecond: Number.POSITIVE_INFINITY, loss: 0, tear: 0 };
 
-/** A TCP proxy that is as bad as it is told to be. */
+/** A TCP proxy with adjustable faults. */
 export class UnfriendlyLink {
-  /** Where it listens: the address to give in place of the other side's. */
+  /** Its address, to be used in place of the target's. */
   readonly url: string;
-  /** From the next segment on. */
+  /** The current faults; a change takes effect at the next segment. */
   weather: Weather;
-  /** Nobody gets through while it is down. */
+  /** While it is down, every connection is reset. */
   isDown = false;
-  /** How many connections were torn by the weather. */
+  /** How many connections were reset by the link's faults. */
   torn = 0;
   readonly #random: Random;
   readonly #pairs = new Set<readonly [Socket, Socket]>();
-  /** When the link has sent what was given to it, in milliseconds of `performance.now()`: upwards and downwards. */
+  /** The time at which the link has sent all queued bytes, in milliseconds of `performance.now()`, by direction. */
   readonly #busyUntil = { up: 0, down: 0 };
   #target: string;
 
@@ -48,7 +48,7 @@ export class UnfriendlyLink {
     server.on('connection', (socket) => this.#accept(socket));
   }
 
-  /** A link to somebody; it goes with the test. @param random where there is chance in the weather */
+  /** A link to a server; it closes when the test ends. @param random decides the random faults */
   static async to(target: string, random: Random, weather: Weather = FAIR): Promise<UnfriendlyLink> {
     const server = createServer();
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -60,23 +60,23 @@ export class UnfriendlyLink {
     return link;
   }
 
-  /** Leads elsewhere from the next connection on. */
+  /** Connects to another target from the next connection on. */
   retarget(target: string): void {
     this.#target = target;
   }
 
-  /** Tears every connection, without a word. */
+  /** Resets every connection. */
   sever(): void {
     for (const pair of this.#pairs) this.#tear(pair);
   }
 
-  /** Tears every connection and lets nobody through any more. */
+  /** Resets every connection and accepts no more. */
   cut(): void {
     this.isDown = true;
     this.sever();
   }
 
-  /** Lets them through again. */
+  /** Accepts connections again. */
   mend(): void {
     this.isDown = false;
   }
@@ -99,7 +99,7 @@ export class UnfriendlyLink {
     this.#carry(far, near, 'down', pair);
   }
 
-  /** Carries what comes from one to the other, in order. */
+  /** Passes bytes from one socket to the other, in order. */
   #carry(from: Socket, to: Socket, way: 'up' | 'down', pair: readonly [Socket, Socket]): void {
     let lastArrival = 0;
     let queued = 0;
@@ -107,7 +107,7 @@ export class UnfriendlyLink {
     const arrive = (at: number, what: () => void) => {
       lastArrival = Math.max(at, lastArrival);
       underway.push(what);
-      // Timers may go off in another order; what arrives first is what was sent first all the same.
+      // Timers may fire in another order; segments are nevertheless delivered in the order in which they were sent.
       setTimeout(() => underway.shift()?.(), Math.max(0, lastArrival - performance.now()));
     };
     from.on('data', (chunk: Buffer) => {

@@ -234,7 +234,7 @@ describe('damage in an open log', () => {
     expect(await collect(log.readStream('mission-1'))).toHaveLength(25);
   });
 
-  it('ends a subscription that was waiting, though undamaged events come first', async () => {
+  it('ends a subscription that was waiting, although undamaged events precede it', async () => {
     const { signal } = new AbortController();
     const batches = log.subscribe({ after: await log.head(), signal })[Symbol.asyncIterator]();
     expect(await batches.next()).toMatchObject({ value: { live: true } });

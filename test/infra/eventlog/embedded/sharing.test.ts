@@ -99,7 +99,7 @@ describe('a file opened more than once', () => {
     expect(idsOf(stored).sort()).toEqual(ids.flat().sort());
   });
 
-  it('checks appends against what the other wrote, whatever is cached', async () => {
+  it('checks appends against the events of the other, not against its cache', async () => {
     const [a, b] = [await folder.open(), await folder.open()];
     const [one, two] = ['mission-1', 'mission-2'];
     for (const stream of [one, two]) await b.append(stream, newEvents(2), 'no-stream');

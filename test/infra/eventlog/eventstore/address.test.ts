@@ -122,7 +122,7 @@ describe('an address', () => {
     expect(readAddress('esdb://a').clientUrl).not.toMatch(/discover|gossip/i);
   });
 
-  it('keeps user and password unchanged, whatever characters they have, and sends none without TLS', () => {
+  it('keeps user and password unchanged, with any characters, and sends none without TLS', () => {
     for (const [user, password] of [
       ['me', 'a:b@c%d/e?f#g&h=i'],
       ['me@example.org', '::'],

@@ -53,7 +53,7 @@ function forgetAlways(server: StandIn): void {
 
 describe('an append that meets', () => {
   for (const fault of FAULTS) {
-    it(`${fault} is stored once, whatever revision it expects`, async () => {
+    it(`${fault} is stored once, at any expected revision`, async () => {
       await Promise.all(
         APPENDS.map(async (which) => {
           const { server, log } = await start();
@@ -80,7 +80,7 @@ describe('an append that meets', () => {
   }
 });
 
-it('an append that is never answered is stored once and in order, whatever revision it expects', async () => {
+it('an append that is never answered is stored once and in order, at any expected revision', async () => {
   const alone = APPENDS.map(async (which) => {
     const { server, log } = await start();
     forgetAlways(server);
@@ -235,7 +235,7 @@ describe('200 appends that do not wait for each other', () => {
       server.faults.onRead('notLeader');
       return log.head();
     },
-    'the connection was torn when nothing was under way': (server) => {
+    'the connection was reset while there was no call': (server) => {
       server.drop();
       return delay(20);
     },
@@ -270,8 +270,8 @@ describe('appends of one call', () => {
     const all = log.appendAll(appends);
     await delay(50);
     const underWay = begun.length;
-    fail(new Error('all at once'));
-    await expect(all).rejects.toThrow('all at once');
+    fail(new Error('all together'));
+    await expect(all).rejects.toThrow('all together');
     expect(underWay).toBe(200);
     expect(begun).toEqual(appends.slice(0, 200).map(({ stream }) => stream));
   });

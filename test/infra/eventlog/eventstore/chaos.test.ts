@@ -16,7 +16,7 @@ const MAX_LENGTH_MS = 40_000;
 const STREAMS = 12;
 
 /** Causes one fault after another until `isOver`; then removes all faults. */
-async function trouble(server: StandIn, random: Random, isOver: () => boolean): Promise<void> {
+async function disturb(server: StandIn, random: Random, isOver: () => boolean): Promise<void> {
   const faults: AppendFault[] = [
     'dropBefore',
     'dropAfter',
@@ -103,7 +103,7 @@ describe('under any sequence of faults', () => {
       return elapsed > MAX_LENGTH_MS || (elapsed > LENGTH_MS && recorded() > ENOUGH);
     };
     await Promise.all([
-      trouble(server, fork(), isOver),
+      disturb(server, fork(), isOver),
       ...[log, log, log, other, other].map((each) => work(each, fork(), attempts, isOver)),
     ]);
 

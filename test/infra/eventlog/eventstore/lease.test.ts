@@ -148,7 +148,7 @@ describe('a lease', () => {
   }
 
   it.concurrent(
-    'is never held by two, whatever happens to the connections to the server',
+    'is never held by two, even if connections to the server break at any time',
     async ({ onTestFinished: onFinished }) => {
       const random = new Random(3);
       const all = await seekers(5, onFinished);

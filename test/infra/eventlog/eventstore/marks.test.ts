@@ -108,7 +108,7 @@ describe('a checkpoint exactly at the next event', () => {
   const records = new EventCodec('');
 
   /** An event of the log, or a checkpoint that reports that everything before it was scanned. */
-  const said = fc
+  const messages = fc
     .uniqueArray(fc.record({ at: fc.bigInt(1n, HEAD + 100n), isEvent: fc.boolean(), isMarked: fc.boolean() }), {
       selector: ({ at }) => at,
       maxLength: 60,
@@ -138,7 +138,7 @@ describe('a checkpoint exactly at the next event', () => {
   it('does not count as that event, however the messages are grouped', async () => {
     await fc.assert(
       fc.asyncProperty(
-        said,
+        messages,
         fc.integer({ min: 1, max: 5 }),
         fc.boolean(),
         fc.boolean(),

@@ -133,7 +133,7 @@ describe.each(forms)('%s', (_name, form) => {
   it('fails as configured, applied or not', async () => {
     const { client, standIn } = await setUp();
     const timeout = form.credentials === undefined ? 'deadline-exceeded' : 'timeout';
-    const told = [
+    const cases = [
       ['timeout', timeout, false],
       ['timeoutAfter', timeout, true],
       ['unavailable', 'unavailable', false],
@@ -141,7 +141,7 @@ describe.each(forms)('%s', (_name, form) => {
       ['dropAfter', 'unavailable', true],
       ['notReady', form.credentials === undefined ? 'unknown' : 'unavailable', false],
     ] as const;
-    for (const [fault, type, isApplied] of told) {
+    for (const [fault, type, isApplied] of cases) {
       standIn.faults.onAppend(fault);
       await expect(client.appendToStream(fault, newEvents('a'), form)).rejects.toMatchObject({ type });
       expect(standIn.store.streams.has(fault), fault).toBe(isApplied);

@@ -145,7 +145,7 @@ describe('a change is made once', () => {
 });
 
 describe('after an outage', () => {
-  it('the first call is answered, whatever it is', async () => {
+  it('the first call is answered, for every kind of call', async () => {
     const calls: ((log: EventLog) => Promise<unknown>)[] = [
       (log) => log.append('mission-1', [newEvent()], 0n),
       (log) => log.head(),

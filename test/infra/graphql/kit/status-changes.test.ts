@@ -19,10 +19,10 @@ function statusOf(values: number) {
 
 it('returns a change that happened while the previous status was read', async () => {
   const { read, changed } = statusOf(3);
-  const told: number[] = [];
+  const received: number[] = [];
   for await (const status of statusChanges(read, changed, AbortSignal.timeout(10_000))) {
-    told.push(status);
+    received.push(status);
     if (status === 3) break;
   }
-  expect(told).toEqual([1, 2, 3]);
+  expect(received).toEqual([1, 2, 3]);
 });

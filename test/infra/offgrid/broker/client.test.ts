@@ -73,8 +73,8 @@ describe.each(BROKERS)('a client of %s', (_which, start) => {
     const url = await start();
     const unknown = await failureOf(clientOf(url).ack(ackOf('host-a', 'nothing')));
     expect([unknown.code, unknown.message]).toEqual(['NOT_FOUND', expect.stringContaining('quorum record')]);
-    const stranger = await failureOf(clientOf(url, { authKey: 'another key' }).create(QUORUM));
-    expect([stranger.code, stranger.message]).toEqual(['UNAUTHORIZED', expect.stringContaining('sign')]);
+    const wrongKey = await failureOf(clientOf(url, { authKey: 'another key' }).create(QUORUM));
+    expect([wrongKey.code, wrongKey.message]).toEqual(['UNAUTHORIZED', expect.stringContaining('sign')]);
   });
 });
 

@@ -75,11 +75,11 @@ describe('the sum of weights', () => {
   });
 
   it('counts only the last ack of each node', () => {
-    const saying = fc.array(fc.record({ id: fc.constantFrom('a', 'b', 'c'), ts: fc.nat(100), w: fc.nat(9) }));
+    const ackLists = fc.array(fc.record({ id: fc.constantFrom('a', 'b', 'c'), ts: fc.nat(100), w: fc.nat(9) }));
     fc.assert(
-      fc.property(saying, (said) => {
-        const kept = said.reduce<Ack[]>((known, ack) => withAck(known, ack), []);
-        const last = new Map(said.map((ack) => [ack.id, ack.w]));
+      fc.property(ackLists, (sent) => {
+        const kept = sent.reduce<Ack[]>((known, ack) => withAck(known, ack), []);
+        const last = new Map(sent.map((ack) => [ack.id, ack.w]));
         const sum = [...last.values()].reduce((total, w) => total + w, 0);
         expect(kept.length).toBe(last.size);
         expect(sumOfWeights(DEFAULT_POLICIES, kept, 100)).toBe(sum);

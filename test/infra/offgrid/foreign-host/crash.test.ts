@@ -7,7 +7,7 @@ const ROUNDS = Number(process.env['HOST_CRASH_ROUNDS'] ?? 8);
 const TIMEOUT_MS = 60_000 + ROUNDS * 10_000;
 
 it(
-  'a host in Python that is killed while it takes batches has each whole or not at all',
+  'a host in Python that is killed while it takes batches keeps each completely or not at all',
   { timeout: TIMEOUT_MS },
   async () => {
     const folder = await newFolder();

@@ -12,7 +12,7 @@ const VECTORS = fileURLToPath(new URL('../../../vectors/protocol-2.json', import
 /** The order of the base point of Ed25519. */
 const ORDER = 2n ** 252n + 27_742_317_777_372_353_535_851_937_790_883_648_493n;
 
-/** Its exit code, and what it prints. */
+/** Runs check.py; resolves with its exit code and output. */
 function run(args: readonly string[], input = ''): Promise<{ readonly code: unknown; readonly printed: string }> {
   return new Promise((resolve) => {
     const child = execFile('python3', ['-B', CHECK, ...args], (error, stdout, stderr) => {
@@ -23,7 +23,7 @@ function run(args: readonly string[], input = ''): Promise<{ readonly code: unkn
 }
 
 describe('the code of the host in Python', { timeout: 120_000 }, () => {
-  it('holds to the vectors of the protocol', async () => {
+  it('agrees with the vectors of the protocol', async () => {
     expect(await run(['vectors', VECTORS])).toEqual({ code: 0, printed: '50 checks hold.\n' });
   });
 
@@ -31,7 +31,7 @@ describe('the code of the host in Python', { timeout: 120_000 }, () => {
     ['another leaf', /("leaf": ")d3/, '$1d4', 'leaf 1 is'],
     ['another signature', /("signature": "f)9/, '$18', 'the signature of tree is'],
     ['another HMAC', /("hmac": ")5c/, '$15d', 'the HMAC of a request is'],
-  ])('notices %s', async (_what, pattern, replacement, message) => {
+  ])('reports %s', async (_what, pattern, replacement, message) => {
     const file = join(await newFolder(), 'protocol-2.json');
     await cp(VECTORS, file);
     const text = await readFile(file, 'utf8');
@@ -50,7 +50,7 @@ interface Case {
   readonly signature: string;
 }
 
-/** Signatures of which other implementations differ, and what libsodium says of them. */
+/** Signatures on which implementations differ, and whether libsodium accepts them. */
 const ODD: readonly (readonly [string, boolean, Case])[] = [
   [
     'a key with a part of small order, which needs the cofactor',
@@ -95,7 +95,7 @@ const ODD: readonly (readonly [string, boolean, Case])[] = [
 ];
 
 describe('a signature', { timeout: 120_000 }, () => {
-  it('is judged in Python as libsodium judges it', async () => {
+  it('is accepted in Python exactly when libsodium accepts it', async () => {
     const cases: Case[] = ODD.map(([, , odd]) => odd);
     for (let i = 0; i < 8; i += 1) {
       const { publicKey, privateKey } = sodium.crypto_sign_keypair();
@@ -117,8 +117,8 @@ describe('a signature', { timeout: 120_000 }, () => {
       const [k, m, s] = [key, message, signature].map((hex) => Uint8Array.from(Buffer.from(hex, 'hex')));
       return sodium.crypto_sign_verify_detached(s!, m!, k!);
     });
-    expect(verdicts.slice(0, ODD.length)).toEqual(ODD.map(([, isGood]) => isGood));
-    expect(verdicts.filter((isGood) => isGood).length).toBe(1 + 8);
+    expect(verdicts.slice(0, ODD.length)).toEqual(ODD.map(([, isValid]) => isValid));
+    expect(verdicts.filter((isValid) => isValid).length).toBe(1 + 8);
     const { code, printed } = await run(['signatures'], JSON.stringify(cases));
     expect({ code, verdicts: JSON.parse(printed) as unknown }).toEqual({ code: 0, verdicts });
   });

@@ -8,7 +8,7 @@ import { ReplicatingCore, RestartableHost, wanted, WAIT } from '../../../support
 
 const TIMEOUT_MS = 600_000;
 
-/** The replicated events of a log, by what makes them what they are. */
+/** The replicated events of a log, without the fields that differ between logs. */
 async function eventsOf(log: EventLog): Promise<unknown[]> {
   const found: unknown[] = [];
   for await (const event of log.readAll()) {
@@ -46,7 +46,7 @@ describe('a core whose hosts are all in Python', { timeout: TIMEOUT_MS }, () => 
     expect(core.halted).toBeUndefined();
   });
 
-  it('ships many events, and large ones, while hosts are killed and come back', async () => {
+  it('ships many events, and large ones, while hosts are killed and restarted', async () => {
     const { a, b, c, core, length } = await setUp({ required: 3 });
     for (const host of [a, b, c]) {
       await core.record(300, 'small');
@@ -56,13 +56,13 @@ describe('a core whose hosts are all in Python', { timeout: TIMEOUT_MS }, () => 
     expect(await core.settles()).toBe(length + 3 * 305);
     for (const host of [a, b, c]) {
       await expect.poll(() => lengthAt(host, core), WAIT).toBe(length + 3 * 305);
-      // What was acknowledged is on the disk of a host that is killed at once.
+      // Acknowledged events are on the disk even if the host is killed immediately.
       await host.restart();
       expect(await lengthAt(host, core)).toBe(length + 3 * 305);
     }
   });
 
-  it('goes on in another process, in an epoch that they have granted', async () => {
+  it('continues in another process, in an epoch that they have granted', async () => {
     const { a, b, c, core, settings, length } = await setUp({ required: 3 });
     await core.stop();
     const next = await ReplicatingCore.start({ ...settings, folder: core.folder, root: core.root });
@@ -70,13 +70,13 @@ describe('a core whose hosts are all in Python', { timeout: TIMEOUT_MS }, () => 
     expect(await next.known()).toMatchObject({ quorum: length, elected: { epoch: 2, base: length } });
     await next.record(40);
     expect(await next.settles()).toBe(length + 40);
-    // Who stops tells it as well, but waits two seconds for that at the most.
+    // A core that stops ships the new quorum too, but waits at most two seconds for that.
     for (const host of [a, b, c])
       await expect.poll(async () => (await treeAt(host, core))?.quorum, WAIT).toBe(length + 40);
     await next.stop();
   });
 
-  it('stages at one what it records before the election, which the second decides', async () => {
+  it('stages events at one host before the election, which the second host decides', async () => {
     const { a, b, c, core, settings, length } = await setUp();
     await core.stop();
     await Promise.all([b.kill(), c.kill()]);
@@ -95,7 +95,7 @@ describe('a core whose hosts are all in Python', { timeout: TIMEOUT_MS }, () => 
     await expect.poll(() => lengthAt(c, core), WAIT).toBe(length + 4);
   });
 
-  it('stops on an old copy of its folder, which is BEHIND what they have', async () => {
+  it('halts on an old copy of its folder, which is BEHIND the hosts', async () => {
     const { core, settings, length } = await setUp();
     await core.stop();
     const copy = await core.copy();
@@ -109,7 +109,7 @@ describe('a core whose hosts are all in Python', { timeout: TIMEOUT_MS }, () => 
     expect(await original.settles()).toBe(length + 5);
   });
 
-  it('is restored from them alone, and goes on', async () => {
+  it('is restored from them alone, and continues', async () => {
     const { a, b, c, core, settings, length } = await setUp({ events: 700 });
     const all = await eventsOf(core.log);
     await core.stop();
@@ -126,14 +126,14 @@ describe('a core whose hosts are all in Python', { timeout: TIMEOUT_MS }, () => 
     await c.restart();
     const next = await ReplicatingCore.start({ ...settings, folder: fromTwo.folder, root: core.root });
     await next.record(3);
-    // Its policy is recorded once more.
+    // Its policy is recorded again.
     expect(await next.settles()).toBe(length + 4);
     expect((await eventsOf(next.log)).slice(0, length)).toEqual(all);
   });
 });
 
 describe('a core with one host in Python beside two of the product', { timeout: TIMEOUT_MS }, () => {
-  it('has at quorum only what the one in Python has signed for', async () => {
+  it('has at quorum only events that the host in Python has signed for', async () => {
     const [a, b, foreign] = [await RestartableHost.start(), await RestartableHost.start(), await ForeignHost.start()];
     const settings = { hosts: wanted(a, b, foreign), required: 3 };
     const core = await ReplicatingCore.start(settings);

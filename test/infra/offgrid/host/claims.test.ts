@@ -14,9 +14,9 @@ claimCases(startHost2);
 
 describe('keys by configuration', () => {
   it('exclude every other origin and key', async () => {
-    const [own, stranger] = [new Process(RootKey.generate()), new Process(RootKey.generate())];
+    const [own, impostor] = [new Process(RootKey.generate()), new Process(RootKey.generate())];
     const host = await newHost({ origins: new Map([[ORIGIN, own.key]]) });
-    await expect(stranger.claim(host)).rejects.toEqual(refusedWith('NOT_SIGNED'));
+    await expect(impostor.claim(host)).rejects.toEqual(refusedWith('NOT_SIGNED'));
     expect(await own.claim(host)).toMatchObject({ claim: { epoch: 1 } });
     const other = await newHost({ origins: new Map([['core-v3', own.key]]) });
     await expect(own.claim(other)).rejects.toEqual(refusedWith('NOT_SIGNED'));

@@ -43,7 +43,7 @@ async function setUp() {
 }
 
 /** A server at its own URL. */
-async function somebody(answer: (request: IncomingMessage, response: ServerResponse) => void): Promise<string> {
+async function serverWith(answer: (request: IncomingMessage, response: ServerResponse) => void): Promise<string> {
   const server = createServer(answer);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   onTestFinished(() => {
@@ -55,7 +55,7 @@ async function somebody(answer: (request: IncomingMessage, response: ServerRespo
 
 /** A server between a core and a host, which changes the answers. */
 function between(host: HostAt, change: (body: Buffer, response: ServerResponse) => void): Promise<string> {
-  return somebody((request, response) => {
+  return serverWith((request, response) => {
     const chunks: Buffer[] = [];
     request.on('data', (chunk: Buffer) => chunks.push(chunk));
     request.on('end', () => {
@@ -140,9 +140,9 @@ describe('a client of a host', () => {
   it('sends no requests to a host of protocol 1', async () => {
     const old = await Front.of((await newHost()).url);
     old.handler = async (request, pass) => {
-      const told = await pass(request);
-      const { protocol: _, ...keys } = JSON.parse((told.body as Buffer).toString()) as Record<string, unknown>;
-      return { ...told, body: Buffer.from(JSON.stringify(keys)) };
+      const reply = await pass(request);
+      const { protocol: _, ...keys } = JSON.parse((reply.body as Buffer).toString()) as Record<string, unknown>;
+      return { ...reply, body: Buffer.from(JSON.stringify(keys)) };
     };
     await expect(clientAt(old.url).keys()).rejects.toMatchObject({
       code: 'OUTDATED',
@@ -201,7 +201,7 @@ describe('a request of a client', () => {
   const host = '0'.repeat(32);
 
   it('fails when the server never answers', async () => {
-    const url = await somebody(() => undefined);
+    const url = await serverWith(() => undefined);
     await expect(clientAt(url, { host }, HASTY).head(ORIGIN)).rejects.toMatchObject({
       code: 'TIMEOUT',
       message: expect.stringMatching(/No answer arrived within/),
@@ -213,7 +213,7 @@ describe('a request of a client', () => {
 
   it('fails when the answer stalls or drips', async () => {
     for (const everyMs of [20, 100_000]) {
-      const url = await somebody((_request, response) => {
+      const url = await serverWith((_request, response) => {
         response.write('a');
         const timer = setInterval(() => response.write('a'), everyMs);
         response.once('close', () => {
@@ -228,7 +228,7 @@ describe('a request of a client', () => {
   });
 
   it('fails when the server does not read the body', async () => {
-    const url = await somebody((request) => {
+    const url = await serverWith((request) => {
       request.pause();
     });
     const client = clientAt(url, { host }, { ...HASTY, firstByteMs: 60_000, maxFirstByteMs: 60_000 });

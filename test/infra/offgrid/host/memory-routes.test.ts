@@ -140,8 +140,8 @@ describe('a host that receives single events by the prototype’s paths', () => 
     ];
     for (const body of junk) {
       const { status, json } = await ingest(host, body);
-      const said = { status, code: json?.error?.code };
-      expect(said, JSON.stringify(body).slice(0, 60)).toEqual({ status: 400, code: 'BAD_REQUEST' });
+      const outcome = { status, code: json?.error?.code };
+      expect(outcome, JSON.stringify(body).slice(0, 60)).toEqual({ status: 400, code: 'BAD_REQUEST' });
     }
     expect((await open(host, '/memory/query')).json).toEqual({ count: 0, events: [] });
   });

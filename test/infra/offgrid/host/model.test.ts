@@ -25,7 +25,7 @@ const SEEDS = Number(process.env['HOST_MODEL_SEEDS'] ?? 40);
 const FIRST = Number(process.env['HOST_MODEL_SEED'] ?? process.env['TEST_SEED'] ?? 1);
 const STEPS = 60;
 
-interface Told {
+interface StoredHistory {
   readonly tree: Tree;
   readonly events: readonly SealedEvent[];
   readonly roots: readonly Uint8Array[];
@@ -34,8 +34,8 @@ interface Told {
 /** A host that follows "What a host does" in docs/protocol.md literally, and keeps every history completely. */
 class Reference {
   claim: { epoch: number; writer: string } | undefined;
-  head: Told | undefined;
-  staged: Told | undefined;
+  head: StoredHistory | undefined;
+  staged: StoredHistory | undefined;
   known: Tree | undefined;
 
   grant(epoch: number, writer: string): string {
@@ -49,17 +49,19 @@ class Reference {
     if (!this.claim || this.claim.epoch < tree.epoch) return 'NOT_CLAIMED';
     if (this.claim.epoch > tree.epoch) return 'FENCED';
     if (this.claim.writer !== tree.writer) return 'NOT_CLAIMED';
-    const lengths = [this.staged, this.head].map((told) => told?.events.length ?? 0);
+    const lengths = [this.staged, this.head].map((stored) => stored?.events.length ?? 0);
     if (from - 1 > Math.max(...lengths)) return 'GAP';
     const batch = history.events.slice(from - 1, tree.sequence);
     const base = [this.staged, this.head ?? NONE].find(
-      (told) =>
-        told !== undefined && told.events.length >= from - 1 && same(told.roots[from - 1]!, history.rootAt(from - 1)),
+      (stored) =>
+        stored !== undefined &&
+        stored.events.length >= from - 1 &&
+        same(stored.roots[from - 1]!, history.rootAt(from - 1)),
     );
     if (base === undefined) return 'OTHER';
     for (const there of [this.head?.tree, this.known])
       if (there?.line === tree.line && !same(there.begun, tree.begun)) return 'FORKED';
-    const told: Told = {
+    const stored: StoredHistory = {
       tree,
       events: [...base.events.slice(0, from - 1), ...batch],
       roots: Array.from({ length: tree.sequence + 1 }, (_, i) => history.rootAt(i)),
@@ -78,14 +80,14 @@ class Reference {
         !staged ||
         !(staged.tree.epoch > tree.epoch || (staged.tree.epoch === tree.epoch && staged.events.length > tree.sequence))
       )
-        this.staged = told;
+        this.staged = stored;
       learn();
       return 'OK';
     }
     const { head, known } = this;
     if (head?.tree.line === tree.line && head.tree.epoch === tree.epoch) {
       const shorter = Math.min(head.events.length, tree.sequence);
-      if (!same(head.roots[shorter]!, told.roots[shorter]!)) return 'FORKED';
+      if (!same(head.roots[shorter]!, stored.roots[shorter]!)) return 'FORKED';
       if (tree.sequence <= head.events.length) {
         if (tree.sequence === head.events.length && tree.quorum > head.tree.quorum) this.head = { ...head, tree };
         learn();
@@ -93,17 +95,19 @@ class Reference {
       }
     } else if (head && (tree.line - head.tree.line || tree.epoch - head.tree.epoch) < 0) return 'OLDER';
     if (known?.line === tree.line && same(known.begun, tree.begun)) {
-      if (tree.sequence < known.quorum ? known.epoch < tree.epoch : !same(told.roots[known.quorum]!, known.quorumRoot))
+      if (
+        tree.sequence < known.quorum ? known.epoch < tree.epoch : !same(stored.roots[known.quorum]!, known.quorumRoot)
+      )
         return 'COMMITTED';
     }
-    this.head = told;
+    this.head = stored;
     this.staged = undefined;
     learn();
     return 'OK';
   }
 }
 
-const NONE: Told = { tree: {} as Tree, events: [], roots: [sha256()] };
+const NONE: StoredHistory = { tree: {} as Tree, events: [], roots: [sha256()] };
 
 it(
   `follows "What a host does" of docs/protocol.md in seeds ${FIRST} to ${FIRST + SEEDS - 1}`,
@@ -180,19 +184,19 @@ async function play(seed: number, replay: string, happened: (outcome: string) =>
     happened(outcome);
     expect(outcome, `${replay}, step ${step}`).toBe(expected);
     const { value } = openHead(await replica.head(sha256()), hostKey);
-    const said = openStatements(value, key);
+    const statements = openStatements(value, key);
     for (const of of ['head', 'staged'] as const) {
-      const told = reference[of];
+      const stored = reference[of];
       const where = `${replay}, step ${step}: ${of}`;
-      expect((of === 'head' ? said.tree : said.staged)?.value ?? null, where).toEqual(told?.tree ?? null);
+      expect((of === 'head' ? statements.tree : statements.staged)?.value ?? null, where).toEqual(stored?.tree ?? null);
       const page = { of, after: 0, limit: 1_000 };
       const events = reference.claim === undefined ? [] : await replica.events({ ...page, bytes: MAX_ANSWER_BYTES });
       expect(events.map(shortly), where).toEqual(
-        (told?.events ?? []).map((event, i) => shortly({ ...event, sequence: i + 1 })),
+        (stored?.events ?? []).map((event, i) => shortly({ ...event, sequence: i + 1 })),
       );
-      if (told === undefined) continue;
-      const at = pick(told.events.length + 1);
-      expect(toHex((await replica.roots(at))[of]!), `${where}, root at ${at}`).toBe(toHex(told.roots[at]!));
+      if (stored === undefined) continue;
+      const at = pick(stored.events.length + 1);
+      expect(toHex((await replica.roots(at))[of]!), `${where}, root at ${at}`).toBe(toHex(stored.roots[at]!));
     }
     if (
       reference.head &&
@@ -214,9 +218,9 @@ async function play(seed: number, replay: string, happened: (outcome: string) =>
 /** The number of a history's first events that the host has. */
 function longest({ head, staged }: Reference, history: History): number {
   let most = 0;
-  for (const told of [head, staged])
-    for (let i = 0; told && i <= Math.min(told.events.length, history.length); i += 1)
-      if (same(told.roots[i]!, history.rootAt(i))) most = Math.max(most, i);
+  for (const stored of [head, staged])
+    for (let i = 0; stored && i <= Math.min(stored.events.length, history.length); i += 1)
+      if (same(stored.roots[i]!, history.rootAt(i))) most = Math.max(most, i);
   return most;
 }
 

@@ -117,25 +117,25 @@ describe('a host does not start, and reports one cause,', () => {
     const damaged = [
       {
         damage: () => writeFile(path, 'no database, but long enough to be read as one: '.repeat(200)),
-        said: /cannot be used: .*not a database/,
+        message: /cannot be used: .*not a database/,
       },
       {
         damage: () => inFile('CREATE TABLE theirs (id)'),
-        said: /host\.db is not a host's file; choose another data folder/,
+        message: /host\.db is not a host's file; choose another data folder/,
       },
-      { damage: () => inFile('PRAGMA application_id = 7'), said: /host\.db is not a host's file; choose/ },
+      { damage: () => inFile('PRAGMA application_id = 7'), message: /host\.db is not a host's file; choose/ },
       {
         damage: () => inFile('CREATE TABLE ours (id)', 'PRAGMA application_id = 1399343215', 'PRAGMA user_version = 3'),
-        said: /host\.db is a host's file of format 3; this build reads format 2/,
+        message: /host\.db is a host's file of format 3; this build reads format 2/,
       },
       // The host has signed for events, which an empty file does not contain.
-      { damage: () => writeFile(path, ''), said: /host\.db is empty/ },
+      { damage: () => writeFile(path, ''), message: /host\.db is empty/ },
     ];
-    for (const { damage, said } of damaged) {
+    for (const { damage, message } of damaged) {
       await rm(path);
       await damage();
       const before = await readFile(path);
-      await expect(newHost({ folder })).rejects.toThrow(said);
+      await expect(newHost({ folder })).rejects.toThrow(message);
       expect(await readFile(path), 'it is left as it was').toEqual(before);
     }
     await copyFile(`${path}.kept`, path);

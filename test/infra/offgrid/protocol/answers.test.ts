@@ -24,7 +24,7 @@ import {
 } from '../../../support/offgrid/protocol-2.js';
 
 describe('the roots of a host', () => {
-  it('come out as they went in', () => {
+  it('decode to the values that were encoded', () => {
     fc.assert(
       fc.property(fc.option(hashes), fc.option(hashes), (head, staged) => {
         expect(decodeRoots(encodeRoots({ head, staged }))).toEqual({ head, staged });
@@ -49,7 +49,7 @@ describe('the roots of a host', () => {
 describe('the entries of a host', () => {
   const entry = fc.uint8Array({ minLength: 42, maxLength: 42 });
 
-  it('come out as they went in', () => {
+  it('decode to the values that were encoded', () => {
     fc.assert(
       fc.property(fc.array(entry, { maxLength: 20 }), (entries) => {
         expect(decodeEntries(encodeEntries(entries))).toEqual(entries);
@@ -70,7 +70,7 @@ describe('the entries of a host', () => {
 });
 
 describe('the damaged events of a host', () => {
-  it('come out as they went in', () => {
+  it('decode to the values that were encoded', () => {
     fc.assert(
       fc.property(fc.array(sequences), (given) => {
         expect(decodeDamaged(encodeDamaged({ sequences: given }))).toEqual({ sequences: given });

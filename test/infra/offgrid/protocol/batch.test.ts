@@ -27,7 +27,7 @@ const body = { from: 1, tree: [tree.content, tree.signature], events: [event] };
 const decode = (map: unknown) => decodeBatch(encode(map));
 
 describe('a batch', () => {
-  it('comes out as it went in', () => {
+  it('decodes to the value that was encoded', () => {
     fc.assert(
       fc.property(sequences, trees, fc.array(sealedEvents, { maxLength: 20 }), (from, given, events) => {
         const batch = { from, tree: signTree(given, privateKey), events };

@@ -13,7 +13,7 @@ const body = { key: verifyKey, claim: [claim.content, claim.signature], challeng
 const decode = (map: unknown) => decodeClaimBody(encode(map));
 
 describe('the body of a claim', () => {
-  it('comes out as it went in', () => {
+  it('decodes to the value that was encoded', () => {
     fc.assert(
       fc.property(claims, fc.uint8Array({ minLength: 16, maxLength: 16 }), (given, challenge) => {
         const sent = { key: verifyKey, claim: signClaim(given, privateKey), challenge };

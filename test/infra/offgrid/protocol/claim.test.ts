@@ -18,7 +18,7 @@ const { privateKey, verifyKey } = newKeys();
 const claim: Claim = { host: '0123456789abcdef'.repeat(2), epoch: 1, origin: 'core-1', writer: 'log:12345678' };
 
 describe('a claim', () => {
-  it('comes out as it went in', () => {
+  it('decodes to the value that was encoded', () => {
     fc.assert(
       fc.property(claims, (given) => {
         const signed = signClaim(given, privateKey);

@@ -32,7 +32,7 @@ const storedEvents = fc
   .map(([each, sequence, isDamaged]) => ({ ...each, sealed: isDamaged ? null : each.sealed, sequence }));
 
 describe('the events of a host', () => {
-  it('come out as they went in, one after the other', () => {
+  it('decode to the values that were encoded, one after the other', () => {
     fc.assert(
       fc.property(fc.array(storedEvents, { maxLength: 20 }), (events) => {
         expect(decodeStoredEvents(Buffer.concat(events.map(encodeStoredEvent)))).toEqual(events);

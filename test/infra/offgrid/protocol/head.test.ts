@@ -84,7 +84,7 @@ const limits: Limits = {
 };
 
 describe('a head', () => {
-  it('comes out as it went in, through the body of an answer', () => {
+  it('decodes to the value that was encoded, through the body of an answer', () => {
     fc.assert(
       fc.property(heads, (given) => {
         const signed = decodeHeadAnswer(encodeSigned(signHead(given, host.privateKey)));

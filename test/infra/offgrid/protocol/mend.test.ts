@@ -24,7 +24,7 @@ const limits = { ...eventLimits, sequence: sequenceLimits };
 const numberedEvents = fc.tuple(sealedEvents, sequences).map(([each, sequence]) => ({ ...each, sequence }));
 
 describe('a mend', () => {
-  it('comes out as it went in', () => {
+  it('decodes to the value that was encoded', () => {
     fc.assert(
       fc.property(fc.array(numberedEvents, { maxLength: 20 }), (events) => {
         expect(decodeMend(encodeMend({ events }))).toEqual({ events });

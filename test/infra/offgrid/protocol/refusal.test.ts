@@ -47,7 +47,7 @@ const refusals: fc.Arbitrary<Refusal> = fc.oneof(
 );
 
 describe('a refusal', () => {
-  it('comes out as it went in', () => {
+  it('decodes to the value that was encoded', () => {
     fc.assert(
       fc.property(refusals, (refusal) => {
         expect(decodeRefusal(encodeRefusal(refusal))).toEqual(refusal);

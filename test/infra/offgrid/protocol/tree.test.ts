@@ -38,7 +38,7 @@ const tree: Tree = {
 };
 
 describe('a tree', () => {
-  it('comes out as it went in', () => {
+  it('decodes to the value that was encoded', () => {
     fc.assert(
       fc.property(trees, (given) => {
         const signed = signTree(given, privateKey);

@@ -13,7 +13,7 @@ import {
 } from '../../../../src/infra/offgrid/protocol/verify-head.js';
 import { newKeys } from '../../../support/offgrid/protocol-2.js';
 
-const [host, origin, stranger] = [newKeys(), newKeys(), newKeys()];
+const [host, origin, impostor] = [newKeys(), newKeys(), newKeys()];
 const HOST = fingerprintOf(publicKeyText(host.publicKey));
 const EXPECTED = { host: HOST, hostKey: host.verifyKey, origin: 'core-v2', originKey: origin.verifyKey };
 const REQUEST = new Uint8Array(32).fill(7);
@@ -51,14 +51,14 @@ function outcomeOf(work: () => unknown): unknown {
 const good = (changed: Partial<Head> = {}) => verifyHead(answer(changed), EXPECTED);
 
 describe('a head', () => {
-  it('is good when the host signed it for the request, and its statements are the origin’s', () => {
+  it('is valid when the host signed it for the request, and its statements are the origin’s', () => {
     expect(good({ damaged: 4 })).toMatchObject({ damaged: 4, tree: { value: { sequence: 9 } }, staged: null });
     const nothing = { key: null, tree: null, claim: null };
     expect(good(nothing)).toMatchObject({ tree: null, claim: null, staged: null });
   });
 
   it.each([
-    ['with another signature', () => answer({}, stranger.privateKey)],
+    ['with another signature', () => answer({}, impostor.privateKey)],
     ['of another host', () => answer({ host: '0'.repeat(32) })],
     ['of another origin', () => answer({ origin: 'other', tree: null, claim: null })],
     ['over another request: a replay', () => answer({ request: ROOT })],
@@ -67,17 +67,17 @@ describe('a head', () => {
   });
 
   it('with another key pinned proves nothing', () => {
-    expect(outcomeOf(() => good({ key: stranger.verifyKey, tree: null, claim: null }))).toBe('NOT_SIGNED');
+    expect(outcomeOf(() => good({ key: impostor.verifyKey, tree: null, claim: null }))).toBe('NOT_SIGNED');
   });
 
   it.each([
-    ['a tree that is not the origin’s', { tree: tree({}, stranger.privateKey) }],
-    ['a staged tree that is not the origin’s', { staged: tree({}, stranger.privateKey) }],
-    ['a claim that is not the origin’s', { claim: claim({}, stranger.privateKey) }],
+    ['a tree that is not the origin’s', { tree: tree({}, impostor.privateKey) }],
+    ['a staged tree that is not the origin’s', { staged: tree({}, impostor.privateKey) }],
+    ['a claim that is not the origin’s', { claim: claim({}, impostor.privateKey) }],
     ['a claim for another host', { claim: claim({ host: '0'.repeat(32) }) }],
     ['a tree of another origin', { tree: tree({ origin: 'other' }) }],
     ['a tree that is incomplete', { tree: tree({ base: 10 }) }],
-    ['a tree of an epoch that nobody elected', { tree: tree({ base: NOT_ELECTED }) }],
+    ['a tree of an epoch that was not elected', { tree: tree({ base: NOT_ELECTED }) }],
   ])('with %s is proof', (_what, changed) => {
     expect(outcomeOf(() => good(changed))).toBe('STATEMENT');
   });
@@ -153,7 +153,7 @@ describe('a proof', () => {
     expect(proofOf(() => assertTaken(head, open()))).toEqual({ head: fallen, against: tree() });
     const other = { signed: claim({ epoch: 4 }), value: { ...CLAIM, epoch: 4 } };
     expect(proofOf(() => assertGranted(head, other))).toEqual({ head: fallen, against: other.signed });
-    const strange = answer({ tree: tree({}, stranger.privateKey) });
-    expect(proofOf(() => verifyHead(strange, EXPECTED))).toEqual({ head: strange.head, against: undefined });
+    const forged = answer({ tree: tree({}, impostor.privateKey) });
+    expect(proofOf(() => verifyHead(forged, EXPECTED))).toEqual({ head: forged.head, against: undefined });
   });
 });

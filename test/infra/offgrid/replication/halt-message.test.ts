@@ -12,20 +12,20 @@ const restored = { line: 1, isRestored: true };
 it.each(['BEHIND', 'FORKED'] as const)(
   '%s is reported for a copy, unless the log was restored without what the host shows',
   (news) => {
-    const said = haltMessage({ news, by: 'host1', shown }, copied);
-    expect(said).toMatch(/^Host host1 shows event 3 of epoch 4, .*(another core|a copy of it)/);
-    expect(said).not.toContain('begin-line');
+    const message = haltMessage({ news, by: 'host1', shown }, copied);
+    expect(message).toMatch(/^Host host1 shows event 3 of epoch 4, .*(another core|a copy of it)/);
+    expect(message).not.toContain('begin-line');
     expect(haltMessage({ news, by: 'host1', shown }, restored)).toMatch(
       /it was restored without these events.* restore again .* sheratan hosts begin-line/,
     );
     // The same when the restore lacks what was at quorum, or did not leave out what is shown.
     for (const changed of [{ isQuorumOnLog: false }, { isOnLog: true }])
-      expect(haltMessage({ news, by: 'host1', shown: { ...shown, ...changed } }, restored)).toBe(said);
+      expect(haltMessage({ news, by: 'host1', shown: { ...shown, ...changed } }, restored)).toBe(message);
   },
 );
 
 it('LINE is reported for a line that was begun elsewhere, whether the log was restored or not', () => {
-  const said = [copied, restored].map((own) => haltMessage({ news: 'LINE', by: 'host1', shown }, own));
-  expect(new Set(said).size).toBe(1);
-  expect(said[0]).toMatch(/this log is of line 1, .* sheratan hosts begin-line/);
+  const message = [copied, restored].map((own) => haltMessage({ news: 'LINE', by: 'host1', shown }, own));
+  expect(new Set(message).size).toBe(1);
+  expect(message[0]).toMatch(/this log is of line 1, .* sheratan hosts begin-line/);
 });

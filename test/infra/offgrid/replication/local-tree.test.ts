@@ -54,8 +54,8 @@ beforeEach(async () => {
   tree = new LocalTree(window, cache);
 });
 
-const root = async (size: number, afresh = false) => {
-  const found = await tree.at(size, afresh);
+const root = async (size: number, recompute = false) => {
+  const found = await tree.at(size, recompute);
   return found && toHex(found.root());
 };
 
@@ -76,11 +76,11 @@ describe('the tree of the local events of a log', () => {
   });
 
   it('reports its progress, to the end', async () => {
-    const said: number[][] = [];
-    const telling = new LocalTree(window, cache, (size, of) => said.push([size, of]));
-    await telling.at(COUNT, true);
-    expect(said.at(-1)).toEqual([COUNT, COUNT]);
-    expect(said.length).toBeGreaterThan(1);
+    const reported: number[][] = [];
+    const reporting = new LocalTree(window, cache, (size, of) => reported.push([size, of]));
+    await reporting.at(COUNT, true);
+    expect(reported.at(-1)).toEqual([COUNT, COUNT]);
+    expect(reported.length).toBeGreaterThan(1);
   });
 
   it('is not computed again from the beginning', async () => {

@@ -13,7 +13,7 @@ import { ReplicatingCore, wanted, WAIT } from '../../../support/offgrid/replicat
 
 const BY = { at: new Date().toISOString(), actor: 'operator', correlationId: 'c' };
 
-/** A core with two honest hosts, and one that begins to lie on request; two are a quorum. */
+/** A core with two honest hosts, and one that is dishonest on request; two are a quorum. */
 async function setUp(lie?: LieName) {
   const [behind, b, c] = await Promise.all([newHost(), newHost(), newHost()]);
   const liar = await LyingHost.of(behind, lie);
@@ -22,7 +22,7 @@ async function setUp(lie?: LieName) {
   return { liar, behind, b, c, core, stateOf };
 }
 
-/** Lies that are proof, with the kind, and whether the host lies from the beginning. */
+/** False answers that are proof, with the kind of proof, and whether the host is dishonest from the beginning. */
 const PROVEN: readonly (readonly [LieName, HostProof['kind']])[] = [
   ['inventedTree', 'STATEMENT'],
   ['inventedStaged', 'STATEMENT'],
@@ -30,7 +30,7 @@ const PROVEN: readonly (readonly [LieName, HostProof['kind']])[] = [
   ['unclaimed', 'CLAIM'],
 ];
 
-/** Lies that prove nothing. */
+/** False answers that prove nothing. */
 const UNPROVEN: readonly LieName[] = [
   ...(['replayedHead', 'otherKey', 'otherHost', 'fencedByEcho', 'busy', 'other', 'hollow', 'withoutHmac'] as const),
   ...(['garbage', 'stalled', 'tooLarge', 'picky', 'broken', 'pinned'] as const),
@@ -103,7 +103,11 @@ describe('a host with a false answer that proves nothing', () => {
     const length = await core.settles();
     await expect.poll(() => stateOf(liar.id), WAIT).toBe('BLOCKED');
     expect(await core.events('HostStateChanged')).toMatchObject([
-      { host: liar.id, sequence: 4, why: expect.stringMatching(/^It refuses event 5: .*What is this\?/) as string },
+      {
+        host: liar.id,
+        sequence: 4,
+        why: expect.stringMatching(/^It refuses event 5: .*The event is not well-formed\./) as string,
+      },
     ]);
     liar.lie = undefined;
     core.replicator.retry(liar.id);

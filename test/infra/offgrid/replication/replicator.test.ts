@@ -30,7 +30,7 @@ describe('a core and its hosts', () => {
     });
   });
 
-  it('claims a new epoch with each start, and what was replicated counts at once', async () => {
+  it('claims a new epoch with each start, and events that were replicated before count immediately', async () => {
     const { a, b, c, core, settings, length } = await coreOfThree();
     await core.stop();
     const next = await ReplicatingCore.start({ ...settings, folder: core.folder, root: core.root });
@@ -216,9 +216,9 @@ describe('hosts that fail', () => {
 
   it('one that has another key pinned for the name is BLOCKED, and not suspended', async () => {
     const [a, b, c] = (await hosts(3)) as [RestartableHost, RestartableHost, RestartableHost];
-    const stranger = await ReplicatingCore.start({ hosts: wanted(a) });
-    await stranger.settles();
-    await stranger.stop();
+    const otherCore = await ReplicatingCore.start({ hosts: wanted(a) });
+    await otherCore.settles();
+    await otherCore.stop();
     const core = await ReplicatingCore.start({ hosts: wanted(a, b, c), required: 2 });
     await expect.poll(async () => (await core.known()).hosts.get(a.id)?.state, WAIT).toBe('BLOCKED');
     expect(await core.settles()).toBeGreaterThan(2);

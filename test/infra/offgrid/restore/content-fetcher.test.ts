@@ -13,7 +13,7 @@ import {
 import { EntryList } from '../../../../src/infra/offgrid/restore/entry-list.js';
 import { History, ORIGIN } from '../../../support/offgrid/by-hand.js';
 
-/** A clock that runs so many times as fast. */
+/** A clock that runs faster than real time by a factor. */
 const faster = (times: number): Time => ({
   now: () => new Date(performance.now() * times),
   sleep: (ms, signal) => delay(ms / times, undefined, { signal }).catch(() => undefined),
@@ -45,8 +45,8 @@ class Host implements ContentSource {
   readonly client = {
     events: async (_origin: string, query: EventsQuery, signal?: AbortSignal): Promise<readonly StoredEvent[]> => {
       this.asked.push(query);
-      const told = await this.#trick(query, signal);
-      if (told !== undefined) return told;
+      const answer = await this.#trick(query, signal);
+      if (answer !== undefined) return answer;
       return this.page(query);
     },
   };
@@ -162,7 +162,7 @@ describe('contents', () => {
     expect(Math.max(...others.map(({ bytes }) => bytes))).toBeGreaterThan(16 * 1024);
   });
 
-  it('are fetched from one event to another, or none at all', async () => {
+  it('can be fetched from one event to another, or not at all', async () => {
     expect((await read([new Host('a')], { after: 590, to: 595 })).events).toEqual(history.numbered(591, 595));
     expect((await read([new Host('a')], { after: 600 })).events).toEqual([]);
   });

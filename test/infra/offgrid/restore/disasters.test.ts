@@ -15,7 +15,7 @@ import { replicatedEvents, threeHosts } from '../../../support/offgrid/three-hos
 /** For tests that take a busy machine a while. */
 const LONG = { timeout: 240_000 };
 
-/** A client that ships so many batches to one host, whose link is then down. */
+/** A client that ships `batches` batches to one host, whose link is then down. */
 function downAfter(batches: number, url: string): (client: HostClient) => HostClient {
   return (client) => {
     if (client.url !== url) return client;

@@ -231,7 +231,7 @@ describe('the entries of a tree', () => {
     expect(a.asked.map(({ after }) => after)).toEqual([0, 0, 0, 0, 390]);
   });
 
-  it('are not requested one by one from another host because one gives none', async () => {
+  it('are not requested one by one from another host when one host gives none', async () => {
     const all = Array.from({ length: 1_000 }, (_, i) => i + 1);
     const [a, b] = [host('a', { head: history, give: zero(...all) }), host('b', { head: history })];
     const { get } = collectorOf(a, b);

@@ -24,13 +24,13 @@ const ROOT = RootKey.generate();
 const AT = 1_700_000_000_000;
 
 /** An event of a history: a policy of hosts of which two are required, a host that is suspended, or a mission. */
-type Told =
+type EventSpec =
   | { readonly policy: string; readonly version: number; readonly line?: number; readonly holes?: readonly number[] }
   | { readonly suspended: string }
   | string;
 
 /** A history whose events are sealed as a core seals them. */
-class Story {
+class TestHistory {
   readonly events: readonly NumberedEvent[];
   readonly list: EntryList;
 
@@ -39,9 +39,9 @@ class Story {
     this.list = new EntryList(Buffer.concat(events.map((event) => encodeEntry(entryOf(event)))));
   }
 
-  static of(told: readonly Told[]): Story {
+  static of(specs: readonly EventSpec[]): TestHistory {
     const revisions = new Map<string, bigint>();
-    const events = told.map((one, i) => {
+    const events = specs.map((one, i) => {
       const { type, stream, data } = eventOf(one);
       const revision = (revisions.get(stream) ?? -1n) + 1n;
       revisions.set(stream, revision);
@@ -51,13 +51,13 @@ class Story {
       const place = { origin: ORIGIN, sequence: i + 1, etype: ETYPES[type], at: AT };
       return { ...place, ts: AT, sealed: new Uint8Array(seal(ROOT.firstDataKey, place, text)) };
     });
-    return new Story(events);
+    return new TestHistory(events);
   }
 
   /** A history that continues this one's first events with other missions. */
-  parting(at: number, ...others: readonly string[]): Story {
-    const filled = Story.of([...Array.from({ length: at }, () => 'here'), ...others]);
-    return new Story([...this.events.slice(0, at), ...filled.events.slice(at)]);
+  parting(at: number, ...others: readonly string[]): TestHistory {
+    const filled = TestHistory.of([...Array.from({ length: at }, () => 'here'), ...others]);
+    return new TestHistory([...this.events.slice(0, at), ...filled.events.slice(at)]);
   }
 
   tree(epoch: number, quorum = 0, sequence = this.events.length, line = 1): Tree {
@@ -67,19 +67,19 @@ class Story {
   }
 }
 
-function eventOf(told: Told): { type: keyof typeof ETYPES; stream: string; data: JsonObject } {
-  if (typeof told === 'string') {
-    const id = `${told}-${crypto.randomUUID()}`;
-    const data = { missionId: id, title: told, description: '', metadata: {}, tags: [] };
+function eventOf(spec: EventSpec): { type: keyof typeof ETYPES; stream: string; data: JsonObject } {
+  if (typeof spec === 'string') {
+    const id = `${spec}-${crypto.randomUUID()}`;
+    const data = { missionId: id, title: spec, description: '', metadata: {}, tags: [] };
     return { type: 'MissionCreated', stream: `mission-${id}`, data };
   }
   const stream = `replication-${ORIGIN}`;
-  if ('suspended' in told) {
-    const data = { origin: ORIGIN, host: told.suspended, state: 'SUSPENDED', sequence: 0, why: '' };
+  if ('suspended' in spec) {
+    const data = { origin: ORIGIN, host: spec.suspended, state: 'SUSPENDED', sequence: 0, why: '' };
     return { type: 'HostStateChanged', stream, data };
   }
-  const hosts = Array.from(told.policy, (host) => ({ host, url: host, verifyKey: '', weight: 1, confirmed: true }));
-  const { policy: _, ...set } = told;
+  const hosts = Array.from(spec.policy, (host) => ({ host, url: host, verifyKey: '', weight: 1, confirmed: true }));
+  const { policy: _, ...set } = spec;
   return { type: 'ReplicationPolicySet', stream, data: { origin: ORIGIN, hosts, required: 2, ...set } };
 }
 
@@ -94,7 +94,7 @@ const heard = (host: string, tree: Tree | null, staged: Tree | null = null) =>
  * @param withheld called with how often the event was requested, and the number of the reading
  */
 async function read(
-  stories: readonly Story[],
+  histories: readonly TestHistory[],
   hosts: readonly HeardHost[],
   withheld: (event: NumberedEvent, times: number, reading: number) => boolean = () => false,
   onTrouble: (message: string) => void = () => undefined,
@@ -104,11 +104,11 @@ async function read(
   let [logs, readings] = [0, 0];
   const collector = {
     listOf: ({ sequence, root }: Tree) =>
-      Promise.resolve(stories.find(({ list }) => Buffer.from(list.rootAt(sequence) ?? []).equals(root))?.list),
+      Promise.resolve(histories.find(({ list }) => Buffer.from(list.rootAt(sequence) ?? []).equals(root))?.list),
   } as unknown as EntryCollector;
   function* given(list: EntryList, { after, to }: { readonly after: number; readonly to: number }) {
     const reading = (readings += 1);
-    for (const event of stories.find((story) => story.list === list)!.events.slice(after, to)) {
+    for (const event of histories.find((history) => history.list === list)!.events.slice(after, to)) {
       times.set(event, (times.get(event) ?? 0) + 1);
       yield { event, isWithheld: withheld(event, times.get(event)!, reading) };
     }
@@ -142,8 +142,8 @@ const P1 = { policy: 'abc', version: 1 };
 const P2 = { policy: 'def', version: 2 };
 
 describe('a history', () => {
-  it('is checked against its own policies, whatever was read in between', async () => {
-    const x = Story.of([P1, 'one', P2, 'two', 'three']);
+  it('is checked against its own policies, even if others were read in between', async () => {
+    const x = TestHistory.of([P1, 'one', P2, 'two', 'three']);
     const y = x.parting(2, 'other', 'another');
     const hosts = [heard('a', x.tree(3, 5)), heard('b', y.tree(2)), heard('c', y.tree(2))];
     await expect((await read([x, y], hosts)).read()).rejects.toThrow(/too few hosts|were at quorum/);
@@ -154,7 +154,7 @@ describe('a history', () => {
   });
 
   it('does not count hosts that it leaves suspended', async () => {
-    const x = Story.of([P1, 'one', { suspended: 'a' }]);
+    const x = TestHistory.of([P1, 'one', { suspended: 'a' }]);
     const hosts = [heard('a', x.tree(1)), heard('b', x.tree(1))];
     await expect((await read([x], hosts)).read()).rejects.toThrow('too few hosts');
     const { counted, leftOut } = await (await read([x], [...hosts, heard('c', null)])).read();
@@ -163,7 +163,7 @@ describe('a history', () => {
   });
 
   it('that a host stops giving while it is read again is not shortened', async () => {
-    const x = Story.of([P1, 'one', 'two']);
+    const x = TestHistory.of([P1, 'one', 'two']);
     const [y, z] = [x.parting(2, 'a', 'b'), x.parting(1, 'c', 'd', 'e', 'f')];
     const hosts = [heard('a', y.tree(2)), heard('b', z.tree(1)), heard('c', x.tree(1))];
     const gone = (event: NumberedEvent, times: number) => event === y.events[3] && times > 1;
@@ -173,17 +173,17 @@ describe('a history', () => {
   });
 
   it('whose entries no host gives is not taken, and does not keep another from being taken', async () => {
-    const [x, unlisted] = [Story.of([P1, 'one']), Story.of([P1, 'lost', 'lost'])];
+    const [x, unlisted] = [TestHistory.of([P1, 'one']), TestHistory.of([P1, 'lost', 'lost'])];
     const hosts = [heard('a', unlisted.tree(9)), heard('b', null, x.tree(1))];
     const accepted = await (await read([x], hosts)).readWithLoss(undefined);
     expect(accepted).toMatchObject({ length: 2, line: 2 });
   });
 
   it('that was chosen is taken, and no other in its place, although its first event is lost', async () => {
-    const [x, y] = [Story.of([P1, 'one']), Story.of([P1, 'two', 'three'])];
+    const [x, y] = [TestHistory.of([P1, 'one']), TestHistory.of([P1, 'two', 'three'])];
     const lost = (event: NumberedEvent) => event === x.events[0];
     const hosts = [heard('a', x.tree(1)), heard('b', y.tree(2))];
-    const chosen = (story: Story) => Buffer.from(story.tree(1).root).toString('hex').slice(0, 8);
+    const chosen = (history: TestHistory) => Buffer.from(history.tree(1).root).toString('hex').slice(0, 8);
     const accepted = await (await read([x, y], hosts, lost)).readWithLoss(chosen(x));
     expect(accepted).toMatchObject({ length: 2, holes: [1], tree: { sequence: 2 } });
     const none = await read([x, y], hosts, (event) => x.events.includes(event));
@@ -191,14 +191,14 @@ describe('a history', () => {
   });
 
   it('is refused when more events are lost than there may be holes', async () => {
-    const x = Story.of([P1, 'one', ...Array.from({ length: MAX_HOLES + 1 }, () => 'lost'), 'last']);
+    const x = TestHistory.of([P1, 'one', ...Array.from({ length: MAX_HOLES + 1 }, () => 'lost'), 'last']);
     const lost = ({ sequence }: NumberedEvent) => sequence > 2 && sequence < x.events.length;
     const accepted = await (await read([x], [heard('a', x.tree(1))], lost)).readWithLoss(undefined);
     expect([accepted.length, accepted.holes]).toEqual([2, []]);
   });
 
   it('is taken past an event that is given while holes are planned, and withheld after', async () => {
-    const x = Story.of([P1, 'one', 'two', 'three', 'four']);
+    const x = TestHistory.of([P1, 'one', 'two', 'three', 'four']);
     const [, one, , three] = x.events;
     const gone = (event: NumberedEvent, times: number) => event === one || (event === three && times > 1);
     const accepted = await (await read([x], [heard('a', x.tree(1))], gone)).readWithLoss(undefined);
@@ -211,7 +211,7 @@ describe('a history', () => {
   });
 
   it('is refused when hosts give one event after the other, and then withhold it', async () => {
-    const x = Story.of([P1, 'lost', ...Array.from({ length: 20 }, (_, i) => `${i}`)]);
+    const x = TestHistory.of([P1, 'lost', ...Array.from({ length: 20 }, (_, i) => `${i}`)]);
     // The first two readings end at the second event. Then, in turns, holes are planned and events are fetched.
     const gone = (most: number) => (event: NumberedEvent, _: number, reading: number) =>
       event === x.events[1] || (reading % 2 === 0 && reading <= most && event.sequence === reading / 2 + 1);
@@ -222,7 +222,7 @@ describe('a history', () => {
   });
 
   it('is taken up to an event that is not a declared hole, when that is given first and withheld later', async () => {
-    const x = Story.of([P1, 'one', 'two', { ...P1, version: 2, line: 2, holes: [2] }, 'three', 'four']);
+    const x = TestHistory.of([P1, 'one', 'two', { ...P1, version: 2, line: 2, holes: [2] }, 'three', 'four']);
     const gone = (event: NumberedEvent, times: number) => event.sequence === 2 || (event.sequence === 5 && times > 1);
     const hosts = ['a', 'b', 'c'].map((host) => heard(host, x.tree(1, 0, 6, 2)));
     const messages: string[] = [];
@@ -232,7 +232,7 @@ describe('a history', () => {
   });
 
   it('that was read beside others is reported with those that were not taken', async () => {
-    const x = Story.of([P1, 'one']);
+    const x = TestHistory.of([P1, 'one']);
     const [left, right] = [x.parting(2, 'a', 'b'), x.parting(2, 'c')];
     const hosts = [heard('a', left.tree(1)), heard('b', right.tree(1)), heard('c', right.tree(1))];
     const messages: string[] = [];
@@ -246,7 +246,7 @@ describe('a history', () => {
   });
 
   it('is chosen by digits of its root that no other has', async () => {
-    const x = Story.of([P1, 'one']);
+    const x = TestHistory.of([P1, 'one']);
     const reader = await read([x], [heard('a', x.tree(1))]);
     await expect(reader.readWithLoss('')).rejects.toThrow('No host shows a history');
     await expect(reader.readWithLoss('zz')).rejects.toThrow('No host shows a history');

@@ -19,15 +19,20 @@ async function lose(host: RestartableHost, ...sequences: readonly number[]): Pro
 /** Nothing is mended. */
 const withoutMending = (client: HostClient) => overBrokenLink(client, (name) => name === 'mend');
 
-type Told = { readonly stream: string; readonly revision: bigint; readonly type: string; readonly data: JsonObject };
+type Replicated = {
+  readonly stream: string;
+  readonly revision: bigint;
+  readonly type: string;
+  readonly data: JsonObject;
+};
 
 /** Three hosts, and the numbers of two of the missions that they have: what else is recorded between them is a matter of time. */
 async function hostsOfMissions() {
   const { all, ...others } = await threeHosts();
-  const told = all as Told[];
-  const missions = told.flatMap(({ type }, i) => (type === 'MissionCreated' ? [i + 1] : []));
+  const events = all as Replicated[];
+  const missions = events.flatMap(({ type }, i) => (type === 'MissionCreated' ? [i + 1] : []));
   const [lost, other] = [missions[1]!, missions[3]!];
-  return { ...others, lost, other, all: told, rest: told.toSpliced(lost - 1, 1) };
+  return { ...others, lost, other, all: events, rest: events.toSpliced(lost - 1, 1) };
 }
 
 /** Three hosts, none of which has the content of a mission. */
@@ -39,7 +44,7 @@ async function threeWithoutOne() {
   await expect(readBackForTest({ root, hosts })).rejects.toThrow(`event ${lost}`);
   const read = await readWithLoss({ root, hosts });
   expect([read.length, read.holes]).toEqual([length, [lost]]);
-  const restored = (await replicatedEvents(read.log)) as Told[];
+  const restored = (await replicatedEvents(read.log)) as Replicated[];
   await read.log.close();
   return { ...found, read, restored };
 }
@@ -111,7 +116,7 @@ describe('an event that no host gives any more', () => {
     await c.restart();
     const core = await ReplicatingCore.start({ hosts: wanted(a, b, c), required: 3, folder: read.folder, root });
     const longer = await core.settles();
-    const now = (await replicatedEvents(core.log)) as Told[];
+    const now = (await replicatedEvents(core.log)) as Replicated[];
     await core.stop();
     expect(now.slice(0, length).filter(({ type }) => type !== 'HistoryHole')).toEqual(rest);
     for (const hosts of [
@@ -124,29 +129,29 @@ describe('an event that no host gives any more', () => {
     }
   });
 
-  it('lies in its stream when other events of that stream follow it', async () => {
+  it('is recorded in its stream when other events of that stream follow it', async () => {
     const { a, b, c, root, core, settings } = await threeHosts({ events: 3 });
     const living = await ReplicatingCore.start({ ...settings, folder: core.folder, root });
     const metadata = { at: '2026-01-01T00:00:00.000Z', actor: 'a', correlationId: 'c', causationId: 'c' };
-    const told = async (type: string, data: JsonObject, revision: bigint | 'no-stream') => {
+    const record = async (type: string, data: JsonObject, revision: bigint | 'no-stream') => {
       const event = { id: crypto.randomUUID(), type, data, metadata: { ...metadata, schemaVersion: 1 } };
       await living.log.append('mission-m', [event], revision);
     };
     const fields = { missionId: 'm', title: 'm', description: '', metadata: {}, tags: [] };
-    await told('MissionCreated', fields, 'no-stream');
-    await told('MissionUpdated', { missionId: 'm', title: 'n' }, 0n);
+    await record('MissionCreated', fields, 'no-stream');
+    await record('MissionUpdated', { missionId: 'm', title: 'n' }, 0n);
     await living.record(1);
-    await told('MissionClosed', { missionId: 'm', outcome: 'COMPLETED', reason: '' }, 1n);
+    await record('MissionClosed', { missionId: 'm', outcome: 'COMPLETED', reason: '' }, 1n);
     await living.record(1);
     const length = await living.settles();
-    const all = (await replicatedEvents(living.log)) as Told[];
+    const all = (await replicatedEvents(living.log)) as Replicated[];
     await living.stop();
     const lost = all.findIndex(({ type }) => type === 'MissionUpdated') + 1;
     for (const host of [a, b, c]) await lose(host, lost, length);
     const read = await readWithLoss({ root, hosts: [a, b, c] });
     // Events at the end that no host has are not in the log.
     expect([read.length, read.holes]).toEqual([length - 1, [lost]]);
-    const restored = (await replicatedEvents(read.log)) as Told[];
+    const restored = (await replicatedEvents(read.log)) as Replicated[];
     expect(restored.map(({ stream }) => stream)).toEqual(all.slice(0, -1).map(({ stream }) => stream));
   });
 });

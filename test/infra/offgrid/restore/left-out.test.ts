@@ -11,13 +11,13 @@ import { readBackForTest } from '../../../support/offgrid/reading-back.js';
 import { copyOf, ReplicatingCore, RestartableHost, wanted, WAIT } from '../../../support/offgrid/replicating-core.js';
 import { coreOfThree, replicatedEvents, threeHosts } from '../../../support/offgrid/three-hosts.js';
 
-/** A host that may lie, two honest ones, and a running core of all three: two are a quorum, and each has everything. */
+/** A host that may be dishonest, two honest ones, and a running core of all three: two are a quorum; each has all events. */
 async function liarAndTwo() {
   const behind = await newHost();
   const liar = await LyingHost.of(behind);
   const [b, c] = [await RestartableHost.start(), await RestartableHost.start()];
   const core = await ReplicatingCore.start({ hosts: wanted(liar, b, c), required: 2 });
-  // The policy comes before all else.
+  // The policy is the first event.
   await core.settles();
   await core.record(20);
   await core.settles();
@@ -130,8 +130,8 @@ describe('the weight of a host', () => {
       expect(refused).toContain('more than 1 of the weight 3 to answer; 1 did. Not heard:');
       expect(refused).toContain(`${missing.id}). Suspended, and not counted: ${a.url} (${a.id}).`);
     }
-    const told = await refusalOf(readBackForTest({ root, hosts: [b, c], dishonestWeight: 1 }));
-    expect(told).toContain('more than 2 of the weight 3 to answer (1 of it may be dishonest); 2 did.');
+    const reply = await refusalOf(readBackForTest({ root, hosts: [b, c], dishonestWeight: 1 }));
+    expect(reply).toContain('more than 2 of the weight 3 to answer (1 of it may be dishonest); 2 did.');
     for (const hosts of [
       [b, c],
       [a, b, c],
@@ -164,7 +164,7 @@ async function flipBit(host: RestartableHost, sequence: number, column: 'eid' | 
 }
 
 describe('honest hosts whose files are damaged', () => {
-  it('give everything, whatever each has lost, and whichever is asked first', async () => {
+  it('give everything, whichever events each has lost, and in any order of requests', async () => {
     const { a, b, c, root, length, all } = await threeHosts();
     await Promise.all([a.stop(), b.stop(), c.stop()]);
     const missions = (all as { type: string }[]).flatMap(({ type }, i) => (type === 'MissionCreated' ? [i + 1] : []));
@@ -196,9 +196,9 @@ describe('a host that has signed a higher epoch itself, over the first events al
     let signed = signTree(invented, generateKeyPairSync('ed25519').privateKey);
     const front = await Front.of(liar.url);
     front.handler = async (request, pass) => {
-      const told = await pass(request);
-      const head = liar.headOf(told);
-      return head === undefined ? told : liar.tells(request, { ...head, tree: signed });
+      const reply = await pass(request);
+      const head = liar.headOf(reply);
+      return head === undefined ? reply : liar.signs(request, { ...head, tree: signed });
     };
     const hosts = [{ url: front.url, id: liar.id }, b, c];
     const read = await readBackForTest({ root, hosts });

@@ -193,7 +193,7 @@ describe('an accepted loss', () => {
   });
 });
 
-describe('a host that lies to a reader', () => {
+describe('a host that gives a reader false answers', () => {
   const LIES: readonly LieName[] = [
     ...(['inventedTree', 'inventedStaged', 'replayedHead', 'otherKey', 'otherHost', 'withoutHmac', 'garbage'] as const),
     ...(['wrongContents', 'withheld', 'wrongEntries', 'oldTree', 'busy'] as const),

@@ -38,17 +38,20 @@ describe('the message to an operator who must choose between histories', () => {
 
   it('names where each of two lines of one number was begun', () => {
     const twins = [0x11, 0x22].map((byte) => tree({ line: 2, begun: root(byte), root: root(byte + 1) }));
-    const said = why('LINE', { heard: twins.map((one, i) => heard(`h${i}`, one)) });
-    expect(said).toMatch(
+    const message = why('LINE', { heard: twins.map((one, i) => heard(`h${i}`, one)) });
+    expect(message).toMatch(
       /in line 2 \(begun with root 11111111\), root 12121212,.*in line 2 \(begun with root 22222222\)/,
     );
   });
 
   it('names each history first, however many hosts show the same, and states how many more there are', () => {
     const many = Array.from({ length: 12 }, (_, i) => heard(`h${i}`, tree()));
-    const said = why('FORK', { about: tree(), heard: [...many, heard('other', tree({ root: root(1), sequence: 3 }))] });
-    expect(said).toContain('(other) shows 3 events');
-    expect(said.match(/ shows /g)).toHaveLength(8);
-    expect(said).toContain('; 5 more. Make');
+    const message = why('FORK', {
+      about: tree(),
+      heard: [...many, heard('other', tree({ root: root(1), sequence: 3 }))],
+    });
+    expect(message).toContain('(other) shows 3 events');
+    expect(message.match(/ shows /g)).toHaveLength(8);
+    expect(message).toContain('; 5 more. Make');
   });
 });

@@ -17,12 +17,12 @@ async function setUp(start: StartHost) {
     await process.claim(host);
     return process;
   };
-  /** The head, what is staged, and the events of both are those of histories. */
+  /** Checks that head, staged tree and the events of both are those of the given histories. */
   const holds = async (head: History | null, staged: History | null = null) => {
-    const said = await reader.head();
+    const answer = await reader.head();
     for (const [of, history, tree] of [
-      ['head', head, said.tree],
-      ['staged', staged, said.staged],
+      ['head', head, answer.tree],
+      ['staged', staged, answer.staged],
     ] as const) {
       expect(tree?.sequence ?? 0, of).toBe(history?.length ?? 0);
       if (history === null) continue;
@@ -37,10 +37,10 @@ async function setUp(start: StartHost) {
 }
 
 const refusedWith = (code: string) => expect.objectContaining({ code });
-/** What a host does with batches. */
+/** The cases for batches. */
 export function batchCases(start: StartHost): void {
   describe('a batch', () => {
-    it('goes on from the head, wherever it ends', async () => {
+    it('continues from the head, at any length', async () => {
       const { host, begun, first, holds, reader } = await setUp(start);
       const history = begun.on(12, { bytes: 900 }).on(3, { bytes: 3_000 });
       expect(await first.ship(host, history, 1, 1)).toMatchObject({ tree: { sequence: 1 }, staged: null, damaged: 0 });
@@ -50,7 +50,7 @@ export function batchCases(start: StartHost): void {
       expect(await reader.head()).toMatchObject({ claim: { epoch: 1, writer: first.writer }, origin: 'core-v2' });
     });
 
-    it('that has been here before changes nothing', async () => {
+    it('that was received before changes nothing', async () => {
       const { host, begun, first, holds } = await setUp(start);
       const history = begun.on(9, { bytes: 3_000 });
       await first.ship(host, history);
@@ -88,7 +88,7 @@ export function batchCases(start: StartHost): void {
       expect((await reader.head()).tree).toMatchObject({ quorum: 4, ts: 7 });
     });
 
-    it('of no events takes a host over that has everything', async () => {
+    it('of no events puts a complete host under a new epoch', async () => {
       const { host, begun, first, next, reader, holds } = await setUp(start);
       const history = begun.on(4);
       await first.ship(host, history);
@@ -98,7 +98,7 @@ export function batchCases(start: StartHost): void {
       await holds(history);
     });
 
-    it('that leaves something out is refused, with the length of the longer history', async () => {
+    it('that leaves a gap is refused, with the length of the longer history', async () => {
       const { host, begun, first, next, holds } = await setUp(start);
       const history = begun.on(9);
       const gap = (sequence: number) => ({ refusal: { code: 'GAP', sequence }, status: 409 });
@@ -111,7 +111,7 @@ export function batchCases(start: StartHost): void {
       await holds(prefix(history, 3), prefix(history, 7));
     });
 
-    it('of another history is OTHER, and so is one of which type, time or content was changed under way', async () => {
+    it('of another history is OTHER, and so is one whose type, time or content was changed in transit', async () => {
       const { host, begun, first, holds } = await setUp(start);
       const history = begun.on(4);
       await first.ship(host, history);
@@ -128,11 +128,11 @@ export function batchCases(start: StartHost): void {
       await holds(longer);
     });
 
-    it('whose tree is not the origin’s, or says another number, is refused', async () => {
+    it('whose tree is not the origin’s, or has another sequence, is refused', async () => {
       const { host, begun, first, holds } = await setUp(start);
       const history = begun.on(2);
-      const stranger = new Process(History.begin().root);
-      await expect(first.shipTree(host, stranger.tree(history), history, 1, 2)).rejects.toEqual(
+      const impostor = new Process(History.begin().root);
+      await expect(first.shipTree(host, impostor.tree(history), history, 1, 2)).rejects.toEqual(
         refusedWith('NOT_SIGNED'),
       );
       await expect(first.ship(host, history, 1, 2, { origin: 'other' })).rejects.toEqual(refusedWith('NOT_SIGNED'));
@@ -158,7 +158,7 @@ export function batchCases(start: StartHost): void {
       await holds(history);
     });
 
-    it('has its effect once, however often and in whatever order it arrives', async () => {
+    it('takes effect once, however often and in any order it arrives', async () => {
       const { host, begun, first, holds } = await setUp(start);
       const history = begun.on(30);
       const arrivals = [2, 0, 1, 0, 2, 1, 1, 0, 2, 2].map((i) => first.ship(host, history, i * 10 + 1, i * 10 + 10));
@@ -175,7 +175,7 @@ export function batchCases(start: StartHost): void {
       ),
     });
 
-    it('is damaged from the beginning, has its entry, and is whole once it is mended', async () => {
+    it('is damaged from the beginning, has its entry, and is intact once it is mended', async () => {
       const { host, begun, first, reader, holds } = await setUp(start);
       const history = begun.on(8);
       const used = await host.usedBytes();
@@ -201,7 +201,7 @@ export function batchCases(start: StartHost): void {
       await holds(history);
     });
 
-    it('is as damaged when it was staged first', async () => {
+    it('is also damaged when it was staged first', async () => {
       const { host, begun, first, reader } = await setUp(start);
       const history = begun.on(5);
       const { events } = without(history, 2);
@@ -211,7 +211,7 @@ export function batchCases(start: StartHost): void {
       expect(await reader.damaged()).toEqual([2]);
     });
 
-    it('takes nothing away that is there', async () => {
+    it('does not replace stored content', async () => {
       const { host, begun, first, holds } = await setUp(start);
       const history = begun.on(5);
       await first.ship(host, history, 1, 3);
@@ -220,7 +220,7 @@ export function batchCases(start: StartHost): void {
       await holds(history);
     });
 
-    it('says its address', async () => {
+    it('states its address', async () => {
       const { host, begun, first } = await setUp(start);
       const history = begun.on(1);
       const [event] = history.events;
@@ -238,7 +238,7 @@ export function batchCases(start: StartHost): void {
   });
 
   describe('a history that does not reach its base', () => {
-    it('is staged, and becomes the head as a whole once it does', async () => {
+    it('is staged, and becomes the head completely once it does', async () => {
       const { host, begun, first, next, reader, holds } = await setUp(start);
       const old = begun.on(6, { bytes: 2_000 });
       await first.ship(host, old);
@@ -261,7 +261,7 @@ export function batchCases(start: StartHost): void {
       await holds(history.on(1));
     });
 
-    it('may go on from the head, which stays what it was', async () => {
+    it('may continue from the head, which does not change', async () => {
       const { host, begun, first, next, holds } = await setUp(start);
       const history = begun.on(8);
       await first.ship(host, history, 1, 3);
@@ -273,7 +273,7 @@ export function batchCases(start: StartHost): void {
       expect(await host.evidence()).toEqual([]);
     });
 
-    it('may be shorter than the head, or on it', async () => {
+    it('may be shorter than the head, or a prefix of it', async () => {
       const { host, begun, first, next, reader, holds } = await setUp(start);
       const history = begun.on(8);
       await first.ship(host, history);
@@ -289,7 +289,7 @@ export function batchCases(start: StartHost): void {
       expect(await host.evidence()).toEqual([6, 7]);
     });
 
-    it('is given up for one of a higher epoch, and for a longer one of its own', async () => {
+    it('is replaced by one of a higher epoch, and by a longer one of its own', async () => {
       const { host, begun, first, next, holds } = await setUp(start);
       const base = { base: NOT_ELECTED };
       const history = begun.on(3);
@@ -308,7 +308,7 @@ export function batchCases(start: StartHost): void {
       await holds(history, right);
     });
 
-    it('is all there is of an origin without a head, until it reaches its base', async () => {
+    it('is the only history of an origin without a head, until it reaches its base', async () => {
       const { host, begun, first, holds, reader } = await setUp(start);
       const history = begun.on(9);
       await first.ship(host, history, 1, 4, { base: NOT_ELECTED });
@@ -360,7 +360,7 @@ export function batchCases(start: StartHost): void {
       await holds(history);
     });
 
-    it('of a higher epoch sets aside what contradicts it, and what is beyond it', async () => {
+    it('of a higher epoch sets aside the events that contradict it or are beyond it', async () => {
       const { host, begun, first, next, holds } = await setUp(start);
       const history = begun.on(6, { bytes: 2_000 });
       await first.ship(host, history);
@@ -373,12 +373,12 @@ export function batchCases(start: StartHost): void {
       await third.ship(host, other, 3, 2);
       await holds(prefix(other, 2));
       expect(await host.evidence()).toEqual([3, 4, 4, 5, 6]);
-      // What was set aside can come again.
+      // Events that were set aside can be shipped again.
       await third.ship(host, history, 3, 6);
       await holds(history);
     });
 
-    it('that lacks what a quorum had is COMMITTED', async () => {
+    it('that lacks events that were at quorum is COMMITTED', async () => {
       const { host, begun, first, next, reader, holds } = await setUp(start);
       const history = begun.on(6);
       await first.ship(host, history, 1, 6, { quorum: 5 });
@@ -396,14 +396,14 @@ export function batchCases(start: StartHost): void {
       const kept = history.on(2, { at: 5, name: 'c' });
       await second.ship(host, kept, 6, 7);
       await holds(kept);
-      // A line above is not bound by it.
+      // A higher line is not bound by it.
       const third = await next(3);
       await third.ship(host, other, 5, 8, { line: 2, begun: other.rootAt(5) });
       await holds(other);
       expect((await reader.head()).tree).toMatchObject({ line: 2 });
     });
 
-    it('may say of more events than it has that a quorum had them', async () => {
+    it('may state a quorum of more events than it has', async () => {
       const { host, begun, first, next, holds } = await setUp(start);
       const history = begun.on(6);
       await first.ship(host, history, 1, 2, { quorum: 5 });

@@ -5,10 +5,10 @@ import type { StartHost } from './conforming-host.js';
 
 const refusedWith = (code: string) => expect.objectContaining({ code });
 
-/** What a host does with claims. */
+/** The cases for claims. */
 export function claimCases(start: StartHost): void {
   describe('a claim', () => {
-    it('is granted when nothing was, and pins the key', async () => {
+    it('is granted when none was granted before, and pins the key', async () => {
       const host = await start();
       const first = new Process(RootKey.generate());
       const nothing = { tree: null, staged: null, claim: null, key: null, damaged: 0 };
@@ -18,12 +18,12 @@ export function claimCases(start: StartHost): void {
         claim: { epoch: 1, writer: first.writer },
         key: new Uint8Array(first.key),
       });
-      const stranger = new Process(RootKey.generate(), 9);
-      await expect(stranger.claim(host)).rejects.toEqual(refusedWith('NOT_SIGNED'));
+      const impostor = new Process(RootKey.generate(), 9);
+      await expect(impostor.claim(host)).rejects.toEqual(refusedWith('NOT_SIGNED'));
       expect(await first.claim(host)).toMatchObject({ claim: { epoch: 1, writer: first.writer } });
     });
 
-    it('is refused below what was granted, and beside it, with the claim that was', async () => {
+    it('of a lower epoch, or of another writer in the same one, is refused with the granted claim', async () => {
       const host = await start();
       const root = RootKey.generate();
       const third = new Process(root, 3);
@@ -37,7 +37,7 @@ export function claimCases(start: StartHost): void {
       await expect(third.claim(host)).rejects.toEqual(refusedWith('FENCED'));
     });
 
-    it('is good at the host and for the origin that it names', async () => {
+    it('is valid only at the host and for the origin that it names', async () => {
       const host = await start();
       const first = new Process(RootKey.generate());
       await expect(first.claim(host, { origin: 'other' })).rejects.toEqual(refusedWith('NOT_SIGNED'));
@@ -45,7 +45,7 @@ export function claimCases(start: StartHost): void {
       expect(await new Reader(host, first.root).head()).toMatchObject({ claim: null, key: null });
     });
 
-    it('lasts over a restart, as does all that is kept', async () => {
+    it('survives a restart, like everything that the host keeps', async () => {
       const host = await start();
       const history = History.begin().on(5, { bytes: 2_000 });
       const first = new Process(history.root, 7);

@@ -3,15 +3,15 @@ import { HOST_DEFAULTS, newFolder, newHost } from '../host.js';
 import { type HostAt } from '../by-hand.js';
 import { ForeignHost } from '../foreign-host.js';
 
-/** A host that the cases of protocol 2 are run against, whatever it is written in; it stops with the test. */
+/** A host against which the cases of protocol 2 are run, in any language; it stops when the test ends. */
 export interface ConformingHost extends HostAt {
-  /** Stops it, and starts it again on what it has kept. */
+  /** Stops it and starts it again on its folder. */
   restart(options?: ConformingOptions): Promise<void>;
-  /** Bytes that it counts against its budget. */
+  /** The bytes that it counts against its budget. */
   usedBytes(): Promise<number>;
   /** The sequences of the events that are kept as evidence, in order. */
   evidence(): Promise<readonly number[]>;
-  /** Why trees are kept as evidence, FORK or SET_ASIDE, in the order in which they came. */
+  /** Why trees are kept as evidence, FORK or SET_ASIDE, in the order of arrival. */
   evidenceKinds(): Promise<readonly string[]>;
 }
 

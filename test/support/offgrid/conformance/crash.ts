@@ -8,25 +8,25 @@ import { History, Process, Reader, Refused, type HostAt } from '../by-hand.js';
 /** A host in a process of its own. */
 export interface KillableHost {
   readonly host: HostAt;
-  /** Ends it at once. */
+  /** Ends it immediately. */
   kill(): Promise<void>;
 }
 
-/** What it takes in a round at the most before it is killed, and how long it may then still live, in milliseconds. */
+/** The most batches that a host takes in a round before it is killed, and the longest delay until then, in milliseconds. */
 const MAX_BATCHES = 6;
 const MAX_MORE_MS = 20;
 const POLL = { interval: 1, timeout: 20_000 };
-/** Events that outlive a round, so that many rounds take no longer than a few. */
+/** The most events that a round begins with, so that later rounds take no longer than the first. */
 const MAX_KEPT = 60;
 
-/** What a host may have. */
+/** A state in which a host may be. */
 interface State {
   readonly head: History | null;
   readonly staged: History | null;
   readonly epoch: number;
 }
 
-/** A process that ships as fast as it can, half of it staged, and knows what was acknowledged and what was under way. */
+/** A process that ships as fast as it can, partly staged, and knows what was acknowledged and what was in transit. */
 class Shipper {
   acknowledged: State;
   underWay: State | undefined;
@@ -38,7 +38,7 @@ class Shipper {
     this.acknowledged = { head: begun, staged: null, epoch: 0 };
   }
 
-  /** Under an epoch of its own: its history leaves out the end of what is there. */
+  /** Ships under an epoch of its own, in a history that leaves out the end of the present one. */
   async run({ host }: KillableHost, epoch: number): Promise<void> {
     const { head } = this.acknowledged;
     const process = new Process((head ?? History.begin()).root, epoch);
@@ -61,10 +61,10 @@ class Shipper {
 }
 
 /**
- * Kills a host while it takes batches, round after round, and expects each batch to be there whole or not at all, and
- * all that was acknowledged.
- * @param launch starts the host on what it has kept
- * @returns the host, which runs
+ * Kills a host while it takes batches, round after round, and checks that each batch is stored completely or not at
+ * all, and that everything acknowledged is stored.
+ * @param launch starts the host on its folder
+ * @returns the running host
  */
 export async function killWhileItTakesBatches<H extends KillableHost>(
   launch: () => Promise<H>,
@@ -85,12 +85,12 @@ export async function killWhileItTakesBatches<H extends KillableHost>(
     host = await launch();
     const reader = new Reader(host.host, begun.root);
     const { tree, staged, damaged } = await reader.head();
-    const told = { tree: textOf(tree), staged: textOf(staged) };
+    const shown = { tree: textOf(tree), staged: textOf(staged) };
     const states = [shipper.acknowledged, ...(shipper.underWay === undefined ? [] : [shipper.underWay])];
     const found = states.find(
-      (state) => told.tree === historyText(state.head) && told.staged === historyText(state.staged),
+      (state) => shown.tree === historyText(state.head) && shown.staged === historyText(state.staged),
     );
-    expect(found, `round ${round}: ${JSON.stringify(told)}`).toBeDefined();
+    expect(found, `round ${round}: ${JSON.stringify(shown)}`).toBeDefined();
     expect(damaged).toBe(0);
     for (const of of ['head', 'staged'] as const) {
       const history = found![of];

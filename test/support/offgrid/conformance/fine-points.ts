@@ -21,7 +21,7 @@ async function setUp(start: StartHost) {
   return { host, begun, first, reader: new Reader(host, begun.root) };
 }
 
-/** A tree as a map, with a member that readers do not know. */
+/** A tree as a map, with an unknown member. */
 function treeMap({ epoch, writer }: Process, history: History, changed: object = {}): object {
   const { length: sequence } = history;
   const root = history.rootAt(sequence);
@@ -34,10 +34,10 @@ function treeMap({ epoch, writer }: Process, history: History, changed: object =
 const batchOf = (history: History, tree: SignedThing<'tree'>) =>
   encode({ from: 1, tree: pairOf(tree), events: history.events, more: true });
 
-/** What the document says where two readings would be possible. */
+/** The cases that docs/protocol.md states explicitly because it could otherwise be read in two ways. */
 export function finePointCases(start: StartHost): void {
   describe('the form of a request', () => {
-    it('may have members that are not known, and must have the others', async () => {
+    it('may have unknown members, and must have all known ones', async () => {
       const { host, begun, first } = await setUp(start);
       const history = begun.on(2);
       const signed = (changed: object) => signMap('tree', treeMap(first, history, changed), begun.root.signingKey);
@@ -54,7 +54,7 @@ export function finePointCases(start: StartHost): void {
       await post(host, 'events', batchOf(history, signed({})));
     });
 
-    it('has keys in order, and numbers in their shortest form', async () => {
+    it('must have its keys in order, and numbers in their shortest form', async () => {
       const { host, begun } = await setUp(start);
       const history = begun.on(1);
       const body = Buffer.from(encode({ events: history.numbered(1, 1) }));
@@ -76,7 +76,7 @@ export function finePointCases(start: StartHost): void {
       await post(host, 'events', batchOf(history.on(0, { at: 500 }), first.tree(history, 500)));
     });
 
-    it('is judged before what is known of the origin', async () => {
+    it('is checked before the origin is looked up', async () => {
       const host = await start();
       for (const path of ['entries?limit=0', 'events?of=all', 'damaged?after=x', 'roots'])
         await expect(send(host, `/replica/unknown/${path}`), path).rejects.toMatchObject(BAD_REQUEST);
@@ -85,7 +85,7 @@ export function finePointCases(start: StartHost): void {
       await expect(post(host, 'events', encode({}), 'unknown')).rejects.toMatchObject(BAD_REQUEST);
     });
 
-    it('may have parameters that are not known, and zeros before a number', async () => {
+    it('may have unknown parameters, and leading zeros in numbers', async () => {
       const { host, begun, first, reader } = await setUp(start);
       await first.ship(host, begun.on(3));
       expect((await reader.entries('?after=0000000000000001&other=1&other=2')).length).toBe(2);
@@ -93,12 +93,12 @@ export function finePointCases(start: StartHost): void {
     });
   });
 
-  describe('who asks', () => {
-    it('is not told the time without having signed, and has used up a nonce with another body', async () => {
+  describe('a caller', () => {
+    it('receives the time only if it has signed, and uses up a nonce even with another body', async () => {
       const { host } = await setUp(start);
       const path = `/replica/${ORIGIN}/damaged`;
-      const stranger = headersFor(host, { path, authKey: 'another key', nowMs: 0 });
-      const { status, headers } = await ask(host, path, stranger);
+      const wrongKey = headersFor(host, { path, authKey: 'another key', nowMs: 0 });
+      const { status, headers } = await ask(host, path, wrongKey);
       expect([status, headers.get('x-offgrid-date')]).toEqual([401, null]);
       const mend = `/replica/${ORIGIN}/mend`;
       const body = encode({ events: [] });
@@ -112,14 +112,14 @@ export function finePointCases(start: StartHost): void {
       });
     });
 
-    it('is told by the host that there is no such path, known or not', async () => {
+    it('receives NOT_FOUND for an unknown path, with or without the key', async () => {
       const { host } = await setUp(start);
       for (const path of [`/replica/${ORIGIN}/heads`, `/replica/${ORIGIN}`, '/replica/a/b/c/d'])
         expect(await ask(host, path, {}), path).toMatchObject({ status: 404, code: 'NOT_FOUND' });
       expect(await ask(host, `/replica/${ORIGIN}/claim`, {})).toMatchObject({ status: 404, code: 'NOT_FOUND' });
     });
 
-    it('learns who the host is without a key', async () => {
+    it('receives the identity of the host without a key', async () => {
       const { host } = await setUp(start);
       const answer = await fetch(`${host.url}/pubkeys`);
       expect(await answer.json()).toMatchObject({ ed25519_verify_key: host.identity.verifyKey, protocol: 2 });
@@ -144,7 +144,7 @@ export function finePointCases(start: StartHost): void {
 
   describe('a key', () => {
     it.each(['00'.repeat(32), `01${'00'.repeat(30)}80`, `ee${'ff'.repeat(30)}7f`])(
-      'of small order, %s, is no key',
+      'of small order, %s, is refused',
       async (key) => {
         const host = await start();
         const claim = pairOf(signMap('claim', {}, History.begin().root.signingKey));
@@ -154,8 +154,8 @@ export function finePointCases(start: StartHost): void {
     );
   });
 
-  describe('what is not there', () => {
-    it('has no root, no entries and no events', async () => {
+  describe('an event that the host does not have', () => {
+    it('has no root, no entry and no content', async () => {
       const { host, begun, first, reader } = await setUp(start);
       expect(await reader.roots(0)).toEqual({ head: null, staged: null });
       for (const of of ['head', 'staged'])
@@ -167,7 +167,7 @@ export function finePointCases(start: StartHost): void {
       expect(decodeDamaged(await send(host, `/replica/${ORIGIN}/damaged?after=1&limit=1`)).sequences).toEqual([]);
     });
 
-    it('is not counted by a mend, and what is whole is', async () => {
+    it('is not counted by a mend, while an intact event is', async () => {
       const { host, begun, first, reader } = await setUp(start);
       const history = begun.on(3);
       await first.ship(host, history);
@@ -182,18 +182,18 @@ export function finePointCases(start: StartHost): void {
     });
   });
 
-  describe('a batch, at the edges of its rules,', () => {
+  describe('a batch, at the limits of its rules,', () => {
     const refusalOf = async (work: Promise<unknown>) => {
       const error: unknown = await work.catch((reason: unknown) => reason);
       expect(error).toMatchObject({ refusal: expect.anything() });
       return (error as Refused).refusal;
     };
 
-    it('is refused for the first thing that is wrong', async () => {
+    it('is refused for its first error', async () => {
       const { host, begun, first } = await setUp(start);
       const history = begun.on(4);
-      const stranger = new Process(History.begin().root, 9);
-      expect(await refusalOf(stranger.ship(host, history, 3, 4))).toMatchObject({ code: 'NOT_SIGNED' });
+      const impostor = new Process(History.begin().root, 9);
+      expect(await refusalOf(impostor.ship(host, history, 3, 4))).toMatchObject({ code: 'NOT_SIGNED' });
       const second = new Process(begun.root, 2);
       const short = second.shipTree(host, second.tree(history), history, 1, 3);
       expect(await refusalOf(short)).toMatchObject({ code: 'BAD_REQUEST' });
@@ -206,7 +206,7 @@ export function finePointCases(start: StartHost): void {
       expect(await refusalOf(first.ship(host, history, 3, 4, elsewhere))).toMatchObject({ code: 'FORKED' });
     });
 
-    it('that is staged says what a quorum had, which holds from then on', async () => {
+    it('that is staged states a quorum, which binds from then on', async () => {
       const { host, begun, first, reader } = await setUp(start);
       const history = begun.on(5);
       await first.ship(host, history, 1, 3, { base: NOT_ELECTED, quorum: 4, quorumRoot: history.rootAt(4) });
@@ -220,7 +220,7 @@ export function finePointCases(start: StartHost): void {
       expect(await reader.head()).toMatchObject({ tree: { epoch: 2, sequence: 5 }, staged: null });
     });
 
-    it('is held to what began the line of the quorum that is known, when the head is of another', async () => {
+    it('must share the beginning of the line of the known quorum, even if the head is of another line', async () => {
       const { host, begun, first } = await setUp(start);
       const history = begun.on(3);
       const [second, third] = [
@@ -234,7 +234,7 @@ export function finePointCases(start: StartHost): void {
       expect(treeIn(refusal, first.key)).toMatchObject({ line: 2, begun: history.rootAt(1) });
     });
 
-    it('that is staged gives way to one of its epoch and length, and the head takes back none of it', async () => {
+    it('that is staged is replaced by one of the same epoch and length, and does not return to the head', async () => {
       const { host, begun, first, reader } = await setUp(start);
       const history = begun.on(5);
       await first.ship(host, history, 1, 2);
@@ -244,7 +244,7 @@ export function finePointCases(start: StartHost): void {
       await first.ship(host, right, 3, 4, { base: NOT_ELECTED });
       expect((await reader.head()).staged?.root).toEqual(right.rootAt(4));
       expect(await host.evidence()).toEqual([3, 4]);
-      // A tree that the head has already leaves what is staged alone; one that it takes ends it.
+      // A tree whose events the head already has keeps the staged history; a tree that extends the head ends it.
       await first.ship(host, history, 3, 2, { quorum: 1 });
       expect(await reader.head()).toMatchObject({ tree: { sequence: 2, quorum: 1 }, staged: { sequence: 4 } });
       await first.ship(host, history, 3, 3);
@@ -252,7 +252,7 @@ export function finePointCases(start: StartHost): void {
       expect(await host.evidence()).toEqual([3, 3, 4, 4]);
     });
 
-    it('of a claim that comes again finds the claim that was granted first', async () => {
+    it('under a claim that was sent again finds the claim that was granted first', async () => {
       const { host, first } = await setUp(start);
       const more = { epoch: 1, host: host.identity.id, more: 1, origin: ORIGIN, writer: first.writer };
       const claim = pairOf(signMap('claim', more, first.root.signingKey));

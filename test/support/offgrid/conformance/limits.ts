@@ -8,10 +8,10 @@ const full = { code: 'FULL', status: 507 };
 const bytesOf = ({ events }: Pick<History, 'events'>) =>
   events.reduce((sum, { sealed }) => sum + sealed.byteLength + EVENT_BYTES, 0);
 
-/** What a host counts against its budget. */
+/** The cases for the budget. */
 export function limitCases(start: StartHost): void {
   describe('the budget of a host', () => {
-    it('counts what is known of each event, staged and set aside too, and is never exceeded', async () => {
+    it('counts every stored event, including staged and set-aside ones, and is never exceeded', async () => {
       const history = History.begin().on(6, { bytes: 2_000 });
       const other = history.on(3, { at: 3, name: 'b', bytes: 2_000 });
       const budgetBytes = bytesOf(history) + bytesOf({ events: other.events.slice(3) });
@@ -27,7 +27,7 @@ export function limitCases(start: StartHost): void {
       const reader = new Reader(host, history.root);
       const before = await reader.head();
       expect(before).toMatchObject({ tree: { sequence: 6, epoch: 1 }, staged: { sequence: 6, epoch: 2 } });
-      // To switch takes no more room: what is set aside was counted before.
+      // A switch takes no more space: the events that are set aside were counted before.
       await second.ship(host, other, 7, 6, { base: 6 });
       expect(await host.usedBytes()).toBe(budgetBytes);
       await expect(second.ship(host, other.on(1), 7, 7, { base: 6 })).rejects.toMatchObject(full);
@@ -37,7 +37,7 @@ export function limitCases(start: StartHost): void {
       expect(await new Reader(host, history.root).events('?bytes=4194304')).toEqual(other.on(1).numbered(1, 7));
     });
 
-    it('has room for what is kept already, and for a batch of no events', async () => {
+    it('has space for events that are already stored, and for a batch of no events', async () => {
       const history = History.begin().on(6, { bytes: 2_000 });
       const host = await start({ budgetBytes: bytesOf(history) });
       const process = new Process(history.root);
@@ -48,7 +48,7 @@ export function limitCases(start: StartHost): void {
       expect(await process.ship(host, history, 7, 6, { quorum: 6 })).toMatchObject({
         tree: { sequence: 6, quorum: 6 },
       });
-      // What else is wrong with a batch comes first.
+      // Any other error of a batch is reported first.
       const other = history.on(2, { at: 5, name: 'b' });
       await expect(process.ship(host, other, 6, 7)).rejects.toMatchObject({ code: 'FORKED' });
       await expect(process.ship(host, other, 9, 7)).rejects.toMatchObject({ code: 'BAD_REQUEST' });

@@ -14,10 +14,10 @@ async function setUp(start: StartHost) {
 
 const get = (path: string) => `/replica/${ORIGIN}/${path}`;
 
-/** What a host answers to those who read. */
+/** The cases for reading. */
 export function readingCases(start: StartHost): void {
   describe('reading', () => {
-    it('entries, of either history, a page at a time', async () => {
+    it('returns entries of either history, a page at a time', async () => {
       const { host, history, reader } = await setUp(start);
       const second = new Process(history.root, 2);
       await second.claim(host);
@@ -35,7 +35,7 @@ export function readingCases(start: StartHost): void {
       expect(await reader.entries('?after=22')).toEqual([]);
     });
 
-    it('events, bounded in number and in bytes, one at least', async () => {
+    it('returns events, limited in number and in bytes, but at least one', async () => {
       const { history, reader } = await setUp(start);
       expect(await reader.events('?after=3&limit=5')).toEqual(history.numbered(4, 8));
       expect((await reader.events()).length).toBe(20);
@@ -47,14 +47,14 @@ export function readingCases(start: StartHost): void {
       expect(await reader.events('?after=22')).toEqual([]);
     });
 
-    it('roots, null beyond the end', async () => {
+    it('returns roots, null beyond the end', async () => {
       const { history, reader } = await setUp(start);
       expect(await reader.roots(22)).toEqual({ head: history.rootAt(22), staged: null });
       expect(await reader.roots(23)).toEqual({ head: null, staged: null });
       expect(await new Reader(reader.host, history.root, 'unknown').roots(0)).toEqual({ head: null, staged: null });
     });
 
-    it.each(['entries', 'events', 'damaged'])('%s of an origin that is not known is NOT_FOUND', async (path) => {
+    it.each(['entries', 'events', 'damaged'])('%s of an unknown origin is NOT_FOUND', async (path) => {
       const { host } = await setUp(start);
       await expect(send(host, `/replica/unknown/${path}`)).rejects.toMatchObject({ status: 404, code: 'NOT_FOUND' });
     });
@@ -75,12 +75,12 @@ export function readingCases(start: StartHost): void {
       'events?bytes=0',
       'events?bytes=4194305',
       'damaged?limit=1001',
-    ])('%s is not understood', async (path) => {
+    ])('%s is BAD_REQUEST', async (path) => {
       const { host } = await setUp(start);
       await expect(send(host, get(path))).rejects.toMatchObject({ status: 400, code: 'BAD_REQUEST' });
     });
 
-    it('a name that no origin has is not understood, nor is a path', async () => {
+    it('an invalid name of an origin is BAD_REQUEST, and an unknown path is NOT_FOUND', async () => {
       const { host } = await setUp(start);
       await expect(send(host, `/replica/.x/head?challenge=${'0'.repeat(64)}`)).rejects.toMatchObject({
         code: 'BAD_REQUEST',

@@ -21,10 +21,10 @@ import { AUTH_KEY } from '../host.js';
 import { History, ORIGIN, Process, send, type HostAt } from '../by-hand.js';
 import type { StartHost } from './conforming-host.js';
 
-/** A question that needs no origin. */
+/** A request that needs no origin. */
 export const HEAD = `/replica/${ORIGIN}/head?challenge=${'0'.repeat(64)}`;
 const EVENTS = `/replica/${ORIGIN}/events`;
-const NOBODY = new Uint8Array();
+const NO_BODY = new Uint8Array();
 
 interface Signed {
   readonly method?: string;
@@ -36,12 +36,12 @@ interface Signed {
   readonly hostId?: string;
 }
 
-/** The headers of a request, and what is changed of them. */
+/** The headers of a request. @param signed what is signed, where it differs from the request */
 export function headersFor(host: HostAt, signed: Signed = {}) {
   const {
     method = 'GET',
     path = HEAD,
-    body = NOBODY,
+    body = NO_BODY,
     nowMs = Date.now(),
     nonce = randomBytes(16).toString('hex'),
   } = signed;
@@ -57,7 +57,7 @@ export function headersFor(host: HostAt, signed: Signed = {}) {
   });
 }
 
-/** What an answer says, its HMAC checked where it has one: a refusal's code, or OK. */
+/** Sends a request, and checks the HMAC of the answer if it has one. The code is that of the refusal, or OK. */
 export async function ask(host: HostAt, path: string, headers: Readonly<Record<string, string>>, body?: Uint8Array) {
   const init = body === undefined ? { headers } : { headers, method: 'POST', body: Buffer.from(body) };
   const answer = await fetch(`${host.url}${path}`, init);
@@ -72,7 +72,7 @@ export async function ask(host: HostAt, path: string, headers: Readonly<Record<s
   return { status, isProven, code: ok ? 'OK' : decodeRefusal(bytes).code, headers: answer.headers };
 }
 
-/** What a host does for strangers, and with requests that are not what they should be. */
+/** The cases for callers without the key, and for wrong requests. */
 export function requestCases(start: StartHost): void {
   describe('a request', () => {
     const changed: readonly (readonly [string, Signed | ((host: HostAt) => Record<string, string>)])[] = [
@@ -81,7 +81,7 @@ export function requestCases(start: StartHost): void {
       ['signed for another host', { hostId: '0'.repeat(32) }],
       ['signed for another path', { path: `${HEAD}1` }],
       ['signed for another method', { method: 'POST' }],
-      ['with a nonce that is none', { nonce: 'x' }],
+      ['with an invalid nonce', { nonce: 'x' }],
       ['without the hash of its body', (host) => ({ ...headersFor(host), 'x-offgrid-body': '' })],
       ['with another hash of its body', (host) => ({ ...headersFor(host), 'x-offgrid-body': '0'.repeat(64) })],
       [
@@ -92,22 +92,22 @@ export function requestCases(start: StartHost): void {
         },
       ],
     ];
-    it.each(changed)('%s is UNAUTHENTICATED, and the answer is the host’s all the same', async (_what, how) => {
+    it.each(changed)('%s is UNAUTHENTICATED, and the answer nevertheless has the host’s HMAC', async (_what, how) => {
       const host = await start();
       const headers = typeof how === 'function' ? how(host) : headersFor(host, how);
       expect(await ask(host, HEAD, headers)).toMatchObject({ status: 401, code: 'UNAUTHENTICATED', isProven: true });
     });
 
-    it('is good once', async () => {
+    it('is valid only once', async () => {
       const host = await start();
       const headers = headersFor(host);
       expect(await ask(host, HEAD, headers)).toMatchObject({ status: 200, isProven: true });
       expect(await ask(host, HEAD, headers)).toMatchObject({ code: 'UNAUTHENTICATED' });
     });
 
-    it('of another time is told the host’s, with a proof', async () => {
+    it('with a wrong time receives the host’s time, with a proof', async () => {
       const host = await start();
-      // The later it comes, the less it is ahead.
+      // The later a request arrives, the less it is ahead.
       for (const away of [-301_000, 400_000]) {
         const signed = headersFor(host, { nowMs: Date.now() + away });
         const { code, headers } = await ask(host, HEAD, signed);
@@ -125,7 +125,7 @@ export function requestCases(start: StartHost): void {
       expect(await ask(host, HEAD, headersFor(host, { nowMs: Date.now() - 290_000 }))).toMatchObject({ code: 'OK' });
     });
 
-    it('of a body that was changed under way does nothing', async () => {
+    it('whose body was changed in transit has no effect', async () => {
       const host = await start();
       const body = Buffer.from('changed');
       const headers = headersFor(host, { method: 'POST', path: EVENTS, body: Buffer.from('signed') });
@@ -134,12 +134,12 @@ export function requestCases(start: StartHost): void {
       });
     });
 
-    it('that is not understood is BAD_REQUEST, however it is broken', async () => {
+    it('with any malformed body is BAD_REQUEST', async () => {
       const host = await start();
       const history = History.begin().on(1);
       await new Process(history.root).claim(host);
       for (const body of [
-        NOBODY,
+        NO_BODY,
         Buffer.from([0xff]),
         Buffer.from([0xa0]),
         randomBytes(1_000),
@@ -151,7 +151,7 @@ export function requestCases(start: StartHost): void {
           });
     });
 
-    it('that somebody has changed on its way is no reason for an answer that is believed', async () => {
+    it('that was changed in transit gets no answer with an HMAC about its content', async () => {
       const host = await start();
       const headers = headersFor(host, { method: 'POST', path: EVENTS, body: Buffer.from('signed') });
       const long = randomBytes(8 * 1024 * 1024 + 1);
@@ -164,12 +164,12 @@ export function requestCases(start: StartHost): void {
       for (const type of ['/', 'a b c']) {
         const signed = headersFor(host, { method: 'POST', path, body });
         const answer = await ask(host, path, { ...signed, 'content-type': type }, body);
-        // There is nothing wrong with it but its type, which is not signed.
+        // Only its content type is wrong, and the type is not signed.
         expect(answer.isProven, type).toBe(answer.code !== 'BAD_REQUEST');
       }
     });
 
-    it('of a stranger has its body not read', async () => {
+    it('without the key is refused before its body is read', async () => {
       const host = await start();
       const socket = await open(host);
       socket.write(`POST ${EVENTS} HTTP/1.1\r\nhost: x\r\ncontent-length: 8000000\r\n\r\n`);
@@ -178,14 +178,14 @@ export function requestCases(start: StartHost): void {
       await once(socket, 'close');
     });
 
-    it('with the key of one host is no request to another', async () => {
+    it('with the key of one host is refused by another', async () => {
       const [one, two] = [await start(), await start()];
       const key = hostKeyOf(AUTH_KEY, one.identity.id);
       await send(one, HEAD, { key });
       await expect(send(two, HEAD, { key })).rejects.toMatchObject({ code: 'UNAUTHENTICATED' });
     });
 
-    it('of a stranger has its body not read, however the path is written, nor at the prototype’s paths', async () => {
+    it('without the key is refused before its body is read, in any form of the path, also the prototype’s', async () => {
       const host = await start();
       for (const target of [
         `/%72eplica/${ORIGIN}/events`,
@@ -201,7 +201,7 @@ export function requestCases(start: StartHost): void {
       }
     });
 
-    it('is answered by the host even when its path is none', async () => {
+    it('is answered even if its path is invalid', async () => {
       const host = await start();
       for (const path of ['/replica/%zz/head', `/replica/${'a'.repeat(200)}/head`, '/replica/x', '/replica/x/y/z'])
         expect((await ask(host, path, headersFor(host, { path }))).status, path).toBeLessThan(500);
@@ -209,7 +209,7 @@ export function requestCases(start: StartHost): void {
       expect(head.status).toBe(404);
     });
 
-    it('whose headers do not come is not waited for', { timeout: 60_000 }, async () => {
+    it('whose headers do not arrive is closed', { timeout: 60_000 }, async () => {
       const host = await start();
       const [silent, slow] = [await open(host), await open(host)];
       slow.write(`GET ${HEAD} HTTP/1.1\r\nx-`);
@@ -222,7 +222,7 @@ export function requestCases(start: StartHost): void {
   });
 
   describe('a body', () => {
-    it('of more than 8 MiB is TOO_LARGE, and nothing of it is taken', async () => {
+    it('of more than 8 MiB is TOO_LARGE, and nothing of it is stored', async () => {
       const host = await start();
       const history = History.begin().on(9, { bytes: 1_000_000 });
       const process = new Process(history.root);
@@ -236,7 +236,7 @@ export function requestCases(start: StartHost): void {
   });
 
   describe('connections', () => {
-    it('are bounded by address, and some are kept for those who know the key', async () => {
+    it('are limited by address, and some are reserved for callers that know the key', async () => {
       const host = await start();
       const opened: Socket[] = [];
       const from = async (address: string, count: number) => {
@@ -249,12 +249,12 @@ export function requestCases(start: StartHost): void {
         return refused;
       };
       expect(await from('127.0.0.2', MAX_CONNECTIONS_PER_ADDRESS + 2)).toBe(2);
-      const strangers = MAX_CONNECTIONS - RESERVED_CONNECTIONS;
-      for (let i = 1; i < strangers / MAX_CONNECTIONS_PER_ADDRESS; i += 1)
+      const unreserved = MAX_CONNECTIONS - RESERVED_CONNECTIONS;
+      for (let i = 1; i < unreserved / MAX_CONNECTIONS_PER_ADDRESS; i += 1)
         expect(await from(`127.0.0.${i + 2}`, MAX_CONNECTIONS_PER_ADDRESS)).toBe(0);
       expect(await from('127.0.0.100', 1)).toBe(1);
       for (const socket of opened.splice(0, 1)) socket.destroy();
-      // Whoever knows the key has shown it while there was room.
+      // An address is known once a caller has used the key from it.
       const asked = async () => isLetIn(await open(host), HEAD, headersFor(host));
       await expect.poll(asked).toBe(true);
       expect(await from('127.0.0.1', 4)).toBe(0);
@@ -263,7 +263,7 @@ export function requestCases(start: StartHost): void {
   });
 }
 
-/** Whether somebody is answered, rather than turned away; a stranger may ask who the host is. */
+/** Whether a connection is answered, not closed; a caller without the key may ask for the host's identity. */
 function isLetIn(socket: Socket, path = '/pubkeys', headers: Readonly<Record<string, string>> = {}): Promise<boolean> {
   const lines = Object.entries({ host: 'host', ...headers }).map(([name, value]) => `${name}: ${value}\r\n`);
   socket.write(`GET ${path} HTTP/1.1\r\n${lines.join('')}\r\n`);
@@ -277,7 +277,7 @@ function isLetIn(socket: Socket, path = '/pubkeys', headers: Readonly<Record<str
   });
 }
 
-/** A connection without a client; it ends with the test. */
+/** A connection without an HTTP client; it is closed when the test ends. */
 export async function open(host: HostAt, localAddress = '127.0.0.1'): Promise<Socket> {
   const socket = connect({ port: Number(new URL(host.url).port), host: '127.0.0.1', localAddress });
   onTestFinished(() => {

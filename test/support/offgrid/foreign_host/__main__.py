@@ -21,11 +21,11 @@ from storage import Storage
 
 
 def opened(folder, budget):
-    """The seed, the key and the storage of the host in a folder, which is made at the first start."""
+    """The seed, the key and the storage of the host in a folder; they are created at the first start."""
     folder.mkdir(parents=True, exist_ok=True)
     seed_file, database = folder / "identity", folder / "host.db"
     if seed_file.exists() and not database.exists():
-        sys.exit("host.db is missing: this host has lost what it signed for, and must become another host")
+        sys.exit("host.db is missing: this host has lost the events it signed for. Start a new host in an empty folder.")
     if not seed_file.exists():
         descriptor = os.open(seed_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:
@@ -39,7 +39,7 @@ def opened(folder, budget):
     if storage.identity() is None:
         storage.be(fingerprint)
     if storage.identity() != fingerprint:
-        sys.exit("host.db is that of another host")
+        sys.exit("host.db belongs to another host")
     return seed, key, storage
 
 
@@ -51,14 +51,14 @@ def parse(arguments=None):
     return parser.parse_args(arguments)
 
 
-def run(options, tell):
-    """Serves for ever; tells where when it listens."""
+def run(options, report):
+    """Serves until it is killed; reports its address when it listens."""
     seed, key, storage = opened(options.folder, options.budget)
     host = Host(seed, key, os.environ["OFFGRID_AUTH_KEY"].encode(), storage)
     server = Server(host, options.port)
     threading.Thread(target=scrub, args=(host, lambda: False), daemon=True).start()
     url = f"http://127.0.0.1:{server.server_address[1]}"
-    tell({"url": url, "fingerprint": host.fingerprint, "verifyKey": base64.b64encode(key).decode()})
+    report({"url": url, "fingerprint": host.fingerprint, "verifyKey": base64.b64encode(key).decode()})
     server.serve_forever()
 
 

@@ -3,7 +3,7 @@
     python3 foreign_host/check.py vectors protocol-2.json
     python3 foreign_host/check.py signatures < cases.json
 
-The first holds it to the vectors of the protocol. The second reads a list of { key, message, signature }, in
+The first checks it against the vectors of the protocol. The second reads a list of { key, message, signature }, in
 hexadecimal, and prints which of the signatures it accepts.
 """
 
@@ -53,7 +53,7 @@ def check_signed(vectors):
         seed = seeds["host" if context == forms.HEAD else "origin"]
         same(ed25519.sign(seed, context + content), vectors[name]["signature"], f"the signature of {name}")
         thing = (content, bytes.fromhex(vectors[name]["signature"]))
-        same(forms.is_by(ed25519.public_key(seed), context, thing), True, f"the verdict on {name}")
+        same(forms.is_by(ed25519.public_key(seed), context, thing), True, f"the verification of {name}")
         same(dag_cbor.encode(dag_cbor.decode(content)), content.hex(), f"the content of {name}")
     tree = forms.tree_of((bytes.fromhex(vectors["treeNotElected"]["content"]), b""))
     same(tree.complete, False, "whether a tree that was not elected is complete")
@@ -75,10 +75,10 @@ def check_host(vectors):
     same(host.mac(*lines), answer["hmac"], "the HMAC of an answer")
 
     head = dag_cbor.decode(host.handle("POST", "core-1", "claim", "", bodies["claim"]))
-    same(ed25519.verify(host.key, forms.HEAD + head[0], head[1]), True, "the verdict on a head")
-    said = dag_cbor.decode(head[0])
-    same(said["claim"][0], vectors["claim"]["content"], "the claim of a head")
-    same(said["request"], hashlib.sha256(bodies["claim"]).hexdigest(), "what a head answers")
+    same(ed25519.verify(host.key, forms.HEAD + head[0], head[1]), True, "the verification of a head")
+    content = dag_cbor.decode(head[0])
+    same(content["claim"][0], vectors["claim"]["content"], "the claim of a head")
+    same(content["request"], hashlib.sha256(bodies["claim"]).hexdigest(), "the request of a head")
     for name in ("emptyBatch", "batchOfOne"):
         same(refusal(host, "events", bodies[name]), "GAP", f"the refusal of {name}")
     events = [{name: event[name] for name in ("ts", "etype")} for event in vectors["events"]]

@@ -1,4 +1,4 @@
-"""DAG-CBOR as the protocol has it: one form for each value, and anything else is refused."""
+"""DAG-CBOR as the protocol defines it: one form for each value; any other is refused."""
 
 DEEPEST = 16
 ITEMS_AT_MOST = 65_536
@@ -51,7 +51,7 @@ class _Reader:
 
     def take(self, size):
         if size > len(self.data) - self.at:
-            raise NotCbor("it ends too early")
+            raise NotCbor("the data ends too early")
         self.at += size
         return self.data[self.at - size : self.at]
 
@@ -68,10 +68,10 @@ class _Reader:
 
     def value(self, depth):
         if depth > DEEPEST:
-            raise NotCbor("it is nested too deeply")
+            raise NotCbor("the data is nested too deeply")
         self.items += 1
         if self.items > ITEMS_AT_MOST:
-            raise NotCbor("it has too many items")
+            raise NotCbor("the data has too many items")
         first = self.take(1)[0]
         major, info = first >> 5, first & 31
         if major == 7:
@@ -90,7 +90,7 @@ class _Reader:
         if major == 3:
             return self.text(number)
         if number > len(self.data) - self.at:
-            raise NotCbor("it ends too early")
+            raise NotCbor("the data ends too early")
         if major == 4:
             return [self.value(depth + 1) for _ in range(number)]
         return self.map(number, depth)
@@ -109,14 +109,14 @@ class _Reader:
                 raise NotCbor("a key is not text")
             order = _order(key.encode())
             if last is not None and order <= last:
-                raise NotCbor("keys are not in order, or a key is there twice")
+                raise NotCbor("keys are not in order, or a key occurs twice")
             last = order
             members[key] = self.value(depth + 1)
         return members
 
 
 def decode(data):
-    """The one value that these bytes are."""
+    """The single value that these bytes encode."""
     reader = _Reader(data)
     value = reader.value(0)
     if reader.at != len(data):

@@ -1,6 +1,6 @@
-"""Ed25519 (RFC 8032) in Python's standard library, judged as libsodium judges it.
+"""Ed25519 (RFC 8032) in Python's standard library, with the same verification rules as libsodium.
 
-It is small and not in constant time: it is for tests, on keys that protect nothing.
+It is small and does not run in constant time: it is for tests, with keys that protect nothing.
 """
 
 import hashlib
@@ -74,7 +74,7 @@ def _powers_of_base():
     return powers
 
 
-# Signing and the half of a verification that concerns the base point only add.
+# With these, signing and the base point's half of a verification need only additions.
 POWERS = _powers_of_base()
 
 

@@ -1,4 +1,4 @@
-"""What requests, claims and trees must look like, and the refusals."""
+"""The forms of requests, claims and trees, and the refusals."""
 
 import hashlib
 import re
@@ -24,7 +24,7 @@ CONTENT_AT_MOST = 1024
 
 
 class Refusal(Exception):
-    # Whether what is refused is what was sent: the answer has its HMAC then.
+    # Whether the refused request is known to be the one that was sent: only then does the answer have an HMAC.
     proven = True
 
     def __init__(self, status, code, message, **members):
@@ -73,7 +73,7 @@ def text(members, name, pattern):
 
 
 def signed(members, name):
-    """A signed thing, as the two byte strings that came."""
+    """A signed thing, as the two received byte strings."""
     value = members.get(name)
     if (
         not isinstance(value, list)
@@ -153,7 +153,7 @@ def tree_of(thing):
 
 @dataclass(frozen=True)
 class Event:
-    """An event; of a hole, sealed is None."""
+    """An event; sealed is None for an event without content."""
 
     ts: int
     etype: int
@@ -171,7 +171,7 @@ def etype_of(event):
 
 
 def events_of(members, first=None):
-    """The events of a body; they say their sequences themselves when there is no first."""
+    """The events of a body; each names its own sequence unless first is given."""
     events = members.get("events")
     if not isinstance(events, list) or len(events) > EVENTS_AT_ONCE:
         raise bad_request(f"events is not an array of at most {EVENTS_AT_ONCE}")

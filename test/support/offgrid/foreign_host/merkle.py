@@ -51,7 +51,7 @@ class Leaves:
             self.levels[level].append(_node(*pair))
 
     def first(self, length):
-        """A copy of the first so many."""
+        """A copy of the first leaves."""
         copy = Leaves()
         copy.levels = [level[: length >> number] for number, level in enumerate(self.levels)]
         return copy
@@ -68,7 +68,7 @@ class Leaves:
         return _root_of_peaks(self._peaks(length))
 
     def root_with(self, length, more):
-        """The root of the first so many and more leaves, without keeping them."""
+        """The root of the first leaves followed by more, without keeping them."""
         peaks = self._peaks(length)
         for leaf in more:
             size = length
@@ -80,7 +80,7 @@ class Leaves:
         return _root_of_peaks(peaks)
 
     def common(self, other):
-        """How many leaves both begin with."""
+        """The number of leaves with which both begin."""
         low, high = 0, min(len(self), len(other))
         while low < high:
             middle = (low + high + 1) // 2

@@ -1,4 +1,4 @@
-"""The questions a host answers, and what it finds when it reads its disk."""
+"""The reads that a host answers, and the damage that it finds when it reads its disk."""
 
 import re
 import time
@@ -8,7 +8,7 @@ import dag_cbor
 import ed25519
 import forms
 from merkle import entry_of, leaf_of
-from storage import HEAD, STAGED, is_whole
+from storage import HEAD, STAGED, is_intact
 
 DIGITS = re.compile(r"[0-9]{1,16}\Z")
 CHALLENGE = re.compile(r"[0-9a-f]{64}\Z")
@@ -23,10 +23,10 @@ def query_of(text):
 
 
 def text_of(query, name, default=None):
-    """A member of the query; those that nobody asks for are passed over."""
+    """A parameter of the query; unknown parameters are ignored."""
     values = query.get(name, [default])
     if len(values) > 1:
-        raise forms.bad_request(f"{name} is there twice")
+        raise forms.bad_request(f"{name} occurs twice")
     return values[0]
 
 
@@ -54,7 +54,7 @@ def damaged_in(origin):
 
 
 def head(host, name, request):
-    """The signed head over 32 bytes that the asker chose."""
+    """The signed head over 32 bytes that the caller chose."""
     origin = host.origins.get(name)
     thing = {
         "ts": int(time.time() * 1000),
@@ -92,7 +92,7 @@ def roots(host, name, query):
 def read(host, origin, part, sequence):
     """(ts, etype, eid, leaf, sealed) of an event, or None when it is damaged; damage of the head is recorded."""
     row = host.storage.row(origin, part, sequence)
-    if row is not None and is_whole(row) and row[3] == origin.leaves[part][sequence - 1]:
+    if row is not None and is_intact(row) and row[3] == origin.leaves[part][sequence - 1]:
         return row
     if origin.part_of(part, sequence) == HEAD and sequence not in origin.damaged:
         host.storage.mark(origin, [sequence])
@@ -112,7 +112,7 @@ def entries(host, name, query):
 
 
 def _entry(row, leaf):
-    """The entry of a row, if it has the leaf that is kept; zeros otherwise."""
+    """The entry of a row, if it matches the stored leaf; zeros otherwise."""
     try:
         entry = entry_of(row[1], row[0], row[2])
         return entry if leaf_of(entry) == leaf else bytes(ENTRY_BYTES)
@@ -137,7 +137,7 @@ def events(host, name, query):
 
 
 def described(host, origin, part, sequence):
-    """Time, type and envelope of an event; of one that is damaged, a time and a type that an event may have."""
+    """Time, type and envelope of an event; for a damaged one, a valid time and type."""
     row = read(host, origin, part, sequence)
     if row is not None:
         return row[0], row[1], row[4]
@@ -158,7 +158,7 @@ def damaged(host, name, query):
 
 
 def scrub(host, is_stopped):
-    """Reads all that is kept, again and again, at most 1 MiB a second and while nobody asks."""
+    """Reads all stored events repeatedly, at most 1 MiB a second, while there are no requests."""
     while not is_stopped():
         for origin in list(host.origins.values()):
             for part in (HEAD, STAGED):

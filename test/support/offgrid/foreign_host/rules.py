@@ -1,4 +1,4 @@
-"""Claims, batches and mending: what a host does to what it keeps of an origin."""
+"""Claims, batches and mending: the changes to what a host keeps of an origin."""
 
 import ed25519
 import forms
@@ -10,7 +10,7 @@ ORIGINS_AT_MOST = 1000
 
 
 def claim(host, name, members):
-    """Grants the claim of a body, or refuses it; gives the origin."""
+    """Grants the claim of a body, or refuses it; returns the origin."""
     key = forms.binary(members, "key", 32, 32)
     if ed25519.is_small_order(key):
         raise forms.bad_request("the key is of small order")
@@ -41,7 +41,7 @@ def claim(host, name, members):
 
 
 def batch(host, name, members):
-    """Takes a batch, or refuses it; gives the origin."""
+    """Takes a batch, or refuses it; returns the origin."""
     start = forms.number(members, "from", 1, forms.LARGEST)
     thing = forms.signed(members, "tree")
     events = forms.events_of(members, start)
@@ -108,7 +108,7 @@ class _Batch:
         if not tree.complete:
             self._stage()
         elif head is not None and (head.line, head.epoch) == (tree.line, tree.epoch):
-            self._go_on(head)
+            self._continue(head)
         elif head is not None and (tree.line, tree.epoch) < (head.line, head.epoch):
             raise Refusal(409, "OLDER", "the head ranks above this tree", tree=head.thing)
         else:
@@ -125,7 +125,7 @@ class _Batch:
         return known
 
     def _write(self, head, staged, rows=lambda database: None):
-        """Changes rows and trees in one transaction, and only then what is in memory."""
+        """Changes rows and trees in one transaction, and then the state in memory."""
         origin, known = self.origin, self._known()
 
         def change(database):
@@ -137,7 +137,7 @@ class _Batch:
         origin.head, origin.staged, origin.known = head, staged, known
 
     def _check_room(self):
-        """Only events that are not kept already take room."""
+        """Only events that are not stored yet take space."""
         kept = max(leaves.common(self.leaves) for leaves in self.origin.leaves.values())
         self.host.storage.check_room([event for event in self.events if event.sequence > kept])
 
@@ -167,7 +167,7 @@ class _Batch:
         self._write(origin.head, tree, change)
         origin.leaves[STAGED], origin.shared = self.leaves, shared
 
-    def _go_on(self, head):
+    def _continue(self, head):
         """A complete tree of the head's line and epoch."""
         origin, tree = self.origin, self.tree
         shorter = min(head.sequence, tree.sequence)
@@ -213,7 +213,7 @@ class _Batch:
         origin.damaged = self.host.storage.damaged(origin)
 
     def _give_up_staged(self, database):
-        """Staged events that are not on the history of this batch are kept as evidence with their tree."""
+        """Keeps staged events that are not in the history of this batch as evidence, with their tree."""
         origin = self.origin
         if origin.staged is None:
             return
@@ -223,7 +223,7 @@ class _Batch:
 
 
 def mend(host, origin, events):
-    """Puts back events of either history whose leaf is kept; gives how many numbers are whole now."""
+    """Restores events of either history whose leaf is stored; returns how many sequences are intact now."""
     mended = set()
     for event in {event.sequence: event for event in events}.values():
         leaf = leaf_of(entry_of(event.etype, event.ts, event.eid))

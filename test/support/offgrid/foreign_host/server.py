@@ -1,4 +1,4 @@
-"""The host on HTTP: who asks, what is asked, and the signed answer."""
+"""The host over HTTP: the caller, the request, and the signed answer."""
 
 import base64
 import contextlib
@@ -45,7 +45,7 @@ def unauthenticated(message):
 
 
 class Unproven(Refusal):
-    """What came may not be what was sent: whoever changed it must not have the host believed."""
+    """The request may have been changed in transit: its refusal must not have the host's HMAC."""
 
     proven = False
 
@@ -55,7 +55,7 @@ def too_large(most):
 
 
 class Nonces:
-    """The nonces that were there, for as long as their dates are accepted."""
+    """The nonces that were used, kept for as long as their dates are accepted."""
 
     def __init__(self):
         self.lock = threading.Lock()
@@ -83,7 +83,7 @@ class Handler(BaseHTTPRequestHandler):
         self.host = self.server.host
 
     def handle_one_request(self):
-        """As the base class does, with 10 s for the headers, and 60 s for another request to begin."""
+        """Does the same as the base class, with limits of 10 s for the headers and 60 s until the next request begins."""
         self.close_connection = True
         try:
             self.connection.settimeout(60 if self.is_used else 10)
@@ -142,7 +142,7 @@ class Handler(BaseHTTPRequestHandler):
         self.clock = ()
         proven = True
         try:
-            status, body = 200, self.judged(path, query)
+            status, body = 200, self.result(path, query)
         except Refusal as refusal:
             status, body, proven = refusal.status, dag_cbor.encode(refusal.body), refusal.proven
         except OSError:
@@ -156,23 +156,23 @@ class Handler(BaseHTTPRequestHandler):
         answer = (("x-offgrid-answer", mac),) if proven else ()
         self.send(status, "application/cbor", body, (*answer, *self.clock))
 
-    def judged(self, path, query):
+    def result(self, path, query):
         parts = path.split("/")
         if len(parts) != 4 or parts[3] not in PATHS.get(self.command, ()):
-            raise Unproven(404, "NOT_FOUND", "there is nothing at this path")
+            raise Unproven(404, "NOT_FOUND", "this path does not exist")
         name, what = parts[2:]
         body_hash = self.authenticated()
         self.server.limits.authenticated(self.client_address[0])
         if not ORIGIN.match(name):
-            raise bad_request("this is not the name of an origin")
+            raise bad_request("the name of the origin is not valid")
         with self.host.place(name):
             body = self.body(POSTS[what]) if self.command == "POST" else b""
             if hashlib.sha256(body).hexdigest() != body_hash:
-                raise unauthenticated("the body is another one")
+                raise unauthenticated("the body does not match its hash")
             return self.host.handle(self.command, name, what, query, body)
 
     def authenticated(self):
-        """Judges the headers; gives the hash that the body must have."""
+        """Checks the headers; returns the hash that the body must have."""
         date, nonce, body_hash, mac = (
             self.headers.get(f"x-offgrid-{name}", "") for name in ("date", "nonce", "body", "signature")
         )
@@ -190,7 +190,7 @@ class Handler(BaseHTTPRequestHandler):
             self.clock = (("x-offgrid-date", str(now)), ("x-offgrid-signature", clock))
             raise unauthenticated("the clock is wrong")
         if not self.host.nonces.accept(nonce, int(date) + FURTHEST_DATE + 1):
-            raise unauthenticated("the nonce was there before")
+            raise unauthenticated("the nonce was used before")
         return body_hash
 
     def body(self, most):
@@ -198,7 +198,7 @@ class Handler(BaseHTTPRequestHandler):
             return self.chunks(most)
         length = self.headers.get("content-length", "0")
         if not DATE.match(length):
-            raise Unproven(400, "BAD_REQUEST", "the length of the body is not there")
+            raise Unproven(400, "BAD_REQUEST", "the length of the body is missing")
         if int(length) > most:
             raise too_large(most)
         pace = Pace(self.connection)
@@ -237,7 +237,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Pace:
-    """Reads a body that brings 512 bytes a second or more over each 30 s after the first 10."""
+    """Reads a body that arrives with at least 512 bytes a second over each 30 s after the first 10 s."""
 
     def __init__(self, connection):
         self.connection = connection
@@ -249,12 +249,12 @@ class Pace:
             self.until, self.bytes = time.monotonic() + 30, 0
             left = 30
         if left <= 0:
-            raise Unproven(400, "BAD_REQUEST", "the body comes too slowly")
+            raise Unproven(400, "BAD_REQUEST", "the body arrives too slowly")
         self.connection.settimeout(left)
         try:
             part = file.read1(min(length, 65_536))
         except TimeoutError as error:
-            raise Unproven(400, "BAD_REQUEST", "the body does not come") from error
+            raise Unproven(400, "BAD_REQUEST", "the body does not arrive") from error
         if not part:
             raise OSError("the body ended too early")
         self.bytes += len(part)
@@ -262,7 +262,7 @@ class Pace:
 
 
 class Limits:
-    """Who may connect: some places are for addresses that have authenticated in the last ten minutes."""
+    """Limits connections: some places are reserved for addresses that authenticated in the last ten minutes."""
 
     def __init__(self):
         self.lock = threading.Lock()
@@ -334,7 +334,7 @@ class Host:
         self.nonces = Nonces()
         self.lock = threading.Lock()
         self.waiting = {}
-        self.strangers = threading.Lock()
+        self.unknown = threading.Lock()
         self.last_asked = 0.0
 
     def mac(self, *lines):
@@ -342,10 +342,10 @@ class Host:
 
     @contextlib.contextmanager
     def place(self, name):
-        """A place among the requests of an origin."""
+        """A place in the queue of an origin's requests."""
         with self.lock:
             if self.waiting.get(name, 0) >= AT_A_TIME + WAITING:
-                raise Refusal(503, "BUSY", "too many requests wait", wait=1)
+                raise Refusal(503, "BUSY", "too many requests are waiting", wait=1)
             self.waiting[name] = self.waiting.get(name, 0) + 1
         try:
             yield
@@ -356,7 +356,7 @@ class Host:
                     del self.waiting[name]
 
     def handle(self, method, name, what, query, body):
-        """Answers one request that was authenticated, one at a time for an origin."""
+        """Answers an authenticated request, one at a time for an origin."""
         self.last_asked = time.monotonic()
         while True:
             lock = self.lock_of(name)
@@ -365,9 +365,9 @@ class Host:
                     return self._handle(method, name, what, query, body)
 
     def lock_of(self, name):
-        """Strangers share a lock, so that their names cost nothing."""
+        """Unknown origins share a lock, so that their names take no memory."""
         origin = self.origins.get(name)
-        return self.strangers if origin is None else origin.lock
+        return self.unknown if origin is None else origin.lock
 
     def _handle(self, method, name, what, query, body):
         if method == "GET":
@@ -382,5 +382,5 @@ class Host:
     def known(self, name):
         origin = self.origins.get(name)
         if origin is None:
-            raise Refusal(404, "NOT_FOUND", "nothing is known of this origin")
+            raise Refusal(404, "NOT_FOUND", "this origin is unknown")
         return origin

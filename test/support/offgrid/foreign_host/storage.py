@@ -1,4 +1,4 @@
-"""What a host keeps, in SQLite. A transaction is on the disk when it returns."""
+"""The storage of a host, in SQLite. A transaction is on the disk when it returns."""
 
 import hashlib
 import sqlite3
@@ -40,12 +40,12 @@ class Origin:
         self.lock = threading.Lock()
 
     def part_of(self, part, sequence):
-        """Where the row of an event of a history is."""
+        """The part in which the row of an event of a history is stored."""
         return HEAD if part == HEAD or sequence <= self.shared else STAGED
 
     @property
     def broken(self):
-        """Whether the leaves that are kept are not those that the head's tree is over."""
+        """Whether the stored leaves do not have the root of the head's tree."""
         return self.head is not None and (
             len(self.leaves[HEAD]) != self.head.sequence
             or self.leaves[HEAD].root(self.head.sequence) != self.head.root
@@ -60,8 +60,8 @@ def _thing(kept):
     return tuple(dag_cbor.decode(kept))
 
 
-def is_whole(row):
-    """Whether a row (ts, etype, eid, leaf, sealed) is what was signed for."""
+def is_intact(row):
+    """Whether a row (ts, etype, eid, leaf, sealed) is intact: its content matches its address and leaf."""
     ts, etype, eid, leaf, sealed = row
     try:
         return hashlib.sha256(sealed).digest() == eid and leaf_of(entry_of(etype, ts, eid)) == leaf
@@ -120,7 +120,7 @@ class Storage:
         return origin
 
     def _heal(self, origin):
-        """Leaves that alone are damaged follow from their events."""
+        """Recomputes damaged leaves from their events."""
         if origin.broken and len(origin.leaves[HEAD]) == origin.head.sequence:
             rows = "SELECT ts, etype, eid FROM event WHERE origin = ? AND part = 0 ORDER BY sequence"
             rows = self.database.execute(rows, (origin.name,)).fetchall()
@@ -147,7 +147,7 @@ class Storage:
             )
 
     def set_aside(self, database, origin, part, after, tree):
-        """Keeps the events of a history after so many as evidence, with its tree."""
+        """Keeps the events of a history beyond a sequence as evidence, with its tree."""
         database.execute(
             "INSERT OR IGNORE INTO evidence_event SELECT origin, sequence, leaf, ts, etype, sealed FROM event "
             "WHERE origin = ? AND part = ? AND sequence > ?",
@@ -182,7 +182,7 @@ class Storage:
             leaf = leaf_of(entry_of(event.etype, event.ts, event.eid))
             row = (origin.name, part, event.sequence, event.ts, event.etype, event.eid, leaf)
             rows.append((*row, event.sealed or b"", event.sealed is None))
-        # A hole takes away no content that is there.
+        # An event without content does not replace stored content.
         database.executemany(
             "INSERT INTO event (origin, part, sequence, ts, etype, eid, leaf, sealed, damaged) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET ts = excluded.ts, etype = excluded.etype, "
