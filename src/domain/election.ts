@@ -183,7 +183,7 @@ export interface Elected {
 
 /**
  * What an elected process does when a host shows it a tree: it continues (GO_ON); it stops, because another process writes
- * under its epoch and name (FORKED) or a line was begun elsewhere (LINE); or it claims a higher epoch and needs another
+ * under its epoch and name, in which the log was last elected (FORKED), or a line was begun elsewhere (LINE); or it claims a higher epoch and needs another
  * election (CLAIM_AGAIN).
  */
 export function decideMeeting(
@@ -192,7 +192,8 @@ export function decideMeeting(
   of: 'head' | 'staged',
 ): 'GO_ON' | 'CLAIM_AGAIN' | 'FORKED' | 'LINE' {
   const isOwn = isOfOwnLine(shown, own) && shown.epoch === epoch && shown.writer === writer;
-  if (isOwn && !shown.isOnLog) return 'FORKED';
+  // After another process of this log was elected above it, this epoch is over, regardless of who wrote in it.
+  if (isOwn && !shown.isOnLog) return own.epoch > epoch ? 'CLAIM_AGAIN' : 'FORKED';
   const news = (of === 'head' ? newsOf(shown, own) : undefined) ?? missesQuorum(shown, own);
   if (news === undefined) return 'GO_ON';
   return news === 'LINE' ? 'LINE' : 'CLAIM_AGAIN';

@@ -137,4 +137,12 @@ describe('a tree that is shown to an elected process', () => {
   ] as const)('%s', (_what, changed, of, outcome) => {
     expect(decideMeeting({ ...onLog, ...changed }, elected, of)).toBe(outcome);
   });
+
+  it.each(['head', 'staged'] as const)(
+    'of its own epoch and name, when the log has since been elected above (%s)',
+    (of) => {
+      const superseded = { ...elected, own: { ...own, epoch: 5 } };
+      expect(decideMeeting({ ...onLog, epoch: 4, isOnLog: false }, superseded, of)).toBe('CLAIM_AGAIN');
+    },
+  );
 });

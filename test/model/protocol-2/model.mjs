@@ -522,13 +522,20 @@ export function run(seed, { family = 'F0', mut = new Set(), nem = new Set(), ste
       (t.writer === p.writer || M('forkAnyWriter')) &&
       !isAnc(t.node, fo.log)
     ) {
-      if (!cloned) fail('I6', `FORKED without a fork: ${show(t)} against ${p.epoch}w${p.writer}`);
-      return stop(p, 'FORKED');
+      if (o.epoch <= p.epoch) {
+        if (!cloned) fail('I6', `FORKED without a fork: ${show(t)} against ${p.epoch}w${p.writer}`);
+        return stop(p, 'FORKED');
+      }
+      // Another process of this log was elected above: this epoch is over.
+      return claimAgain(p, t);
     }
     const why = (!staged && news(fo, t, M('newsBefore') ? p.before : undefined)) || offQuorum(fo, t);
     if (!why) return;
     p.saw = Math.max(p.saw, t.line);
     if (why === 'LINE' && !M('lineAgain')) return stop(p, 'LINE');
+    claimAgain(p, t);
+  };
+  const claimAgain = (p, t) => {
     st8.again++;
     p.seen = Math.max(p.seen, t.epoch);
     p.epoch = 0;
