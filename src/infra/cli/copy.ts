@@ -27,7 +27,7 @@ export async function runCopy(from: string, to: string, print: (line: string) =>
 
 async function copy(source: EventLog, target: EventLog, print: (line: string) => void): Promise<number> {
   const startedAt = performance.now();
-  const watch = new ShownWatch('copy');
+  const watch = new ShownWatch();
   const verified = await copyVerified(source, target, {
     onProgress: (part, position, head) => {
       watch.onProgress(part, 'positions', Number(position), Number(head));

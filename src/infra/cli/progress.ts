@@ -23,12 +23,13 @@ export class ShownWatch implements Watch {
   readonly #label: string;
   readonly #shown = new Map<string, Progress>();
 
-  constructor(label: string) {
-    this.#label = label;
+  /** @param work the name of the work, shown before the name of the part; by default only the part is named */
+  constructor(work?: string) {
+    this.#label = work === undefined ? '' : `${work}: `;
   }
 
   readonly onProgress: Watch['onProgress'] = (part, unit, done, total) => {
-    const progress = this.#shown.get(part) ?? showProgress(`${this.#label}: ${part}`, unit);
+    const progress = this.#shown.get(part) ?? showProgress(`${this.#label}${part}`, unit);
     this.#shown.set(part, progress);
     progress.update(done, total);
   };

@@ -300,7 +300,7 @@ describe('a host that invents a writer of a higher epoch', () => {
       .toMatchObject({
         state: 'ACTIVE',
         reached: false,
-        lastError: expect.stringContaining('Another was'),
+        lastError: expect.stringContaining('A higher epoch was granted'),
         sequence: 2,
       });
     for (const other of others) await expect.poll(async () => (await shown(core, other)).sequence, WAIT).toBe(5);
