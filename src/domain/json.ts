@@ -13,6 +13,15 @@ export function isJsonObject(value: unknown): value is JsonObject {
 
 const encoder = new TextEncoder();
 
+/** The value of JSON text; undefined when the text is not JSON. */
+export function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
 /** The size of a value as JSON text, in bytes of UTF-8. */
 export function jsonBytes(value: Json): number {
   return encoder.encode(JSON.stringify(value)).byteLength;

@@ -1,7 +1,7 @@
 import { ConfigError } from '../app/config.js';
 import { KeyringError } from '../crypto/keyring-file.js';
 import { LogError } from '../eventlog/errors.js';
-import { MaintenanceError } from '../maintenance/watch.js';
+import { MaintenanceError } from '../maintenance/errors.js';
 import { RepairError, RestoreError } from '../offgrid/restore/errors.js';
 import { FoldError } from '../projector/batch-folder.js';
 import { ProjectionError } from '../projector/errors.js';
@@ -56,7 +56,7 @@ export function explain(error: unknown): string | undefined {
 }
 
 function explanation(error: unknown): string | undefined {
-  if (FOR_OPERATORS.some((type) => error instanceof type)) return (error as Error).message;
+  if (error instanceof Error && FOR_OPERATORS.some((type) => error instanceof type)) return error.message;
   if (error instanceof LogError || error instanceof ProjectionError || error instanceof KeyringError)
     return `${error.code}: ${error.message}`;
   if (error instanceof FoldError) return `${error.code}: event ${error.event.id}: ${error.message}`;

@@ -1,4 +1,5 @@
 import { readFile, realpath } from 'node:fs/promises';
+import { parseJson } from '../../domain/json.js';
 import { allows } from '../access/auth.js';
 import type { Config } from '../app/config.js';
 import { fetchText, type FetchBounds } from '../http-kit/bounded-fetch.js';
@@ -31,7 +32,7 @@ export async function runningCore(config: Config): Promise<Ask> {
         `The core at ${url} does not answer: it is starting or stopping, or another command uses this data folder. Try again in a moment.`,
       );
     });
-    const answer = parsed(text) as { data?: Data; errors?: { message: string }[] };
+    const answer = (parseJson(text) ?? {}) as { data?: Data; errors?: { message: string }[] };
     if (answer.data === undefined || answer.data === null) {
       throw new CliError(`The core at ${url} refused: ${answer.errors?.[0]?.message ?? `status ${status}`}`);
     }
@@ -56,13 +57,5 @@ async function addressOf(config: Config): Promise<CoreAddress> {
     throw new CliError(
       `Another command uses this data folder, or its core is starting (${address} cannot be read). Try again in a moment.`,
     );
-  }
-}
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return {};
   }
 }

@@ -2,6 +2,7 @@ import { createCipheriv, createDecipheriv, randomBytes, scrypt } from 'node:cryp
 import { realpath } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { z } from 'zod';
+import { parseJson } from '../../domain/json.js';
 import { readIfThere, writeDurably } from '../platform/files.js';
 import { fromBase64, toBase64 } from './bytes.js';
 import { RootKey } from './root-key.js';
@@ -97,7 +98,7 @@ export async function wrapKeyring(path: string, passphrase: string): Promise<boo
 async function contentOf(path: string): Promise<z.infer<typeof keyringSchema> | undefined> {
   const text = (await readIfThere(path))?.toString();
   if (text === undefined) return undefined;
-  const parsed = keyringSchema.safeParse(jsonOf(text));
+  const parsed = keyringSchema.safeParse(parseJson(text));
   if (!parsed.success) throw damaged(path);
   return parsed.data;
 }
@@ -152,12 +153,4 @@ function damaged(path: string): KeyringError {
     'KEYRING_DAMAGED',
     `${path} is not a valid keyring. Move it away, then import the recovery key: sheratan keys import.`,
   );
-}
-
-function jsonOf(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

@@ -9,7 +9,6 @@ export interface FetchBounds {
 /** An answer of any status, with its whole body. */
 export interface FetchedText {
   readonly status: number;
-  readonly statusText: string;
   readonly text: string;
 }
 
@@ -28,7 +27,7 @@ export async function fetchText(
   { timeoutMs, maxBytes }: FetchBounds,
 ): Promise<FetchedText> {
   const signal = AbortSignal.timeout(timeoutMs);
-  const { status, statusText, body } = await fetch(url, { ...init, redirect: 'error', signal });
+  const { status, body } = await fetch(url, { ...init, redirect: 'error', signal });
   const chunks: Uint8Array[] = [];
   let bytes = 0;
   for await (const chunk of (body as AsyncIterable<Uint8Array> | null) ?? []) {
@@ -36,5 +35,5 @@ export async function fetchText(
     if (bytes > maxBytes) throw new TooLargeError(`The answer has more than ${maxBytes} bytes.`);
     chunks.push(chunk);
   }
-  return { status, statusText, text: Buffer.concat(chunks).toString('utf8') };
+  return { status, text: Buffer.concat(chunks).toString('utf8') };
 }

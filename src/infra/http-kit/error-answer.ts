@@ -42,9 +42,7 @@ export class HttpError extends Error implements ErrorAnswer {
 }
 
 /** The body of a core's errors, in the format of GraphQL. */
-export function errorBody(code: string, message: string): object {
-  return { errors: [{ message, extensions: { code } }] };
-}
+export const errorBody: ErrorBody = ({ code, message }) => ({ errors: [{ message, extensions: { code } }] });
 
 /** The body of an error's answer. */
 export type ErrorBody = (answer: Pick<ErrorAnswer, 'code' | 'message'>, error?: unknown) => object;

@@ -8,7 +8,7 @@ import { serveGraphQL } from '../graphql/http.js';
 import type { ApiContext } from '../graphql/kit/context.js';
 import { makeLoaders } from '../graphql/kit/loaders.js';
 import { serveWebSocket } from '../graphql/websocket.js';
-import { errorBody, handleErrors, HttpError, refuseUrl, type ErrorBody } from '../http-kit/error-answer.js';
+import { errorBody, handleErrors, HttpError, refuseUrl } from '../http-kit/error-answer.js';
 import { closeServer, newServer } from '../http-kit/server.js';
 import { atMost } from '../platform/at-most.js';
 import { newId } from '../platform/ids.js';
@@ -66,7 +66,7 @@ export async function startServer(
   const app = newServer(logger, {
     bodyLimit: MAX_BODY_BYTES,
     requestTimeout: REQUEST_TIMEOUT_MS,
-    frameworkErrors: refuseUrl(body),
+    frameworkErrors: refuseUrl(errorBody),
     genReqId: ({ headers }) => requestId(headers['x-correlation-id']),
   });
   app.server.maxConnections = MAX_CONNECTIONS;
@@ -91,7 +91,12 @@ export async function startServer(
     return caller;
   };
 
-  handleErrors(app, { answerTo: errorAnswer, body, internalCode: 'INTERNAL_SERVER_ERROR', challenge: 'Bearer' });
+  handleErrors(app, {
+    answerTo: errorAnswer,
+    body: errorBody,
+    internalCode: 'INTERNAL_SERVER_ERROR',
+    challenge: 'Bearer',
+  });
   app.addHook('onRequest', (request, _reply, done) => {
     const refusal = crossSiteRefusal(request, hasTokens);
     if (refusal !== undefined) done(new HttpError(403, 'FORBIDDEN', refusal));
@@ -126,7 +131,7 @@ export async function startServer(
     upgraded.add(socket);
     socket.once('close', () => upgraded.delete(socket));
     const refuse = (status: string, code: string, message: string) => {
-      const body = JSON.stringify(errorBody(code, message));
+      const body = JSON.stringify(errorBody({ code, message }));
       // The client may never close its half of the connection.
       socket.once('finish', () => socket.destroy());
       socket.end(
@@ -168,8 +173,6 @@ export async function startServer(
     await atMost(TORN_MS, apollo.stop());
   }
 }
-
-const body: ErrorBody = ({ code, message }) => errorBody(code, message);
 
 function unauthenticated(): HttpError {
   return new HttpError(

@@ -20,10 +20,10 @@ export class WaitingRoom {
             ? [503, { status: 'not ready', reasons: [this.reason] }]
             : [
                 503,
-                errorBody(
-                  'STARTING',
-                  'This node is starting and waits for its log. /readyz shows the reason. Try again later.',
-                ),
+                errorBody({
+                  code: 'STARTING',
+                  message: 'This node is starting and waits for its log. /readyz shows the reason. Try again later.',
+                }),
               ];
       response.writeHead(status, { 'content-type': 'application/json', 'retry-after': '1', connection: 'close' });
       response.end(JSON.stringify(body));

@@ -5,7 +5,8 @@ import type { CorePaths } from '../platform/core-paths.js';
 import type { Logger } from '../platform/logger.js';
 import { Projector } from '../projector/projector.js';
 import type { ProjectionFailure } from '../projector/status.js';
-import { MaintenanceError, type Watch } from './watch.js';
+import { MaintenanceError } from './errors.js';
+import type { Watch } from './watch.js';
 
 /** How long to wait for a projection before its status is checked again, in milliseconds. */
 const LOOK_MS = 500;

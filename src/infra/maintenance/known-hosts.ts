@@ -3,7 +3,7 @@ import type { HostRow } from '../../projections/outbox-tables.js';
 import { readGeneration } from '../projector/projection-file.js';
 import { hostByFingerprint, hostsOfPolicy, quorumSequence } from '../readmodels/outbox/outbox-rows.js';
 import { Connection } from '../sqlite/connection.js';
-import { MaintenanceError } from './watch.js';
+import { MaintenanceError } from './errors.js';
 
 /** The hosts of the latest policy, as far as an outbox knows. @param outbox its path; it need not exist */
 export async function knownHosts(outbox: string): Promise<readonly Pick<HostRow, 'url' | 'host'>[]> {

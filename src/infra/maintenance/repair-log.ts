@@ -3,7 +3,8 @@ import { repair, type Repaired, type RepairRequest } from '../offgrid/restore/re
 import { systemTime, type Clock } from '../platform/clock.js';
 import type { CorePaths } from '../platform/core-paths.js';
 import { ProcessLock } from '../sqlite/process-lock.js';
-import { MaintenanceError, type Watch } from './watch.js';
+import { MaintenanceError } from './errors.js';
+import type { Watch } from './watch.js';
 
 /** How long to wait for a core that is stopping, in milliseconds. */
 const LOCK_WAIT_MS = 1_000;

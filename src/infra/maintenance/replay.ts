@@ -8,7 +8,7 @@ import { readGeneration, type Generation } from '../projector/projection-file.js
 import { Projector } from '../projector/projector.js';
 import type { ProjectionStatus } from '../projector/status.js';
 import { Connection } from '../sqlite/connection.js';
-import { MaintenanceError } from './watch.js';
+import { MaintenanceError } from './errors.js';
 
 /** How often the progress of a rebuild is read, in milliseconds. */
 const POLL_MS = 200;

@@ -8,8 +8,3 @@ export interface Watch {
   /** A problem that does not end the work. */
   readonly onTrouble: (message: string) => void;
 }
-
-/** Work on a data folder cannot be done; the message states why, and what to do. */
-export class MaintenanceError extends Error {
-  override readonly name = 'MaintenanceError';
-}

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { parseJson } from '../../../domain/json.js';
 import { fetchText, TooLargeError } from '../../http-kit/bounded-fetch.js';
 import type { Clock } from '../../platform/clock.js';
 import { PythonJsonError, type PythonJson, type PythonObject } from './python-json.js';
@@ -259,15 +260,6 @@ function messageIn(text: string): string {
   if (!parsed.success) return text === '' ? 'the answer is empty' : text;
   const { error } = parsed.data;
   return typeof error === 'string' ? error : error.message;
-}
-
-/** The value of a JSON text; `undefined` when it is not JSON. */
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 /** The innermost cause of an error: `fetch` itself only reports "fetch failed". */

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { parseJson } from '../../../domain/json.js';
 import { toHex } from '../../crypto/bytes.js';
 import { sha256 } from '../../crypto/sha256.js';
 import { fingerprintOf } from '../../crypto/signing.js';
@@ -91,7 +92,7 @@ export class HttpHostClient implements HostClient {
     const path = '/pubkeys';
     const request = { method: 'GET', path, headers: {}, body: NOTHING, maxAnswerBytes: MAX_SHORT_BODY_BYTES } as const;
     const { status, body } = await this.#send(() => request);
-    const keys = status === 200 ? jsonOf(body) : undefined;
+    const keys = status === 200 ? parseJson(Buffer.from(body).toString()) : undefined;
     if (typeof keys !== 'object' || keys === null || !('ed25519_verify_key' in keys))
       throw this.#failure('NONSENSE', `the answer to ${path} does not contain the key of a host. Check the URL`);
     const { ed25519_verify_key: text } = keys;
@@ -257,12 +258,4 @@ function hashOf(body: Uint8Array): Uint8Array {
 
 function pathOf(origin: Origin, rest: string): string {
   return `/replica/${encodeURIComponent(origin)}/${rest}`;
-}
-
-function jsonOf(body: Uint8Array): unknown {
-  try {
-    return JSON.parse(Buffer.from(body).toString());
-  } catch {
-    return undefined;
-  }
 }
