@@ -1,5 +1,6 @@
 import { defineConfig } from 'vitest/config';
 import { LaneTimes } from './test/support/lane-times.js';
+import { NotRun } from './test/support/not-run.js';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 /**
@@ -78,7 +79,7 @@ export default defineConfig({
     hookTimeout: 60_000,
     teardownTimeout: 10_000,
     allowOnly: false,
-    reporters: ['default', new LaneTimes(), ...(process.env['CI'] ? ['json'] : [])],
+    reporters: ['default', new LaneTimes(), new NotRun(), ...(process.env['CI'] ? ['json'] : [])],
     outputFile: { json: '.ci/test-results.json' },
   },
 });

@@ -1,26 +1,11 @@
-import { accessSync, constants } from 'node:fs';
-import { delimiter, join } from 'node:path';
 import { chromium, type Page } from 'playwright-core';
 import { onTestFinished } from 'vitest';
+import { pathOf } from './machine.js';
 
-const NAMES = ['chromium', 'chromium-browser', 'google-chrome'];
 /** The longest a browser may take to start, in milliseconds. */
 const PATIENCE_MS = 120_000;
 /** The size of a page and of a picture of it, in pixels. */
 export const VIEWPORT = { width: 1280, height: 900 };
-
-/** The path of Chromium; undefined if it is not installed. */
-export function findChromium(): string | undefined {
-  const folders = (process.env['PATH'] ?? '').split(delimiter);
-  return NAMES.flatMap((name) => folders.map((folder) => join(folder, name))).find((path) => {
-    try {
-      accessSync(path, constants.X_OK);
-      return true;
-    } catch {
-      return false;
-    }
-  });
-}
 
 /** A page of a browser, and a record of its activity. */
 export interface Visit {
@@ -34,7 +19,8 @@ export interface Visit {
 }
 
 /** Opens an empty page that can reach only one host. The browser is closed when the test ends. */
-export async function openBrowser(executablePath: string, host: string): Promise<Visit> {
+export async function openBrowser(host: string): Promise<Visit> {
+  const executablePath = pathOf('Chromium');
   // No sandbox: it needs namespaces, which containers do not have.
   const browser = await chromium.launch({ executablePath, args: ['--no-sandbox'], timeout: PATIENCE_MS });
   onTestFinished(() => browser.close());

@@ -3,6 +3,7 @@ import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { pathOf } from '../support/machine.js';
 import { FOLDER } from './vectors.js';
 
 const NAMES = ['keys', 'envelopes', 'roots', 'epochs', 'protocol-2'];
@@ -18,11 +19,12 @@ afterEach(async () => {
   await rm(folder, { recursive: true });
 });
 
-/** Its exit code, or why it has none (ENOENT without Python), and its output. */
+/** Its exit code and its output. */
 function runReader(): Promise<{ readonly code: unknown; readonly output: string }> {
   const args = ['-B', join(FOLDER, 'reader.py'), folder];
+  const python = pathOf('Python');
   return new Promise((resolve) => {
-    execFile('python3', args, (error, stdout, stderr) => {
+    execFile(python, args, (error, stdout, stderr) => {
       resolve({ code: error === null ? 0 : error.code, output: stdout + stderr });
     });
   });

@@ -2,15 +2,14 @@ import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-
-/** The interpreter of the old brokers and cores; without it these tests fail. */
-const PYTHON = 'python3';
+import { pathOf } from '../machine.js';
 
 /** Runs a program to its end; returns its output. */
 export async function runPython(args: readonly string[], input = ''): Promise<string> {
+  const python = pathOf('Python');
   return new Promise((resolve, reject) => {
-    const child = execFile(PYTHON, args, { maxBuffer: 64 * 1024 * 1024 }, (error, stdout, stderr) => {
-      if (error) reject(new Error(`${PYTHON} failed: ${stderr}`, { cause: error }));
+    const child = execFile(python, args, { maxBuffer: 64 * 1024 * 1024 }, (error, stdout, stderr) => {
+      if (error) reject(new Error(`Python failed: ${stderr}`, { cause: error }));
       else resolve(stdout);
     });
     child.stdin?.end(input);
@@ -19,7 +18,7 @@ export async function runPython(args: readonly string[], input = ''): Promise<st
 
 /** An old broker in a process of its own. */
 export async function startOldBroker(authKey: string): Promise<{ readonly url: string; readonly stop: () => void }> {
-  const child = spawn(PYTHON, [scriptAt('old_broker.py'), authKey], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(pathOf('Python'), [scriptAt('old_broker.py'), authKey], { stdio: ['ignore', 'pipe', 'inherit'] });
   const [url] = (await once(createInterface({ input: child.stdout }), 'line')) as [string];
   return { url, stop: () => void child.kill() };
 }

@@ -5,6 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { onTestFinished } from 'vitest';
 import type { RootKey } from '../../../src/infra/crypto/root-key.js';
+import { pathOf } from '../machine.js';
 import { AUTH_KEY, HOST_DEFAULTS, newFolder } from './host.js';
 import { ORIGIN, Reader, type HostAt } from './by-hand.js';
 
@@ -115,7 +116,7 @@ class ForeignHosts {
   private constructor() {
     const env = { ...process.env, OFFGRID_AUTH_KEY: AUTH_KEY };
     // It has its own process group, so that it can end the hosts that it runs.
-    this.#child = spawn('python3', ['-B', RUNNER], { env, detached: true, stdio: ['pipe', 'pipe', 'inherit'] });
+    this.#child = spawn(pathOf('Python'), ['-B', RUNNER], { env, detached: true, stdio: ['pipe', 'pipe', 'inherit'] });
     createInterface(this.#child.stdout).on('line', (line) => {
       const started = JSON.parse(line) as Started & { readonly id: number; readonly failed?: string };
       this.#waiting.get(started.id)?.(started);

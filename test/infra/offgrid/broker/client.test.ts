@@ -1,6 +1,6 @@
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { afterAll, describe, expect, it, onTestFinished } from 'vitest';
 import { systemClock } from '../../../../src/infra/platform/clock.js';
 import { BrokerClient, BrokerError } from '../../../../src/infra/offgrid/broker/client.js';
 import { AUTH_KEY, ManualClock, newBroker } from '../../../support/broker/broker.js';
@@ -34,16 +34,17 @@ async function failureOf(asked: Promise<unknown>): Promise<BrokerError> {
 
 const BROKERS: [which: string, start: () => Promise<string>][] = [
   ['our broker', async () => (await newBroker(systemClock)).url],
-  ['an old broker', () => Promise.resolve(old.url)],
+  ['an old broker', () => oldBroker()],
 ];
 
-let old: Awaited<ReturnType<typeof startOldBroker>>;
-beforeAll(async () => {
-  old = await startOldBroker(AUTH_KEY);
-});
-afterAll(() => {
-  old.stop();
-});
+let old: Awaited<ReturnType<typeof startOldBroker>> | undefined;
+afterAll(() => old?.stop());
+
+/** The address of an old broker; one serves all tests. */
+async function oldBroker(): Promise<string> {
+  old ??= await startOldBroker(AUTH_KEY);
+  return old.url;
+}
 
 describe.each(BROKERS)('a client of %s', (_which, start) => {
   it('creates a record and acknowledges it until it is final', async () => {
@@ -88,7 +89,7 @@ describe('a client', () => {
   });
 
   it('detects that an old broker does not know hosts, and continues', async () => {
-    const client = clientOf(old.url);
+    const client = clientOf(await oldBroker());
     expect(await client.announce(HEARTBEAT)).toBe(false);
     expect(await client.hosts()).toBeUndefined();
   });
@@ -107,7 +108,7 @@ describe('a client', () => {
   });
 
   it('is refused by an old broker, which does not state its time, when its clock is hours off', async () => {
-    const client = clientOf(old.url, { clock: new ManualClock(1_000_000_000) });
+    const client = clientOf(await oldBroker(), { clock: new ManualClock(1_000_000_000) });
     const late = await failureOf(client.create(QUORUM));
     expect([late.code, late.message]).toEqual(['UNAUTHORIZED', expect.stringContaining('timestamp')]);
   });

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { sodium } from '../../../../src/infra/crypto/sodium.js';
+import { pathOf } from '../../../support/machine.js';
 import { newFolder } from '../../../support/offgrid/host.js';
 import { flipped } from '../../../support/offgrid/protocol-2.js';
 
@@ -14,8 +15,9 @@ const ORDER = 2n ** 252n + 27_742_317_777_372_353_535_851_937_790_883_648_493n;
 
 /** Runs check.py; resolves with its exit code and output. */
 function run(args: readonly string[], input = ''): Promise<{ readonly code: unknown; readonly printed: string }> {
+  const python = pathOf('Python');
   return new Promise((resolve) => {
-    const child = execFile('python3', ['-B', CHECK, ...args], (error, stdout, stderr) => {
+    const child = execFile(python, ['-B', CHECK, ...args], (error, stdout, stderr) => {
       resolve({ code: error === null ? 0 : error.code, printed: stdout + stderr });
     });
     child.stdin?.end(input);
