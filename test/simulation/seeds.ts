@@ -1,12 +1,6 @@
-import { FAMILIES, type Family } from './scenery.js';
+import type { Family } from './scenery.js';
 import { simulate, type Outcome } from './simulate.js';
 
-/** How many seeds are run, the first of them, and the only family, if one is wanted. */
-const SEEDS = Number(process.env['SIMULATION_SEEDS'] ?? 2_000);
-const FIRST = Number(process.env['SIMULATION_FIRST'] ?? process.env['TEST_SEED'] ?? 1);
-const FAMILY = FAMILIES.find((family) => family === process.env['SIMULATION_FAMILY']);
-/** The time that a seed may take on a busy machine, in milliseconds. */
-const SEED_MS = 1_000;
 /** Lines of the trace of a failing seed that are shown. */
 const SHOWN_LINES = 120;
 /** The most failing seeds that are reported. */
@@ -16,25 +10,21 @@ const MAX_FAILURES = 5;
 export interface Seeds {
   readonly first: number;
   readonly count: number;
-  /** How long they may take, in milliseconds. */
-  readonly timeout: number;
-}
-
-/** One half of the seeds: the two halves run side by side. */
-export function seedsOf(half: 'first' | 'second'): Seeds {
-  const ofFirst = Math.ceil(SEEDS / 2);
-  const count = half === 'first' ? ofFirst : SEEDS - ofFirst;
-  return { first: half === 'first' ? FIRST : FIRST + ofFirst, count, timeout: 120_000 + count * SEED_MS };
+  /** The family of all of them; by default, each seed has its own. */
+  readonly family?: Family | undefined;
 }
 
 /** Runs seeds, and prints a summary. Resolves the reports of the failing ones; empty when none fails. */
-export async function play({ first, count }: Seeds): Promise<{ readonly failures: string; readonly tally: Tally }> {
+export async function play({
+  first,
+  count,
+  family,
+}: Seeds): Promise<{ readonly failures: string; readonly tally: Tally }> {
   const tally = new Tally();
-  if (count === 0) return { failures: '', tally };
   const failures: string[] = [];
   const [begun, worked] = [performance.now(), process.cpuUsage().user];
   for (let seed = first; seed < first + count && failures.length < MAX_FAILURES; seed += 1) {
-    const outcome = await simulate(seed, { family: FAMILY });
+    const outcome = await simulate(seed, { family });
     tally.add(outcome);
     if (outcome.failure !== undefined) failures.push(await report(outcome));
     // Lets the test runner hear from its worker.
@@ -52,7 +42,7 @@ export async function play({ first, count }: Seeds): Promise<{ readonly failures
 /** A failing seed with its trace: it is run again, in the same way, with the same outcome. */
 async function report({ seed, family, failure }: Outcome): Promise<string> {
   const { trace } = await simulate(seed, { family, isTraced: true });
-  const again = `SIMULATION_FIRST=${seed} SIMULATION_SEEDS=1 SIMULATION_FAMILY=${family} npx vitest run test/simulation/first-half.test.ts`;
+  const again = `npm run campaign -- --first ${seed} --seeds 1 --family ${family}`;
   return `seed ${seed} of family ${family}: ${failure ?? ''}\n${trace.slice(-SHOWN_LINES).join('\n')}\nAgain: ${again}`;
 }
 
