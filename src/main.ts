@@ -10,7 +10,7 @@ import { isLoopback } from './infra/platform/loopback.js';
 const ENVIRONMENT = `
 Environment:
   SHERATAN_DATA_DIR        the folder that holds state (./data)
-  EVENTSTORE_URL           esdb://… of an EventStoreDB or KurrentDB server that holds the log; without it the log is
+  SHERATAN_EVENTSTORE_URL  esdb://… of an EventStoreDB or KurrentDB server that holds the log; without it the log is
                            in the data folder. Any number of cores may share one log, each with its own data folder
   SHERATAN_BIND            the address to listen on (127.0.0.1)
   SHERATAN_PORT            the port of the core (8001)

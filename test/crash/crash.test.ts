@@ -35,7 +35,7 @@ it.each(PLACES)(
     onTestFinished(async () => standIn?.stop());
     const made = await Promise.all(
       Array.from({ length: MACHINES }, async (_, i) => {
-        const env = standIn === undefined ? {} : { EVENTSTORE_URL: apart(standIn.url) };
+        const env = standIn === undefined ? {} : { SHERATAN_EVENTSTORE_URL: apart(standIn.url) };
         const dataDir = await newDataDir();
         const replicas = hasHosts ? await Replicas.start(dataDir) : undefined;
         return { machine: new Machine(dataDir, SEED + i, env, replicas), replicas };

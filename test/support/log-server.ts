@@ -6,8 +6,8 @@ import { openLog } from '../../src/infra/app/open-log.js';
 import { StandIn, type StandInOptions } from './eventstore/stand-in.js';
 import { quiet } from './quiet.js';
 
-/** The real server that EVENTSTORE_URL names, for the tests that can use one; without it they use a stand-in. */
-export const REAL_SERVER = process.env['EVENTSTORE_URL'] ?? '';
+/** The real server that SHERATAN_EVENTSTORE_URL names, for the tests that can use one; without it they use a stand-in. */
+export const REAL_SERVER = process.env['SHERATAN_EVENTSTORE_URL'] ?? '';
 
 /** The largest append that the tests' server takes, in bytes; a real one is set up with the same limit. */
 const MAX_APPEND_SIZE = 16 * 1024 * 1024;
@@ -24,7 +24,7 @@ export interface LogServer {
 /** A real server when the environment names one, a stand-in otherwise. */
 export async function logServer(): Promise<LogServer> {
   if (REAL_SERVER !== '') {
-    const name = readConfig({ EVENTSTORE_URL: REAL_SERVER }).eventStore?.shown ?? '';
+    const name = readConfig({ SHERATAN_EVENTSTORE_URL: REAL_SERVER }).eventStore?.shown ?? '';
     return { name, newLogUrl: () => apart(REAL_SERVER), stop: () => Promise.resolve() };
   }
   const standIn = await startStandIn();
@@ -41,7 +41,7 @@ export function apart(url: string): string {
   return `${url}${url.includes('?') ? '&' : '?'}streamPrefix=t${randomBytes(6).toString('hex')}.`;
 }
 
-/** The settings of a data folder's log: in the folder, or on the server that EVENTSTORE_URL names. */
+/** The settings of a data folder's log: in the folder, or on the server that SHERATAN_EVENTSTORE_URL names. */
 export function logOf(dataDir: string): Readonly<Record<string, string>> {
   if (REAL_SERVER === '') return {};
   let url = urls.get(dataDir);
@@ -49,7 +49,7 @@ export function logOf(dataDir: string): Readonly<Record<string, string>> {
     url = apart(REAL_SERVER);
     urls.set(dataDir, url);
   }
-  return { EVENTSTORE_URL: url };
+  return { SHERATAN_EVENTSTORE_URL: url };
 }
 
 const urls = new Map<string, string>();

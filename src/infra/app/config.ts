@@ -43,7 +43,7 @@ const TOKEN = new RegExp(`^[A-Za-z0-9._~+/=-]{${MIN_TOKEN_LENGTH},200}$`);
 
 const schema = z.object({
   SHERATAN_DATA_DIR: z.string().min(1, 'must be a folder').default('./data'),
-  EVENTSTORE_URL: z.string().transform(readServer).optional(),
+  SHERATAN_EVENTSTORE_URL: z.string().transform(readServer).optional(),
   SHERATAN_BIND: z
     .string()
     .regex(/^[A-Za-z0-9.:-]+$/, 'must be an address or a host name')
@@ -79,10 +79,16 @@ const schema = z.object({
   SHERATAN_LOG_LEVEL: z.enum(LOG_LEVELS, `must be one of ${LOG_LEVELS.join(', ')}`).default('info'),
 });
 
+/**
+ * The earlier name of SHERATAN_EVENTSTORE_URL. A server reads each variable that begins like this as a setting of its own, and ends
+ * because it does not know this one.
+ */
+const EARLIER_NAME = 'EVENTSTORE_URL';
+
 /** Secrets are named in errors, never shown. */
 const SECRETS = new Set([
   'SHERATAN_API_TOKENS',
-  'EVENTSTORE_URL',
+  'SHERATAN_EVENTSTORE_URL',
   'SHERATAN_KEY_PASSPHRASE',
   'OFFGRID_AUTH_KEY',
   'OFFGRID_HOST_KEY',
@@ -91,12 +97,15 @@ const SECRETS = new Set([
 /** Reads the configuration from environment variables; empty ones count as unset. @throws ConfigError */
 export function readConfig(env: Readonly<Record<string, string | undefined>>): Config {
   const set = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined && value !== ''));
+  const hasEarlierName = !('SHERATAN_EVENTSTORE_URL' in set) && EARLIER_NAME in set;
+  if (hasEarlierName) set['SHERATAN_EVENTSTORE_URL'] = set[EARLIER_NAME];
   const parsed = schema.safeParse(set);
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
     const name = String(issue?.path[0] ?? 'the environment');
     const was = SECRETS.has(name) ? 'it' : `'${String(set[name])}'`;
-    throw new ConfigError(`${name}: ${was} ${issue?.message ?? 'is invalid'}`);
+    const shown = hasEarlierName && name === 'SHERATAN_EVENTSTORE_URL' ? EARLIER_NAME : name;
+    throw new ConfigError(`${shown}: ${was} ${issue?.message ?? 'is invalid'}`);
   }
   const values = parsed.data;
   const isLocal = isLoopback(values.SHERATAN_BIND);
@@ -105,7 +114,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   assertAuthKeyFor([...offgrid.hosts.map(({ url }) => url), offgrid.brokerUrl], offgrid);
   return Object.freeze({
     dataDir: values.SHERATAN_DATA_DIR,
-    eventStore: values.EVENTSTORE_URL,
+    eventStore: values.SHERATAN_EVENTSTORE_URL,
     bind: values.SHERATAN_BIND,
     port: values.SHERATAN_PORT,
     apiTokens: values.SHERATAN_API_TOKENS,

@@ -61,10 +61,10 @@ function assertOptions({ repair, drill, acceptLoss, history }: RestoreOptions, {
   if (eventStore !== undefined)
     throw new CliError(
       repair
-        ? 'A repair works on a log in the data folder, but this log is on a server. To repair the log in the folder, unset EVENTSTORE_URL.'
+        ? 'A repair works on a log in the data folder, but this log is on a server. To repair the log in the folder, unset SHERATAN_EVENTSTORE_URL.'
         : drill
-          ? 'A drill compares the hosts with a log in the data folder, but this log is on a server. Unset EVENTSTORE_URL to compare them with the log in the folder.'
-          : 'A restore works on a data folder, but this log is on a server. Unset EVENTSTORE_URL, restore, then move the log to the server with `sheratan copy`.',
+          ? 'A drill compares the hosts with a log in the data folder, but this log is on a server. Unset SHERATAN_EVENTSTORE_URL to compare them with the log in the folder.'
+          : 'A restore works on a data folder, but this log is on a server. Unset SHERATAN_EVENTSTORE_URL, restore, then move the log to the server with `sheratan copy`.',
     );
 }
 

@@ -1,21 +1,28 @@
 import type { FastifyInstance } from 'fastify';
 import { LogError } from '../eventlog/errors.js';
 import type { ProjectionFailureCode } from '../projector/status.js';
+import { atMost } from '../platform/at-most.js';
 import type { CoreServices } from '../services/core-services.js';
 
 /** The time that a projection may be behind the end of the log before this node is not ready, in milliseconds. */
 const MAX_BEHIND_MS = 10_000;
+/** How long an answer waits for the present state, in milliseconds; after that it shows the last one known. */
+const ASK_MS = 200;
+/** The time in which the log must answer for this node to be ready, in milliseconds. */
+const SILENT_MS = 5_000;
 
 /**
  * Serves `/livez`, which shows that the process answers, and `/readyz`, which shows that it can serve, or answers 503 with the
  * reasons. Neither requires a token, so the reasons are only codes and states; the details are in `projections { error }`, in
  * `replicationStatus` and in the server's log. Hosts that are unreachable or behind are not a reason: this is normal off the
  * grid, and a core that continues to serve loses nothing. `/readyz` notes that a core is not elected, but the core is ready.
+ * Both answer within a quarter of a second, also while the log does not: probes do not wait longer.
  */
 export function serveHealth(app: FastifyInstance, services: CoreServices, isStopping: () => boolean): void {
+  const readiness = new Readiness(services);
   app.get('/livez', () => ({ status: 'ok' }));
   app.get('/readyz', async (_request, reply) => {
-    const reasons = isStopping() ? ['node: STOPPING'] : await unreadiness(services);
+    const reasons = isStopping() ? ['node: STOPPING'] : await readiness.reasons();
     if (reasons.length === 0) return { status: 'ready', ...notesOn(services) };
     return reply.code(503).send({ status: 'not ready', reasons });
   });
@@ -26,6 +33,36 @@ function notesOn({ replication }: CoreServices): { readonly notes?: readonly str
   const isElected = replication?.replicator?.writer.isElected ?? true;
   return isElected ? {} : { notes: ['replication: not elected'] };
 }
+
+/** The reasons why a node is not ready, as they were last found. */
+class Readiness {
+  readonly #services: CoreServices;
+  #known: readonly string[] = [SILENT];
+  #asking: { readonly since: number; readonly done: Promise<void> } | undefined;
+
+  constructor(services: CoreServices) {
+    this.#services = services;
+  }
+
+  async reasons(): Promise<readonly string[]> {
+    this.#asking ??= { since: performance.now(), done: this.#ask() };
+    const { since, done } = this.#asking;
+    await atMost(ASK_MS, done);
+    const isSilent = this.#asking !== undefined && performance.now() - since > SILENT_MS;
+    return isSilent ? [SILENT] : this.#known;
+  }
+
+  async #ask(): Promise<void> {
+    try {
+      this.#known = await unreadiness(this.#services);
+    } finally {
+      this.#asking = undefined;
+    }
+  }
+}
+
+/** The reason while the log does not answer. */
+const SILENT = 'log: LOG_UNAVAILABLE';
 
 async function unreadiness({ log, projectors, replication }: CoreServices): Promise<string[]> {
   try {

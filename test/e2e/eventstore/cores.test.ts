@@ -21,7 +21,7 @@ afterAll(() => server.stop());
 
 /** Cores on one log, each with a data folder of its own. */
 async function cores(count: number, env: Readonly<Record<string, string>> = {}) {
-  const settings = { EVENTSTORE_URL: server.newLogUrl(), SHERATAN_LOG_LEVEL: 'info', ...env };
+  const settings = { SHERATAN_EVENTSTORE_URL: server.newLogUrl(), SHERATAN_LOG_LEVEL: 'info', ...env };
   const started: Sheratan[] = [];
   for (let i = 0; i < count; i += 1) started.push(await Sheratan.serve(await newDataDir(), settings));
   return { cores: started, settings };

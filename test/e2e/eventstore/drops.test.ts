@@ -64,7 +64,7 @@ it(
     const random = new Random(SEED);
     const server = await startStandIn();
     onTestFinished(() => server.stop());
-    const env = { EVENTSTORE_URL: apart(server.url) };
+    const env = { SHERATAN_EVENTSTORE_URL: apart(server.url) };
     const folder = await newDataDir();
     const machine = new Machine(folder, SEED, env);
     onTestFinished(() => machine.kill());

@@ -18,12 +18,12 @@ async function digestOf(env: Readonly<Record<string, string>>, dataDir?: string)
   return output.at(-1)!;
 }
 
-const FILE = { EVENTSTORE_URL: '' };
+const FILE = { SHERATAN_EVENTSTORE_URL: '' };
 
 describe('the same data', { timeout: 240_000 }, () => {
   it('gives the same rows on a server as in a file, and again after an export and an import', async () => {
     const folder = await legacyFolder(history(6, 20));
-    const onServer = { EVENTSTORE_URL: server.newLogUrl() };
+    const onServer = { SHERATAN_EVENTSTORE_URL: server.newLogUrl() };
     const inFile = await newDataDir();
     for (const [dataDir, env] of [
       [inFile, FILE],
@@ -48,7 +48,7 @@ describe('sheratan copy', { timeout: 240_000 }, () => {
   it('moves a log to a server and back, however often it is killed, and confirms it by digests', async () => {
     const source = await dataDirOf(history(20, 60));
     const url = server.newLogUrl();
-    const env = { EVENTSTORE_URL: url };
+    const env = { SHERATAN_EVENTSTORE_URL: url };
     const there = () => withLogOf(source, env, (log) => log.head());
     for (let round = 0; round < 2; round += 1) {
       const before = await there();

@@ -182,21 +182,33 @@ describe('the settings of the hosts', () => {
   });
 });
 
-describe('EVENTSTORE_URL', () => {
+describe('SHERATAN_EVENTSTORE_URL', () => {
   it('names the server that holds the log; without it the log is a file', () => {
-    expect(readConfig({ EVENTSTORE_URL: 'esdb://node:2113?tls=false' }).eventStore?.shown).toBe('esdb://node:2113');
-    expect(readConfig({ EVENTSTORE_URL: '' }).eventStore).toBeUndefined();
+    expect(readConfig({ SHERATAN_EVENTSTORE_URL: 'esdb://node:2113?tls=false' }).eventStore?.shown).toBe(
+      'esdb://node:2113',
+    );
+    expect(readConfig({ SHERATAN_EVENTSTORE_URL: '' }).eventStore).toBeUndefined();
+  });
+
+  it('is also read by its earlier name, unless it is set', () => {
+    const [EVENTSTORE_URL, SHERATAN_EVENTSTORE_URL] = ['esdb://old', 'esdb://new'];
+    expect(readConfig({ EVENTSTORE_URL }).eventStore?.shown).toBe('esdb://old:2113');
+    expect(readConfig({ EVENTSTORE_URL, SHERATAN_EVENTSTORE_URL }).eventStore?.shown).toBe('esdb://new:2113');
+    expect(readConfig({ EVENTSTORE_URL: 'no address', SHERATAN_EVENTSTORE_URL }).eventStore?.shown).toBe(
+      'esdb://new:2113',
+    );
+    expect(refusal({ EVENTSTORE_URL: 'http://admin:changeit@node' })).toMatch(/^EVENTSTORE_URL: it must be esdb:/);
   });
 
   it.each([
-    ['http://admin:changeit@node:2113', /^EVENTSTORE_URL: it must be esdb:/],
+    ['http://admin:changeit@node:2113', /^SHERATAN_EVENTSTORE_URL: it must be esdb:/],
     [
       'esdb://admin:changeit@node:2113?tsl=false',
-      /^EVENTSTORE_URL: it has the unknown option 'tsl'; the options are tls, /,
+      /^SHERATAN_EVENTSTORE_URL: it has the unknown option 'tsl'; the options are tls, /,
     ],
   ])('is refused when it is %s, and its password not shown', (url, message) => {
-    expect(refusal({ EVENTSTORE_URL: url })).toMatch(message);
-    expect(refusal({ EVENTSTORE_URL: url })).not.toContain('changeit');
+    expect(refusal({ SHERATAN_EVENTSTORE_URL: url })).toMatch(message);
+    expect(refusal({ SHERATAN_EVENTSTORE_URL: url })).not.toContain('changeit');
   });
 });
 

@@ -39,7 +39,7 @@ describe('/readyz', () => {
   it('answers 503 with the reason while a projection is halted', async () => {
     await node.newMission();
     await breakProjection();
-    expect(await node.fetch('/readyz')).toMatchObject(notReady('missions: HALTED'));
+    await expect.poll(() => node.fetch('/readyz')).toMatchObject(notReady('missions: HALTED'));
     expect((await node.fetch('/api/status')).body).toMatchObject({
       status: 'degraded',
       projections: [{ state: 'HALTED' }, { state: 'LIVE' }],
@@ -63,17 +63,38 @@ describe('/readyz', () => {
     clock.mockReturnValue(now + 9_000);
     expect(await node.fetch('/readyz')).toMatchObject(READY);
     clock.mockReturnValue(now + 11_000);
-    expect(await node.fetch('/readyz')).toMatchObject(notReady('missions: behind for 11 s', 'outbox: behind for 11 s'));
+    await expect
+      .poll(() => node.fetch('/readyz'))
+      .toMatchObject(notReady('missions: behind for 11 s', 'outbox: behind for 11 s'));
     clock.mockRestore();
     head.mockRestore();
     await expect.poll(() => node.fetch('/readyz')).toMatchObject(READY);
+  });
+
+  it('answers in time what was known while the log does not, and that the log is silent after five seconds', async () => {
+    await expect.poll(() => node.fetch('/readyz')).toMatchObject(READY);
+    let answer: (head: bigint) => void = () => undefined;
+    const answered = new Promise<bigint>((resolve) => (answer = resolve));
+    const head = vi.spyOn(node.services.log, 'head').mockReturnValue(answered);
+    const timed = async () => {
+      const startedAt = performance.now();
+      const [ready, live] = await Promise.all([node.fetch('/readyz'), node.fetch('/livez')]);
+      expect(live).toMatchObject({ status: 200 });
+      expect(performance.now() - startedAt).toBeLessThan(1_250);
+      return ready;
+    };
+    expect(await timed()).toMatchObject(READY);
+    await expect.poll(timed, { timeout: 30_000 }).toMatchObject(notReady('log: LOG_UNAVAILABLE'));
+    head.mockRestore();
+    answer(0n);
+    await expect.poll(timed).toMatchObject(READY);
   });
 
   it('answers 503 until every projection has reached the end of the log once', async () => {
     await node.newMission();
     const behind = vi.spyOn(node.services.missions, 'behindMs');
     behind.mockResolvedValue(Number.POSITIVE_INFINITY);
-    expect(await node.fetch('/readyz')).toMatchObject(notReady('missions: LIVE'));
+    await expect.poll(() => node.fetch('/readyz')).toMatchObject(notReady('missions: LIVE'));
   });
 
   it('answers 503 while a projection cannot write its file, although it keeps retrying', async () => {
@@ -88,7 +109,7 @@ describe('/readyz', () => {
 
   it('answers 503 when the log cannot be read, and shows only the code', async () => {
     await node.services.log.close();
-    expect(await node.fetch('/readyz')).toMatchObject(notReady('log: LOG_CLOSED'));
+    await expect.poll(() => node.fetch('/readyz')).toMatchObject(notReady('log: LOG_CLOSED'));
   });
 });
 
@@ -98,7 +119,7 @@ describe('a core that is not elected', () => {
     const folder = await newFolder();
     const [up, down] = [await newHost(), await newHost({ folder, port: await quietPort() })];
     const core = await settledCore([up, down]);
-    expect((await core.fetch('/readyz')).body).toEqual({ status: 'ready' });
+    await expect.poll(async () => (await core.fetch('/readyz')).body).toEqual({ status: 'ready' });
     await core.halt();
     await down.close();
     await core.restart();

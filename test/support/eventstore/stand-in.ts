@@ -24,6 +24,8 @@ import { Store, type StoreOptions } from './store.js';
 export interface StandInOptions extends StoreOptions {
   /** The port of the front door; any free port by default. */
   readonly port?: number;
+  /** Where its cluster's nodes say that it is; its front door by default. */
+  readonly advertised?: Endpoint;
   /** The store of another stand-in, to be a node of its cluster; a new store by default. */
   readonly store?: Store;
   readonly role?: Role;
@@ -105,7 +107,7 @@ export class StandIn implements Node, Member {
   }
 
   get endpoint(): Endpoint {
-    return { host: this.#host, port: this.port };
+    return this.#options.advertised ?? { host: this.#host, port: this.port };
   }
 
   get isAlive(): boolean {

@@ -1,19 +1,47 @@
-import { existsSync } from 'node:fs';
+import type { SecureContext } from 'node:tls';
+import { CertificateError, secureContextOf } from './certificates.js';
 
 /** A server or cluster, read from a connection string. */
 export interface ServerAddress {
-  /** The connection string for the client, without Sheratan's own options. */
-  readonly clientUrl: string;
-  /** The prefix of every stream's name on the server, so that several installations can share it; empty by default. */
-  readonly streamPrefix: string;
   readonly hosts: readonly Host[];
-  /** Whether the client asks the hosts for the nodes of their cluster. */
+  /** Whether the hosts are asked for the nodes of their cluster. */
   readonly isCluster: boolean;
-  readonly tls: boolean;
-  /** The file with the certificate of the authority that signed the server's certificate. */
-  readonly tlsCAFile: string | undefined;
   /** The address for messages, without user and password. */
   readonly shown: string;
+  /** The prefix of every stream's name on the server, so that several installations can share it; empty by default. */
+  readonly streamPrefix: string;
+  /** What TLS connections are made with; undefined if there is to be no TLS. */
+  readonly tls: SecureContext | undefined;
+  /** Whether a certificate of the user is presented. */
+  readonly hasUserCertificate: boolean;
+  /** Undefined if none is given, or without TLS, because it would be readable on the network. */
+  readonly login: Login | undefined;
+  readonly discovery: Discovery;
+  readonly connectionName: string;
+  /** When a ping is sent on an idle connection, in milliseconds; −1 for never. */
+  readonly keepAliveIntervalMs: number;
+  /** How long its answer may take, in milliseconds; −1 for any time. */
+  readonly keepAliveTimeoutMs: number;
+  /** The client's limit on calls that have no other, in milliseconds. */
+  readonly deadlineMs: number;
+}
+
+/** A user of the server. */
+export interface Login {
+  readonly username: string;
+  readonly password: string;
+}
+
+/** How a node of a cluster is found. */
+export interface Discovery {
+  /** The kind of node to connect to, if there is one. */
+  readonly preference: 'leader' | 'follower' | 'random' | 'readonlyreplica';
+  /** How often the hosts are asked. */
+  readonly attempts: number;
+  /** The pause between two attempts, in milliseconds. */
+  readonly intervalMs: number;
+  /** How long a host may take to answer, in milliseconds. */
+  readonly timeoutMs: number;
 }
 
 /** One host of a connection string. */
@@ -34,14 +62,19 @@ const HOST = /^([A-Za-z0-9._-]+)(?::(\d{1,5}))?$/;
 const STREAM_PREFIX = /^[a-z0-9_.]{1,32}$/;
 const DEFAULT_PORT = 2113;
 
-/**
- * The client's defaults for finding the leader of a cluster. Sheratan retries every call itself, while the client would keep
- * looking long after the caller has given up; and one node that does not answer must not use up all of the time.
- */
-const DISCOVERY = { maxDiscoverAttempts: '1', gossipTimeout: '2' };
-
-/** Options whose value is the name of a file. */
-const FILES = ['tlsCAFile', 'userCertFile', 'userKeyFile'];
+/** The hosts of a cluster are asked once, and not for long: every call is retried as a whole. The times are as in the string. */
+const DEFAULTS = {
+  tls: 'true',
+  streamPrefix: '',
+  connectionName: 'sheratan',
+  nodePreference: 'leader',
+  maxDiscoverAttempts: '1',
+  discoveryInterval: '100',
+  gossipTimeout: '2',
+  keepAliveInterval: '10000',
+  keepAliveTimeout: '10000',
+  defaultDeadline: '10000',
+};
 
 const FLAG = /^(true|false)$/;
 const NUMBER = /^\d{1,9}$/;
@@ -91,33 +124,47 @@ export function readAddress(text: string): ServerAddress {
   if (discover !== '' && hosts.length > 1)
     throw new AddressError('has +discover and several hosts; +discover needs exactly one name');
   const options = readOptions(query);
-  const { streamPrefix = '', tls = 'true', tlsCAFile, ...others } = Object.fromEntries(options);
-  const isSecure = tls === 'true';
-  if (options.has('userCertFile') !== options.has('userKeyFile')) {
+  const given = Object.fromEntries(options) as Partial<Record<keyof typeof DEFAULTS | FileOption, string>>;
+  const values = { ...DEFAULTS, ...given };
+  const isSecure = values.tls === 'true';
+  const { tlsCAFile, userCertFile, userKeyFile } = values;
+  if ((userCertFile === undefined) !== (userKeyFile === undefined)) {
     throw new AddressError('has only one of userCertFile and userKeyFile; give both or neither');
   }
-  for (const name of FILES) {
-    const file = options.get(name);
-    if (file !== undefined && !existsSync(file))
-      throw new AddressError(`has ${name}='${file}'; the file does not exist`);
-  }
-  const credentials = login === undefined ? '' : readLogin(login);
-  const isCluster = discover !== '' || hosts.length > 1;
-  const defaults = { connectionName: 'sheratan', ...(isCluster && DISCOVERY) };
-  const params = new Map<string, string>(Object.entries({ ...defaults, ...others, tls }));
-  if (isSecure && tlsCAFile !== undefined) params.set('tlsCAFile', tlsCAFile);
-  const encoded = [...params].map(([name, value]) => `${name}=${encodeURIComponent(value)}`).join('&');
+  const context = readFiles({ tlsCAFile, userCertFile, userKeyFile });
+  const user = login === undefined ? undefined : readLogin(login);
   const shownHosts = hosts.map(({ host, port }) => `${host}:${port}`).join(',');
   return {
-    // Without TLS the client would not send the credentials.
-    clientUrl: `esdb${discover}://${isSecure ? credentials : ''}${shownHosts}?${encoded}`,
-    streamPrefix,
     hosts,
-    isCluster,
-    tls: isSecure,
-    tlsCAFile: isSecure ? tlsCAFile : undefined,
+    isCluster: discover !== '' || hosts.length > 1,
     shown: `esdb${discover}://${shownHosts}`,
+    streamPrefix: values.streamPrefix,
+    tls: isSecure ? context : undefined,
+    hasUserCertificate: isSecure && userCertFile !== undefined,
+    login: isSecure ? user : undefined,
+    discovery: {
+      preference: values.nodePreference.toLowerCase().replaceAll('_', '') as Discovery['preference'],
+      attempts: Number(values.maxDiscoverAttempts),
+      intervalMs: Number(values.discoveryInterval),
+      timeoutMs: Number(values.gossipTimeout) * 1_000,
+    },
+    connectionName: values.connectionName,
+    keepAliveIntervalMs: Number(values.keepAliveInterval),
+    keepAliveTimeoutMs: Number(values.keepAliveTimeout),
+    deadlineMs: Number(values.defaultDeadline),
   };
+}
+
+type FileOption = 'tlsCAFile' | 'userCertFile' | 'userKeyFile';
+
+/** Reads the files of certificates, also if there is to be no TLS: a wrong name is an error in any case. @throws AddressError */
+function readFiles(files: Readonly<Record<FileOption, string | undefined>>): SecureContext {
+  try {
+    return secureContextOf(files);
+  } catch (error) {
+    if (error instanceof CertificateError) throw new AddressError(error.message);
+    throw error;
+  }
 }
 
 function readHost(text: string): Host {
@@ -130,14 +177,14 @@ function readHost(text: string): Host {
   return { host: match[1], port };
 }
 
-/** Encodes user and password: the client takes a colon in a password as its end unless it is encoded. */
-function readLogin(login: string): string {
+/** Reads `user:password`, each percent-encoded where needed; a password may contain colons. @throws AddressError */
+function readLogin(login: string): Login {
   const colon = login.indexOf(':');
   const [user, password] = [login.slice(0, Math.max(colon, 0)), login.slice(colon + 1)];
   if (user === '' || password === '' || user.includes(','))
     throw new AddressError(`must be ${FORM}; the text before the @ is not user:password`);
   try {
-    return `${[user, password].map((part) => encodeURIComponent(decodeURIComponent(part))).join(':')}@`;
+    return { username: decodeURIComponent(user), password: decodeURIComponent(password) };
   } catch {
     throw new AddressError('has a user or password that is not percent-encoded; write a % in it as %25');
   }

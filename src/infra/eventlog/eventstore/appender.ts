@@ -11,7 +11,7 @@ import {
 } from '@eventstore/db-client';
 import { LogError, WrongExpectedRevision } from '../errors.js';
 import { MAX_EVENT_BYTES, type AppendResult, type ExpectedRevision } from '../eventlog.js';
-import { remedyFor, toLogError } from './failures.js';
+import { isAnswer, remedyFor, toLogError } from './failures.js';
 import { answered, Tries, type ReconnectingClient } from './reconnecting-client.js';
 import { MAX_HELD_MESSAGES, type SendBuffer } from './send-buffer.js';
 
@@ -91,6 +91,7 @@ export class Appender {
   append(append: Append): Promise<AppendResult> {
     return new Promise((resolve, reject) => {
       if (this.#closed !== undefined) throw new LogError('LOG_CLOSED', 'The log is closed.');
+      this.#connection.assertReady();
       if (this.#waiting.length >= MAX_WAITING || this.#bytes + append.bytes > MAX_WAITING_BYTES) {
         throw new LogError('LOG_OVERLOADED', 'Too many appends wait for the server; try again in a moment.');
       }
@@ -152,8 +153,9 @@ export class Appender {
     const time = this.#time;
     const { way } = this.#connection;
     try {
+      const answerMs = this.#connection.start(this.#tries);
       const options = { expectedRevision: toServer(pinned), requiresLeader: true, batchAppendSize: MESSAGE_BYTES };
-      const result = await answered(client.appendToStream(name, events as JSONEventData[], options));
+      const result = await answered(client.appendToStream(name, events as JSONEventData[], options), answerMs);
       const place = await this.#placeOf(name, result);
       this.#connection.succeeded();
       this.#tries.succeeded();
@@ -161,6 +163,10 @@ export class Appender {
       this.#settle(entry, () => entry.resolve(place));
     } catch (error) {
       if (time !== this.#time) return;
+      if (isAnswer(error)) {
+        this.#connection.succeeded();
+        this.#tries.succeeded();
+      }
       const verdict = this.#verdictOf(error, entry);
       if (verdict === undefined) this.#recover(client, error);
       else this.#settle(entry, () => entry.reject(verdict));
@@ -184,7 +190,7 @@ export class Appender {
     if (error instanceof StreamDeletedError) {
       return new LogError('STREAM_TOMBSTONED', `Stream '${stream}' was tombstoned; it accepts no more events.`, error);
     }
-    return remedyFor(error) === 'none' ? toLogError(error, this.#connection.address.shown) : undefined;
+    return remedyFor(error) === 'none' ? toLogError(error, this.#connection.address) : undefined;
   }
 
   #settle(entry: Entry, tell: () => void): void {
@@ -221,8 +227,10 @@ export class Appender {
 
   async #resume(client: EventStoreDBClient, error: unknown): Promise<void> {
     this.#connection.failed(client, error);
-    const failures = this.#tries.failed();
-    if (this.#tries.isOver || this.#connection.isLost) this.#giveUp(toLogError(error, this.#connection.address.shown));
+    const failures = this.#tries.failed(error);
+    if (this.#tries.isOver || this.#connection.isLost) {
+      this.#giveUp(toLogError(this.#tries.cause, this.#connection.address));
+    }
     await this.#connection.rest(failures);
     for (const entry of this.#waiting.filter(({ attempts, expected }) => attempts > 0 && isLoose(expected))) {
       await this.#pin(entry);
@@ -230,6 +238,7 @@ export class Appender {
   }
 
   #giveUp(error: LogError): void {
+    this.#tries.succeeded();
     for (const entry of [...this.#waiting]) {
       this.#settle(entry, () => entry.reject(entry.attempts === 0 ? error : undecided(error)));
     }
@@ -246,7 +255,7 @@ export class Appender {
       else if (revision >= 0n) entry.pinned = revision;
       else entry.pinned = entry.expected === 'any' ? 'no-stream' : 'exists';
     } catch (error) {
-      this.#settle(entry, () => entry.reject(undecided(toLogError(error, this.#connection.address.shown))));
+      this.#settle(entry, () => entry.reject(undecided(toLogError(error, this.#connection.address))));
     }
   }
 }

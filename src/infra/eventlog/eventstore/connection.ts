@@ -1,22 +1,24 @@
 import type { Duplex } from 'node:stream';
 import { EventStoreDBClient } from '@eventstore/db-client';
+import type { Channel } from '@grpc/grpc-js';
 import { LogError } from '../errors.js';
+import type { Host, ServerAddress } from './address.js';
+import type { Dialer } from './dialer.js';
+import { discover } from './discovery.js';
 import { SendBuffer } from './send-buffer.js';
 
 /** The client's name for the stream that carries appends. */
 const APPENDS = 'appendToStream';
-
-interface Channel {
-  close(): void;
-  /** gRPC's connections, and whether each connects again when its wait after a failure is over. */
-  readonly internalChannel?: {
-    readonly wrappedSubchannels?: Iterable<{ getRealSubchannel(): { continueConnecting: boolean } }>;
-  };
-}
+/** The host that the client is given: no node has this name, so it means that no leader was named. */
+const UNNAMED = { address: 'unnamed.invalid', port: 1 };
+/** The largest event that a server may hold, in bytes, with room for the rest of its message. */
+const MAX_MESSAGE_BYTES = 17 * 1024 * 1024;
 
 /** The client's methods for opening channels, and streams on them, with types that are sufficient here. */
 interface Internals {
   createChannel: () => Promise<Channel>;
+  /** The leader that a server has named instead of itself, or else the host that the client was given. */
+  resolveUri: () => Promise<string>;
   GRPCStreamCreator: (
     type: unknown,
     name: string,
@@ -25,10 +27,10 @@ interface Internals {
   ) => () => Promise<Duplex>;
 }
 
-const INTERNALS = ['createChannel', 'GRPCStreamCreator'] as const satisfies readonly (keyof Internals)[];
+const INTERNALS = ['createChannel', 'resolveUri', 'GRPCStreamCreator'] as const satisfies readonly (keyof Internals)[];
 
 /**
- * The client's internals that this file replaces. Its types do not declare them, so another version may lack them.
+ * The client's internals that this file uses. Its types do not declare them, so another version may lack them.
  * @throws LogError LOG_FAILED
  */
 function internalsOf(client: EventStoreDBClient): Internals {
@@ -37,16 +39,14 @@ function internalsOf(client: EventStoreDBClient): Internals {
   if (missing.length === 0) return internals;
   throw new LogError(
     'LOG_FAILED',
-    `The installed @eventstore/db-client has no ${missing.join(' and no ')}, which this build replaces to close connections. Install the version that package.json names: npm ci.`,
+    `The installed @eventstore/db-client has no ${missing.join(' and no ')}, which this build needs to open and close connections. Install the version that package.json names: npm ci.`,
   );
 }
 
 /**
  * A client that can be closed completely. The client does not offer this, so its internals are changed, in this file only:
- * - All of its channels can be closed, also those that it no longer references, and it opens no new ones afterwards, even
- *   for late calls. Each channel is closed once: the client closes a channel for every failure on it, and gRPC counts the
- *   repeated closes as those of other channels, whose connections then stay open forever. A connection also stays open if
- *   it is closed while it waits for its next attempt, unless it is set to make no further attempt.
+ * - Its channels are opened here, to the node that discovery finds, and closed with this connection, also those that the
+ *   client no longer references; it opens no new ones afterwards, even for late calls.
  * - Answers to appends that the client regards as failed are ignored. When any stream of appends fails, the client regards
  *   every append in the process as failed, on any stream of any client; an answer to one then throws an error that no
  *   caller can catch, which ends the process.
@@ -54,21 +54,27 @@ function internalsOf(client: EventStoreDBClient): Internals {
 export class Connection {
   readonly client: EventStoreDBClient;
   readonly buffer = new SendBuffer();
+  readonly #address: ServerAddress;
+  readonly #dialer: Dialer;
+  readonly #resolve: Internals['resolveUri'];
   readonly #channels: Promise<Channel>[] = [];
   #isOver = false;
 
   /**
    * @param onTorn called when the stream of appends breaks: the client opens another one automatically
-   * @throws LogError LOG_FAILED when the installed client lacks the internals that this class replaces
+   * @throws LogError LOG_FAILED when the installed client lacks the internals that this class uses
    */
-  constructor(url: string, onTorn: () => void) {
-    this.client = EventStoreDBClient.connectionString(url);
+  constructor(address: ServerAddress, dialer: Dialer, onTorn: () => void, client = clientOf(address)) {
+    this.#address = address;
+    this.#dialer = dialer;
+    this.client = client;
     const internals = internalsOf(this.client);
-    const { createChannel, GRPCStreamCreator } = internals;
+    const { resolveUri, GRPCStreamCreator } = internals;
+    this.#resolve = resolveUri;
     internals.createChannel = async () => {
       const last = this.#channels.at(-1);
       if (this.#isOver && last !== undefined) return last;
-      const making = createChannel().then(closedOnce);
+      const making = this.#open();
       this.#channels.push(making);
       const channel = await making;
       if (this.#isOver) channel.close();
@@ -91,18 +97,38 @@ export class Connection {
     await this.client.dispose().catch(() => undefined);
     for (const made of await Promise.allSettled(this.#channels)) if (made.status === 'fulfilled') made.value.close();
   }
+
+  async #open(): Promise<Channel> {
+    const { keepAliveIntervalMs, keepAliveTimeoutMs } = this.#address;
+    const named = await this.#resolve();
+    const isUnnamed = named === `${UNNAMED.address}:${UNNAMED.port}`;
+    return this.#dialer.open(isUnnamed ? await this.#findNode() : read(named), {
+      'grpc.keepalive_time_ms': orNever(keepAliveIntervalMs),
+      'grpc.keepalive_timeout_ms': orNever(keepAliveTimeoutMs),
+      'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
+    });
+  }
+
+  async #findNode(): Promise<Host> {
+    const { hosts, isCluster, discovery } = this.#address;
+    const [only] = hosts;
+    return isCluster || only === undefined ? discover(hosts, discovery, this.#dialer) : only;
+  }
 }
 
-function closedOnce(channel: Channel): Channel {
-  let close: (() => void) | undefined = channel.close.bind(channel);
-  channel.close = () => {
-    for (const subchannel of channel.internalChannel?.wrappedSubchannels ?? []) {
-      subchannel.getRealSubchannel().continueConnecting = false;
-    }
-    close?.();
-    close = undefined;
-  };
-  return channel;
+/** A client that opens no channel itself, and so asks no cluster and reads no certificates. */
+function clientOf({ connectionName, deadlineMs, tls, login }: ServerAddress): EventStoreDBClient {
+  const settings = { endpoint: UNNAMED, connectionName, defaultDeadline: deadlineMs, throwOnAppendFailure: true };
+  return new EventStoreDBClient(settings, { insecure: tls === undefined }, login);
+}
+
+function read(uri: string): Host {
+  const colon = uri.lastIndexOf(':');
+  return { host: uri.slice(0, colon), port: Number(uri.slice(colon + 1)) };
+}
+
+function orNever(ms: number): number {
+  return ms < 0 ? Number.MAX_VALUE : ms;
 }
 
 function forgiving(stream: Duplex): Duplex {

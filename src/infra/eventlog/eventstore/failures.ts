@@ -5,7 +5,9 @@ import {
   StreamDeletedError,
   WrongExpectedVersionError,
 } from '@eventstore/db-client';
+import { reasonOf } from '../../platform/reason.js';
 import { LogError } from '../errors.js';
+import type { ServerAddress } from './address.js';
 
 /** gRPC's status codes for errors of the caller. */
 const PERMISSION_DENIED = 7;
@@ -62,26 +64,32 @@ function isFinal(error: unknown): boolean {
   return codeOf(error) === INVALID_ARGUMENT;
 }
 
+/** Whether an error is an answer of the server, and not the lack of one. */
+export function isAnswer(error: unknown): boolean {
+  if (error instanceof WrongExpectedVersionError || error instanceof StreamDeletedError) return true;
+  return error instanceof MaxAppendSizeExceededError || isDenied(error) || codeOf(error) === INVALID_ARGUMENT;
+}
+
 /** Whether the server refused to read from a position because it has no record there. */
 export function isInvalidPosition(error: unknown): boolean {
   return codeOf(error) === INVALID_ARGUMENT && error instanceof Error && /invalid position/i.test(error.message);
 }
 
-/** Converts the error of a failed call into a LogError. @param shown the server's address, for the message */
-export function toLogError(error: unknown, shown: string): LogError {
+/** Converts the error of a failed call into a LogError. */
+export function toLogError(error: unknown, { shown, hasUserCertificate, login }: ServerAddress): LogError {
   if (error instanceof LogError) return error;
   const because = `(${reasonOf(error)})`;
   if (isDenied(error)) {
-    return new LogError(
-      'LOG_DENIED',
-      `${shown} refuses access: give EVENTSTORE_URL a user and password that may read $all and read and write Sheratan's streams ${because}.`,
-      error,
-    );
+    const isByCertificate = hasUserCertificate && login === undefined;
+    const advice = isByCertificate
+      ? "it does not accept the user's certificate, which takes a server with a license and with user certificates enabled; or give SHERATAN_EVENTSTORE_URL a user and password"
+      : "give SHERATAN_EVENTSTORE_URL a user and password that may read $all and read and write Sheratan's streams";
+    return new LogError('LOG_DENIED', `${shown} refuses access: ${advice} ${because}.`, error);
   }
   if (isTlsFailure(error)) {
     return new LogError(
       'LOG_DENIED',
-      `No secure connection to ${shown}: give the certificate of the server's authority with tlsCAFile= in EVENTSTORE_URL, or use tls=false if the server has no certificate ${because}.`,
+      `No secure connection to ${shown}: give the certificate of the server's authority with tlsCAFile= in SHERATAN_EVENTSTORE_URL, or use tls=false if the server has no certificate ${because}.`,
       error,
     );
   }
@@ -103,13 +111,8 @@ export function toLogError(error: unknown, shown: string): LogError {
   );
 }
 
-/** The message of an error on one line, of at most 300 characters. */
-export function reasonOf(error: unknown): string {
-  const text = error instanceof Error ? error.message : String(error);
-  return text.replace(/\s+/g, ' ').slice(0, 300);
-}
-
-function isDenied(error: unknown): boolean {
+/** Whether the server refused the login, or an operation of it. */
+export function isDenied(error: unknown): boolean {
   const code = codeOf(error);
   return error instanceof AccessDeniedError || code === PERMISSION_DENIED || code === UNAUTHENTICATED;
 }

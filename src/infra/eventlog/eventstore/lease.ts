@@ -104,6 +104,7 @@ export class EventStoreLease implements Lease {
     if (last === undefined || last.type === RELEASED) return this.#take(last);
     if ((last.data as { readonly holder?: unknown }).holder === this.#holder) {
       // Its answer arrived too late, but no other core has taken the lease since.
+      if (last.type === TAKEN) this.#epoch = last.revision;
       await this.#say(KEPT, last.revision);
       return;
     }

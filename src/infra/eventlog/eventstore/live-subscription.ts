@@ -121,7 +121,7 @@ export class LiveSubscription {
       this.#connection.failed(client, error);
     } catch {
       // It is retried anyway, because the cause may be corrected on the server.
-      this.#failure = toLogError(error, this.#connection.address.shown);
+      this.#failure = toLogError(error, this.#connection.address);
       this.tail.wake();
     }
   }

@@ -17,7 +17,7 @@ import type { ReadStreamOptions } from '../eventlog.js';
 import type { AnyRecord, EventCodec } from './event-codec.js';
 import { Ended } from './failures.js';
 import { readableChunks } from './readable-chunks.js';
-import { ANSWER_MS, Tries, type ReconnectingClient } from './reconnecting-client.js';
+import { Tries, type ReconnectingClient } from './reconnecting-client.js';
 
 /** Records in the first read for the last one of ours: it is usually among them. */
 const FIRST_RECORDS = 16;
@@ -172,11 +172,12 @@ export class Reader {
     const tries = new Tries();
     let from = start;
     for (let left = limit; left > 0;) {
-      this.#connection.assertOpen();
+      const answerMs = this.#connection.start(tries);
       const { client } = this.#connection;
       try {
-        for await (const record of this.#once(client, open(client, from, left))) {
+        for await (const record of this.#once(client, open(client, from, left), answerMs)) {
           tries.succeeded();
+          this.#connection.succeeded();
           left -= 1;
           yield record;
           const next = after(record);
@@ -186,16 +187,19 @@ export class Reader {
         this.#connection.succeeded();
         return;
       } catch (error) {
-        if (error instanceof StreamNotFoundError || error instanceof StreamDeletedError) return;
+        if (error instanceof StreamNotFoundError || error instanceof StreamDeletedError) {
+          this.#connection.succeeded();
+          return;
+        }
         await this.#connection.retry(client, error, tries);
       }
     }
   }
 
-  async *#once<R>(client: EventStoreDBClient, read: StreamingRead<Resolved<R>>): AsyncIterable<R> {
+  async *#once<R>(client: EventStoreDBClient, read: StreamingRead<Resolved<R>>, answerMs: number): AsyncIterable<R> {
     const items = readableChunks<Resolved<R>>(read, {
       signal: this.#connection.closing,
-      answerMs: ANSWER_MS,
+      answerMs,
       isPatient: () => false,
       cancel: () => read.cancel(),
     });

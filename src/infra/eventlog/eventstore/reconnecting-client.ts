@@ -1,28 +1,33 @@
 import { setMaxListeners } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { EventStoreDBClient } from '@eventstore/db-client';
+import { BACKWARDS, END, type EventStoreDBClient } from '@eventstore/db-client';
 import type { Logger } from '../../platform/logger.js';
+import { reasonOf } from '../../platform/reason.js';
 import { LogError } from '../errors.js';
 import type { ServerAddress } from './address.js';
 import { Connection } from './connection.js';
-import { NoAnswer, reasonOf, remedyFor, toLogError } from './failures.js';
+import { Dialer } from './dialer.js';
+import { isAnswer, isDenied, NoAnswer, remedyFor, toLogError } from './failures.js';
+import { readableChunks } from './readable-chunks.js';
 import type { SendBuffer } from './send-buffer.js';
 
 /** How long the server may take to answer, in milliseconds. */
 export const ANSWER_MS = 5_000;
-/** How long a call is retried, and how long an outage lasts before calls fail without retries, in milliseconds. */
-const PATIENCE_MS = 10_000;
+/** The shortest time that the server is given to answer, in milliseconds. */
+const LEAST_ANSWER_MS = 100;
+/** How long a call is tried, and how long an outage lasts before calls fail without a try, in milliseconds. */
+export const PATIENCE_MS = 10_000;
+/**
+ * How long a server may refuse access before it has answered once, in milliseconds: a new cluster refuses every user between its
+ * first election and the creation of its users.
+ */
+const BIRTH_MS = 10_000;
 /** The first wait before a retry, in milliseconds; it doubles with each failure. */
 const FIRST_WAIT_MS = 50;
 /** The longest wait before a retry, in milliseconds. */
 const LONGEST_WAIT_MS = 2_000;
 /** The shortest time between two new connections, in milliseconds. */
 const RENEWAL_MS = 50;
-/** The client's default keep-alive timeout, in milliseconds. */
-const KEEP_ALIVE_TIMEOUT_MS = 10_000;
-
-/** Connections made by this process. */
-let made = 0;
 
 /** How long to wait after a number of failures in a row, in milliseconds: one half is fixed, the other random. */
 function waitAfter(failures: number): number {
@@ -30,33 +35,52 @@ function waitAfter(failures: number): number {
   return longest / 2 + (Math.random() * longest) / 2;
 }
 
-/** Counts failures in a row, and measures how long they have lasted. */
+/** Counts failures in a row, and measures how long a call has had no success. */
 export class Tries {
   /** Whether to retry without a limit. */
   readonly isEndless: boolean;
   #failures = 0;
   #since: number | undefined;
+  #cause: unknown;
 
   constructor(isEndless = false) {
     this.isEndless = isEndless;
   }
 
-  /** Whether the failures have lasted longer than a call is retried. */
+  /** Whether a call has had no success for longer than it is retried. */
   get isOver(): boolean {
-    return !this.isEndless && this.#since !== undefined && performance.now() - this.#since > PATIENCE_MS;
+    return !this.isEndless && this.#left <= 0;
+  }
+
+  /** Starts a try. @returns how long the server may take to answer it, in milliseconds */
+  start(): number {
+    this.#since ??= performance.now();
+    return this.isEndless ? ANSWER_MS : Math.min(ANSWER_MS, Math.max(LEAST_ANSWER_MS, this.#left));
+  }
+
+  /** Why it failed: the last error, but an earlier one if the last try was cut short. */
+  get cause(): unknown {
+    return this.#cause;
   }
 
   /** Resets the count. */
   succeeded(): void {
     this.#failures = 0;
     this.#since = undefined;
+    this.#cause = undefined;
   }
 
   /** Counts a failure. @returns how many failures in a row came before it */
-  failed(): number {
+  failed(error: unknown): number {
     this.#since ??= performance.now();
+    if (!(error instanceof NoAnswer) || this.#cause === undefined) this.#cause = error;
     this.#failures += 1;
     return this.#failures - 1;
+  }
+
+  /** The time that is left, in milliseconds. */
+  get #left(): number {
+    return PATIENCE_MS - (performance.now() - (this.#since ?? performance.now()));
   }
 }
 
@@ -67,15 +91,22 @@ export class Tries {
 export class ReconnectingClient {
   readonly address: ServerAddress;
   readonly #logger: Logger;
+  readonly #dialer: Dialer;
   readonly #closing = new AbortController();
   #connection: Connection;
   #madeAt = 0;
+  /** When it was first refused access; undefined before, and null once it had access. */
+  #refusedSince: number | undefined | null;
   #way = 0;
+  /** When the first try was started that no answer followed. */
+  #triedSince: number | undefined;
   #downSince: number | undefined;
+  #lastFailure: unknown;
 
   constructor(address: ServerAddress, logger: Logger) {
     this.address = address;
     this.#logger = logger;
+    this.#dialer = new Dialer(address.tls);
     this.#connection = this.#connect();
     // Every pending call listens to this signal.
     setMaxListeners(0, this.#closing.signal);
@@ -107,6 +138,12 @@ export class ReconnectingClient {
 
   /** Notes that the server has answered. */
   succeeded(): void {
+    this.#refusedSince = null;
+    this.#heard();
+  }
+
+  #heard(): void {
+    this.#triedSince = undefined;
     if (this.#downSince === undefined) return;
     const seconds = ((performance.now() - this.#downSince) / 1_000).toFixed(1);
     this.#downSince = undefined;
@@ -116,27 +153,70 @@ export class ReconnectingClient {
   /** Notes that a call on a client has failed, and reconnects if needed. @throws LogError when a retry does not help */
   failed(client: EventStoreDBClient, error: unknown): void {
     const remedy = remedyFor(error);
-    if (remedy === 'none') throw toLogError(error, this.address.shown);
+    if (isAnswer(error)) this.#heard();
+    if (remedy === 'none') {
+      if (isDenied(error) && this.#mayBeNew(error)) return;
+      throw toLogError(error, this.address);
+    }
     if (remedy === 'ask-again') return;
     this.#way += 1;
     if (remedy === 'follow') return;
     if (this.#downSince === undefined) {
-      this.#downSince = performance.now();
+      this.#downSince = this.#triedSince ?? performance.now();
       this.#logger.warn(`${this.address.shown} does not answer; trying again (${reasonOf(error)})`);
+      void this.#awaitAnswer();
     }
+    this.#lastFailure = error;
     if (client !== this.client || performance.now() - this.#madeAt < RENEWAL_MS) return;
     void this.#connection.end();
     this.#connection = this.#connect();
+  }
+
+  /** Whether the server may refuse access only because its cluster is new. */
+  #mayBeNew(error: unknown): boolean {
+    if (this.#refusedSince === undefined) {
+      this.#refusedSince = performance.now();
+      const seconds = BIRTH_MS / 1_000;
+      this.#logger.warn(
+        `${this.address.shown} refuses access, as a new cluster does for a moment; trying for ${seconds} s (${reasonOf(error)})`,
+      );
+    }
+    return this.#refusedSince !== null && performance.now() - this.#refusedSince < BIRTH_MS;
+  }
+
+  /** Asks the server again and again until it answers: calls do not, once an outage has lasted long. */
+  async #awaitAnswer(): Promise<void> {
+    for (let failures = 0; this.#downSince !== undefined && !this.#closing.signal.aborted; failures += 1) {
+      await this.rest(failures);
+      const { client } = this;
+      const read = client.readAll({ direction: BACKWARDS, fromPosition: END, maxCount: 1, requiresLeader: true });
+      try {
+        for await (const _ of readableChunks(read, {
+          signal: this.#closing.signal,
+          answerMs: ANSWER_MS,
+          isPatient: () => false,
+          cancel: () => read.cancel(),
+        }));
+        if (client === this.client) this.succeeded();
+      } catch (error) {
+        this.#lastFailure = error;
+        try {
+          this.failed(client, error);
+        } catch {
+          // It refuses to answer. The cause may be corrected there.
+        }
+      }
+    }
   }
 
   /** Makes a call, and retries it when the server does not answer. @throws LogError */
   async call<R>(work: (client: EventStoreDBClient) => Promise<R>): Promise<R> {
     const tries = new Tries();
     for (;;) {
-      this.assertOpen();
+      const answerMs = this.start(tries);
       const { client } = this;
       try {
-        const result = await answered(work(client));
+        const result = await answered(work(client), answerMs);
         this.succeeded();
         return result;
       } catch (error) {
@@ -145,13 +225,30 @@ export class ReconnectingClient {
     }
   }
 
+  /**
+   * Starts a try of a call.
+   * @returns how long the server may take to answer it, in milliseconds
+   * @throws LogError LOG_CLOSED, or the reason of an outage that has lasted longer than a call should wait
+   */
+  start(tries: Tries): number {
+    this.assertReady();
+    this.#triedSince ??= performance.now();
+    return tries.start();
+  }
+
   /** Waits for the next try after a failure on a client. @throws LogError when a retry does not help, or the time is over */
   async retry(client: EventStoreDBClient, error: unknown, tries: Tries): Promise<void> {
     this.assertOpen();
     this.failed(client, error);
-    const failures = tries.failed();
-    if (tries.isOver || (this.isLost && !tries.isEndless)) throw toLogError(error, this.address.shown);
+    const failures = tries.failed(error);
+    if (tries.isOver || (this.isLost && !tries.isEndless)) throw toLogError(tries.cause, this.address);
     await this.rest(failures);
+  }
+
+  /** @throws LogError LOG_CLOSED, or the reason of an outage that has lasted longer than a call should wait */
+  assertReady(): void {
+    this.assertOpen();
+    if (this.isLost) throw toLogError(this.#lastFailure, this.address);
   }
 
   /** @throws LogError LOG_CLOSED */
@@ -170,19 +267,9 @@ export class ReconnectingClient {
     void this.#connection.end();
   }
 
-  /**
-   * Each connection has its own keep-alive timeout, different by a millisecond: gRPC shares connections among clients with
-   * equal settings, and with them the long waits between the attempts of a connection that failed.
-   */
   #connect(): Connection {
-    made += 1;
     this.#madeAt = performance.now();
-    const { clientUrl } = this.address;
-    const given = /keepAliveTimeout=(-?\d+)/.exec(clientUrl)?.[1];
-    const timeout = Number(given ?? KEEP_ALIVE_TIMEOUT_MS);
-    const distinct = timeout < 0 ? timeout : timeout + (made % 1_000);
-    const url = `${clientUrl}&keepAliveTimeout=${distinct}&throwOnAppendFailure=true`;
-    return new Connection(url, () => (this.#way += 1));
+    return new Connection(this.address, this.#dialer, () => (this.#way += 1));
   }
 }
 

@@ -1,4 +1,7 @@
-import { describe, expect, it } from 'vitest';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { AddressError, readAddress } from '../../../../src/infra/eventlog/eventstore/address.js';
 import { certificateFor } from '../../../support/eventstore/certificates.js';
 
@@ -100,38 +103,89 @@ describe('an address', () => {
   });
 
   it('has TLS by default', () => {
-    expect(readAddress('esdb://there').tls).toBe(true);
-    expect(readAddress('esdb://there?tls=true').clientUrl).toContain('tls=true');
-    expect(readAddress('esdb://there?TLS=false').clientUrl).toContain('tls=false');
+    expect(readAddress('esdb://there').tls).toBeDefined();
+    expect(readAddress('esdb://there?tls=true').tls).toBeDefined();
+    expect(readAddress('esdb://there?TLS=false').tls).toBeUndefined();
   });
 
-  it('accepts options in every spelling, and passes them to the client, except for those of Sheratan', () => {
-    const url = `esdb://there?tls_ca_file=${encodeURIComponent(authorityFile)}&Keep-Alive-Interval=20000&streamprefix=our.&tlsVerifyCert=true`;
-    const { clientUrl, streamPrefix, tlsCAFile } = readAddress(url);
-    expect({ streamPrefix, tlsCAFile }).toEqual({ streamPrefix: 'our.', tlsCAFile: authorityFile });
-    expect(clientUrl).toBe(
-      `esdb://there:2113?connectionName=sheratan&keepAliveInterval=20000&tls=true&tlsCAFile=${encodeURIComponent(authorityFile)}`,
-    );
+  it('accepts options in every spelling', () => {
+    const url = `esdb://there?tls_ca_file=${encodeURIComponent(authorityFile)}&Keep-Alive-Interval=20000&streamprefix=our.&tlsVerifyCert=true&NODEPREFERENCE=Read_Only_Replica`;
+    expect(readAddress(url)).toMatchObject({
+      streamPrefix: 'our.',
+      connectionName: 'sheratan',
+      keepAliveIntervalMs: 20_000,
+      discovery: { preference: 'readonlyreplica' },
+    });
   });
 
-  it('makes the client look for the leader of a cluster once, and not wait long for a node, by default', () => {
+  it('makes the hosts of a cluster be asked once, and not for long, by default', () => {
     for (const url of ['esdb://a,b', 'esdb+discover://a']) {
-      expect(readAddress(url).clientUrl).toContain('&maxDiscoverAttempts=1&gossipTimeout=2&');
-      expect(readAddress(`${url}?gossipTimeout=9`).clientUrl).toContain('&maxDiscoverAttempts=1&gossipTimeout=9&');
+      expect(readAddress(url).discovery).toMatchObject({ preference: 'leader', attempts: 1, timeoutMs: 2_000 });
+      expect(readAddress(`${url}?gossipTimeout=9`).discovery).toMatchObject({ attempts: 1, timeoutMs: 9_000 });
     }
-    expect(readAddress('esdb://a').clientUrl).not.toMatch(/discover|gossip/i);
   });
 
-  it('keeps user and password unchanged, with any characters, and sends none without TLS', () => {
-    for (const [user, password] of [
+  it('keeps user and password unchanged, with any characters, and has none without TLS', () => {
+    for (const [username, password] of [
       ['me', 'a:b@c%d/e?f#g&h=i'],
       ['me@example.org', '::'],
       ['ä', '密码 '],
     ] as const) {
-      const login = [user, password].map(encodeURIComponent).join(':');
-      expect(readAddress(`esdb://${login}@there`).clientUrl).toContain(`//${login}@there:2113?`);
-      expect(readAddress(`esdb://${login}@there?tls=false`).clientUrl).toMatch(/^esdb:\/\/there:2113\?/);
+      const login = [username, password].map(encodeURIComponent).join(':');
+      expect(readAddress(`esdb://${login}@there`).login).toEqual({ username, password });
+      expect(readAddress(`esdb://${login}@there?tls=false`).login).toBeUndefined();
     }
-    expect(readAddress('esdb://me:a:b@there').clientUrl).toContain('//me:a%3Ab@there:2113?');
+    expect(readAddress('esdb://me:a:b@there').login).toEqual({ username: 'me', password: 'a:b' });
+  });
+});
+
+describe('files of certificates', () => {
+  const fileOf = async (text: string | Buffer) => {
+    const folder = await mkdtemp(join(tmpdir(), 'sheratan-certificates-'));
+    onTestFinished(() => rm(folder, { recursive: true }));
+    const file = join(folder, 'file.pem');
+    await writeFile(file, text);
+    return file;
+  };
+  const withFiles = (files: Readonly<Record<string, string>>) =>
+    `esdb://there?${Object.entries(files)
+      .map(([name, file]) => `${name}=${encodeURIComponent(file)}`)
+      .join('&')}`;
+
+  it('are taken when they belong together', async () => {
+    const { certificate, key } = certificateFor('localhost');
+    const [userCertFile, userKeyFile] = [await fileOf(certificate), await fileOf(key)];
+    const address = readAddress(withFiles({ tlsCAFile: authorityFile, userCertFile, userKeyFile }));
+    expect(address).toMatchObject({ hasUserCertificate: true });
+  });
+
+  it('are refused when an authority is no certificate, in whole or in part', async () => {
+    const authority = await readFile(authorityFile, 'utf8');
+    for (const text of [
+      '',
+      'garbage',
+      certificateFor('localhost').key,
+      authority.slice(0, 300),
+      authority.replace('MI', 'II'),
+    ]) {
+      const file = await fileOf(text);
+      expect(refusal(withFiles({ tlsCAFile: file }))).toMatch(
+        /^has tlsCAFile='.*', which is not a certificate in PEM form \(.+\)$/,
+      );
+    }
+    expect(refusal(withFiles({ tlsCAFile: tmpdir() }))).toMatch(/^has tlsCAFile='.*', which cannot be read \(EISDIR/);
+  });
+
+  it('are refused when the certificate of a user and its key do not belong together', async () => {
+    const userCertFile = await fileOf(certificateFor('localhost').certificate);
+    for (const key of [certificateFor('elsewhere').key, 'garbage']) {
+      const userKeyFile = await fileOf(key);
+      expect(refusal(withFiles({ userCertFile, userKeyFile }))).toMatch(
+        /^has userCertFile='.*' and userKeyFile='.*', which are not a certificate and its private key in PEM form \(.+\)$/,
+      );
+      expect(refusal(withFiles({ userCertFile: userKeyFile, userKeyFile }))).toMatch(
+        /^has userCertFile='.*', which is not a certificate in PEM form \(.+\)$/,
+      );
+    }
   });
 });

@@ -1,8 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, describe, expect, it, onTestFinished, vi, type TestContext } from 'vitest';
+import { LogError } from '../../../../src/infra/eventlog/errors.js';
 import type { Lease } from '../../../../src/infra/eventlog/lease.js';
 import { readAddress } from '../../../../src/infra/eventlog/eventstore/address.js';
 import { EventStoreLog } from '../../../../src/infra/eventlog/eventstore/eventstore-log.js';
+import { EventStoreLease } from '../../../../src/infra/eventlog/eventstore/lease.js';
 import { StandIn } from '../../../support/eventstore/stand-in.js';
 import { Store } from '../../../support/eventstore/store.js';
 import { quiet } from '../../../support/quiet.js';
@@ -196,5 +198,39 @@ describe('a lease', () => {
     const now = Date.now();
     vi.spyOn(Date, 'now').mockImplementation(() => now + 9_000);
     expect(seeker!.lease.isHeld).toBe(false);
+  });
+
+  it('has the epoch of its taking also if the answer to that was lost', async () => {
+    const records: { readonly type: string; readonly data: unknown; readonly revision: bigint }[] = [];
+    let isLost = true;
+    const append = ({
+      name,
+      events,
+    }: {
+      readonly name: string;
+      readonly events: readonly { type: string; data: unknown }[];
+    }) => {
+      if (name.startsWith('$$')) return Promise.resolve({ revision: 0n, position: 0n });
+      const revision = BigInt(records.length);
+      records.push(...events.map(({ type, data }) => ({ type, data, revision })));
+      if (!isLost || revision === 0n) return Promise.resolve({ revision, position: 0n });
+      isLost = false;
+      return Promise.reject(new LogError('LOG_UNAVAILABLE', 'The answer is lost.'));
+    };
+    records.push({ type: 'LeaseReleased', data: { holder: 'another' }, revision: 0n });
+    const lease = new EventStoreLease('work', {
+      codec: { streamName: (stream: string) => stream },
+      reader: {
+        stream: async function* () {
+          yield* await Promise.resolve(records.slice(-1));
+        },
+      },
+      appender: { append },
+      logger: quiet,
+    } as never);
+    onTestFinished(() => lease.stop());
+    await until(() => lease.isHeld);
+    expect(records.map(({ type }) => type)).toEqual(['LeaseReleased', 'LeaseTaken', 'LeaseKept']);
+    expect(lease.epoch).toBe(1n);
   });
 });

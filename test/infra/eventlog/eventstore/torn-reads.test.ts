@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Metadata } from '@grpc/grpc-js';
 import { UnavailableError } from '@eventstore/db-client';
 import { describe, expect, it } from 'vitest';
+import { readAddress } from '../../../../src/infra/eventlog/eventstore/address.js';
 import { remedyFor, toLogError } from '../../../../src/infra/eventlog/eventstore/failures.js';
 import type { EventLog } from '../../../../src/infra/eventlog/eventlog.js';
 import type { StandIn } from '../../../support/eventstore/stand-in.js';
@@ -187,7 +188,7 @@ describe('an error of gRPC, which has only a status code', () => {
     [13, 'reconnect', 'LOG_UNAVAILABLE'],
   ])('%i has the right remedy and code', (code, remedy, logCode) => {
     expect(remedyFor(raw(code))).toBe(remedy);
-    expect(toLogError(raw(code), 'esdb://there:2113')).toMatchObject({ name: 'LogError', code: logCode });
+    expect(toLogError(raw(code), readAddress('esdb://there'))).toMatchObject({ name: 'LogError', code: logCode });
   });
 
   it('has the same remedy as the error class that the client makes from it', () => {
