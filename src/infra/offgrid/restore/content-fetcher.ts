@@ -31,6 +31,11 @@ export interface ContentSource {
   readonly client: Pick<HostClient, 'events'>;
   /** How many of the first events each history has. */
   readonly reach: Readonly<Record<HistoryName, number>>;
+  /**
+   * Whether that is known. Otherwise it is how many there may be, and the host is asked only for what no host gives that is known
+   * to have it.
+   */
+  readonly isSure: boolean;
 }
 
 /** An event with the host that gave it. */
@@ -69,8 +74,8 @@ interface Page {
   readonly to: number;
   /** Null: no host is asked for it. */
   readonly contents: ({ readonly sealed: Uint8Array; readonly host: string } | null | undefined)[];
-  /** How often each host has failed to give it, and since when; `isFinal`: the host does not have what is missing. */
-  readonly failures: Map<string, { readonly tries: number; readonly since: number; readonly isFinal: boolean }>;
+  /** How often each source has failed to give it, and since when; `isFinal`: it does not have what is missing. */
+  readonly failures: Map<ContentSource, { readonly tries: number; readonly since: number; readonly isFinal: boolean }>;
   readonly asked: Set<Asking>;
 }
 
@@ -243,6 +248,7 @@ class Run {
     for (const page of this.#pages) {
       if (!mayGive(worker, page) || isWhole(page)) continue;
       if (isLast && this.#workers.some((other) => other.timeouts < MAX_TIMEOUTS && mayGive(other, page))) continue;
+      if (!worker.source.isSure && this.#workers.some((other) => other.source.isSure && mayGive(other, page))) continue;
       const asked = [...page.asked];
       if (asked.some((asking) => asking.worker === worker)) continue;
       if (asked.length === 0 || (asked.length === 1 && asked.every((asking) => this.#isLate(asking, 1)))) return page;
@@ -261,6 +267,8 @@ class Run {
   }
 
   #newPage({ source, pageBytes }: Worker): Page | undefined {
+    const mayOther = (other: ContentSource) => other.isSure && isReached(other, this.#next);
+    if (!source.isSure && this.#workers.some((other) => mayOther(other.source))) return undefined;
     const ahead = this.#pages.reduce((sum, { from, to }) => sum + (to - from + 1) * this.#usualBytes, 0);
     if (this.#next > this.#to || this.#pages.length >= MAX_AHEAD || ahead > MAX_AHEAD_BYTES) return undefined;
     if (!isReached(source, this.#next)) return undefined;
@@ -279,7 +287,7 @@ class Run {
   /** Asks a host for what is missing of a page. Returns how long to leave it alone, in milliseconds. */
   async #ask(worker: Worker, page: Page): Promise<number> {
     const { time, onTrouble } = this.#dependencies;
-    const { host } = worker.source;
+    const { host, isSure } = worker.source;
     const giveUp = new AbortController();
     const asking: Asking = { worker, since: time.now().getTime(), giveUp };
     page.asked.add(asking);
@@ -288,8 +296,8 @@ class Run {
       worker.failures = 0;
       this.#gone.delete(host);
       if (isWhole(page)) return 0;
-      page.failures.set(host, { tries: 1, since: asking.since, isFinal: true });
-      if (!isGiven)
+      page.failures.set(worker.source, { tries: 1, since: asking.since, isFinal: true });
+      if (!isGiven && isSure)
         onTrouble(host, `it does not give all of the events ${page.from} to ${page.to} as they were sealed`);
       return 0;
     } catch (error) {
@@ -312,12 +320,12 @@ class Run {
       worker.pageBytes = sizeAfterTimeout(worker.pageBytes);
     }
     const now = time.now().getTime();
-    const { tries, since } = page.failures.get(host) ?? { tries: 0, since: now };
+    const { tries, since } = page.failures.get(worker.source) ?? { tries: 0, since: now };
     const { refusal } = error;
     if (tries + 1 >= MIN_TRIES && now - since > PATIENCE_MS) this.#gone.add(host);
     // What the host no longer has does not return by asking again.
     const isFinal = refusal?.code === 'NOT_FOUND' || this.#gone.has(host);
-    page.failures.set(host, { tries: tries + 1, since, isFinal });
+    page.failures.set(worker.source, { tries: tries + 1, since, isFinal });
     onTrouble(host, error.message);
     return Math.max(refusal?.code === 'BUSY' ? refusal.wait * 1_000 : 0, backoffMs(worker.failures, time.random()));
   }
@@ -387,7 +395,7 @@ function nextMissing({ from, contents }: Page, start: number): number | undefine
 }
 
 function mayGive({ source }: Worker, page: Page): boolean {
-  const isFinal = page.failures.get(source.host)?.isFinal === true;
+  const isFinal = page.failures.get(source)?.isFinal === true;
   const missing = nextMissing(page, page.from);
   return !isFinal && missing !== undefined && isReached(source, missing);
 }

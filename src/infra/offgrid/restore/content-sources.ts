@@ -1,10 +1,14 @@
+import type { HistoryName } from '../protocol/queries.js';
 import type { Tree } from '../protocol/tree.js';
 import type { ContentSource } from './content-fetcher.js';
 import type { EntryList } from './entry-list.js';
 import type { HeardHost } from './host-survey.js';
 
+const NOTHING: ContentSource['reach'] = { head: 0, staged: 0 };
+
 /**
- * The sources for the contents of a list. They include hosts that are left out: the address shows what is right.
+ * The sources for the contents of a list. They include hosts that are left out: the address shows what is right. A tree whose
+ * entries no host gives, because some of them are damaged, may also have the first events of the list.
  * @param listOf the entries of a tree, where they are known
  */
 export function contentSources(
@@ -12,12 +16,22 @@ export function contentSources(
   heard: readonly HeardHost[],
   listOf: (tree: Tree) => EntryList | undefined,
 ): readonly ContentSource[] {
-  const reachOf = (tree: Tree | undefined) => {
-    if (tree === undefined) return 0;
-    if (list.hasRoot(tree.sequence, tree.root)) return tree.sequence;
-    return Math.min(tree.sequence, listOf(tree)?.common(list) ?? 0);
-  };
-  return heard.map(({ host, client, head: { tree, staged } }) => ({
-    ...{ host, client, reach: { head: reachOf(tree?.value), staged: reachOf(staged?.value) } },
-  }));
+  return heard.flatMap(({ host, client, head: { tree, staged } }) => {
+    const unsure: ContentSource[] = [];
+    const reachOf = (name: HistoryName, shown: Tree | undefined) => {
+      if (shown === undefined) return 0;
+      if (list.hasRoot(shown.sequence, shown.root)) return shown.sequence;
+      const known = listOf(shown);
+      if (known !== undefined) return Math.min(shown.sequence, known.common(list));
+      unsure.push({
+        host,
+        client,
+        reach: { ...NOTHING, [name]: Math.min(shown.sequence, list.length) },
+        isSure: false,
+      });
+      return 0;
+    };
+    const reach = { head: reachOf('head', tree?.value), staged: reachOf('staged', staged?.value) };
+    return [{ host, client, reach, isSure: true }, ...unsure];
+  });
 }

@@ -33,6 +33,7 @@ type Trick = (query: EventsQuery, signal: AbortSignal | undefined) => Promise<re
 class Host implements ContentSource {
   readonly host: string;
   readonly reach: ContentSource['reach'];
+  isSure = true;
   readonly asked: EventsQuery[] = [];
   readonly #trick: Trick;
 
@@ -255,6 +256,27 @@ describe('contents', () => {
     expect(events).toEqual(history.numbered(1, 600));
   });
 
+  it('are asked of a host that may have them only where no other gives them, and it is not blamed', async () => {
+    const lost = [3, 400];
+    const sure = (name: string) =>
+      new Host(name, (query) => Promise.resolve(new Host(name).page(query, (sequence) => !lost.includes(sequence))));
+    const unsure = new Host('unsure');
+    unsure.isSure = false;
+    const { events, troubles } = await read([unsure, sure('a'), sure('b')]);
+    expect(events).toEqual(history.numbered(1, 600));
+    // One page for each of the two.
+    expect(unsure.asked.map(({ after }) => after)).toEqual([2, 399]);
+    unsure.asked.length = 0;
+    expect((await read([unsure, new Host('c')])).events).toEqual(history.numbered(1, 600));
+    expect(unsure.asked).toEqual([]);
+    const other = new Host('other', (query) => Promise.resolve(new Host('other').page(query, () => false)));
+    other.isSure = false;
+    expect((await readPast([other, sure('a')])).numbers).toEqual(numbered(600, ...lost));
+    expect(troubles.filter((text) => text.startsWith('unsure'))).toEqual([]);
+    // It is asked for all where no other host has any.
+    expect((await read([unsure])).events).toEqual(history.numbered(1, 600));
+  });
+
   it('are waited for when a host returns', async () => {
     const from = performance.now();
     const gone = new Host('gone', () =>
@@ -272,6 +294,7 @@ describe('contents', () => {
     const source: ContentSource = {
       host: 'a',
       reach: { head: 60, staged: 0 },
+      isSure: true,
       client: {
         events: (_origin, { after }) => {
           given = Math.max(given, after + 1);

@@ -166,6 +166,32 @@ describe('an accepted loss', () => {
     await expect(readBackForTest({ root, hosts: [b] })).rejects.toThrow('too few hosts');
   });
 
+  it('of a longer history goes on to take events of the hosts that have it, though their own entries are damaged', async () => {
+    const { a, b, c, root, settings, core, length } = await threeHosts();
+    await c.stop();
+    const original = await ReplicatingCore.start({ ...settings, folder: core.folder, root });
+    await original.record(4);
+    await original.settles();
+    await original.stop();
+    await Promise.all([a.stop(), b.stop()]);
+    await c.restart();
+    const lossy = await readWithLoss({ root, hosts: [c] });
+    await lossy.log.close();
+    const next = await ReplicatingCore.start({ folder: lossy.folder, root, hosts: wanted(c), required: 1 });
+    await next.record(4);
+    const longer = await next.settles();
+    const all = await replicatedEvents(next.log);
+    await next.stop();
+    await c.stop();
+    // Host c has lost what a has; and a, of what only it has, the time of an event, without which no root is right.
+    await inHostFile(c.folder, 'UPDATE events SET sealed = zeroblob(length(sealed)) WHERE sequence = 3', 'write');
+    await inHostFile(a.folder, `UPDATE events SET ts = ts + 1 WHERE sequence = ${length + 2}`, 'write');
+    await Promise.all([a.restart(), c.restart()]);
+    const read = await readBackForTest({ root, hosts: [a, c] });
+    expect(read).toMatchObject({ length: longer, best: { line: 2 } });
+    expect(await replicatedEvents(read.log)).toEqual(all);
+  });
+
   it('takes events of hosts whose keys are not named: each is what its origin has sealed', async () => {
     const { a, b, c, root, all } = await threeHosts();
     const unnamed = [a, b, c].map(({ url }) => ({ url }));
