@@ -75,7 +75,7 @@ export default defineConfig({
     ],
     setupFiles: ['test/support/set-up.ts'],
     pool: 'forks',
-    maxWorkers: 4,
+    maxWorkers: 5,
     // Less is collected while it is still needed: it saves a twentieth of what the simulation takes.
     execArgv: ['--max-semi-space-size=64'],
     sequence: { sequencer: LongestFirst },

@@ -16,7 +16,7 @@ export const ANSWER_MS = 5_000;
 /** The shortest time that the server is given to answer, in milliseconds. */
 const LEAST_ANSWER_MS = 100;
 /** How long a call is tried, and how long an outage lasts before calls fail without a try, in milliseconds. */
-export const PATIENCE_MS = 10_000;
+const PATIENCE_MS = 10_000;
 /**
  * How long a server may refuse access before it has answered once, in milliseconds: a new cluster refuses every user between its
  * first election and the creation of its users.
