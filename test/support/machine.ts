@@ -1,6 +1,6 @@
 import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
-import { getCurrentTest } from 'vitest/suite';
+import { TestRunner } from 'vitest';
 
 /** Programs that not every machine has, by the names under which they are found. */
 const PROGRAMS = {
@@ -25,7 +25,7 @@ export function pathOf(program: keyof typeof PROGRAMS): string {
  * @throws Error always: the reason, or vitest's mark of a skipped test
  */
 export function doWithout(lack: string, cause?: unknown): never {
-  const test = getCurrentTest();
+  const test = TestRunner.getCurrentTest();
   if (test === undefined || process.env['CI']) throw new Error(lack, { cause });
   // eslint-disable-next-line no-restricted-syntax -- the one place: the end of the run prints what was skipped
   return test.context.skip(lack);

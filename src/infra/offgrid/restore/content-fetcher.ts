@@ -7,9 +7,10 @@ import { Nudge } from '../../platform/nudge.js';
 import type { Entry } from '../protocol/entry.js';
 import type { NumberedEvent } from '../protocol/event.js';
 import { MAX_ANSWER_EVENTS } from '../protocol/events-answer.js';
-import { HostFailure, type HostClient } from '../protocol/host-client.js';
-import { MAX_ANSWER_BYTES, type HistoryName } from '../protocol/queries.js';
+import { HostFailure } from '../protocol/host-client.js';
+import { MAX_ANSWER_BYTES } from '../protocol/queries.js';
 import { FIRST_BYTES, sizeAfter, sizeAfterTimeout } from '../protocol/transfer-size.js';
+import type { ContentSource } from './content-sources.js';
 import type { EntryList } from './entry-list.js';
 import { LOOK_MS } from './hedge.js';
 import { UsualTime } from './usual-time.js';
@@ -24,19 +25,6 @@ const MAX_AHEAD_BYTES = 16 * 1024 * 1024;
 const MAX_AHEAD = 64;
 /** The assumed size of an envelope before any has arrived, in bytes. */
 const USUAL_BYTES = 700;
-
-/** A host that contents are fetched from, and how far its histories agree with the one that is read. */
-export interface ContentSource {
-  readonly host: string;
-  readonly client: Pick<HostClient, 'events'>;
-  /** How many of the first events each history has. */
-  readonly reach: Readonly<Record<HistoryName, number>>;
-  /**
-   * Whether that is known. Otherwise it is how many there may be, and the host is asked only for what no host gives that is known
-   * to have it.
-   */
-  readonly isSure: boolean;
-}
 
 /** An event with the host that gave it. */
 export interface FetchedEvent extends NumberedEvent {

@@ -1,8 +1,21 @@
+import type { HostClient } from '../protocol/host-client.js';
 import type { HistoryName } from '../protocol/queries.js';
 import type { Tree } from '../protocol/tree.js';
-import type { ContentSource } from './content-fetcher.js';
 import type { EntryList } from './entry-list.js';
 import type { HeardHost } from './host-survey.js';
+
+/** A host that contents are fetched from, and how far its histories agree with the one that is read. */
+export interface ContentSource {
+  readonly host: string;
+  readonly client: Pick<HostClient, 'events'>;
+  /** How many of the first events each history has. */
+  readonly reach: Readonly<Record<HistoryName, number>>;
+  /**
+   * Whether that is known. Otherwise it is how many there may be, and the host is asked only for what no host gives that is known
+   * to have it.
+   */
+  readonly isSure: boolean;
+}
 
 const NOTHING: ContentSource['reach'] = { head: 0, staged: 0 };
 

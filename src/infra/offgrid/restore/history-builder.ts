@@ -1,4 +1,4 @@
-import type { ContentSource } from './content-fetcher.js';
+import type { ContentSource } from './content-sources.js';
 import type { EntryList } from './entry-list.js';
 import type { KnownPolicy, KnownState } from './history-notes.js';
 

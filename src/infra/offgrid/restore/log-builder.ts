@@ -2,13 +2,8 @@ import type { RootKey } from '../../crypto/root-key.js';
 import { LogError } from '../../eventlog/errors.js';
 import type { EventLog } from '../../eventlog/eventlog.js';
 import { appendHistory, type HistoryEvent } from '../../transfer/copy-log.js';
-import {
-  MissingEventError,
-  type ContentFetcher,
-  type ContentSource,
-  type FetchedEvent,
-  type LostEvent,
-} from './content-fetcher.js';
+import { MissingEventError, type ContentFetcher, type FetchedEvent, type LostEvent } from './content-fetcher.js';
+import type { ContentSource } from './content-sources.js';
 import { EntryList } from './entry-list.js';
 import { NotAnEvent, NotSealedHere, EnvelopeReader, type OpenedEvent } from './envelope-reader.js';
 import { GIVEN_AND_WITHHELD, RestoreError } from './errors.js';

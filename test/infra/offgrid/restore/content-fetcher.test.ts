@@ -5,11 +5,8 @@ import type { StoredEvent } from '../../../../src/infra/offgrid/protocol/events-
 import { HostFailure } from '../../../../src/infra/offgrid/protocol/host-client.js';
 import type { EventsQuery } from '../../../../src/infra/offgrid/protocol/queries.js';
 import type { Time } from '../../../../src/infra/platform/clock.js';
-import {
-  ContentFetcher,
-  MissingEventError,
-  type ContentSource,
-} from '../../../../src/infra/offgrid/restore/content-fetcher.js';
+import { ContentFetcher, MissingEventError } from '../../../../src/infra/offgrid/restore/content-fetcher.js';
+import type { ContentSource } from '../../../../src/infra/offgrid/restore/content-sources.js';
 import { EntryList } from '../../../../src/infra/offgrid/restore/entry-list.js';
 import { History, ORIGIN } from '../../../support/offgrid/by-hand.js';
 
