@@ -183,8 +183,8 @@ export interface Elected {
 
 /**
  * What an elected process does when a host shows it a tree: it continues (GO_ON); it stops, because another process writes
- * under its epoch and name, in which the log was last elected (FORKED), or a line was begun elsewhere (LINE); or it claims a higher epoch and needs another
- * election (CLAIM_AGAIN).
+ * under its epoch and name, in which the log was last elected (FORKED), or a line was begun elsewhere (LINE); or it claims a
+ * higher epoch and needs another election (CLAIM_AGAIN).
  */
 export function decideMeeting(
   shown: Shown,

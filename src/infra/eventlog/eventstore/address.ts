@@ -50,6 +50,11 @@ export interface Host {
   readonly port: number;
 }
 
+/** The name of a node in messages, and as a target of gRPC. */
+export function nameOf({ host, port }: Host): string {
+  return `${host}:${port}`;
+}
+
 /** A connection string is invalid. The message is a predicate (`must be …`, `has …`) and does not repeat secrets. */
 export class AddressError extends Error {
   override readonly name = 'AddressError';
@@ -62,7 +67,7 @@ const HOST = /^([A-Za-z0-9._-]+)(?::(\d{1,5}))?$/;
 const STREAM_PREFIX = /^[a-z0-9_.]{1,32}$/;
 const DEFAULT_PORT = 2113;
 
-/** The hosts of a cluster are asked once, and not for long: every call is retried as a whole. The times are as in the string. */
+/** The hosts of a cluster are asked once, and not for long: every call is retried as a whole. Values are in the units of the string. */
 const DEFAULTS = {
   tls: 'true',
   streamPrefix: '',
@@ -133,7 +138,7 @@ export function readAddress(text: string): ServerAddress {
   }
   const context = readFiles({ tlsCAFile, userCertFile, userKeyFile });
   const user = login === undefined ? undefined : readLogin(login);
-  const shownHosts = hosts.map(({ host, port }) => `${host}:${port}`).join(',');
+  const shownHosts = hosts.map(nameOf).join(',');
   return {
     hosts,
     isCluster: discover !== '' || hosts.length > 1,

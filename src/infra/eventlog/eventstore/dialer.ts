@@ -1,7 +1,7 @@
 import { connect, isIP, type Socket } from 'node:net';
 import { connect as secure, type SecureContext } from 'node:tls';
 import { CallCredentials, Channel, ChannelCredentials, type ChannelOptions } from '@grpc/grpc-js';
-import type { Host } from './address.js';
+import { nameOf, type Host } from './address.js';
 
 /** How long a node may take to accept a connection, and again to complete a TLS handshake, in milliseconds. */
 export const DIAL_MS = 2_000;
@@ -167,9 +167,4 @@ function inTime(socket: Socket, event: 'connect' | 'secureConnect', what: string
 
 function late(what: string): Error {
   return new Error(`${what} within ${DIAL_MS / 1_000} s`);
-}
-
-/** The name of a node in messages, and as a target of gRPC. */
-export function nameOf({ host, port }: Host): string {
-  return `${host}:${port}`;
 }

@@ -4,8 +4,8 @@ import gossip from '@eventstore/db-client/generated/gossip_pb.js';
 import shared from '@eventstore/db-client/generated/shared_pb.js';
 import { credentials, Metadata } from '@grpc/grpc-js';
 import { reasonOf } from '../../platform/reason.js';
-import type { Discovery, Host } from './address.js';
-import { DIAL_MS, nameOf, type Dialer } from './dialer.js';
+import { nameOf, type Discovery, type Host } from './address.js';
+import { DIAL_MS, type Dialer } from './dialer.js';
 
 type Member = InstanceType<typeof gossip.MemberInfo>;
 

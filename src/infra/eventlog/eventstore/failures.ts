@@ -59,9 +59,8 @@ export function remedyFor(error: unknown): Remedy {
 
 function isFinal(error: unknown): boolean {
   if (error instanceof LogError) return error.code !== 'LOG_UNAVAILABLE';
-  if (error instanceof StreamDeletedError) return true;
-  if (error instanceof MaxAppendSizeExceededError || isDenied(error) || isTlsFailure(error)) return true;
-  return codeOf(error) === INVALID_ARGUMENT;
+  // A wrong revision is an answer too, but the caller decides what it means.
+  return isTlsFailure(error) || (isAnswer(error) && !(error instanceof WrongExpectedVersionError));
 }
 
 /** Whether an error is an answer of the server, and not the lack of one. */
