@@ -68,7 +68,8 @@ export class Restored {
   async readingRate(): Promise<number> {
     return perSecond(this.#count, async () => {
       const [origin, root, hosts] = [ORIGIN, this.#root, [this.#host]];
-      const { heard } = await surveyHosts({ origin, root, hosts, clientOf });
+      const { heard, unheard } = await surveyHosts({ origin, root, hosts, clientOf });
+      for (const { why } of unheard) report(why);
       const onTrouble = (_: unknown, why: string) => {
         report(why);
       };
