@@ -15,7 +15,7 @@ import { subscribeContract } from './eventlog/subscribe.js';
  */
 export function eventLogContract(adapter: string, place: string, makeLog: () => Promise<LogUnderTest>): void {
   const test = createTest(makeLog);
-  describe(`the event log: ${adapter}`, () => {
+  describe(`the event log: ${adapter}, on ${place}`, () => {
     beforeAll(() => console.log(`contract: the ${adapter} log, against ${place}`));
     appendContract(test);
     appendAllContract(test);

@@ -100,6 +100,10 @@ export class SimLog implements EventLog {
     for (const event of this.events.toReversed()) if (event.stream === stream) yield event;
   }
 
+  hasPosition(): never {
+    throw notUsed();
+  }
+
   subscribe(): never {
     throw notUsed();
   }

@@ -21,14 +21,22 @@ export interface LogServer {
   stop(): Promise<void>;
 }
 
+/** The versions of the server that stand-ins behave as. */
+const VERSIONS = ['24.10.14', '23.10.8'] as const;
+type ServerVersion = (typeof VERSIONS)[number];
+
+/** The versions to run tests with: those of stand-ins, or undefined for the one real server. */
+export const SERVERS: readonly (ServerVersion | undefined)[] = REAL_SERVER === '' ? VERSIONS : [undefined];
+
 /** A real server when the environment names one, a stand-in otherwise. */
-export async function logServer(): Promise<LogServer> {
+export async function logServer(serverVersion: ServerVersion = VERSIONS[0]): Promise<LogServer> {
   if (REAL_SERVER !== '') {
     const name = readConfig({ SHERATAN_EVENTSTORE_URL: REAL_SERVER }).eventStore?.shown ?? '';
     return { name, newLogUrl: () => apart(REAL_SERVER), stop: () => Promise.resolve() };
   }
-  const standIn = await startStandIn();
-  return { name: 'a stand-in', newLogUrl: () => apart(standIn.url), stop: () => standIn.stop() };
+  const standIn = await startStandIn({ serverVersion });
+  const name = `a stand-in for ${serverVersion}`;
+  return { name, newLogUrl: () => apart(standIn.url), stop: () => standIn.stop() };
 }
 
 /** A stand-in that takes appends as large as those that the log takes. */

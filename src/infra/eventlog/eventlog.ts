@@ -82,8 +82,11 @@ export interface EventLog {
   /** Reads a stream from a revision on (inclusive; by default from the start, or from the end when backward). */
   readStream(stream: string, options?: ReadStreamOptions): AsyncIterable<RecordedEvent>;
 
-  /** Reads the events after a position (exclusive) up to the end that the log has when the read starts. */
+  /** Reads the events from or after a position up to the end that the log has when the read starts. */
   readAll(options?: ReadAllOptions): AsyncIterable<RecordedEvent>;
+
+  /** Whether the log can be read after a position: at least after that of any event, of any batch, and 0. @throws LogError */
+  hasPosition(position: bigint): Promise<boolean>;
 
   /**
    * Follows the log after a position: first the existing events, then new ones, with no gap and no duplicate. The reader
@@ -119,8 +122,10 @@ export interface ReadStreamOptions {
 
 /** Which events of all streams to read. */
 export interface ReadAllOptions {
-  /** The position to read after; 0 by default. */
+  /** The position to read after: that of an event or of a batch, or 0, the default. */
   readonly after?: bigint;
+  /** The position of the first event to read, instead of `after`. */
+  readonly from?: bigint;
   readonly filter?: EventFilter;
   /** The most events to read; unlimited by default. */
   readonly limit?: number;
@@ -128,7 +133,7 @@ export interface ReadAllOptions {
 
 /** Where a subscription begins, what it delivers and when it ends. */
 export interface SubscribeOptions {
-  /** The position to follow the log after. */
+  /** The position to follow the log after: that of an event or of a batch, or 0. */
   readonly after: bigint;
   readonly signal: AbortSignal;
   readonly filter?: EventFilter;

@@ -20,6 +20,8 @@ export interface FollowDependencies {
   readonly slot: Slot;
   readonly folder: BatchFolder;
   readonly batches: AsyncIterable<EventBatch>;
+  /** The position after which the batches begin. */
+  readonly after: bigint;
   /** How many batches one commit writes, unless the end of the log or a failure is reached first. */
   readonly batchesPerCommit: number;
   /** Positions of events to skip. */
@@ -48,7 +50,7 @@ export async function follow(following: FollowDependencies): Promise<void> {
   const { file, slot, folder, batchesPerCommit, ended, onCommit } = following;
   const skipped = new Set(following.skipped);
   let writing: Promise<void> = Promise.resolve();
-  let unwritten: Unwritten = { batches: 0, events: 0, through: 0n };
+  let unwritten: Unwritten = { batches: 0, events: 0, through: following.after };
   const write = async (live: boolean) => {
     const { events, through, last } = unwritten;
     unwritten = { batches: 0, events: 0, through };
@@ -75,8 +77,7 @@ export async function follow(following: FollowDependencies): Promise<void> {
           continue;
         }
         const isWhole = rest.length === 0 && failure === undefined;
-        const stoppedAt = failure === undefined ? last?.position : failure.event.position - 1n;
-        unwritten.through = isWhole ? batch.through : (stoppedAt ?? unwritten.through);
+        unwritten.through = isWhole ? batch.through : (last?.position ?? unwritten.through);
         unwritten.last = (isWhole ? batch.last : undefined) ?? last ?? unwritten.last;
         unwritten.events += events;
         unwritten.batches += isWhole ? 1 : 0;

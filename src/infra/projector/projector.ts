@@ -278,6 +278,7 @@ export class Projector {
       slot,
       folder: new BatchFolder(this.projection, this.file.loader(slot)),
       batches,
+      after: from.position,
       batchesPerCommit,
       skipped: new Set(from.skipped),
       ended,

@@ -158,6 +158,7 @@ async function replay(
       slot: 'next',
       folder: new BatchFolder(projection, shadow.loader('next')),
       batches: upTo(log, projection, until),
+      after: 0n,
       batchesPerCommit: BATCHES_PER_COMMIT,
       skipped: new Set(skipped),
       skips,

@@ -64,9 +64,15 @@ export class CoreServices {
     return readPosition(token, this.log.logId, () => this.log.head());
   }
 
-  /** The position of a client's token, or `otherwise` without a token. @throws RequestError POSITION_UNKNOWN */
-  async positionOr(otherwise: bigint, token: string | null | undefined): Promise<bigint> {
-    return token === null || token === undefined ? otherwise : this.position(token);
+  /** The position of a client's token to read after, or `otherwise` without a token. @throws RequestError POSITION_UNKNOWN */
+  async readAfter(token: string | null | undefined, otherwise: bigint): Promise<bigint> {
+    if (token === null || token === undefined) return otherwise;
+    const position = await this.position(token);
+    if (await this.log.hasPosition(position)) return position;
+    throw new RequestError(
+      'POSITION_UNKNOWN',
+      `Position '${token}' is not that of an event. Use one that a mutation, query or subscription returned.`,
+    );
   }
 
   /** How far replication has got, and what prevents its progress. */

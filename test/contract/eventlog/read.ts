@@ -104,6 +104,28 @@ export function readContract(test: LogTest): void {
       expect(await collect(log.readAll({ after: await log.head() }))).toEqual([]);
     });
 
+    test('reads from any event, up to a limit', async ({ log }) => {
+      for (const stream of STREAMS) await log.append(stream, newEvents(4), 'any');
+      const all = await collect(log.readAll());
+
+      for (const [i, { position }] of [...all.entries()]) {
+        expect(await collect(log.readAll({ from: position }))).toEqual(all.slice(i));
+        expect(await collect(log.readAll({ from: position, limit: 3 }))).toEqual(all.slice(i, i + 3));
+        expect(await collect(log.readAll({ from: position, limit: 0 }))).toEqual([]);
+        const filter = { streams: ['mission-b'] };
+        const matching = all.slice(i).filter(({ stream }) => stream === 'mission-b');
+        expect(await collect(log.readAll({ from: position, filter }))).toEqual(matching);
+      }
+    });
+
+    test('has the positions of its events and 0, and none beyond its end', async ({ log }) => {
+      expect(await log.hasPosition(0n)).toBe(true);
+      const { position } = await log.append(newStream(), newEvents(3), 'no-stream');
+      await log.append(newStream(), newEvents(3), 'no-stream');
+      for (const event of await collect(log.readAll())) expect(await log.hasPosition(event.position)).toBe(true);
+      expect(await log.hasPosition(position + 1_000_000n)).toBe(false);
+    });
+
     test('has an event where it is, and nowhere else', async ({ log }) => {
       const stream = newStream();
       await log.append(stream, newEvents(4), 'no-stream');

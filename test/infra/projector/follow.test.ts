@@ -82,7 +82,7 @@ function folding(
   onCommit: FollowDependencies['onCommit'],
   batchesPerCommit = 1,
 ): Promise<void> {
-  return follow({ file, slot, folder, batches, batchesPerCommit, skipped, ended, onCommit });
+  return follow({ file, slot, folder, batches, after: 0n, batchesPerCommit, skipped, ended, onCommit });
 }
 
 describe('following', () => {

@@ -26,6 +26,9 @@ export const invalidPosition = () => invalidArgument('Trying to read from an inv
 /** The error of a read of `$all` in the same case. */
 export const unexpectedPosition = () => failure(status.UNKNOWN, 'Unexpected ReadAllResult: InvalidPosition');
 
+/** The error of a handler that has failed in an unforeseen way, such as by an invalid position in older versions. */
+export const handlerFailed = () => failure(status.UNKNOWN, 'Exception was thrown by handler.');
+
 /** Without a known leader the error names none. */
 export const notLeader = (leader: Endpoint | undefined) =>
   leader === undefined

@@ -20,6 +20,8 @@ export interface Node {
   readonly checkpointsAtEnd: boolean;
   /** The open subscriptions. */
   readonly outlets: Set<Outlet>;
+  /** How many reads and subscriptions were to begin where no record begins. */
+  invalidPositions: number;
   /** Resets every connection. */
   drop(): void;
 }
@@ -31,6 +33,8 @@ export interface Version {
   readonly saysCaughtUp: boolean;
   /** Goes back and forth between catching up and live, with a checkpoint each time it goes live: from 24.2. */
   readonly movesBothWays: boolean;
+  /** Says that a position is invalid, instead of failing without a reason: from 24.2. */
+  readonly namesInvalidPositions: boolean;
 }
 
 /** @param text such as `24.10.0` */
@@ -38,5 +42,5 @@ export function parseVersion(text: string): Version {
   const [major = 0, minor = 0] = text.split('.').map(Number);
   const isFrom = (thatMajor: number, thatMinor: number) =>
     major > thatMajor || (major === thatMajor && minor >= thatMinor);
-  return { text, saysCaughtUp: isFrom(23, 10), movesBothWays: isFrom(24, 2) };
+  return { text, saysCaughtUp: isFrom(23, 10), movesBothWays: isFrom(24, 2), namesInvalidPositions: isFrom(24, 2) };
 }

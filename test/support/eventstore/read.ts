@@ -4,6 +4,7 @@ import { AllSubscription } from './all-subscription.js';
 import { InvalidPosition, readBackwards, readForwards } from './all-pages.js';
 import { streamNameOf } from './append.js';
 import {
+  handlerFailed,
   invalidArgument,
   invalidPosition,
   notLeader,
@@ -50,8 +51,10 @@ async function serve(node: Node, call: ReadCall): Promise<void> {
   try {
     await task;
   } catch (error) {
-    const isInvalid = error instanceof InvalidPosition;
-    outlet.fail(isInvalid ? (isSubscription ? invalidPosition() : unexpectedPosition()) : (error as ServiceError));
+    if (error instanceof InvalidPosition) node.invalidPositions += 1;
+    if (!(error instanceof InvalidPosition)) outlet.fail(error as ServiceError);
+    else if (!node.version.namesInvalidPositions) outlet.fail(handlerFailed());
+    else outlet.fail(isSubscription ? invalidPosition() : unexpectedPosition());
   }
 }
 

@@ -55,6 +55,7 @@ export class StandIn implements Node, Member {
   role: Role;
   latency: number;
   checkpointsAtEnd = false;
+  invalidPositions = 0;
   readonly #server: Server;
   readonly #door: FrontDoor;
   readonly #innerPort: number;

@@ -156,7 +156,7 @@ export class EmbeddedLog implements EventLog {
   async *readAll(options: ReadAllOptions = {}): AsyncIterable<RecordedEvent> {
     const { filter, limit = Number.POSITIVE_INFINITY } = options;
     const head = await this.head();
-    let after = options.after ?? 0n;
+    let after = options.from === undefined ? (options.after ?? 0n) : options.from - 1n;
     let left = limit;
     while (left > 0 && after < head) {
       const { events, through } = await this.#scan(after, head, filter, Math.min(DEFAULT_BATCH, left));
@@ -164,6 +164,10 @@ export class EmbeddedLog implements EventLog {
       left -= events.length;
       after = through;
     }
+  }
+
+  async hasPosition(position: bigint): Promise<boolean> {
+    return position <= (await this.head());
   }
 
   async *subscribe(options: SubscribeOptions): AsyncIterable<EventBatch> {

@@ -30,7 +30,7 @@ export class CatchUpReader {
   /** Reads events after a position, at least up to the end. Ends early, without an error, on its signal. @throws LogError */
   async *read({ after, filter, batchSize, signal, isPatient, ...given }: Excerpt): AsyncIterable<EventBatch> {
     const tries = new Tries(isPatient);
-    let { end } = given;
+    let end: End;
     let cursor = after;
     let from = after > this.#reader.start ? after : this.#reader.start;
     while (!signal.aborted) {
@@ -58,7 +58,8 @@ export class CatchUpReader {
         }
       } catch (error) {
         if (signal.aborted) return;
-        if (isInvalidPosition(error)) from = await this.#reader.recordBefore(cursor, end?.position ?? cursor);
+        // A checkpoint may be older than this log: the server sends the events before the cursor again.
+        if (isInvalidPosition(error) && from > this.#reader.start) from = this.#reader.start;
         else await this.#connection.retry(client, error, tries);
       }
     }

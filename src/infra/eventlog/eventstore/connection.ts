@@ -1,5 +1,11 @@
 import type { Duplex } from 'node:stream';
-import { EventStoreDBClient } from '@eventstore/db-client';
+import {
+  EventStoreDBClient,
+  type AllStreamResolvedEvent,
+  type ReadAllOptions,
+  type StreamingRead,
+} from '@eventstore/db-client';
+import messages from '@eventstore/db-client/generated/streams_pb.js';
 import type { Channel } from '@grpc/grpc-js';
 import { LogError } from '../errors.js';
 import type { Host, ServerAddress } from './address.js';
@@ -11,6 +17,8 @@ import { SendBuffer } from './send-buffer.js';
 const APPENDS = 'appendToStream';
 /** The host that the client is given: no node has this name, so it means that no leader was named. */
 const UNNAMED = { address: 'unnamed.invalid', port: 1 };
+/** How many records the server examines at a time for a filtered read. */
+const SEARCH_WINDOW = 1_024;
 /** The largest event that a server may hold, in bytes, with room for the rest of its message. */
 const MAX_MESSAGE_BYTES = 17 * 1024 * 1024;
 
@@ -114,6 +122,49 @@ export class Connection {
     const [only] = hosts;
     return isCluster || only === undefined ? discover(hosts, discovery, this.#dialer) : only;
   }
+}
+
+/**
+ * Reads all streams as the client's `readAll` does, but only the records of streams with one of these prefixes. The client
+ * does not offer this: the filter is added to its request.
+ */
+export function readAllFiltered(
+  client: EventStoreDBClient,
+  options: ReadAllOptions,
+  prefixes: readonly string[],
+): StreamingRead<AllStreamResolvedEvent> {
+  const { GRPCStreamCreator } = internalsOf(client);
+  const filtering: EventStoreDBClient = Object.create(client, {
+    GRPCStreamCreator: {
+      value: ((type, name, open) =>
+        GRPCStreamCreator(type, name, (stub) =>
+          open(filteringStub(stub as Stub, prefixes)),
+        )) satisfies Internals['GRPCStreamCreator'],
+    },
+  }) as EventStoreDBClient;
+  return filtering.readAll(options);
+}
+
+/** The part of the client's gRPC stub that reads. */
+interface Stub {
+  read: (request: messages.ReadReq, ...rest: unknown[]) => Duplex;
+}
+
+function filteringStub(stub: Stub, prefixes: readonly string[]): Stub {
+  const { FilterOptions } = messages.ReadReq.Options;
+  const expression = new FilterOptions.Expression();
+  expression.setPrefixList([...prefixes]);
+  const filter = new FilterOptions();
+  filter.setStreamIdentifier(expression);
+  filter.setMax(SEARCH_WINDOW);
+  // The server refuses 0, although it sends no checkpoints during a read.
+  filter.setCheckpointintervalmultiplier(1);
+  return {
+    read: (request, ...rest) => {
+      request.getOptions()?.setFilter(filter);
+      return stub.read(request, ...rest);
+    },
+  };
 }
 
 /** A client that opens no channel itself, and so asks no cluster and reads no certificates. */

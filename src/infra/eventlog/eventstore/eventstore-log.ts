@@ -16,17 +16,18 @@ import type {
   ReadStreamOptions,
   SubscribeOptions,
 } from '../eventlog.js';
+import { matches } from '../filter.js';
 import type { Lease } from '../lease.js';
 import { prepareAppend } from '../prepare-append.js';
 import { abortable } from './abortable.js';
 import type { ServerAddress } from './address.js';
 import { Appender, type Lookup } from './appender.js';
 import { CatchUpReader } from './catch-up-reader.js';
-import { bareEvent, isObject, EventCodec, type AnyRecord } from './event-codec.js';
+import { bareEvent, isObject, EventCodec } from './event-codec.js';
 import { nameLog, nameOfLog, startOfLog } from './identity.js';
 import { EventStoreLease } from './lease.js';
 import { LiveSubscription } from './live-subscription.js';
-import { Reader } from './reader.js';
+import { first, Reader } from './reader.js';
 import { ReconnectingClient } from './reconnecting-client.js';
 
 /** The most events in a batch by default. */
@@ -103,6 +104,7 @@ export class EventStoreLog implements EventLog {
     const name = this.#codec.streamName(stream);
     const result = await this.#appender.append({ stream, name, events: records, expected, bytes });
     this.#subscription.tail.expect(result.position);
+    this.#reader.wrote(result.position);
     return result;
   }
 
@@ -128,10 +130,18 @@ export class EventStoreLog implements EventLog {
 
   async *readAll(options: ReadAllOptions = {}): AsyncIterable<RecordedEvent> {
     this.#assertOpen();
-    const { after = 0n, filter, limit = Number.POSITIVE_INFINITY } = options;
+    const { from, after = from ?? 0n, filter, limit = Number.POSITIVE_INFINITY } = options;
     const end = await this.#reader.end();
     let left = limit;
     if (left <= 0) return;
+    if (from !== undefined) {
+      const event = await this.#eventAt(from);
+      if (event !== undefined && matches(filter, event)) {
+        yield event;
+        left -= 1;
+        if (left === 0) return;
+      }
+    }
     const { signal } = this.#closing;
     const batchSize = Math.min(DEFAULT_BATCH, limit);
     for await (const { events } of this.#catchUp.read({ after, filter, batchSize, signal, end, isPatient: false })) {
@@ -143,6 +153,11 @@ export class EventStoreLog implements EventLog {
       }
     }
     this.#assertOpen();
+  }
+
+  async hasPosition(position: bigint): Promise<boolean> {
+    this.#assertOpen();
+    return this.#reader.hasPosition(position);
   }
 
   async *subscribe(options: SubscribeOptions): AsyncIterable<EventBatch> {
@@ -189,6 +204,11 @@ export class EventStoreLog implements EventLog {
     } finally {
       this.#subscription.leave();
     }
+  }
+
+  async #eventAt(position: bigint): Promise<RecordedEvent | undefined> {
+    const record = await this.#reader.recordFrom(position);
+    return record?.position.commit === position ? this.#codec.toEvent(record) : undefined;
   }
 
   async truncate(stream: string, before: bigint): Promise<void> {
@@ -315,9 +335,4 @@ function lookup(reader: Reader): Lookup {
       return record.position.commit;
     },
   };
-}
-
-async function first(records: AsyncIterable<AnyRecord>): Promise<AnyRecord | undefined> {
-  for await (const record of records) return record;
-  return undefined;
 }

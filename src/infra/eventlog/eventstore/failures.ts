@@ -13,6 +13,10 @@ import type { ServerAddress } from './address.js';
 const PERMISSION_DENIED = 7;
 const UNAUTHENTICATED = 16;
 const INVALID_ARGUMENT = 3;
+/** gRPC's status code for errors that the server does not explain. */
+const UNKNOWN = 2;
+/** Matches what servers say of a position where no record begins; 23.10 says nothing but that it has failed. */
+const INVALID_POSITION = /invalid ?position|exception was thrown by handler/i;
 
 /** Matches the messages of failed TLS connections. Trying again does not help. */
 const TLS = /certificate|self[- ]signed|altnames|wrong version number|EPROTO|ERR_SSL|ERR_TLS|CERT_|unable to verify/i;
@@ -69,9 +73,12 @@ export function isAnswer(error: unknown): boolean {
   return error instanceof MaxAppendSizeExceededError || isDenied(error) || codeOf(error) === INVALID_ARGUMENT;
 }
 
-/** Whether the server refused to read from a position because it has no record there. */
+/** Whether the server refused to read from a position because no record begins there. */
 export function isInvalidPosition(error: unknown): boolean {
-  return codeOf(error) === INVALID_ARGUMENT && error instanceof Error && /invalid position/i.test(error.message);
+  const code = codeOf(error);
+  return (
+    (code === INVALID_ARGUMENT || code === UNKNOWN) && error instanceof Error && INVALID_POSITION.test(error.message)
+  );
 }
 
 /** Converts the error of a failed call into a LogError. */

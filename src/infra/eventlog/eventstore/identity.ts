@@ -2,7 +2,7 @@ import { LogError, WrongExpectedRevision } from '../errors.js';
 import { isLogId, newLogId } from '../log-id.js';
 import type { Appender } from './appender.js';
 import { bareEvent, positionOf, type AnyRecord, type EventCodec } from './event-codec.js';
-import type { Reader } from './reader.js';
+import type { End, Reader } from './reader.js';
 
 /** The stream whose last event holds the log's id. It is not part of the log. */
 const STREAM = 'sheratan-log';
@@ -27,12 +27,13 @@ export async function nameLog(codec: EventCodec, reader: Reader, appender: Appen
   return append(codec, appender, last?.revision ?? 'no-stream');
 }
 
-/** The position where the log begins: its id is written before anything else. @throws LogError */
-export async function startOfLog(codec: EventCodec, reader: Reader): Promise<bigint> {
-  for await (const record of reader.stream(codec.streamName(STREAM), { limit: 1 })) {
-    if (record.revision === 0n) return positionOf(record) ?? 0n;
+/** The place where the log begins: its id is written before anything else. @throws LogError */
+export async function startOfLog(codec: EventCodec, reader: Reader): Promise<End> {
+  const stream = codec.streamName(STREAM);
+  for await (const record of reader.stream(stream, { limit: 1 })) {
+    if (record.revision === 0n) return { position: positionOf(record) ?? 0n, stream };
   }
-  return 0n;
+  return { position: 0n, stream: undefined };
 }
 
 async function append(codec: EventCodec, appender: Appender, expected: bigint | 'no-stream'): Promise<string> {

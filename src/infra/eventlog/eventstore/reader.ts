@@ -15,15 +15,18 @@ import {
 } from '@eventstore/db-client';
 import type { ReadStreamOptions } from '../eventlog.js';
 import type { AnyRecord, EventCodec } from './event-codec.js';
-import { Ended } from './failures.js';
+import { readAllFiltered } from './connection.js';
+import { Ended, isInvalidPosition } from './failures.js';
 import { readableChunks } from './readable-chunks.js';
 import { Tries, type ReconnectingClient } from './reconnecting-client.js';
 
-/** Records in the first read for the last one of ours: it is usually among them. */
-const FIRST_RECORDS = 16;
+/** Records in the first read for the last one of ours, whoever wrote them: it is usually among them. */
+const LAST_RECORDS = 8;
+/** How long the server may search the log for a record of ours, in milliseconds. */
+const SEARCH_MS = 60_000;
 const ALL = Number.MAX_SAFE_INTEGER;
 
-/** The place of the last record of ours, or of the end of an empty log. */
+/** The place of a record, or of the end of an empty log. */
 export interface End {
   readonly position: bigint;
   /** The server's name of its stream. */
@@ -37,6 +40,8 @@ interface Reading<From, R> {
   readonly from: From;
   readonly limit: number;
   readonly open: (client: EventStoreDBClient, from: From, limit: number) => StreamingRead<Resolved<R>>;
+  /** How long the server may take to answer, in milliseconds; by default as long as for any call. */
+  readonly answerMs?: number;
   /** Where to resume after a record; undefined if no record can follow. */
   readonly after: (record: R) => From | undefined;
 }
@@ -45,13 +50,32 @@ interface Resolved<R> {
   readonly event?: R;
 }
 
+interface AllReading {
+  readonly direction: Direction;
+  readonly from: ReadPosition;
+  /** Unlimited by default. */
+  readonly limit?: number;
+  /** The prefixes of the streams to read; all streams by default. */
+  readonly prefixes?: readonly string[];
+  readonly answerMs?: number;
+}
+
+/** What a search for the last record of ours has found. */
+interface Known {
+  readonly end: End;
+  /** The last record of all that was searched. */
+  readonly last: { readonly id: string; readonly position: bigint };
+}
+
 /** Reads from the server; resumes when a connection breaks. */
 export class Reader {
   readonly #connection: ReconnectingClient;
   readonly #codec: EventCodec;
-  /** The last record of ours, and the id of the last record of all when it was found. */
-  #known: { readonly end: End; readonly last: string | undefined } = { end: NOTHING, last: undefined };
-  #start = 0n;
+  /** The last record of ours, and the last record of all when it was found. */
+  #known: Known | undefined;
+  #start = NOTHING;
+  /** The position of the last record of ours that this core wrote. */
+  #wrote = 0n;
   #reading: Promise<End> | undefined;
   #next: Promise<End> | undefined;
 
@@ -62,12 +86,12 @@ export class Reader {
 
   /** No record of ours lies before this position. */
   get start(): bigint {
-    return this.#start;
+    return this.#start.position;
   }
 
-  /** Sets the position before which no record of ours lies. */
-  startAt(position: bigint): void {
-    this.#start = position;
+  /** Sets the record before which no record of ours lies. */
+  startAt(start: End): void {
+    this.#start = start;
   }
 
   /** The records of a stream, by its name on the server; none if it does not exist or was deleted. @throws LogError */
@@ -89,8 +113,8 @@ export class Reader {
   }
 
   /**
-   * The last record of ours, as of now. The server and other applications may write after it, so this searches backwards,
-   * down to the records that were searched before. @throws LogError
+   * The last record of ours, as of now. The server and other applications may write after it: the server searches what was
+   * recorded since the last search, or else the log from its end, and sends only records of ours. @throws LogError
    */
   end(): Promise<End> {
     if (this.#reading === undefined) {
@@ -111,68 +135,99 @@ export class Reader {
   }
 
   /**
-   * The position of the last record at or before a place that may have none; 0 if there is none. The search starts at the
-   * nearer end of the log.
-   * @param head an existing position after the place
-   * @throws LogError
+   * Whether the log can be read from a position, because a record begins there or began there until the server was
+   * scavenged. @throws LogError
    */
-  async recordBefore(place: bigint, head: bigint): Promise<bigint> {
-    let before = 0n;
-    if (place < head / 2n) {
-      for await (const { position } of this.#all(FORWARDS, START, ALL)) {
-        if (position.commit > place) break;
-        before = position.commit;
-      }
-      return before;
+  async hasPosition(position: bigint): Promise<boolean> {
+    if (position === 0n) return true;
+    try {
+      return (await this.recordFrom(position)) !== undefined;
+    } catch (error) {
+      if (isInvalidPosition(error)) return false;
+      throw error;
     }
-    for await (const { position } of this.#all(BACKWARDS, END, ALL)) {
-      if (position.commit <= place) return position.commit;
-    }
-    return before;
+  }
+
+  /** The first record at a position or after it. @throws LogError; the client's error when no record begins there */
+  recordFrom(position: bigint): Promise<AllStreamRecordedEvent | undefined> {
+    return first(this.#all({ direction: FORWARDS, from: at(position), limit: 1 }));
+  }
+
+  /** Notes the position of a record of ours that this core wrote: later searches begin there. */
+  wrote(position: bigint): void {
+    if (position > this.#wrote) this.#wrote = position;
   }
 
   async #findEnd(): Promise<End> {
     const known = this.#known;
-    let last: string | undefined;
-    let end = NOTHING;
-    for await (const record of this.#backwards()) {
-      last ??= record.id;
-      const position = record.position.commit;
-      const isOurs = this.#codec.isOurs(record);
-      if (isOurs) end = { position, stream: record.streamId };
-      else if (record.id === known.last) end = known.end;
-      if (isOurs || record.id === known.last || position <= this.#start) break;
+    this.#known = undefined;
+    let last: AllStreamRecordedEvent | undefined;
+    for await (const record of this.#all({ direction: BACKWARDS, from: END, limit: LAST_RECORDS })) {
+      last ??= record;
+      if (record.id === known?.last.id) return this.#found(known.end, last);
+      if (this.#codec.isOurs(record)) return this.#found(endAt(record), last);
     }
-    this.#known = { end, last };
+    if (last === undefined) return NOTHING;
+    const since = known === undefined ? undefined : await this.#searchSince(known, last);
+    if (since === 'none' && known !== undefined) return this.#found(known.end, last);
+    const record = since ?? (await this.#searchBackwards());
+    if (record === undefined || record === 'none') return this.#found(NOTHING, last);
+    // It may have been recorded after the last record of all was read.
+    return this.#found(endAt(record), record.position.commit > last.position.commit ? record : last);
+  }
+
+  /** The last record of ours since an earlier search; undefined when the log is not the one that was searched. */
+  async #searchSince(known: Known, last: AllStreamRecordedEvent): Promise<AllStreamRecordedEvent | 'none' | undefined> {
+    const hasWritten = this.#wrote > known.last.position;
+    const from = hasWritten ? this.#wrote : known.last.position;
+    if (last.position.commit < from) return undefined;
+    let found: AllStreamRecordedEvent | undefined;
+    try {
+      const prefixes = this.#codec.prefixes();
+      for await (const record of this.#all({ direction: FORWARDS, from: at(from), prefixes }))
+        if (this.#codec.isOurs(record)) found = record;
+    } catch (error) {
+      if (isInvalidPosition(error)) return undefined;
+      throw error;
+    }
+    return found ?? (hasWritten ? undefined : 'none');
+  }
+
+  /** The last record of ours in the whole log. The search ends at the record that names the log, before which there is none. */
+  async #searchBackwards(): Promise<AllStreamRecordedEvent | undefined> {
+    const { position, stream } = this.#start;
+    const prefixes = [...this.#codec.prefixes(), ...(stream === undefined ? [] : [stream])];
+    for await (const record of this.#all({ direction: BACKWARDS, from: END, prefixes, answerMs: SEARCH_MS })) {
+      if (this.#codec.isOurs(record)) return record;
+      if (record.position.commit <= position) break;
+    }
+    return undefined;
+  }
+
+  #found(end: End, { id, position }: AllStreamRecordedEvent): End {
+    this.#known = { end, last: { id, position: position.commit } };
     return end;
   }
 
-  async *#backwards(): AsyncIterable<AllStreamRecordedEvent> {
-    let from: ReadPosition = END;
-    for (const limit of [FIRST_RECORDS, ALL]) {
-      for await (const record of this.#all(BACKWARDS, from, limit)) {
-        from = record.position;
-        yield record;
-      }
-    }
-  }
-
-  /** The records of all streams. Reading forwards repeats a record when a connection breaks. */
-  #all(direction: Direction, from: ReadPosition, limit: number): AsyncIterable<AllStreamRecordedEvent> {
+  /** The records of all streams, or of those with some prefixes. Reading forwards repeats a record when a connection breaks. */
+  #all({ direction, from, limit = ALL, prefixes, answerMs }: AllReading): AsyncIterable<AllStreamRecordedEvent> {
     return this.#read<ReadPosition, AllStreamRecordedEvent>({
       from,
       limit,
-      open: (client, fromPosition, maxCount) =>
-        client.readAll({ direction, fromPosition, maxCount, requiresLeader: true }),
+      ...(answerMs === undefined ? {} : { answerMs }),
+      open: (client, fromPosition, maxCount) => {
+        const options = { direction, fromPosition, maxCount, requiresLeader: true };
+        return prefixes === undefined ? client.readAll(options) : readAllFiltered(client, options, prefixes);
+      },
       after: ({ position }) => position,
     });
   }
 
-  async *#read<From, R>({ from: start, limit, open, after }: Reading<From, R>): AsyncIterable<R> {
+  async *#read<From, R>({ from: start, limit, open, after, ...reading }: Reading<From, R>): AsyncIterable<R> {
     const tries = new Tries();
     let from = start;
     for (let left = limit; left > 0;) {
-      const answerMs = this.#connection.start(tries);
+      const answerMs = Math.max(this.#connection.start(tries), reading.answerMs ?? 0);
       const { client } = this.#connection;
       try {
         for await (const record of this.#once(client, open(client, from, left), answerMs)) {
@@ -187,9 +242,11 @@ export class Reader {
         this.#connection.succeeded();
         return;
       } catch (error) {
-        if (error instanceof StreamNotFoundError || error instanceof StreamDeletedError) {
+        const isMissing = error instanceof StreamNotFoundError || error instanceof StreamDeletedError;
+        if (isMissing || isInvalidPosition(error)) {
           this.#connection.succeeded();
-          return;
+          if (isMissing) return;
+          throw error;
         }
         await this.#connection.retry(client, error, tries);
       }
@@ -208,4 +265,18 @@ export class Reader {
     // A client that was replaced ends its reads as if they were complete.
     if (client !== this.#connection.client) throw new Ended();
   }
+}
+
+/** The first of some records. */
+export async function first<R>(records: AsyncIterable<R>): Promise<R | undefined> {
+  for await (const record of records) return record;
+  return undefined;
+}
+
+function endAt({ position, streamId }: AllStreamRecordedEvent): End {
+  return { position: position.commit, stream: streamId };
+}
+
+function at(position: bigint): ReadPosition {
+  return { commit: position, prepare: position };
 }

@@ -35,7 +35,7 @@ export class EventQueries {
     @Ctx() { services }: ApiContext,
   ): Promise<EventConnection> {
     const limit = checkFirst(first, DEFAULT_PAGE);
-    const from = await services.positionOr(0n, after);
+    const from = await services.readAfter(after, 0n);
     const edges = [];
     for await (const event of services.log.readAll({ after: from, filter: logFilter(filter), limit: limit + 1 })) {
       edges.push({
@@ -58,7 +58,7 @@ export class EventQueries {
       context: ApiContext;
     }) => {
       const filter = logFilter(args.filter);
-      const after = await services.positionOr(await services.log.head(), args.after);
+      const after = await services.readAfter(args.after, await services.log.head());
       return untilReturned((signal) => recordedEvents(services, after, filter, signal));
     },
   })

@@ -110,7 +110,7 @@ export class JobQueries {
     subscribe: async ({ args, context }: { args: JobChangedArgs; context: ApiContext }) => {
       const { services } = context;
       checkLists({ kinds: args.kinds });
-      const after = await services.positionOr(services.missions.position, args.after);
+      const after = await services.readAfter(args.after, services.missions.position);
       const filter = { missionId: given(args.missionId), kinds: given(args.kinds) };
       return untilReturned((signal) => jobChanges(services).changes(after, filter, signal));
     },

@@ -100,7 +100,7 @@ export class MissionQueries {
       'This returns missions as they change. With `after`, it first returns each mission that changed since that position.',
     subscribe: async ({ args, context }: { args: { id?: string; after?: string }; context: ApiContext }) => {
       const { services } = context;
-      const after = await services.positionOr(services.missions.position, args.after);
+      const after = await services.readAfter(args.after, services.missions.position);
       return untilReturned((signal) => missionChanges(services).changes(after, given(args.id), signal));
     },
   })

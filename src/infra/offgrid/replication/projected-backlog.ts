@@ -1,7 +1,7 @@
 import { isReplicated, type ReplicatedEvent } from '../../../domain/event.js';
 import type { CountedHead, HostState, Policy } from '../../../domain/replication.js';
 import { LogError } from '../../eventlog/errors.js';
-import type { EventLog } from '../../eventlog/eventlog.js';
+import type { EventLog, ReadAllOptions } from '../../eventlog/eventlog.js';
 import type { Projector } from '../../projector/projector.js';
 import { entryPlaces, replicationRows, type ReplicationRows } from '../../readmodels/outbox/outbox-rows.js';
 import type { HostRecord, Outbox, ReplicationState } from './replication-state.js';
@@ -44,12 +44,13 @@ export class ProjectedBacklog implements Outbox {
     const [first] = entries;
     if (first === undefined) return [];
     const events: ReplicatedEvent[] = [];
-    for (let from = BigInt(first.position) - 1n; events.length < entries.length;) {
-      const missing = entries.length - events.length;
+    let start: ReadAllOptions = { from: BigInt(first.position) };
+    while (events.length < entries.length) {
+      const limit = entries.length - events.length;
       let read = 0;
-      for await (const event of this.#log.readAll({ after: from, limit: missing })) {
+      for await (const event of this.#log.readAll({ ...start, limit })) {
         read += 1;
-        from = event.position;
+        start = { after: event.position };
         if (isReplicated(event)) events.push({ sequence: after + events.length + 1, event });
       }
       if (read === 0) break;

@@ -3,33 +3,10 @@ import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { Projector } from '../../../../src/infra/projector/projector.js';
 import { outbox } from '../../../../src/projections/outbox.js';
-import { StoredRecord } from '../../../support/eventstore/record.js';
-import type { StandIn } from '../../../support/eventstore/stand-in.js';
 import { collect, idsOf, newEvent, newEvents, newMetadata, newStream, revisionsTo } from '../../../support/events.js';
 import { LogFolder } from '../../../support/log-folder.js';
 import { quiet } from '../../../support/quiet.js';
-import { Follower, idsIn, openLog, positionsIn, seed, seedForeign, start, startServer } from './setup.js';
-
-/** Counts a server's work from now on: reads, and the records that reads and subscriptions deliver. */
-function count(server: StandIn): { reads: number; records: number } {
-  const counted = { reads: 0, records: 0 };
-  const nextRead = server.faults.nextRead.bind(server.faults);
-  server.faults.nextRead = () => {
-    counted.reads += 1;
-    return nextRead();
-  };
-  const { prototype } = StoredRecord;
-  const property = Object.getOwnPropertyDescriptor(prototype, 'frame') ?? {};
-  Object.defineProperty(prototype, 'frame', {
-    ...property,
-    get(this: StoredRecord) {
-      counted.records += 1;
-      return property.get?.call(this) as Buffer;
-    },
-  });
-  onTestFinished(() => void Object.defineProperty(prototype, 'frame', property));
-  return counted;
-}
+import { count, Follower, idsIn, openLog, positionsIn, seed, seedForeign, start, startServer } from './setup.js';
 
 describe('records of other applications', () => {
   it('are ignored, wherever they are', async () => {

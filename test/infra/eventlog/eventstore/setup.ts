@@ -5,6 +5,7 @@ import type { EventBatch, EventFilter, EventLog } from '../../../../src/infra/ev
 import { readAddress } from '../../../../src/infra/eventlog/eventstore/address.js';
 import { EventStoreLog } from '../../../../src/infra/eventlog/eventstore/eventstore-log.js';
 import { matches } from '../../../../src/infra/eventlog/filter.js';
+import { StoredRecord } from '../../../support/eventstore/record.js';
 import type { StandIn, StandInOptions } from '../../../support/eventstore/stand-in.js';
 import { collect, idsOf, newMetadata } from '../../../support/events.js';
 import { startStandIn } from '../../../support/log-server.js';
@@ -58,6 +59,27 @@ export function seed(server: StandIn, count: number, streams: readonly string[])
 /** Writes records of another application. */
 export function seedForeign(server: StandIn, count: number, stream = 'other-1'): void {
   server.store.seed(Array.from({ length: count }, () => ({ stream, id: randomUUID() })));
+}
+
+/** Counts a server's work from now on: reads, and the records that reads and subscriptions deliver. */
+export function count(server: StandIn): { reads: number; records: number } {
+  const counted = { reads: 0, records: 0 };
+  const nextRead = server.faults.nextRead.bind(server.faults);
+  server.faults.nextRead = () => {
+    counted.reads += 1;
+    return nextRead();
+  };
+  const { prototype } = StoredRecord;
+  const property = Object.getOwnPropertyDescriptor(prototype, 'frame') ?? {};
+  Object.defineProperty(prototype, 'frame', {
+    ...property,
+    get(this: StoredRecord) {
+      counted.records += 1;
+      return property.get?.call(this) as Buffer;
+    },
+  });
+  onTestFinished(() => void Object.defineProperty(prototype, 'frame', property));
+  return counted;
 }
 
 /** The positions of the log's events on the server: all, or those that match a filter. */
