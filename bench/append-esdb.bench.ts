@@ -7,7 +7,7 @@ import { bareAppendRate, serverAppendRate } from './support/append-esdb.js';
 import { perSecondText, result, Rounds, setting } from './support/measure.js';
 import { prepareEvents } from './support/rows.js';
 
-const FLOOR = 0.8;
+const FLOOR = 0.9;
 const CALLERS = 100;
 /** A single caller appends a tenth as many. */
 const ONE_CALLER_SHARE = 10;

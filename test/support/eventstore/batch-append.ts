@@ -98,8 +98,8 @@ class BatchAppends {
       this.#answer(id, pending.stream, pending.expected, verdict);
       this.#endIfDone();
     };
-    if (this.#node.latency > 0 && verdict.kind !== 'failure') setTimeout(answer, this.#node.latency);
-    else answer();
+    if (verdict.kind === 'failure') answer();
+    else this.#node.answerAppend(answer);
   }
 
   #answer(id: string, stream: string, expected: Expected, verdict: Verdict): void {

@@ -9,6 +9,7 @@ const { values } = parseArgs({
     'max-append-size': { type: 'string' },
     /** In milliseconds. */
     latency: { type: 'string', default: '0' },
+    'commit-ms': { type: 'string', default: '0' },
   },
 });
 
@@ -16,6 +17,7 @@ const maxAppendSize = values['max-append-size'];
 const standIn = await StandIn.start({
   port: Number(values.port),
   latency: Number(values.latency),
+  commitMs: Number(values['commit-ms']),
   ...(maxAppendSize !== undefined && { maxAppendSize: Number(maxAppendSize) }),
 });
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void standIn.stop());

@@ -13,8 +13,8 @@ export interface Node {
   readonly leader: Endpoint | undefined;
   /** In bytes, as the server counts them. */
   readonly maxAppendSize: number;
-  /** How long each append's answer is held, in milliseconds. */
-  readonly latency: number;
+  /** Answers an append when it is on disk. */
+  answerAppend(answer: () => void): void;
   readonly version: Version;
   /** Whether checkpoints are put at the end of the log. */
   readonly checkpointsAtEnd: boolean;

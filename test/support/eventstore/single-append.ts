@@ -74,8 +74,7 @@ class SingleAppend {
       if (failure !== undefined) throw failure;
       this.#respond(null, toResponse(verdict as Appended, target.expected));
     };
-    if (this.#node.latency > 0) setTimeout(() => this.attempt(answer), this.#node.latency);
-    else answer();
+    this.#node.answerAppend(() => this.attempt(answer));
   }
 }
 

@@ -13,6 +13,7 @@ import { broken, notLeader, unavailable } from './errors.js';
 import { Faults, type Endpoint, type ReadFault } from './faults.js';
 import { getSupportedMethods } from './features-service.js';
 import { FrontDoor } from './front-door.js';
+import { GroupCommit } from './group-commit.js';
 import { featuresService, gossipService, streamsService } from './generated.js';
 import { readGossip } from './gossip-service.js';
 import { parseVersion, type Node, type Version } from './node.js';
@@ -33,6 +34,8 @@ export interface StandInOptions extends StoreOptions {
   readonly maxAppendSize?: number;
   /** How long each append's answer is held, in milliseconds. */
   readonly latency?: number;
+  /** How long a write to disk takes, in milliseconds: each has all appends that arrived during the one before. */
+  readonly commitMs?: number;
   readonly serverVersion?: string;
   /** Passwords by user name. The client sends them only over TLS. */
   readonly users?: Users;
@@ -53,7 +56,8 @@ export class StandIn implements Node, Member {
   readonly version: Version;
   readonly outlets = new Set<Outlet>();
   role: Role;
-  latency: number;
+  readonly #latency: number;
+  readonly #commits: GroupCommit;
   checkpointsAtEnd = false;
   invalidPositions = 0;
   readonly #server: Server;
@@ -71,7 +75,8 @@ export class StandIn implements Node, Member {
     this.cluster = Cluster.of(this.store);
     this.access = new Access(options.users);
     this.role = options.role ?? 'leader';
-    this.latency = options.latency ?? 0;
+    this.#latency = options.latency ?? 0;
+    this.#commits = new GroupCommit(options.commitMs ?? 0);
     this.maxAppendSize = options.maxAppendSize ?? MAX_APPEND_SIZE_BYTES;
     this.version = parseVersion(options.serverVersion ?? '24.10.0');
     this.#forgetLoss = this.store.onLoss(() => this.drop());
@@ -132,6 +137,11 @@ export class StandIn implements Node, Member {
   /** The number of open subscriptions. */
   get subscriptions(): number {
     return this.outlets.size;
+  }
+
+  answerAppend(answer: () => void): void {
+    if (this.#latency > 0) setTimeout(answer, this.#latency);
+    else this.#commits.add(answer);
   }
 
   /** Resets every connection. */

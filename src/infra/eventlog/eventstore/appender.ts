@@ -15,8 +15,10 @@ import { isAnswer, remedyFor, toLogError } from './failures.js';
 import { answered, Tries, type ReconnectingClient } from './reconnecting-client.js';
 import { MAX_HELD_MESSAGES, type SendBuffer } from './send-buffer.js';
 
-/** The most unanswered messages: more than a server processes at a time, and few enough to send again. */
-const MAX_MESSAGES = 64;
+/** The most bytes of unanswered appends, unless a single one has more: few enough to send again. */
+const MAX_SENT_BYTES = 8 * 1024 * 1024;
+/** The most unanswered messages: each may have to be looked up before it is sent again. */
+const MAX_SENT_MESSAGES = 1_024;
 /** The most bytes of an append in one message; the client puts an event that does not fit into another message. */
 const MESSAGE_BYTES = 3 * 1024 * 1024;
 /** The most appends that may wait. */
@@ -67,8 +69,9 @@ export class Appender {
   readonly #connection: ReconnectingClient;
   readonly #lookup: Lookup;
   #waiting: Entry[] = [];
-  #sent: Entry[] = [];
+  readonly #sent = new Map<string, Entry>();
   #messages = 0;
+  #sentBytes = 0;
   #bytes = 0;
   /** The `way` of the last answer. On another way appends are sent one at a time, because its start may reorder them. */
   #way: number | undefined;
@@ -130,20 +133,22 @@ export class Appender {
     while (!this.#recovering) {
       const next = this.#waiting[0];
       if (next === undefined || !this.#isRoomFor(next, buffer)) return;
-      if (this.#sent.some(({ name }) => name === next.name)) return;
+      if (this.#sent.has(next.name)) return;
       this.#waiting.shift();
-      this.#sent.push(next);
+      this.#sent.set(next.name, next);
       this.#messages += next.messages;
+      this.#sentBytes += next.bytes;
       next.attempts += 1;
       buffer.give(next.messages, () => this.#pump());
       void this.#send(next, client);
     }
   }
 
-  #isRoomFor({ messages }: Entry, buffer: SendBuffer): boolean {
+  #isRoomFor({ messages, bytes }: Entry, buffer: SendBuffer): boolean {
     if (this.#messages === 0) return true;
     const onTheirWay = this.#messages + messages;
-    if (this.#way !== this.#connection.way || onTheirWay > MAX_MESSAGES) return false;
+    if (this.#way !== this.#connection.way || onTheirWay > MAX_SENT_MESSAGES) return false;
+    if (this.#sentBytes + bytes > MAX_SENT_BYTES) return false;
     // The client cannot hold more messages than are unanswered.
     return onTheirWay <= MAX_HELD_MESSAGES || messages <= buffer.room;
   }
@@ -197,10 +202,10 @@ export class Appender {
     if (entry.isDone) return;
     entry.isDone = true;
     this.#bytes -= entry.bytes;
-    const index = this.#sent.indexOf(entry);
-    if (index >= 0) {
-      this.#sent.splice(index, 1);
+    if (this.#sent.get(entry.name) === entry) {
+      this.#sent.delete(entry.name);
       this.#messages -= entry.messages;
+      this.#sentBytes -= entry.bytes;
     } else this.#waiting = this.#waiting.filter((waiting) => waiting !== entry);
     tell();
     this.#pump();
@@ -208,7 +213,7 @@ export class Appender {
   }
 
   #drain(): void {
-    if (this.#sent.length + this.#waiting.length === 0) this.#drained?.();
+    if (this.#sent.size + this.#waiting.length === 0) this.#drained?.();
   }
 
   /** The outcome of the sent appends is unknown: puts them back in front of the queue, and sends them again after a wait. */
@@ -217,8 +222,9 @@ export class Appender {
     this.#time += 1;
     this.#way = undefined;
     this.#messages = 0;
-    this.#waiting = [...this.#sent, ...this.#waiting];
-    this.#sent = [];
+    this.#sentBytes = 0;
+    this.#waiting = [...this.#sent.values(), ...this.#waiting];
+    this.#sent.clear();
     void this.#resume(client, error).then(() => {
       this.#recovering = false;
       this.#pump();
