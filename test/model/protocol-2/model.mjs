@@ -1381,7 +1381,9 @@ export function run(seed, { family = 'F0', mut = new Set(), nem = new Set(), ste
         ),
       q0 = qOf(honest),
       pols = inPlay(bestH.node, q0);
-    if (!pols.every(({ P }) => weighs(P, hs, f)) || !kept(bestH.node, honest) || st8.forks || cloned) {
+    // The condition of the promise: hosts that have lost events count as dishonest ones do.
+    const whole = new Set(honest.filter((h) => [h.head, h.staged].every((t) => !t || kept(t.node, honest))));
+    if (!pols.every(({ P }) => weighs(P, whole, f)) || !kept(bestH.node, honest) || st8.forks || cloned) {
       st8.i5not++;
       break end;
     }
