@@ -28,6 +28,7 @@ export async function openLogWhenThere(
   const { port } = config;
   if (config.eventStore === undefined) return { ...(await openLog(config, clock, logger)), port };
   const room = await WaitingRoom.open(config);
+  let said: string | undefined;
   try {
     for (;;) {
       try {
@@ -36,7 +37,8 @@ export async function openLogWhenThere(
         signal?.throwIfAborted();
         if (!(error instanceof LogError) || error.code !== 'LOG_UNAVAILABLE') throw error;
         room.reason = `log: ${error.code}`;
-        logger.warn(error.message);
+        if (error.message !== said) logger.warn(error.message);
+        said = error.message;
         await delay(RETRY_MS, undefined, signal === undefined ? {} : { signal });
       }
     }

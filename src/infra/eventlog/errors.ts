@@ -1,3 +1,5 @@
+import type { Reported } from '../platform/failure-log.js';
+
 /** The stable code of a log's failure. */
 export type LogErrorCode =
   | 'WRONG_EXPECTED_REVISION'
@@ -20,15 +22,18 @@ export type LogErrorCode =
   | 'LOG_FAILED';
 
 /** A failure of the log, identified by a stable code. */
-export class LogError extends Error {
+export class LogError extends Error implements Reported {
   override readonly name: string = 'LogError';
   readonly code: LogErrorCode;
+  /** Whether it is about a server: its log reports when an outage or a refusal begins and ends. */
+  readonly isReported: boolean;
   /** The file that the message names, if any: the folder is removed from the message before clients see it. */
   readonly path: string | undefined;
 
   constructor(code: LogErrorCode, message: string, cause?: unknown, path?: string) {
     super(message, { cause });
     this.code = code;
+    this.isReported = code === 'LOG_UNAVAILABLE' || code === 'LOG_DENIED';
     this.path = path;
   }
 }

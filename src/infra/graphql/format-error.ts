@@ -1,7 +1,7 @@
 import { unwrapResolverError } from '@apollo/server/errors';
 import { GraphQLError, type GraphQLFormattedError, Kind } from 'graphql';
 import { INTERNAL_MESSAGE } from '../http-kit/error-answer.js';
-import type { Logger } from '../platform/logger.js';
+import type { RefusalLog } from '../http-kit/refusal-log.js';
 import { RequestError } from '../readmodels/request-error.js';
 import { errorAnswer } from '../services/error-answer.js';
 
@@ -17,7 +17,7 @@ export function plainMessage(message: string, code: string): string {
 }
 
 /** An error as clients see it: errors meant for them unchanged; for others, only that they were logged. */
-export function formatError(logger: Logger, error: unknown): GraphQLFormattedError {
+export function formatError(refusals: RefusalLog, error: unknown): GraphQLFormattedError {
   const cause = unwrapResolverError(error);
   const place = error instanceof GraphQLError ? error.toJSON() : undefined;
   const where = {
@@ -26,7 +26,7 @@ export function formatError(logger: Logger, error: unknown): GraphQLFormattedErr
   };
   const known = errorAnswer(cause);
   if (known !== undefined) {
-    if (known.status >= 500 && !(cause instanceof RequestError)) logger.error({ err: cause }, 'request refused');
+    if (known.status >= 500 && !(cause instanceof RequestError)) refusals.refused(known.code, cause);
     return { message: known.message, ...where, extensions: { code: known.code } };
   }
   if (cause instanceof GraphQLError) {
@@ -34,7 +34,7 @@ export function formatError(logger: Logger, error: unknown): GraphQLFormattedErr
     if (code !== 'INTERNAL_SERVER_ERROR')
       return { message: plainMessage(cause.message, code), ...where, extensions: { code } };
   }
-  logger.error({ err: cause }, 'request failed');
+  refusals.logger.error({ err: cause }, 'request failed');
   return { message: INTERNAL_MESSAGE, ...where, extensions: { code: 'INTERNAL_SERVER_ERROR' } };
 }
 

@@ -2,6 +2,7 @@ import { ApolloServer, type ApolloServerPlugin } from '@apollo/server';
 import { fastifyApolloDrainPlugin, fastifyApolloHandler } from '@as-integrations/fastify';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { GraphQLError, OperationTypeNode, type GraphQLSchema } from 'graphql';
+import type { RefusalLog } from '../http-kit/refusal-log.js';
 import { formatError, plainMessage } from './format-error.js';
 import type { ApiContext } from './kit/context.js';
 import { limitRules, MAX_TOKENS } from './kit/limits.js';
@@ -51,6 +52,7 @@ export async function serveGraphQL(
   app: FastifyInstance,
   schema: GraphQLSchema,
   introspection: boolean,
+  refusals: RefusalLog,
   makeContext: MakeContext,
 ): Promise<ApolloServer<ApiContext>> {
   const apollo = new ApolloServer<ApiContext>({
@@ -69,7 +71,7 @@ export async function serveGraphQL(
       // Apollo sets a code for what it refuses itself; other errors get their code from `formatError`.
       if (typeof code === 'string' && code !== 'INTERNAL_SERVER_ERROR' && code !== 'UNAUTHORIZED')
         return { ...formatted, message: plainMessage(formatted.message, code), extensions: { code } };
-      return formatError(app.log, error);
+      return formatError(refusals, error);
     },
     plugins: [statusForJson, noSubscriptions, fastifyApolloDrainPlugin(app)],
   });

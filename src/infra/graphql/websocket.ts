@@ -17,6 +17,7 @@ import { useServer } from 'graphql-ws/use/ws';
 import { LRUCache } from 'lru-cache';
 import type { WebSocketServer } from 'ws';
 import type { Caller } from '../access/auth.js';
+import type { RefusalLog } from '../http-kit/refusal-log.js';
 import type { Logger } from '../platform/logger.js';
 import { formatError } from './format-error.js';
 import type { ApiContext } from './kit/context.js';
@@ -48,6 +49,7 @@ export interface WebSocketOptions {
   readonly server: WebSocketServer;
   readonly schema: GraphQLSchema;
   readonly logger: Logger;
+  readonly refusals: RefusalLog;
   readonly introspection: boolean;
   /** The caller that the token in `connectionParams.authorization`, or in the upgrade request, belongs to. */
   readonly callerOf: (authorization: string | undefined) => Caller | undefined;
@@ -56,7 +58,7 @@ export interface WebSocketOptions {
 
 /** Serves GraphQL over WebSocket (the graphql-transport-ws protocol). `dispose` closes every connection with the code 1001. */
 export function serveWebSocket(options: WebSocketOptions): { dispose: () => Promise<void> | void } {
-  const { server, schema, logger, introspection, callerOf, makeContext } = options;
+  const { server, schema, logger, refusals, introspection, callerOf, makeContext } = options;
   const rules = [...specifiedRules, ...limitRules(), ...(introspection ? [] : [NoSchemaIntrospectionCustomRule])];
   const documents = new LRUCache<string, DocumentNode>({
     max: MAX_DOCUMENTS,
@@ -83,7 +85,7 @@ export function serveWebSocket(options: WebSocketOptions): { dispose: () => Prom
   const formatted = (result: ExecutionResult): ExecutionResult =>
     result.errors === undefined
       ? result
-      : { ...result, errors: result.errors.map((error) => asError(formatError(logger, error))) };
+      : { ...result, errors: result.errors.map((error) => asError(formatError(refusals, error))) };
 
   const served = useServer(
     {
@@ -128,7 +130,7 @@ export function serveWebSocket(options: WebSocketOptions): { dispose: () => Prom
           formatted({ errors: [new GraphQLError('', { originalError: asCause(error) })] });
         return shared.map(source as AsyncIterableIterator<object, undefined>, args, caller.role, executeFor, failed);
       },
-      onError: (_context, _id, _payload, errors) => errors.map((error) => formatError(logger, error)),
+      onError: (_context, _id, _payload, errors) => errors.map((error) => formatError(refusals, error)),
     },
     server,
     KEEP_ALIVE_MS,

@@ -1,4 +1,5 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { RefusalLog } from './refusal-log.js';
 
 /** An error as a client sees it: a status, and a body in the shape of GraphQL errors on every path. */
 export interface ErrorAnswer {
@@ -58,15 +59,21 @@ export interface ErrorFormat {
   readonly challenge?: string;
 }
 
+/** A format with the log of what is refused; by default the server's own. */
+export interface ErrorHandling extends ErrorFormat {
+  readonly refusals?: RefusalLog;
+}
+
 /** Answers every error, Fastify's own included, in one format. An internal error is logged; the client sees 500. */
-export function handleErrors(app: FastifyInstance, { answerTo, body, internalCode, challenge }: ErrorFormat): void {
+export function handleErrors(app: FastifyInstance, handling: ErrorHandling): void {
+  const { answerTo, body, internalCode, challenge, refusals = new RefusalLog(app.log) } = handling;
   app.setErrorHandler((error, request, reply) => {
     const known = answerTo(error);
     if (known === undefined) {
       request.log.error({ err: error }, 'request failed');
       return reply.code(500).send(body({ code: internalCode, message: INTERNAL_MESSAGE }, error));
     }
-    if (known.status >= 500) request.log.error({ err: error }, 'request refused');
+    if (known.status >= 500) refusals.refused(known.code, error);
     if (known.status === 401 && challenge !== undefined) void reply.header('www-authenticate', challenge);
     if (known.status === 503) void reply.header('retry-after', '1');
     return reply.code(known.status).send(body(known, error));

@@ -9,6 +9,7 @@ import type { ApiContext } from '../graphql/kit/context.js';
 import { makeLoaders } from '../graphql/kit/loaders.js';
 import { serveWebSocket } from '../graphql/websocket.js';
 import { errorBody, handleErrors, HttpError, refuseUrl } from '../http-kit/error-answer.js';
+import { RefusalLog } from '../http-kit/refusal-log.js';
 import { closeServer, newServer } from '../http-kit/server.js';
 import { atMost } from '../platform/at-most.js';
 import { newId } from '../platform/ids.js';
@@ -91,7 +92,9 @@ export async function startServer(
     return caller;
   };
 
+  const refusals = new RefusalLog(logger);
   handleErrors(app, {
+    refusals,
     answerTo: errorAnswer,
     body: errorBody,
     internalCode: 'INTERNAL_SERVER_ERROR',
@@ -113,7 +116,7 @@ export async function startServer(
   serveHealth(app, services, () => stopping);
   await servePlayground(app);
   await serveRest(app, { services, authorize });
-  const apollo = await serveGraphQL(app, schema, options.introspection, (request) =>
+  const apollo = await serveGraphQL(app, schema, options.introspection, refusals, (request) =>
     makeContext(authorize(request, 'viewer'), request.id),
   );
 
@@ -121,6 +124,7 @@ export async function startServer(
     server: webSockets,
     schema,
     logger,
+    refusals,
     introspection: options.introspection,
     callerOf: (authorization) => authenticator.caller(authorization),
     makeContext: (caller) => makeContext(caller, newId()),

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Lease } from '../eventlog/lease.js';
+import { FailureLog } from '../platform/failure-log.js';
 import type { Logger } from '../platform/logger.js';
 import type { CoreServices } from '../services/core-services.js';
 
@@ -25,12 +26,16 @@ export function periodically(
   work: (stopping: AbortSignal) => Promise<void>,
 ): Periodic {
   const stopping = new AbortController();
+  const failures = new FailureLog(logger, `process '${name}' fails`);
   const run = async () => {
     while (!stopping.signal.aborted) {
       try {
-        if (lease.isHeld) await work(stopping.signal);
+        if (lease.isHeld) {
+          await work(stopping.signal);
+          failures.succeeded();
+        }
       } catch (error) {
-        if (!stopping.signal.aborted) logger.error({ err: error, process: name }, 'process failed; trying again');
+        if (!stopping.signal.aborted) failures.failed(error);
       }
       await delay(intervalMs, undefined, { signal: stopping.signal }).catch(() => undefined);
     }

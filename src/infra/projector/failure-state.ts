@@ -1,13 +1,25 @@
+import { FailureLog } from '../platform/failure-log.js';
+import type { Logger } from '../platform/logger.js';
 import type { FoldError } from './batch-folder.js';
 import type { ProjectionFailure } from './status.js';
 
 /**
  * What prevents a projection from continuing: an event that halted the live tables or a rebuild, until it is resumed; or a
- * write that failed (a full disk), until one succeeds.
+ * write that failed (a full disk), until one succeeds. Logs when it begins and ends.
  */
 export class FailureState {
   readonly #halts = new Map<'live' | 'next', ProjectionFailure>();
+  readonly #logger: Logger;
+  readonly #logs: Readonly<Record<'projection' | 'rebuild', FailureLog>>;
   #write: ProjectionFailure | undefined;
+
+  constructor(logger: Logger) {
+    this.#logger = logger;
+    this.#logs = {
+      projection: new FailureLog(logger, 'projection failed'),
+      rebuild: new FailureLog(logger, 'rebuild failed'),
+    };
+  }
 
   get isHalted(): boolean {
     return this.#halts.size > 0;
@@ -23,10 +35,10 @@ export class FailureState {
     return this.#halts.has(slot);
   }
 
-  halt(slot: 'live' | 'next', { code, event, message }: FoldError): ProjectionFailure {
+  halt(slot: 'live' | 'next', { code, event, message }: FoldError): void {
     const failure = { code, position: event.position, eventId: event.id, type: event.type, message };
     this.#halts.set(slot, failure);
-    return failure;
+    this.#logger.error({ ...failure, position: event.position.toString(), slot }, 'projection halted');
   }
 
   /** Clears the halt of a rebuild, or all halts without an argument. */
@@ -35,13 +47,15 @@ export class FailureState {
     else this.#halts.delete(slot);
   }
 
-  /** Records that the changes after a position could not be written. */
-  writeFailed(position: bigint, error: unknown): void {
+  /** Records that the changes after a position could not be written, by the projection or by a rebuild of it. */
+  writeFailed(what: 'projection' | 'rebuild', position: bigint, error: unknown): void {
     const message = error instanceof Error ? error.message : String(error);
     this.#write = { code: 'WRITE_FAILED', position, eventId: null, type: null, message };
+    this.#logs[what].failed(error);
   }
 
   written(): void {
     this.#write = undefined;
+    for (const log of Object.values(this.#logs)) log.succeeded();
   }
 }

@@ -48,7 +48,7 @@ export class Projector {
   #live: Generation;
   #frozen: boolean;
   #isLive = false;
-  readonly #failures = new FailureState();
+  readonly #failures: FailureState;
   #follower = new AbortController();
   #following: Promise<void> = Promise.resolve();
   #pause: Promise<void> = Promise.resolve();
@@ -61,6 +61,7 @@ export class Projector {
     this.projection = file.projection;
     this.#log = log;
     this.#logger = logger.child({ projection: file.projection.name });
+    this.#failures = new FailureState(this.#logger);
     this.#digest = new LiveDigest(file);
     this.#live = live;
     this.#frozen = live.version !== file.projection.version;
@@ -123,9 +124,11 @@ export class Projector {
   }
 
   async status(): Promise<ProjectionStatus> {
+    const end = await this.#log.head();
+    // What follows is of one moment.
     const rebuilding = this.#rebuild;
     const position = rebuilding?.position ?? this.#live.position;
-    const head = await this.#log.head();
+    const head = position > end ? position : end;
     const state = this.#state();
     const pace = this.#throughput.forecast(head - position);
     return {
@@ -298,16 +301,14 @@ export class Projector {
   }
 
   #halt(slot: 'live' | 'next', error: FoldError): void {
-    const failure = this.#failures.halt(slot, error);
-    this.#logger.error({ ...failure, position: failure.position.toString(), slot }, 'projection halted');
+    this.#failures.halt(slot, error);
     // The position they wait for will not be reached until the halt is lifted.
     if (slot === 'live') this.#waiters.dismiss();
     this.#progressed.notify();
   }
 
-  async #retryLater(error: unknown, what: string, signal: AbortSignal): Promise<void> {
-    this.#failures.writeFailed(this.#live.position, error);
-    this.#logger.error({ err: error }, `${what} failed; trying again`);
+  async #retryLater(error: unknown, what: 'projection' | 'rebuild', signal: AbortSignal): Promise<void> {
+    this.#failures.writeFailed(what, this.#live.position, error);
     this.#progressed.notify();
     await delay(RETRY_DELAY_MS, undefined, { signal }).catch(() => undefined);
   }

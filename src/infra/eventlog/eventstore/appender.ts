@@ -169,7 +169,7 @@ export class Appender {
     } catch (error) {
       if (time !== this.#time) return;
       if (isAnswer(error)) {
-        this.#connection.succeeded();
+        this.#connection.heard(error);
         this.#tries.succeeded();
       }
       const verdict = this.#verdictOf(error, entry);

@@ -110,11 +110,7 @@ export function toLogError(error: unknown, { shown, hasUserCertificate, login }:
     return new LogError('EVENT_INVALID', `${shown} refuses the request as invalid ${because}.`, error);
   }
   const advice = hangsUp(error) ? ' It closes the connection immediately: if it uses TLS, remove tls=false.' : '';
-  return new LogError(
-    'LOG_UNAVAILABLE',
-    `${shown} cannot be reached at present; the connection is retried ${because}.${advice}`,
-    error,
-  );
+  return new LogError('LOG_UNAVAILABLE', `${shown} cannot be reached at present ${because}.${advice}`, error);
 }
 
 /** Whether the server refused the login, or an operation of it. */

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { atMost } from '../../platform/at-most.js';
+import { FailureLog } from '../../platform/failure-log.js';
 import type { Logger } from '../../platform/logger.js';
 import { WrongExpectedRevision } from '../errors.js';
 import type { Lease } from '../lease.js';
@@ -80,14 +81,16 @@ export class EventStoreLease implements Lease {
 
   async #run(): Promise<void> {
     const { signal } = this.#stopping;
+    const failures = new FailureLog(this.#dependencies.logger, `lease '${this.#name}' cannot be checked`);
     while (!signal.aborted) {
       try {
         await this.#look();
+        failures.succeeded();
       } catch (error) {
         // Another has it.
         if (error instanceof WrongExpectedRevision) this.#lose();
         // A held lease remains held until it expires.
-        else this.#dependencies.logger.warn({ err: error, lease: this.#name }, 'lease cannot be checked; trying again');
+        else failures.failed(error);
       }
       await delay(LOOK_MS, undefined, { signal }).catch(() => undefined);
     }

@@ -102,6 +102,8 @@ export class ReconnectingClient {
   #triedSince: number | undefined;
   #downSince: number | undefined;
   #lastFailure: unknown;
+  /** When it was first refused access after it had had access. */
+  #deniedSince: number | undefined;
 
   constructor(address: ServerAddress, logger: Logger) {
     this.address = address;
@@ -140,14 +142,29 @@ export class ReconnectingClient {
   succeeded(): void {
     this.#refusedSince = null;
     this.#heard();
+    if (this.#deniedSince === undefined) return;
+    this.#logger.info(`${this.address.shown} grants access again, after ${secondsSince(this.#deniedSince)} s`);
+    this.#deniedSince = undefined;
+  }
+
+  /** Logs the first of several refusals, unless none was granted before: then whoever opens the log ends with it. */
+  #refused({ message }: LogError): void {
+    if (this.#refusedSince !== null || this.#deniedSince !== undefined) return;
+    this.#deniedSince = performance.now();
+    this.#logger.error(message);
+  }
+
+  /** Notes that the server has answered with an error. */
+  heard(error: unknown): void {
+    if (isDenied(error)) this.#heard();
+    else this.succeeded();
   }
 
   #heard(): void {
     this.#triedSince = undefined;
     if (this.#downSince === undefined) return;
-    const seconds = ((performance.now() - this.#downSince) / 1_000).toFixed(1);
+    this.#logger.info(`${this.address.shown} answers again, after ${secondsSince(this.#downSince)} s`);
     this.#downSince = undefined;
-    this.#logger.info(`${this.address.shown} answers again, after ${seconds} s`);
   }
 
   /** Notes that a call on a client has failed, and reconnects if needed. @throws LogError when a retry does not help */
@@ -156,7 +173,9 @@ export class ReconnectingClient {
     if (isAnswer(error)) this.#heard();
     if (remedy === 'none') {
       if (isDenied(error) && this.#mayBeNew(error)) return;
-      throw toLogError(error, this.address);
+      const refusal = toLogError(error, this.address);
+      if (refusal.code === 'LOG_DENIED') this.#refused(refusal);
+      throw refusal;
     }
     if (remedy === 'ask-again') return;
     this.#way += 1;
@@ -271,6 +290,10 @@ export class ReconnectingClient {
     this.#madeAt = performance.now();
     return new Connection(this.address, this.#dialer, () => (this.#way += 1));
   }
+}
+
+function secondsSince(time: number): string {
+  return ((performance.now() - time) / 1_000).toFixed(1);
 }
 
 /** Resolves or rejects as `work` does. @throws NoAnswer when that takes longer than `ms` */

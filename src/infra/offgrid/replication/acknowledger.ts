@@ -8,6 +8,7 @@ import {
 } from '../../../domain/replication.js';
 import type { Time } from '../../platform/clock.js';
 import { firstOf } from '../../platform/linked-signal.js';
+import { FailureLog } from '../../platform/failure-log.js';
 import type { Logger } from '../../platform/logger.js';
 import { Nudge } from '../../platform/nudge.js';
 import type { SignedThing } from '../protocol/signed.js';
@@ -94,13 +95,15 @@ export class Acknowledger {
 
   async run(signal: AbortSignal): Promise<void> {
     const { time, logger } = this.#dependencies;
+    const failures = new FailureLog(logger, 'acknowledgements cannot be recorded');
     while (!signal.aborted) {
       if (this.#fresh.size === 0) await this.#arrived.wait(signal);
       if (signal.aborted) break;
       try {
         await this.#inTurn(() => this.#record());
+        failures.succeeded();
       } catch (error) {
-        logger.error({ err: error }, 'acknowledgements cannot be recorded; trying again');
+        failures.failed(error);
         await time.sleep(RETRY_MS, signal);
       }
       if (this.#urgency > 0) continue;

@@ -3,6 +3,7 @@ import { toHex } from '../../crypto/bytes.js';
 import { dataKey, KEY_BYTES } from '../../crypto/data-key.js';
 import type { RootKey } from '../../crypto/root-key.js';
 import type { Time } from '../../platform/clock.js';
+import { FailureLog } from '../../platform/failure-log.js';
 import type { Logger } from '../../platform/logger.js';
 import type { ShippingState } from './ports.js';
 
@@ -33,13 +34,15 @@ export async function refusalOf(
   { origin, root, known, record, time, randomBytes, logger }: FirstKeyDependencies,
   signal: AbortSignal,
 ): Promise<Refusal | undefined> {
+  const failures = new FailureLog(logger, 'the first key cannot be recorded');
   while (known().keys.length === 0 && !signal.aborted) {
     try {
       await record(newKey(root, origin, 1, randomBytes(KEY_BYTES)));
+      failures.succeeded();
       // Without this wait, an outbox that does not show the key yet would cause key after key to be recorded.
       if (known().keys.length === 0) await time.sleep(RETRY_MS, signal);
     } catch (error) {
-      logger.error({ err: error }, 'the first key cannot be recorded; trying again');
+      failures.failed(error);
       await time.sleep(RETRY_MS, signal);
     }
   }

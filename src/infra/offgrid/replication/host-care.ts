@@ -1,6 +1,7 @@
 import { equalBytes } from '../../crypto/bytes.js';
 import type { Time } from '../../platform/clock.js';
 import { firstOf } from '../../platform/linked-signal.js';
+import { FailureLog } from '../../platform/failure-log.js';
 import type { Logger } from '../../platform/logger.js';
 import { Nudge } from '../../platform/nudge.js';
 import { MAX_DAMAGED } from '../protocol/answers.js';
@@ -62,6 +63,7 @@ export class HostCare {
 
   async run(signal: AbortSignal): Promise<void> {
     const { time, logger, host, isServed } = this.#dependencies;
+    const failures = new FailureLog(logger, `host ${host} cannot be mended or audited`);
     let auditAt = time.now().getTime() + AUDIT_EVERY_MS;
     while (!signal.aborted) {
       const isDamaged = (this.#head?.damaged ?? 0) > 0;
@@ -81,7 +83,7 @@ export class HostCare {
         }
       } catch (error) {
         // The loop that ships to a host reports when it cannot be reached.
-        if (!(error instanceof HostFailure)) logger.error({ err: error, host }, 'a host cannot be mended or audited');
+        if (!(error instanceof HostFailure)) failures.failed(error);
       }
     }
   }

@@ -4,6 +4,7 @@ import { isSamePolicy, nextPolicy, standingOf, type MetHost, type WantedPolicy }
 import { mayDivide, totalWeight, type Policy } from '../../../domain/replication.js';
 import type { Time } from '../../platform/clock.js';
 import { firstOf } from '../../platform/linked-signal.js';
+import { FailureLog } from '../../platform/failure-log.js';
 import type { Logger } from '../../platform/logger.js';
 import { HostFailure } from '../protocol/host-client.js';
 import type { Journal, ShippingState } from './ports.js';
@@ -78,13 +79,15 @@ export class PolicyReconciler {
       await firstOf<unknown>(signal, (waiting) => [Promise.all(meeting), time.sleep(FIRST_POLICY_MS, waiting)]);
       this.#mayLeaveOut = true;
     }
+    const failures = new FailureLog(logger, 'the replication policy cannot be recorded');
     while (!signal.aborted) {
       const news = changed(signal);
       try {
         await this.#set();
+        failures.succeeded();
         await news;
       } catch (error) {
-        logger.error({ err: error }, 'the replication policy cannot be recorded; trying again');
+        failures.failed(error);
         await time.sleep(RETRY_MS, signal);
       }
     }
@@ -136,6 +139,7 @@ export class PolicyReconciler {
     const { time, whoIsAt, wanted, logger } = this.#dependencies;
     const one = wanted.hosts.find((host) => host.url === url);
     if (one === undefined) return;
+    const unexpected = new FailureLog(logger, `the host at ${url} cannot be contacted`);
     for (let failures = 0; !signal.aborted;) {
       let waitMs = STRANGER_MS;
       try {
@@ -154,7 +158,7 @@ export class PolicyReconciler {
         failures += 1;
         waitMs = backoffMs(failures, time.random());
         this.#failures.set(url, error instanceof Error ? error.message : String(error));
-        if (!(error instanceof HostFailure)) logger.error({ err: error, host: url }, 'a host cannot be contacted');
+        if (!(error instanceof HostFailure)) unexpected.failed(error);
       }
       await time.sleep(waitMs, signal);
     }

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { FailureLog } from '../../platform/failure-log.js';
 import type { Logger } from '../../platform/logger.js';
 import type { Projector } from '../../projector/projector.js';
 import { Waiters } from '../../projector/waiters.js';
@@ -48,6 +49,7 @@ export class QuorumWatch {
   }
 
   async #look(signal: AbortSignal): Promise<void> {
+    const failures = new FailureLog(this.#logger, 'the outbox cannot be read');
     while (!this.#waiters.isEmpty && !signal.aborted) {
       const committed = this.#outbox.committed(signal);
       try {
@@ -55,7 +57,7 @@ export class QuorumWatch {
         this.#waiters.reached(this.#through);
         if (!this.#waiters.isEmpty) await committed;
       } catch (error) {
-        this.#logger.error({ err: error }, 'the outbox cannot be read; trying again');
+        failures.failed(error);
         await delay(RETRY_MS, undefined, { signal }).catch(() => undefined);
       }
     }

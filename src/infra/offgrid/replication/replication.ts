@@ -7,6 +7,7 @@ import type { EventLog } from '../../eventlog/eventlog.js';
 import type { Lease } from '../../eventlog/lease.js';
 import { type Clock, systemTime } from '../../platform/clock.js';
 import type { CorePaths } from '../../platform/core-paths.js';
+import { FailureLog } from '../../platform/failure-log.js';
 import type { Logger } from '../../platform/logger.js';
 import type { Projector } from '../../projector/projector.js';
 import { BrokerClient } from '../broker/client.js';
@@ -154,13 +155,15 @@ export class Replication {
     const time = systemTime(clock);
     // The replication state must be completely known before anything is concluded from it.
     const isCaughtUp = () => this.backlog.catchUp();
+    const failures = new FailureLog(logger, 'replication cannot begin');
     while (!signal.aborted) {
       try {
         if (duty.isHeld && this.#replicator === undefined && this.#root !== undefined && (await isCaughtUp()))
           this.#replicator = await this.#startReplicator(this.#root);
         if (!duty.isHeld) await this.#stopReplicator();
+        failures.succeeded();
       } catch (error) {
-        logger.error({ err: error }, 'replication cannot begin; trying again');
+        failures.failed(error);
       }
       await time.sleep(LOOK_MS, signal);
     }

@@ -1,5 +1,6 @@
 import pLimit from 'p-limit';
 import type { Time } from '../../platform/clock.js';
+import { FailureLog } from '../../platform/failure-log.js';
 import type { Logger } from '../../platform/logger.js';
 import { Nudge } from '../../platform/nudge.js';
 import type { Journal } from './ports.js';
@@ -57,13 +58,15 @@ export class StateCache {
 
   /** Keeps up with the log until the signal aborts. */
   async follow(time: Time, logger: Logger, signal: AbortSignal): Promise<void> {
+    const failures = new FailureLog(logger, 'the outbox cannot be read');
     while (!signal.aborted) {
       const changed = this.#outbox.changed(signal);
       try {
         await this.#read();
+        failures.succeeded();
         await changed;
       } catch (error) {
-        logger.error({ err: error }, 'the outbox cannot be read; trying again');
+        failures.failed(error);
         await time.sleep(RETRY_MS, signal);
       }
     }

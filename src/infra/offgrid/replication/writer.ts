@@ -4,6 +4,7 @@ import { decideElection, decideMeeting, type Grantor, type Outcome } from '../..
 import { isServed, versionInForce, type ReplicasAcknowledged } from '../../../domain/replication.js';
 import { type HaltReason, type WriterRecord } from '../../../domain/writer.js';
 import type { Time } from '../../platform/clock.js';
+import { FailureLog } from '../../platform/failure-log.js';
 import type { Logger } from '../../platform/logger.js';
 import { Nudge } from '../../platform/nudge.js';
 import type { Claim } from '../protocol/claim.js';
@@ -141,6 +142,7 @@ export class Writer {
   /** Claims an epoch whenever one is due. */
   async run(signal: AbortSignal): Promise<void> {
     const { time, logger } = this.#dependencies;
+    const failures = new FailureLog(logger, 'no epoch can be claimed');
     while (!signal.aborted) {
       if (this.#waitMs === undefined || this.halted !== undefined) {
         await this.#changed.wait(signal);
@@ -150,8 +152,9 @@ export class Writer {
       if (signal.aborted) return;
       try {
         await this.#inTurn(() => this.#begin());
+        failures.succeeded();
       } catch (error) {
-        logger.error({ err: error }, 'no epoch can be claimed; trying again');
+        failures.failed(error);
         await time.sleep(RETRY_MS, signal);
       }
     }
