@@ -2,7 +2,7 @@ import type { Projection } from '../../projections/projection.js';
 import type { EventBatch, EventFilter, EventPlace } from '../eventlog/eventlog.js';
 import type { FoldError, BatchFolder } from './batch-folder.js';
 import type { Slot } from './generation.js';
-import type { ProjectionFile } from './projection-file.js';
+import type { Generation, ProjectionFile } from './projection-file.js';
 
 /** What is reported after each commit. */
 export interface Progress {
@@ -20,12 +20,10 @@ export interface FollowDependencies {
   readonly slot: Slot;
   readonly folder: BatchFolder;
   readonly batches: AsyncIterable<EventBatch>;
-  /** The position after which the batches begin. */
-  readonly after: bigint;
+  /** The position after which the batches begin, and the positions of events to skip. */
+  readonly from: Pick<Generation, 'position' | 'skipped'>;
   /** How many batches one commit writes, unless the end of the log or a failure is reached first. */
   readonly batchesPerCommit: number;
-  /** Positions of events to skip. */
-  readonly skipped: ReadonlySet<bigint>;
   /** Whether to skip an event that cannot be folded as well; by default it ends the folding. */
   readonly skips?: (failure: FoldError) => boolean;
   /** Aborted when a write or a fold fails; it must end `batches`. */
@@ -48,9 +46,9 @@ interface Unwritten {
  */
 export async function follow(following: FollowDependencies): Promise<void> {
   const { file, slot, folder, batchesPerCommit, ended, onCommit } = following;
-  const skipped = new Set(following.skipped);
+  const skipped = new Set(following.from.skipped);
   let writing: Promise<void> = Promise.resolve();
-  let unwritten: Unwritten = { batches: 0, events: 0, through: following.after };
+  let unwritten: Unwritten = { batches: 0, events: 0, through: following.from.position };
   const write = async (live: boolean) => {
     const { events, through, last } = unwritten;
     unwritten = { batches: 0, events: 0, through };

@@ -125,7 +125,6 @@ export class Projector {
 
   async status(): Promise<ProjectionStatus> {
     const end = await this.#log.head();
-    // What follows is of one moment.
     const rebuilding = this.#rebuild;
     const position = rebuilding?.position ?? this.#live.position;
     const head = position > end ? position : end;
@@ -281,9 +280,8 @@ export class Projector {
       slot,
       folder: new BatchFolder(this.projection, this.file.loader(slot)),
       batches,
-      after: from.position,
+      from,
       batchesPerCommit,
-      skipped: new Set(from.skipped),
       ended,
       onCommit: (progress) => {
         this.#throughput.add(progress.events, progress.through - reached);

@@ -158,9 +158,8 @@ async function replay(
       slot: 'next',
       folder: new BatchFolder(projection, shadow.loader('next')),
       batches: upTo(log, projection, until),
-      after: 0n,
       batchesPerCommit: BATCHES_PER_COMMIT,
-      skipped: new Set(skipped),
+      from: { position: 0n, skipped },
       skips,
       ended: new AbortController(),
       onCommit: ({ through }) => {

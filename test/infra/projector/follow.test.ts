@@ -17,7 +17,7 @@ import { newFolder, tally } from './support.js';
 
 const STREAM = 'mission-a';
 const small = fc.integer({ min: 0, max: 3 });
-const NONE: ReadonlySet<bigint> = new Set();
+const NONE: readonly bigint[] = [];
 
 /** Events of one stream, at positions 10, 20, 30 … */
 function updates(count: number, from = 0): RecordedEvent[] {
@@ -77,12 +77,12 @@ function folding(
   slot: FollowDependencies['slot'],
   folder: BatchFolder,
   batches: AsyncIterable<EventBatch>,
-  skipped: ReadonlySet<bigint>,
+  skipped: readonly bigint[],
   ended: AbortController,
   onCommit: FollowDependencies['onCommit'],
   batchesPerCommit = 1,
 ): Promise<void> {
-  return follow({ file, slot, folder, batches, after: 0n, batchesPerCommit, skipped, ended, onCommit });
+  return follow({ file, slot, folder, batches, from: { position: 0n, skipped }, batchesPerCommit, ended, onCommit });
 }
 
 describe('following', () => {
@@ -169,7 +169,7 @@ describe('following', () => {
   it('skips the given events, and moves its checkpoint past them', async () => {
     const file = await newFile();
     const source = batchesUntil(AbortSignal.abort(), batch(updates(3)));
-    await folding(file, 'live', folderOver(file), source, new Set([20n, 30n]), new AbortController(), () => {});
+    await folding(file, 'live', folderOver(file), source, [20n, 30n], new AbortController(), () => {});
     expect(await file.generation('live')).toMatchObject({ position: 30n, events: 1 });
     expect(await rowsOf(file)).toEqual({ tallies: [{ id: STREAM, count: 1, last: '1', position: 10n }] });
   });
