@@ -9,6 +9,7 @@ import { makeSchema, type ResolverClass } from '../graphql/schema.js';
 import { startServer } from '../http/server.js';
 import { replicationStopped } from '../offgrid/replication/halt-message.js';
 import { Replication } from '../offgrid/replication/replication.js';
+import { soleLease } from '../eventlog/lease.js';
 import type { Clock } from '../platform/clock.js';
 import { corePaths, type CoreAddress } from '../platform/core-paths.js';
 import type { Logger } from '../platform/logger.js';
@@ -70,28 +71,26 @@ export async function startNode(config: Config, { clock, logger, signal, resolve
     const projector = await startProjector(missions);
     const outboxProjector = await startProjector(outbox);
 
-    const replicationDuty = lease('replication');
     const replication = config.offgrid.enabled
       ? await Replication.start({
           settings: config.offgrid,
           paths,
           log,
           outbox: outboxProjector,
-          duty: replicationDuty,
+          stand: lease && (() => lease('replication')),
           clock,
           logger,
         })
       : undefined;
     opened.push(async () => {
       await replication?.stop();
-      await replicationDuty.stop();
     });
     const handler = new CommandHandler(log, clock, () => replication?.halted && replicationStopped(replication.halted));
     const commands = new Commands(handler);
     const queue = new JobQueue(commands, log, projector);
     const parts = { log, commands, queue, missions: projector, outbox: outboxProjector, replication, clock };
     const services = new CoreServices(parts);
-    const duty = lease('processes');
+    const duty = lease?.('processes') ?? soleLease;
     const processes = [leaseExpiry(services, clock, logger, duty), closedMissions(services, logger, duty)];
     opened.push(async () => {
       await Promise.all(processes.map((process) => process.stop()));

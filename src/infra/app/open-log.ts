@@ -2,7 +2,7 @@ import { EmbeddedLog } from '../eventlog/embedded/embedded-log.js';
 import { renewLogId } from '../eventlog/embedded/log-file.js';
 import type { EventLog } from '../eventlog/eventlog.js';
 import type { ServerAddress } from '../eventlog/eventstore/address.js';
-import { soleLease, type Lease } from '../eventlog/lease.js';
+import type { Lease } from '../eventlog/lease.js';
 import type { Clock } from '../platform/clock.js';
 import { corePaths } from '../platform/core-paths.js';
 import type { Logger } from '../platform/logger.js';
@@ -11,8 +11,8 @@ import type { Config } from './config.js';
 /** An open log, and the leases of this core on it. */
 export interface OpenLog {
   readonly log: EventLog;
-  /** Tries to take and keep a lease until it is stopped. */
-  readonly lease: (name: string) => Lease;
+  /** Tries to take and keep a lease until it is stopped; undefined for a core that is alone on its log. */
+  readonly lease: ((name: string) => Lease) | undefined;
 }
 
 /**
@@ -22,7 +22,7 @@ export interface OpenLog {
  */
 export async function openLog(config: Config, clock: Clock, logger: Logger, signal?: AbortSignal): Promise<OpenLog> {
   const { eventStore } = config;
-  if (eventStore === undefined) return { log: await openFile(config, clock), lease: () => soleLease };
+  if (eventStore === undefined) return { log: await openFile(config, clock), lease: undefined };
   return openServer(eventStore, logger, signal);
 }
 

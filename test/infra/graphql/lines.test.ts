@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { corePaths } from '../../../src/infra/platform/core-paths.js';
+import { startStandIn } from '../../support/log-server.js';
 import { TestNode, type Untyped } from '../../support/node.js';
 import { newHost } from '../../support/offgrid/host.js';
 import { newMission, replicating, settled, statusOf } from '../../support/offgrid/machine.js';
@@ -13,10 +14,18 @@ const BEGIN = `mutation ($origin: String!) { beginLine(origin: $origin) {
 const RESUME =
   'mutation { resumeWriter { __typename ... on ResumeWriterPayload { position durability } ... on Problem { code message } } }';
 
-describe('beginLine and resumeWriter', () => {
+describe.each(['of its own', 'on a server'])('beginLine and resumeWriter with a log %s', (place) => {
+  async function logSettings(): Promise<Record<string, string>> {
+    if (place === 'of its own') return {};
+    const server = await startStandIn();
+    onTestFinished(() => server.stop());
+    return { SHERATAN_EVENTSTORE_URL: server.url };
+  }
+
   /** A core that is halted by the record in its folder. */
   async function stoppedCore() {
-    const node = await TestNode.start(replicating([(await newHost()).url, (await newHost()).url]));
+    const hosts = [(await newHost()).url, (await newHost()).url];
+    const node = await TestNode.start({ ...replicating(hosts), ...(await logSettings()) });
     onTestFinished(() => node.stop());
     await settled(node);
     const { logId } = node.services.log;

@@ -54,7 +54,11 @@ export interface OperationsDependencies {
   readonly halted: () => HaltReason | undefined;
   readonly refusal: () => NotReplicated | undefined;
   /** Undefined while this core is not the one that replicates. */
-  readonly replicator: () => Pick<Replicator, 'retry' | 'beginLine' | 'writer'> | undefined;
+  readonly replicator: () => Pick<Replicator, 'retry'> | undefined;
+  /** Runs work with the replicator, also when it is halted; undefined when another core of the log replicates. */
+  readonly withReplicator: <R>(
+    work: (replicator: Pick<Replicator, 'beginLine' | 'writer'>) => Promise<R>,
+  ) => Promise<R | undefined>;
   /** Makes a key for an epoch; undefined without the root key. */
   readonly newKey: (keyEpoch: number) => KeyRotated | undefined;
 }
@@ -189,19 +193,18 @@ export class Operations {
   #withReplicator<More extends object>(
     work: (replicator: Pick<Replicator, 'beginLine' | 'writer'>) => Promise<More | Refused>,
   ): Promise<Operated<More>> {
-    const { origin, backlog, outbox, replicator: running } = this.#dependencies;
+    const { origin, backlog, outbox, withReplicator } = this.#dependencies;
     return this.#queue.run(
       origin,
       async () => {
         if (!(await backlog.catchUp())) return refused(NOT_CAUGHT_UP);
         const refusal = this.#refused(await backlog.known());
         if (refusal !== undefined) return refusal;
-        const replicator = running();
-        if (replicator === undefined)
+        const more = await withReplicator(work);
+        if (more === undefined)
           return refused(
             'Another core of this log replicates it, or replication has just begun here. Send the request to that core, or try again in a moment.',
           );
-        const more = await work(replicator);
         return 'problem' in more ? more : { done: true, position: outbox.position, ...more };
       },
       WAITING,
@@ -262,7 +265,7 @@ const REFUSALS: Readonly<Record<NotReplicated, string>> = {
   OTHER_ROOT_KEY:
     'Nothing is replicated: the log is sealed with another root key than the one in the keyring. Import the recovery key of the log: sheratan keys import.',
   KEYRING_MISSING:
-    'Nothing is replicated: the keyring is missing, and the log is sealed with its key. Import the recovery key: sheratan keys import.',
+    'This core replicates nothing: its keyring is missing, and the log is sealed with its key. Run `sheratan keys export` on the folder of a core that has it, and `sheratan keys import` on this one; then restart this core.',
 };
 
 /**

@@ -4,7 +4,7 @@ import { KEY_BYTES } from '../../crypto/data-key.js';
 import { openKeyring, readKeyring, wrapKeyring } from '../../crypto/keyring-file.js';
 import type { RootKey } from '../../crypto/root-key.js';
 import type { EventLog } from '../../eventlog/eventlog.js';
-import type { Lease } from '../../eventlog/lease.js';
+import { soleLease, type Lease } from '../../eventlog/lease.js';
 import { type Clock, systemTime } from '../../platform/clock.js';
 import type { CorePaths } from '../../platform/core-paths.js';
 import { FailureLog } from '../../platform/failure-log.js';
@@ -25,6 +25,8 @@ import { WriterFile } from './writer-file.js';
 
 /** How often the lease is checked, in milliseconds. */
 const LOOK_MS = 500;
+/** How long an operation of an operator waits for the replicator, in milliseconds: another core may have just released the lease. */
+const STAND_MS = 3_000;
 
 /** Dependencies of replication. */
 export interface ReplicationDependencies {
@@ -32,13 +34,16 @@ export interface ReplicationDependencies {
   readonly paths: CorePaths;
   readonly log: EventLog;
   readonly outbox: Projector;
-  /** Held by the one core of a log that replicates. */
-  readonly duty: Lease;
+  /** Stands for the lease that the one core of a log which replicates holds; undefined for a core that is alone on its log. */
+  readonly stand: (() => Lease) | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
 }
 
-/** Replication in one core: its replicator runs while the core holds the lease. */
+/**
+ * Replication in one core: its replicator runs while the core holds the lease. A core that cannot replicate lets another core of
+ * the log have the lease.
+ */
 export class Replication {
   readonly backlog: ProjectedBacklog;
   readonly settings: OffgridSettings;
@@ -49,15 +54,21 @@ export class Replication {
   readonly #frontiers: SqliteFrontiers;
   readonly #broker: BrokerLink;
   readonly #stopping = new AbortController();
+  #lease: Lease | undefined;
   #replicator: Replicator | undefined;
+  #refused: NotReplicated | undefined;
   #halted: HaltReason | undefined;
+  /** How many operations of operators need the replicator now, although it may be halted. */
+  #needed = 0;
   #running: Promise<void>;
 
   private constructor(dependencies: ReplicationDependencies, root: RootKey | undefined, frontiers: SqliteFrontiers) {
     this.#dependencies = dependencies;
     this.settings = dependencies.settings;
     this.#root = root;
+    this.#refused = root === undefined ? 'KEYRING_MISSING' : undefined;
     this.#frontiers = frontiers;
+    this.#lease = dependencies.stand === undefined ? soleLease : undefined;
     const { origin, brokerUrl: url, authKey } = dependencies.settings;
     this.#broker = new BrokerLink(
       new BrokerClient({ url, authKey, clock: dependencies.clock }),
@@ -73,6 +84,7 @@ export class Replication {
       halted: () => this.#halted,
       refusal: () => this.refusal,
       replicator: () => this.#replicator,
+      withReplicator: (work) => this.#withReplicator(work),
       newKey: (keyEpoch) => root && newKey(root, origin, keyEpoch, randomBytes(KEY_BYTES)),
     });
     this.#running = this.#run(this.#stopping.signal);
@@ -110,7 +122,7 @@ export class Replication {
 
   /** Why nothing is shipped, for a reason other than the hosts; undefined without one. */
   get refusal(): NotReplicated | undefined {
-    return this.#root === undefined ? 'KEYRING_MISSING' : this.#replicator?.refusal;
+    return this.#refused ?? this.#replicator?.refusal;
   }
 
   /** The broker's score of a host, 0–1; undefined when it has given none. */
@@ -151,23 +163,54 @@ export class Replication {
   }
 
   async #run(signal: AbortSignal): Promise<void> {
-    const { duty, clock, logger } = this.#dependencies;
+    const { stand, clock, logger } = this.#dependencies;
     const time = systemTime(clock);
     // The replication state must be completely known before anything is concluded from it.
     const isCaughtUp = () => this.backlog.catchUp();
     const failures = new FailureLog(logger, 'replication cannot begin');
     while (!signal.aborted) {
       try {
-        if (duty.isHeld && this.#replicator === undefined && this.#root !== undefined && (await isCaughtUp()))
+        this.#refused ??= this.#replicator?.refusal;
+        if (this.#mayStand) this.#lease ??= stand?.();
+        else await this.#letOthers();
+        const isHeld = this.#lease?.isHeld === true;
+        if (isHeld && this.#replicator === undefined && this.#root !== undefined && (await isCaughtUp()))
           this.#replicator = await this.#startReplicator(this.#root);
-        if (!duty.isHeld) await this.#stopReplicator();
+        if (!isHeld) await this.#stopReplicator();
         failures.succeeded();
       } catch (error) {
         failures.failed(error);
       }
       await time.sleep(LOOK_MS, signal);
     }
+    await this.#letOthers();
+  }
+
+  /** Whether this core can replicate, or is alone on its log, so that nobody else can. */
+  get #mayStand(): boolean {
+    if (this.#dependencies.stand === undefined) return true;
+    return this.#refused === undefined && (this.#halted === undefined || this.#needed > 0);
+  }
+
+  /** Lets another core of the log replicate. */
+  async #letOthers(): Promise<void> {
     await this.#stopReplicator();
+    const lease = this.#lease;
+    this.#lease = undefined;
+    await lease?.stop();
+  }
+
+  /** Runs `work` with the replicator, also when it is halted; undefined when another core has the lease. */
+  async #withReplicator<R>(work: (replicator: Replicator) => Promise<R>): Promise<R | undefined> {
+    const time = systemTime(this.#dependencies.clock);
+    this.#needed += 1;
+    try {
+      for (let waited = 0; this.#replicator === undefined && waited < STAND_MS; waited += LOOK_MS)
+        await time.sleep(LOOK_MS, this.#stopping.signal);
+      return this.#replicator && (await work(this.#replicator));
+    } finally {
+      this.#needed -= 1;
+    }
   }
 
   #startReplicator(root: RootKey): Promise<Replicator> {
