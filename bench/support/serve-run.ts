@@ -1,5 +1,5 @@
 /**
- * A core with an additional mutation that does nothing, in a process of its own: `node serve-run.js <data folder>`. Prints
+ * A core with an additional mutation that does nothing, in a process of its own: `node serve-run.js <data folder> [server of its log]`. Prints
  * its address; stops when its input ends.
  */
 import 'reflect-metadata';
@@ -49,9 +49,10 @@ class NothingMutations {
   }
 }
 
-const [dataDir = ''] = process.argv.slice(2);
+const [dataDir = '', logUrl = ''] = process.argv.slice(2);
+const log = logUrl === '' ? {} : { SHERATAN_EVENTSTORE_URL: logUrl };
 const node = await startNode(
-  readConfig({ SHERATAN_DATA_DIR: dataDir, SHERATAN_PORT: '0', OFFGRID_STORAGE_ENABLED: 'false' }),
+  readConfig({ SHERATAN_DATA_DIR: dataDir, SHERATAN_PORT: '0', OFFGRID_STORAGE_ENABLED: 'false', ...log }),
   {
     clock: systemClock,
     logger: pino({ level: 'error' }),

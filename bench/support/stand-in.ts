@@ -7,5 +7,8 @@ const COMMIT_MS = 5;
 export function withStandIn<R>(work: (url: string) => Promise<R>, commitMs = COMMIT_MS): Promise<R> {
   const program = new URL('../../test/support/eventstore/main.js', import.meta.url);
   // It has nothing to save. On a normal stop, Node 20 may loop forever while it closes HTTP/2 connections.
-  return withServed({ program, args: ['--commit-ms', String(commitMs)], stop: (server) => server.kill('SIGKILL') }, work);
+  return withServed(
+    { program, args: ['--commit-ms', String(commitMs)], stop: (server) => server.kill('SIGKILL') },
+    work,
+  );
 }

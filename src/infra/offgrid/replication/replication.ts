@@ -100,7 +100,7 @@ export class Replication {
     const root = (await readKeyring(paths.keyring, keyPassphrase)) ?? (await newRoot(dependencies));
     if (root === undefined)
       logger.error(
-        `Nothing is replicated: ${paths.keyring} is missing, and this log is sealed with its key. Import the recovery key: sheratan keys import.`,
+        `This core replicates nothing: ${paths.keyring} is missing, and the log is sealed with its key. Run \`sheratan keys export\` on the folder of a core that has it, and \`sheratan keys import\` on this one; then restart this core.`,
       );
     if (keyPassphrase !== undefined) await wrap(paths.keyring, keyPassphrase, logger);
     const frontiers = await SqliteFrontiers.open(paths.frontiers, `${log.logId}/${origin}`);
