@@ -104,6 +104,10 @@ export class SimLog implements EventLog {
     throw notUsed();
   }
 
+  serverVersion(): never {
+    throw notUsed();
+  }
+
   subscribe(): never {
     throw notUsed();
   }

@@ -106,6 +106,9 @@ export interface EventLog {
   /** The position of the last event; 0 for an empty log. */
   head(): Promise<bigint>;
 
+  /** The version of the server that has the log; undefined for a log in a file, and when the server does not say it. */
+  serverVersion(): Promise<string | undefined>;
+
   /** Ends subscriptions, finishes pending appends and closes the log. */
   close(): Promise<void>;
 }

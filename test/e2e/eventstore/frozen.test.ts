@@ -1,6 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { readdir, readlink } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -10,6 +9,7 @@ import { certificateFor } from '../../support/eventstore/certificates.js';
 import type { StandIn } from '../../support/eventstore/stand-in.js';
 import { startStandIn } from '../../support/log-server.js';
 import { quietPort } from '../../support/ports.js';
+import { socketsOf } from '../../support/sockets.js';
 
 const FORWARDER = fileURLToPath(new URL('../../support/eventstore/forwarder.mjs', import.meta.url));
 /** How long a process may take to notice that its server is frozen, or is back. */
@@ -51,13 +51,6 @@ async function startCluster() {
     freeze: () => signal('SIGSTOP'),
     thaw: () => signal('SIGCONT'),
   };
-}
-
-/** How many sockets a process has open. */
-async function socketsOf(pid: number): Promise<number> {
-  const folder = `/proc/${pid}/fd`;
-  const links = await Promise.all((await readdir(folder)).map((fd) => readlink(`${folder}/${fd}`).catch(() => '')));
-  return links.filter((link) => link.startsWith('socket:')).length;
 }
 
 const CREATE = 'mutation { createMission(input: { title: "T" }) { __typename } }';

@@ -29,7 +29,7 @@ describe('a core whose key file is lost', () => {
       .poll(() => statusOf(without), WAIT)
       .toMatchObject({ degraded: true, refusal: 'KEYRING_MISSING', stopped: null, headSequence: 2 });
     expect([...without.output, ...without.errors].join('\n')).toMatch(
-      /Nothing is replicated: .*keyring\.json is missing.*sheratan keys import/,
+      /This core replicates nothing: .*keyring\.json is missing.*sheratan keys import/,
     );
     expect(await (await fetch(`${without.url}/readyz`)).json()).toMatchObject({
       reasons: ['replication: KEYRING_MISSING'],

@@ -226,6 +226,10 @@ export class EmbeddedLog implements EventLog {
     return BigInt(row?.position ?? 0);
   }
 
+  serverVersion(): Promise<undefined> {
+    return Promise.resolve(undefined);
+  }
+
   close(): Promise<void> {
     this.#closed ??= this.#shutDown();
     return this.#closed;

@@ -124,6 +124,13 @@ export class Connection {
   }
 }
 
+/** The version of the server that a client is connected to, which the client asks for but does not offer; undefined when unknown. */
+export async function versionOf(client: EventStoreDBClient): Promise<string | undefined> {
+  const { serverVersion } = await (client as unknown as { readonly capabilities: Promise<{ serverVersion: string }> })
+    .capabilities;
+  return serverVersion === 'unknown' ? undefined : serverVersion;
+}
+
 /**
  * Reads all streams as the client's `readAll` does, but only the records of streams with one of these prefixes. The client
  * does not offer this: the filter is added to its request.

@@ -25,6 +25,7 @@ import { Appender, type Lookup } from './appender.js';
 import { CatchUpReader } from './catch-up-reader.js';
 import { bareEvent, isObject, EventCodec } from './event-codec.js';
 import { nameLog, nameOfLog, startOfLog } from './identity.js';
+import { versionOf } from './connection.js';
 import { EventStoreLease } from './lease.js';
 import { LiveSubscription } from './live-subscription.js';
 import { first, Reader } from './reader.js';
@@ -259,6 +260,11 @@ export class EventStoreLog implements EventLog {
   async head(): Promise<bigint> {
     this.#assertOpen();
     return this.#reader.head();
+  }
+
+  serverVersion(): Promise<string | undefined> {
+    this.#assertOpen();
+    return this.#connection.call(versionOf);
   }
 
   close(): Promise<void> {

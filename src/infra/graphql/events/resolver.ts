@@ -4,10 +4,11 @@ import { checkFirst, checkLists } from '../../readmodels/page.js';
 import { describeFirst } from '../kit/connection.js';
 import type { ApiContext } from '../kit/context.js';
 import { given } from '../kit/inputs.js';
+import { make } from '../kit/make.js';
 import { AFTER_ARG, PositionScalar } from '../kit/scalars.js';
 import { untilReturned } from '../kit/subscribe.js';
 import { recordedEvents } from './recorded.js';
-import { EventConnection, EventFilter, EventRecord, toEvent } from './types.js';
+import { EventConnection, EventFilter, EventRecord, Log, toEvent } from './types.js';
 
 /** The number of events of a page by default. */
 const DEFAULT_PAGE = 100;
@@ -18,7 +19,7 @@ const FILTER_ARG = {
   description: 'Only events that match this filter are returned. The default is every event.',
 } as const;
 
-/** A query and a subscription for the events of the log. */
+/** Queries and a subscription for the log and its events. */
 @Authorized('viewer')
 @Resolver()
 export class EventQueries {
@@ -45,6 +46,12 @@ export class EventQueries {
     }
     const page = edges.slice(0, limit);
     return { edges: page, pageInfo: { hasNextPage: edges.length > limit, endCursor: page.at(-1)?.cursor ?? null } };
+  }
+
+  @Query(() => Log, { description: 'This describes the log of this core.' })
+  async log(@Ctx() { services }: ApiContext): Promise<Log> {
+    const [head, serverVersion] = await Promise.all([services.log.head(), services.log.serverVersion()]);
+    return make(Log, { id: services.log.logId, head: services.token(head), serverVersion: serverVersion ?? null });
   }
 
   @Subscription(() => EventRecord, {

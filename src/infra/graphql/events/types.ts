@@ -63,6 +63,22 @@ export class Event {
   readonly recordedAt!: string;
 }
 
+@ObjectType({ description: 'This object describes the log of this core.' })
+export class Log {
+  @Field(() => ID, { description: 'This identifies the log: its positions begin with it.' })
+  readonly id!: string;
+
+  @Field(() => PositionScalar, { description: 'This is the position of the last event.' })
+  readonly head!: string;
+
+  @Field(() => String, {
+    nullable: true,
+    description:
+      'This is the version of the server that has the log, such as 24.10.14. It is null for a log in a file, and when the server does not say it.',
+  })
+  readonly serverVersion!: string | null;
+}
+
 @ObjectType({ description: 'This object holds an event of a subscription, and its position.' })
 export class EventRecord {
   @Field(() => PositionScalar, {

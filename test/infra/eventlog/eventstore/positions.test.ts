@@ -92,6 +92,8 @@ describe.each(VERSIONS)('a position on a %s server', (serverVersion) => {
     const { position: last } = await node.mutate('createMission', { title: 'Two' });
     const [logId = ''] = last.split(':');
     const places = [10, 5_000, 9_000].map((i) => (server.store.events[i]?.position ?? 0n) + 1n);
+    const { log } = await node.gql('{ log { id head serverVersion } }');
+    expect(log).toEqual({ id: logId, head: last, serverVersion });
     const { accepted } = server;
     const counted = count(server);
     for (const madeUp of places) {
