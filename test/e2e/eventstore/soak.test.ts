@@ -159,7 +159,7 @@ it(
     const holdings = cores.map(() => new Holdings());
     const weigh = async () => {
       while (!isOver()) {
-        await Promise.all(cores.map((core, i) => holdings[i]?.sample(core)));
+        await Promise.all(cores.map(async (core, i) => holdings[i]?.sample(core)));
         await delay(250);
       }
     };
