@@ -42,6 +42,8 @@ interface Reading<From, R> {
   readonly open: (client: EventStoreDBClient, from: From, limit: number) => StreamingRead<Resolved<R>>;
   /** How long the server may take to answer, in milliseconds; by default as long as for any call. */
   readonly answerMs?: number;
+  /** Whether an error is the answer that no record begins at the position; it is thrown as it is. */
+  readonly isRefusal?: (error: unknown) => boolean;
   /** Where to resume after a record; undefined if no record can follow. */
   readonly after: (record: R) => From | undefined;
 }
@@ -139,18 +141,17 @@ export class Reader {
    * scavenged. @throws LogError
    */
   async hasPosition(position: bigint): Promise<boolean> {
-    if (position === 0n) return true;
-    try {
-      return (await this.recordFrom(position)) !== undefined;
-    } catch (error) {
-      if (isInvalidPosition(error)) return false;
-      throw error;
-    }
+    return position === 0n || (await this.recordFrom(position)) !== undefined;
   }
 
-  /** The first record at a position or after it. @throws LogError; the client's error when no record begins there */
-  recordFrom(position: bigint): Promise<AllStreamRecordedEvent | undefined> {
-    return first(this.#all({ direction: FORWARDS, from: at(position), limit: 1 }));
+  /** The first record at a position or after it; undefined when no record begins there. @throws LogError */
+  async recordFrom(position: bigint): Promise<AllStreamRecordedEvent | undefined> {
+    try {
+      return await first(this.#all({ direction: FORWARDS, from: at(position), limit: 1 }));
+    } catch (error) {
+      if (isInvalidPosition(error)) return undefined;
+      throw error;
+    }
   }
 
   /** Notes the position of a record of ours that this core wrote: later searches begin there. */
@@ -215,6 +216,7 @@ export class Reader {
       from,
       limit,
       ...(answerMs === undefined ? {} : { answerMs }),
+      ...(typeof from === 'string' ? {} : { isRefusal: isInvalidPosition }),
       open: (client, fromPosition, maxCount) => {
         const options = { direction, fromPosition, maxCount, requiresLeader: true };
         return prefixes === undefined ? client.readAll(options) : readAllFiltered(client, options, prefixes);
@@ -243,11 +245,10 @@ export class Reader {
         return;
       } catch (error) {
         const isMissing = error instanceof StreamNotFoundError || error instanceof StreamDeletedError;
-        if (isMissing || isInvalidPosition(error)) {
-          this.#connection.succeeded();
-          if (isMissing) return;
-          throw error;
-        }
+        const isRefused = reading.isRefusal?.(error) === true;
+        if (isMissing || isRefused) this.#connection.succeeded();
+        if (isMissing) return;
+        if (isRefused) throw error;
         await this.#connection.retry(client, error, tries);
       }
     }
