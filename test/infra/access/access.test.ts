@@ -53,6 +53,7 @@ describe('a role', () => {
     ['viewer', 'jobs', '{ jobs { totalCount } }', {}],
     ['viewer', 'job', 'query ($id: ID!) { job(id: $id) { id } }', byId],
     ['viewer', 'node', 'query ($id: ID!) { node(id: $id) { id } }', byId],
+    ['viewer', 'log', '{ log { id } }', {}],
     ['viewer', 'events', '{ events { edges { cursor } } }', {}],
     ['viewer', 'projections', '{ projections { name state } }', {}],
     ['viewer', 'replicationStatus', '{ replicationStatus { enabled } }', {}],
