@@ -2,7 +2,7 @@ import { access, mkdir } from 'node:fs/promises';
 import { openFile, openServer } from '../app/open-log.js';
 import type { EventLog } from '../eventlog/eventlog.js';
 import { AddressError, isAddress, readAddress } from '../eventlog/eventstore/address.js';
-import { systemClock } from '../platform/clock.js';
+import { secondsSince, systemClock } from '../platform/clock.js';
 import { corePaths } from '../platform/core-paths.js';
 import { copyVerified } from '../transfer/copy-log.js';
 import { CliError } from './errors.js';
@@ -34,7 +34,7 @@ async function copy(source: EventLog, target: EventLog, print: (line: string) =>
     },
     onCopied: ({ copied, head }, end) => {
       watch.stop();
-      const seconds = ((performance.now() - startedAt) / 1_000).toFixed(1);
+      const seconds = secondsSince(startedAt);
       print(`${copied} events copied in ${seconds} s; position ${source.logId}:${head} is now ${target.logId}:${end}`);
     },
   }).finally(watch.stop);

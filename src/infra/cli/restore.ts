@@ -2,7 +2,7 @@ import type { Config } from '../app/config.js';
 import type { RootKey } from '../crypto/root-key.js';
 import { restoreCore } from '../maintenance/restore-core.js';
 import { StagingFolder } from '../offgrid/restore/staging-folder.js';
-import { systemClock } from '../platform/clock.js';
+import { secondsSince, systemClock } from '../platform/clock.js';
 import { corePaths } from '../platform/core-paths.js';
 import { runDrill } from './drill.js';
 import { CliError } from './errors.js';
@@ -112,7 +112,7 @@ async function restore(
     },
     { clock: systemClock, logger: onStderr('error') },
   ).finally(watch.stop);
-  const total = ((performance.now() - startedAt) / 1_000).toFixed(1);
+  const total = secondsSince(startedAt);
   print(`${length} events restored into ${folder} in ${total} s. Start the core.`);
   return 0;
 }

@@ -28,3 +28,8 @@ export function systemTime(clock: Clock): Time {
     random: () => Math.random(),
   };
 }
+
+/** The seconds since a time of `performance.now()`, with one decimal, for messages. */
+export function secondsSince(startedAt: number): string {
+  return ((performance.now() - startedAt) / 1_000).toFixed(1);
+}

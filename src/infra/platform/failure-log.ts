@@ -1,3 +1,4 @@
+import { secondsSince } from './clock.js';
 import type { Logger } from './logger.js';
 import { reasonOf } from './reason.js';
 
@@ -47,7 +48,6 @@ export class FailureLog {
   succeeded(): void {
     if (this.#reason === undefined) return;
     this.#reason = undefined;
-    const seconds = ((performance.now() - this.#since) / 1_000).toFixed(1);
-    this.#logger.info(`ended after ${seconds} s: ${this.#what}`);
+    this.#logger.info(`ended after ${secondsSince(this.#since)} s: ${this.#what}`);
   }
 }

@@ -1,6 +1,7 @@
 import { setMaxListeners } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { BACKWARDS, END, type EventStoreDBClient } from '@eventstore/db-client';
+import { secondsSince } from '../../platform/clock.js';
 import type { Logger } from '../../platform/logger.js';
 import { reasonOf } from '../../platform/reason.js';
 import { LogError } from '../errors.js';
@@ -290,10 +291,6 @@ export class ReconnectingClient {
     this.#madeAt = performance.now();
     return new Connection(this.address, this.#dialer, () => (this.#way += 1));
   }
-}
-
-function secondsSince(time: number): string {
-  return ((performance.now() - time) / 1_000).toFixed(1);
 }
 
 /** Resolves or rejects as `work` does. @throws NoAnswer when that takes longer than `ms` */
