@@ -10,14 +10,14 @@ import type { ProjectionFailure } from './status.js';
 export class FailureState {
   readonly #halts = new Map<'live' | 'next', ProjectionFailure>();
   readonly #logger: Logger;
-  readonly #logs: Readonly<Record<'projection' | 'rebuild', FailureLog>>;
+  readonly #logs: Readonly<Record<'live' | 'next', FailureLog>>;
   #write: ProjectionFailure | undefined;
 
   constructor(logger: Logger) {
     this.#logger = logger;
     this.#logs = {
-      projection: new FailureLog(logger, 'projection failed'),
-      rebuild: new FailureLog(logger, 'rebuild failed'),
+      live: new FailureLog(logger, 'projection failed'),
+      next: new FailureLog(logger, 'rebuild failed'),
     };
   }
 
@@ -47,15 +47,15 @@ export class FailureState {
     else this.#halts.delete(slot);
   }
 
-  /** Records that the changes after a position could not be written, by the projection or by a rebuild of it. */
-  writeFailed(what: 'projection' | 'rebuild', position: bigint, error: unknown): void {
+  /** Records that the changes after a position could not be written. */
+  writeFailed(slot: 'live' | 'next', position: bigint, error: unknown): void {
     const message = error instanceof Error ? error.message : String(error);
     this.#write = { code: 'WRITE_FAILED', position, eventId: null, type: null, message };
-    this.#logs[what].failed(error);
+    this.#logs[slot].failed(error);
   }
 
-  written(): void {
+  written(slot: 'live' | 'next'): void {
     this.#write = undefined;
-    for (const log of Object.values(this.#logs)) log.succeeded();
+    this.#logs[slot].succeeded();
   }
 }

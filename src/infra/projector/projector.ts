@@ -8,7 +8,6 @@ import { checkCheckpoint, isOnLog } from './checkpoint.js';
 import { ProjectionError, toProjectionError } from './errors.js';
 import { FailureState } from './failure-state.js';
 import { filterOf, follow, type Progress } from './follow.js';
-import type { Slot } from './generation.js';
 import { LiveDigest, type PlacedDigest } from './live-digest.js';
 import { ProjectionFile, type Generation } from './projection-file.js';
 import type { ProjectionState, ProjectionStatus } from './status.js';
@@ -237,7 +236,7 @@ export class Projector {
       } catch (error) {
         if (stopping.aborted) return;
         if (error instanceof FoldError) this.#halt('live', error);
-        else await this.#retryLater(error, 'projection', stopping);
+        else await this.#retryLater(error, 'live', stopping);
       }
     }
   }
@@ -261,7 +260,7 @@ export class Projector {
   }
 
   #fold(
-    slot: Slot,
+    slot: 'live' | 'next',
     from: Generation,
     batchesPerCommit: number,
     signal: AbortSignal,
@@ -286,7 +285,7 @@ export class Projector {
       onCommit: (progress) => {
         this.#throughput.add(progress.events, progress.through - reached);
         reached = progress.through;
-        this.#failures.written();
+        this.#failures.written(slot);
         onCommit(progress);
         this.#progressed.notify();
       },
@@ -305,8 +304,8 @@ export class Projector {
     this.#progressed.notify();
   }
 
-  async #retryLater(error: unknown, what: 'projection' | 'rebuild', signal: AbortSignal): Promise<void> {
-    this.#failures.writeFailed(what, this.#live.position, error);
+  async #retryLater(error: unknown, slot: 'live' | 'next', signal: AbortSignal): Promise<void> {
+    this.#failures.writeFailed(slot, this.#live.position, error);
     this.#progressed.notify();
     await delay(RETRY_DELAY_MS, undefined, { signal }).catch(() => undefined);
   }
@@ -334,7 +333,7 @@ export class Projector {
           this.#halt('next', error);
           return;
         }
-        await this.#retryLater(error, 'rebuild', signal);
+        await this.#retryLater(error, 'next', signal);
       }
     }
   }

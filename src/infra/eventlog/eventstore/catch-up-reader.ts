@@ -58,7 +58,7 @@ export class CatchUpReader {
         }
       } catch (error) {
         if (signal.aborted) return;
-        // A checkpoint may be older than this log: the server sends the events before the cursor again.
+        // Earlier builds kept positions at which no record begins: the server sends the events before the cursor again.
         if (isInvalidPosition(error) && from > this.#reader.start) from = this.#reader.start;
         else await this.#connection.retry(client, error, tries);
       }

@@ -161,7 +161,6 @@ export class Reader {
 
   async #findEnd(): Promise<End> {
     const known = this.#known;
-    this.#known = undefined;
     let last: AllStreamRecordedEvent | undefined;
     for await (const record of this.#all({ direction: BACKWARDS, from: END, limit: LAST_RECORDS })) {
       last ??= record;

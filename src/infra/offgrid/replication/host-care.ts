@@ -81,6 +81,7 @@ export class HostCare {
           auditAt = now + AUDIT_EVERY_MS;
           if (isServed()) await this.#audit();
         }
+        failures.succeeded();
       } catch (error) {
         // The loop that ships to a host reports when it cannot be reached.
         if (!(error instanceof HostFailure)) failures.failed(error);

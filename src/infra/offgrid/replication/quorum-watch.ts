@@ -54,6 +54,7 @@ export class QuorumWatch {
       const committed = this.#outbox.committed(signal);
       try {
         this.#through = await this.#read();
+        failures.succeeded();
         this.#waiters.reached(this.#through);
         if (!this.#waiters.isEmpty) await committed;
       } catch (error) {
