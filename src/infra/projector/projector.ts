@@ -122,8 +122,8 @@ export class Projector {
     return this.#progressed.wait(signal);
   }
 
-  async status(): Promise<ProjectionStatus> {
-    const end = await this.#log.head();
+  async status(logEnd: bigint | Promise<bigint> = this.#log.head()): Promise<ProjectionStatus> {
+    const end = await logEnd;
     const rebuilding = this.#rebuild;
     const position = rebuilding?.position ?? this.#live.position;
     const head = position > end ? position : end;

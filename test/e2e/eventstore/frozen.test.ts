@@ -64,6 +64,9 @@ describe('a cluster whose nodes are frozen', () => {
     freeze();
     const refused = await core.ask(CREATE);
     expect(refused.errors).toMatchObject([{ extensions: { code: 'LOG_UNAVAILABLE' } }]);
+    const metrics = await fetch(`${core.url}/metrics`);
+    expect(metrics.status).toBe(200);
+    expect(await metrics.text()).toContain('\nsheratan_log_reached 0\n');
 
     const counts: number[] = [];
     const until = performance.now() + COUNT_MS;

@@ -1,4 +1,5 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
+import { LogError } from '../../../src/infra/eventlog/errors.js';
 import { TestNode } from '../../support/node.js';
 import { newCore, settledCore, statusOf } from '../../support/offgrid/core.js';
 import { newHost } from '../../support/offgrid/host.js';
@@ -43,6 +44,7 @@ describe('/metrics', () => {
       sheratan_projection_behind: 'gauge',
       sheratan_projection_state: 'gauge',
       sheratan_log_head: 'gauge',
+      sheratan_log_reached: 'gauge',
       sheratan_outbox_head: 'gauge',
       sheratan_outbox_quorum: 'gauge',
       sheratan_outbox_pending: 'gauge',
@@ -111,6 +113,7 @@ describe('/metrics', () => {
     expect(await node.services.outbox.reaches(BigInt(head), 5_000)).toBe(true);
     const now = await samples();
     expect(now.get('sheratan_log_head')).toBe(head);
+    expect(now.get('sheratan_log_reached')).toBe(1);
     for (const name of ['missions', 'outbox']) {
       expect(now.get(`sheratan_projection_position{projection="${name}"}`)).toBe(head);
       expect(now.get(`sheratan_projection_behind{projection="${name}"}`)).toBe(0);
@@ -120,6 +123,30 @@ describe('/metrics', () => {
       ['sheratan_projection_state{projection="missions",state="LIVE"}', 1],
       ['sheratan_projection_state{projection="outbox",state="LIVE"}', 1],
     ]);
+  });
+
+  it.each(['refuses', 'does not answer'])('are there while the log %s, without what only it can tell', async (how) => {
+    let refuse: (reason: LogError) => void = () => undefined;
+    const head = new Promise<bigint>((_resolve, reject) => {
+      refuse = reject;
+    });
+    head.catch(() => undefined);
+    const away = new LogError('LOG_UNAVAILABLE', 'It is away.');
+    if (how === 'refuses') refuse(away);
+    await node.newMission();
+    const known = (await samples()).get('sheratan_log_head');
+    const spy = vi.spyOn(node.services.log, 'head').mockReturnValue(head);
+    onTestFinished(() => {
+      spy.mockRestore();
+      refuse(away);
+    });
+    const now = await samples();
+    expect(now.get('sheratan_log_reached')).toBe(0);
+    expect(now.get('sheratan_log_head')).toBe(known);
+    expect(now.get('sheratan_projection_state{projection="missions",state="LIVE"}')).toBe(1);
+    expect([...now.keys()].filter((name) => name.startsWith('sheratan_projection_behind'))).toEqual([]);
+    spy.mockRestore();
+    expect((await samples()).get('sheratan_log_reached')).toBe(1);
   });
 
   it('counts WebSocket clients', async () => {
