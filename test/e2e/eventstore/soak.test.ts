@@ -81,10 +81,7 @@ class Holdings {
   readonly #samples: { readonly sockets: number; readonly timers: number; readonly heapMiB: number }[] = [];
 
   async sample(core: Sheratan): Promise<void> {
-    const response = await fetch(`${core.url}/metrics`);
-    // While the server is away, there may be no metrics.
-    if (!response.ok) return;
-    const metrics = await response.text();
+    const metrics = await (await fetch(`${core.url}/metrics`)).text();
     const value = (name: string) => Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(metrics)?.[1] ?? NaN);
     this.#samples.push({
       sockets: await socketsOf(core.pid),
