@@ -6,7 +6,6 @@ import { concurrencyContract } from './eventlog/concurrency.js';
 import { createTest, type LogUnderTest } from './eventlog/log-test.js';
 import { readContract } from './eventlog/read.js';
 import { refusalContract } from './eventlog/refusal.js';
-import { retentionContract } from './eventlog/retention.js';
 import { subscribeContract } from './eventlog/subscribe.js';
 
 /**
@@ -23,7 +22,6 @@ export function eventLogContract(adapter: string, place: string, makeLog: () => 
     refusalContract(test);
     readContract(test);
     subscribeContract(test);
-    retentionContract(test);
     closeContract(test);
   });
 }

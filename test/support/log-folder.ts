@@ -3,6 +3,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '../../src/infra/platform/clock.js';
 import { EmbeddedLog } from '../../src/infra/eventlog/embedded/embedded-log.js';
+import { EMPTIED } from '../../src/infra/eventlog/embedded/event-row.js';
+import type { Connection } from '../../src/infra/sqlite/connection.js';
+
+/** Empties rows of a log's file as a repair does when it cannot recover them. */
+export async function emptyRows(file: Connection, condition: string): Promise<void> {
+  const emptied = `type = '${EMPTIED}', etype = 0, data = '', metadata = '', checksum = 0`;
+  await file.run(`UPDATE events SET ${emptied} WHERE ${condition}`);
+}
 
 /** A temporary folder for a `log.db`, and the logs that were opened in it. */
 export class LogFolder {

@@ -94,13 +94,7 @@ export interface EventLog {
    */
   subscribe(options: SubscribeOptions): AsyncIterable<EventBatch>;
 
-  /** Removes the data of a stream's events below a revision. The last event is always kept. */
-  truncate(stream: string, before: bigint): Promise<void>;
-
-  /** Ends a stream permanently: it reads as empty and accepts no more events. */
-  tombstone(stream: string): Promise<void>;
-
-  /** Whether the log still has this event at its place, as far as this can be known: a truncated event counts as present. */
+  /** Whether the log still has this event at its place, as far as this can be known: a removed event counts as present. */
   has(place: EventPlace): Promise<boolean>;
 
   /** The position of the last event; 0 for an empty log. */

@@ -71,11 +71,6 @@ export class Tail {
     if (position > this.#expected) this.#expected = position;
   }
 
-  /** Drops the events in memory because the file has changed. Readers that need them read the file. */
-  forget(): void {
-    this.reset(this.#to);
-  }
-
   /** Whether the tail has every event after a position. */
   covers(position: bigint): boolean {
     return position >= this.#from;

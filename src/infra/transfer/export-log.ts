@@ -59,7 +59,7 @@ async function* readAround(
     } catch (error) {
       if (!(error instanceof LogError) || error.code !== 'LOG_CORRUPT' || onDamaged === undefined) throw error;
       if (steps > 0) {
-        // A read that starts at a truncated row before a damaged one reports the same damage again.
+        // A read that starts at an emptied row before a damaged one reports the same damage again.
         if (error.message !== reported) onDamaged(error);
         reported = error.message;
         after += 1n;

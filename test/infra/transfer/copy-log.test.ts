@@ -5,6 +5,7 @@ import { readAddress } from '../../../src/infra/eventlog/eventstore/address.js';
 import { EventStoreLog } from '../../../src/infra/eventlog/eventstore/eventstore-log.js';
 import { copyLog, digestLog } from '../../../src/infra/transfer/copy-log.js';
 import { collect, newEvent, newEvents, newStream } from '../../support/events.js';
+import { truncate } from '../../support/eventstore/operator.js';
 import { StandIn } from '../../support/eventstore/stand-in.js';
 import { LogFolder } from '../../support/log-folder.js';
 import { quiet } from '../../support/quiet.js';
@@ -166,10 +167,13 @@ describe('a copy of a log', () => {
   });
 
   it('reports that a truncated stream cannot be copied', async () => {
-    const [source, target] = [await onDisk(), await onDisk()];
+    const server = await StandIn.start();
+    onTestFinished(() => server.stop());
+    const [source, target] = [await onServer(server), await onDisk()];
     const stream = `mission-${randomUUID()}`;
     await source.append(stream, newEvents(5), 'no-stream');
-    await source.truncate(stream, 3n);
+    truncate(server, stream, 3);
+    server.store.scavenge();
     await expect(copyLog(source, target, ignore)).rejects.toThrow(
       `Revision 3 of '${stream}' does not follow the events in the target`,
     );

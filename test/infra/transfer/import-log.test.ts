@@ -3,17 +3,22 @@ import { createWriteStream } from 'node:fs';
 import { join } from 'node:path';
 import { finished } from 'node:stream/promises';
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { ETYPES, isEventType } from '../../../src/domain/event.js';
 import type { JsonObject } from '../../../src/domain/json.js';
 import { canonicalJson } from '../../../src/infra/eventlog/canonical-json.js';
 import type { EventLog, NewEvent } from '../../../src/infra/eventlog/eventlog.js';
+import { readAddress } from '../../../src/infra/eventlog/eventstore/address.js';
+import { EventStoreLog } from '../../../src/infra/eventlog/eventstore/eventstore-log.js';
 import { exportLog } from '../../../src/infra/transfer/export-log.js';
 import { fromLine, toLine } from '../../../src/infra/transfer/exported-event.js';
 import { importLog } from '../../../src/infra/transfer/import-log.js';
 import { newDataDir } from '../../support/core.js';
 import { collect, newEvent, newMetadata } from '../../support/events.js';
+import { tombstone } from '../../support/eventstore/operator.js';
+import { StandIn } from '../../support/eventstore/stand-in.js';
 import type { Untyped } from '../../support/node.js';
+import { quiet } from '../../support/quiet.js';
 import { newLog } from '../projector/support.js';
 import { countsOf, Heard, history, importFolder, legacyFolder } from './support.js';
 
@@ -248,8 +253,13 @@ describe('a line that was edited or truncated', () => {
   it('is refused where the stream was tombstoned', async () => {
     const source = await newLog();
     await source.append('mission-a', eventsOf('a', 1), 'no-stream');
-    const target = await newLog();
-    await target.tombstone('mission-a');
+    const server = await StandIn.start();
+    const target = await EventStoreLog.open(readAddress(server.url), quiet);
+    onTestFinished(async () => {
+      await target.close();
+      await server.stop();
+    });
+    tombstone(server, 'mission-a');
     const { bad } = await importFile(await exported(source), target);
     expect(bad).toEqual([expect.stringContaining('tombstoned')]);
   });

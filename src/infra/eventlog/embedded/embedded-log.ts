@@ -22,9 +22,9 @@ import {
 } from '../eventlog.js';
 import { filterCondition } from './filter-condition.js';
 import { ReadTail, type Page, type SizedEvent } from '../tail.js';
-import { decode, EVENT_COLUMNS, type EventRow } from './event-row.js';
+import { decode, EMPTIED, EVENT_COLUMNS, type EventRow } from './event-row.js';
 import { openLogFile, toLogError } from './log-file.js';
-import { TOMBSTONE, TRUNCATED, Writer } from './writer.js';
+import { Writer } from './writer.js';
 
 /** The number of connections for reading. */
 const READERS = 3;
@@ -40,11 +40,10 @@ const SLICE = 128;
 const FOREIGN_POLL_MS = 100;
 
 /**
- * Truncated events remain as rows with etype 0: they occupy their revision and position, and are never read. Their type
- * marks them too, so that damage to one column cannot make an event look truncated: such a row is read, and fails its
- * checksum.
+ * A row that a repair has emptied has etype 0: it occupies its revision and position, and is never read. Its type marks it
+ * too, so that damage to one column cannot make an event look emptied: such a row is read, and fails its checksum.
  */
-const READABLE = `(etype > 0 OR type NOT IN ('${TRUNCATED}', '${TOMBSTONE}'))`;
+const READABLE = `(etype > 0 OR type <> '${EMPTIED}')`;
 /** SQLite takes the bare columns beside max() from the row with the highest position. */
 const COUNT_POSITIONS = `SELECT count(*) AS count, max(position) AS position, stream, revision, id, etype
   FROM events WHERE position > ? AND position <= ?`;
@@ -205,16 +204,6 @@ export class EmbeddedLog implements EventLog {
     if (!options.signal.aborted) throw new LogError('LOG_CLOSED', 'The log is closed.');
   }
 
-  async truncate(stream: string, before: bigint): Promise<void> {
-    await this.#writer.truncate(stream, before);
-    this.#tail.forget();
-  }
-
-  async tombstone(stream: string): Promise<void> {
-    await this.#writer.tombstone(stream);
-    this.#tail.forget();
-  }
-
   async has({ position, id }: EventPlace): Promise<boolean> {
     const [row] = await this.#select(AT, [position]);
     // `decode` verifies that a different id is not the result of damage.
@@ -313,7 +302,7 @@ export class EmbeddedLog implements EventLog {
 
   /**
    * Positions have no gaps in the file. If one is missing or out of order, rows were lost to damage.
-   * @returns the last event up to `through`, whether it was read or not; undefined if it was truncated
+   * @returns the last event up to `through`, whether it was read or not; undefined if it was emptied
    */
   async #assertPositionsWhole(events: Page['events'], after: bigint, through: bigint): Promise<EventPlace | undefined> {
     let previous = after;
@@ -330,7 +319,7 @@ export class EmbeddedLog implements EventLog {
     return etype === 0 ? undefined : { position: through, stream, revision: BigInt(revision), id };
   }
 
-  /** Revisions have no gaps either: truncated events remain as rows before the first event that is read. */
+  /** Revisions have no gaps either: emptied rows may precede the first event that is read. */
   async #assertRevisionsWhole(
     stream: string,
     events: readonly RecordedEvent[],

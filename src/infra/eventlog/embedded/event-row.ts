@@ -59,6 +59,9 @@ export interface EventRow {
   readonly checksum: number;
 }
 
+/** The type of a row that only keeps the place of a local event which a repair could not recover. */
+export const EMPTIED = '$truncated';
+
 /** The CRC-32 over all other columns of a row: first the event's content, then its place. */
 export function checksumOf(row: Omit<EventRow, 'checksum'>): number {
   return crc32(contentText(row) + placeText(row));

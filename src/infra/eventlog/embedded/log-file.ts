@@ -16,8 +16,8 @@ const WAL_AUTOCHECKPOINT_PAGES = 4_000;
 const MAX_CHECKED_BYTES = 64 * 1024 * 1024;
 
 /**
- * The writer assigns `position`, so that the checksum covers it. Truncated events remain as rows with etype 0, so that
- * positions are never reused and a stream's head is always its highest revision.
+ * The writer assigns `position`, so that the checksum covers it. A row that a repair has emptied remains, with etype 0, so
+ * that positions are never reused and a stream's head is always its highest revision.
  */
 const SCHEMA = `
   CREATE TABLE log (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;

@@ -5,7 +5,7 @@ import { SqliteError, type Connection, type Param } from '../../sqlite/connectio
 import { LogError } from '../errors.js';
 import type { Append, AppendResult } from '../eventlog.js';
 import type { Provenance } from '../prepare-append.js';
-import { NO_STREAM, assignPositions, type EncodedAppend, type Head } from './assign-positions.js';
+import { assignPositions, NO_STREAM, type EncodedAppend } from './assign-positions.js';
 import { encodeAppend, EVENT_COLUMNS } from './event-row.js';
 import { toLogError } from './log-file.js';
 
@@ -27,18 +27,11 @@ const INSERT = `INSERT INTO events (${EVENT_COLUMNS})
 /** Inserts a single row; SQLite does this faster without JSON. */
 const INSERT_ONE = `INSERT INTO events (${EVENT_COLUMNS})
   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`;
-const INSERT_TOMBSTONE = `INSERT INTO events (${EVENT_COLUMNS})
-  VALUES (?, ?, ?, '', '$tombstone', 0, '', '', ?, 0)`;
 const LAST_POSITION = 'SELECT max(position) AS position FROM events';
-const HEADS = `SELECT e.stream, e.revision, e.type FROM json_each(?) AS s
-  JOIN events AS e ON e.stream = s.value AND e.revision = (SELECT max(revision) FROM events WHERE stream = s.value)`;
+const HEADS = `SELECT value AS stream, (SELECT max(revision) FROM events WHERE stream = value) AS revision
+  FROM json_each(?)`;
 const STORED_IDS =
   'SELECT id, position, revision FROM events WHERE stream = ? AND revision > ? ORDER BY revision LIMIT ?';
-
-/** The type of the rows that stand for truncated events. */
-export const TRUNCATED = '$truncated';
-/** The type of the row that marks the end of a stream. */
-export const TOMBSTONE = '$tombstone';
 
 /** The appends of one call, stored all or none. */
 interface Pending {
@@ -66,7 +59,7 @@ export class Writer {
   readonly #path: string;
   readonly #onCommit: (head: bigint) => void;
   // Limited by size: with a limit by number the cache would allocate memory for all entries immediately.
-  readonly #heads = new LRUCache<string, Head>({ maxSize: MAX_CACHED_HEADS, sizeCalculation: () => 1 });
+  readonly #heads = new LRUCache<string, number>({ maxSize: MAX_CACHED_HEADS, sizeCalculation: () => 1 });
   readonly #exclusively = pLimit(1);
   #queue: Pending[] = [];
   #queuedBytes = 0;
@@ -76,7 +69,7 @@ export class Writer {
 
   /**
    * @param head position of the log's last event
-   * @param onCommit called with the log's new head after each group that wrote events, and after a tombstone
+   * @param onCommit called with the log's new head after each group that wrote events
    */
   constructor(connection: Connection, clock: Clock, path: string, head: bigint, onCommit: (head: bigint) => void) {
     this.#connection = connection;
@@ -115,44 +108,6 @@ export class Writer {
       this.#queuedBytes += bytes;
       this.#draining ??= this.#drain();
     });
-  }
-
-  /** Empties the rows of a stream below a revision. Its last row is always kept. @throws LogError */
-  async truncate(stream: string, before: bigint): Promise<void> {
-    this.#refuseWhenClosed();
-    await this.#exclusively(async () => {
-      await this.#connection.run(
-        `UPDATE events SET data = '', metadata = '', type = '${TRUNCATED}', etype = 0, checksum = 0
-         WHERE stream = ? AND revision < ? AND etype > 0
-         AND revision < (SELECT max(revision) FROM events WHERE stream = ?)`,
-        [stream, before, stream],
-      );
-    }).catch((error: unknown) => {
-      throw toLogError(error, this.#path);
-    });
-  }
-
-  /** Empties a stream and marks its end. Repeating it changes nothing. @throws LogError */
-  async tombstone(stream: string): Promise<void> {
-    this.#refuseWhenClosed();
-    await this.#exclusively(async () => {
-      await this.#connection.transaction('BEGIN IMMEDIATE', async () => {
-        const head = (await this.#readHeads([stream])).get(stream) ?? NO_STREAM;
-        if (head.tombstoned) return;
-        const position = (await lastPosition(this.#connection)) + 1;
-        const at = this.#clock.now().toISOString();
-        await this.#connection.run(
-          `UPDATE events SET data = '', metadata = '', type = '${TRUNCATED}', etype = 0, checksum = 0 WHERE stream = ?`,
-          [stream],
-        );
-        await this.#connection.run(INSERT_TOMBSTONE, [position, stream, head.revision + 1, at]);
-      });
-      this.#heads.delete(stream);
-      this.#lastPosition = await lastPosition(this.#connection);
-    }).catch((error: unknown) => {
-      throw toLogError(error, this.#path);
-    });
-    this.#onCommit(BigInt(this.#lastPosition));
   }
 
   /**
@@ -223,7 +178,7 @@ export class Writer {
       }
     }
     // Heads that were read are kept here, because a group may name more streams than the cache holds.
-    const heads = unknown.size === 0 ? new Map<string, Head>() : await this.#readHeads([...unknown]);
+    const heads = unknown.size === 0 ? new Map<string, number>() : await this.#readHeads([...unknown]);
     const headOf = (stream: string) => heads.get(stream) ?? this.#heads.get(stream) ?? NO_STREAM;
     const rows: string[] = [];
     const results: AppendResult[] = [];
@@ -255,7 +210,7 @@ export class Writer {
   async #commitSlow(group: readonly Pending[]): Promise<Answer> {
     const recordedAt = this.#clock.now().toISOString();
     const answers: Answer[] = [];
-    let heads = new Map<string, Head>();
+    let heads = new Map<string, number>();
     let position = 0;
     let wrote = false;
     await this.#connection.transaction('BEGIN IMMEDIATE', async () => {
@@ -320,13 +275,11 @@ export class Writer {
     else await this.#connection.run(INSERT, [`[${rows.join(',')}]`]);
   }
 
-  async #readHeads(streams: readonly string[]): Promise<Map<string, Head>> {
-    const heads = new Map<string, Head>(streams.map((stream) => [stream, NO_STREAM]));
-    const rows = await this.#connection.all<{ stream: string; revision: number; type: string }>(HEADS, [
-      JSON.stringify([...heads.keys()]),
+  async #readHeads(streams: readonly string[]): Promise<Map<string, number>> {
+    const rows = await this.#connection.all<{ stream: string; revision: number | null }>(HEADS, [
+      JSON.stringify([...new Set(streams)]),
     ]);
-    for (const { stream, revision, type } of rows) heads.set(stream, { revision, tombstoned: type === TOMBSTONE });
-    return heads;
+    return new Map(rows.map(({ stream, revision }) => [stream, revision ?? NO_STREAM]));
   }
 }
 

@@ -134,7 +134,7 @@ export function positionOf({ position }: AnyRecord): bigint | undefined {
 }
 
 /** Whether the data or metadata of a record is a JSON object. */
-export function isObject(value: unknown): value is object {
+function isObject(value: unknown): value is object {
   return isJsonObject(value) && !(value instanceof Uint8Array);
 }
 

@@ -1,9 +1,8 @@
-import { StreamDeletedError } from '@eventstore/db-client';
 import pLimit from 'p-limit';
 import type { RecordedEvent } from '../../../domain/event.js';
 import { LinkedSignal } from '../../platform/linked-signal.js';
 import type { Logger } from '../../platform/logger.js';
-import { LogError, WrongExpectedRevision } from '../errors.js';
+import { LogError } from '../errors.js';
 import type {
   Append,
   AppendResult,
@@ -23,7 +22,7 @@ import { abortable } from './abortable.js';
 import type { ServerAddress } from './address.js';
 import { Appender, type Lookup } from './appender.js';
 import { CatchUpReader } from './catch-up-reader.js';
-import { bareEvent, isObject, EventCodec } from './event-codec.js';
+import { EventCodec } from './event-codec.js';
 import { nameLog, nameOfLog, startOfLog } from './identity.js';
 import { versionOf } from './connection.js';
 import { EventStoreLease } from './lease.js';
@@ -35,13 +34,11 @@ import { ReconnectingClient } from './reconnecting-client.js';
 const DEFAULT_BATCH = 1_000;
 /** The most pending appends of one `appendAll`. */
 const MAX_APPENDS_UNDER_WAY = 200;
-/** The key in stream metadata of the first revision that is kept. */
-const TRUNCATE_BEFORE = '$tb';
 
 /**
  * The log on an EventStoreDB or KurrentDB server or cluster. An append that has resolved is as durable as the server makes
  * it: in a cluster, on the disks of a quorum of nodes. All calls go to the leader, so that a core reads its own writes.
- * Readers of all streams still get truncated and tombstoned events until the server is scavenged.
+ * Readers of all streams still get the events of streams that an operator truncates or deletes, until a scavenge.
  */
 export class EventStoreLog implements EventLog {
   readonly logId: string;
@@ -210,44 +207,6 @@ export class EventStoreLog implements EventLog {
   async #eventAt(position: bigint): Promise<RecordedEvent | undefined> {
     const record = await this.#reader.recordFrom(position);
     return record?.position.commit === position ? this.#codec.toEvent(record) : undefined;
-  }
-
-  async truncate(stream: string, before: bigint): Promise<void> {
-    this.#assertOpen();
-    const name = this.#codec.streamName(stream);
-    const metaName = `$$${name}`;
-    for (;;) {
-      const last = await first(this.#reader.stream(name, { direction: 'backward', limit: 1 }));
-      const metadata = await first(this.#reader.stream(metaName, { direction: 'backward', limit: 1 }));
-      if (last === undefined) return;
-      const target = before < last.revision ? before : last.revision;
-      const data = isObject(metadata?.data) ? (metadata.data as Readonly<Record<string, unknown>>) : {};
-      const present = data[TRUNCATE_BEFORE];
-      if (target <= (typeof present === 'number' ? present : 0)) return;
-      try {
-        await this.#appender.append({
-          stream: metaName,
-          name: metaName,
-          events: [bareEvent('$metadata', { ...data, [TRUNCATE_BEFORE]: Number(target) })],
-          expected: metadata?.revision ?? 'no-stream',
-          bytes: 0,
-        });
-        return;
-      } catch (error) {
-        // Another process changed the metadata meanwhile: read it again, so that both changes are kept.
-        if (!(error instanceof WrongExpectedRevision)) throw error;
-      }
-    }
-  }
-
-  async tombstone(stream: string): Promise<void> {
-    this.#assertOpen();
-    const name = this.#codec.streamName(stream);
-    await this.#connection.call(async (client) => {
-      await client.tombstoneStream(name, { requiresLeader: true }).catch((error: unknown) => {
-        if (!(error instanceof StreamDeletedError)) throw error;
-      });
-    });
   }
 
   async has({ stream, revision, id }: EventPlace): Promise<boolean> {

@@ -1,7 +1,6 @@
 import { isReplicated, type RecordedEvent } from '../../../domain/event.js';
 import type { JsonObject } from '../../../domain/json.js';
-import { decode, EVENT_COLUMNS, isIntact, type EventRow } from '../../eventlog/embedded/event-row.js';
-import { TOMBSTONE, TRUNCATED } from '../../eventlog/embedded/writer.js';
+import { decode, EMPTIED, EVENT_COLUMNS, isIntact, type EventRow } from '../../eventlog/embedded/event-row.js';
 import { SqliteError, type Connection } from '../../sqlite/connection.js';
 import { RepairError } from './errors.js';
 
@@ -101,9 +100,9 @@ async function readRows(connection: Connection, after: number, upTo: number): Pr
   }
 }
 
-/** Whether a row is as the log wrote it: an event, or what a truncation left of one. */
+/** Whether a row is as it was written: an event, or what an earlier repair left of one. */
 function isWhole(row: EventRow): boolean {
-  if (row.etype !== 0 || (row.type !== TRUNCATED && row.type !== TOMBSTONE)) return isIntact(row);
+  if (row.etype !== 0 || row.type !== EMPTIED) return isIntact(row);
   return row.data === '' && row.metadata === '' && typeof row.stream === 'string' && Number.isSafeInteger(row.revision);
 }
 

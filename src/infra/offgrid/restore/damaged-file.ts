@@ -1,9 +1,8 @@
 import { link, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { categoryOf, ETYPES } from '../../../domain/event.js';
-import { encodeAppend, EVENT_COLUMNS, rowJson } from '../../eventlog/embedded/event-row.js';
+import { EMPTIED, encodeAppend, EVENT_COLUMNS, rowJson } from '../../eventlog/embedded/event-row.js';
 import { openLogFile } from '../../eventlog/embedded/log-file.js';
-import { TRUNCATED } from '../../eventlog/embedded/writer.js';
 import { syncFolder } from '../../platform/files.js';
 import { Connection, SqliteError, type Param } from '../../sqlite/connection.js';
 import { findDamage } from './damage.js';
@@ -174,7 +173,7 @@ export class DamagedFile {
     return { position, stream, revision, type };
   }
 
-  /** For an event that no host has, keeps what a truncation keeps: its place. */
+  /** For a local event, which no host has, keeps its place. */
   async #empty({ position, remains }: Filling, spare: string): Promise<Written> {
     const { stream: named, revision: stated, id } = remains ?? {};
     const isOfSpare = remains?.type === 'ReplicasAcknowledged' || remains?.etype === ETYPES.ReplicasAcknowledged;
@@ -184,9 +183,9 @@ export class DamagedFile {
       (await this.#next(named)) === stated;
     const stream = isKnown ? named : spare;
     const revision = await this.#next(stream);
-    const kept = [typeof id === 'string' ? id : '', TRUNCATED, 0, '', '', instantOf(remains?.recorded_at) ?? '', 0];
+    const kept = [typeof id === 'string' ? id : '', EMPTIED, 0, '', '', instantOf(remains?.recorded_at) ?? '', 0];
     await this.#connection.run(INSERT, [position, stream, revision, ...kept]);
-    return { position, stream, revision, type: TRUNCATED };
+    return { position, stream, revision, type: EMPTIED };
   }
 
   async #next(stream: string): Promise<number> {

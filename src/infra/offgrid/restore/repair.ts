@@ -63,8 +63,7 @@ export interface Repaired {
 /**
  * Mends a log that no process uses: each damaged or missing event is taken from a host, verified, and put back where it
  * was. It mends all or nothing: the file is replaced once the mended one has been read completely, and agrees with what
- * is read back from the hosts, as far as that reaches. A local event cannot be recovered: its place is kept, as a
- * truncation keeps it.
+ * is read back from the hosts, as far as that reaches. A local event cannot be recovered: only its place is kept.
  * @throws RepairError, with nothing changed
  */
 export async function repair(request: RepairRequest, dependencies: RepairDependencies): Promise<Repaired> {

@@ -8,7 +8,7 @@ import { LogError } from '../../../../src/infra/eventlog/errors.js';
 import type { EventLog } from '../../../../src/infra/eventlog/eventlog.js';
 import { Connection } from '../../../../src/infra/sqlite/connection.js';
 import { collect, expectLogError, newEvent, newEvents } from '../../../support/events.js';
-import { LogFolder } from '../../../support/log-folder.js';
+import { emptyRows, LogFolder } from '../../../support/log-folder.js';
 
 const FLIPS = 200;
 const BURSTS = 40;
@@ -43,8 +43,9 @@ beforeAll(async () => {
     const data = { text: 'x'.repeat(i % 50 === 0 ? 20_000 : (i * 37) % 700) };
     await log.append(STREAMS[(i * 7) % 8] ?? '', [newEvent({ data, type: TYPES[(i * 5) % 4] ?? '' })], 'any');
   }
-  await log.truncate('mission-cut', 10n);
-  await log.tombstone('job-ended');
+  const raw = await Connection.open(folder.file, 'write');
+  await emptyRows(raw, "stream = 'mission-cut' AND revision < 10 OR stream = 'job-ended'");
+  await raw.close();
   content = await contentOf(log);
   await log.close();
   file = await readFile(folder.file);
@@ -185,7 +186,7 @@ describe('damage in an open log', () => {
     log = await fresh.open();
     raw = await Connection.open(fresh.file, 'write');
     for (let i = 0; i < 4; i += 1) await log.append(`mission-${i}`, newEvents(25), 'no-stream');
-    await log.truncate('mission-3', 5n);
+    await emptyRows(raw, "stream = 'mission-3' AND revision < 5");
     return async () => {
       await raw.close();
       await fresh.remove();
@@ -195,9 +196,9 @@ describe('damage in an open log', () => {
   for (const [what, sql] of Object.entries({
     'an event is missing': 'DELETE FROM events WHERE position = 12',
     'many events are missing': 'DELETE FROM events WHERE position BETWEEN 8 AND 19',
-    'a truncated event is missing': 'DELETE FROM events WHERE position = 77',
-    'an event looks truncated': 'UPDATE events SET etype = 0 WHERE position = 12',
-    'a truncated event looks whole': "UPDATE events SET type = 'JobCreated' WHERE position = 77",
+    'an emptied row is missing': 'DELETE FROM events WHERE position = 77',
+    'an event looks emptied': 'UPDATE events SET etype = 0 WHERE position = 12',
+    'an emptied row looks whole': "UPDATE events SET type = 'JobCreated' WHERE position = 77",
     'data has changed': "UPDATE events SET data = '{}' WHERE position = 12",
     'a revision has changed': 'UPDATE events SET revision = 1000 WHERE position = 12',
     'a position has changed': 'UPDATE events SET position = 1000 WHERE position = 12',

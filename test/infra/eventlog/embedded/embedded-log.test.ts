@@ -110,21 +110,6 @@ describe('positions', () => {
     expect(positions).toEqual(positions.map((_, i) => BigInt(i + 1)));
     expect(await log.head()).toBe(BigInt(positions.length));
   });
-
-  for (const ending of ['truncate', 'tombstone'] as const) {
-    it(`are not used again after the newest event's ${ending}, not even by the next to open the file`, async () => {
-      const log = await folder.open();
-      const stream = newStream();
-      await log.append(stream, newEvents(5), 'no-stream');
-      await (ending === 'truncate' ? log.truncate(stream, 100n) : log.tombstone(stream));
-      const head = await log.head();
-      expect(head).toBeGreaterThanOrEqual(5n);
-      await log.close();
-
-      const reopened = await folder.open();
-      expect(await reopened.append(newStream(), [newEvent()], 'no-stream')).toMatchObject({ position: head + 1n });
-    });
-  }
 });
 
 describe('an event', () => {
@@ -137,36 +122,6 @@ describe('an event', () => {
     } finally {
       await log.close();
     }
-  });
-
-  it('is gone from every reader, and from its row, once truncated', async () => {
-    const log = await folder.open();
-    const signal = AbortSignal.timeout(20_000);
-    // While there is a subscriber, the newest events are kept in memory.
-    const live = log.subscribe({ after: 0n, signal })[Symbol.asyncIterator]();
-    await live.next();
-    await log.append('mission-1', newEvents(9, { data: { secret: 'swordfish' } }), 'no-stream');
-    await live.next();
-    await log.append('mission-1', [newEvent()], 'exists');
-    await log.append('mission-2', newEvents(9, { data: { secret: 'swordfish' } }), 'no-stream');
-    const seenFromStart = () => follow(log, { after: 0n }, ({ through }) => through === head);
-
-    await log.truncate('mission-1', 9n);
-    let head = await log.head();
-    expect((await seenFromStart()).events).toHaveLength(10);
-    expect(await collect(log.readAll())).toHaveLength(10);
-    await log.tombstone('mission-2');
-    head = await log.head();
-    const { events } = await seenFromStart();
-    expect(events.map(({ stream, revision }) => ({ stream, revision }))).toEqual([
-      { stream: 'mission-1', revision: 9n },
-    ]);
-    expect(await collect(log.readAll())).toEqual(events);
-    expect(await collect(log.readAll({ filter: { streams: ['mission-1', 'mission-2'] } }))).toEqual(events);
-
-    const raw = await Connection.open(folder.file, 'read');
-    expect(await raw.all("SELECT position FROM events WHERE data || metadata LIKE '%swordfish%'")).toEqual([]);
-    await raw.close();
   });
 });
 

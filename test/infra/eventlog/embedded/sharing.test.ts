@@ -3,16 +3,7 @@ import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { WrongExpectedRevision } from '../../../../src/infra/eventlog/errors.js';
 import type { EventLog } from '../../../../src/infra/eventlog/eventlog.js';
-import {
-  collect,
-  expectLogError,
-  follow,
-  idsOf,
-  newEvent,
-  newEvents,
-  newStream,
-  revisionsTo,
-} from '../../../support/events.js';
+import { collect, follow, idsOf, newEvent, newEvents, newStream, revisionsTo } from '../../../support/events.js';
 import { LogFolder } from '../../../support/log-folder.js';
 
 const DIST = new URL('../../../../dist/infra/eventlog/embedded/embedded-log.js', import.meta.url).href;
@@ -122,18 +113,6 @@ describe('a file opened more than once', () => {
     await b.append('mission-1', newEvents(1), 'no-stream');
     const stored = await a.append('mission-1', events, 0n);
     expect(await b.append('mission-1', events, 0n)).toEqual(stored);
-  });
-
-  it('respects what the other truncated and ended', async () => {
-    const [a, b] = [await folder.open(), await folder.open()];
-    for (const stream of ['mission-1', 'mission-2']) await b.append(stream, newEvents(3), 'no-stream');
-    await a.truncate('mission-1', 10n);
-    await a.tombstone('mission-2');
-
-    expect(await collect(b.readStream('mission-1'))).toHaveLength(1);
-    expect(await b.append('mission-1', [newEvent()], 2n)).toMatchObject({ revision: 3n, position: 8n });
-    await expectLogError(b.append('mission-2', [newEvent()], 'any'), 'STREAM_TOMBSTONED');
-    expect(await collect(b.readStream('mission-2'))).toEqual([]);
   });
 
   it('may be shared with another process: nothing is lost, and a subscriber here sees all events', async () => {

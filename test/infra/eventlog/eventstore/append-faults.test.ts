@@ -3,6 +3,7 @@ import { describe, expect, it, vi } from 'vitest';
 import type { AppendResult, EventLog, ExpectedRevision, NewEvent } from '../../../../src/infra/eventlog/eventlog.js';
 import type { AppendFault } from '../../../support/eventstore/faults.js';
 import type { StandIn } from '../../../support/eventstore/stand-in.js';
+import { tombstone } from '../../../support/eventstore/operator.js';
 import { collect, idsOf, newEvents, newStream } from '../../../support/events.js';
 import { idsIn, start } from './setup.js';
 
@@ -122,7 +123,7 @@ describe('an append that is sent again', () => {
       for (const expected of ['any', 'exists', 'no-stream', 2n] as const) {
         const stream = newStream();
         await log.append(stream, newEvents(3), 'no-stream');
-        await log.tombstone(stream);
+        tombstone(server, stream);
         server.faults.onAppend(fault);
         await expect(log.append(stream, newEvents(1), expected)).rejects.toMatchObject({ code: 'STREAM_TOMBSTONED' });
       }

@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { Projector } from '../../../../src/infra/projector/projector.js';
 import { outbox } from '../../../../src/projections/outbox.js';
-import { collect, idsOf, newEvent, newEvents, newMetadata, newStream, revisionsTo } from '../../../support/events.js';
+import { tombstone, truncate } from '../../../support/eventstore/operator.js';
+import { collect, idsOf, newEvent, newEvents, newMetadata, newStream } from '../../../support/events.js';
 import { LogFolder } from '../../../support/log-folder.js';
 import { quiet } from '../../../support/quiet.js';
 import { count, Follower, idsIn, openLog, positionsIn, seed, seedForeign, start, startServer } from './setup.js';
@@ -136,7 +137,7 @@ describe('the end of a log', () => {
   it("is at the last event of the log's, although its stream was tombstoned", async () => {
     const { server, log } = await start();
     const { position } = await log.append('mission-1', newEvents(3), 'no-stream');
-    await log.tombstone('mission-1');
+    tombstone(server, 'mission-1');
     const head = await log.head();
     expect(head).toBeGreaterThan(position);
     seedForeign(server, 40);
@@ -150,8 +151,8 @@ describe('a removal by an operator or a scavenge', () => {
     const { server, log } = await start();
     seed(server, 600, ['mission-1', 'mission-2', 'task-1']);
     const all = positionsIn(server);
-    await log.truncate('mission-1', 150n);
-    await log.tombstone('mission-2');
+    truncate(server, 'mission-1', 150);
+    tombstone(server, 'mission-2');
     const head = await log.head();
     const before = await new Follower(log).has(600);
 
@@ -171,29 +172,6 @@ describe('a removal by an operator or a scavenge', () => {
     await before.has(603);
     await after.has(left.length + 3);
     expect(after.ids.slice(-3)).toEqual(idsOf(events));
-  });
-
-  it('is combined with a truncation, so that both take effect', async () => {
-    const { server, log } = await start();
-    await log.append('mission-1', newEvents(10), 'no-stream');
-    const setMetadata = (json: string) =>
-      server.store.append('$$mission-1', 'any', [
-        { id: randomUUID(), type: '$metadata', isJson: true, data: Buffer.from(json), metadata: Buffer.from('') },
-      ]);
-    setMetadata('{"$tb":3,"owner":"ops"}');
-    const revisions = async () => (await collect(log.readStream('mission-1'))).map(({ revision }) => revision);
-    expect(await revisions()).toEqual(revisionsTo(10).slice(3));
-    await log.truncate('mission-1', 2n);
-    expect(await revisions()).toEqual(revisionsTo(10).slice(3));
-    await log.truncate('mission-1', 7n);
-    expect(await revisions()).toEqual(revisionsTo(10).slice(7));
-    const last = server.store.streams.get('$$mission-1')?.last;
-    expect(JSON.parse(Buffer.from(last?.data ?? []).toString())).toEqual({ $tb: 7, owner: 'ops' });
-    for (const nonsense of ['{"$tb":"x"}', '[]', 'nonsense', '{"$tb":-1}']) {
-      setMetadata(nonsense);
-      await log.truncate('mission-1', 8n);
-      expect(await revisions()).toEqual(revisionsTo(10).slice(8));
-    }
   });
 });
 

@@ -32,10 +32,7 @@ describe('a cluster', () => {
       const { position } = await log.append(stream, newEvents(3), 'no-stream');
       expect(await log.head()).toBe(position);
       expect(await collect(log.readStream(stream))).toHaveLength(3);
-      await log.truncate(stream, 1n);
-      expect(await collect(log.readStream(stream))).toHaveLength(2);
       await follower.until('events', () => follower.events.at(-1)?.position === position);
-      await log.tombstone(stream);
       expect((await idsIn(log)).length).toBeGreaterThanOrEqual(3);
       await expect.poll(() => nodes[1].subscriptions).toBe(0);
       await log.close();

@@ -23,8 +23,6 @@ const CALLS: Readonly<Record<string, (log: EventLog) => Promise<unknown>>> = {
   head: (log) => log.head(),
   readStream: (log) => collect(log.readStream('mission-1')),
   readAll: (log) => collect(log.readAll()),
-  truncate: (log) => log.truncate('mission-1', 1n),
-  tombstone: (log) => log.tombstone('mission-2'),
 };
 
 async function refusal(call: Promise<unknown>): Promise<{ code: string; message: string; ms: number }> {

@@ -3,6 +3,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { ProjectedBacklog } from '../../../../src/infra/offgrid/replication/projected-backlog.js';
 import { Projector } from '../../../../src/infra/projector/projector.js';
 import { outbox } from '../../../../src/projections/outbox.js';
+import { tombstone, truncate } from '../../../support/eventstore/operator.js';
 import { collect, follow, idsOf, newEvent, newEvents, newMetadata } from '../../../support/events.js';
 import { LogFolder } from '../../../support/log-folder.js';
 import { TestNode } from '../../../support/node.js';
@@ -42,8 +43,8 @@ describe.each(VERSIONS)('a position on a %s server', (serverVersion) => {
     for (const { through } of batches) given.add(through);
     for (const position of given) expect(await log.hasPosition(position)).toBe(true);
 
-    await log.truncate('mission-1', 150n);
-    await log.tombstone('mission-2');
+    truncate(server, 'mission-1', 150);
+    tombstone(server, 'mission-2');
     server.store.scavenge();
     const left = positionsIn(server);
     for (const position of given) {
