@@ -19,7 +19,7 @@ const rounds = await Rounds.run(setting('BENCH_ROUNDS', 11), {
   raw: () =>
     rawRate(rows, async (database, values) => {
       const fields = Array.from({ length: 10 }, (_, i) => `value->>${i}`).join(', ');
-      const insert = database.prepare(`INSERT INTO events SELECT ${fields} FROM jsonb_each(?)`);
+      const insert = database.prepare(`INSERT INTO events_1 SELECT ${fields} FROM jsonb_each(?)`);
       let inserting = Promise.resolve();
       for (let i = 0; i < values.length; i += RAW_BATCH) {
         const batch = JSON.stringify(values.slice(i, i + RAW_BATCH));

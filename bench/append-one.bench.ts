@@ -14,7 +14,7 @@ const rounds = await Rounds.run(setting('BENCH_ROUNDS', 11), {
   ours: () => appendRate(events, 1),
   raw: () =>
     rawRate(rows, async (database, values) => {
-      const insert = database.prepare('INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)');
+      const insert = database.prepare('INSERT INTO events_1 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)');
       for (const row of values) await insert.run(row);
     }),
 });

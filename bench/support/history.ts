@@ -1,6 +1,9 @@
 import { ETYPES, type EventMetadata, type EventType } from '../../src/domain/event.js';
 import { checksumOf, type EventRow } from '../../src/infra/eventlog/embedded/event-row.js';
 import { EmbeddedLog } from '../../src/infra/eventlog/embedded/embedded-log.js';
+import { PARTITION_BYTES, PartitionSize } from '../../src/infra/eventlog/embedded/partition-size.js';
+import { addPartition, tableOf } from '../../src/infra/eventlog/embedded/partitions.js';
+import { Connection } from '../../src/infra/sqlite/connection.js';
 import { systemClock } from '../../src/infra/platform/clock.js';
 import { progress } from './measure.js';
 import { RawDatabase } from './raw.js';
@@ -229,16 +232,29 @@ export async function writeHistory(path: string, count: number): Promise<number>
   const database = await RawDatabase.open(path);
   await database.exec('PRAGMA synchronous = OFF; PRAGMA wal_autocheckpoint = 4000');
   const fields = Array.from({ length: 10 }, (_, i) => `value->>${i}`).join(', ');
-  const insert = database.prepare(`INSERT INTO events SELECT ${fields} FROM jsonb_each(?)`);
+  const into = (number: number) =>
+    database.prepare(`INSERT INTO ${tableOf(number)} SELECT ${fields} FROM jsonb_each(?)`);
+  const partitioner = await Connection.open(path, 'write');
+  const size = new PartitionSize(PARTITION_BYTES);
+  let number = 1;
+  let insert = into(number);
   let written = 0;
   let inserting = Promise.resolve();
   for (const rows of historyRows(count)) {
     const values = JSON.stringify(rows.map((row) => Object.values(row) as unknown[]));
     await inserting;
+    const bytes = size.grew(values.length) ? await size.full(partitioner) : undefined;
+    if (bytes !== undefined) {
+      number += 1;
+      const partition = { number, first: written + 1 };
+      await partitioner.transaction('BEGIN IMMEDIATE', () => addPartition(partitioner, partition, bytes));
+      insert = into(number);
+    }
     inserting = insert.run([values]);
     written += rows.length;
   }
   await inserting;
+  await partitioner.close();
   await database.close();
   return written;
 }

@@ -55,7 +55,7 @@ export class Restored {
       const request = { origin: ORIGIN, root: this.#root, hosts: [this.#host], dishonestWeight: 0 };
       const { log } = await readBack(request, {
         clientOf,
-        newLog: () => EmbeddedLog.open(path, systemClock, 'ON_CLOSE'),
+        newLog: () => EmbeddedLog.open(path, systemClock, { syncs: 'ON_CLOSE' }),
         time,
         onProgress: () => undefined,
         onTrouble: report,

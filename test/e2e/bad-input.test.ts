@@ -153,7 +153,7 @@ describe('an event whose bytes have changed', () => {
   it('is found by verify, which names its position, and by export', async () => {
     const dataDir = await dataDirWith({});
     const file = await Connection.open(corePaths(dataDir).log, 'write');
-    await file.run("UPDATE events SET data = replace(data, 'Task t3', 'Task t4') WHERE stream = 'task-t3'");
+    await file.run("UPDATE events_1 SET data = replace(data, 'Task t3', 'Task t4') WHERE stream = 'task-t3'");
     await file.close();
     const message = /^sheratan: LOG_CORRUPT: The event at position 8 \(stream 'task-t3'\) is damaged.*restore/;
     await refuses('verify', dataDir, message);

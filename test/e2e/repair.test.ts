@@ -137,14 +137,14 @@ describe('sheratan restore --repair', () => {
     const dataDir = await stoppedCore();
     await damage(
       dataDir,
-      `UPDATE events SET data = replace(data, 'Mission', 'Nission') WHERE position = ${a}`,
-      `UPDATE events SET metadata = replace(metadata, 'at', 'au') WHERE position = ${b}`,
-      `UPDATE events SET stream = 'mission-elsewhere' WHERE position = ${c}`,
-      `UPDATE events SET etype = 22 WHERE position = ${d}`,
-      `UPDATE events SET type = 'MissionCreatee' WHERE position = ${e}`,
-      `UPDATE events SET checksum = checksum + 1 WHERE position = ${f}`,
-      `DELETE FROM events WHERE position = ${g}`,
-      `UPDATE events SET data = '{}' WHERE position = ${key}`,
+      `UPDATE events_1 SET data = replace(data, 'Mission', 'Nission') WHERE position = ${a}`,
+      `UPDATE events_1 SET metadata = replace(metadata, 'at', 'au') WHERE position = ${b}`,
+      `UPDATE events_1 SET stream = 'mission-elsewhere' WHERE position = ${c}`,
+      `UPDATE events_1 SET etype = 22 WHERE position = ${d}`,
+      `UPDATE events_1 SET type = 'MissionCreatee' WHERE position = ${e}`,
+      `UPDATE events_1 SET checksum = checksum + 1 WHERE position = ${f}`,
+      `DELETE FROM events_1 WHERE position = ${g}`,
+      `UPDATE events_1 SET data = '{}' WHERE position = ${key}`,
     );
     const { code, output, errors } = await repair(dataDir);
     expect(errors).toEqual([]);
@@ -174,7 +174,7 @@ describe('sheratan restore --repair', () => {
     const { log, outbox } = corePaths(dataDir);
     const [first = 0, , third = 0] = positionsOf('MissionCreated');
     await rm(outbox);
-    await damage(dataDir, `DELETE FROM events WHERE position = ${third}`);
+    await damage(dataDir, `DELETE FROM events_1 WHERE position = ${third}`);
     await flipAt(log, String(rows[first - 1]!['stream']));
     const broken = await sheratan(['export'], dataDir);
     expect(broken.errors).toEqual([expect.stringMatching(/^sheratan: LOG_CORRUPT: .*sheratan restore --repair/)]);
@@ -193,7 +193,7 @@ describe('sheratan restore --repair', () => {
     async (_what, lie, message) => {
       const dataDir = await stoppedCore();
       const [position = 0] = positionsOf('MissionCreated');
-      await damage(dataDir, `UPDATE events SET data = '{}' WHERE position = ${position}`);
+      await damage(dataDir, `UPDATE events_1 SET data = '{}' WHERE position = ${position}`);
       const liar = await LyingHost.of(hosts[0]!, lie);
       const { code, output, errors } = await repair(dataDir, [liar, hosts[1]!]);
       expect(errors).toEqual([expect.stringContaining(liar.url)]);
@@ -209,7 +209,7 @@ describe('sheratan restore --repair', () => {
   it('changes nothing when no host can be reached, and reports which events it could not get', async () => {
     const dataDir = await stoppedCore();
     const [position = 0] = positionsOf('MissionCreated');
-    await damage(dataDir, `UPDATE events SET data = '{}' WHERE position = ${position}`);
+    await damage(dataDir, `UPDATE events_1 SET data = '{}' WHERE position = ${position}`);
     const before = await rowsOf(dataDir);
     const { code, output, errors } = await repair(dataDir, AWAY);
     expect({ code, output }).toEqual({ code: 1, output: [] });
@@ -228,7 +228,7 @@ describe('sheratan restore --repair', () => {
     const dataDir = await stoppedCore();
     const position = positionsOf('ReplicasAcknowledged').at(which) ?? 0;
     if (which < 0) expect(position).toBe(rows.length);
-    await damage(dataDir, `UPDATE events SET data = '{}', stream = 'x' WHERE position = ${position}`);
+    await damage(dataDir, `UPDATE events_1 SET data = '{}', stream = 'x' WHERE position = ${position}`);
     const { code, output, errors } = await repair(dataDir, AWAY);
     expect({ code, errors }).toEqual({ code: 0, errors: [] });
     expect(output).toContainEqual(expect.stringContaining('`sheratan replay outbox`'));

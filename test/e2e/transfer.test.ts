@@ -209,7 +209,7 @@ describe('sheratan export', () => {
 
   it('stops at a damaged event and leaves the file as it was; with --skip-damaged it saves the others', async () => {
     const dataDir = await dataDirOf(history(3, 0));
-    const flip = "UPDATE events SET data = replace(data, 'Mission m1', 'Mission n1') WHERE stream = 'mission-m1'";
+    const flip = "UPDATE events_1 SET data = replace(data, 'Mission m1', 'Mission n1') WHERE stream = 'mission-m1'";
     expect(await sqlOn(corePaths(dataDir).log, flip)).toBe(1);
     const file = join(await newDataDir(), 'log.ndjson');
     await writeFile(file, 'the last good export\n');

@@ -8,6 +8,11 @@ import { corePaths } from '../platform/core-paths.js';
 import type { Logger } from '../platform/logger.js';
 import type { Config } from './config.js';
 
+/** How long it takes to rewrite a log's file, in seconds a byte. */
+const REWRITE_SECONDS_A_BYTE = 12e-9;
+/** Whoever waits longer than this, in seconds, should know for what. */
+const MAX_SILENT_SECONDS = 2;
+
 /** An open log, and the leases of this core on it. */
 export interface OpenLog {
   readonly log: EventLog;
@@ -22,13 +27,21 @@ export interface OpenLog {
  */
 export async function openLog(config: Config, clock: Clock, logger: Logger, signal?: AbortSignal): Promise<OpenLog> {
   const { eventStore } = config;
-  if (eventStore === undefined) return { log: await openFile(config, clock), lease: undefined };
+  if (eventStore === undefined) return { log: await openFile(config, clock, logger), lease: undefined };
   return openServer(eventStore, logger, signal);
 }
 
 /** Opens the log in a data folder, whose folder of the core must exist. @throws LogError */
-export function openFile({ dataDir }: Pick<Config, 'dataDir'>, clock: Clock): Promise<EventLog> {
-  return EmbeddedLog.open(corePaths(dataDir).log, clock);
+export function openFile({ dataDir }: Pick<Config, 'dataDir'>, clock: Clock, logger: Logger): Promise<EventLog> {
+  const { log } = corePaths(dataDir);
+  const onRewrite = (bytes: number) => {
+    const seconds = Math.ceil(bytes * REWRITE_SECONDS_A_BYTE);
+    logger[seconds > MAX_SILENT_SECONDS ? 'warn' : 'info'](
+      { log, seconds },
+      'the log is rewritten for this version, once',
+    );
+  };
+  return EmbeddedLog.open(log, clock, { onRewrite });
 }
 
 /** Opens the log on a server. @throws LogError LOG_UNAVAILABLE when it does not answer for ten seconds; LOG_DENIED */

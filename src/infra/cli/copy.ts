@@ -63,5 +63,5 @@ async function open(option: string, place: string, create: boolean): Promise<Eve
       throw new CliError(`${option}: there is no log at ${log}. Name a data folder, or a server: esdb://host:port`);
     });
   }
-  return openFile({ dataDir: place }, systemClock);
+  return openFile({ dataDir: place }, systemClock, onStderr('warn'));
 }

@@ -18,7 +18,7 @@ export class ScratchLogs {
   /** Opens another empty log; the previous ones remain open. */
   async next(): Promise<EventLog> {
     const path = join(this.#folder, `reading-${this.#open.length}.db`);
-    const log = await EmbeddedLog.open(path, this.#clock, 'ON_CLOSE');
+    const log = await EmbeddedLog.open(path, this.#clock, { syncs: 'ON_CLOSE' });
     this.#open.push({ log, path });
     return log;
   }

@@ -122,7 +122,7 @@ describe('an export of one installation, imported into another', () => {
     const one = await busyVan();
     await one.core.stop();
     const file = await Connection.open(corePaths(one.dataDir).log, 'write');
-    await file.run("UPDATE events SET data = '{}' WHERE type = 'MissionCreated' AND position % 2 = 0");
+    await file.run("UPDATE events_1 SET data = '{}' WHERE type = 'MissionCreated' AND position % 2 = 0");
     await file.close();
     const path = await exportOf(one, '--skip-damaged');
     const left = (await readFile(path, 'utf8')).split('\n').filter((line) => line.includes('MissionCreated')).length;

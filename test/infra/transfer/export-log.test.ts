@@ -45,7 +45,7 @@ async function damagedLog(count: number, damage: (file: Connection) => Promise<u
 
 function flip(...positions: number[]) {
   return (file: Connection) =>
-    file.run(`UPDATE events SET data = replace(data, 'A title', 'A tidle') WHERE position IN (${positions.join()})`);
+    file.run(`UPDATE events_1 SET data = replace(data, 'A title', 'A tidle') WHERE position IN (${positions.join()})`);
 }
 
 describe('an export', () => {
@@ -100,7 +100,7 @@ describe('an export', () => {
   });
 
   it('skips events whose rows are missing', async () => {
-    const { log, ids } = await damagedLog(20, (file) => file.run('DELETE FROM events WHERE position IN (5, 6)'));
+    const { log, ids } = await damagedLog(20, (file) => file.run('DELETE FROM events_1 WHERE position IN (5, 6)'));
     const { ids: found, damaged } = await exported(log, true);
     expect(found).toEqual(ids.filter((_, i) => i !== 4 && i !== 5));
     expect(damaged).not.toEqual([]);

@@ -63,11 +63,9 @@ async function readInto({ root, hosts, ...options }: ReadingOptions, acceptLoss:
   const read = await readBack(request, {
     clientOf: (url, host) => clients.of(url, host),
     newLog: async () => {
-      const log = await EmbeddedLog.open(
-        join(folder, logs === 0 ? 'log.db' : `log-${logs}.db`),
-        systemClock,
-        'ON_CLOSE',
-      );
+      const log = await EmbeddedLog.open(join(folder, logs === 0 ? 'log.db' : `log-${logs}.db`), systemClock, {
+        syncs: 'ON_CLOSE',
+      });
       logs += 1;
       onTestFinished(() => log.close());
       return log;

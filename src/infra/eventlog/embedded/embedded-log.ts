@@ -23,7 +23,9 @@ import {
 import { filterCondition } from './filter-condition.js';
 import { ReadTail, type Page, type SizedEvent } from '../tail.js';
 import { decode, EMPTIED, EVENT_COLUMNS, type EventRow } from './event-row.js';
-import { openLogFile, toLogError } from './log-file.js';
+import { openLogFile, toLogError, type OpenFile, type OpenFileOptions } from './log-file.js';
+import { PARTITION_BYTES } from './partition-size.js';
+import type { Partitions } from './partitions.js';
 import { Writer } from './writer.js';
 
 /** The number of connections for reading. */
@@ -45,11 +47,18 @@ const FOREIGN_POLL_MS = 100;
  */
 const READABLE = `(etype > 0 OR type <> '${EMPTIED}')`;
 /** SQLite takes the bare columns beside max() from the row with the highest position. */
-const COUNT_POSITIONS = `SELECT count(*) AS count, max(position) AS position, stream, revision, id, etype
-  FROM events WHERE position > ? AND position <= ?`;
+const COUNT_POSITIONS = (
+  table: string,
+) => `SELECT count(*) AS count, max(position) AS position, stream, revision, id, etype
+  FROM ${table} WHERE position > ? AND position <= ?`;
 const COUNT_REVISIONS = 'SELECT count(*) AS count FROM events WHERE stream = ? AND revision >= ? AND revision < ?';
-const AT = `SELECT ${EVENT_COLUMNS} FROM events WHERE position = ?`;
-const HEAD = 'SELECT max(position) AS position FROM events';
+const AT = (table: string) => `SELECT ${EVENT_COLUMNS} FROM ${table} WHERE position = ?`;
+
+/** How to open a log. */
+export interface OpenOptions extends OpenFileOptions {
+  /** The size of a partition in a log that is not large, in bytes: 5 MiB by default. */
+  readonly partitionBytes?: number;
+}
 
 /**
  * The log in one SQLite file, `log.db`, with WAL and `synchronous=FULL`: an append that has resolved has been fsynced.
@@ -61,6 +70,7 @@ export class EmbeddedLog implements EventLog {
   readonly logId: string;
   readonly #path: string;
   readonly #syncs: 'EACH_COMMIT' | 'ON_CLOSE';
+  readonly #partitions: Partitions;
   readonly #writer: Writer;
   readonly #readers: Pool;
   readonly #poller: Connection;
@@ -76,20 +86,21 @@ export class EmbeddedLog implements EventLog {
 
   private constructor(
     path: string,
-    logId: string,
-    connection: Connection,
+    file: OpenFile,
     readers: Pool,
     poller: Connection,
     clock: Clock,
     head: bigint,
-    syncs: 'EACH_COMMIT' | 'ON_CLOSE',
+    { syncs = 'EACH_COMMIT', partitionBytes = PARTITION_BYTES }: OpenOptions,
   ) {
     this.#path = path;
     this.#syncs = syncs;
-    this.logId = logId;
-    this.#writer = new Writer(connection, clock, path, head, (end) => {
+    this.logId = file.logId;
+    this.#partitions = file.partitions;
+    const onCommit = (end: bigint) => {
       this.#grown(end);
-    });
+    };
+    this.#writer = new Writer({ ...file, clock, path, head, partitionBytes, onCommit });
     this.#readers = readers;
     this.#poller = poller;
     this.#end = head;
@@ -99,24 +110,20 @@ export class EmbeddedLog implements EventLog {
 
   /**
    * Opens or creates a log.
-   * @param syncs `ON_CLOSE` makes nothing durable before `close`: for a log that is of no use before it is complete
    * @throws LogError LOG_CORRUPT, LOG_READONLY, LOG_FULL, LOG_BUSY, LOG_FAILED, with what is wrong with the file
    */
-  static async open(
-    path: string,
-    clock: Clock,
-    syncs: 'EACH_COMMIT' | 'ON_CLOSE' = 'EACH_COMMIT',
-  ): Promise<EmbeddedLog> {
+  static async open(path: string, clock: Clock, options: OpenOptions = {}): Promise<EmbeddedLog> {
     const opened: { close(): Promise<void> }[] = [];
     try {
-      const { connection, logId } = await openLogFile(path, syncs === 'ON_CLOSE' ? 'OFF' : 'FULL');
+      const file = await openLogFile(path, options);
+      const { connection, partitions } = file;
       opened.push(connection);
       const readers = await Pool.open(path, 'read', READERS);
       opened.push(readers);
       const poller = await Connection.open(path, 'read');
       opened.push(poller);
-      const [row] = await connection.all<{ position: number | null }>(HEAD);
-      return new EmbeddedLog(path, logId, connection, readers, poller, clock, BigInt(row?.position ?? 0), syncs);
+      const head = BigInt(await partitions.end(connection));
+      return new EmbeddedLog(path, file, readers, poller, clock, head, options);
     } catch (error) {
       for (const resource of opened) await resource.close().catch(() => undefined);
       throw toLogError(error, path);
@@ -138,17 +145,18 @@ export class EmbeddedLog implements EventLog {
     const order = `revision ${forward ? 'ASC' : 'DESC'}`;
     let from = options.from ?? (forward ? 0n : BigInt(Number.MAX_SAFE_INTEGER));
     let left = limit;
-    while (left > 0) {
-      const size = Math.min(DEFAULT_BATCH, left);
-      const { sized, isCut } = await this.#readPage(condition, order, [stream, from], size);
-      const events = sized.map(({ event }) => event);
-      await this.#assertRevisionsWhole(stream, events, from, forward);
-      yield* events;
-      const last = events.at(-1);
-      if (last === undefined || (events.length < size && !isCut)) return;
-      left -= events.length;
-      from = last.revision + (forward ? 1n : -1n);
-      if (from < 0n) return;
+    for (const table of await this.#reading((reader) => this.#partitions.having(reader, stream, from, direction))) {
+      for (let isRead = false; !isRead && left > 0 && from >= 0n;) {
+        const size = Math.min(DEFAULT_BATCH, left);
+        const { sized, isCut } = await this.#readPage(table, condition, order, [stream, from], size);
+        const events = sized.map(({ event }) => event);
+        await this.#assertRevisionsWhole(stream, events, from, forward);
+        yield* events;
+        const last = events.at(-1);
+        isRead = last === undefined || (events.length < size && !isCut);
+        left -= events.length;
+        if (last !== undefined) from = last.revision + (forward ? 1n : -1n);
+      }
     }
   }
 
@@ -205,14 +213,13 @@ export class EmbeddedLog implements EventLog {
   }
 
   async has({ position, id }: EventPlace): Promise<boolean> {
-    const [row] = await this.#select(AT, [position]);
+    const [row] = await this.#select(AT(this.#partitions.at(position).table), [position]);
     // `decode` verifies that a different id is not the result of damage.
     return row !== undefined && (row.etype === 0 || row.id === id || decode(row).id === id);
   }
 
   async head(): Promise<bigint> {
-    const [row] = await this.#select<{ position: number | null }>(HEAD, []);
-    return BigInt(row?.position ?? 0);
+    return BigInt(await this.#reading((reader) => this.#partitions.end(reader)));
   }
 
   serverVersion(): Promise<undefined> {
@@ -248,27 +255,32 @@ export class EmbeddedLog implements EventLog {
     this.#grown(end);
   }
 
-  async #select<R = EventRow>(sql: string, params: readonly Param[]): Promise<R[]> {
+  #select<R = EventRow>(sql: string, params: readonly Param[]): Promise<R[]> {
+    return this.#reading((reader) => reader.all<R>(sql, params));
+  }
+
+  async #reading<R>(read: (reader: Connection) => Promise<R>): Promise<R> {
     if (this.#closing.signal.aborted) throw new LogError('LOG_CLOSED', 'The log is closed.');
     try {
-      return await this.#readers.use((reader) => reader.all<R>(sql, params));
+      return await this.#readers.use(read);
     } catch (error) {
       throw toLogError(error, this.#path);
     }
   }
 
-  /** Reads events up to an existing position: at most `limit` matches, and with a filter at most SCAN_SPAN positions. */
+  /** Reads events of one partition up to an existing position: at most `limit` matches, and with a filter SCAN_SPAN positions. */
   async #scan(after: bigint, head: bigint, filter: EventFilter | undefined, limit: number): Promise<Page> {
+    if (head <= after) return { events: [], through: after, live: true };
+    const { table, last: lastOfPartition = head } = this.#partitions.at(after + 1n);
     const span = filter === undefined ? head : after + BigInt(SCAN_SPAN);
-    const upTo = span < head ? span : head;
-    if (upTo <= after) return { events: [], through: after, live: true };
+    const upTo = least(span, head, lastOfPartition);
     const matching = filterCondition(filter);
     const condition = `position > ? AND position <= ? AND ${READABLE} ${matching.sql}`;
     const params = [after, upTo, ...matching.params];
-    const { sized: events, isCut } = await this.#readPage(condition, 'position', params, limit);
+    const { sized: events, isCut } = await this.#readPage(table, condition, 'position', params, limit);
     const last = events.at(-1);
     const through = (isCut || events.length === limit) && last !== undefined ? last.event.position : upTo;
-    const found = await this.#assertPositionsWhole(events, after, through);
+    const found = await this.#assertPositionsWhole(table, events, after, through);
     return { events, through, last: found, live: through >= head };
   }
 
@@ -277,16 +289,17 @@ export class EmbeddedLog implements EventLog {
    * `isCut` is true if there may be more rows although fewer than `limit` were read.
    */
   async #readPage(
+    table: string,
     condition: string,
     order: string,
     params: readonly Param[],
     limit: number,
   ): Promise<{ readonly sized: readonly SizedEvent[]; readonly isCut: boolean }> {
     const sizes = `SELECT stream, revision, position, octet_length(data) + octet_length(metadata) AS bytes
-      FROM events WHERE ${condition} ORDER BY ${order} LIMIT ?`;
+      FROM ${table} WHERE ${condition} ORDER BY ${order} LIMIT ?`;
     const fitting = `SELECT max(1, count(*)) FROM (SELECT sum(bytes) OVER (ORDER BY ${order}) AS total FROM (${sizes}))
       WHERE total <= ${MAX_PAGE_BYTES}`;
-    const sql = `SELECT ${EVENT_COLUMNS} FROM events WHERE ${condition} ORDER BY ${order} LIMIT (${fitting})`;
+    const sql = `SELECT ${EVENT_COLUMNS} FROM ${table} WHERE ${condition} ORDER BY ${order} LIMIT (${fitting})`;
     const sized: SizedEvent[] = [];
     let total = 0;
     for (const row of await this.#select(sql, [...params, ...params, limit])) {
@@ -304,14 +317,19 @@ export class EmbeddedLog implements EventLog {
    * Positions have no gaps in the file. If one is missing or out of order, rows were lost to damage.
    * @returns the last event up to `through`, whether it was read or not; undefined if it was emptied
    */
-  async #assertPositionsWhole(events: Page['events'], after: bigint, through: bigint): Promise<EventPlace | undefined> {
+  async #assertPositionsWhole(
+    table: string,
+    events: Page['events'],
+    after: bigint,
+    through: bigint,
+  ): Promise<EventPlace | undefined> {
     let previous = after;
     for (const { event } of events) {
       if (event.position <= previous) throw this.#lost(`after position ${String(previous)}`);
       previous = event.position;
     }
     if (BigInt(events.length) === through - after) return events.at(-1)?.event;
-    const [row] = await this.#select<EventRow & { count: number }>(COUNT_POSITIONS, [after, through]);
+    const [row] = await this.#select<EventRow & { count: number }>(COUNT_POSITIONS(table), [after, through]);
     if (row === undefined || BigInt(row.count) !== through - after) {
       throw this.#lost(`between positions ${String(after)} and ${String(through)}`);
     }
@@ -344,6 +362,10 @@ export class EmbeddedLog implements EventLog {
       this.#path,
     );
   }
+}
+
+function least(...positions: readonly bigint[]): bigint {
+  return positions.reduce((a, b) => (b < a ? b : a));
 }
 
 function withoutSizes({ events, ...rest }: Page): EventBatch {

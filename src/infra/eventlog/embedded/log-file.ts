@@ -1,11 +1,16 @@
+import { stat, statfs } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Connection, SqliteError } from '../../sqlite/connection.js';
 import { findFormat, markFormat, type FileFormat } from '../../sqlite/file-format.js';
 import { LogError } from '../errors.js';
 import { newLogId } from '../log-id.js';
+import { addPartition, PARTITIONS, Partitions, showPartitions, tableOf } from './partitions.js';
 
 /** The marks of a log: "ShLg". */
-const FORMAT: FileFormat = { applicationId: 0x53684c67, version: 1 };
+const FORMAT: FileFormat = { applicationId: 0x53684c67, version: 2 };
+/** The format that had all events in one table, `events`. */
+const WITHOUT_PARTITIONS = 1;
 /** How long to retry the switch of a new file to WAL while another process opens it, in milliseconds. */
 const MAX_SWITCH_MS = 5_000;
 /** The wait between two tries of the switch, in milliseconds. */
@@ -15,45 +20,42 @@ const WAL_AUTOCHECKPOINT_PAGES = 4_000;
 /** Files of up to this size, in bytes, are checked completely when opened; this takes about 2 µs per event. */
 const MAX_CHECKED_BYTES = 64 * 1024 * 1024;
 
-/**
- * The writer assigns `position`, so that the checksum covers it. A row that a repair has emptied remains, with etype 0, so
- * that positions are never reused and a stream's head is always its highest revision.
- */
-const SCHEMA = `
-  CREATE TABLE log (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-  CREATE TABLE events (
-    position INTEGER PRIMARY KEY,
-    stream TEXT NOT NULL,
-    revision INTEGER NOT NULL,
-    id TEXT NOT NULL,
-    type TEXT NOT NULL,
-    etype INTEGER NOT NULL,
-    data TEXT NOT NULL,
-    metadata TEXT NOT NULL,
-    recorded_at TEXT NOT NULL,
-    checksum INTEGER NOT NULL,
-    UNIQUE (stream, revision)
-  );
-`;
+const SCHEMA = 'CREATE TABLE log (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;';
+
+/** How to open a log's file. */
+export interface OpenFileOptions {
+  /** `ON_CLOSE` makes nothing durable before `close`: for a log that is of no use before it is complete. */
+  readonly syncs?: 'EACH_COMMIT' | 'ON_CLOSE';
+  /** Called when a file of an earlier format is to be rewritten, with its size in bytes. */
+  readonly onRewrite?: (bytes: number) => void;
+}
+
+/** A log's file that is open for writing. */
+export interface OpenFile {
+  readonly connection: Connection;
+  readonly logId: string;
+  readonly partitions: Partitions;
+}
 
 /**
- * Opens the connection for writing, and creates the file and its tables if they do not exist.
+ * Opens the connection for writing, and creates the file and its tables if they do not exist. A file of an earlier format
+ * is taken over.
  * @throws LogError LOG_CORRUPT, LOG_FAILED; SqliteError
  */
-export async function openLogFile(
-  path: string,
-  synchronous: 'FULL' | 'OFF' = 'FULL',
-): Promise<{ connection: Connection; logId: string }> {
+export async function openLogFile(path: string, options: OpenFileOptions = {}): Promise<OpenFile> {
+  const { syncs = 'EACH_COMMIT', onRewrite } = options;
   const connection = await Connection.open(path, 'write');
   try {
-    await refuseForeign(connection, path);
+    // Only a file without tables can be told to give the pages that are free back to the disk.
+    if (await isNew(connection, path)) await connection.exec('PRAGMA auto_vacuum = INCREMENTAL');
     await switchToWal(connection);
     await connection.exec(
-      `PRAGMA synchronous = ${synchronous}; PRAGMA wal_autocheckpoint = ${String(WAL_AUTOCHECKPOINT_PAGES)};`,
+      `PRAGMA synchronous = ${syncs === 'ON_CLOSE' ? 'OFF' : 'FULL'}; PRAGMA wal_autocheckpoint = ${WAL_AUTOCHECKPOINT_PAGES};`,
     );
-    const logId = await connection.transaction('BEGIN IMMEDIATE', () => readOrCreate(connection, path));
+    const { logId, isUpgraded } = await connection.transaction('BEGIN IMMEDIATE', () => readOrCreate(connection, path));
+    if (isUpgraded) await rewrite(connection, path, onRewrite);
     await check(connection, path);
-    return { connection, logId };
+    return { connection, logId, partitions: await Partitions.read(connection, path) };
   } catch (error) {
     await connection.close().catch(() => undefined);
     throw error;
@@ -75,8 +77,8 @@ async function switchToWal(connection: Connection): Promise<void> {
   }
 }
 
-/** Refuses a file that is not a log, or whose format this build does not know, before anything is changed in it. */
-async function refuseForeign(connection: Connection, path: string): Promise<void> {
+/** Whether a file is empty. Refuses one that is not a log, or of a later format, before anything is changed in it. */
+async function isNew(connection: Connection, path: string): Promise<boolean> {
   const found = await findFormat(connection, FORMAT);
   if (found.is === 'FOREIGN')
     throw new LogError(
@@ -85,17 +87,20 @@ async function refuseForeign(connection: Connection, path: string): Promise<void
       undefined,
       path,
     );
-  if (found.is === 'OTHER_VERSION')
+  if (found.is === 'OTHER_VERSION' && found.version !== WITHOUT_PARTITIONS)
     throw new LogError(
       'LOG_FAILED',
       `${path} has format ${found.version}; this version of Sheratan reads format ${FORMAT.version}. Upgrade Sheratan.`,
       undefined,
       path,
     );
+  return found.is === 'NEW';
 }
 
-async function readOrCreate(connection: Connection, path: string): Promise<string> {
-  if ((await findFormat(connection, FORMAT)).is === 'NEW') await create(connection);
+async function readOrCreate(connection: Connection, path: string): Promise<{ logId: string; isUpgraded: boolean }> {
+  const { is } = await findFormat(connection, FORMAT);
+  if (is === 'NEW') await create(connection);
+  if (is === 'OTHER_VERSION') await upgrade(connection);
   const [row] = await connection.all<{ value: string }>("SELECT value FROM log WHERE key = 'log_id'");
   if (row === undefined)
     throw new LogError(
@@ -104,13 +109,37 @@ async function readOrCreate(connection: Connection, path: string): Promise<strin
       undefined,
       path,
     );
-  return row.value;
+  return { logId: row.value, isUpgraded: is === 'OTHER_VERSION' };
 }
 
 async function create(connection: Connection): Promise<void> {
-  await connection.exec(SCHEMA);
+  await connection.exec(SCHEMA + PARTITIONS);
+  await addPartition(connection, { number: 1, first: 1 });
   await connection.run("INSERT INTO log (key, value) VALUES ('log_id', ?)", [newLogId()]);
   await markFormat(connection, FORMAT);
+}
+
+/** Makes the one table of the earlier format the first partition. */
+async function upgrade(connection: Connection): Promise<void> {
+  await connection.exec(`ALTER TABLE events RENAME TO ${tableOf(1)}; ${PARTITIONS}`);
+  await connection.run('INSERT INTO partitions (number, first) VALUES (1, 1)');
+  await showPartitions(connection);
+  await markFormat(connection, FORMAT);
+}
+
+/**
+ * Makes a file of the earlier format able to give free pages back to the disk, which requires that it is rewritten. Without
+ * room for that, or while another process uses it, it remains as it is: it then only never gets smaller.
+ */
+async function rewrite(connection: Connection, path: string, onRewrite?: (bytes: number) => void): Promise<void> {
+  const [{ size }, { bavail, bsize }] = await Promise.all([stat(path), statfs(dirname(path))]);
+  if (bavail * bsize < 2 * size) return;
+  onRewrite?.(size);
+  try {
+    await connection.exec('PRAGMA auto_vacuum = INCREMENTAL; VACUUM');
+  } catch (error) {
+    if (!(error instanceof SqliteError)) throw error;
+  }
 }
 
 /**

@@ -7,7 +7,10 @@ import type { Append, AppendResult } from '../eventlog.js';
 import type { Provenance } from '../prepare-append.js';
 import { assignPositions, NO_STREAM, type EncodedAppend } from './assign-positions.js';
 import { encodeAppend, EVENT_COLUMNS } from './event-row.js';
-import { toLogError } from './log-file.js';
+import { toLogError, type OpenFile } from './log-file.js';
+import { PartitionSize } from './partition-size.js';
+import { addPartition, tableOf, type Partition, type Partitions } from './partitions.js';
+import { StreamNames } from './stream-names.js';
 
 /** The most calls in one group. A group shares one transaction and one fsync. */
 const MAX_GROUP_CALLS = 50;
@@ -21,15 +24,16 @@ const MAX_QUEUED_BYTES = 64 * 1024 * 1024;
 const MAX_CACHED_HEADS = 50_000;
 
 /** Inserts any number of rows, given as a JSON array of arrays, in one statement. */
-const INSERT = `INSERT INTO events (${EVENT_COLUMNS})
+const INSERT = (table: string) => `INSERT INTO ${table} (${EVENT_COLUMNS})
   SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, value->>8, value->>9
   FROM jsonb_each(?)`;
 /** Inserts a single row; SQLite does this faster without JSON. */
-const INSERT_ONE = `INSERT INTO events (${EVENT_COLUMNS})
+const INSERT_ONE = (table: string) => `INSERT INTO ${table} (${EVENT_COLUMNS})
   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`;
-const LAST_POSITION = 'SELECT max(position) AS position FROM events';
-const HEADS = `SELECT value AS stream, (SELECT max(revision) FROM events WHERE stream = value) AS revision
+const HEADS = `SELECT value AS stream,
+    (SELECT revision FROM events WHERE stream = value ORDER BY revision DESC LIMIT 1) AS revision
   FROM json_each(?)`;
+const NAMES = (table: string) => `SELECT DISTINCT stream FROM ${table}`;
 const STORED_IDS =
   'SELECT id, position, revision FROM events WHERE stream = ? AND revision > ? ORDER BY revision LIMIT ?';
 
@@ -45,38 +49,66 @@ interface Pending {
 /** Resolves or rejects the calls of a group. */
 type Answer = () => void;
 
+/** Dependencies of a writer. */
+interface WriterOptions extends Pick<OpenFile, 'connection' | 'partitions'> {
+  readonly clock: Clock;
+  readonly path: string;
+  /** The position of the log's last event. */
+  readonly head: bigint;
+  /** The size of a partition in a log that is not large, in bytes. */
+  readonly partitionBytes: number;
+  /** Called with the log's new head after each group that wrote events. */
+  readonly onCommit: (head: bigint) => void;
+}
+
 /**
  * Appends in groups: while one group commits, the next one gathers. A group shares one statement, one transaction and one
  * fsync. Each append is still checked against its own expected revision; the appends of one call are stored all or none.
  *
- * The check uses cached heads and positions; the unique keys on `position` and `(stream, revision)` detect writes of
- * another process since. If a key is violated, or an append would be refused, the group is checked again, one call at a
- * time, under a write lock and against the file.
+ * The check uses cached heads and positions; the unique keys on `position` and `(stream, revision)` of the newest partition
+ * detect writes of another process since. If a key is violated, the partition is sealed, or an append would be refused, the
+ * group is checked again, one call at a time, under a write lock and against the file.
+ *
+ * No key spans partitions. A stream that has its events in an older one is known by name, so that its head is read. A cached
+ * head may be behind what another process has written to a partition that is sealed by now: so all are dropped when another
+ * process seals a partition, and when this one does while others have written.
  */
 export class Writer {
   readonly #connection: Connection;
   readonly #clock: Clock;
   readonly #path: string;
   readonly #onCommit: (head: bigint) => void;
+  readonly #partitions: Partitions;
+  readonly #size: PartitionSize;
+  readonly #names = new StreamNames();
   // Limited by size: with a limit by number the cache would allocate memory for all entries immediately.
   readonly #heads = new LRUCache<string, number>({ maxSize: MAX_CACHED_HEADS, sizeCalculation: () => 1 });
   readonly #exclusively = pLimit(1);
   #queue: Pending[] = [];
   #queuedBytes = 0;
+  #isFull = false;
   #lastPosition: number;
+  /** The partition to append to; others may have added newer ones. */
+  #partition: Partition;
+  /** Whether the names have every stream that this writer found in the partition. */
+  #isNamed: boolean;
+  /** The newest partition up to which the names have every stream. */
+  #named = 0;
+  /** Differs from that of the file when another process has written since the heads were last dropped. */
+  #dataVersion: number | undefined;
   #draining: Promise<void> | undefined;
   #closed = false;
 
-  /**
-   * @param head position of the log's last event
-   * @param onCommit called with the log's new head after each group that wrote events
-   */
-  constructor(connection: Connection, clock: Clock, path: string, head: bigint, onCommit: (head: bigint) => void) {
+  constructor({ connection, partitions, clock, path, head, partitionBytes, onCommit }: WriterOptions) {
     this.#connection = connection;
     this.#clock = clock;
     this.#path = path;
     this.#lastPosition = Number(head);
     this.#onCommit = onCommit;
+    this.#partitions = partitions;
+    this.#size = new PartitionSize(partitionBytes);
+    this.#partition = partitions.newest;
+    this.#isNamed = this.#lastPosition < this.#partition.first;
   }
 
   /**
@@ -139,6 +171,10 @@ export class Writer {
       // Start the commit first: the callers of the previous group continue while this one commits.
       setImmediate(answer);
       answer = await committing;
+      if (!this.#isFull) continue;
+      setImmediate(answer);
+      answer = () => undefined;
+      await this.#exclusively(() => this.#roll());
     }
     answer();
     this.#draining = undefined;
@@ -158,6 +194,7 @@ export class Writer {
 
   async #commit(group: readonly Pending[]): Promise<Answer> {
     try {
+      await this.#learnNames();
       return (await this.#commitFast(group)) ?? (await this.#commitSlow(group));
     } catch (error) {
       for (const { appends } of group) for (const { stream } of appends) this.#heads.delete(stream);
@@ -174,7 +211,8 @@ export class Writer {
     const unknown = new Set<string>();
     for (const { appends } of group) {
       for (const { stream, expected } of appends) {
-        if (expected !== 'no-stream' && !this.#heads.has(stream)) unknown.add(stream);
+        const isNew = expected === 'no-stream' && !this.#names.mayHave(stream);
+        if (!isNew && !this.#heads.has(stream)) unknown.add(stream);
       }
     }
     // Heads that were read are kept here, because a group may name more streams than the cache holds.
@@ -196,7 +234,7 @@ export class Writer {
       throw error;
     }
     this.#lastPosition += rows.length;
-    for (const [stream, head] of heads) this.#heads.set(stream, head);
+    this.#remember(heads);
     this.#onCommit(BigInt(this.#lastPosition));
     return () => {
       group.forEach(({ resolve }, i) => {
@@ -214,7 +252,14 @@ export class Writer {
     let position = 0;
     let wrote = false;
     await this.#connection.transaction('BEGIN IMMEDIATE', async () => {
-      position = await lastPosition(this.#connection);
+      await this.#partitions.refresh(this.#connection);
+      position = await this.#partitions.end(this.#connection);
+      if (this.#partitions.newest.number !== this.#partition.number) {
+        this.#dropHeads(await readDataVersion(this.#connection));
+        this.#partition = this.#partitions.newest;
+        this.#lastPosition = position;
+        this.#isNamed = false;
+      }
       heads = await this.#readHeads(group.flatMap(({ appends }) => appends.map(({ stream }) => stream)));
       for (const pending of group) {
         const { appends, resolve, reject } = pending;
@@ -237,7 +282,7 @@ export class Writer {
       }
     });
     this.#lastPosition = position;
-    for (const [stream, head] of heads) this.#heads.set(stream, head);
+    this.#remember(heads);
     if (wrote) this.#onCommit(BigInt(this.#lastPosition));
     return () => {
       for (const answer of answers) answer();
@@ -270,9 +315,68 @@ export class Writer {
   }
 
   async #insert(rows: readonly string[]): Promise<void> {
+    const table = tableOf(this.#partition.number);
     const [only] = rows;
-    if (rows.length === 1 && only !== undefined) await this.#connection.run(INSERT_ONE, JSON.parse(only) as Param[]);
-    else await this.#connection.run(INSERT, [`[${rows.join(',')}]`]);
+    const json = rows.join(',');
+    if (rows.length === 1 && only !== undefined)
+      await this.#connection.run(INSERT_ONE(table), JSON.parse(only) as Param[]);
+    else await this.#connection.run(INSERT(table), [`[${json}]`]);
+    this.#isFull = this.#size.grew(json.length);
+  }
+
+  #remember(heads: ReadonlyMap<string, number>): void {
+    for (const [stream, head] of heads) {
+      this.#heads.set(stream, head);
+      this.#names.add(stream);
+    }
+  }
+
+  /** Makes the next partition if the newest one is full. If this fails, nothing has changed, and it is tried again later. */
+  async #roll(): Promise<void> {
+    this.#isFull = false;
+    const { number } = this.#partition;
+    let first: number | undefined;
+    let dataVersion = this.#dataVersion;
+    try {
+      await this.#connection.transaction('BEGIN IMMEDIATE', async () => {
+        await this.#partitions.refresh(this.#connection);
+        const bytes = await this.#size.full(this.#connection);
+        // Where another process has made it, the next append finds that out.
+        if (bytes === undefined || this.#partitions.newest.number !== number) return;
+        dataVersion = await readDataVersion(this.#connection);
+        first = (await this.#partitions.end(this.#connection)) + 1;
+        await addPartition(this.#connection, { number: number + 1, first }, bytes);
+      });
+      await this.#partitions.refresh(this.#connection);
+    } catch (error) {
+      if (!(error instanceof SqliteError)) throw error;
+      this.#size.postpone();
+      return;
+    }
+    if (first === undefined) return;
+    this.#partition = { number: number + 1, first };
+    this.#lastPosition = first - 1;
+    const isAlone = dataVersion === this.#dataVersion;
+    if (!isAlone) this.#dropHeads(dataVersion);
+    else if (this.#isNamed && this.#named === number - 1) this.#named = number;
+    this.#isNamed = true;
+  }
+
+  /** Another process has written: the heads of its streams are read again. */
+  #dropHeads(dataVersion: number | undefined): void {
+    this.#heads.clear();
+    this.#dataVersion = dataVersion;
+  }
+
+  /** Reads the names of the streams in sealed partitions that this writer has not filled alone. */
+  async #learnNames(): Promise<void> {
+    this.#dataVersion ??= await readDataVersion(this.#connection);
+    for (const { number } of this.#partitions.before(this.#partition.number)) {
+      if (number <= this.#named) continue;
+      for (const { stream } of await this.#connection.all<{ stream: string }>(NAMES(tableOf(number))))
+        this.#names.add(stream);
+      this.#named = number;
+    }
   }
 
   async #readHeads(streams: readonly string[]): Promise<Map<string, number>> {
@@ -283,7 +387,7 @@ export class Writer {
   }
 }
 
-async function lastPosition(connection: Connection): Promise<number> {
-  const [row] = await connection.all<{ position: number | null }>(LAST_POSITION);
-  return row?.position ?? 0;
+async function readDataVersion(connection: Connection): Promise<number> {
+  const [row] = await connection.all<{ data_version: number }>('PRAGMA data_version');
+  return row?.data_version ?? 0;
 }

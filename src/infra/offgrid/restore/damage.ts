@@ -1,15 +1,14 @@
 import { isReplicated, type RecordedEvent } from '../../../domain/event.js';
 import type { JsonObject } from '../../../domain/json.js';
-import { decode, EMPTIED, EVENT_COLUMNS, isIntact, type EventRow } from '../../eventlog/embedded/event-row.js';
-import { SqliteError, type Connection } from '../../sqlite/connection.js';
+import { decode, EMPTIED, isIntact, type EventRow } from '../../eventlog/embedded/event-row.js';
+import type { Connection } from '../../sqlite/connection.js';
+import { readableRows, type DamagedTable } from './damaged-tables.js';
 import { RepairError } from './errors.js';
 
 /** Positions read at a time. */
 const PAGE = 128;
 /** The most damaged events that are mended one by one. */
 const MAX_DAMAGED = 10_000;
-
-const ROWS = `SELECT ${EVENT_COLUMNS} FROM events NOT INDEXED WHERE position > ? AND position <= ? ORDER BY position`;
 
 /** What is left of a damaged row: any of it may be wrong, and of another type than it should be. */
 export type Remains = Readonly<Record<Exclude<keyof EventRow, 'data' | 'metadata'>, unknown>>;
@@ -40,6 +39,7 @@ export interface Rotation {
  */
 export async function findDamage(
   connection: Connection,
+  tables: readonly DamagedTable[],
   end: number,
   onProgress: (position: number) => void,
 ): Promise<readonly (Gap | Rotation)[]> {
@@ -66,7 +66,9 @@ export async function findDamage(
   };
   for (let after = 0; after < end; after += PAGE) {
     const upTo = Math.min(after + PAGE, end);
-    const rows = new Map((await readRows(connection, after, upTo)).map((row) => [row.position, row]));
+    const rows = new Map<number, EventRow>();
+    for (const table of tables)
+      for (const row of await readableRows(connection, table, after, upTo)) rows.set(row.position, row);
     for (let position = after + 1; position <= upTo; position += 1) {
       const row = rows.get(position);
       if (row === undefined || !isWhole(row)) {
@@ -84,20 +86,6 @@ export async function findDamage(
   }
   endGap();
   return found;
-}
-
-/** A page of the file that SQLite cannot read makes some rows unreadable: the others are read one by one. */
-async function readRows(connection: Connection, after: number, upTo: number): Promise<readonly EventRow[]> {
-  try {
-    return await connection.all<EventRow>(ROWS, [after, upTo]);
-  } catch (error) {
-    if (!(error instanceof SqliteError) || error.code !== 'SQLITE_CORRUPT') throw error;
-    if (upTo === after + 1) return [];
-    const rows: EventRow[] = [];
-    for (let position = after; position < upTo; position += 1)
-      rows.push(...(await readRows(connection, position, position + 1)));
-    return rows;
-  }
 }
 
 /** Whether a row is as it was written: an event, or what an earlier repair left of one. */

@@ -8,7 +8,7 @@ import { LogError } from '../../../../src/infra/eventlog/errors.js';
 import type { EventLog } from '../../../../src/infra/eventlog/eventlog.js';
 import { Connection } from '../../../../src/infra/sqlite/connection.js';
 import { collect, expectLogError, newEvent, newEvents } from '../../../support/events.js';
-import { emptyRows, LogFolder } from '../../../support/log-folder.js';
+import { emptyRows, LogFolder, split } from '../../../support/log-folder.js';
 
 const FLIPS = 200;
 const BURSTS = 40;
@@ -77,7 +77,18 @@ async function expectWholeOrRefused(bytes: Buffer): Promise<void> {
 
 const place = fc.nat().map((n) => n % file.length);
 
-describe('a log file that was damaged while it was closed', () => {
+describe.each([
+  ['of one partition', []],
+  ['of several partitions', [2, 40, 41, 120, 180]],
+])('a log file %s that was damaged while it was closed', (_name, firsts) => {
+  beforeAll(async () => {
+    if (firsts.length === 0) return;
+    const path = join(folder.path, 'split.db');
+    await writeFile(path, file);
+    await split(path, firsts);
+    file = await readFile(path);
+  });
+
   it('is read completely when it was not damaged', async () => {
     expect(content['all']?.length).toBeGreaterThan(150);
     expect(await outcomeOf(file)).toEqual(content);
@@ -170,7 +181,7 @@ describe('a file that is not a log', () => {
     const path = join(folder.path, 'later.db');
     await writeFile(path, file);
     const later = await Connection.open(path, 'write');
-    await later.exec('PRAGMA user_version = 2');
+    await later.exec('PRAGMA user_version = 3');
     await later.close();
     await expectLogError(folder.open(path), 'LOG_FAILED');
   });
@@ -194,16 +205,16 @@ describe('damage in an open log', () => {
   });
 
   for (const [what, sql] of Object.entries({
-    'an event is missing': 'DELETE FROM events WHERE position = 12',
-    'many events are missing': 'DELETE FROM events WHERE position BETWEEN 8 AND 19',
-    'an emptied row is missing': 'DELETE FROM events WHERE position = 77',
-    'an event looks emptied': 'UPDATE events SET etype = 0 WHERE position = 12',
-    'an emptied row looks whole': "UPDATE events SET type = 'JobCreated' WHERE position = 77",
-    'data has changed': "UPDATE events SET data = '{}' WHERE position = 12",
-    'a revision has changed': 'UPDATE events SET revision = 1000 WHERE position = 12',
-    'a position has changed': 'UPDATE events SET position = 1000 WHERE position = 12',
-    'an event has moved to another stream': "UPDATE events SET stream = 'mission-9' WHERE position = 12",
-    'a value has another type': "UPDATE events SET data = x'00', recorded_at = 7.5, id = x'ff' WHERE position = 12",
+    'an event is missing': 'DELETE FROM events_1 WHERE position = 12',
+    'many events are missing': 'DELETE FROM events_1 WHERE position BETWEEN 8 AND 19',
+    'an emptied row is missing': 'DELETE FROM events_1 WHERE position = 77',
+    'an event looks emptied': 'UPDATE events_1 SET etype = 0 WHERE position = 12',
+    'an emptied row looks whole': "UPDATE events_1 SET type = 'JobCreated' WHERE position = 77",
+    'data has changed': "UPDATE events_1 SET data = '{}' WHERE position = 12",
+    'a revision has changed': 'UPDATE events_1 SET revision = 1000 WHERE position = 12',
+    'a position has changed': 'UPDATE events_1 SET position = 1000 WHERE position = 12',
+    'an event has moved to another stream': "UPDATE events_1 SET stream = 'mission-9' WHERE position = 12",
+    'a value has another type': "UPDATE events_1 SET data = x'00', recorded_at = 7.5, id = x'ff' WHERE position = 12",
   })) {
     it(`is LOG_CORRUPT to every reader of the damaged place when ${what}`, async () => {
       const { changes } = await raw.run(sql);
@@ -218,14 +229,14 @@ describe('damage in an open log', () => {
   }
 
   it('is LOG_CORRUPT to a filtered reader when an event is missing anywhere in the scanned part', async () => {
-    await raw.run('DELETE FROM events WHERE position = 12');
+    await raw.run('DELETE FROM events_1 WHERE position = 12');
     await expectLogError(collect(log.readAll({ filter: { types: ['JobFailed'] } })), 'LOG_CORRUPT');
     await expectLogError(collect(log.readAll({ filter: { streams: ['mission-3'] } })), 'LOG_CORRUPT');
   });
 
   it('is LOG_CORRUPT to a reader of the stream, and to no other', async () => {
-    await raw.run("DELETE FROM events WHERE stream = 'mission-0' AND revision = 11");
-    await raw.run("DELETE FROM events WHERE stream = 'mission-3' AND revision = 2");
+    await raw.run("DELETE FROM events_1 WHERE stream = 'mission-0' AND revision = 11");
+    await raw.run("DELETE FROM events_1 WHERE stream = 'mission-3' AND revision = 2");
 
     for (const stream of ['mission-0', 'mission-3'])
       await expectLogError(collect(log.readStream(stream)), 'LOG_CORRUPT');
@@ -246,7 +257,7 @@ describe('damage in an open log', () => {
       return { ...row, checksum: checksumOf(row) + (i === 2 ? 1 : 0) } satisfies EventRow;
     });
     await raw.run(
-      `INSERT INTO events SELECT value->>'position', value->>'stream', value->>'revision', value->>'id', value->>'type',
+      `INSERT INTO events_1 SELECT value->>'position', value->>'stream', value->>'revision', value->>'id', value->>'type',
        value->>'etype', value->>'data', value->>'metadata', value->>'recorded_at', value->>'checksum' FROM json_each(?)`,
       [JSON.stringify(rows)],
     );

@@ -50,12 +50,15 @@ describe('a read-only file or folder', () => {
 });
 
 describe('a full disk', () => {
-  it('fails appends as LOG_FULL and changes nothing; reads continue, and so do appends once there is space', async () => {
+  it.each([
+    ['fails appends as LOG_FULL and changes nothing; reads continue, and so do appends once there is space', {}],
+    ['does so while partitions are made', { partitionBytes: 0 }],
+  ])('%s', async (_what, options) => {
     const disk = join(folder.path, 'disk');
     const unmount = await mountSmallDisk(disk, DISK_BYTES);
     try {
       await writeFile(join(disk, 'filler'), Buffer.alloc(DISK_BYTES / 4));
-      const log = await folder.open(join(disk, 'log.db'));
+      const log = await folder.open(join(disk, 'log.db'), options);
       const acknowledged: string[] = [];
       const following = follow(log, { after: 0n }, ({ events }) => events.at(-1)?.data['last'] === true);
 

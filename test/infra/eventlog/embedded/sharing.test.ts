@@ -10,9 +10,9 @@ const DIST = new URL('../../../../dist/infra/eventlog/embedded/embedded-log.js',
 /** A separate process that appends `count` events one by one to a shared stream, and as many to its own stream. */
 const CHILD = `
   import { randomUUID } from 'node:crypto';
-  const [file, count] = process.argv.slice(1);
+  const [file, count, options] = process.argv.slice(1);
   const { EmbeddedLog } = await import('${DIST}').catch(() => { throw new Error('run "npm run build" first'); });
-  const log = await EmbeddedLog.open(file, { now: () => new Date() });
+  const log = await EmbeddedLog.open(file, { now: () => new Date() }, JSON.parse(options));
   const metadata = { at: '2026-01-01T00:00:00.000Z', actor: 'child', correlationId: 'c', causationId: 'c', schemaVersion: 1 };
   const event = () => ({ id: randomUUID(), type: 'JobCreated', data: {}, metadata });
   for (let i = 0; i < Number(count); i += 1) {
@@ -22,10 +22,6 @@ const CHILD = `
 `;
 
 let folder: LogFolder;
-
-beforeEach(async () => {
-  folder = await LogFolder.create();
-});
 
 afterEach(() => folder.remove());
 
@@ -45,7 +41,14 @@ async function appendPinned(log: EventLog, stream: string, count: number): Promi
   return ids;
 }
 
-describe('a file opened more than once', () => {
+describe.each([
+  ['', {}],
+  [', in which each group of appends begins a partition', { partitionBytes: 0 }],
+])('a file opened more than once%s', (_name, options) => {
+  beforeEach(async () => {
+    folder = await LogFolder.create(options);
+  });
+
   it('is created by the first opener', async () => {
     for (let round = 0; round < 10; round += 1) {
       const file = `${folder.file}-${round}`;
@@ -125,6 +128,7 @@ describe('a file opened more than once', () => {
       CHILD,
       folder.file,
       String(COUNT),
+      JSON.stringify(options),
     ]);
     const own: string[] = [];
     for (let i = 0; i < COUNT; i += 1) {

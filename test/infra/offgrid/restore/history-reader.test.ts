@@ -129,7 +129,7 @@ async function read(
     },
   };
   const newLog = async () => {
-    const log = await EmbeddedLog.open(join(folder, `${(logs += 1)}.db`), systemClock, 'ON_CLOSE');
+    const log = await EmbeddedLog.open(join(folder, `${(logs += 1)}.db`), systemClock, { syncs: 'ON_CLOSE' });
     onTestFinished(() => log.close());
     return log;
   };

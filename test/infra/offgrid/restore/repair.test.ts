@@ -14,6 +14,7 @@ import { RepairError } from '../../../../src/infra/offgrid/restore/errors.js';
 import { repair } from '../../../../src/infra/offgrid/restore/repair.js';
 import { Connection } from '../../../../src/infra/sqlite/connection.js';
 import { collect } from '../../../support/events.js';
+import { split } from '../../../support/log-folder.js';
 import { TestNode } from '../../../support/node.js';
 import { AUTH_KEY, newFolder, newHost } from '../../../support/offgrid/host.js';
 
@@ -50,7 +51,8 @@ class Lost {
     this.#root = root;
   }
 
-  static async make(): Promise<Lost> {
+  /** @param firsts where its partitions begin, after the first */
+  static async make(firsts: readonly number[] = []): Promise<Lost> {
     const hosts = [await newHost(), await newHost()];
     const node = await TestNode.start({
       OFFGRID_STORAGE_ENABLED: 'true',
@@ -65,6 +67,7 @@ class Lost {
     const progress = () => onFile(outbox, (file) => file.all('SELECT head, quorum FROM progress'));
     await expect.poll(progress, WAIT).toEqual([{ head, quorum: head }]);
     await node.halt();
+    if (firsts.length > 0) await split(log, firsts);
     const root = await readKeyring(keyring, undefined);
     return new Lost(node, hosts, root!, await rowsOf(log), await readFile(log));
   }
@@ -103,10 +106,13 @@ function contentOf({ recorded_at: _, checksum: __, ...content }: EventRow) {
   return content;
 }
 
-it(
-  'restores the log as it was, or leaves the file unchanged, whichever bit is flipped and whichever page is lost',
-  async () => {
-    const lost = await Lost.make();
+it.each([
+  ['one partition', []],
+  ['several partitions', [2, 5, 9, 16, 20]],
+])(
+  'restores a log of %s as it was, or leaves the file unchanged, whichever bit is flipped and whichever page is lost',
+  async (_name, firsts) => {
+    const lost = await Lost.make(firsts);
     const { log, rows, bytes } = lost;
     let mended = 0;
     const expectAsBeforeOrRefused = async (damaged: Buffer, withOutbox: boolean) => {
@@ -126,7 +132,7 @@ it(
           expect(rows[i]).toMatchObject({ type: 'ReplicasAcknowledged', revision: row.revision, stream: row.stream });
       });
     };
-    const place = fc.nat(bytes.length - 1);
+    const place = fc.noBias(fc.nat(bytes.length - 1));
     await fc.assert(
       fc.asyncProperty(place, fc.nat(7), fc.boolean(), async (at, bit, withOutbox) => {
         const damaged = Buffer.from(bytes);
@@ -153,7 +159,7 @@ it(
     const lost = await Lost.make();
     const { log, rows } = lost;
     const replicated = rows.findLastIndex(({ type }) => type === 'MissionCreated') + 1;
-    await onFile(log, (file) => file.run('DELETE FROM events WHERE position >= ?', [replicated]));
+    await onFile(log, (file) => file.run('DELETE FROM events_1 WHERE position >= ?', [replicated]));
     const damaged = await readFile(log);
     const { mended, kept, agree } = await lost.repair();
     expect(mended.map(({ position }) => position)).toEqual(rows.slice(replicated - 1).map(({ position }) => position));
@@ -173,15 +179,40 @@ it(
     const [first, second] = rows.filter(({ type }) => type === 'MissionCreated');
     const other = { ...first!, data: first!.data.replace('A mission', 'Another') };
     await onFile(log, async (file) => {
-      const set = 'UPDATE events SET data = ?, checksum = ? WHERE position = ?';
+      const set = 'UPDATE events_1 SET data = ?, checksum = ? WHERE position = ?';
       await file.run(set, [other.data, checksumOf(other), other.position]);
-      await file.run('DELETE FROM events WHERE position = ?', [second!.position]);
+      await file.run('DELETE FROM events_1 WHERE position = ?', [second!.position]);
     });
     const before = await rowsOf(log);
     await expect(lost.repair()).rejects.toThrow(/not be what the hosts have: .*another history.*Nothing was changed/);
     expect(await rowsOf(log)).toEqual(before);
     await expect(readFile(`${log}.repaired`)).rejects.toThrow('ENOENT');
     await rm(log);
+  },
+  TIMEOUT_MS,
+);
+
+it(
+  'keeps the partitions of the log, and lists them again where their list is damaged',
+  async () => {
+    const firsts = [4, 11, 15];
+    const lost = await Lost.make(firsts);
+    const { log, rows } = lost;
+    const partitions = () => onFile(log, (file) => file.all('SELECT number, first FROM partitions'));
+    const before = await partitions();
+    expect(before).toEqual([1, ...firsts].map((first, i) => ({ number: i + 1, first })));
+    await onFile(log, (file) => file.run("UPDATE events_3 SET data = '{}' WHERE position = 12"));
+    expect((await lost.repair()).mended).toMatchObject([{ position: 12 }]);
+    expect(await partitions()).toEqual(before);
+    expect((await rowsOf(log)).map(contentOf)).toEqual(rows.map(contentOf));
+
+    await onFile(log, (file) => file.exec('DELETE FROM partitions WHERE number = 2; DROP VIEW events'));
+    await expect(EmbeddedLog.open(log, systemClock)).rejects.toMatchObject({ code: 'LOG_CORRUPT' });
+    expect(await lost.repair()).toMatchObject({ mended: [] });
+    expect(await partitions()).toEqual(before);
+    const opened = await EmbeddedLog.open(log, systemClock);
+    expect(await collect(opened.readAll())).toHaveLength(rows.length);
+    await opened.close();
   },
   TIMEOUT_MS,
 );
