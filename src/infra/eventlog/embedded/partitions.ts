@@ -10,23 +10,28 @@ export interface Partition {
   readonly first: number;
 }
 
+type PartitionList = readonly [Partition, ...Partition[]];
+
 /** Which partitions a file has. `bytes` is what a sealed one takes in the file. */
 export const PARTITIONS =
   'CREATE TABLE partitions (number INTEGER PRIMARY KEY, first INTEGER NOT NULL, bytes INTEGER);';
 
 /** The tables that have the events of a log's file, as this process knows them. Any process that has the file open may add one. */
 export class Partitions {
-  #list: readonly [Partition, ...Partition[]];
+  #list: PartitionList;
 
-  private constructor(list: readonly [Partition, ...Partition[]]) {
+  private constructor(list: PartitionList) {
     this.#list = list;
   }
 
   /** @throws SqliteError; LogError LOG_CORRUPT when the file does not say which partitions it has */
   static async read(connection: Connection, path: string): Promise<Partitions> {
-    const [first, ...others] = await readAll(connection);
-    if (first !== undefined && (await agreesWithFile(connection, [first, ...others])))
-      return new Partitions([first, ...others]);
+    // At one moment: another process may be making a partition.
+    const list = await connection.transaction('BEGIN', async () => {
+      const listed = await readAll(connection);
+      return listed !== undefined && (await agreesWithFile(connection, listed)) ? listed : undefined;
+    });
+    if (list !== undefined) return new Partitions(list);
     throw new LogError(
       'LOG_CORRUPT',
       `${path} is damaged: its partitions are not those that it lists. Stop the core and run \`sheratan restore --repair\`, or restore the file from a copy.`,
@@ -37,7 +42,7 @@ export class Partitions {
 
   /** The one that events are appended to. */
   get newest(): Partition {
-    return this.#list.at(-1) ?? this.#list[0];
+    return newestOf(this.#list);
   }
 
   /** Those before one, from the oldest on. */
@@ -100,9 +105,9 @@ export class Partitions {
 
   /** Reads again which there are. @throws SqliteError */
   async refresh(connection: Connection): Promise<void> {
-    const [first, ...others] = await readAll(connection);
+    const list = await readAll(connection);
     // A read on another connection may have begun later, and ended earlier.
-    if (first !== undefined && (others.at(-1) ?? first).number > this.newest.number) this.#list = [first, ...others];
+    if (list !== undefined && newestOf(list).number > this.newest.number) this.#list = list;
   }
 }
 
@@ -131,7 +136,7 @@ export async function addPartition(connection: Connection, { number, first }: Pa
 
 /** Makes the view of all partitions. @throws SqliteError */
 export async function showPartitions(connection: Connection): Promise<void> {
-  await connection.exec(`DROP VIEW IF EXISTS ${VIEW}; ${makeView(await readAll(connection))}`);
+  await connection.exec(`DROP VIEW IF EXISTS ${VIEW}; ${makeView((await readAll(connection)) ?? [])}`);
 }
 
 function makeTable(number: number): string {
@@ -160,15 +165,20 @@ function makeView(list: readonly Partition[]): string {
   return `CREATE VIEW ${VIEW} AS ${parts.join(' UNION ALL ')}`;
 }
 
-function readAll(connection: Connection): Promise<Partition[]> {
-  return connection.all<Partition>('SELECT number, first FROM partitions ORDER BY number');
+async function readAll(connection: Connection): Promise<PartitionList | undefined> {
+  const [first, ...others] = await connection.all<Partition>('SELECT number, first FROM partitions ORDER BY number');
+  return first && [first, ...others];
+}
+
+function newestOf(list: PartitionList): Partition {
+  return list.at(-1) ?? list[0];
 }
 
 /**
  * Whether the file has what was made for these partitions, and an empty newest one begins where the one before it ends. Damage
  * to the events of others is found by reading.
  */
-async function agreesWithFile(connection: Connection, list: readonly [Partition, ...Partition[]]): Promise<boolean> {
+async function agreesWithFile(connection: Connection, list: PartitionList): Promise<boolean> {
   if (list.some(({ number }, i) => number !== list[0].number + i)) return false;
   const [before, newest = list[0]] = list.slice(-2);
   const sealed = list.slice(0, -1).map(({ number }) => seal(number));

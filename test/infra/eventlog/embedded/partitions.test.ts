@@ -87,6 +87,25 @@ describe('partitions', () => {
     expect(idsOf(await whole(again)).slice(0, 3)).toEqual(idsOf(events));
   });
 
+  it('are those of one moment to whoever opens the file while they are made', async () => {
+    const log = await open(ALWAYS);
+    let isOver = false;
+    const appending = (async () => {
+      while (!isOver) await log.append(newStream(), [newEvent()], 'no-stream');
+    })();
+    try {
+      for (let i = 0; i < 40; i += 1) {
+        const opened = await open(NEVER);
+        expect(await opened.head()).toBeGreaterThanOrEqual(0n);
+        await opened.close();
+      }
+    } finally {
+      isOver = true;
+      await appending;
+    }
+    await whole(log);
+  });
+
   it('take no events once the next one has begun', async () => {
     const log = await open(ALWAYS);
     await log.append('mission-1', [newEvent()], 'no-stream');
